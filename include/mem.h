@@ -84,11 +84,11 @@ int Mem_Init(int sizeOfRegion);
  * (int) or as (int, int). */
 void *Mem_Alloc(int size, int style);
 void *Mem_AllocStyle(int size, int style);
-#define MEM_NO_STYLE (-1)
-#define MEM_ALLOC_ONE(size) (Mem_Alloc)(size, MEM_NO_STYLE)
-#define MEM_ALLOC_TWO(size, style) Mem_AllocStyle(size, style)
+#define MEM_NO_STYLE                        (-1)
+#define MEM_ALLOC_ONE(size)                 (Mem_Alloc)(size, MEM_NO_STYLE)
+#define MEM_ALLOC_TWO(size, style)          Mem_AllocStyle(size, style)
 #define MEM_ALLOC_PICK(one, two, name, ...) name
-#define Mem_Alloc(...) MEM_ALLOC_PICK(__VA_ARGS__, MEM_ALLOC_TWO, MEM_ALLOC_ONE, 0)(__VA_ARGS__)
+#define Mem_Alloc(...)                      MEM_ALLOC_PICK(__VA_ARGS__, MEM_ALLOC_TWO, MEM_ALLOC_ONE, 0)(__VA_ARGS__)
 
 /* Frees the live object that ptr lies in: its first byte, its last, or any
  * between [C4]. Free neighbours become one chunk at once [C5]. Never reads or

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * heap.h - one heap: a region, its ledger, and the lock around both.
+ *
+ * The inside judges, the edge decides: what is wrong with a call is found out
+ * here, once; mem.c makes a return value and m_error of it.
+ *
+ * Every function may be called from any thread.
+ */
+#ifndef HEAP_H
+#define HEAP_H
+
+#include <pthread.h>
+
+#include "freelist.h"
+#include "ledger.h"
+#include "region.h"
+
+struct heap {
+    pthread_mutex_t lock; /* guards everything below */
+    struct region region;
+    struct ledger ledger;
+    struct freelist list;
+    bool damaged; /* a free found a node written to, and nobody has been told yet */
+};
+
+struct object {
+    void *start;
+    size_t size; /* in bytes, as asked for */
+};
+
+enum heap_result {
+    HEAP_OK,
+    HEAP_NO_SPACE,  /* no free chunk is large enough */
+    HEAP_DAMAGED,   /* a free chunk had been written to; mended */
+    HEAP_NOT_OURS,  /* the address is outside the region */
+    HEAP_NO_OBJECT, /* it is in the region, but in slack or in the ledger */
+    HEAP_FREE       /* it is in free memory: freed already, or never given out */
+};
+
+/* Makes a heap of a region that is 16-byte aligned; `head` is where the free
+ * list begins, or NULL for none. The lock is the caller's to initialise. */
+void heap_open_locked(struct heap *h, struct region region, MemNodePtr *head);
+
+/* A new object of nbytes > 0. HEAP_OK, HEAP_NO_SPACE or HEAP_DAMAGED. */
+enum heap_result heap_take(struct heap *h, size_t nbytes, enum fit fit, void **object);
+
+/* Frees the object that `address` lies in, or says why not and changes nothing. */
+enum heap_result heap_free(struct heap *h, const void *address);
+
+/* The object that `address` lies in, or why there is none. */
+enum heap_result heap_find(struct heap *h, const void *address, struct object *found);
+
+void heap_lock(struct heap *h);
+void heap_unlock(struct heap *h);
+
+#endif

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: MIT */
+#include "ledger.h"
+
+static uint64_t nchunks(const struct ledger *l)
+{
+    return l->b.tree[BY_ADDRESS].nwords;
+}
+
+/* L3 with one chunk more: the granules below the ledger then. */
+static uint32_t limit(const struct ledger *l)
+{
+    uint64_t cost = (nchunks(l) + 1) * CHUNK_COST;
+    return cost < l->nbytes ? (uint32_t)((l->nbytes - cost) / GRANULE_BYTES) : 0;
+}
+
+static struct chunk tail(const struct ledger *l)
+{
+    uint32_t top = l->b.top, end = limit(l);
+    return (struct chunk){.start = top, .length = end > top ? end - top : 0};
+}
+
+static struct chunk chunk_at(const struct ledger *l, const struct cursor *c)
+{
+    uint64_t word = cursor_word(c);
+    uint32_t start = high_of(word);
+    return (struct chunk){start, btree_chunk_end(&l->b, c) - start, low_of(word)};
+}
+
+/* To the chunk that begins at `granule` or nearest below it. */
+static bool seek(const struct ledger *l, uint32_t granule, struct cursor *c)
+{
+    return btree_floor(&l->b, BY_ADDRESS, word_of(granule, UINT32_MAX), c);
+}
+
+void ledger_open(struct ledger *l, void *end, size_t nbytes)
+{
+    l->nbytes = nbytes;
+    btree_open(&l->b, end);
+}
+
+/* --- choosing -------------------------------------------------------------- */
+
+static bool first_hole(const struct ledger *l, uint32_t length, struct chunk *hole)
+{
+    struct cursor c;
+    if (!btree_first_free(&l->b, length, &c))
+        return false;
+    *hole = chunk_at(l, &c);
+    return true;
+}
+
+static bool best_hole(const struct ledger *l, uint32_t length, struct chunk *hole)
+{
+    struct cursor c;
+    if (!btree_ceil(&l->b, BY_SIZE, word_of(length, 0), &c))
+        return false;
+    uint64_t word = cursor_word(&c);
+    *hole = (struct chunk){.start = low_of(word), .length = high_of(word)};
+    return true;
+}
+
+static bool worst_hole(const struct ledger *l, uint32_t length, struct chunk *hole)
+{
+    struct cursor c;
+    if (!btree_last(&l->b, BY_SIZE, &c) || high_of(cursor_word(&c)) < length)
+        return false;
+    return best_hole(l, high_of(cursor_word(&c)), hole); /* the lowest of that size */
+}
+
+/* L3 would still hold with one chunk more. */
+static bool has_room(const struct ledger *l)
+{
+    return l->b.top <= limit(l);
+}
+
+/* A hole that must be taken whole leaves slack, which is counted with 32 bits. */
+static bool can_take(const struct ledger *l, const struct chunk *hole, uint32_t length)
+{
+    return has_room(l) || hole->length - length < UINT32_MAX / GRANULE_BYTES;
+}
+
+bool ledger_choose(const struct ledger *l, uint32_t length, enum fit fit, struct chunk *chosen)
+{
+    struct chunk last = tail(l), hole;
+    bool have_tail = last.length >= length;
+    bool have_hole = fit == FIT_FIRST   ? first_hole(l, length, &hole)
+                     : fit == FIT_WORST ? worst_hole(l, length, &hole)
+                                        : best_hole(l, length, &hole);
+    /* The tail is above all holes, so a tie and first fit go to the hole. */
+    if (have_hole && have_tail)
+        have_hole = fit == FIT_FIRST   ? true
+                    : fit == FIT_WORST ? hole.length >= last.length
+                                       : hole.length <= last.length;
+    *chosen = have_hole ? hole : last;
+    return (have_hole && can_take(l, &hole, length)) || (!have_hole && have_tail);
+}
+
+/* --- changing -------------------------------------------------------------- */
+
+static void size_insert(struct ledger *l, uint32_t length, uint32_t start)
+{
+    struct cursor c;
+    btree_floor(&l->b, BY_SIZE, word_of(length, start), &c);
+    btree_insert(&l->b, &c, word_of(length, start));
+}
+
+static void size_remove(struct ledger *l, uint32_t length, uint32_t start)
+{
+    struct cursor c;
+    btree_floor(&l->b, BY_SIZE, word_of(length, start), &c);
+    assert(cursor_word(&c) == word_of(length, start));
+    btree_remove(&l->b, &c);
+}
+
+static void chunk_remove(struct ledger *l, uint32_t start)
+{
+    struct cursor c;
+    seek(l, start, &c);
+    assert(high_of(cursor_word(&c)) == start);
+    btree_remove(&l->b, &c);
+}
+
+/* [live][------ tail ------] => [live][this][--- tail ---] */
+static void take_from_tail(struct ledger *l, uint32_t length, uint32_t slack)
+{
+    struct cursor c;
+    btree_last(&l->b, BY_ADDRESS, &c);
+    uint64_t word = word_of(l->b.top, slack + 1);
+    l->b.top += length;
+    btree_insert(&l->b, &c, word);
+}
+
+void ledger_take(struct ledger *l, const struct chunk *from, uint32_t length, uint32_t slack)
+{
+    if (from->start == l->b.top) {
+        take_from_tail(l, length, slack);
+        return;
+    }
+    uint32_t rest = from->length - length;
+    bool room = has_room(l);
+    if (!room)
+        slack += rest * GRANULE_BYTES;
+    struct cursor c;
+    size_remove(l, from->length, from->start);
+    seek(l, from->start, &c);
+    btree_update(&l->b, &c, word_of(from->start, slack + 1));
+    if (rest == 0 || !room)
+        return;
+    /* [------ free ------] => [this][--- free ---] */
+    btree_insert(&l->b, &c, word_of(from->start + length, 0));
+    size_insert(l, rest, from->start + length);
+}
+
+void ledger_give_back(struct ledger *l, uint32_t start)
+{
+    struct cursor c, side;
+    seek(l, start, &c);
+    struct chunk this = chunk_at(l, &c), left = {0}, right = {0};
+    bool last = this.start + this.length == l->b.top;
+    side = c;
+    bool left_is_free = btree_prev(&l->b, &side) && (left = chunk_at(l, &side)).state == 0;
+    side = c;
+    bool right_is_free = btree_next(&l->b, &side) && (right = chunk_at(l, &side)).state == 0;
+    assert(this.start == start && this.state != 0);
+
+    if (left_is_free)
+        size_remove(l, left.length, left.start);
+    if (last) {
+        /* [live][free][this][-- tail --] => [live][------ tail ------] */
+        l->b.top = left_is_free ? left.start : start;
+        chunk_remove(l, start);
+        if (left_is_free)
+            chunk_remove(l, left.start);
+        return;
+    }
+    uint32_t length = left.length * left_is_free + this.length + right.length * right_is_free;
+    if (right_is_free) {
+        /* [this][free] => [--- this ---] */
+        size_remove(l, right.length, right.start);
+        chunk_remove(l, right.start);
+    }
+    if (left_is_free) {
+        /* [free][this] => [--- free ---] */
+        chunk_remove(l, start);
+    } else {
+        /* [live][this][live] => [live][free][live] */
+        seek(l, start, &c);
+        btree_update(&l->b, &c, word_of(start, 0));
+    }
+    size_insert(l, length, left_is_free ? left.start : start);
+}
+
+/* --- asking ---------------------------------------------------------------- */
+
+bool ledger_find(const struct ledger *l, uint32_t granule, struct chunk *found)
+{
+    if (granule >= l->b.top) {
+        *found = tail(l);
+        return granule - found->start < found->length;
+    }
+    struct cursor c;
+    if (!seek(l, granule, &c))
+        return false;
+    *found = chunk_at(l, &c);
+    return true;
+}
+
+bool ledger_free_from(const struct ledger *l, uint32_t granule, struct chunk *found)
+{
+    struct cursor c;
+    if (granule < l->b.top && seek(l, granule, &c) &&
+        (high_of(cursor_word(&c)) == granule || btree_next(&l->b, &c)) &&
+        btree_free_above(&l->b, &c)) {
+        *found = chunk_at(l, &c);
+        return true;
+    }
+    *found = tail(l);
+    return found->length > 0 && found->start >= granule;
+}
+
+bool ledger_free_before(const struct ledger *l, uint32_t granule, struct chunk *found)
+{
+    struct cursor c;
+    if (granule == 0 || !seek(l, granule - 1, &c) || !btree_free_below(&l->b, &c))
+        return false;
+    *found = chunk_at(l, &c);
+    return true;
+}
+
+size_t ledger_cost(const struct ledger *l)
+{
+    return nchunks(l) * CHUNK_COST;
+}
+
+/* --- check ----------------------------------------------------------------- */
+
+/* Each hole is in the order by size, under its length and start. */
+static bool hole_is_listed(const struct ledger *l, const struct chunk *hole)
+{
+    struct cursor c;
+    uint64_t word = word_of(hole->length, hole->start);
+    return btree_floor(&l->b, BY_SIZE, word, &c) && cursor_word(&c) == word;
+}
+
+bool ledger_is_valid(const struct ledger *l)
+{
+    if ((uint64_t)l->b.top * GRANULE_BYTES + ledger_cost(l) > l->nbytes ||
+        btree_nbytes(&l->b) > ledger_cost(l) || !btree_is_valid(&l->b))
+        return false;
+    struct chunk chunk, before = {.state = 1};
+    uint32_t nholes = 0;
+    for (uint32_t at = 0; at < l->b.top; at += chunk.length) {
+        if (!ledger_find(l, at, &chunk) || chunk.start != at || chunk.length == 0)
+            return false;
+        bool hole = chunk.state == 0;
+        if (hole && (before.state == 0 || !hole_is_listed(l, &chunk)))
+            return false;
+        if (!hole && chunk.state > (uint64_t)chunk.length * GRANULE_BYTES)
+            return false; /* more slack than chunk */
+        nholes += hole;
+        before = chunk;
+    }
+    return before.state != 0 && nholes == l->b.tree[BY_SIZE].nwords;
+}

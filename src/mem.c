@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * mem.c - the classic calls: one heap for the process, and what each result is
+ * to its caller. The promises are in mem.h.
+ */
+#include "../include/mem.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+
+#include "check.h"
+#include "dump.h"
+#include "heap.h"
+#include "os.h"
+
+MEM_API int m_error;
+MEM_API MemNodePtr m_free_list;
+
+static struct heap the_heap = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static int fail(int why, int number)
+{
+    __atomic_store_n(&m_error, why, __ATOMIC_RELAXED); /* other threads may fail just now */
+    errno = number;
+    return -1;
+}
+
+/* What an inner result is to a caller: 0, or -1 with the reason. */
+static int answer(enum heap_result result)
+{
+    switch (result) {
+    case HEAP_OK:
+        return 0;
+    case HEAP_NO_SPACE:
+        return fail(E_NO_SPACE, ENOMEM);
+    case HEAP_DAMAGED:
+        return fail(E_CORRUPT_FREESPACE, EUCLEAN);
+    case HEAP_NOT_OURS:
+    case HEAP_NO_OBJECT:
+    case HEAP_FREE:
+        break;
+    }
+    return fail(E_BAD_POINTER, EINVAL);
+}
+
+static bool is_initialised(void)
+{
+    heap_lock(&the_heap);
+    bool is = the_heap.region.base != NULL;
+    heap_unlock(&the_heap);
+    return is;
+}
+
+/* A child of fork must find the lock free, whoever held it in the parent. */
+static void lock_for_fork(void)
+{
+    heap_lock(&the_heap);
+}
+
+static void unlock_after_fork(void)
+{
+    heap_unlock(&the_heap);
+}
+
+static int init_locked(size_t nbytes)
+{
+    struct region region;
+    if (the_heap.region.base != NULL)
+        return fail(E_BAD_ARGS, EEXIST);
+    if (!region_map(&region, nbytes))
+        return fail(E_NO_SPACE, ENOMEM);
+    heap_open_locked(&the_heap, region, &m_free_list);
+    os_at_fork(lock_for_fork, unlock_after_fork, unlock_after_fork);
+    return 0;
+}
+
+MEM_API int Mem_Init(int sizeOfRegion)
+{
+    if (sizeOfRegion <= 0)
+        return fail(E_BAD_ARGS, EINVAL);
+    heap_lock(&the_heap);
+    int result = init_locked((size_t)sizeOfRegion);
+    heap_unlock(&the_heap);
+    return result;
+}
+
+MEM_API void *Mem_AllocStyle(int size, int style)
+{
+    static const enum fit fits[] = {
+        [BESTFIT] = FIT_BEST, [WORSTFIT] = FIT_WORST, [FIRSTFIT] = FIT_FIRST};
+    void *object;
+    if (size <= 0 || style < BESTFIT || style > FIRSTFIT) {
+        fail(E_BAD_ARGS, EINVAL);
+        return NULL;
+    }
+    enum heap_result result = heap_take(&the_heap, (size_t)size, fits[style], &object);
+    if (result == HEAP_OK)
+        return object;
+    if (is_initialised())
+        answer(result);
+    else
+        fail(E_BAD_ARGS, EINVAL); /* a heap without a region has no space */
+    return NULL;
+}
+
+/* Programs with a header of their own call this with one argument or with two;
+ * with one, `style` is whatever the register held. */
+MEM_API void *(Mem_Alloc)(int size, int style)
+{
+    bool known = style >= BESTFIT && style <= FIRSTFIT;
+    return Mem_AllocStyle(size, known ? style : BESTFIT);
+}
+
+MEM_API int Mem_Free(void *ptr)
+{
+    return ptr == NULL ? 0 : answer(heap_free(&the_heap, ptr));
+}
+
+MEM_API int Mem_IsValid(void *ptr)
+{
+    struct object object;
+    return heap_find(&the_heap, ptr, &object) == HEAP_OK;
+}
+
+MEM_API int Mem_GetSize(void *ptr)
+{
+    struct object object;
+    int result = answer(heap_find(&the_heap, ptr, &object));
+    return result == 0 ? (int)object.size : result;
+}
+
+MEM_API void Mem_Dump(void)
+{
+    fflush(stdout); /* what the program printed before comes before */
+    dump_heap(&the_heap, fileno(stdout));
+}
+
+MEM_API int Mem_Check(void)
+{
+    if (!is_initialised())
+        return fail(E_BAD_ARGS, EINVAL);
+    return answer(check_heap(&the_heap));
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * os.h - every call that the library makes to the operating system.
+ *
+ * Nothing above this file knows of system calls, and nothing here knows of heaps.
+ */
+#ifndef OS_H
+#define OS_H
+
+#include "base.h"
+
+/* Bytes in a page: 4, 16 or 64 KiB, known at run time only. */
+size_t os_page_bytes(void);
+
+/* nbytes (a multiple of the page) of private zero-filled memory, or NULL. */
+void *os_map(size_t nbytes);
+
+/* Writes all of text to a file descriptor, or as much as it takes. */
+void os_write(int fd, const char *text, size_t nbytes);
+
+/* Has the three called around each fork from now on: before it, and after it
+ * in the parent and in the child. */
+void os_at_fork(void (*before)(void), void (*in_parent)(void), void (*in_child)(void));
+
+#endif

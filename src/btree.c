@@ -4,7 +4,7 @@
  */
 #include "btree.h"
 
-enum { NODE_BYTES = 256, GROUP_MAX = 3 };
+enum { NODE_BYTES = 256 };
 
 struct node {
     uint8_t order;
@@ -351,7 +351,7 @@ static void refresh(const struct btree *b, const struct cursor *c)
 
 /* --- balance --------------------------------------------------------------- */
 
-/* Two or three neighbouring nodes, laid end to end. */
+/* Neighbouring nodes, laid end to end. */
 struct group {
     uint64_t word[GROUP_MAX * LEAF_CAP];
     uint32_t child[GROUP_MAX * INNER_CAP];
@@ -418,14 +418,15 @@ static int nnodes_wanted(int nwords, int nnodes, unsigned level, bool grow)
 /* Evens out the node at `level` of the cursor and its neighbours, with a node
  * more or a node less as needed [B3]. The parent has room. The cursor is void.
  *
- *     [31][31][31] +1 => [22][23][23][23]        [20][19][20] => [29][30]
+ *     [30][31][30][30][30] => [25][25][25][25][25][26]
+ *     [24][24][23][24][25] => [30][30][30][30]
  */
 static void regroup(struct btree *b, const struct cursor *c, int level, bool grow)
 {
     const struct step *up = &c->step[level + 1];
     struct node *parent = node_of(up);
     int before = parent->nwords < GROUP_MAX ? parent->nwords : GROUP_MAX;
-    int first = up->slot > 0 ? up->slot - 1 : 0;
+    int first = up->slot > before / 2 ? up->slot - before / 2 : 0;
     if (first > parent->nwords - before)
         first = parent->nwords - before;
     uint32_t end = first + before < parent->nwords ? high_of(parent->word[first + before])
@@ -446,7 +447,7 @@ static void regroup(struct btree *b, const struct cursor *c, int level, bool gro
 /* A full array becomes the leaves of a new tree. */
 static void array_to_tree(struct btree *b, enum order order)
 {
-    enum { NLEAVES = 4 };
+    enum { NLEAVES = GROUP_MAX };
     struct tree *t = &b->tree[order];
     uint64_t word[ARRAY_MAX];
     int nwords = (int)t->nwords;
@@ -622,8 +623,8 @@ static bool node_is_valid(const struct btree *b, enum order order, uint32_t id, 
     for (int i = 0; i < x->nwords; i++) {
         uint32_t stop = i + 1 < x->nwords ? high_of(x->word[i + 1]) : end;
         if (level > 0) {
-            bool pair = level == b->tree[order].height && x->nwords == 2;
-            if (!node_is_valid(b, order, x->child[i], level - 1, stop, pair, census) ||
+            bool few = level == b->tree[order].height && x->nwords < GROUP_MAX;
+            if (!node_is_valid(b, order, x->child[i], level - 1, stop, few, census) ||
                 x->word[i] != summary_of(node_at(b, x->child[i]), stop))
                 return false;
             continue;

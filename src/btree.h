@@ -14,8 +14,9 @@
  *
  * A short sequence is a sorted array. A long one is a B+-tree (Bayer and
  * McCreight 1972; Comer, "The Ubiquitous B-Tree", 1979) with nodes of four
- * cache lines that stay two thirds full (Knuth's B*-tree, vol. 3, 6.2.4). An
- * inner word stands for a child: by address it is (first start, longest free
+ * cache lines that stay three quarters full: a full node first shares with its
+ * neighbours, and five become six (Knuth's B*-tree, vol. 3, 6.2.4). An inner
+ * word stands for a child: by address it is (first start, longest free
  * chunk below), which is what makes first fit a descent; by size, the child's
  * first word.
  *
@@ -25,10 +26,10 @@
  *
  *   B1  nodes are dense: when one goes, the last one moves into its place;
  *   B2  an inner word says exactly what is below it;
- *   B3  a node is at least two thirds full (LEAF_MIN, INNER_MIN), but for the
- *       root and the two children of a root that has only two;
- *   B4  so the memory is at most 24 bytes for each word BY_ADDRESS, if BY_SIZE
- *       has at most half as many (test/unit/btree.c counts it out).
+ *   B3  a node has LEAF_MIN or INNER_MIN words or more, but for the root and for
+ *       the children of a root that has fewer than GROUP_MAX;
+ *   B4  so the memory is at most BTREE_COST bytes for each word BY_ADDRESS, if
+ *       BY_SIZE has at most half as many (test/unit/btree.c counts it out).
  *
  * Not thread-safe. A cursor is good until the next change to either sequence.
  */
@@ -41,12 +42,14 @@ enum order { BY_ADDRESS, BY_SIZE };
 
 enum {
     LEAF_CAP = 31,
-    LEAF_MIN = 20,
+    LEAF_MIN = 24,
     INNER_CAP = 20,
-    INNER_MIN = 13,
-    ARRAY_MAX = 96,   /* a longer array becomes a tree, */
-    ARRAY_AGAIN = 80, /* and a tree this short an array: apart, so as not to flutter */
-    HEIGHT_MAX = 9,   /* 2^32 words in leaves of 20 below inner nodes of 13 */
+    INNER_MIN = 15,
+    GROUP_MAX = 5,     /* neighbours that share their words when one is full or short */
+    ARRAY_MAX = 144,   /* a longer array becomes a tree, */
+    ARRAY_AGAIN = 125, /* and a tree this short an array: apart, so as not to flutter */
+    HEIGHT_MAX = 8,    /* 2^32 words in leaves of 24 below inner nodes of 15 */
+    BTREE_COST = 19,
     NO_SLOT = -1
 };
 

@@ -8,10 +8,7 @@ enum heap_result check_heap(struct heap *h)
     heap_lock(h);
     if (!ledger_is_valid(&h->ledger))
         panic("the ledger contradicts itself");
-    bool damaged = h->damaged;
-    h->damaged = false;
-    if (h->list.head != NULL)
-        damaged |= freelist_settle_all(&h->list) > 0;
+    size_t ndamaged = h->list.head != NULL ? freelist_mend_all(&h->list) : 0;
     heap_unlock(h);
-    return damaged ? HEAP_DAMAGED : HEAP_OK;
+    return ndamaged > 0 ? HEAP_DAMAGED : HEAP_OK;
 }

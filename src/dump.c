@@ -104,7 +104,7 @@ static void dump_locked(const struct heap *h, struct out *o)
     say(o, "%zu free chunk%s, %zu bytes, the largest %zu\n", sums.nfree, sums.nfree == 1 ? "" : "s",
         sums.free_bytes, sums.largest_free);
     say(o, "%zu object%s, %zu bytes; ledger %zu bytes\n", sums.nobjects,
-        sums.nobjects == 1 ? "" : "s", sums.object_bytes, ledger_cost(&h->ledger));
+        sums.nobjects == 1 ? "" : "s", sums.object_bytes, ledger_nbytes(&h->ledger));
     say_map(o, &map, h->region.nbytes);
 }
 

@@ -3,64 +3,118 @@
 
 static_assert(sizeof(struct __list_t) <= GRANULE_BYTES, "the smallest chunk has a node");
 
+/* A chunk's place in the list; NULL if there is no such chunk. */
 static MemNodePtr node_of(const struct freelist *f, const struct chunk *c)
 {
-    return region_at(f->region, c->start);
+    return c->length > 0 ? region_at(f->region, c->start) : NULL;
 }
 
-/* F1 for one node. All its bytes are compared, those between the fields too. */
-static bool settle_node(const struct freelist *f, const struct chunk *c, MemNodePtr next)
+/* F1 for one node; or F2. The bytes between the fields are zero, and count: so a
+ * node is passed by address, as a copy of the struct may leave them out. */
+static void make_node(struct __list_t *node, const struct chunk *c, MemNodePtr next, bool right)
 {
-    struct __list_t want;
-    memset(&want, 0, sizeof want);
-    want.size = (int)(c->length * GRANULE_BYTES);
-    want.type = true;
-    want.next = next;
-    if (memcmp(node_of(f, c), &want, sizeof want) == 0)
-        return true;
-    memcpy(node_of(f, c), &want, sizeof want);
-    return false;
+    memset(node, 0, sizeof *node);
+    node->size = (int)(c->length * GRANULE_BYTES);
+    node->type = right;
+    node->next = next;
 }
 
-static bool settle_head(const struct freelist *f, MemNodePtr first)
+/* No node is as good as a right one. */
+static bool is_right(const struct freelist *f, const struct chunk *c, MemNodePtr next)
 {
-    bool was = *f->head == first;
-    *f->head = first;
-    return was;
+    struct __list_t node;
+    make_node(&node, c, next, true);
+    return c->length == 0 || memcmp(node_of(f, c), &node, sizeof node) == 0;
 }
 
-/* The free chunk that begins at `granule` or next above, as a place in the list. */
-static MemNodePtr next_from(const struct freelist *f, uint32_t granule, struct chunk *c)
+static void write_node(const struct freelist *f, const struct chunk *c, MemNodePtr next, bool right)
 {
-    return ledger_free_from(f->ledger, granule, c) ? node_of(f, c) : NULL;
+    struct __list_t node;
+    make_node(&node, c, next, right);
+    if (c->length > 0)
+        memcpy(node_of(f, c), &node, sizeof node);
 }
 
-static bool settle_at(const struct freelist *f, uint32_t granule)
+/* What points to the first free chunk at or above a place. */
+static void write_link(const struct freelist *f, const struct chunk *before, MemNodePtr next,
+                       bool right)
 {
-    struct chunk before, here, after;
-    MemNodePtr first = next_from(f, granule, &here);
-    bool was = ledger_free_before(f->ledger, granule, &before) ? settle_node(f, &before, first)
-                                                               : settle_head(f, first);
-    if (first != NULL)
-        was &= settle_node(f, &here, next_from(f, here.start + here.length, &after));
-    return was;
+    if (before->length > 0)
+        write_node(f, before, next, right);
+    else
+        *f->head = next;
 }
 
-bool freelist_settle(const struct freelist *f, uint32_t granule)
+static bool is_same(const struct chunk *a, const struct chunk *b)
 {
-    bool was = settle_at(f, granule);
-    return settle_at(f, f->ledger->b.top) && was; /* the tail begins there, and its length varies */
+    return a->start == b->start && a->length == b->length;
 }
 
-size_t freelist_settle_all(const struct freelist *f)
+void freelist_look(const struct freelist *f, uint32_t granule, uint32_t end,
+                   struct freelist_spot *spot)
 {
-    struct chunk c, next;
+    struct around *a = &spot->around;
+    struct chunk tail = ledger_tail(f->ledger);
+    ledger_around(f->ledger, granule, a);
+    spot->granule = granule;
+    spot->had_tail = tail.length > 0;
+    spot->before_right = is_right(f, &a->before, node_of(f, &a->here));
+    spot->here_right = a->here.start > end /* neither cut nor joined */
+                       || is_right(f, &a->here, node_of(f, &a->after));
+    spot->tail_right = is_right(f, &tail, NULL);
+}
+
+/* With each chunk more or less the tail is shorter or longer, and may go or come. */
+static void thread_tail(const struct freelist *f, const struct freelist_spot *spot)
+{
+    struct chunk tail = ledger_tail(f->ledger);
+    struct around a;
+    write_node(f, &tail, NULL, spot->tail_right);
+    if (spot->had_tail == (tail.length > 0))
+        return;
+    MemNodePtr now = node_of(f, &tail);
+    MemNodePtr was = now == NULL ? region_at(f->region, tail.start) : NULL;
+    ledger_around(f->ledger, tail.start, &a);
+    if (a.before.length == 0 || !is_right(f, &a.before, now))
+        write_link(f, &a.before, now, is_right(f, &a.before, was));
+}
+
+void freelist_thread(const struct freelist *f, const struct freelist_spot *spot)
+{
+    const struct around *was = &spot->around;
+    struct around now;
+    uint32_t top = f->ledger->b.top;
+    ledger_around(f->ledger, spot->granule < top ? spot->granule : top, &now);
+    bool stays = now.before.length > 0 && now.before.start == was->before.start;
+    bool grows = stays && now.before.length > was->before.length;
+    if (stays || was->before.length == 0) /* else it was joined to the tail, which begins there */
+        write_link(f, &now.before, node_of(f, &now.here),
+                   spot->before_right && (!grows || spot->here_right));
+    /* A chunk that has not changed keeps its node, right or wrong. */
+    if (!is_same(&now.here, &was->here) && !is_same(&now.here, &was->after))
+        write_node(f, &now.here, node_of(f, &now.after),
+                   spot->here_right && (stays || spot->before_right));
+    if (now.here.start != top)
+        thread_tail(f, spot);
+}
+
+void freelist_mend(const struct freelist *f, const struct freelist_spot *spot)
+{
+    const struct around *a = &spot->around;
+    write_node(f, &a->here, node_of(f, &a->after), true);
+}
+
+size_t freelist_mend_all(const struct freelist *f)
+{
+    struct around a;
     size_t nwrong = 0;
-    MemNodePtr node = next_from(f, 0, &c);
-    nwrong += !settle_head(f, node);
-    for (; node != NULL; c = next) {
-        node = next_from(f, c.start + c.length, &next);
-        nwrong += !settle_node(f, &c, node);
+    ledger_around(f->ledger, 0, &a);
+    nwrong += *f->head != node_of(f, &a.here);
+    *f->head = node_of(f, &a.here);
+    while (a.here.length > 0) {
+        nwrong += !is_right(f, &a.here, node_of(f, &a.after));
+        write_node(f, &a.here, node_of(f, &a.after), true);
+        ledger_around(f->ledger, a.here.start + a.here.length, &a);
     }
     return nwrong;
 }

@@ -5,10 +5,15 @@
  *     m_free_list --> [size|type|next --]--> [size|type|next --]--> NULL
  *                      hole, lowest address   ...   the tail
  *
- *   F1  each free chunk begins with a node: its size, true, the next free chunk.
+ *   F1  each free chunk begins with a node: its size, true, the next free chunk;
+ *   F2  but `type` is false where a node was found to be something else, until
+ *       somebody has been told.
  *
- * The ledger says what each node has to be. A node that is something else was
- * written to by somebody, and is put right; nothing is ever decided by it.
+ * The ledger says what each node has to be, and nothing is ever decided by one.
+ * A node that differs was written to through a stale pointer or an overrun. The
+ * allocation that would use the chunk says so, and so does a check of the heap.
+ * Other calls that come across it put it right, to keep the list whole, and
+ * leave the mark of F2, so that it is still found.
  */
 #ifndef FREELIST_H
 #define FREELIST_H
@@ -23,13 +28,26 @@ struct freelist {
     MemNodePtr *head; /* NULL: a heap without a free list */
 };
 
-/* Makes F1 true of the nodes around `granule`: of the free chunk that begins
- * there or next above, of the one before, and of the tail. Returns whether it
- * was true already: false before a change of the ledger means damage; after
- * one it means nothing. O(log n). */
-bool freelist_settle(const struct freelist *f, uint32_t granule);
+/* A place where the ledger is about to change. */
+struct freelist_spot {
+    uint32_t granule;
+    struct around around;
+    bool had_tail;
+    bool before_right, here_right, tail_right; /* the nodes, as they were found */
+};
 
-/* The same for all nodes: how many were wrong. O(n log n). */
-size_t freelist_settle_all(const struct freelist *f);
+/* Before the chunk at `granule`, which ends at `end`, is taken or given back:
+ * looks at the nodes that this will rewrite. O(log n). */
+void freelist_look(const struct freelist *f, uint32_t granule, uint32_t end,
+                   struct freelist_spot *spot);
+
+/* After it: F1 and F2 again. O(log n). */
+void freelist_thread(const struct freelist *f, const struct freelist_spot *spot);
+
+/* Puts the node of the free chunk at the spot right. */
+void freelist_mend(const struct freelist *f, const struct freelist_spot *spot);
+
+/* Puts all nodes right: how many were wrong. O(n log n). */
+size_t freelist_mend_all(const struct freelist *f);
 
 #endif

@@ -14,42 +14,44 @@ void heap_unlock(struct heap *h)
 void heap_open_locked(struct heap *h, struct region region, MemNodePtr *head)
 {
     h->region = region;
-    h->damaged = false;
     h->list = (struct freelist){&h->region, &h->ledger, head};
     ledger_open(&h->ledger, region.base + region.nbytes, region.nbytes);
     if (head != NULL)
-        freelist_settle_all(&h->list);
+        freelist_mend_all(&h->list);
 }
 
 /* --- taking ---------------------------------------------------------------- */
 
-/* Was any node that a change at `granule` will rewrite damaged, now or before? */
-static bool was_damaged_locked(struct heap *h, uint32_t granule)
+/* A heap without a free list has no node that could be wrong. */
+static bool look_locked(const struct heap *h, uint32_t start, uint32_t end,
+                        struct freelist_spot *spot)
 {
     if (h->list.head == NULL)
-        return false;
-    bool damaged = !freelist_settle(&h->list, granule) || h->damaged;
-    h->damaged = false;
-    return damaged;
+        return true;
+    freelist_look(&h->list, start, end, spot);
+    return spot->here_right;
 }
 
-static void relist_locked(struct heap *h, uint32_t granule)
+static void thread_locked(const struct heap *h, const struct freelist_spot *spot)
 {
     if (h->list.head != NULL)
-        freelist_settle(&h->list, granule);
+        freelist_thread(&h->list, spot);
 }
 
 static enum heap_result take_locked(struct heap *h, size_t nbytes, enum fit fit, void **object)
 {
     size_t ngranules = ceil_div(nbytes, GRANULE_BYTES);
     struct chunk from;
+    struct freelist_spot spot;
     if (ngranules > UINT32_MAX || !ledger_choose(&h->ledger, (uint32_t)ngranules, fit, &from))
         return HEAP_NO_SPACE;
-    if (was_damaged_locked(h, from.start))
+    if (!look_locked(h, from.start, from.start, &spot)) {
+        freelist_mend(&h->list, &spot);
         return HEAP_DAMAGED;
+    }
     uint32_t slack = (uint32_t)(ngranules * GRANULE_BYTES - nbytes);
     ledger_take(&h->ledger, &from, (uint32_t)ngranules, slack);
-    relist_locked(h, from.start);
+    thread_locked(h, &spot);
     *object = region_at(&h->region, from.start);
     return HEAP_OK;
 }
@@ -95,13 +97,14 @@ enum heap_result heap_find(struct heap *h, const void *address, struct object *f
 enum heap_result heap_free(struct heap *h, const void *address)
 {
     struct chunk c;
+    struct freelist_spot spot;
     size_t size;
     heap_lock(h);
     enum heap_result result = judge_locked(h, address, &c, &size);
     if (result == HEAP_OK) {
-        h->damaged = was_damaged_locked(h, c.start); /* for the next call that can say so */
+        look_locked(h, c.start, c.start + c.length, &spot);
         ledger_give_back(&h->ledger, c.start);
-        relist_locked(h, c.start);
+        thread_locked(h, &spot);
     }
     heap_unlock(h);
     return result;

@@ -21,7 +21,6 @@ struct heap {
     struct region region;
     struct ledger ledger;
     struct freelist list;
-    bool damaged; /* a free found a node written to, and nobody has been told yet */
 };
 
 struct object {
@@ -32,7 +31,7 @@ struct object {
 enum heap_result {
     HEAP_OK,
     HEAP_NO_SPACE,  /* no free chunk is large enough */
-    HEAP_DAMAGED,   /* a free chunk had been written to; mended */
+    HEAP_DAMAGED,   /* the free chunk to be used had been written to; mended */
     HEAP_NOT_OURS,  /* the address is outside the region */
     HEAP_NO_OBJECT, /* it is in the region, but in slack or in the ledger */
     HEAP_FREE       /* it is in free memory: freed already, or never given out */

@@ -6,16 +6,25 @@ static uint64_t nchunks(const struct ledger *l)
     return l->b.tree[BY_ADDRESS].nwords;
 }
 
-/* L3 with one chunk more: the granules below the ledger then. */
-static uint32_t limit(const struct ledger *l)
+/* The granules that are left for chunks if each has `cost` bytes for its record. */
+static uint32_t limit(const struct ledger *l, uint64_t nrecords, uint64_t cost)
 {
-    uint64_t cost = (nchunks(l) + 1) * CHUNK_COST;
-    return cost < l->nbytes ? (uint32_t)((l->nbytes - cost) / GRANULE_BYTES) : 0;
+    uint64_t taken = nrecords * cost;
+    return taken < l->nbytes ? (uint32_t)((l->nbytes - taken) / GRANULE_BYTES) : 0;
 }
 
-static struct chunk tail(const struct ledger *l)
+/* L3 would still hold with one chunk more. */
+static bool has_room(const struct ledger *l)
 {
-    uint32_t top = l->b.top, end = limit(l);
+    return l->b.top <= limit(l, nchunks(l) + 1, BTREE_COST);
+}
+
+struct chunk ledger_tail(const struct ledger *l)
+{
+    uint32_t top = l->b.top;
+    uint32_t end = limit(l, nchunks(l) + 1, CHUNK_COST);
+    uint32_t again = least(l->high, limit(l, nchunks(l) + 1, BTREE_COST)); /* L4 */
+    end = again > end ? again : end;
     return (struct chunk){.start = top, .length = end > top ? end - top : 0};
 }
 
@@ -35,6 +44,7 @@ static bool seek(const struct ledger *l, uint32_t granule, struct cursor *c)
 void ledger_open(struct ledger *l, void *end, size_t nbytes)
 {
     l->nbytes = nbytes;
+    l->high = 0;
     btree_open(&l->b, end);
 }
 
@@ -67,12 +77,6 @@ static bool worst_hole(const struct ledger *l, uint32_t length, struct chunk *ho
     return best_hole(l, high_of(cursor_word(&c)), hole); /* the lowest of that size */
 }
 
-/* L3 would still hold with one chunk more. */
-static bool has_room(const struct ledger *l)
-{
-    return l->b.top <= limit(l);
-}
-
 /* A hole that must be taken whole leaves slack, which is counted with 32 bits. */
 static bool can_take(const struct ledger *l, const struct chunk *hole, uint32_t length)
 {
@@ -81,7 +85,7 @@ static bool can_take(const struct ledger *l, const struct chunk *hole, uint32_t 
 
 bool ledger_choose(const struct ledger *l, uint32_t length, enum fit fit, struct chunk *chosen)
 {
-    struct chunk last = tail(l), hole;
+    struct chunk last = ledger_tail(l), hole;
     bool have_tail = last.length >= length;
     bool have_hole = fit == FIT_FIRST   ? first_hole(l, length, &hole)
                      : fit == FIT_WORST ? worst_hole(l, length, &hole)
@@ -127,6 +131,7 @@ static void take_from_tail(struct ledger *l, uint32_t length, uint32_t slack)
     btree_last(&l->b, BY_ADDRESS, &c);
     uint64_t word = word_of(l->b.top, slack + 1);
     l->b.top += length;
+    l->high = l->b.top > l->high ? l->b.top : l->high;
     btree_insert(&l->b, &c, word);
 }
 
@@ -171,6 +176,8 @@ void ledger_give_back(struct ledger *l, uint32_t start)
         chunk_remove(l, start);
         if (left_is_free)
             chunk_remove(l, left.start);
+        if (l->b.top == 0)
+            l->high = 0;
         return;
     }
     uint32_t length = left.length * left_is_free + this.length + right.length * right_is_free;
@@ -195,7 +202,7 @@ void ledger_give_back(struct ledger *l, uint32_t start)
 bool ledger_find(const struct ledger *l, uint32_t granule, struct chunk *found)
 {
     if (granule >= l->b.top) {
-        *found = tail(l);
+        *found = ledger_tail(l);
         return granule - found->start < found->length;
     }
     struct cursor c;
@@ -205,31 +212,33 @@ bool ledger_find(const struct ledger *l, uint32_t granule, struct chunk *found)
     return true;
 }
 
-bool ledger_free_from(const struct ledger *l, uint32_t granule, struct chunk *found)
+void ledger_around(const struct ledger *l, uint32_t granule, struct around *a)
 {
-    struct cursor c;
-    if (granule < l->b.top && seek(l, granule, &c) &&
-        (high_of(cursor_word(&c)) == granule || btree_next(&l->b, &c)) &&
-        btree_free_above(&l->b, &c)) {
-        *found = chunk_at(l, &c);
-        return true;
+    struct cursor below, above;
+    bool is_below = granule > 0 && seek(l, granule - 1, &below);
+    bool is_above;
+    if (is_below) {
+        above = below;
+        is_above = btree_next(&l->b, &above);
+    } else {
+        is_above = seek(l, 0, &above);
     }
-    *found = tail(l);
-    return found->length > 0 && found->start >= granule;
+    *a = (struct around){0};
+    if (is_below && btree_free_below(&l->b, &below))
+        a->before = chunk_at(l, &below);
+    if (!is_above || !btree_free_above(&l->b, &above)) {
+        if (granule <= l->b.top)
+            a->here = ledger_tail(l);
+        return;
+    }
+    a->here = chunk_at(l, &above);
+    a->after = btree_next(&l->b, &above) && btree_free_above(&l->b, &above) ? chunk_at(l, &above)
+                                                                            : ledger_tail(l);
 }
 
-bool ledger_free_before(const struct ledger *l, uint32_t granule, struct chunk *found)
+size_t ledger_nbytes(const struct ledger *l)
 {
-    struct cursor c;
-    if (granule == 0 || !seek(l, granule - 1, &c) || !btree_free_below(&l->b, &c))
-        return false;
-    *found = chunk_at(l, &c);
-    return true;
-}
-
-size_t ledger_cost(const struct ledger *l)
-{
-    return nchunks(l) * CHUNK_COST;
+    return btree_nbytes(&l->b);
 }
 
 /* --- check ----------------------------------------------------------------- */
@@ -244,8 +253,9 @@ static bool hole_is_listed(const struct ledger *l, const struct chunk *hole)
 
 bool ledger_is_valid(const struct ledger *l)
 {
-    if ((uint64_t)l->b.top * GRANULE_BYTES + ledger_cost(l) > l->nbytes ||
-        btree_nbytes(&l->b) > ledger_cost(l) || !btree_is_valid(&l->b))
+    uint64_t cost = nchunks(l) * BTREE_COST;
+    if (l->b.top > l->high || l->b.top * (uint64_t)GRANULE_BYTES + cost > l->nbytes ||
+        ledger_nbytes(l) > cost || !btree_is_valid(&l->b))
         return false;
     struct chunk chunk, before = {.state = 1};
     uint32_t nholes = 0;

@@ -11,13 +11,18 @@
  *
  *   L1  chunks tile [0, top): no gap, no overlap;
  *   L2  no two free chunks are neighbours, and the last chunk is live;
- *   L3  each chunk costs CHUNK_COST bytes of the region, taken at its end:
- *       top * GRANULE_BYTES + nchunks * CHUNK_COST <= nbytes, always;
- *   L4  what the records take is never more than that (btree.h, B4).
+ *   L3  the records have room at the region's end, whatever they are to become:
+ *       top * GRANULE_BYTES + nchunks * BTREE_COST <= nbytes (btree.h, B4);
+ *   L4  what was an object's once, below `high`, can be again: freeing never
+ *       leaves less to be had than before.
  *
- * L3 is what makes placement predictable: how full the nodes of a tree happen
- * to be changes nothing. It also means that freeing never fails, as it never
- * needs a new chunk. When there is no room for one more, a hole is taken whole.
+ * An object that is taken from above `high` pays CHUNK_COST bytes at the region's
+ * end for its record. That is a quarter more than L3 asks for, so that a heap that
+ * was filled once can still cut its holes: by the fifty-percent rule (Knuth, vol.
+ * 1, 2.5) a steady heap has half as many holes as objects. Where even that is
+ * used up a hole is taken whole. Freeing never needs a new record, and cannot
+ * fail. How full the trees happen to be changes nothing: placement depends on
+ * the chunks alone, and a naive model can predict it (test/model.c).
  *
  * All positions and lengths are in granules. Not thread-safe.
  */
@@ -31,6 +36,7 @@ enum { CHUNK_COST = 24 };
 struct ledger {
     struct btree b;
     size_t nbytes; /* of the region */
+    uint32_t high; /* the highest top since the region was all free */
 };
 
 /* `state` 0 is free; else live, with state - 1 bytes at the end that nobody asked for. */
@@ -60,15 +66,23 @@ void ledger_give_back(struct ledger *l, uint32_t start);
 /* The chunk (the tail too) that a granule lies in; false if it lies in none. O(log n). */
 bool ledger_find(const struct ledger *l, uint32_t granule, struct chunk *found);
 
-/* The free chunk that begins at `granule` or next above it, and the one that
- * begins nearest below it; or false. O(log n). */
-bool ledger_free_from(const struct ledger *l, uint32_t granule, struct chunk *found);
-bool ledger_free_before(const struct ledger *l, uint32_t granule, struct chunk *found);
+/* The free chunks around a place, in address order; a length of 0: there is none.
+ *
+ *     [before] ... | granule ... [here] ... [after]
+ *
+ * `here` begins at `granule` or next above it. Each may be the tail. O(log n). */
+struct around {
+    struct chunk before, here, after;
+};
+void ledger_around(const struct ledger *l, uint32_t granule, struct around *a);
 
-/* Bytes that the chunks cost now. */
-size_t ledger_cost(const struct ledger *l);
+/* The free space behind the last chunk; its length may be 0. */
+struct chunk ledger_tail(const struct ledger *l);
 
-/* Recounts L1 to L4 and all below. O(n log n). */
+/* Bytes that the records take at the end of the region now. */
+size_t ledger_nbytes(const struct ledger *l);
+
+/* Recounts L1 to L3 and all below. O(n log n). */
 bool ledger_is_valid(const struct ledger *l);
 
 #endif

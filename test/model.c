@@ -3,11 +3,12 @@
 
 #include <string.h>
 
-enum { GRANULE = 16, CHUNK_COST = 24 };
+enum { GRANULE = 16, COST_FROM_TAIL = 24, COST_FROM_HOLE = 19 };
 
 void model_open(struct model *m, size_t region_bytes)
 {
     m->region_bytes = region_bytes;
+    m->high = 0;
     m->n = 0;
 }
 
@@ -16,17 +17,20 @@ static size_t top_of(const struct model *m)
     return m->n == 0 ? 0 : m->chunk[m->n - 1].start + m->chunk[m->n - 1].nbytes;
 }
 
-/* One more chunk would still find 24 bytes for its record. */
-static bool has_room(const struct model *m)
+/* How far chunks may reach, if one more also has `cost` bytes for its record. */
+static size_t reach(const struct model *m, size_t cost)
 {
-    return top_of(m) + (m->n + 1) * CHUNK_COST <= m->region_bytes;
+    size_t records = (m->n + 1) * cost;
+    return records < m->region_bytes ? (m->region_bytes - records) / GRANULE * GRANULE : 0;
 }
 
 struct model_chunk model_tail(const struct model *m)
 {
     struct model_chunk tail = {.start = top_of(m)};
-    if (has_room(m))
-        tail.nbytes = (m->region_bytes - (m->n + 1) * CHUNK_COST - tail.start) / GRANULE * GRANULE;
+    size_t fresh = reach(m, COST_FROM_TAIL), again = reach(m, COST_FROM_HOLE);
+    size_t end = again < m->high ? again : m->high;
+    end = fresh > end ? fresh : end;
+    tail.nbytes = end > tail.start ? end - tail.start : 0;
     return tail;
 }
 
@@ -66,9 +70,10 @@ ptrdiff_t model_alloc(struct model *m, size_t size, enum model_fit fit)
         return -1;
     if (best == m->n) {
         insert(m, m->n, (struct model_chunk){tail.start, need, size});
+        m->high = top_of(m) > m->high ? top_of(m) : m->high;
         return (ptrdiff_t)tail.start;
     }
-    bool split = has_room(m) && best_bytes > need;
+    bool split = top_of(m) <= reach(m, COST_FROM_HOLE) && best_bytes > need;
     struct model_chunk *c = &m->chunk[best];
     size_t start = c->start;
     c->size = size;
@@ -111,5 +116,7 @@ bool model_free(struct model *m, size_t position)
     }
     if (i + 1 == m->n)
         m->n--; /* free space at the end is the tail */
+    if (m->n == 0)
+        m->high = 0;
     return true;
 }

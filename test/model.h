@@ -23,6 +23,7 @@ struct model_chunk {
 
 struct model {
     size_t region_bytes;
+    size_t high; /* the highest that an object has reached since all was free */
     size_t n;
     struct model_chunk chunk[MODEL_CHUNKS_MAX];
 };

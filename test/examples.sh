@@ -1,0 +1,269 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# examples.sh - runs the examples and checks what they print and return.
+#
+#     LD_LIBRARY_PATH=. test/examples.sh DIRECTORY-OF-THE-BUILT-EXAMPLES
+#
+# Prints TAP: a plan, then "ok N - name" or "not ok N - name" with what was
+# seen instead. Ends with status 1 if a check failed. Counts are compared with
+# those of tr, sort and uniq on the same text, and not with wordcount itself.
+
+set -u
+NCHECKS=43
+bin=${1:?usage: examples.sh DIRECTORY}
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+trap 'exit 1' HUP INT TERM
+
+number=0
+nfailed=0
+
+# check NAME COMMAND...: ok if the command succeeds.
+check() {
+    name=$1
+    shift
+    number=$((number + 1))
+    if "$@" >"$work/why" 2>&1; then
+        echo "ok $number - $name"
+        return
+    fi
+    nfailed=$((nfailed + 1))
+    echo "not ok $number - $name"
+    {
+        echo "command: $*"
+        cat "$work/why"
+        echo "status of the example: $status; its output:"
+        cat "$work/out" "$work/err"
+    } | sed 's/^/# /' | head -n 60
+}
+
+# run PROGRAM ARG...: leaves status, and the output in $work/out and $work/err.
+run() {
+    program=$1
+    shift
+    "$bin/$program" "$@" >"$work/out" 2>"$work/err"
+    status=$?
+}
+
+status_is() {
+    [ "$status" -eq "$1" ]
+}
+
+printed() {
+    grep -Eq -e "$1" "$work/out"
+}
+
+# That the whole output has so many lines that match.
+printed_lines() {
+    [ "$(grep -Ec -e "$2" "$work/out")" -eq "$1" ]
+}
+
+complained() {
+    grep -Eq -e "$1" "$work/err"
+}
+
+silent() {
+    [ ! -s "$work/err" ]
+}
+
+# Words one a line, as wordcount defines them, but by other means.
+words_of() {
+    # The echo ends the last line, which tr may leave without a newline.
+    { cat "$@" && echo; } | LC_ALL=C tr 'A-Z' 'a-z' | LC_ALL=C tr -cs "a-z0-9'\200-\377" '\n' | sed '/^$/d'
+}
+
+# The first N of "COUNT WORD", by count and then by bytes.
+expected_top() {
+    ntop=$1
+    shift
+    words_of "$@" | LC_ALL=C sort | LC_ALL=C uniq -c | LC_ALL=C sort -k1,1nr -k2,2 |
+        awk -v n="$ntop" 'NR <= n { print $1, $2 }'
+}
+
+# The same from wordcount's output: the lines that begin with a count, before the first table.
+printed_top() {
+    awk '/^Each style/ { exit }
+         /^ +[0-9,]+  / { gsub(",", "", $1); print $1, $2 }' "$work/out"
+}
+
+same_top() {
+    expected_top "$@" >"$work/expected"
+    printed_top >"$work/printed"
+    [ -s "$work/expected" ] && diff "$work/expected" "$work/printed"
+}
+
+# wordcount's first line against the independent count of all and of distinct words.
+same_totals() {
+    nwords=$(words_of "$@" | wc -l)
+    ndistinct=$(words_of "$@" | LC_ALL=C sort -u | wc -l)
+    sed -n 1p "$work/out" | tr -d , |
+        grep -Eq "^$((nwords)) words in $# files? $((ndistinct)) of them distinct"
+}
+
+same_phrase() {
+    # Pairs are easy to count independently where the text is one line and one file.
+    expected=$(words_of "$1" | awk 'NR > 1 { n[p " " $0]++ } { p = $0 }
+                                    END { for (k in n) print n[k], k }' |
+        LC_ALL=C sort -k1,1nr -k2 | sed -n 1p)
+    tr -d , <"$work/out" | grep -Eq " ${expected%% *}  ${expected#* }\$"
+}
+
+# The column of a style's row: field 2 is the free chunks, 3 the largest, 4 all.
+column() {
+    awk -v s="$1" -v f="$2" '$1 == s && $3 !~ /^\|/ { gsub("[,%]", "", $f); print $f; exit }' "$work/out"
+}
+
+row_makes_sense() {
+    nfree=$(column "$1" 2) largest=$(column "$1" 3) total=$(column "$1" 4)
+    [ "$nfree" -ge 1 ] && [ "$largest" -ge 16 ] && [ "$total" -ge "$largest" ] &&
+        [ "$total" -ge $((largest + 16 * (nfree - 1))) ] && [ "$total" -lt 2097152 ]
+}
+
+map_makes_sense() {
+    # Four rows of 64 columns, made of the legend's signs only.
+    [ "$(grep -Ec '^.{5} +[0-9,]+  \|[-.+#=]{64}\|$' "$work/out")" -eq "$1" ]
+}
+
+not_wider_than() {
+    awk -v n="$1" 'length > n { print; wide = 1 } END { exit wide }' "$work/out"
+}
+
+only_ascii() {
+    ! LC_ALL=C grep -q '[^ -~]' "$work/out"
+}
+
+test_wordcount_counts() {
+    # Long enough for tables to grow, and with all that can go wrong in cutting:
+    # apostrophes, digits, UTF-8, a line longer than the read buffer, CRLF.
+    awk 'BEGIN {
+        srand(1)
+        for (i = 0; i < 20000; i++) {
+            r = int(60 * rand() * rand())
+            printf "%s%d%s", i % 3 ? "Word" : "don'\''t", r * r % 997, i % 11 ? " " : i % 22 ? ".\r\n" : "\n\n"
+        }
+    }' >"$work/one"
+    awk 'BEGIN { for (i = 0; i < 9000; i++) printf "the long line%d ", i % 50 }' >"$work/long"
+    printf 'na\303\257ve NA\303\257VE a-b \000 it'\''s\n\n\nend' >"$work/bytes"
+
+    run wordcount --top=25 --region=4M "$work/one" "$work/long" "$work/bytes"
+    check "wordcount: status 0 on three files" status_is 0
+    check "wordcount: no complaint" silent
+    check "wordcount: its totals are those of tr, sort and uniq" same_totals "$work/one" "$work/long" "$work/bytes"
+    check "wordcount: its 25 top words are those of tr, sort and uniq" same_top 25 "$work/one" "$work/long" "$work/bytes"
+
+    run wordcount --top=1000 --style=first "$work/bytes"
+    check "wordcount: bytes that are no text: the same words" same_top 1000 "$work/bytes"
+    run wordcount --top=1 --style=worst "$work/long"
+    check "wordcount: the top phrase is that of awk" same_phrase "$work/long"
+    : >"$work/empty"
+    run wordcount "$work/empty"
+    check "wordcount: an empty file has no words" printed '^0 words in 1 file, 0 of them'
+    check "wordcount: an empty file is no failure" status_is 0
+}
+
+test_wordcount_on_licenses() {
+    set -- /usr/share/common-licenses/*
+    [ -f "$1" ] || set -- "$work/one" "$work/long"
+    run wordcount "$@"
+    check "wordcount: status 0 on real text" status_is 0
+    check "wordcount: the top words of real text" same_top 10 "$@"
+    check "wordcount: every style frees everything" printed_lines 4 '^(best|worst|first|none) .* one chunk again$'
+    check "wordcount: and says so" printed 'the free list is one chunk again, as large as at the start'
+    for style in best worst first none; do
+        check "wordcount: figures of $style fit together" row_makes_sense "$style"
+    done
+    check "wordcount: worst fit scatters more than best fit" \
+        [ "$(column worst 2)" -gt "$(column best 2)" ]
+    check "wordcount: four maps of 4 rows" map_makes_sense 16
+    check "wordcount: at most 100 columns" not_wider_than 100
+    check "wordcount: plain ASCII" only_ascii
+    run wordcount --style=best --dump "$@"
+    # Mem_Dump's form is its own business; that it tells each chunk's size is not.
+    check "wordcount: --dump prints a line for each free chunk" \
+        [ "$(wc -l <"$work/out")" -gt "$(column best 2)" ]
+    check "wordcount: one style only, if so asked" printed_lines 1 'one chunk again$'
+}
+
+# From no room for the tables to almost enough: always status 1 and a message.
+test_wordcount_out_of_memory() {
+    nbad=0
+    for region in 1 4K 8K 20K 40K 64K 100K 150K 200K; do
+        run wordcount --region=$region --style=best "$work/one" "$work/one"
+        if status_is 0; then
+            break
+        fi
+        status_is 1 && complained 'style best: out of memory' && complained 'bytes wanted; the largest of' &&
+            printed 'OUT OF MEMORY$' || nbad=$((nbad + 1))
+    done
+    check "wordcount: a region too small is status 1 and a message ($region)" [ "$nbad" -eq 0 ]
+    run wordcount --region=20K "$work/one"
+    check "wordcount: it names each style that ran out" [ "$(grep -c 'out of memory' "$work/err")" -eq 4 ]
+    check "wordcount: and the file" complained 'out of memory in .*/one'
+}
+
+test_wordcount_options() {
+    run wordcount
+    check "wordcount: no file is a usage error" status_is 64
+    check "wordcount: and it says so" complained 'no file to count'
+    nbad=0
+    for option in --style=next --region=0 --region=-1 --region=12Q --region= --region=9G --region=2048M \
+        --region=99999999999999999999 --top=0 --top=x --nonsense; do
+        run wordcount "$option" "$work/one"
+        { status_is 64 && [ -s "$work/err" ] && [ ! -s "$work/out" ]; } ||
+            { nbad=$((nbad + 1)) && echo "# $option: status $status"; }
+    done
+    check "wordcount: bad options are usage errors" [ "$nbad" -eq 0 ]
+    run wordcount "$work/one" "$work/missing"
+    check "wordcount: a missing file is status 1, before any output" \
+        [ "$status-$(wc -c <"$work/out")" = "1-0" ]
+    run wordcount "$work"
+    check "wordcount: a directory is refused" complained 'is a directory'
+}
+
+test_free_anywhere() {
+    run free-anywhere
+    check "free-anywhere: status 0" status_is 0
+    check "free-anywhere: first, middle and last byte free" printed_lines 3 '^[abc] .* 0 +-$'
+    check "free-anywhere: one past the end is refused" printed '^d \+ 100 .* -1 +E_BAD_POINTER$'
+    check "free-anywhere: all nine refusals" printed_lines 9 ' -1 +E_BAD_POINTER$'
+    check "free-anywhere: the heap is whole" printed '^The heap is one free chunk again'
+}
+
+test_first_fit() {
+    run first-fit
+    check "first-fit: the map of each style" [ "$status $(sed -n 's/^\([A-Z]*FIT\) *\([N.#]*\)  at .*/\1 \2/p' "$work/out" | tr '\n' ' ')" = \
+        "0 FIRSTFIT NNNNN.....#......#....................# BESTFIT ..........#NNNNN.#....................# WORSTFIT ..........#......#NNNNN...............# " ]
+}
+
+test_mmap_example() {
+    cp "$work/one" "$work/mapped"
+    run mmap-example "$work/mapped"
+    check "mmap-example: status 0" status_is 0
+    check "mmap-example: a private write stays, a shared one arrives, a read-only page refuses" \
+        [ "$(grep -Ec 'MAP_PRIVATE .*stayed in the mapping|MAP_SHARED .*reached the file|PROT_READ  .*SIGSEGV|PROT_WRITE .*succeeds' "$work/out")" -eq 4 ]
+    check "mmap-example: an anonymous mapping is zero" printed ', 0 of those [0-9]+$'
+    check "mmap-example: FILE is unchanged" cmp "$work/one" "$work/mapped"
+    head -n 10 "$work/one" >"$work/head"
+    sed -n '/^4\. /,$p' "$work/out" | sed '1,3d;$d' >"$work/shown"
+    check "mmap-example: its first 10 lines are printed" cmp "$work/head" "$work/shown"
+    nbad=0
+    for what in "$work/empty:is empty" "$work:is a directory" "$work/missing:No such file" "/dev/null:not a regular"; do
+        run mmap-example "${what%%:*}"
+        status_is 1 && complained "${what#*:}" && [ ! -s "$work/out" ] || nbad=$((nbad + 1))
+    done
+    check "mmap-example: empty, directory, missing, device: status 1 and a reason" [ "$nbad" -eq 0 ]
+    run mmap-example
+    check "mmap-example: no argument is a usage error" status_is 64
+}
+
+test_wordcount_counts
+test_wordcount_on_licenses
+test_wordcount_out_of_memory
+test_wordcount_options
+test_free_anywhere
+test_first_fit
+test_mmap_example
+echo "1..$number"
+[ "$number" -eq "$NCHECKS" ] || echo "# expected $NCHECKS checks, ran $number"
+[ "$nfailed" -eq 0 ] && [ "$number" -eq "$NCHECKS" ]

@@ -69,7 +69,6 @@ struct figures {
     uint64_t peak_live;
     uint64_t highest; /* the end of the highest object there ever was, from the region's start */
     uint64_t region_bytes;
-    uint64_t ncalls;
     double ns_per_call;
     uint64_t nwords, ndistinct;
     uint64_t digest; /* of all words and their counts: equal for all styles */
@@ -262,8 +261,7 @@ static struct figures measure(void)
 {
     struct figures f = {.peak_live = meter.peak,
                         .highest = meter.highest,
-                        .region_bytes = meter.region_bytes,
-                        .ncalls = meter.ncalls};
+                        .region_bytes = meter.region_bytes};
 
     for (MemNodePtr chunk = m_free_list; chunk != NULL; chunk = chunk->next) {
         uint64_t size = (uint64_t)chunk->size;

@@ -10,7 +10,7 @@
 # those of tr, sort and uniq on the same text, and not with wordcount itself.
 
 set -u
-NCHECKS=43
+NCHECKS=44
 bin=${1:?usage: examples.sh DIRECTORY}
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
@@ -126,11 +126,11 @@ map_makes_sense() {
 }
 
 not_wider_than() {
-    awk -v n="$1" 'length > n { print; wide = 1 } END { exit wide }' "$work/out"
+    [ -s "$work/out" ] && awk -v n="$1" 'length > n { print; wide = 1 } END { exit wide }' "$work/out"
 }
 
 only_ascii() {
-    ! LC_ALL=C grep -q '[^ -~]' "$work/out"
+    [ -s "$work/out" ] && ! LC_ALL=C grep '[^ -~]' "$work/out"
 }
 
 test_wordcount_counts() {
@@ -154,6 +154,7 @@ test_wordcount_counts() {
 
     run wordcount --top=1000 --style=first "$work/bytes"
     check "wordcount: bytes that are no text: the same words" same_top 1000 "$work/bytes"
+    check "wordcount: a phrase seen once is forgotten" printed_lines 0 'a b$'
     run wordcount --top=1 --style=worst "$work/long"
     check "wordcount: the top phrase is that of awk" same_phrase "$work/long"
     : >"$work/empty"
@@ -190,13 +191,10 @@ test_wordcount_out_of_memory() {
     nbad=0
     for region in 1 4K 8K 20K 40K 64K 100K 150K 200K; do
         run wordcount --region=$region --style=best "$work/one" "$work/one"
-        if status_is 0; then
-            break
-        fi
         status_is 1 && complained 'style best: out of memory' && complained 'bytes wanted; the largest of' &&
             printed 'OUT OF MEMORY$' || nbad=$((nbad + 1))
     done
-    check "wordcount: a region too small is status 1 and a message ($region)" [ "$nbad" -eq 0 ]
+    check "wordcount: a region too small is status 1 and a message" [ "$nbad" -eq 0 ]
     run wordcount --region=20K "$work/one"
     check "wordcount: it names each style that ran out" [ "$(grep -c 'out of memory' "$work/err")" -eq 4 ]
     check "wordcount: and the file" complained 'out of memory in .*/one'

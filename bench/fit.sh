@@ -11,6 +11,9 @@
 #     bench/results/fit.csv    all figures
 #     bench/results/fit.svg    the picture, if there is gnuplot
 #
+# The marks mean nothing with --quick: its short rounds begin in caches that the
+# walk of the list has just emptied, and end before they are warm.
+#
 # A missed mark is told, not an error: the exit status is that of the measuring.
 # CC and CFLAGS are those of make; RESULTS is another place for CSV and SVG.
 set -eu
@@ -60,7 +63,7 @@ draw() {
     if ! grep -q '^aged,' "$csv"; then
         echo "fit.sh: the picture shows the aged heap, which was not measured: no picture" >&2
     elif command -v gnuplot >/dev/null; then
-        gnuplot -e "csv='$csv'; svg='$results/fit.svg'" bench/fit.gp
+        LC_ALL=C.UTF-8 gnuplot -e "csv='$csv'; svg='$results/fit.svg'" bench/fit.gp
     else
         echo "fit.sh: gnuplot is not installed: there are a table and $csv, but no picture" >&2
     fi

@@ -8,11 +8,12 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum { NTHREADS = 4, NSTEPS = 8000, NSLOTS = 32, NROUNDS = 2000, NFORKS = 40 };
+enum { NTHREADS = 4, NSTEPS = 30000, NSLOTS = 32, NROUNDS = 2000, NFORKS = 40 };
 
 /* A failed assertion jumps to the frames of the thread that set the target:
  * other threads count, and the first one asserts. */
 static atomic_int nfaults;
+static int nsteps = NSTEPS;
 static atomic_bool stop;
 
 static void count_unless(bool condition)
@@ -53,7 +54,7 @@ static void *hammers(void *arg)
     struct slot slots[NSLOTS] = {{NULL, 0}};
     unsigned char fill = (unsigned char)(1 + (uintptr_t)arg);
     unsigned seed = fill;
-    for (int i = 0; i < NSTEPS && !atomic_load(&stop); i++) {
+    for (int i = 0; i < nsteps && !atomic_load(&stop); i++) {
         struct slot *slot = &slots[random_below(&seed, NSLOTS)];
         if (slot->start == NULL) {
             take(slot, &seed, fill);
@@ -213,6 +214,7 @@ static void fork_among_threads(void)
     pthread_t threads[NTHREADS];
     open_heap(1 << 20);
     silence_stdout();
+    nsteps = INT_MAX;
     start_all(threads);
     for (int i = 0; i < NFORKS; i++) {
         int status = 0;

@@ -1,0 +1,10 @@
+/* EXPECT: 0 "Mem_Alloc: NULL E_BAD_ARGS, heap unchanged" */
+/* SPDX-License-Identifier: MIT
+ * Mem_Alloc without Mem_Init. */
+#include "misuse.h"
+
+int main(void)
+{
+    remember();
+    return tell_pointer("Mem_Alloc", Mem_Alloc(10));
+}

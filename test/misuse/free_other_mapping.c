@@ -1,0 +1,11 @@
+/* EXPECT: 0 "Mem_Free: -1 E_BAD_POINTER, heap unchanged" */
+/* SPDX-License-Identifier: MIT
+ * A page of another mapping, which may not even be read. */
+#include "misuse.h"
+
+int main(void)
+{
+    void *other = mmap(NULL, 1, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    begin();
+    return tell("Mem_Free", Mem_Free(other));
+}

@@ -1,0 +1,11 @@
+/* EXPECT: 0 "Mem_Free: -1 E_BAD_POINTER, heap unchanged" */
+/* SPDX-License-Identifier: MIT
+ * A variable on the stack. */
+#include "misuse.h"
+
+int main(void)
+{
+    int on_stack = 0;
+    begin();
+    return tell("Mem_Free", Mem_Free(&on_stack));
+}

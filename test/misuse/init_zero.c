@@ -1,0 +1,10 @@
+/* EXPECT: 0 "Mem_Init: -1 E_BAD_ARGS, heap unchanged" */
+/* SPDX-License-Identifier: MIT
+ * A region of no bytes. */
+#include "misuse.h"
+
+int main(void)
+{
+    remember();
+    return tell("Mem_Init", Mem_Init(0));
+}

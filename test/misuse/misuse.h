@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * misuse.h - for programs that make one mistake each. Line 1 of each says what
+ * must come of it, for test/run.sh:
+ *
+ *     (slash star) EXPECT: 0 "Mem_Free: -1 E_BAD_POINTER, heap unchanged"
+ *
+ * the exit status, and a text that standard output must contain.
+ *
+ *     begin();                               a heap with objects and a hole
+ *     return tell("Mem_Free", Mem_Free(object + 100));
+ */
+#ifndef MISUSE_H
+#define MISUSE_H
+
+#include "../observe.h"
+
+#include <limits.h>
+
+/* [object 100, slack 12][hole 200, freed][neighbour 40, slack 8][ free ] */
+static unsigned char *object, *hole, *neighbour;
+static char *before;
+
+/* Call it again after what belongs to the scene and is not the mistake. */
+static inline void remember(void)
+{
+    free(before);
+    before = picture();
+    m_error = 0;
+}
+
+static inline void begin(void)
+{
+    open_heap(8192);
+    object = get(100);
+    hole = get(200);
+    neighbour = get(40);
+    give(hole);
+    remember();
+}
+
+static inline const char *reason(void)
+{
+    static const char *const names[] = {
+        "no error",   "E_NO_SPACE",   "E_CORRUPT_FREESPACE", "E_PADDING_OVERWRITTEN",
+        "E_BAD_ARGS", "E_BAD_POINTER"};
+    return m_error >= 0 && m_error <= E_BAD_POINTER ? names[m_error] : "an unknown error";
+}
+
+/* For main to return: 0. What happened is in the line that is printed. */
+static inline int tell(const char *call, int result)
+{
+    const char *change = same_picture(before) ? "unchanged" : "CHANGED";
+    before = NULL;
+    printf("%s: %d %s, heap %s\n", call, result, reason(), change);
+    return 0;
+}
+
+static inline int tell_pointer(const char *call, const void *result)
+{
+    const char *change = same_picture(before) ? "unchanged" : "CHANGED";
+    before = NULL;
+    printf("%s: %s %s, heap %s\n", call, result == NULL ? "NULL" : "a pointer", reason(), change);
+    return 0;
+}
+
+#endif

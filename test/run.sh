@@ -1,0 +1,141 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# run.sh - runs tests and counts.
+#
+#   run.sh [options] 'PROGRAM [ARGUMENT]...'...   programs and scripts that print TAP
+#   run.sh [options] --misuse BINARIES SOURCES    programs with their outcome on line 1
+#   run.sh --total FILE                           the sum of what --tally has noted
+#
+#   --label NAME      what the lines begin with, when there are several builds
+#   --with COMMAND    an emulator, put before each binary (not before scripts)
+#   --tally FILE      notes the counts there, and leaves the last line to --total
+#   --timeout SECONDS for each program; 300
+#
+# The last line is "N passed, N failed"; the status is 0 if none failed. A program
+# that crashes, hangs, prints no plan or not what it planned is one failure more:
+# a test that says nothing has not passed. To have run nothing is a failure.
+set -u
+
+label='' tally='' timeout=300 wrapper=() misuse=()
+passed=0 failed=0
+output=$(mktemp) || exit 1
+trap 'rm -f "$output"' EXIT
+
+# Sets `command`. A script runs on this machine, whatever the binaries run on.
+command_for() {
+    if [ -e "$1" ]; then command=("$1"); else read -ra command <<<"$1"; fi
+    local magic=''
+    [ -r "${command[0]}" ] && IFS= read -r -n 2 magic <"${command[0]}" 2>/dev/null
+    [ "$magic" = '#!' ] || command=(${wrapper[@]+"${wrapper[@]}"} "${command[@]}")
+}
+
+# Output to the file, status to the caller: 124 or 137 is a hang.
+run_limited() {
+    CMOCKA_MESSAGE_OUTPUT=TAP timeout -k 5 "$timeout" "$@" </dev/null >"$output" 2>&1
+}
+
+count_lines() { # pattern
+    grep -Ec "$1" "$output"
+}
+
+# Why the program as a whole is not to be believed, or nothing.
+distrust() { # status planned printed nfailed
+    if [ "$1" -eq 124 ] || [ "$1" -eq 137 ]; then echo "longer than $timeout s"
+    elif [ "$1" -gt 128 ]; then echo "killed by signal $(($1 - 128))"
+    elif [ -z "$2" ]; then echo "no plan"
+    elif [ "$2" -ne "$3" ]; then echo "$2 planned, $3 printed"
+    elif [ "$2" -eq 0 ]; then echo "nothing tested"
+    elif [ "$1" -ne 0 ] && [ "$4" -eq 0 ]; then echo "exit status $1"
+    fi
+}
+
+report() { # name ok bad skipped started why
+    local line
+    line=$(printf '%s%-28s %4d ok' "${label:+$label: }" "$1" "$2")
+    [ "$4" -eq 0 ] || line+=", $4 skipped"
+    [ "$3" -eq 0 ] || line+=", $3 FAILED${6:+ ($6)}"
+    echo "$line, $((SECONDS - $5)) s"
+    passed=$((passed + $2)) failed=$((failed + $3))
+}
+
+run_tap() { # item
+    local started=$SECONDS status ok bad skipped printed plan why
+    command_for "$1"
+    run_limited "${command[@]}"
+    status=$?
+    printed=$(count_lines '^(not )?ok [0-9]')
+    skipped=$(count_lines '^(not )?ok [0-9].*# SKIP')
+    bad=$(grep -E '^not ok [0-9]' "$output" | grep -vc '# SKIP')
+    ok=$((printed - skipped - bad))
+    plan=$(sed -n 's/^1\.\.\([0-9]\{1,\}\).*/\1/p' "$output" | head -n 1)
+    why=$(distrust "$status" "$plan" "$printed" "$bad")
+    [ -z "$why" ] || bad=$((bad + 1))
+    report "$(basename "${1%% *}")" "$ok" "$bad" "$skipped" "$started" "$why"
+    [ "$bad" -eq 0 ] || sed 's/^/    /' "$output"
+}
+
+# Prints why the program did not do what line 1 of its source says, or nothing.
+misuse_fault() { # binary source
+    local expect='^/\* EXPECT: ([0-9]+) "(.*)" \*/$' first='' status
+    IFS= read -r first <"$2"
+    [[ $first =~ $expect ]] || { echo "no EXPECT on line 1"; return; }
+    [ -x "$1" ] || { echo "not built"; return; }
+    CMOCKA_MESSAGE_OUTPUT='' timeout -k 5 "$timeout" ${wrapper[@]+"${wrapper[@]}"} "$1" \
+        </dev/null >"$output" 2>"$output.err"
+    status=$?
+    [ "$status" -eq "${BASH_REMATCH[1]}" ] ||
+        echo "exit status $status, expected ${BASH_REMATCH[1]}"
+    grep -qF -- "${BASH_REMATCH[2]}" "$output" || echo "did not print: ${BASH_REMATCH[2]}"
+}
+
+run_misuse() { # binaries sources
+    local started=$SECONDS ok=0 bad=0 source fault details=''
+    for source in "$2"/*.c; do
+        : >"$output"
+        : >"$output.err"
+        fault=$(misuse_fault "$1/$(basename "$source" .c)" "$source")
+        if [ -z "$fault" ]; then ok=$((ok + 1)); continue; fi
+        bad=$((bad + 1))
+        details+="$(basename "$source"): $fault"$'\n'$(sed 's/^/    /' "$output" "$output.err")$'\n'
+    done
+    rm -f "$output.err"
+    report misuse "$ok" "$bad" 0 "$started" ''
+    printf '%s' "$details"
+}
+
+finish() {
+    [ $((passed + failed)) -gt 0 ] || failed=1
+    if [ -n "$tally" ]; then
+        echo "${label:-tests} $passed $failed" >>"$tally"
+    else
+        echo "$passed passed, $failed failed"
+    fi
+    [ "$failed" -eq 0 ]
+    exit
+}
+
+total() { # file
+    local ok bad
+    while read -r _ ok bad; do
+        passed=$((passed + ok)) failed=$((failed + bad))
+    done <"$1"
+    finish
+}
+
+while [ $# -gt 0 ]; do
+    case $1 in
+    --label) label=$2; shift 2 ;;
+    --with) read -ra wrapper <<<"$2"; shift 2 ;;
+    --tally) tally=$2; shift 2 ;;
+    --timeout) timeout=$2; shift 2 ;;
+    --misuse) misuse=("$2" "$3"); shift 3 ;;
+    --total) tally=''; total "$2" ;;
+    -*) echo "run.sh: what is $1?" >&2; exit 2 ;;
+    *) break ;;
+    esac
+done
+
+for item in "$@"; do run_tap "$item"; done
+[ ${#misuse[@]} -eq 0 ] || run_misuse "${misuse[@]}"
+finish

@@ -1,0 +1,54 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# symbols.sh LIBRARY - prints TAP: what C10 promises of the library file. Another
+# heap cannot be in it, and outside the region there are only a few scalars.
+set -u
+export LC_ALL=C
+library=$1
+forbidden='malloc|calloc|realloc|memalign|valloc'
+max_static_bytes=4096
+ntests=0
+
+result() { # status what
+    ntests=$((ntests + 1))
+    if [ "$1" -eq 0 ]; then echo "ok $ntests - $2"; else echo "not ok $ntests - $2"; fi
+}
+
+# Index and name of each dynamic symbol; an index UND is an import.
+dynamic_symbols() {
+    readelf --wide --dyn-syms "$library" | awk '$1 ~ /^[0-9]+:$/ && $8 != "" { print $7, $8 }'
+}
+
+# The sizes of the sections that can be written to and hold variables.
+static_bytes() {
+    local sum=0 size
+    for size in $(readelf --wide --sections "$library" | sed 's/^ *\[ *[0-9]*\] *//' |
+        awk '$1 ~ /^\.t?(data|bss)(\.|$)/ && $1 !~ /^\.data\.rel\.ro/ { print $5 }'); do
+        sum=$((sum + 16#$size))
+    done
+    echo "$sum"
+}
+
+symbols=$(dynamic_symbols)
+
+# If nothing could be read, nothing would be forbidden in it.
+for name in Mem_Init Mem_Alloc Mem_AllocStyle Mem_Free Mem_IsValid Mem_GetSize Mem_Dump Mem_Check \
+    m_error m_free_list; do
+    grep -v '^UND ' <<<"$symbols" | grep -qE " $name(@|$)"
+    result $? "C10 $name is exported"
+done
+grep -qE '^UND mmap(64)?(@|$)' <<<"$symbols"
+result $? "C10 mmap is imported"
+
+found=$(grep -iE "$forbidden" <<<"$symbols")
+[ -z "$found" ]
+result $? "C10 no dynamic symbol is of another heap"
+[ -z "$found" ] || sed 's/^/# /' <<<"$found"
+
+nbytes=$(static_bytes)
+[ "$nbytes" -gt 0 ]
+result $? "C10 static data are found"
+[ "$nbytes" -lt "$max_static_bytes" ]
+result $? "C10 $nbytes bytes of static data are fewer than $max_static_bytes"
+echo "1..$ntests"

@@ -30,6 +30,16 @@ static void inside(void)
     assert_true(is_whole_again());
 }
 
+static void each_byte_inside(void)
+{
+    open_three();
+    for (int i = 0; i < 60; i++) {
+        unsigned char *p = Mem_Alloc(60, FIRSTFIT);
+        assert_int_equal(Mem_Free(p + i), 0);
+        assert_int_equal(Mem_Free(p + i), -1);
+    }
+}
+
 static void null_is_nothing(void)
 {
     clear_errors();
@@ -216,6 +226,7 @@ int main(void)
         ALONE_WITH("C4 free of the first byte", inside, 0),
         ALONE_WITH("C4 free of a byte in the middle", inside, 57),
         ALONE_WITH("C4 free of the last byte", inside, 99),
+        ALONE("C4 free of each byte of an object", each_byte_inside),
         ALONE("C4 free of NULL is 0 and nothing happens", null_is_nothing),
         ALONE("C4 free of one past the end is refused", one_past_the_end),
         ALONE("C4 free of rounding slack is refused", slack),

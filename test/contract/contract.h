@@ -29,6 +29,10 @@
 #define CHILD_SECONDS 120 /* an emulator under load is slow; a deadlock is slower */
 #define CHILD_SKIPS   77
 
+/* For a test's own mmap and the like: a sanitizer calls them before it is ready
+ * for functions that it has instrumented. */
+#define CALLED_EARLY __attribute__((no_sanitize("address"), no_sanitize("thread")))
+
 struct alone {
     const char *name;
     void (*body)(void);

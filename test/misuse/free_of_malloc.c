@@ -7,5 +7,7 @@ int main(void)
 {
     void *other = malloc(100);
     begin();
-    return tell("Mem_Free", Mem_Free(other));
+    int result = Mem_Free(other);
+    free(other);
+    return tell("Mem_Free", result);
 }

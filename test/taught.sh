@@ -19,7 +19,7 @@ works() { # what output
     ntests=$((ntests + 1))
     rm -f myprogram
     cat >mymain.c
-    got=$(gcc -o myprogram mymain.c -Wall -Werror -L. -lmem 2>&1 && LD_LIBRARY_PATH=. ./myprogram 2>&1)
+    got=$(gcc -o myprogram mymain.c -Wall -Werror -L. -lmem 2>&1 && LD_LIBRARY_PATH=. timeout 20 ./myprogram 2>&1)
     if [ "$got" = "$2" ]; then echo "ok $ntests - $1"; else
         echo "not ok $ntests - $1"
         sed 's/^/# /' <<<"$got"
@@ -104,6 +104,7 @@ int main(void)
     Mem_Dump();
     fflush(stdout);
     dup2(terminal, 1);
+    close(ends[1]);
     ssize_t n = read(ends[0], text, sizeof(text) - 1);
     puts(n > 0 && strstr(text, "0x") != NULL ? "done" : "no address in the dump");
     return 0;

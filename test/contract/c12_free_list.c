@@ -181,16 +181,36 @@ static void all_nodes_found_by_check(void)
     assert_true(same_picture(before));
 }
 
-static void elsewhere_no_hindrance(void)
+/* `damaged` is not what an allocation of `size` bytes takes: that is `taken`. */
+static void check_no_hindrance(unsigned char *damaged, unsigned char *taken, int size)
 {
-    open_holes();
     char *before = picture();
-    memset(second_hole, 0xff, NODE_BYTES);
-    assert_ptr_equal(Mem_Alloc(90, BESTFIT), first_hole);
-    assert_int_equal(Mem_Free(first_hole), 0);
+    memset(damaged, 0xff, NODE_BYTES);
+    clear_errors();
+    assert_ptr_equal(Mem_Alloc(size, BESTFIT), taken);
+    assert_errors(0, 0);
+    assert_int_equal(Mem_Free(taken), 0);
     Mem_Check();
     assert_int_equal(Mem_Check(), 0);
     assert_true(same_picture(before));
+}
+
+static void damage_behind(void)
+{
+    open_holes();
+    check_no_hindrance(second_hole, first_hole, 90);
+}
+
+static void damage_in_front(void)
+{
+    open_holes();
+    check_no_hindrance(first_hole, second_hole, 180);
+}
+
+static void damage_in_the_end(void)
+{
+    open_holes();
+    check_no_hindrance(region_base + 32 + 96 + 32 + 208 + 32, first_hole, 96);
 }
 
 /* Freeing what lies between damaged chunks cannot fail, and loses nothing. */
@@ -206,22 +226,24 @@ static void free_beside_damage(void)
     assert_true(is_whole_again());
 }
 
-/* Links that lead to one's own object, in a circle, and to nowhere. */
+/* Links that lead to a made-up node, in a circle, into a live object, to nowhere. */
 static void crafted_links(void)
 {
     open_holes();
-    struct __list_t fake = {1 << 20, true, (MemNodePtr)(void *)first_hole};
-    MemNodePtr targets[] = {&fake, (MemNodePtr)(void *)first_hole,
-                            (MemNodePtr)(void *)objects[0].start, (MemNodePtr)(uintptr_t)0x10,
-                            NULL};
+    struct __list_t fake = {1 << 20, true, NULL};
+    void *targets[] = {&fake, first_hole, objects[0].start, (void *)(uintptr_t)0x10, NULL};
     for (size_t i = 0; i < sizeof(targets) / sizeof(targets[0]); i++) {
         char *before = picture();
-        ((MemNodePtr)(void *)first_hole)->next = targets[i];
-        ((MemNodePtr)(void *)first_hole)->size = 1 << 20;
-        assert_ptr_equal(Mem_Alloc(180, FIRSTFIT), second_hole);
-        assert_int_equal(Mem_Free(second_hole), 0);
+        struct __list_t crafted = {1 << 20, true, targets[i]};
+        memcpy(first_hole, &crafted, sizeof(crafted));
+        assert_null(Mem_Alloc(1 << 19, FIRSTFIT)); /* which the node claims to hold */
+        assert_int_equal(m_error, E_NO_SPACE);
+        assert_int_equal(Mem_IsValid(first_hole), 0);
+        assert_int_equal(Mem_Free(objects[0].start), 0); /* joins the damaged chunk */
         Mem_Check();
         assert_int_equal(Mem_Check(), 0);
+        assert_ptr_equal(Mem_Alloc(32, FIRSTFIT), objects[0].start);
+        memset(objects[0].start, objects[0].fill, 32);
         assert_true(same_picture(before));
     }
 }
@@ -258,7 +280,9 @@ int main(void)
         ALONE("C12 damage is found when a chunk is taken whole", found_when_taken_whole),
         ALONE("C12 Mem_Check finds and repairs each damaged byte", found_by_check),
         ALONE("C12 Mem_Check repairs all nodes at once", all_nodes_found_by_check),
-        ALONE("C12 damage elsewhere does not hinder", elsewhere_no_hindrance),
+        ALONE("C12 damage in the next chunk does not hinder", damage_behind),
+        ALONE("C12 damage in the chunk before does not hinder", damage_in_front),
+        ALONE("C12 damage in the free end does not hinder", damage_in_the_end),
         ALONE("C12 free beside damage works", free_beside_damage),
         ALONE("C12 crafted links are not followed", crafted_links),
         ALONE("C12 the head of the list is not trusted", head_is_not_trusted),

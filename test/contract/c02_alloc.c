@@ -58,7 +58,7 @@ static void null_only_if_full(void)
     int nrefused = 0;
     open_heap(1 << 16);
     for (int i = 0; i < 5000; i++) {
-        int size = 1 + random_below(&seed, 1500);
+        int size = 1 + random_below(&seed, (int)the_number);
         bool fits = size <= largest_free_chunk();
         clear_errors();
         void *start = Mem_Alloc(size);
@@ -156,7 +156,8 @@ int main(void)
         ALONE("C2 an object is 8-byte aligned, from 16 bytes on 16-byte aligned", aligned),
         ALONE("C2 an object is of exactly the size that was asked for", exact_size),
         ALONE("C2 objects do not overlap", apart),
-        ALONE("C2 NULL if and only if no free chunk can hold it", null_only_if_full),
+        ALONE_WITH("C2 NULL if and only if no free chunk can hold it", null_only_if_full, 1500),
+        ALONE_WITH("C2 the same when there is no room for rows", null_only_if_full, 30),
         ALONE("C2 the largest chunk fits whole, one byte more does not", largest_fits_one_more_not),
         ALONE_WITH("C2 a size of 0 is refused", refused_changes_nothing, 0),
         ALONE_WITH("C2 a size of -1 is refused", refused_changes_nothing, -1),

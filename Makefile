@@ -15,7 +15,8 @@ CC := gcc
 endif
 WARN := -Wall -Wextra -Wconversion -Wshadow -Wundef
 CFLAGS ?= -O2 -g -DNDEBUG
-ALL_CFLAGS := -std=c11 -D_GNU_SOURCE $(WARN) -Iinclude -fPIC -fvisibility=hidden -pthread $(CFLAGS)
+ALL_CFLAGS := -std=c11 -D_GNU_SOURCE $(WARN) -Iinclude -pthread $(CFLAGS)
+LIB_CFLAGS := $(ALL_CFLAGS) -fPIC -fvisibility=hidden
 
 # Each file may include only what stands before it.
 LAYERS := base panic os region btree ledger freelist heap check dump mem
@@ -27,11 +28,11 @@ all: $(BUILD)/libmem.so $(BUILD)/libmem.a links
 
 $(BUILD)/obj/%.o: src/%.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -c $< -o $@
+	$(CC) $(LIB_CFLAGS) -MMD -c $< -o $@
 -include $(OBJECTS:.o=.d)
 
 $(BUILD)/libmem.so: $(OBJECTS)
-	$(CC) $(ALL_CFLAGS) -shared -Wl,-soname,libmem.so.$(SOVERSION) -Wl,-z,defs $^ -o $@
+	$(CC) $(LIB_CFLAGS) -shared -Wl,-soname,libmem.so.$(SOVERSION) -Wl,-z,defs $^ -o $@
 	@ln -sf libmem.so $@.$(SOVERSION)
 
 $(BUILD)/libmem.a: $(OBJECTS)
@@ -55,6 +56,93 @@ asan:
 tsan:
 	$(MAKE) BUILD=build/tsan CFLAGS="-O1 -g -fsanitize=thread"
 
+# --- programs ---------------------------------------------------------------
+
+programs_in = $(patsubst %.c,$(BUILD)/%,$(wildcard $(1)/*.c))
+EXAMPLES := $(call programs_in,examples)
+UNIT := $(call programs_in,test/unit)
+CONTRACT := $(call programs_in,test/contract)
+MISUSE := $(call programs_in,test/misuse)
+MODELLED := $(BUILD)/test/random $(BUILD)/test/sequences
+CMOCKA := -lcmocka
+
+LINK = @mkdir -p $(@D) && echo "$(CC) $@" && $(CC) $(ALL_CFLAGS) $(filter %.c,$^) -o $@
+
+$(EXAMPLES): $(BUILD)/%: %.c include/mem.h $(BUILD)/libmem.so
+	$(LINK) -L$(BUILD) -lmem
+$(MISUSE): $(BUILD)/%: %.c test/observe.h test/misuse/misuse.h $(BUILD)/libmem.so
+	$(LINK) -L$(BUILD) -lmem -ldl
+$(CONTRACT): $(BUILD)/%: %.c test/observe.h test/contract/contract.h $(BUILD)/libmem.so
+	$(LINK) -L$(BUILD) -lmem $(CMOCKA) -ldl
+$(UNIT): $(BUILD)/%: %.c test/model.c test/model.h $(BUILD)/libmem.a
+	$(LINK) $(BUILD)/libmem.a $(CMOCKA)
+$(MODELLED): $(BUILD)/%: %.c test/model.c test/model.h $(BUILD)/libmem.a
+	$(LINK) $(BUILD)/libmem.a
+
+.PHONY: demo
+demo: all $(EXAMPLES)
+	@LD_LIBRARY_PATH=$(BUILD) $(BUILD)/examples/wordcount /usr/share/common-licenses/*
+
+.PHONY: bench-fit
+bench-fit: all
+	@bench/fit.sh
+
+# --- tests ------------------------------------------------------------------
+#
+# check-one tests one build: gcc's, clang's, with sanitizers, for arm64. `make
+# check` has each done, whatever came of the others, and adds up their tallies.
+
+TALLY := build/tally
+LABEL ?= gcc
+WITH ?=
+CALLS ?= 1000000
+SEED ?= 1
+RUN = LD_LIBRARY_PATH=$(BUILD) WITH="$(WITH)" \
+    test/run.sh --label $(LABEL) --with "$(WITH)" --tally $(TALLY)
+ASAN := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
+TSAN := -O1 -g -fsanitize=thread
+ARM64 := build/arm64/cmocka/usr
+ARM64_LIBS := $(ARM64)/lib/aarch64-linux-gnu
+QEMU := qemu-aarch64 -L /usr/aarch64-linux-gnu -E LD_LIBRARY_PATH=build/arm64:$(ARM64_LIBS)
+
+.PHONY: check
+check:
+	@test/needs.sh
+	@rm -f $(TALLY)
+	@-$(MAKE) -s -k check-tree LABEL=tree
+	@-$(MAKE) -s -k check-one LABEL=gcc CALLS=10000000
+	@-$(MAKE) -s -k check-one LABEL=clang CC=clang BUILD=build/clang
+	@-$(MAKE) -s -k check-one LABEL=asan BUILD=build/asan CFLAGS="$(ASAN)" CALLS=300000
+	@-$(MAKE) -s -k check-threads LABEL=tsan BUILD=build/tsan CFLAGS="$(TSAN)"
+	@-$(MAKE) -s -k check-one LABEL=arm64 CC=aarch64-linux-gnu-gcc BUILD=build/arm64 \
+	    CFLAGS="-O2 -g -I$(ARM64)/include" CMOCKA="-L$(ARM64_LIBS) -lcmocka" \
+	    WITH="$(QEMU)" CALLS=100000
+	@test/run.sh --total $(TALLY)
+
+.PHONY: check-tree check-one check-threads
+check-tree: all
+	@$(RUN) test/run_selftest.sh "test/layers.sh src $(LAYERS)" "test/header.sh include/mem.h" \
+	    "test/symbols.sh libmem.so" "test/taught.sh ." test/installed.sh
+
+check-one: all $(EXAMPLES) $(MISUSE) $(CONTRACT) $(UNIT) $(MODELLED)
+	@$(RUN) --misuse $(BUILD)/test/misuse test/misuse $(UNIT) $(CONTRACT) \
+	    "$(BUILD)/test/random $(CALLS) $(SEED)" $(BUILD)/test/sequences \
+	    "test/examples.sh $(BUILD)/examples"
+
+check-threads: all $(filter %/c13_threads,$(CONTRACT))
+	@$(RUN) $(filter %/c13_threads,$(CONTRACT))
+
+# As long and as often as one likes: make soak CALLS=1000000000 SEED=42
+.PHONY: soak
+soak: all $(BUILD)/test/random
+	@$(BUILD)/test/random $(CALLS) $(if $(filter file,$(origin SEED)),$$(date +%s),$(SEED))
+
+.PHONY: layers format
+layers:
+	@test/layers.sh src $(LAYERS)
+format:
+	clang-format -i src/*.[ch] include/*.h $$(find test bench examples -name '*.[ch]')
+
 .PHONY: install
 install: all
 	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib/pkgconfig
@@ -69,3 +157,14 @@ install: all
 .PHONY: clean
 clean:
 	rm -rf build libmem.so libmem.so.$(SOVERSION) mem.h
+
+.PHONY: help
+help:
+	@sed -n 's/^# \(make .*\)/\1/p' Makefile
+	@echo 'make debug      assertions, no optimisation: build/debug (also asan, tsan)'
+	@echo 'make soak       random calls against the model: CALLS=N SEED=N'
+	@echo 'make bench-fit  the fits beside a textbook list: table, CSV, picture'
+	@echo 'make layers     each file includes only what stands below it'
+	@echo 'make format     clang-format'
+	@echo 'make install    DESTDIR= PREFIX=/usr/local'
+	@echo 'make clean'

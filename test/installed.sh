@@ -1,0 +1,42 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# installed.sh - prints TAP: what `make install` leaves is enough to build and run
+# a program, shared and static, by pkg-config alone.
+set -u
+root=$(cd "$(dirname "$0")/.." && pwd)
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+ntests=0
+
+result() { # status what
+    ntests=$((ntests + 1))
+    if [ "$1" -eq 0 ]; then echo "ok $ntests - $2"; else echo "not ok $ntests - $2"; fi
+}
+
+flags() {
+    PKG_CONFIG_PATH=$work/usr/lib/pkgconfig pkg-config --define-variable=prefix="$work/usr" "$@" libmem
+}
+
+env -u MAKEFLAGS -u MFLAGS make -s -C "$root" install DESTDIR="$work" PREFIX=/usr >"$work/log" 2>&1
+result $? 'make install'
+cat >"$work/main.c" <<'END'
+#include <mem.h>
+
+int main(void)
+{
+    char *p = Mem_Init(4096) == 0 ? Mem_Alloc(100, FF) : 0;
+    return p != 0 && Mem_GetSize(p + 50) == 100 && Mem_Free(p + 99) == 0 ? 0 : 1;
+}
+END
+# shellcheck disable=SC2046 # flags are words
+gcc $(flags --cflags) "$work/main.c" -o "$work/shared" $(flags --libs)
+result $? 'links with pkg-config'
+readelf -d "$work/shared" | grep -q 'libmem\.so\.1'
+result $? 'needs libmem.so.1 by its soname'
+LD_LIBRARY_PATH=$work/usr/lib "$work/shared"
+result $? 'runs with the shared library'
+# shellcheck disable=SC2046
+gcc $(flags --cflags) "$work/main.c" -o "$work/static" "$work/usr/lib/libmem.a" && "$work/static"
+result $? 'links and runs with the static one'
+echo "1..$ntests"

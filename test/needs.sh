@@ -1,0 +1,51 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# needs.sh - installs what the tests need, where it can: as root on a system with
+# apt. Elsewhere it says what is missing; the tests that need it then fail.
+set -u
+packages='gcc g++ libc6-dev clang libcmocka-dev pkgconf binutils
+    gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user'
+foreign=build/arm64/cmocka # where cmocka for arm64 is unpacked: it is not installed
+
+missing() {
+    for package in $packages; do
+        dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || echo "$package"
+    done
+}
+
+install_packages() {
+    set -- $(missing)
+    [ $# -gt 0 ] || return 0
+    if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+        echo "needs.sh: please install: $*" >&2
+        return 0
+    fi
+    echo "installing $*"
+    { apt-get -q update && DEBIAN_FRONTEND=noninteractive \
+        apt-get -qq install -y --no-install-recommends "$@"; } >build/needs.log 2>&1 ||
+        { tail -n 20 build/needs.log >&2; return 1; }
+}
+
+# The packages of another architecture, without telling the system of that architecture.
+apt_arm64() {
+    apt-get -q -o APT::Architecture=arm64 -o APT::Architectures=arm64 \
+        -o Dir::State="$state" -o Dir::State::status=/dev/null -o Dir::Cache="$state" "$@"
+}
+
+unpack_cmocka_arm64() {
+    [ ! -e "$foreign/usr/include/cmocka.h" ] || return 0
+    command -v apt-get >/dev/null || return 0
+    state=$PWD/build/arm64/apt
+    mkdir -p "$state/lists/partial" "$state/archives/partial" "$foreign"
+    chmod -R a+rX build/arm64
+    (cd "$state" && apt_arm64 update && apt_arm64 download libcmocka0 libcmocka-dev) \
+        >build/needs-arm64.log 2>&1 || { tail -n 5 build/needs-arm64.log >&2; return 0; }
+    for package in "$state"/*.deb; do dpkg -x "$package" "$foreign"; done
+    rm -rf "$state"
+}
+
+cd "$(dirname "$0")/.." || exit 1
+mkdir -p build
+install_packages || exit 1
+unpack_cmocka_arm64

@@ -89,16 +89,26 @@ static uint32_t node_take(struct btree *b, enum order order, unsigned level)
     return b->nnodes++;
 }
 
+/* How many words are <= key. An array is halved down to the size of a node. In a
+ * node the line is found by the first word of each, then all in it are counted:
+ * loads that do not wait for one another, and no branch to mispredict. */
 static int count_below_or_at(const uint64_t *word, int nwords, uint64_t key)
 {
-    /* Binary search without a branch to mispredict: `word` moves or stays. */
+    enum { LINE_WORDS = 8, LINE_1 = 7 }; /* line 0 begins with the node's header */
     const uint64_t *first = word;
-    while (nwords > 1) {
+    while (nwords > LEAF_CAP) {
         int half = nwords / 2;
-        word += word[half - 1] <= key ? half : 0;
+        word += half & -(int)(word[half - 1] <= key);
         nwords -= half;
     }
-    return (int)(word - first) + (nwords == 1 && *word <= key);
+    int begin = 0;
+    for (int i = LINE_1; i < nwords; i += LINE_WORDS)
+        begin = word[i] <= key ? i : begin;
+    int end = nwords < begin + LINE_WORDS ? nwords : begin + LINE_WORDS;
+    int count = (int)(word - first) + begin;
+    for (int i = begin; i < end; i++)
+        count += word[i] <= key;
+    return count;
 }
 
 /* The key that finds `word` and whatever sorts with it. */
@@ -576,23 +586,32 @@ void btree_remove(struct btree *b, struct cursor *c)
 {
     struct tree *t = &b->tree[c->order];
     struct step *s = &c->step[0];
+    uint64_t *at = s->word + s->slot;
+    uint64_t gone = *at;
     if (t->height == 0) {
         array_remove(b, c->order, s->slot);
+        s->word = array_of(b, c->order);
+        s->nwords--;
+        s->slot--;
         return;
     }
-    uint64_t *at = s->word + s->slot;
     memmove(at, at + 1, (size_t)(s->nwords - s->slot - 1) * sizeof *at);
     s->nwords--;
     node_of(s)->nwords--;
     t->nwords--;
     refresh(b, c);
-    /* The chunk before now reaches further; if it is the last of another leaf,
-     * that leaf's summary has to hear of it. */
-    struct cursor before = *c;
-    if (c->order == BY_ADDRESS && s->slot == 0 && btree_prev(b, &before))
-        refresh(b, &before);
-    if (s->nwords < LEAF_MIN || t->nwords <= ARRAY_AGAIN)
-        shrink(b, c->order, key_of(c->order, s->word[0]));
+    bool shrunk = s->nwords < LEAF_MIN || t->nwords <= ARRAY_AGAIN;
+    uint64_t stays = key_of(c->order, s->word[0]);
+    if (s->slot > 0)
+        s->slot--;
+    else if (!btree_prev(b, c))
+        s->slot = NO_SLOT;
+    else if (c->order == BY_ADDRESS)
+        refresh(b, c); /* its chunk now reaches further, and it is another leaf's last */
+    if (shrunk) {
+        shrink(b, c->order, stays);
+        btree_floor(b, c->order, gone, c);
+    }
 }
 
 void btree_update(struct btree *b, struct cursor *c, uint64_t word)

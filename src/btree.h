@@ -130,7 +130,8 @@ bool btree_free_below(const struct btree *b, struct cursor *c);
 /* Inserts `word` right after the cursor, which must be btree_floor's for it. */
 void btree_insert(struct btree *b, struct cursor *c, uint64_t word);
 
-/* Removes the word at the cursor. */
+/* Removes the word at the cursor. The cursor is good still: at the word before, or
+ * at NO_SLOT if there is none. */
 void btree_remove(struct btree *b, struct cursor *c);
 
 /* Replaces the word at the cursor by one that sorts in the same place. */

@@ -116,14 +116,6 @@ static void size_remove(struct ledger *l, uint32_t length, uint32_t start)
     btree_remove(&l->b, &c);
 }
 
-static void chunk_remove(struct ledger *l, uint32_t start)
-{
-    struct cursor c;
-    seek(l, start, &c);
-    assert(high_of(cursor_word(&c)) == start);
-    btree_remove(&l->b, &c);
-}
-
 /* [live][------ tail ------] => [live][this][--- tail ---] */
 static void take_from_tail(struct ledger *l, uint32_t length, uint32_t slack)
 {
@@ -161,40 +153,40 @@ void ledger_give_back(struct ledger *l, uint32_t start)
     struct cursor c, side;
     seek(l, start, &c);
     struct chunk this = chunk_at(l, &c), left = {0}, right = {0};
-    bool last = this.start + this.length == l->b.top;
+    assert(this.start == start && this.state != 0);
     side = c;
     bool left_is_free = btree_prev(&l->b, &side) && (left = chunk_at(l, &side)).state == 0;
     side = c;
     bool right_is_free = btree_next(&l->b, &side) && (right = chunk_at(l, &side)).state == 0;
-    assert(this.start == start && this.state != 0);
+    bool last = this.start + this.length == l->b.top;
 
-    if (left_is_free)
-        size_remove(l, left.length, left.start);
-    if (last) {
-        /* [live][free][this][-- tail --] => [live][------ tail ------] */
-        l->b.top = left_is_free ? left.start : start;
-        chunk_remove(l, start);
-        if (left_is_free)
-            chunk_remove(l, left.start);
-        if (l->b.top == 0)
-            l->high = 0;
-        return;
-    }
-    uint32_t length = left.length * left_is_free + this.length + right.length * right_is_free;
     if (right_is_free) {
         /* [this][free] => [--- this ---] */
-        size_remove(l, right.length, right.start);
-        chunk_remove(l, right.start);
+        btree_remove(&l->b, &side);
+        this.length += right.length;
+        c = side;
     }
     if (left_is_free) {
         /* [free][this] => [--- free ---] */
-        chunk_remove(l, start);
+        btree_remove(&l->b, &c);
+        this.start = left.start;
+        this.length += left.length;
     } else {
         /* [live][this][live] => [live][free][live] */
-        seek(l, start, &c);
         btree_update(&l->b, &c, word_of(start, 0));
     }
-    size_insert(l, length, left_is_free ? left.start : start);
+    if (last) {
+        /* [live][free][-- tail --] => [live][------ tail ------] */
+        l->b.top = this.start;
+        btree_remove(&l->b, &c);
+        l->high = this.start == 0 ? 0 : l->high;
+    }
+    if (left_is_free)
+        size_remove(l, left.length, left.start);
+    if (right_is_free)
+        size_remove(l, right.length, right.start);
+    if (!last)
+        size_insert(l, this.length, this.start);
 }
 
 /* --- asking ---------------------------------------------------------------- */

@@ -4,33 +4,28 @@
  *
  *     ./wordcount [--region=BYTES] [--style=STYLE] [--top=N] [--dump] FILE...
  *
- * One sees the most frequent words and phrases (pairs of words), then what each
- * placement style made of the region meanwhile, and a map of its free memory.
+ *   file -> text      one object, freed when the file is counted
+ *        -> words     one object for each distinct word, kept
+ *        -> phrases   one for each distinct pair of words; what was seen only
+ *                     once is forgotten at the end of a file, and leaves holes
  *
- *   file -> read buffer -> lines, held until their paragraph ends
- *                            -> words    one object a distinct word, kept
- *                            -> phrases  one a distinct pair; what was seen only
- *                                        once is forgotten at the end of a file
- *
- * Both are counted in hash tables that grow and shrink. A process has one heap,
- * so each style counts in a child of its own, which sends its figures through a
- * pipe. Words are sequences of letters, digits and apostrophes; bytes from 0x80
- * (UTF-8) count as letters; A to Z count as a to z. Ends with status 1 if memory
- * runs out or a file cannot be read, 64 if an option is wrong.
- *
- * Worth a try: the same files with less and less --region. One style runs out
- * of memory long before the others.
+ * A process has one heap, so each placement style counts in a child of its own,
+ * which sends its figures to the parent. Words are sequences of letters, digits
+ * and apostrophes; bytes from 0x80 (UTF-8) count as letters, A to Z as a to z.
+ * Status 1: memory ran out, or a file cannot be read; 64: an option is wrong.
+ * Worth a try: less and less --region. One style fails long before the others.
  */
 #include <argp.h>
-#include <errno.h>
+#include <ctype.h>
+#include <err.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/param.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -38,823 +33,355 @@
 
 #include "mem.h"
 
-enum {
-    READ_BYTES = 16384,
-    PARAGRAPH_LINES = 64, /* a text without blank lines is cut here */
-    FEWEST_BUCKETS = 64,
-    RARE = 2, /* phrases seen less often are forgotten at the end of a file */
-    MAP_COLUMNS = 64,
-    MAP_ROWS = 4,
-    MAP_CELLS = MAP_COLUMNS * MAP_ROWS,
-    NSTYLES = 4,
-    MOST_TOP = 1000,
-    GRANULE_BYTES = 16 /* every object of libmem begins at a multiple of this */
-};
+enum { NO_STYLE = FIRSTFIT + 1, NSTYLES };
+enum { FEWEST_SLOTS = 64, MAP_COLUMNS = 64, GRANULE_BYTES = 16, MOST_TOP = 1000 };
 
-static const struct style {
-    const char *name;
-    int code;
-} styles[NSTYLES] = {{"best", BESTFIT},
-                     {"worst", WORSTFIT},
-                     {"first", FIRSTFIT},
-                     {"none", MEM_NO_STYLE}};
-
-/* What a child tells its parent, in one write: it fits in a pipe. */
-struct figures {
-    bool has_finished; /* else memory ran out, and the rest tells how things stood then */
-    bool is_whole_again;
-    uint32_t nfree;        /* free chunks */
-    uint64_t largest_free; /* in bytes, as are the next four */
-    uint64_t total_free;
-    uint64_t peak_live;
-    uint64_t highest; /* the end of the highest object there ever was, from the region's start */
-    uint64_t region_bytes;
-    double ns_per_call;
-    uint64_t nwords, ndistinct;
-    uint64_t digest; /* of all words and their counts: equal for all styles */
-    char map[MAP_CELLS];
-};
+static const char *const style_name[NSTYLES] = {
+    [BESTFIT] = "best", [WORSTFIT] = "worst", [FIRSTFIT] = "first", [NO_STYLE] = "none"};
 
 static struct options {
-    int region_bytes;
-    int ntop;
-    const struct style *only; /* NULL: all */
+    int region_bytes, ntop;
     bool wants_dump;
-    char **files;
-    int nfiles;
-} options = {.region_bytes = 2 << 20, .ntop = 10};
+    const char *style;
+    char **files; /* NULL behind the last */
+} options = {.region_bytes = 2 << 20, .ntop = 10, .style = "all"};
 
-/* Thousands apart: 1,234,567. Returned by value, so that a printf may have many. */
-struct digits {
-    char text[32];
+/* How a heap stood when all was counted, or when memory ran out. */
+struct figures {
+    int style;
+    bool has_finished, is_whole_again;
+    size_t nfree, free_bytes, largest_free;
+    size_t heap_bytes, live_bytes, peak_live;
+    size_t highest; /* the end of the highest object there ever was, from the heap's start */
+    uint64_t ncalls, ns;
+    char map[MAP_COLUMNS];
 };
 
-static struct digits grouped(uint64_t n)
-{
-    struct digits d;
-    char *p = d.text + sizeof d.text;
+/* ---- the heap: all memory is taken and given back here, and measured meanwhile */
 
-    *--p = '\0';
-    for (int i = 0; i == 0 || n > 0; i++, n /= 10) {
-        if (i > 0 && i % 3 == 0)
-            *--p = ',';
-        *--p = (char)('0' + n % 10);
-    }
-    memmove(d.text, p, (size_t)(d.text + sizeof d.text - p));
-    return d;
+static char *heap_start;
+static struct figures meter;
+static int parent_fd; /* where the figures go */
+
+static void start_heap(int style)
+{
+    if (Mem_Init(options.region_bytes) != 0 || m_free_list == NULL)
+        err(1, "no region of %d bytes", options.region_bytes);
+    heap_start = (char *)m_free_list; /* an empty heap is one free chunk, from end to end */
+    meter = (struct figures){.style = style, .heap_bytes = (size_t)m_free_list->size};
 }
 
-/* ------------------------------------------------------------------ the heap
- * All memory is taken and given back through the two calls of this part, which
- * measure it. There is one heap in a process, and so one meter. */
-
-static struct meter {
-    const struct style *style;
-    const char *file; /* the one being counted, for messages */
-    int pipe_fd;
-    char *base;
-    size_t region_bytes, bytes_at_start;
-    size_t live, peak, highest;
-    uint64_t ncalls, ns;
-} meter;
-
-static _Noreturn void out_of_memory(size_t nbytes);
-
-static _Noreturn void die(const char *format, ...)
+/* The meter so far, with what the free list says. */
+static struct figures measure(void)
 {
-    va_list args;
+    struct figures f = meter;
+    size_t nfree_in[MAP_COLUMNS] = {0}; /* granules */
+    size_t column = f.heap_bytes / GRANULE_BYTES / MAP_COLUMNS + 1;
+    for (MemNodePtr chunk = m_free_list; chunk != NULL; chunk = chunk->next) {
+        size_t size = (size_t)chunk->size, start = (size_t)((char *)chunk - heap_start);
+        f.nfree++;
+        f.free_bytes += size;
+        f.largest_free = MAX(f.largest_free, size);
+        for (size_t at = start; at < start + size; at += GRANULE_BYTES)
+            nfree_in[at / GRANULE_BYTES / column]++;
+    }
+    for (int i = 0; i < MAP_COLUMNS; i++) /* the signs of Mem_Dump */
+        f.map[i] = nfree_in[i] == column ? '.' : nfree_in[i] > 0 ? '+' : '#';
+    return f;
+}
 
-    va_start(args, format);
-    fputs("wordcount: ", stderr);
-    vfprintf(stderr, format, args);
-    fputc('\n', stderr);
-    va_end(args);
-    _exit(1);
+static void send_to_parent(struct figures f)
+{
+    if (write(parent_fd, &f, sizeof f) != (ssize_t)sizeof f) /* so little fits in a pipe */
+        err(1, "cannot send the figures");
 }
 
 static uint64_t now_ns(void)
 {
     struct timespec t;
-
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* Never returns NULL: a counter that is out of memory can only say so and end. */
+/* Never NULL: a counter without memory can only say so and end. */
 static void *take(size_t nbytes)
 {
-    if (nbytes > INT_MAX)
-        out_of_memory(nbytes);
-    int size = (int)nbytes, style = meter.style->code;
+    int size = nbytes < INT_MAX ? (int)nbytes : INT_MAX; /* no region has room for INT_MAX */
     uint64_t start = now_ns();
-    char *p = style == MEM_NO_STYLE ? Mem_Alloc(size) : Mem_Alloc(size, style);
+    char *p = meter.style == NO_STYLE ? Mem_Alloc(size) : Mem_Alloc(size, meter.style);
     meter.ns += now_ns() - start;
     meter.ncalls++;
-
-    if (p == NULL && m_error == E_NO_SPACE)
-        out_of_memory(nbytes);
-    if (p == NULL)
-        die("Mem_Alloc(%d) failed, and m_error is %d", size, m_error);
-    meter.live += nbytes;
-    if (meter.live > meter.peak)
-        meter.peak = meter.live;
-    size_t end = (size_t)(p - meter.base) + nbytes;
-    if (end > meter.highest)
-        meter.highest = end;
+    if (p == NULL) {
+        struct figures f = measure();
+        send_to_parent(f);
+        err(1, "style %s: %zu bytes wanted, %zu free, but at most %zu in one chunk",
+            style_name[f.style], nbytes, f.free_bytes, f.largest_free);
+    }
+    meter.live_bytes += nbytes;
+    meter.peak_live = MAX(meter.peak_live, meter.live_bytes);
+    meter.highest = MAX(meter.highest, (size_t)(p - heap_start) + nbytes);
     return p;
 }
 
 static void give_back(void *p)
 {
-    if (p == NULL)
-        return;
-    int size = Mem_GetSize(p);
+    meter.live_bytes -= (size_t)Mem_GetSize(p);
     uint64_t start = now_ns();
-    int result = Mem_Free(p);
+    if (Mem_Free(p) != 0)
+        err(1, "Mem_Free, m_error %d", m_error);
     meter.ns += now_ns() - start;
     meter.ncalls++;
-
-    if (size < 0 || result != 0)
-        die("Mem_Free refused an object, and m_error is %d", m_error);
-    meter.live -= (size_t)size;
 }
 
-/* The clock is read twice a call; what that costs is no cost of the heap. */
-static double ns_per_call(void)
-{
-    enum { NPAIRS = 10000 };
-    uint64_t clock_ns = 0;
-
-    for (int i = 0; i < NPAIRS; i++) {
-        uint64_t start = now_ns();
-        clock_ns += now_ns() - start;
-    }
-    return (double)meter.ns / (double)meter.ncalls - (double)clock_ns / NPAIRS;
-}
-
-static void start_heap(const struct style *style, int pipe_fd)
-{
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
-
-    if (Mem_Init(options.region_bytes) != 0 || m_free_list == NULL)
-        die("the system refuses a region of %d bytes (m_error is %d)", options.region_bytes,
-            m_error);
-    meter = (struct meter){.style = style, .pipe_fd = pipe_fd};
-    /* The region is whole pages, and its first free chunk lies in its first page. */
-    meter.base = (char *)((uintptr_t)m_free_list & ~(uintptr_t)(page - 1));
-    meter.region_bytes = ((size_t)options.region_bytes + page - 1) / page * page;
-    meter.bytes_at_start = (size_t)m_free_list->size;
-}
-
-static bool heap_is_whole(void)
-{
-    return m_free_list != NULL && m_free_list->next == NULL &&
-           (size_t)m_free_list->size == meter.bytes_at_start && meter.live == 0;
-}
-
-/* ------------------------------------------------------------------- the map
- * The region in MAP_CELLS cells, drawn from the free list. */
-
-/* Adds to each cell the bytes of it that lie in the chunk at offset `from`. */
-static void add_chunk(size_t *free_in_cell, size_t cell_bytes, size_t from, size_t nbytes)
-{
-    size_t end = from + nbytes;
-
-    while (from < end && from < MAP_CELLS * cell_bytes) {
-        size_t cell = from / cell_bytes, cell_end = (cell + 1) * cell_bytes;
-        size_t stop = cell_end < end ? cell_end : end;
-        free_in_cell[cell] += stop - from;
-        from = stop;
-    }
-}
-
-static bool has_object(size_t from, size_t end)
-{
-    for (size_t at = from; at < end; at += GRANULE_BYTES) {
-        if (Mem_IsValid(meter.base + at))
-            return true;
-    }
-    return false;
-}
-
-static void draw_map(char *map)
-{
-    size_t cell_bytes = meter.region_bytes / MAP_CELLS; /* exact: a page is 4,096 bytes or more */
-    size_t free_in_cell[MAP_CELLS] = {0};
-
-    for (MemNodePtr chunk = m_free_list; chunk != NULL; chunk = chunk->next) {
-        size_t offset = (size_t)((char *)chunk - meter.base);
-        add_chunk(free_in_cell, cell_bytes, offset, (size_t)chunk->size);
-    }
-    for (size_t cell = 0; cell < MAP_CELLS; cell++) {
-        size_t nfree = free_in_cell[cell];
-        if (nfree == cell_bytes)
-            map[cell] = '.';
-        else if (nfree > 0)
-            map[cell] = 2 * nfree > cell_bytes ? '-' : '+';
-        else
-            map[cell] = has_object(cell * cell_bytes, (cell + 1) * cell_bytes) ? '#' : '=';
-    }
-}
-
-static struct figures measure(void)
-{
-    struct figures f = {.peak_live = meter.peak,
-                        .highest = meter.highest,
-                        .region_bytes = meter.region_bytes};
-
-    for (MemNodePtr chunk = m_free_list; chunk != NULL; chunk = chunk->next) {
-        uint64_t size = (uint64_t)chunk->size;
-        f.nfree++;
-        f.total_free += size;
-        if (size > f.largest_free)
-            f.largest_free = size;
-    }
-    f.ns_per_call = meter.ncalls == 0 ? 0 : ns_per_call();
-    draw_map(f.map);
-    return f;
-}
-
-static void send_figures(const struct figures *f)
-{
-    if (write(meter.pipe_fd, f, sizeof *f) != (ssize_t)sizeof *f)
-        die("cannot send the figures: %s", strerror(errno));
-}
-
-static _Noreturn void out_of_memory(size_t nbytes)
-{
-    struct figures f = measure();
-
-    send_figures(&f);
-    die("style %s: out of memory%s%s\n"
-        "    %s bytes wanted; the largest of %s free chunks has %s, %s bytes are free in all\n"
-        "    a larger region may help: --region=BYTES",
-        meter.style->name, meter.file ? " in " : "", meter.file ? meter.file : "",
-        grouped(nbytes).text, grouped(f.nfree).text, grouped(f.largest_free).text,
-        grouped(f.total_free).text);
-}
-
-/* --------------------------------------------------------------- terms, tables
- * A term is a word or a phrase: one object, with its text at the end. */
+/* ---- tables of terms: words or phrases */
 
 struct term {
-    struct term *next; /* in its bucket */
-    uint32_t count;
-    uint32_t nbytes;
-    char text[];
+    uint32_t count, nbytes;
+    char text[]; /* nbytes, and a 0 for printf */
 };
 
 struct table {
-    struct term **bucket;
-    size_t nbuckets; /* a power of 2 */
-    size_t nterms;
+    struct term **slot; /* NULL: empty */
+    size_t nslots, nterms;
 };
 
-/* FNV-1a: short, and good enough for words. */
-static uint64_t hash(const char *text, size_t nbytes)
+/* Where the term is, or the empty slot where it belongs. */
+static struct term **find(const struct table *t, const char *text, size_t nbytes)
 {
-    uint64_t h = 0xcbf29ce484222325u;
-
+    uint64_t h = 0xcbf29ce484222325u; /* FNV-1a: short, and good enough for words */
     for (size_t i = 0; i < nbytes; i++)
         h = (h ^ (unsigned char)text[i]) * 0x100000001b3u;
-    return h;
-}
-
-static struct term **bucket_of(const struct table *t, const char *text, size_t nbytes)
-{
-    return &t->bucket[hash(text, nbytes) & (t->nbuckets - 1)];
-}
-
-static struct table new_table(size_t nbuckets)
-{
-    struct table t = {.bucket = take(nbuckets * sizeof(struct term *)), .nbuckets = nbuckets};
-
-    for (size_t i = 0; i < nbuckets; i++)
-        t.bucket[i] = NULL;
-    return t;
-}
-
-static void link_term(struct table *t, struct term *term)
-{
-    struct term **bucket = bucket_of(t, term->text, term->nbytes);
-
-    term->next = *bucket;
-    *bucket = term;
-    t->nterms++;
-}
-
-/* Old and new buckets live side by side while the terms move. */
-static void resize(struct table *t, size_t nbuckets)
-{
-    struct table moved = new_table(nbuckets);
-
-    for (size_t i = 0; i < t->nbuckets; i++) {
-        for (struct term *term = t->bucket[i], *next; term != NULL; term = next) {
-            next = term->next;
-            link_term(&moved, term);
-        }
+    for (;; h++) {
+        struct term **slot = &t->slot[h % t->nslots], *term = *slot;
+        if (term == NULL || (term->nbytes == nbytes && memcmp(term->text, text, nbytes) == 0))
+            return slot;
     }
-    give_back(t->bucket);
-    *t = moved;
 }
 
-/* Counts the text once more; returns its term. */
-static struct term *count(struct table *t, const char *text, size_t nbytes)
+/* Frees the terms counted less than `fewest` times and moves the others to slots
+ * that are at most half full. Old and new slots live side by side meanwhile. */
+static void rebuild(struct table *t, uint32_t fewest)
 {
-    for (struct term *term = *bucket_of(t, text, nbytes); term != NULL; term = term->next) {
-        if (term->nbytes == nbytes && memcmp(term->text, text, nbytes) == 0) {
-            term->count++;
-            return term;
-        }
-    }
-    if (t->nterms == t->nbuckets)
-        resize(t, 2 * t->nbuckets);
-    struct term *term = take(sizeof *term + nbytes);
-    term->count = 1;
-    term->nbytes = (uint32_t)nbytes;
-    memcpy(term->text, text, nbytes);
-    link_term(t, term);
-    return term;
-}
-
-/* Frees the terms that were counted less than `fewest` times. */
-static void forget_rare(struct table *t, uint32_t fewest)
-{
-    for (size_t i = 0; i < t->nbuckets; i++) {
-        for (struct term **at = &t->bucket[i]; *at != NULL;) {
-            struct term *term = *at;
-            if (term->count >= fewest) {
-                at = &term->next;
-                continue;
-            }
-            *at = term->next;
+    struct table old = *t;
+    t->nterms = 0;
+    for (size_t i = 0; i < old.nslots; i++)
+        t->nterms += old.slot[i] != NULL && old.slot[i]->count >= fewest;
+    for (t->nslots = FEWEST_SLOTS; t->nslots < 2 * t->nterms;)
+        t->nslots *= 2;
+    t->slot = take(t->nslots * sizeof *t->slot);
+    memset(t->slot, 0, t->nslots * sizeof *t->slot);
+    for (size_t i = 0; i < old.nslots; i++) {
+        struct term *term = old.slot[i];
+        if (term != NULL && term->count >= fewest)
+            *find(t, term->text, term->nbytes) = term;
+        else if (term != NULL)
             give_back(term);
-            t->nterms--;
-        }
     }
-}
-
-/* Gives back buckets too, but leaves room: the next file will fill them. */
-static void shrink(struct table *t)
-{
-    size_t nbuckets = t->nbuckets;
-
-    while (nbuckets > FEWEST_BUCKETS && t->nterms < nbuckets / 4)
-        nbuckets /= 2;
-    if (nbuckets < t->nbuckets)
-        resize(t, nbuckets);
+    if (old.slot != NULL)
+        give_back(old.slot);
 }
 
 static void free_table(struct table *t)
 {
-    forget_rare(t, UINT32_MAX);
-    give_back(t->bucket);
+    rebuild(t, UINT32_MAX);
+    give_back(t->slot);
 }
 
-/* ------------------------------------------------------------------ the words */
+static void count(struct table *t, const char *text, size_t nbytes)
+{
+    if (4 * t->nterms >= 3 * t->nslots)
+        rebuild(t, 0);
+    struct term **slot = find(t, text, nbytes);
+    if (*slot == NULL) {
+        struct term *term = take(sizeof *term + nbytes + 1);
+        *term = (struct term){.nbytes = (uint32_t)nbytes};
+        memcpy(term->text, text, nbytes);
+        term->text[nbytes] = '\0';
+        *slot = term;
+        t->nterms++;
+    }
+    (*slot)->count++;
+}
 
-struct line {
-    struct line *next;
-    size_t nbytes;
-    char text[];
-};
+/* ---- counting */
 
 struct counter {
     struct table words, phrases;
-    uint64_t nwords;
-    char *phrase; /* where phrases are put together */
-    size_t phrase_room;
-    struct line *first, **end; /* the paragraph so far */
-    int nlines;
-    struct line *partial; /* a line whose end has not been read yet, or NULL */
+    size_t nwords;
 };
 
-static bool is_word_byte(char c)
+/* The whole file in one object, which has room for one byte more. */
+static char *read_file(const char *name, size_t *nbytes)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           c == '\'' || (unsigned char)c >= 0x80;
+    struct stat st;
+    ssize_t n;
+    int fd = open(name, O_RDONLY | O_NONBLOCK); /* opening a FIFO could take forever */
+    if (fd < 0 || fstat(fd, &st) != 0)
+        err(1, "%s", name);
+    if (!S_ISREG(st.st_mode)) /* the next style would not find the same in it */
+        errx(1, "%s: not a regular file", name);
+    size_t size = (size_t)st.st_size;
+    char *text = take(size + 1);
+    for (*nbytes = 0; (n = read(fd, text + *nbytes, size - *nbytes)) > 0;)
+        *nbytes += (size_t)n;
+    if (n < 0)
+        err(1, "%s", name);
+    close(fd);
+    return text;
 }
 
-/* The next word at or after *cursor, lower-cased where it stands, its length in
- * *nbytes and *cursor behind it; or NULL if there is none before `end`. */
-static char *next_word(char **cursor, char *end, size_t *nbytes)
+/* "The GNU--FDL." => "the gnu fdl ", in place, with the byte behind it. Returns its end. */
+static char *squeeze(char *text, size_t nbytes)
 {
-    char *p = *cursor;
-
-    while (p < end && !is_word_byte(*p))
-        p++;
-    char *word = p;
-    for (; p < end && is_word_byte(*p); p++) {
-        if (*p >= 'A' && *p <= 'Z')
-            *p = (char)(*p - 'A' + 'a');
+    char *out = text;
+    text[nbytes] = ' ';
+    for (size_t i = 0; i <= nbytes; i++) {
+        int c = (unsigned char)text[i];
+        if (isalnum(c) || c == '\'' || c >= 0x80)
+            *out++ = (char)tolower(c);
+        else if (out > text && out[-1] != ' ')
+            *out++ = ' ';
     }
-    *cursor = p;
-    *nbytes = (size_t)(p - word);
-    return p > word ? word : NULL;
-}
-
-static void count_phrase(struct counter *c, const struct term *a, const struct term *b)
-{
-    size_t nbytes = (size_t)a->nbytes + 1 + b->nbytes;
-
-    if (nbytes > c->phrase_room) {
-        give_back(c->phrase);
-        c->phrase_room = 2 * nbytes;
-        c->phrase = take(c->phrase_room);
-    }
-    memcpy(c->phrase, a->text, a->nbytes);
-    c->phrase[a->nbytes] = ' ';
-    memcpy(c->phrase + a->nbytes + 1, b->text, b->nbytes);
-    count(&c->phrases, c->phrase, nbytes);
-}
-
-/* Cuts the lines that are held into words and frees them. A phrase may go on
- * from line to line, but not from paragraph to paragraph. */
-static void end_paragraph(struct counter *c)
-{
-    const struct term *previous = NULL;
-
-    for (struct line *line = c->first, *next; line != NULL; line = next) {
-        char *cursor = line->text, *word;
-        size_t nbytes;
-        while ((word = next_word(&cursor, line->text + line->nbytes, &nbytes)) != NULL) {
-            const struct term *term = count(&c->words, word, nbytes);
-            c->nwords++;
-            if (previous != NULL)
-                count_phrase(c, previous, term);
-            previous = term;
-        }
-        next = line->next;
-        give_back(line);
-    }
-    c->first = NULL;
-    c->end = &c->first;
-    c->nlines = 0;
-}
-
-/* Lengthens the partial line: a new object, as an object cannot grow. */
-static void append(struct counter *c, const char *text, size_t nbytes)
-{
-    struct line *old = c->partial;
-    size_t nold = old == NULL ? 0 : old->nbytes;
-    struct line *line = take(sizeof *line + nold + nbytes);
-
-    line->next = NULL;
-    line->nbytes = nold + nbytes;
-    if (old != NULL)
-        memcpy(line->text, old->text, nold);
-    memcpy(line->text + nold, text, nbytes);
-    give_back(old);
-    c->partial = line;
-}
-
-static bool is_blank(const struct line *line)
-{
-    for (size_t i = 0; i < line->nbytes; i++) {
-        if (strchr(" \t\r\f\v", line->text[i]) == NULL || line->text[i] == '\0')
-            return false;
-    }
-    return true;
-}
-
-static void end_line(struct counter *c)
-{
-    struct line *line = c->partial;
-
-    c->partial = NULL;
-    *c->end = line;
-    c->end = &line->next;
-    if (++c->nlines == PARAGRAPH_LINES || is_blank(line))
-        end_paragraph(c);
-}
-
-static void cut_lines(struct counter *c, const char *text, size_t nbytes)
-{
-    while (nbytes > 0) {
-        const char *newline = memchr(text, '\n', nbytes);
-        size_t n = newline == NULL ? nbytes : (size_t)(newline - text);
-        append(c, text, n);
-        if (newline == NULL)
-            return;
-        end_line(c);
-        text += n + 1;
-        nbytes -= n + 1;
-    }
+    return out;
 }
 
 static void count_file(struct counter *c, const char *name)
 {
-    int fd = open(name, O_RDONLY | O_CLOEXEC);
-    ssize_t n;
-
-    if (fd < 0)
-        die("%s: %s", name, strerror(errno));
-    meter.file = name;
-    char *buffer = take(READ_BYTES);
-    while ((n = read(fd, buffer, READ_BYTES)) > 0)
-        cut_lines(c, buffer, (size_t)n);
-    if (n < 0)
-        die("%s: %s", name, strerror(errno));
-    if (c->partial != NULL)
-        end_line(c);
-    end_paragraph(c);
-    give_back(buffer);
-    forget_rare(&c->phrases, RARE);
-    shrink(&c->phrases);
-    meter.file = NULL;
-    close(fd);
+    size_t nbytes;
+    char *text = read_file(name, &nbytes), *end = squeeze(text, nbytes), *space;
+    const char *previous = NULL;
+    for (const char *word = text; word < end; word = space + 1) {
+        space = memchr(word, ' ', (size_t)(end - word));
+        count(&c->words, word, (size_t)(space - word));
+        if (previous != NULL) /* a phrase stands in the text as it is counted */
+            count(&c->phrases, previous, (size_t)(space - previous));
+        previous = word;
+        c->nwords++;
+    }
+    give_back(text);
+    rebuild(&c->phrases, 2);
 }
-
-/* -------------------------------------------------------- the most frequent ones */
 
 /* By count; among equals by text, so that the order is the same everywhere. */
 static bool comes_before(const struct term *a, const struct term *b)
 {
-    size_t n = a->nbytes < b->nbytes ? a->nbytes : b->nbytes;
-    int order = memcmp(a->text, b->text, n);
-
-    if (a->count != b->count)
-        return a->count > b->count;
-    return order != 0 ? order < 0 : a->nbytes < b->nbytes;
+    return a->count != b->count ? a->count > b->count : strcmp(a->text, b->text) < 0;
 }
 
-/* An array, the caller's to give back, of the ntop first terms; NULL behind the
- * last if there are fewer. */
-static const struct term **find_top(const struct table *t, size_t ntop)
+/* The first term behind `last`, or of all if that is NULL; NULL if there is none. */
+static const struct term *next_top(const struct table *t, const struct term *last)
 {
-    const struct term **top = take((ntop + 1) * sizeof *top);
-
-    for (size_t i = 0; i <= ntop; i++)
-        top[i] = NULL;
-    for (size_t i = 0; i < t->nbuckets; i++) {
-        for (const struct term *term = t->bucket[i]; term != NULL; term = term->next) {
-            size_t at = ntop; /* top[ntop] is where the last one falls off */
-            for (; at > 0 && (top[at - 1] == NULL || comes_before(term, top[at - 1])); at--)
-                top[at] = top[at - 1];
-            if (at < ntop)
-                top[at] = term;
-        }
+    const struct term *first = NULL;
+    for (size_t i = 0; i < t->nslots; i++) {
+        const struct term *term = t->slot[i];
+        if (term != NULL && (last == NULL || comes_before(last, term)) &&
+            (first == NULL || comes_before(term, first)))
+            first = term;
     }
-    top[ntop] = NULL;
-    return top;
+    return first;
 }
 
-/* In at most 11 + width columns: a longer text is cut. */
-static void print_term(const struct term *term, int width)
+static void print_top(const char *what, const struct table *t)
 {
-    bool is_long = term->nbytes > (uint32_t)width;
-    int nshown = is_long ? width - 2 : (int)term->nbytes;
-
-    printf("%9s  %.*s%s", grouped(term->count).text, nshown, term->text, is_long ? ".." : "");
+    const struct term *term = NULL;
+    printf("\n   count  %s\n", what);
+    for (int i = 0; i < options.ntop && (term = next_top(t, term)) != NULL; i++)
+        printf("%8u  %s\n", term->count, term->text);
 }
 
-static void print_word_and_bar(const struct term *word, uint32_t most)
+/* The main job, in a child. */
+static _Noreturn void count_all(int style, bool wants_top)
 {
-    enum { WORD_COLUMNS = 16, BAR_COLUMNS = 24 };
-    int nstars = (int)((uint64_t)word->count * BAR_COLUMNS / most);
-    int ngap = word->nbytes < WORD_COLUMNS ? WORD_COLUMNS - (int)word->nbytes : 0;
-
-    print_term(word, WORD_COLUMNS);
-    printf("%*s", ngap, "");
-    for (int i = 0; i < BAR_COLUMNS; i++)
-        putchar(i < nstars ? '*' : ' ');
-}
-
-static void print_top(const struct counter *c)
-{
-    size_t ntop = (size_t)options.ntop;
-    const struct term **words = find_top(&c->words, ntop), **phrases = find_top(&c->phrases, ntop);
-
-    printf("%s words in %d file%s, %s of them distinct.\n\n", grouped(c->nwords).text,
-           options.nfiles, options.nfiles == 1 ? "" : "s", grouped(c->words.nterms).text);
-    if (words[0] != NULL)
-        printf("    count  %-44scount  phrase\n", "word");
-    for (size_t i = 0; words[i] != NULL; i++) {
-        print_word_and_bar(words[i], words[0]->count);
-        if (phrases[i] != NULL)
-            print_term(phrases[i], 32);
-        putchar('\n');
-    }
-    give_back(words);
-    give_back(phrases);
-}
-
-static uint64_t digest(const struct table *t)
-{
-    uint64_t sum = 0; /* a sum, because the order of a table is nobody's business */
-
-    for (size_t i = 0; i < t->nbuckets; i++) {
-        for (const struct term *term = t->bucket[i]; term != NULL; term = term->next)
-            sum += hash(term->text, term->nbytes) * term->count;
-    }
-    return sum;
-}
-
-/* ------------------------------------------------------------------- the child */
-
-enum task { COUNT, COUNT_AND_PRINT_TOP, COUNT_AND_DUMP };
-
-static _Noreturn void child(const struct style *style, enum task task, int pipe_fd)
-{
-    struct counter c = {.end = &c.first};
-
-    start_heap(style, pipe_fd);
-    c.words = new_table(FEWEST_BUCKETS);
-    c.phrases = new_table(FEWEST_BUCKETS);
-    for (int i = 0; i < options.nfiles; i++)
-        count_file(&c, options.files[i]);
-
+    struct counter c = {0};
+    start_heap(style);
+    for (char **file = options.files; *file != NULL; file++)
+        count_file(&c, *file);
     struct figures f = measure();
-    f.nwords = c.nwords;
-    f.ndistinct = c.words.nterms;
-    f.digest = digest(&c.words);
-    if (task == COUNT_AND_PRINT_TOP)
-        print_top(&c);
-    if (task == COUNT_AND_DUMP)
+    if (wants_top) {
+        printf("%zu words, %zu of them distinct\n", c.nwords, c.words.nterms);
+        print_top("word", &c.words);
+        print_top("phrase", &c.phrases);
+    }
+    if (options.wants_dump) {
+        printf("\nstyle %s: ", style_name[style]);
         Mem_Dump();
+    }
     free_table(&c.words);
     free_table(&c.phrases);
-    give_back(c.phrase);
-    f.is_whole_again = heap_is_whole();
+    f.is_whole_again = Mem_Check() == 0 && m_free_list != NULL && m_free_list->next == NULL &&
+                       (size_t)m_free_list->size == f.heap_bytes;
     f.has_finished = true;
-    send_figures(&f);
-    _exit(fflush(stdout) == 0 ? 0 : 1);
+    send_to_parent(f);
+    exit(0);
 }
 
-/* ------------------------------------------------------------------ the parent */
+/* ---- the parent */
 
-/* Runs a style in a child, one at a time so that none disturbs another's clock.
- * False if there are no figures: the child has said why. */
-static bool run(const struct style *style, enum task task, struct figures *f)
+static struct figures run(int style, bool wants_top)
 {
-    int ends[2], status;
-
-    if (pipe(ends) != 0)
-        die("pipe: %s", strerror(errno));
+    struct figures f;
+    int ends[2];
     fflush(stdout); /* or the child would print what waits there once more */
-    pid_t pid = fork();
+    pid_t pid = pipe(ends) == 0 ? fork() : -1;
     if (pid < 0)
-        die("fork: %s", strerror(errno));
+        err(1, "style %s: no child", style_name[style]);
     if (pid == 0) {
-        close(ends[0]);
-        child(style, task, ends[1]);
+        parent_fd = ends[1];
+        count_all(style, wants_top);
     }
-    close(ends[1]);
-    bool has_figures = read(ends[0], f, sizeof *f) == (ssize_t)sizeof *f;
+    close(ends[1]); /* so that the read ends when the child does */
+    if (read(ends[0], &f, sizeof f) != (ssize_t)sizeof f)
+        errx(1, "style %s: no figures", style_name[style]); /* the child has said why */
     close(ends[0]);
-    waitpid(pid, &status, 0);
-    if (WIFSIGNALED(status))
-        die("style %s: the child was killed by signal %d", style->name, WTERMSIG(status));
-    return has_figures && (WEXITSTATUS(status) == 0 || !f->has_finished);
+    waitpid(pid, NULL, 0); /* one at a time: none disturbs another's clock */
+    return f;
 }
 
-static void print_row(const struct style *style, const struct figures *f)
+static void print_figures(const struct figures *f, int nstyles)
 {
-    double total = f->total_free == 0 ? 1 : (double)f->total_free;
-
-    printf("%-5s  %6s  %10s  %10s  %8.1f%%  %10s  %6.1f%%  %7.0f  %s\n", style->name,
-           grouped(f->nfree).text, grouped(f->largest_free).text, grouped(f->total_free).text,
-           100 - 100 * (double)f->largest_free / total, grouped(f->peak_live).text,
-           100 * (double)f->highest / (double)f->region_bytes, f->ns_per_call,
-           !f->has_finished    ? "OUT OF MEMORY"
-           : f->is_whole_again ? "one chunk again"
-                               : "NOT WHOLE AGAIN");
+    printf("\nWhen all was counted (or memory ran out), regions of %d bytes:\n\n"
+           "         free     largest                  peak of  highest     ns per  when all\n"
+           "style  chunks  free chunk  free bytes   live bytes  address  heap call  was freed\n",
+           options.region_bytes);
+    for (int i = 0; i < nstyles; i++)
+        printf("%-5s  %6zu  %10zu  %10zu  %11zu  %6.1f%%  %9.0f  %s\n", style_name[f[i].style],
+               f[i].nfree, f[i].largest_free, f[i].free_bytes, f[i].peak_live,
+               100 * (double)f[i].highest / (double)f[i].heap_bytes,
+               (double)f[i].ns / (double)f[i].ncalls, /* with the reading of the clock */
+               !f[i].has_finished    ? "OUT OF MEMORY"
+               : f[i].is_whole_again ? "one free chunk again"
+                                     : "NOT WHOLE AGAIN");
+    printf("\nFrom end to end:  # nothing free  . free  + both\n");
+    for (int i = 0; i < nstyles; i++)
+        printf("%-5s  |%.*s|\n", style_name[f[i].style], MAP_COLUMNS, f[i].map);
 }
 
-static void print_table(const struct figures *f, const bool *has_run)
-{
-    printf("\nEach style's heap when all was counted (or memory ran out), in %s bytes:\n\n",
-           grouped((uint64_t)options.region_bytes).text);
-    printf("         free     largest  free bytes                 peak of  highest           all "
-           "freed\n"
-           "style  chunks  free chunk    in total  scattered  live bytes  address  ns/call  in the "
-           "end\n"
-           "-----  ------  ----------  ----------  ---------  ----------  -------  -------  "
-           "---------------\n");
-    for (int i = 0; i < NSTYLES; i++) {
-        if (has_run[i])
-            print_row(&styles[i], &f[i]);
-    }
-    printf("\nscattered  the part of the free bytes that lies outside the largest free chunk\n"
-           "highest    where the highest object ever ended, in percent of the region\n"
-           "ns/call    Mem_Alloc and Mem_Free together, the cost of reading the clock taken off\n");
-}
-
-static void print_map(const struct style *style, const struct figures *f)
-{
-    for (int row = 0; row < MAP_ROWS; row++) {
-        uint64_t offset = f->region_bytes * (uint64_t)row / MAP_ROWS;
-        printf("%-5s %12s  |%.*s|\n", row == 0 ? style->name : "", grouped(offset).text,
-               MAP_COLUMNS, f->map + row * MAP_COLUMNS);
-    }
-}
-
-static void print_maps(const struct figures *f, const bool *has_run)
-{
-    printf("\nThe region at that moment, from end to end:\n"
-           ". free   - more than half free   + less   # nothing free   = the heap's own records\n");
-    for (int i = 0; i < NSTYLES; i++) {
-        if (!has_run[i])
-            continue;
-        putchar('\n');
-        print_map(&styles[i], &f[i]);
-    }
-}
-
-/* The verdict, in words and as an exit status. */
-static int conclude(const struct figures *f, const bool *has_run)
-{
-    const struct figures *first = NULL;
-    int nfailed = 0, ndiffer = 0, nleft = 0;
-
-    for (int i = 0; i < NSTYLES; i++) {
-        if (!has_run[i])
-            continue;
-        nfailed += !f[i].has_finished;
-        if (!f[i].has_finished)
-            continue;
-        if (first == NULL)
-            first = &f[i];
-        ndiffer += f[i].digest != first->digest || f[i].nwords != first->nwords;
-        nleft += !f[i].is_whole_again;
-    }
-    if (nleft > 0)
-        printf(
-            "\nAll was freed then, but a free list is NOT one chunk as large as at the start.\n");
-    else if (first != NULL)
-        printf(
-            "\nAll was freed then: the free list is one chunk again, as large as at the start.\n");
-    if (ndiffer > 0)
-        printf("The styles do NOT agree on the counts.\n");
-    return nfailed == 0 && ndiffer == 0 && nleft == 0 ? 0 : 1;
-}
-
-/* Each style reads the files anew, so nothing that can be read only once. */
-static void check_files(void)
-{
-    for (int i = 0; i < options.nfiles; i++) {
-        struct stat st;
-        const char *name = options.files[i];
-        if (stat(name, &st) != 0 || access(name, R_OK) != 0)
-            die("%s: %s", name, strerror(errno));
-        if (!S_ISREG(st.st_mode))
-            die("%s: %s", name, S_ISDIR(st.st_mode) ? "is a directory" : "is not a regular file");
-    }
-}
-
-/* ----------------------------------------------------------------- the options */
-
-static int parse_number(struct argp_state *state, const char *name, const char *text,
-                        long long most)
+static int parse_number(struct argp_state *state, const char *text, long long most)
 {
     char *end;
-    long long unit = 1;
-
-    errno = 0;
-    long long n = strtoll(text, &end, 10);
+    long long unit = 1, n = strtoll(text, &end, 10);
     if (end != text && (*end == 'K' || *end == 'M'))
         unit = *end++ == 'K' ? 1 << 10 : 1 << 20;
-    if (end == text || *end != '\0' || errno != 0 || n < 1 || n > most / unit)
-        argp_error(state, "--%s=%s: not a number from 1 to %lld", name, text, most);
+    if (end == text || *end != '\0' || n < 1 || n > most / unit)
+        argp_error(state, "%s: not a number from 1 to %lld", text, most);
     return (int)(n * unit);
-}
-
-static const struct style *parse_style(struct argp_state *state, const char *text)
-{
-    for (int i = 0; i < NSTYLES; i++) {
-        if (strcmp(text, styles[i].name) == 0)
-            return &styles[i];
-    }
-    if (strcmp(text, "all") != 0)
-        argp_error(state, "--style=%s: not one of best, worst, first, none and all", text);
-    return NULL;
 }
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
-    switch (key) {
-    case 'r':
-        options.region_bytes = parse_number(state, "region", arg, INT_MAX);
-        return 0;
-    case 's':
-        options.only = parse_style(state, arg);
-        return 0;
-    case 't':
-        options.ntop = parse_number(state, "top", arg, MOST_TOP);
-        return 0;
-    case 'd':
+    if (key == 'r')
+        options.region_bytes = parse_number(state, arg, INT_MAX);
+    else if (key == 's')
+        options.style = arg;
+    else if (key == 't')
+        options.ntop = parse_number(state, arg, MOST_TOP);
+    else if (key == 'd')
         options.wants_dump = true;
-        return 0;
-    case ARGP_KEY_ARGS:
-        options.files = state->argv + state->next;
-        options.nfiles = state->argc - state->next;
-        return 0;
-    case ARGP_KEY_NO_ARGS:
+    else if (key == ARGP_KEY_NO_ARGS)
         argp_error(state, "no file to count");
-        return 0;
-    default:
+    else
         return ARGP_ERR_UNKNOWN;
-    }
+    return 0;
 }
 
 static const struct argp_option argp_options[] = {
@@ -868,34 +395,26 @@ static const struct argp argp = {
     .options = argp_options,
     .parser = parse_option,
     .args_doc = "FILE...",
-    .doc = "Counts the words of text files in a libmem heap, once with each placement style, "
-           "and shows what became of the heap."};
+    .doc = "Counts words in a libmem heap, and shows what each placement style makes of it."};
 
 int main(int argc, char **argv)
 {
     struct figures f[NSTYLES];
-    bool has_run[NSTYLES] = {false}, has_printed_top = false;
-    const struct style *last = NULL;
-
-    argp_parse(&argp, argc, argv, 0, NULL, NULL);
-    check_files();
-    for (int i = 0; i < NSTYLES; i++) {
-        if (options.only != NULL && options.only != &styles[i])
+    int first_file, nstyles = 0;
+    bool has_top = false, is_good = true;
+    argp_parse(&argp, argc, argv, 0, &first_file, NULL);
+    options.files = argv + first_file;
+    for (int style = 0; style < NSTYLES; style++) {
+        if (strcmp(options.style, "all") != 0 && strcmp(options.style, style_name[style]) != 0)
             continue;
-        if (!run(&styles[i], has_printed_top ? COUNT : COUNT_AND_PRINT_TOP, &f[i]))
-            return 1;
-        has_run[i] = true;
-        has_printed_top = has_printed_top || f[i].has_finished;
-        if (f[i].has_finished)
-            last = &styles[i];
+        f[nstyles] = run(style, !has_top);
+        has_top = has_top || f[nstyles].has_finished;
+        is_good = is_good && f[nstyles].is_whole_again;
+        nstyles++;
     }
-    print_table(f, has_run);
-    print_maps(f, has_run);
-    int status = conclude(f, has_run);
-    if (options.wants_dump && last != NULL) {
-        printf("\nThe same with style %s once more, for Mem_Dump:\n\n", last->name);
-        if (!run(last, COUNT_AND_DUMP, &f[last - styles]))
-            return 1;
-    }
-    return fflush(stdout) == 0 ? status : 1;
+    if (nstyles == 0)
+        errx(argp_err_exit_status, "--style=%s: not best, worst, first, none or all",
+             options.style);
+    print_figures(f, nstyles);
+    return fflush(stdout) == 0 && is_good ? 0 : 1;
 }

@@ -1,0 +1,685 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * btree.c - B1 to B4 (src/btree.h): the memory bound counted out for every number
+ * of words, then the two sequences side by side under every pattern of inserting
+ * and removing that is known to be hard on a B-tree, compared with plain arrays;
+ * and the checker, shown to see each kind of damage.
+ *
+ * A key is a small number. By address it is where a chunk starts; by size it
+ * becomes a length and a start, so that several have the same length. mark[] says
+ * of each key whether its word is there: the sorted array to compare with.
+ */
+#include "unit.h"
+
+#include "../../src/btree.h"
+
+enum { NKEYS = 1 << 19, NODE_BYTES = 256, NHEIGHTS = 5 };
+
+static _Alignas(256) unsigned char arena[(size_t)NKEYS * BTREE_COST + NODE_BYTES];
+static unsigned char mark[2][NKEYS]; /* 0: absent; else the state of the word, + 1 */
+static struct btree b;
+static uint64_t dice;
+static bool seen_height[2][NHEIGHTS];
+static double worst_ratio;
+static uint32_t steps_to_check;
+
+/* --- B4, counted ----------------------------------------------------------- */
+
+/* How many nodes of one level n words can be spread over. B3: each has `min`, if
+ * they are GROUP_MAX or more. Fewer share one group, which has been evened out
+ * with k nodes only because k - 1 that keep a place free could not hold it. */
+static uint64_t nodes_max(uint64_t n, uint64_t min, uint64_t cap)
+{
+    uint64_t k = n / min;
+    if (k >= GROUP_MAX)
+        return k;
+    k = GROUP_MAX - 1;
+    while (k > 1 && n < (k - 1) * (cap - 1) + 1)
+        k--;
+    return k;
+}
+
+/* The same for a whole tree; *height is that of the tallest. */
+static uint64_t tree_nodes_max(uint64_t nwords, uint32_t *height)
+{
+    uint64_t level = nodes_max(nwords, LEAF_MIN, LEAF_CAP), sum = level;
+    for (*height = 0; level > 1; ++*height) {
+        level = nodes_max(level, INNER_MIN, INNER_CAP);
+        sum += level;
+    }
+    return sum;
+}
+
+static uint64_t sequence_nbytes_max(uint64_t nwords)
+{
+    uint32_t height;
+    uint64_t array = nwords <= ARRAY_MAX ? nwords * sizeof(uint64_t) : 0;
+    uint64_t tree = nwords > ARRAY_AGAIN ? tree_nodes_max(nwords, &height) * NODE_BYTES : 0;
+    return array > tree ? array : tree;
+}
+
+static void test_b4_every_number_of_words(void **state)
+{
+    (void)state;
+    uint64_t by_size_max = 0, worst_n = 0;
+    double worst = 0;
+    for (uint64_t n = 1; n <= 200000; n++) {
+        uint64_t by_size = sequence_nbytes_max(n / 2);
+        by_size_max = by_size > by_size_max ? by_size : by_size_max; /* or fewer words */
+        uint64_t nbytes = sequence_nbytes_max(n) + by_size_max;
+        assert_true(nbytes <= BTREE_COST * n);
+        if ((double)nbytes / (double)n > worst) {
+            worst = (double)nbytes / (double)n;
+            worst_n = n;
+        }
+    }
+    print_message("# B4: at most %.2f bytes a word, at %lu words\n", worst, (unsigned long)worst_n);
+    assert_true(worst > BTREE_COST - 1); /* else BTREE_COST is more than it need be */
+}
+
+static void test_b4_as_far_as_a_region_reaches(void **state)
+{
+    (void)state;
+    uint32_t height = 0;
+    for (uint64_t n = 200000; n <= (uint64_t)1 << 32; n += n / 1000) {
+        uint64_t nbytes =
+            (tree_nodes_max(n, &height) + tree_nodes_max(n / 2, &height)) * NODE_BYTES;
+        assert_true(nbytes <= BTREE_COST * n);
+    }
+    tree_nodes_max((uint64_t)1 << 32, &height);
+    assert_true(height <= HEIGHT_MAX);
+}
+
+/* --- the two sequences, and what they should be ------------------------------ */
+
+static uint64_t word_for(enum order order, uint32_t key, uint32_t state)
+{
+    return order == BY_ADDRESS ? word_of(key, state) : word_of(key / 7 + 1, key % 7);
+}
+
+static uint64_t key_for(enum order order, uint32_t key)
+{
+    return order == BY_ADDRESS ? word_of(key, UINT32_MAX) : word_for(order, key, 0);
+}
+
+static uint32_t nwords(enum order order)
+{
+    return b.tree[order].nwords;
+}
+
+static void open_btree(void)
+{
+    memset(mark, 0, sizeof mark);
+    btree_open(&b, arena + sizeof arena);
+    b.top = NKEYS;
+    dice = 88172645463325252u;
+    steps_to_check = 0;
+}
+
+/* B1 to B3 by the library's count, at every step while that is cheap. */
+static void after_step(void)
+{
+    uint32_t n = nwords(BY_ADDRESS);
+    assert_true(2 * nwords(BY_SIZE) <= n);
+    assert_true(btree_nbytes(&b) <= (size_t)BTREE_COST * n);
+    if (n > 0 && (double)btree_nbytes(&b) / n > worst_ratio)
+        worst_ratio = (double)btree_nbytes(&b) / n;
+    for (int o = BY_ADDRESS; o <= BY_SIZE; o++)
+        seen_height[o][b.tree[o].height] = true;
+    if (steps_to_check-- > 0)
+        return;
+    steps_to_check = n < 700 ? 0 : n / 32;
+    assert_true(btree_is_valid(&b));
+}
+
+static void put(enum order order, uint32_t key)
+{
+    struct cursor c;
+    uint32_t state = order == BY_ADDRESS && rnd(&dice, 2) == 0 ? 0 : 1 + key % 16;
+    if (mark[order][key] != 0)
+        return;
+    btree_floor(&b, order, key_for(order, key), &c);
+    btree_insert(&b, &c, word_for(order, key, state));
+    mark[order][key] = (unsigned char)(state + 1);
+    after_step();
+}
+
+static void drop(enum order order, uint32_t key)
+{
+    struct cursor c;
+    if (mark[order][key] == 0)
+        return;
+    assert_true(btree_floor(&b, order, key_for(order, key), &c));
+    assert_true(cursor_word(&c) == word_for(order, key, mark[order][key] - 1u));
+    btree_remove(&b, &c);
+    mark[order][key] = 0;
+    after_step();
+}
+
+static void change(uint32_t key)
+{
+    struct cursor c;
+    if (mark[BY_ADDRESS][key] == 0)
+        return;
+    uint32_t state = mark[BY_ADDRESS][key] == 1 ? 1 + rnd(&dice, 16) : 0;
+    assert_true(btree_floor(&b, BY_ADDRESS, key_for(BY_ADDRESS, key), &c));
+    btree_update(&b, &c, word_of(key, state));
+    mark[BY_ADDRESS][key] = (unsigned char)(state + 1);
+    after_step();
+}
+
+/* Down from the last word to the first, and up again: the marks, no more, no less. */
+static void assert_contents(enum order order, uint32_t below)
+{
+    struct cursor c;
+    bool any = btree_last(&b, order, &c);
+    uint32_t left = nwords(order);
+    assert_int_equal(any, left > 0);
+    for (uint32_t key = below; key-- > 0;) {
+        if (mark[order][key] == 0)
+            continue;
+        assert_true(cursor_word(&c) == word_for(order, key, mark[order][key] - 1u));
+        left--;
+        assert_int_equal(btree_prev(&b, &c), left > 0);
+    }
+    assert_int_equal(left, 0);
+    for (uint32_t key = 0; any && key < below; key++) {
+        if (mark[order][key] == 0)
+            continue;
+        assert_true(cursor_word(&c) == word_for(order, key, mark[order][key] - 1u));
+        left++;
+        assert_int_equal(btree_next(&b, &c), left < nwords(order));
+    }
+}
+
+/* Keys 0 to n - 1, in an order of some kind. */
+enum pattern { ASCENDING, DESCENDING, INSIDE_OUT, OUTSIDE_IN, EVERY_31ST, SCATTERED, NPATTERNS };
+
+static uint32_t nth_key(enum pattern pattern, uint32_t i, uint32_t n)
+{
+    switch (pattern) {
+    case DESCENDING:
+        return n - 1 - i;
+    case INSIDE_OUT:
+        return i % 2 ? (n + 1) / 2 + i / 2 : (n - 1) / 2 - i / 2;
+    case OUTSIDE_IN:
+        return i % 2 ? n - 1 - i / 2 : i / 2;
+    case EVERY_31ST: /* 0, 31, 62, ... 1, 32, 63, ... */
+    {
+        uint32_t long_rows = n % 31, row = n / 31, split = long_rows * (row + 1);
+        return i < split ? i / (row + 1) + i % (row + 1) * 31
+                         : long_rows + (i - split) / row + (i - split) % row * 31;
+    }
+    case SCATTERED:
+        return (uint32_t)((i * (uint64_t)2654435761u) % n); /* a prime */
+    default:
+        return i;
+    }
+}
+
+static void test_patterns_are_permutations(void **state)
+{
+    (void)state;
+    for (int p = 0; p < NPATTERNS; p++) {
+        for (uint32_t n = 1; n < 200; n++) {
+            bool hit[200] = {false};
+            for (uint32_t i = 0; i < n; i++) {
+                uint32_t key = nth_key((enum pattern)p, i, n);
+                assert_true(key < n && !hit[key]);
+                hit[key] = true;
+            }
+        }
+    }
+}
+
+static void fill(enum pattern pattern, uint32_t n)
+{
+    uint32_t half = n / 2;
+    for (uint32_t i = 0, done = 0; i < n; i++) {
+        put(BY_ADDRESS, nth_key(pattern, i, n));
+        while (done < half && 2 * (nwords(BY_SIZE) + 1) <= nwords(BY_ADDRESS))
+            put(BY_SIZE, nth_key(pattern, done++, half));
+    }
+}
+
+static void empty(enum pattern pattern, uint32_t n)
+{
+    uint32_t half = n / 2;
+    for (uint32_t i = 0, done = 0; i < n; i++) {
+        while (done < half && 2 * nwords(BY_SIZE) >= nwords(BY_ADDRESS))
+            drop(BY_SIZE, nth_key(pattern, done++, half));
+        drop(BY_ADDRESS, nth_key(pattern, i, n));
+    }
+}
+
+static void fill_and_empty(enum pattern in, enum pattern out, uint32_t n)
+{
+    open_btree();
+    fill(in, n);
+    assert_int_equal(nwords(BY_ADDRESS), n);
+    assert_int_equal(nwords(BY_SIZE), n / 2);
+    assert_contents(BY_ADDRESS, n);
+    assert_contents(BY_SIZE, n);
+    empty(out, n);
+    assert_int_equal(nwords(BY_ADDRESS), 0);
+    assert_int_equal(btree_nbytes(&b), 0);
+}
+
+static void test_b1_b2_b3_every_pair_of_patterns(void **state)
+{
+    (void)state;
+    static const uint32_t sizes[] = {1, 2, 100, ARRAY_MAX, ARRAY_MAX + 1, 2 * ARRAY_MAX + 2, 640};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
+        for (int in = 0; in < NPATTERNS; in++)
+            for (int out = 0; out < NPATTERNS; out++)
+                fill_and_empty((enum pattern)in, (enum pattern)out, sizes[i]);
+}
+
+static void test_b1_b2_b3_tall_trees(void **state)
+{
+    (void)state;
+    for (int p = 0; p < NPATTERNS; p++)
+        fill_and_empty((enum pattern)p, (enum pattern)((p + 1) % NPATTERNS), 30000);
+    open_btree();
+    fill(SCATTERED, NKEYS);
+    assert_contents(BY_ADDRESS, NKEYS);
+    assert_contents(BY_SIZE, NKEYS);
+    empty(EVERY_31ST, NKEYS);
+}
+
+/* Every k-th word goes, then every k-th of what is left, ... */
+static void test_b3_every_kth_removed(void **state)
+{
+    (void)state;
+    for (uint32_t k = 2; k < 40; k += 3) {
+        open_btree();
+        fill(ASCENDING, 2000);
+        for (uint32_t round = 0; round < k; round++)
+            for (uint32_t key = round; key < 2000; key += k) {
+                drop(BY_SIZE, key / 2);
+                while (2 * nwords(BY_SIZE) + 1 > nwords(BY_ADDRESS) && nwords(BY_SIZE) > 0)
+                    drop(BY_SIZE, rnd(&dice, 1000));
+                drop(BY_ADDRESS, key);
+            }
+        assert_int_equal(btree_nbytes(&b), 0);
+    }
+}
+
+static uint32_t some_key(enum order order, uint32_t below, bool present)
+{
+    uint32_t key = rnd(&dice, below);
+    while ((mark[order][key] != 0) != present)
+        key = (key + 1) % below;
+    return key;
+}
+
+static void sawtooth(enum order order, uint32_t low, uint32_t high, uint32_t below)
+{
+    while (nwords(order) < high)
+        put(order, some_key(order, below, false));
+    while (nwords(order) > low)
+        drop(order, some_key(order, below, true));
+}
+
+static void test_b4_sawtooth_between_array_and_tree(void **state)
+{
+    (void)state;
+    open_btree();
+    sawtooth(BY_ADDRESS, ARRAY_MAX, ARRAY_MAX, 1000);
+    for (uint32_t i = 0; i < 60; i++)
+        sawtooth(BY_ADDRESS, ARRAY_AGAIN - i % 3, ARRAY_MAX + i % 4, 1000);
+    sawtooth(BY_ADDRESS, 400, 400, 1000);
+    for (uint32_t i = 0; i < 60; i++)
+        sawtooth(BY_SIZE, ARRAY_AGAIN - i % 3, ARRAY_MAX + i % 4, 1000);
+    for (uint32_t i = 0; i < 60; i++) /* the array by size moves with each node by address */
+        sawtooth(BY_ADDRESS, 300, 330 + i * 5, 1000);
+    assert_contents(BY_ADDRESS, NKEYS);
+    assert_contents(BY_SIZE, NKEYS);
+}
+
+/* Just over a change of height, just under it, and again: from each side. */
+static void flutter(enum order order, uint32_t height)
+{
+    for (int i = 0; i < 4; i++) {
+        while (b.tree[order].height < height) {
+            while (order == BY_SIZE && 2 * (nwords(BY_SIZE) + 1) > nwords(BY_ADDRESS))
+                put(BY_ADDRESS, some_key(BY_ADDRESS, NKEYS, false));
+            put(order, some_key(order, NKEYS, false));
+        }
+        assert_true(btree_is_valid(&b));
+        while (b.tree[order].height == height)
+            drop(order, some_key(order, NKEYS, true));
+        assert_true(btree_is_valid(&b));
+    }
+}
+
+static void test_b2_b3_around_each_height(void **state)
+{
+    (void)state;
+    for (uint32_t height = 1; height < NHEIGHTS - 1; height++) {
+        open_btree();
+        flutter(BY_ADDRESS, height);
+        open_btree();
+        flutter(BY_SIZE, height);
+    }
+    assert_contents(BY_ADDRESS, NKEYS);
+    assert_contents(BY_SIZE, NKEYS);
+}
+
+/* Takes words only from leaves that can spare one, so that all end at LEAF_MIN. */
+static void thin_out(enum order order, uint32_t below)
+{
+    for (uint32_t key = 0; key < below; key++) {
+        struct cursor c;
+        if (mark[order][key] == 0)
+            continue;
+        btree_floor(&b, order, key_for(order, key), &c);
+        bool can_spare = c.height > 0 && c.step[0].nwords > LEAF_MIN;
+        if (can_spare && (order == BY_SIZE || 2 * nwords(BY_SIZE) < nwords(BY_ADDRESS)))
+            drop(order, key);
+    }
+}
+
+static void test_b4_leaves_as_thin_as_can_be(void **state)
+{
+    (void)state;
+    worst_ratio = 0;
+    for (uint32_t n = 280; n < 1000; n += 7) {
+        open_btree();
+        fill(n % 2 ? ASCENDING : SCATTERED, n);
+        for (int i = 0; i < 3; i++) {
+            thin_out(BY_SIZE, n);
+            thin_out(BY_ADDRESS, n);
+        }
+    }
+    print_message("# B4: %.2f bytes a word reached\n", worst_ratio);
+    assert_true(worst_ratio > BTREE_COST - 1); /* the bound is no idle fear */
+}
+
+static void test_b2_random(void **state)
+{
+    (void)state;
+    open_btree();
+    for (uint32_t i = 0, below = 0; i < 200000; i++) {
+        if (i % 20000 == 0)
+            below = 300u << i / 20000;
+        enum order order = rnd(&dice, 3) == 0 ? BY_SIZE : BY_ADDRESS;
+        uint32_t key = rnd(&dice, below), f = nwords(BY_SIZE) + (order == BY_SIZE);
+        if (rnd(&dice, 5) == 0)
+            change(key);
+        else if (rnd(&dice, 100) < (i / 5000 % 2 ? 70u : 30u)) {
+            if (order == BY_ADDRESS || 2 * f <= nwords(BY_ADDRESS))
+                put(order, key);
+        } else if (order == BY_SIZE || 2 * f < nwords(BY_ADDRESS)) {
+            drop(order, key);
+        }
+    }
+    assert_contents(BY_ADDRESS, NKEYS);
+    assert_contents(BY_SIZE, NKEYS);
+}
+
+static void test_heights_occurred(void **state)
+{
+    (void)state;
+    for (int height = 0; height < NHEIGHTS; height++) {
+        assert_true(seen_height[BY_ADDRESS][height]);
+        assert_true(seen_height[BY_SIZE][height]);
+    }
+}
+
+/* --- finding --------------------------------------------------------------- */
+
+static void test_floor_and_ceil_at_every_key(void **state)
+{
+    (void)state;
+    static const uint32_t sizes[] = {0, 1, 2, 144, 145, 700, 6000};
+    for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++) {
+        open_btree();
+        uint32_t n = sizes[s], below = 3 * n + 4;
+        while (nwords(BY_ADDRESS) < n)
+            put(BY_ADDRESS, 1 + rnd(&dice, below - 2));
+        uint64_t floor = 0;
+        for (uint32_t key = 0; key < below; key++) {
+            struct cursor c;
+            if (mark[BY_ADDRESS][key] != 0)
+                floor = word_for(BY_ADDRESS, key, mark[BY_ADDRESS][key] - 1u);
+            bool found = btree_floor(&b, BY_ADDRESS, key_for(BY_ADDRESS, key), &c);
+            assert_int_equal(found, floor != 0);
+            assert_true(found ? cursor_word(&c) == floor : c.step[0].slot == NO_SLOT);
+            uint32_t next = key;
+            while (next < below && mark[BY_ADDRESS][next] == 0)
+                next++;
+            found = btree_ceil(&b, BY_ADDRESS, word_of(key, 0) + (key == 0), &c);
+            assert_int_equal(found, next < below);
+            assert_true(!found || high_of(cursor_word(&c)) == next);
+        }
+    }
+}
+
+/* The chunk at `key`, if it is free; ends at the next mark. */
+static uint32_t free_length(uint32_t key)
+{
+    uint32_t end = key + 1;
+    if (mark[BY_ADDRESS][key] != 1)
+        return 0;
+    while (end < NKEYS && mark[BY_ADDRESS][end] == 0)
+        end++;
+    return end - key;
+}
+
+static void assert_first_free(uint32_t ngranules, uint32_t below)
+{
+    struct cursor c;
+    uint32_t key = 0;
+    while (key < below && free_length(key) < ngranules)
+        key++;
+    bool found = btree_first_free(&b, ngranules, &c);
+    assert_int_equal(found, key < below);
+    if (!found)
+        return;
+    assert_int_equal(high_of(cursor_word(&c)), key);
+    assert_int_equal(btree_chunk_end(&b, &c) - key, free_length(key));
+}
+
+static void assert_nearest_free(uint32_t key, uint32_t below)
+{
+    struct cursor at, c;
+    uint32_t up = key, down = key;
+    btree_floor(&b, BY_ADDRESS, key_for(BY_ADDRESS, key), &at);
+    while (up < below && free_length(up) == 0)
+        up++;
+    while (down < below && free_length(down) == 0)
+        down--; /* wraps below 0, and is not < below */
+    c = at;
+    assert_int_equal(btree_free_above(&b, &c), up < below);
+    assert_true(up >= below || high_of(cursor_word(&c)) == up);
+    c = at;
+    assert_int_equal(btree_free_below(&b, &c), down < below);
+    assert_true(down >= below || high_of(cursor_word(&c)) == down);
+}
+
+static void test_b2_first_free_and_nearest_free(void **state)
+{
+    (void)state;
+    static const uint32_t sizes[] = {1, 10, 144, 145, 700, 4000};
+    for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++) {
+        open_btree();
+        uint32_t n = sizes[s], below = 3 * n;
+        while (nwords(BY_ADDRESS) < n)
+            put(BY_ADDRESS, rnd(&dice, below));
+        for (uint32_t thin = 0; thin < 3; thin++) { /* fewer and fewer free ones */
+            for (uint32_t g = 1; g < 40; g++)
+                assert_first_free(g, below);
+            for (uint32_t key = 0; key < below; key++) {
+                if (mark[BY_ADDRESS][key] != 0)
+                    assert_nearest_free(key, below);
+                if (mark[BY_ADDRESS][key] == 1 && rnd(&dice, 8) > 0)
+                    change(key);
+            }
+        }
+    }
+}
+
+/* --- the checker can fail ---------------------------------------------------- */
+
+/* A node as it lies in memory (src/btree.c). */
+struct record {
+    uint8_t order, level;
+    uint16_t nwords;
+    uint32_t unused;
+    uint64_t word[LEAF_CAP];
+};
+
+static struct record *record_at(uint32_t id)
+{
+    return (struct record *)(arena + sizeof arena - ((size_t)id + 1) * NODE_BYTES);
+}
+
+static uint64_t nfaults;
+
+/* Each bit of nbytes, one at a time, must make a difference. */
+static void assert_each_bit_counts(void *at, size_t nbytes)
+{
+    unsigned char *byte = at;
+    for (size_t bit = 0; bit < nbytes * 8; bit++) {
+        byte[bit / 8] ^= (unsigned char)(1u << bit % 8);
+        assert_false(btree_is_valid(&b));
+        byte[bit / 8] ^= (unsigned char)(1u << bit % 8);
+        nfaults++;
+    }
+}
+
+static void assert_word_counts(uint64_t *word, uint64_t other)
+{
+    uint64_t keep = *word;
+    *word = other;
+    assert_false(btree_is_valid(&b));
+    *word = keep;
+    nfaults++;
+}
+
+static void damage_leaf(struct record *x)
+{
+    assert_word_counts(&x->word[0], x->word[0] ^ (uint64_t)1 << 32); /* not its summary */
+    for (int i = 1; i < x->nwords; i++) {
+        assert_word_counts(&x->word[i], x->word[i - 1]);     /* the same again */
+        assert_word_counts(&x->word[i], x->word[i - 1] - 1); /* falling */
+    }
+}
+
+static void damage_node(struct record *x)
+{
+    assert_each_bit_counts(&x->order, sizeof x->order);
+    assert_each_bit_counts(&x->level, sizeof x->level);
+    assert_each_bit_counts(&x->nwords, sizeof x->nwords);
+    if (x->level == 0) {
+        damage_leaf(x);
+    } else {
+        assert_each_bit_counts(x->word, x->nwords * sizeof(uint64_t));
+        assert_each_bit_counts(x->word + INNER_CAP, x->nwords * sizeof(uint32_t));
+    }
+}
+
+static void test_checker_sees_damage_in_each_node(void **state)
+{
+    (void)state;
+    open_btree();
+    fill(SCATTERED, 1600);
+    assert_int_equal(b.tree[BY_ADDRESS].height, 2);
+    for (uint32_t id = 0; id < b.nnodes; id++)
+        damage_node(record_at(id));
+    assert_true(btree_is_valid(&b));
+    assert_true(nfaults > 10000);
+}
+
+static void test_checker_sees_a_free_chunk_hidden(void **state)
+{
+    (void)state;
+    open_btree();
+    fill(ASCENDING, 300);
+    change(some_key(BY_ADDRESS, 300, true));
+    uint32_t nhidden = 0;
+    for (uint32_t id = 0; id < b.nnodes; id++) {
+        struct record *x = record_at(id), keep = *x;
+        if (x->order != BY_ADDRESS || x->level > 0)
+            continue;
+        for (int i = 0; i < x->nwords; i++)
+            x->word[i] |= 1; /* all live: the longest free one is not 0 any more */
+        if (memcmp(x, &keep, sizeof keep) != 0) {
+            assert_false(btree_is_valid(&b));
+            nhidden++;
+        }
+        *x = keep;
+    }
+    assert_true(nhidden > 5);
+}
+
+static void test_checker_sees_damage_in_the_counts(void **state)
+{
+    (void)state;
+    open_btree();
+    fill(ASCENDING, 900);
+    assert_each_bit_counts(&b.nnodes, 2);
+    for (int o = BY_ADDRESS; o <= BY_SIZE; o++) {
+        struct tree *t = &b.tree[o];
+        assert_each_bit_counts(&t->nwords, sizeof t->nwords);
+        assert_each_bit_counts(&t->root, sizeof t->root);
+        assert_each_bit_counts(&t->height, sizeof t->height);
+    }
+    assert_true(btree_is_valid(&b));
+}
+
+static void test_checker_sees_damage_in_an_array(void **state)
+{
+    (void)state;
+    open_btree();
+    fill(ASCENDING, 100);
+    uint64_t *by_size = (uint64_t *)(arena + sizeof arena - btree_nbytes(&b));
+    assert_int_equal(btree_nbytes(&b), 150 * sizeof(uint64_t));
+    for (int i = 1; i < 150; i++)
+        if (i != 50) /* the first by address stands behind the last by size */
+            assert_word_counts(&by_size[i], by_size[i - 1]);
+    b.tree[BY_SIZE].nwords = ARRAY_MAX + 1;
+    assert_false(btree_is_valid(&b));
+}
+
+/* B3: a node with too few words, taken from a leaf without telling it. */
+static void test_checker_sees_a_node_too_small(void **state)
+{
+    (void)state;
+    open_btree();
+    fill(ASCENDING, 900);
+    struct record *x = record_at(0);
+    while (x->level > 0 || x->order != BY_ADDRESS)
+        x--;
+    b.tree[BY_ADDRESS].nwords -= x->nwords - (LEAF_MIN - 1u);
+    x->nwords = LEAF_MIN - 1;
+    for (int i = 0; i < x->nwords; i++)
+        x->word[i] |= 1;
+    assert_false(btree_is_valid(&b));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_b4_every_number_of_words),
+        cmocka_unit_test(test_b4_as_far_as_a_region_reaches),
+        cmocka_unit_test(test_patterns_are_permutations),
+        cmocka_unit_test(test_b1_b2_b3_every_pair_of_patterns),
+        cmocka_unit_test(test_b1_b2_b3_tall_trees),
+        cmocka_unit_test(test_b3_every_kth_removed),
+        cmocka_unit_test(test_b4_sawtooth_between_array_and_tree),
+        cmocka_unit_test(test_b2_b3_around_each_height),
+        cmocka_unit_test(test_b4_leaves_as_thin_as_can_be),
+        cmocka_unit_test(test_b2_random),
+        cmocka_unit_test(test_heights_occurred),
+        cmocka_unit_test(test_floor_and_ceil_at_every_key),
+        cmocka_unit_test(test_b2_first_free_and_nearest_free),
+        cmocka_unit_test(test_checker_sees_damage_in_each_node),
+        cmocka_unit_test(test_checker_sees_a_free_chunk_hidden),
+        cmocka_unit_test(test_checker_sees_damage_in_the_counts),
+        cmocka_unit_test(test_checker_sees_damage_in_an_array),
+        cmocka_unit_test(test_checker_sees_a_node_too_small),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

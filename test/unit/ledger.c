@@ -1,0 +1,606 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * ledger.c - L1 to L4 (src/ledger.h), without a heap around it: the choice of a
+ * chunk against a search of the model's array, what happens when there is no room
+ * for one more record, and that freeing never leaves less to be had. Regions of
+ * up to 64 GiB are pretended: a ledger touches only its records at their end.
+ *
+ * Links test/model.c.
+ */
+#include "unit.h"
+
+#include "../../src/ledger.h"
+#include "../../src/region.h"
+#include "../model.h"
+
+enum { ARENA_BYTES = 1 << 19, PAINT = 0xA5, FAR_BYTES = 512 };
+
+static _Alignas(16) unsigned char arena[ARENA_BYTES];
+static struct ledger l;
+static struct model model;
+static uint64_t dice;
+static size_t region_bytes;
+
+static unsigned char *region(void)
+{
+    return arena + sizeof arena - region_bytes;
+}
+
+static void open_ledger(size_t nbytes)
+{
+    region_bytes = nbytes;
+    dice = 88172645463325252u + nbytes;
+    ledger_open(&l, arena + sizeof arena, nbytes);
+    if (nbytes <= ARENA_BYTES)
+        model_open(&model, nbytes);
+}
+
+/* --- against the model ------------------------------------------------------- */
+
+static struct chunk as_chunk(const struct model_chunk *m)
+{
+    size_t unused = m->size > 0 ? m->nbytes - m->size + 1 : 0;
+    return (struct chunk){(uint32_t)(m->start / 16), (uint32_t)(m->nbytes / 16), (uint32_t)unused};
+}
+
+static void assert_same(const struct chunk *expected, const struct chunk *got)
+{
+    assert_int_equal(expected->length, got->length);
+    if (expected->length == 0)
+        return;
+    assert_int_equal(expected->start, got->start);
+    assert_int_equal(expected->state, got->state);
+}
+
+/* The free chunks by address, the tail last; how many. */
+static size_t free_chunks(struct chunk *list)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < model.n; i++)
+        if (model.chunk[i].size == 0)
+            list[n++] = as_chunk(&model.chunk[i]);
+    struct model_chunk tail = model_tail(&model);
+    if (tail.nbytes > 0)
+        list[n++] = as_chunk(&tail);
+    return n;
+}
+
+static struct chunk list[MODEL_CHUNKS_MAX];
+
+static const struct chunk *naive_choice(size_t n, uint32_t length, enum fit fit)
+{
+    const struct chunk *best = NULL;
+    for (size_t i = 0; i < n; i++) {
+        const struct chunk *c = &list[i];
+        if (c->length < length)
+            continue;
+        if (best == NULL || (fit == FIT_BEST && c->length < best->length) ||
+            (fit == FIT_WORST && c->length > best->length))
+            best = c;
+    }
+    return best;
+}
+
+static void assert_choice(size_t n, uint32_t length, enum fit fit)
+{
+    struct chunk chosen;
+    const struct chunk *expected = naive_choice(n, length, fit);
+    assert_int_equal(ledger_choose(&l, length, fit, &chosen), expected != NULL);
+    if (expected != NULL)
+        assert_same(expected, &chosen);
+}
+
+static void assert_every_choice(void)
+{
+    size_t n = free_chunks(list);
+    uint32_t longest = 1;
+    for (size_t i = 0; i < n; i++)
+        longest = list[i].length > longest ? list[i].length : longest;
+    for (uint32_t length = 1; length <= longest + 1; length++)
+        for (int fit = FIT_BEST; fit <= FIT_FIRST; fit++)
+            assert_choice(n, length, (enum fit)fit);
+}
+
+/* L1 and L2: each chunk from its first granule to its last; L3 from its formula. */
+static void assert_l1_l2_l3(void)
+{
+    struct chunk found, tail = ledger_tail(&l);
+    uint32_t top = 0;
+    for (size_t i = 0; i < model.n; i++) {
+        struct chunk c = as_chunk(&model.chunk[i]);
+        assert_int_equal(c.start, top);
+        top = c.start + c.length;
+        assert_true(ledger_find(&l, c.start, &found));
+        assert_same(&c, &found);
+        assert_true(ledger_find(&l, top - 1, &found));
+        assert_same(&c, &found);
+        assert_true(c.state != 0 || (i + 1 < model.n && model.chunk[i + 1].size != 0));
+    }
+    struct model_chunk last = model_tail(&model);
+    struct chunk expected = as_chunk(&last);
+    assert_same(&expected, &tail);
+    assert_int_equal(ledger_find(&l, top, &found), tail.length > 0);
+    assert_false(ledger_find(&l, top + tail.length, &found));
+    assert_true(top * (size_t)16 + model.n * BTREE_COST <= region_bytes);
+    assert_true(ledger_nbytes(&l) <= model.n * BTREE_COST);
+    assert_true(ledger_is_valid(&l));
+}
+
+/* The records may grow and shrink only above the chunks: what the last FAR_BYTES
+ * of these hold before a call, they hold after it. */
+static size_t paint(void)
+{
+    size_t top = (size_t)l.b.top * 16, low = top > FAR_BYTES ? top - FAR_BYTES : 0;
+    memset(region() + low, PAINT, top - low);
+    return top;
+}
+
+static void assert_painted(size_t top)
+{
+    size_t now = (size_t)l.b.top * 16, low = top > FAR_BYTES ? top - FAR_BYTES : 0;
+    for (size_t i = low; i < top && i < now; i++)
+        assert_int_equal(region()[i], PAINT);
+}
+
+static bool take(uint32_t size, enum fit fit)
+{
+    static const enum model_fit fits[] = {MODEL_BEST, MODEL_WORST, MODEL_FIRST};
+    struct chunk from;
+    uint32_t length = (size + 15) / 16;
+    ptrdiff_t expected = model_alloc(&model, size, fits[fit]);
+    size_t painted = paint();
+    bool can = ledger_choose(&l, length, fit, &from);
+    assert_int_equal(can, expected >= 0);
+    if (can) {
+        assert_int_equal((size_t)from.start * 16, expected);
+        ledger_take(&l, &from, length, length * 16 - size);
+    }
+    assert_painted(painted);
+    return can;
+}
+
+static void give_back(uint32_t granule)
+{
+    size_t painted = paint();
+    assert_true(model_free(&model, (size_t)granule * 16));
+    ledger_give_back(&l, granule);
+    assert_painted(painted);
+}
+
+static void give_back_any(void)
+{
+    size_t i = rnd(&dice, (uint32_t)model.n);
+    while (model.chunk[i].size == 0)
+        i = (i + 1) % model.n;
+    give_back((uint32_t)(model.chunk[i].start / 16));
+}
+
+/* --- L1 to L3: histories ------------------------------------------------------ */
+
+static void history(size_t nbytes, uint32_t size_max, uint32_t ncalls, void (*look)(void))
+{
+    open_ledger(nbytes);
+    uint32_t percent = 70;
+    for (uint32_t i = 0; i < ncalls; i++) {
+        if (i % 64 == 0)
+            percent = 30 + rnd(&dice, 50);
+        if (model.n == 0 || rnd(&dice, 100) < percent)
+            take(1 + rnd(&dice, size_max), (enum fit)rnd(&dice, 3));
+        else
+            give_back_any();
+        if (i % 8 == 0)
+            look();
+    }
+    while (model.n > 0)
+        give_back_any();
+    look();
+    assert_int_equal(ledger_tail(&l).length, (nbytes - CHUNK_COST) / 16);
+    assert_int_equal(ledger_nbytes(&l), 0);
+}
+
+static void test_l1_l2_l3_histories(void **state)
+{
+    (void)state;
+    for (size_t nbytes = 64; nbytes <= 16384; nbytes = nbytes * 5 / 4 / 16 * 16)
+        history(nbytes, 100, 1500, assert_l1_l2_l3);
+    for (size_t nbytes = 256; nbytes <= 8192; nbytes += 1040)
+        history(nbytes, 16, 1500, assert_l1_l2_l3); /* as many records as there can be */
+    history(ARENA_BYTES, 300, 6000, assert_l1_l2_l3);
+}
+
+/* All objects of one granule, every other one freed, and all of it again: the
+ * records are most of the region, and pass through arrays and trees. */
+static void test_l3_most_records(void **state)
+{
+    (void)state;
+    for (size_t nbytes = 64; nbytes < 60000; nbytes = nbytes * 3 / 2 / 16 * 16) {
+        open_ledger(nbytes);
+        while (take(16, FIT_BEST))
+            ;
+        size_t n = model.n;
+        assert_int_equal(n, nbytes / (16 + CHUNK_COST)); /* [C11] */
+        for (uint32_t i = 0; i < n; i += 2)
+            give_back(i);
+        assert_l1_l2_l3();
+        while (take(1, FIT_WORST))
+            ;
+        assert_true(model.n >= n);
+        assert_l1_l2_l3();
+    }
+}
+
+/* --- choosing ------------------------------------------------------------------ */
+
+/* [live][hole][live][hole]...[live][tail]: the holes as given; then the tail is
+ * cut down to `tail`. */
+static void make_holes(const uint32_t *hole, size_t nholes, uint32_t tail)
+{
+    uint32_t start[1000];
+    for (size_t i = 0; i < nholes; i++) {
+        assert_true(take(16, FIT_FIRST));
+        start[i] = l.b.top;
+        assert_true(take(hole[i] * 16, FIT_FIRST));
+    }
+    assert_true(take(16, FIT_FIRST));
+    while (ledger_tail(&l).length > tail + 2)
+        assert_true(take((ledger_tail(&l).length - tail - 2) * 16, FIT_WORST));
+    for (size_t i = 0; i < nholes; i++)
+        give_back(start[i]);
+}
+
+static struct chunk choice(uint32_t length, enum fit fit)
+{
+    struct chunk chosen = {0};
+    if (!ledger_choose(&l, length, fit, &chosen))
+        chosen.length = 0;
+    return chosen;
+}
+
+/* Starts: 1, 5, 11, 17, 20, 29, 38, 40 for these, each behind one granule. */
+static void test_choice_and_ties_by_hand(void **state)
+{
+    (void)state;
+    static const uint32_t holes[] = {3, 5, 5, 2, 8, 8, 1, 3};
+    open_ledger(8192);
+    make_holes(holes, 8, 6);
+    assert_true(ledger_tail(&l).length < 8);
+    assert_int_equal(choice(1, FIT_FIRST).start, 1);
+    assert_int_equal(choice(1, FIT_BEST).start, 38);
+    assert_int_equal(choice(1, FIT_WORST).start, 20);
+    assert_int_equal(choice(3, FIT_BEST).start, 1);
+    assert_int_equal(choice(4, FIT_FIRST).start, 5);
+    assert_int_equal(choice(4, FIT_BEST).start, 5);
+    assert_int_equal(choice(5, FIT_WORST).start, 20);
+    assert_int_equal(choice(8, FIT_BEST).start, 20);
+    assert_int_equal(choice(9, FIT_BEST).length, 0);
+    assert_int_equal(choice(9, FIT_WORST).length, 0);
+    assert_int_equal(choice(9, FIT_FIRST).length, 0);
+    assert_every_choice();
+}
+
+/* The tail as long as the longest hole, one shorter, one longer, and none. */
+static void test_choice_and_ties_with_the_tail(void **state)
+{
+    (void)state;
+    static const uint32_t holes[] = {4, 6, 6, 1};
+    bool tied = false, shorter = false, longer = false;
+    for (size_t nbytes = 600; nbytes < 1000; nbytes += 4) {
+        open_ledger(nbytes / 16 * 16);
+        uint32_t start[4];
+        for (size_t i = 0; i < 4; i++) {
+            take(16, FIT_FIRST);
+            start[i] = l.b.top;
+            take(holes[i] * 16, FIT_FIRST);
+        }
+        take(1, FIT_FIRST);
+        for (size_t i = 0; i < 4; i++)
+            give_back(start[i]);
+        uint32_t length = ledger_tail(&l).length;
+        tied |= length == 6;
+        shorter |= length < 6;
+        longer |= length > 6;
+        assert_every_choice();
+    }
+    assert_true(tied && shorter && longer);
+}
+
+static void test_choice_among_hundreds(void **state)
+{
+    (void)state;
+    uint32_t holes[1000];
+    for (uint32_t n = 50; n <= 1000; n += 190) { /* arrays, then trees */
+        open_ledger(ARENA_BYTES);
+        for (uint32_t i = 0; i < n; i++)
+            holes[i] = 1 + rnd(&dice, 6 + n / 100);
+        make_holes(holes, n, rnd(&dice, 12));
+        assert_every_choice();
+        for (uint32_t i = 0; i < 200; i++)
+            take(1 + rnd(&dice, 100), (enum fit)(i % 3));
+        assert_every_choice();
+    }
+}
+
+/* --- no room ------------------------------------------------------------------ */
+
+/* L3 with one more record, from its formula. */
+static bool has_room(void)
+{
+    return l.b.top * (size_t)16 + (l.b.tree[BY_ADDRESS].nwords + (size_t)1) * BTREE_COST <=
+           region_bytes;
+}
+
+static void test_l3_without_room_a_hole_is_taken_whole(void **state)
+{
+    (void)state;
+    struct chunk from, found;
+    open_ledger(1024);
+    assert_true(take(320, FIT_FIRST));
+    while (take(16, FIT_FIRST))
+        ;
+    give_back(0);
+    uint32_t nsplit = 0;
+    while (has_room()) {
+        assert_true(take(10, FIT_FIRST));
+        nsplit++;
+    }
+    assert_true(nsplit > 0 && nsplit < 19);
+    assert_true(ledger_choose(&l, 1, FIT_FIRST, &from));
+    assert_int_equal(from.length, 20 - nsplit);
+    uint32_t n = l.b.tree[BY_ADDRESS].nwords;
+    ledger_take(&l, &from, 1, 6);
+    assert_true(ledger_find(&l, from.start + from.length - 1, &found));
+    assert_int_equal(found.start, from.start);
+    assert_int_equal(found.length, from.length);
+    assert_int_equal(found.state, 1 + 6 + (from.length - 1) * 16); /* 10 bytes were asked for */
+    assert_int_equal(l.b.tree[BY_ADDRESS].nwords, n);
+    assert_int_equal(l.b.tree[BY_SIZE].nwords, 0);
+    assert_true(ledger_is_valid(&l));
+}
+
+/* Slack is counted with 32 bits: of a hole that would be taken whole, less than
+ * 2^28 - 1 granules may be left over. Elsewhere any length will do. */
+static void test_l3_a_hole_four_gib_too_large(void **state)
+{
+    (void)state;
+    const uint32_t most = UINT32_MAX / 16, gib = 1u << 26;
+    struct chunk from, hole;
+    open_ledger(REGION_BYTES_MAX);
+    static const uint32_t lengths[] = {40, 1, 8 * (1u << 26), 1};
+    uint32_t start[5];
+    for (int i = 0; i < 5; i++) {
+        start[i] = l.b.top;
+        from = ledger_tail(&l);
+        ledger_take(&l, &from, i < 4 ? lengths[i] : from.length, 0);
+    }
+    ledger_give_back(&l, start[0]);
+    ledger_give_back(&l, start[2]);
+    assert_true(ledger_choose(&l, 1, FIT_WORST, &hole)); /* there is room: it would be cut */
+    assert_int_equal(hole.length, 8 * gib);
+    while (has_room()) {
+        assert_true(ledger_choose(&l, 1, FIT_FIRST, &from));
+        ledger_take(&l, &from, 1, 0);
+    }
+    assert_true(ledger_choose(&l, 1, FIT_BEST, &from)); /* from the small one */
+    assert_false(ledger_choose(&l, 1, FIT_WORST, &from));
+    assert_false(ledger_choose(&l, hole.length - most, FIT_BEST, &from));
+    assert_true(ledger_choose(&l, hole.length - most + 1, FIT_BEST, &from));
+    assert_int_equal(from.start, hole.start);
+    ledger_take(&l, &from, hole.length - most + 1, 15);
+    assert_true(ledger_find(&l, hole.start, &from));
+    assert_int_equal(from.state, 1 + 15 + (most - 1) * (uint64_t)16);
+    assert_true(ledger_is_valid(&l));
+}
+
+/* --- L4 ----------------------------------------------------------------------- */
+
+/* The longest object that could be had now, in granules. */
+static uint32_t longest_to_be_had(enum fit fit)
+{
+    struct chunk chosen;
+    uint32_t can = 0, cannot = UINT32_MAX;
+    while (can + 1 < cannot) {
+        uint32_t middle = can + (cannot - can) / 2;
+        if (ledger_choose(&l, middle, fit, &chosen))
+            can = middle;
+        else
+            cannot = middle;
+    }
+    return can;
+}
+
+static uint32_t nshrunk;
+
+static void free_and_compare(uint32_t granule)
+{
+    struct chunk freed;
+    assert_true(ledger_find(&l, granule, &freed));
+    uint32_t before = longest_to_be_had(FIT_FIRST), high = l.high;
+    give_back(freed.start);
+    uint32_t after = longest_to_be_had(FIT_FIRST);
+    assert_true(after >= before);
+    assert_true(after >= freed.length); /* what was an object's can be again */
+    assert_int_equal(after, longest_to_be_had(FIT_BEST));
+    assert_int_equal(after, longest_to_be_had(FIT_WORST));
+    assert_int_equal(l.high, l.b.top == 0 ? 0 : high);
+    nshrunk += l.b.top < high;
+}
+
+static void l4_history(size_t nbytes, uint32_t size_max)
+{
+    open_ledger(nbytes);
+    for (uint32_t i = 0; i < 1200; i++) {
+        bool full = !take(1 + rnd(&dice, size_max), (enum fit)rnd(&dice, 3));
+        uint32_t nfrees = full ? rnd(&dice, (uint32_t)model.n + 1) : rnd(&dice, 2);
+        while (nfrees-- > 0 && model.n > 0) {
+            size_t k = rnd(&dice, (uint32_t)model.n);
+            if (model.chunk[k].size > 0)
+                free_and_compare((uint32_t)(model.chunk[k].start / 16));
+        }
+    }
+}
+
+static void test_l4_freeing_never_leaves_less(void **state)
+{
+    (void)state;
+    nshrunk = 0;
+    for (size_t nbytes = 96; nbytes < 4200; nbytes += 112)
+        l4_history(nbytes, nbytes % 3 == 0 ? 16 : (uint32_t)nbytes / 4);
+    l4_history(65536, 200);
+    assert_true(nshrunk > 1000);
+}
+
+/* --- around ------------------------------------------------------------------- */
+
+static void assert_around(const struct chunk *free_list, size_t n, uint32_t granule)
+{
+    static const struct chunk none;
+    struct around a;
+    size_t i = 0;
+    while (i < n && free_list[i].start < granule)
+        i++;
+    ledger_around(&l, granule, &a);
+    assert_same(i > 0 ? &free_list[i - 1] : &none, &a.before);
+    assert_same(i < n ? &free_list[i] : &none, &a.here);
+    assert_same(i + 1 < n ? &free_list[i + 1] : &none, &a.after);
+}
+
+static void assert_around_everywhere(void)
+{
+    size_t n = free_chunks(list);
+    for (uint32_t granule = 0; granule <= l.b.top; granule++)
+        assert_around(list, n, granule);
+    struct around a;
+    struct chunk tail = ledger_tail(&l);
+    ledger_around(&l, tail.start + tail.length + (tail.length == 0), &a);
+    assert_int_equal(a.here.length, 0); /* the end of a walk */
+    assert_int_equal(a.after.length, 0);
+}
+
+static void test_around_at_every_granule(void **state)
+{
+    (void)state;
+    for (size_t nbytes = 64; nbytes <= 4096; nbytes = nbytes * 3 / 2 / 16 * 16)
+        history(nbytes, 90, 800, assert_around_everywhere);
+    history(40000, 40, 1200, assert_around_everywhere); /* trees */
+}
+
+/* --- the checker can fail ------------------------------------------------------ */
+
+static struct ledger keep;
+static unsigned char keep_arena[ARENA_BYTES];
+
+static void set_up_holes(uint32_t n)
+{
+    uint32_t holes[1000];
+    for (uint32_t i = 0; i < n; i++)
+        holes[i] = 2 + i % 5;
+    open_ledger(ARENA_BYTES);
+    make_holes(holes, n, 20000);
+    assert_true(ledger_is_valid(&l));
+    keep = l;
+    memcpy(keep_arena, arena, sizeof arena);
+}
+
+static void assert_found_and_undo(void)
+{
+    assert_false(ledger_is_valid(&l));
+    l = keep;
+    memcpy(arena, keep_arena, sizeof arena);
+    assert_true(ledger_is_valid(&l));
+}
+
+static void replace(enum order order, uint32_t nth, uint64_t xor)
+{
+    struct cursor c;
+    btree_last(&l.b, order, &c);
+    while (nth-- > 0)
+        assert_true(btree_prev(&l.b, &c));
+    btree_update(&l.b, &c, cursor_word(&c) ^ xor);
+}
+
+static void damage_each_kind(uint32_t n)
+{
+    set_up_holes(n);
+    l.high = l.b.top - 1;
+    assert_found_and_undo();
+    l.nbytes = l.b.top * (size_t)16 + l.b.tree[BY_ADDRESS].nwords * (size_t)BTREE_COST - 1; /* L3 */
+    assert_found_and_undo();
+    replace(BY_ADDRESS, 1, 1); /* a hole made live: counted by size, not found */
+    assert_found_and_undo();
+    replace(BY_ADDRESS, 2, 1); /* a live one made free: two holes side by side, L2 */
+    assert_found_and_undo();
+    replace(BY_ADDRESS, 0, 1); /* the last is free */
+    assert_found_and_undo();
+    replace(BY_ADDRESS, 4, 17); /* 16 bytes and a state that says: 16 of them slack */
+    assert_found_and_undo();
+    replace(BY_SIZE, n / 2, (uint64_t)1 << 40); /* another length */
+    assert_found_and_undo();
+    replace(BY_SIZE, 0, 1); /* another start */
+    assert_found_and_undo();
+}
+
+static void test_checker_sees_each_kind_of_damage(void **state)
+{
+    (void)state;
+    damage_each_kind(10);  /* arrays */
+    damage_each_kind(600); /* trees */
+}
+
+static void remove_nth(enum order order, uint32_t nth)
+{
+    struct cursor c;
+    btree_last(&l.b, order, &c);
+    while (nth-- > 0)
+        assert_true(btree_prev(&l.b, &c));
+    btree_remove(&l.b, &c);
+}
+
+static void test_checker_sees_a_record_missing(void **state)
+{
+    (void)state;
+    for (uint32_t n = 10; n <= 600; n += 590) {
+        set_up_holes(n);
+        remove_nth(BY_SIZE, n / 3);
+        assert_found_and_undo();
+        remove_nth(BY_ADDRESS, 3); /* the hole before it is longer than the order by size says */
+        assert_found_and_undo();
+        remove_nth(BY_ADDRESS, 5);
+        remove_nth(BY_SIZE, 0);
+        assert_found_and_undo();
+    }
+}
+
+static void test_checker_sees_a_wrong_count_or_top(void **state)
+{
+    (void)state;
+    for (uint32_t n = 10; n <= 600; n += 590) {
+        set_up_holes(n);
+        for (int o = BY_ADDRESS; o <= BY_SIZE; o++) {
+            l.b.tree[o].nwords++;
+            assert_found_and_undo();
+            l.b.tree[o].nwords--;
+            assert_found_and_undo();
+        }
+        l.b.top++;
+        assert_found_and_undo(); /* above high */
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_l1_l2_l3_histories),
+        cmocka_unit_test(test_l3_most_records),
+        cmocka_unit_test(test_choice_and_ties_by_hand),
+        cmocka_unit_test(test_choice_and_ties_with_the_tail),
+        cmocka_unit_test(test_choice_among_hundreds),
+        cmocka_unit_test(test_l3_without_room_a_hole_is_taken_whole),
+        cmocka_unit_test(test_l3_a_hole_four_gib_too_large),
+        cmocka_unit_test(test_l4_freeing_never_leaves_less),
+        cmocka_unit_test(test_around_at_every_granule),
+        cmocka_unit_test(test_checker_sees_each_kind_of_damage),
+        cmocka_unit_test(test_checker_sees_a_record_missing),
+        cmocka_unit_test(test_checker_sees_a_wrong_count_or_top),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
  * ledger.c - L1 to L4 (src/ledger.h), without a heap around it: the choice of a
- * chunk against a search of the model's array, what happens when there is no room
- * for one more record, and that freeing never leaves less to be had. Regions of
- * up to 64 GiB are pretended: a ledger touches only its records at their end.
+ * chunk against a search of the model's array, what happens when there is no
+ * room for one more record, and that freeing never leaves less to be had.
+ * Regions of up to 64 GiB are pretended: a ledger touches only its records at
+ * their end.
  *
  * Links test/model.c.
  */
@@ -35,7 +36,8 @@ static void open_ledger(size_t nbytes)
         model_open(&model, nbytes);
 }
 
-/* --- against the model ------------------------------------------------------- */
+/* --- against the model -------------------------------------------------------
+ */
 
 static struct chunk as_chunk(const struct model_chunk *m)
 {
@@ -101,7 +103,8 @@ static void assert_every_choice(void)
             assert_choice(n, length, (enum fit)fit);
 }
 
-/* L1 and L2: each chunk from its first granule to its last; L3 from its formula. */
+/* L1 and L2: each chunk from its first granule to its last; L3 from its
+ * formula. */
 static void assert_l1_l2_l3(void)
 {
     struct chunk found, tail = ledger_tail(&l);
@@ -126,8 +129,8 @@ static void assert_l1_l2_l3(void)
     assert_true(ledger_is_valid(&l));
 }
 
-/* The records may grow and shrink only above the chunks: what the last FAR_BYTES
- * of these hold before a call, they hold after it. */
+/* The records may grow and shrink only above the chunks: what the last
+ * FAR_BYTES of these hold before a call, they hold after it. */
 static size_t paint(void)
 {
     size_t top = (size_t)l.b.top * 16, low = top > FAR_BYTES ? top - FAR_BYTES : 0;
@@ -175,7 +178,8 @@ static void give_back_any(void)
     give_back((uint32_t)(model.chunk[i].start / 16));
 }
 
-/* --- L1 to L3: histories ------------------------------------------------------ */
+/* --- L1 to L3: histories
+ * ------------------------------------------------------ */
 
 static void history(size_t nbytes, uint32_t size_max, uint32_t ncalls, void (*look)(void))
 {
@@ -229,7 +233,8 @@ static void test_l3_most_records(void **state)
     }
 }
 
-/* --- choosing ------------------------------------------------------------------ */
+/* --- choosing
+ * ------------------------------------------------------------------ */
 
 /* [live][hole][live][hole]...[live][tail]: the holes as given; then the tail is
  * cut down to `tail`. */
@@ -320,7 +325,8 @@ static void test_choice_among_hundreds(void **state)
     }
 }
 
-/* --- no room ------------------------------------------------------------------ */
+/* --- no room
+ * ------------------------------------------------------------------ */
 
 /* L3 with one more record, from its formula. */
 static bool has_room(void)
@@ -391,7 +397,8 @@ static void test_l3_a_hole_four_gib_too_large(void **state)
     assert_true(ledger_is_valid(&l));
 }
 
-/* --- L4 ----------------------------------------------------------------------- */
+/* --- L4
+ * ----------------------------------------------------------------------- */
 
 /* The longest object that could be had now, in granules. */
 static uint32_t longest_to_be_had(enum fit fit)
@@ -449,7 +456,8 @@ static void test_l4_freeing_never_leaves_less(void **state)
     assert_true(nshrunk > 1000);
 }
 
-/* --- around ------------------------------------------------------------------- */
+/* --- around
+ * ------------------------------------------------------------------- */
 
 static void assert_around(const struct chunk *free_list, size_t n, uint32_t granule)
 {
@@ -484,7 +492,8 @@ static void test_around_at_every_granule(void **state)
     history(40000, 40, 1200, assert_around_everywhere); /* trees */
 }
 
-/* --- the checker can fail ------------------------------------------------------ */
+/* --- the checker can fail
+ * ------------------------------------------------------ */
 
 static struct ledger keep;
 static unsigned char keep_arena[ARENA_BYTES];
@@ -586,6 +595,21 @@ static void test_checker_sees_a_wrong_count_or_top(void **state)
     }
 }
 
+/* L1: the last chunk begins where the region of chunks has ended already. */
+static void test_checker_sees_a_top_below_the_last_chunk(void **state)
+{
+    (void)state;
+    struct cursor c;
+    for (uint32_t n = 10; n <= 600; n += 590) {
+        set_up_holes(n);
+        btree_last(&l.b, BY_ADDRESS, &c);
+        l.b.top = high_of(cursor_word(&c)); /* it has no length */
+        assert_found_and_undo();
+        l.b.top = high_of(cursor_word(&c)) - 1; /* and less than none */
+        assert_found_and_undo();
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -601,6 +625,7 @@ int main(void)
         cmocka_unit_test(test_checker_sees_each_kind_of_damage),
         cmocka_unit_test(test_checker_sees_a_record_missing),
         cmocka_unit_test(test_checker_sees_a_wrong_count_or_top),
+        cmocka_unit_test(test_checker_sees_a_top_below_the_last_chunk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

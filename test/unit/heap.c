@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * heap.c - judging addresses and taking sizes (src/heap.h), with what stands
+ * below it (region, os) and beside it (check, panic): every address of a small
+ * region against the model, and the sizes that no small region can hold.
+ *
+ * Links test/model.c.
+ */
+#include "unit.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../../src/check.h"
+#include "../../src/os.h"
+#include "../../src/panic.h"
+#include "../model.h"
+
+enum { AROUND = 64, REGION_MAX = 4096 };
+
+static _Alignas(16) unsigned char memory[REGION_MAX + 2 * AROUND], copy[sizeof memory];
+static unsigned char *const region = memory + AROUND;
+static struct heap heap = {.lock = PTHREAD_MUTEX_INITIALIZER};
+static MemNodePtr head;
+static struct model model;
+static uint64_t dice;
+
+static void open_heap(size_t nbytes)
+{
+    dice = 88172645463325252u + nbytes;
+    memset(memory, 0, sizeof memory);
+    model_open(&model, nbytes);
+    heap_open_locked(&heap, (struct region){region, nbytes}, &head);
+}
+
+/* --- every address ------------------------------------------------------------- */
+
+/* By the words of heap.h, from the model. */
+static enum heap_result expected_at(ptrdiff_t position)
+{
+    size_t at = (size_t)position;
+    struct model_chunk tail = model_tail(&model);
+    if (position < 0 || at >= model.region_bytes)
+        return HEAP_NOT_OURS;
+    if (model_find(&model, at) != NULL)
+        return HEAP_OK;
+    for (size_t i = 0; i < model.n; i++) {
+        const struct model_chunk *c = &model.chunk[i];
+        if (at >= c->start && at < c->start + c->nbytes)
+            return c->size == 0 ? HEAP_FREE : HEAP_NO_OBJECT;
+    }
+    return at < tail.start + tail.nbytes ? HEAP_FREE : HEAP_NO_OBJECT;
+}
+
+static uint64_t nseen[HEAP_FREE + 1];
+
+static void judge(ptrdiff_t position)
+{
+    struct object found = {0};
+    enum heap_result expected = expected_at(position);
+    nseen[expected]++;
+    assert_int_equal(heap_find(&heap, region + position, &found), expected);
+    if (expected != HEAP_OK) {
+        assert_int_equal(heap_free(&heap, region + position), expected);
+        return;
+    }
+    const struct model_chunk *c = model_find(&model, (size_t)position);
+    assert_ptr_equal(found.start, region + c->start);
+    assert_int_equal(found.size, c->size);
+}
+
+static void judge_every_address(void)
+{
+    struct ledger before = heap.ledger;
+    memcpy(copy, memory, sizeof memory);
+    for (ptrdiff_t at = -AROUND; at < (ptrdiff_t)model.region_bytes + AROUND; at++)
+        judge(at);
+    assert_memory_equal(copy, memory, sizeof memory); /* refused, and nothing has changed */
+    assert_memory_equal(&before.b, &heap.ledger.b, sizeof before.b);
+}
+
+static void one_call(size_t size_max)
+{
+    void *object;
+    size_t size = 1 + rnd(&dice, (uint32_t)size_max), at = rnd(&dice, (uint32_t)model.region_bytes);
+    if (rnd(&dice, 5) < 2) {
+        assert_int_equal(model_free(&model, at), heap_free(&heap, region + at) == HEAP_OK);
+        return;
+    }
+    ptrdiff_t expected = model_alloc(&model, size, MODEL_BEST);
+    assert_int_equal(heap_take(&heap, size, FIT_BEST, &object) == HEAP_OK, expected >= 0);
+    if (expected >= 0)
+        assert_ptr_equal(object, region + expected);
+}
+
+static void test_every_address_is_judged(void **state)
+{
+    (void)state;
+    for (size_t nbytes = 16; nbytes <= REGION_MAX; nbytes = nbytes * 3 / 2 / 16 * 16 + 16) {
+        open_heap(nbytes);
+        judge_every_address();
+        for (int i = 0; i < 60; i++) {
+            one_call(nbytes / (1 + rnd(&dice, 12)) + 1);
+            judge_every_address();
+        }
+    }
+    assert_true(nseen[HEAP_OK] && nseen[HEAP_NOT_OURS] && nseen[HEAP_NO_OBJECT] &&
+                nseen[HEAP_FREE]);
+}
+
+static void test_addresses_at_the_ends_of_memory(void **state)
+{
+    (void)state;
+    open_heap(4096);
+    struct object found;
+    const uintptr_t addresses[] = {0, 1, UINTPTR_MAX, UINTPTR_MAX / 2, UINTPTR_MAX / 2 + 1};
+    for (size_t i = 0; i < sizeof addresses / sizeof addresses[0]; i++) {
+        assert_int_equal(heap_find(&heap, (void *)addresses[i], &found), HEAP_NOT_OURS);
+        assert_int_equal(heap_free(&heap, (void *)addresses[i]), HEAP_NOT_OURS);
+    }
+    struct heap none = {.lock = PTHREAD_MUTEX_INITIALIZER}; /* no region: nothing is ours */
+    void *object;
+    assert_int_equal(heap_free(&none, NULL), HEAP_NOT_OURS);
+    assert_int_equal(heap_free(&none, &found), HEAP_NOT_OURS);
+    assert_int_equal(heap_take(&none, 1, FIT_BEST, &object), HEAP_NO_SPACE);
+}
+
+/* --- sizes ----------------------------------------------------------------------- */
+
+static void assert_no_space(struct heap *h, size_t size)
+{
+    void *object = NULL;
+    for (int fit = FIT_BEST; fit <= FIT_FIRST; fit++)
+        assert_int_equal(heap_take(h, size, (enum fit)fit, &object), HEAP_NO_SPACE);
+    assert_null(object);
+}
+
+/* Around every power of two above the region: nothing wraps. */
+static void test_sizes_of_64_bits_in_a_page(void **state)
+{
+    (void)state;
+    open_heap(4096);
+    assert_no_space(&heap, 4065);
+    for (int shift = 12; shift < 64; shift++)
+        for (size_t i = 0; i <= 64; i++) {
+            assert_no_space(&heap, ((size_t)1 << shift) + i);
+            assert_no_space(&heap, ((size_t)1 << shift) - 1 + ((size_t)1 << (shift - 1)) + i);
+        }
+    for (size_t i = 0; i <= 64; i++)
+        assert_no_space(&heap, SIZE_MAX - i);
+    assert_no_space(&heap, REGION_BYTES_MAX);
+    assert_no_space(&heap, REGION_BYTES_MAX + 16); /* one granule in 32 bits */
+    void *object;
+    assert_int_equal(heap_take(&heap, 4064, FIT_BEST, &object), HEAP_OK);
+}
+
+static void take_in_the_largest(struct heap *h, unsigned char *base)
+{
+    struct object found;
+    void *object, *second;
+    size_t most = (REGION_BYTES_MAX - CHUNK_COST) / 16 * 16;
+    assert_no_space(h, most + 1);
+    assert_no_space(h, SIZE_MAX);
+    assert_int_equal(heap_take(h, most, FIT_BEST, &object), HEAP_OK);
+    assert_int_equal(heap_find(h, base + most - 1, &found), HEAP_OK);
+    assert_true(found.size == most && found.start == base);
+    assert_int_equal(heap_find(h, base + most, &found), HEAP_NO_OBJECT);
+    assert_int_equal(heap_find(h, base + REGION_BYTES_MAX - 1, &found), HEAP_NO_OBJECT);
+    assert_int_equal(heap_find(h, base + REGION_BYTES_MAX, &found), HEAP_NOT_OURS);
+    assert_int_equal(heap_free(h, base + most / 2), HEAP_OK);
+    assert_int_equal(heap_take(h, most - 4096, FIT_BEST, &object), HEAP_OK);
+    assert_int_equal(heap_take(h, 1, FIT_BEST, &second), HEAP_OK);
+    assert_ptr_equal(second, base + (most - 4096));
+    assert_int_equal(heap_free(h, (unsigned char *)second + 1), HEAP_NO_OBJECT);
+    assert_int_equal(heap_free(h, object), HEAP_OK);
+    assert_int_equal(heap_free(h, (unsigned char *)second - 1), HEAP_FREE);
+    assert_int_equal(check_heap(h), HEAP_OK);
+}
+
+/* Address space alone: only the ledger's page gets memory. */
+static void test_the_largest_region(void **state)
+{
+    (void)state;
+    struct heap large = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    unsigned char *base = mmap(NULL, REGION_BYTES_MAX, PROT_READ | PROT_WRITE,
+                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (base == MAP_FAILED)
+        skip();
+    heap_open_locked(&large, (struct region){base, REGION_BYTES_MAX}, NULL);
+    take_in_the_largest(&large, base);
+    munmap(base, REGION_BYTES_MAX);
+}
+
+static void test_any_size_that_fits_fits(void **state)
+{
+    (void)state;
+    for (size_t nbytes = 16; nbytes <= 256; nbytes += 16) {
+        size_t most = nbytes > CHUNK_COST ? (nbytes - CHUNK_COST) / 16 * 16 : 0;
+        for (size_t size = 1; size <= nbytes + 16; size++) {
+            void *object;
+            open_heap(nbytes);
+            enum heap_result expected = size <= most ? HEAP_OK : HEAP_NO_SPACE;
+            assert_int_equal(heap_take(&heap, size, FIT_WORST, &object), expected);
+            assert_int_equal(model_alloc(&model, size, MODEL_WORST), size <= most ? 0 : -1);
+            judge_every_address();
+        }
+    }
+}
+
+/* --- region and os ------------------------------------------------------------------ */
+
+static void test_region_is_whole_pages_of_zeros(void **state)
+{
+    (void)state;
+    size_t page = os_page_bytes();
+    assert_int_equal(page, sysconf(_SC_PAGESIZE));
+    const size_t sizes[] = {1, page - 1, page, page + 1, 10 * page + 7};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        struct region r;
+        assert_true(region_map(&r, sizes[i]));
+        assert_true(r.nbytes >= sizes[i] && r.nbytes < sizes[i] + page && r.nbytes % page == 0);
+        assert_int_equal((uintptr_t)r.base % page, 0);
+        for (size_t at = 0; at < r.nbytes; at++)
+            assert_int_equal(r.base[at]++, 0);
+        munmap(r.base, r.nbytes);
+    }
+}
+
+static void test_region_refused_changes_nothing(void **state)
+{
+    (void)state;
+    struct region r = {region, 16};
+    assert_false(region_map(&r, REGION_BYTES_MAX + 1));
+    assert_false(region_map(&r, SIZE_MAX / 2));
+    assert_false(region_map(&r, SIZE_MAX));
+    assert_true(r.base == region && r.nbytes == 16);
+}
+
+static void test_region_offset_of_any_address(void **state)
+{
+    (void)state;
+    const struct region r = {region, 4096};
+    assert_int_equal(region_offset(&r, region), 0);
+    assert_int_equal(region_offset(&r, region + 4095), 4095);
+    assert_true(region_offset(&r, region + 4096) >= r.nbytes);
+    assert_true(region_offset(&r, region - 1) >= r.nbytes);
+    assert_true(region_offset(&r, NULL) >= r.nbytes);
+    assert_ptr_equal(region_at(&r, 3), region + 48);
+    assert_true((unsigned char *)region_at(&r, UINT32_MAX) == region + ((size_t)UINT32_MAX * 16));
+}
+
+static int nbefore, nparent, nchild;
+
+static void before_fork(void)
+{
+    nbefore++;
+}
+
+static void in_parent(void)
+{
+    nparent++;
+}
+
+static void in_child(void)
+{
+    nchild++;
+}
+
+static void test_os_at_fork(void **state)
+{
+    (void)state;
+    int status;
+    os_at_fork(before_fork, in_parent, in_child);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(nbefore == 1 && nparent == 0 && nchild == 1 ? 0 : 1);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_true(nbefore == 1 && nparent == 1 && nchild == 0);
+}
+
+/* --- check and panic ------------------------------------------------------------------ */
+
+/* What a child says on standard error before it ends; its status. */
+static int in_a_child(void (*body)(void), char *said, size_t nbytes)
+{
+    int ends[2], status;
+    ssize_t n, sum = 0;
+    assert_int_equal(pipe(ends), 0);
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        dup2(ends[1], STDERR_FILENO);
+        signal(SIGABRT, SIG_DFL);
+        body();
+        _exit(0);
+    }
+    close(ends[1]);
+    while ((n = read(ends[0], said + sum, nbytes - 1 - (size_t)sum)) > 0)
+        sum += n;
+    said[sum] = '\0';
+    close(ends[0]);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return status;
+}
+
+static void say_mistake(void)
+{
+    panic("a mistake");
+}
+
+static void check_with_a_broken_ledger(void)
+{
+    heap.ledger.high = 0;
+    check_heap(&heap);
+}
+
+static void test_panic_says_one_line_and_aborts(void **state)
+{
+    (void)state;
+    char said[256];
+    int status = in_a_child(say_mistake, said, sizeof said);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+    assert_string_equal(said, "libmem: internal error: a mistake\n");
+}
+
+static void test_check_panics_for_a_broken_ledger(void **state)
+{
+    (void)state;
+    char said[256];
+    void *object;
+    open_heap(4096);
+    assert_int_equal(heap_take(&heap, 10, FIT_BEST, &object), HEAP_OK);
+    assert_int_equal(check_heap(&heap), HEAP_OK);
+    int status = in_a_child(check_with_a_broken_ledger, said, sizeof said);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+    assert_int_equal(strncmp(said, "libmem: internal error: ", 24), 0);
+    assert_ptr_equal(strchr(said, '\n'), said + strlen(said) - 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_address_is_judged),
+        cmocka_unit_test(test_addresses_at_the_ends_of_memory),
+        cmocka_unit_test(test_sizes_of_64_bits_in_a_page),
+        cmocka_unit_test(test_the_largest_region),
+        cmocka_unit_test(test_any_size_that_fits_fits),
+        cmocka_unit_test(test_region_is_whole_pages_of_zeros),
+        cmocka_unit_test(test_region_refused_changes_nothing),
+        cmocka_unit_test(test_region_offset_of_any_address),
+        cmocka_unit_test(test_os_at_fork),
+        cmocka_unit_test(test_panic_says_one_line_and_aborts),
+        cmocka_unit_test(test_check_panics_for_a_broken_ledger),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -527,6 +527,34 @@ static void replace(enum order order, uint32_t nth, uint64_t xor)
     btree_update(&l.b, &c, cursor_word(&c) ^ xor);
 }
 
+/* The n-th chunk from the end, live without slack, is free, and listed so: wrong
+ * only by what its neighbours are. */
+static void make_free(uint32_t nth)
+{
+    struct cursor c;
+    btree_last(&l.b, BY_ADDRESS, &c);
+    while (nth-- > 0)
+        assert_true(btree_prev(&l.b, &c));
+    uint32_t start = high_of(cursor_word(&c));
+    uint64_t word = word_of(btree_chunk_end(&l.b, &c) - start, start);
+    assert_int_equal(low_of(cursor_word(&c)), 1);
+    btree_update(&l.b, &c, word_of(start, 0));
+    btree_floor(&l.b, BY_SIZE, word, &c);
+    btree_insert(&l.b, &c, word);
+}
+
+static void test_checker_sees_l2_broken(void **state)
+{
+    (void)state;
+    for (uint32_t n = 10; n <= 600; n += 590) {
+        set_up_holes(n);
+        make_free(5); /* [free][free] */
+        assert_found_and_undo();
+        make_free(0); /* [free] before the tail */
+        assert_found_and_undo();
+    }
+}
+
 static void damage_each_kind(uint32_t n)
 {
     set_up_holes(n);
@@ -623,6 +651,7 @@ int main(void)
         cmocka_unit_test(test_l4_freeing_never_leaves_less),
         cmocka_unit_test(test_around_at_every_granule),
         cmocka_unit_test(test_checker_sees_each_kind_of_damage),
+        cmocka_unit_test(test_checker_sees_l2_broken),
         cmocka_unit_test(test_checker_sees_a_record_missing),
         cmocka_unit_test(test_checker_sees_a_wrong_count_or_top),
         cmocka_unit_test(test_checker_sees_a_top_below_the_last_chunk),

@@ -91,9 +91,10 @@ void freelist_thread(const struct freelist *f, const struct freelist_spot *spot)
         write_link(f, &now.before, node_of(f, &now.here),
                    spot->before_right && (!grows || spot->here_right));
     /* A chunk that has not changed keeps its node, right or wrong. */
+    bool here_right = now.here.start == top ? spot->tail_right : spot->here_right;
     if (!is_same(&now.here, &was->here) && !is_same(&now.here, &was->after))
         write_node(f, &now.here, node_of(f, &now.after),
-                   spot->here_right && (stays || spot->before_right));
+                   here_right && (stays || spot->before_right));
     if (now.here.start != top)
         thread_tail(f, spot);
 }

@@ -250,7 +250,7 @@ bool ledger_is_valid(const struct ledger *l)
         ledger_nbytes(l) > cost || !btree_is_valid(&l->b))
         return false;
     struct chunk chunk, before = {.state = 1};
-    uint32_t nholes = 0;
+    uint32_t nseen = 0, nholes = 0;
     for (uint32_t at = 0; at < l->b.top; at += chunk.length) {
         if (!ledger_find(l, at, &chunk) || chunk.start != at || chunk.length == 0)
             return false;
@@ -259,8 +259,9 @@ bool ledger_is_valid(const struct ledger *l)
             return false;
         if (!hole && chunk.state > (uint64_t)chunk.length * GRANULE_BYTES)
             return false; /* more slack than chunk */
+        nseen++;
         nholes += hole;
         before = chunk;
     }
-    return before.state != 0 && nholes == l->b.tree[BY_SIZE].nwords;
+    return before.state != 0 && nseen == nchunks(l) && nholes == l->b.tree[BY_SIZE].nwords;
 }

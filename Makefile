@@ -15,11 +15,11 @@ CC := gcc
 endif
 WARN := -Wall -Wextra -Wconversion -Wshadow -Wundef
 CFLAGS ?= -O2 -g -DNDEBUG
-ALL_CFLAGS := -std=c11 -D_GNU_SOURCE $(WARN) -Iinclude -pthread $(CFLAGS)
+ALL_CFLAGS := -std=c11 -D_GNU_SOURCE $(WARN) -Iinclude -pthread $(CPPFLAGS) $(CFLAGS)
 LIB_CFLAGS := $(ALL_CFLAGS) -fPIC -fvisibility=hidden
 
 # Each file may include only what stands before it.
-LAYERS := base panic os region btree ledger freelist heap check dump mem
+LAYERS := base os region btree ledger freelist heap check dump mem
 SOURCES := $(filter-out src/base.c,$(LAYERS:%=src/%.c))
 OBJECTS := $(SOURCES:src/%.c=$(BUILD)/obj/%.o)
 
@@ -32,7 +32,7 @@ $(BUILD)/obj/%.o: src/%.c Makefile
 -include $(OBJECTS:.o=.d)
 
 $(BUILD)/libmem.so: $(OBJECTS)
-	$(CC) $(LIB_CFLAGS) -shared -Wl,-soname,libmem.so.$(SOVERSION) -Wl,-z,defs $^ -o $@
+	$(CC) $(LIB_CFLAGS) -shared -Wl,-soname,libmem.so.$(SOVERSION) $(LDFLAGS) $^ -o $@
 	@ln -sf libmem.so $@.$(SOVERSION)
 
 $(BUILD)/libmem.a: $(OBJECTS)
@@ -66,7 +66,7 @@ MISUSE := $(call programs_in,test/misuse)
 MODELLED := $(BUILD)/test/random $(BUILD)/test/sequences
 CMOCKA := -lcmocka
 
-LINK = @mkdir -p $(@D) && echo "$(CC) $@" && $(CC) $(ALL_CFLAGS) $(filter %.c,$^) -o $@
+LINK = @mkdir -p $(@D) && echo "$(CC) $@" && $(CC) $(ALL_CFLAGS) $(LDFLAGS) $(filter %.c,$^) -o $@
 
 $(EXAMPLES): $(BUILD)/%: %.c include/mem.h $(BUILD)/libmem.so
 	$(LINK) -L$(BUILD) -lmem
@@ -100,6 +100,7 @@ SEED ?= 1
 RUN = LD_LIBRARY_PATH=$(BUILD) WITH="$(WITH)" \
     test/run.sh --label $(LABEL) --with "$(WITH)" --tally $(TALLY)
 ASAN := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
+UBSAN := -O2 -g -fsanitize=undefined -fsanitize-trap=undefined
 TSAN := -O1 -g -fsanitize=thread
 ARM64 := build/arm64/cmocka/usr
 ARM64_LIBS := $(ARM64)/lib/aarch64-linux-gnu
@@ -111,7 +112,7 @@ check:
 	@rm -f $(TALLY)
 	@-$(MAKE) -s -k check-tree LABEL=tree
 	@-$(MAKE) -s -k check-one LABEL=gcc CALLS=10000000
-	@-$(MAKE) -s -k check-one LABEL=clang CC=clang BUILD=build/clang
+	@-$(MAKE) -s -k check-one LABEL=clang CC=clang BUILD=build/clang CFLAGS="$(UBSAN)"
 	@-$(MAKE) -s -k check-one LABEL=asan BUILD=build/asan CFLAGS="$(ASAN)" CALLS=300000
 	@-$(MAKE) -s -k check-threads LABEL=tsan BUILD=build/tsan CFLAGS="$(TSAN)"
 	@-$(MAKE) -s -k check-one LABEL=arm64 CC=aarch64-linux-gnu-gcc BUILD=build/arm64 \

@@ -79,16 +79,21 @@ int Mem_Init(int sizeOfRegion);
  *                        [C12]. The damage is repaired: a second call succeeds.
  * O(log n) in the number of chunks. Without a style: best fit.
  *
- * The symbol behind both forms takes two arguments, and reads a style it does
- * not know as "no style": a program with a header of its own may declare it as
- * (int) or as (int, int). */
-void *Mem_Alloc(int size, int style);
+ * Programs with a header of their own may declare Mem_Alloc as (int) or as (int,
+ * int): the symbol takes two arguments, and a style that it does not know is no
+ * style. Declared as (int), the second one is whatever the register holds, so
+ * that any of the three fits may come of it. Here Mem_Alloc(size, style) calls
+ * Mem_AllocStyle, which refuses such a style; Mem_Alloc has an address, too. */
 void *Mem_AllocStyle(int size, int style);
-#define MEM_NO_STYLE                        (-1)
-#define MEM_ALLOC_ONE(size)                 (Mem_Alloc)(size, MEM_NO_STYLE)
+#ifdef __cplusplus
+void *Mem_AllocSymbol(int size, int style) __asm__("Mem_Alloc");
+#else
+void *Mem_Alloc(int size, int style);
+#define MEM_ALLOC_ONE(size)                 (Mem_Alloc)(size, -1)
 #define MEM_ALLOC_TWO(size, style)          Mem_AllocStyle(size, style)
 #define MEM_ALLOC_PICK(one, two, name, ...) name
 #define Mem_Alloc(...)                      MEM_ALLOC_PICK(__VA_ARGS__, MEM_ALLOC_TWO, MEM_ALLOC_ONE, 0)(__VA_ARGS__)
+#endif
 
 /* Frees the live object that ptr lies in: its first byte, its last, or any
  * between [C4]. Free neighbours become one chunk at once [C5]. Never reads or
@@ -110,14 +115,16 @@ int Mem_GetSize(void *ptr);
 
 /* Prints the free chunks to standard output, in address order, with totals and
  * a map of the region [C8]. Allocates nothing. Other threads that call the
- * library wait until the printing is done. */
+ * library wait until the printing is done: do not print into a pipe that one of
+ * them reads. */
 void Mem_Dump(void);
 
 /* Recounts all that the library knows of the heap, and compares each free
  * chunk's node (below) with it. Returns 0; or -1 with E_CORRUPT_FREESPACE if
  * freed memory had been written to since it was last looked at: the nodes are
- * repaired, so a second call returns 0. -1 with E_BAD_ARGS before Mem_Init.
- * O(n log n); other threads wait. */
+ * repaired, so a second call returns 0. If it does not, an overrun has left the
+ * objects and hit the records at the end of the region; nothing can mend those.
+ * -1 with E_BAD_ARGS before Mem_Init. O(n log n); other threads wait. */
 int Mem_Check(void);
 
 /* The free list [C12]: each free chunk begins with such a node, in address
@@ -133,6 +140,16 @@ typedef struct __list_t {
 extern MemNodePtr m_free_list; /* the first free chunk, or NULL */
 
 #ifdef __cplusplus
+} /* extern "C" */
+
+inline void *Mem_Alloc(int size)
+{
+    return Mem_AllocSymbol(size, -1);
+}
+
+inline void *Mem_Alloc(int size, int style)
+{
+    return Mem_AllocStyle(size, style);
 }
 #endif
 #endif

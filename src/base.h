@@ -5,8 +5,8 @@
  * The units of the library, and the suffix that a name carries for each:
  *   bytes      what a caller counts in                      nbytes, size
  *   granules   16 bytes; what the ledger counts in          ngranules, start
- * A granule is a position or a length within one region, never an address:
- * nothing that is kept in a region holds a pointer.
+ * A granule is a position or a length within one region, never an address: the
+ * records of a heap hold no pointer.
  */
 #ifndef BASE_H
 #define BASE_H
@@ -18,9 +18,6 @@
 #include <string.h>
 
 #define GRANULE_BYTES 16u
-
-#define likely(x)   __builtin_expect(!!(x), 1)
-#define unlikely(x) __builtin_expect(!!(x), 0)
 
 /* All symbols are hidden but these. */
 #define MEM_API __attribute__((visibility("default")))

@@ -117,27 +117,25 @@ static uint64_t key_of(enum order order, uint64_t word)
     return order == BY_ADDRESS ? word | UINT32_MAX : word;
 }
 
-/* The node that was `from` is now `to`: tell its parent. */
-static void node_repoint(struct btree *b, uint32_t from, uint32_t to)
+/* A node has moved to `id`: tells its parent. */
+static void node_repoint(struct btree *b, uint32_t id)
 {
-    const struct node *x = node_at(b, to);
+    const struct node *x = node_at(b, id);
     struct tree *t = &b->tree[x->order];
     if (x->level == t->height) {
-        t->root = to;
+        t->root = id;
         return;
     }
     uint64_t key = key_of((enum order)x->order, x->word[0]);
-    uint32_t id = t->root;
+    uint32_t above = t->root;
     for (;;) {
-        struct node *parent = node_at(b, id);
+        struct node *parent = node_at(b, above);
         int slot = count_below_or_at(parent->word, parent->nwords, key) - 1;
         if (parent->level == x->level + 1) {
-            assert(parent->child[slot] == from);
-            (void)from;
-            parent->child[slot] = to;
+            parent->child[slot] = id;
             return;
         }
-        id = parent->child[slot];
+        above = parent->child[slot];
     }
 }
 
@@ -146,7 +144,7 @@ static void node_give_back(struct btree *b, uint32_t id)
     uint32_t last = b->nnodes - 1;
     if (id != last) {
         *node_at(b, id) = *node_at(b, last);
-        node_repoint(b, last, id);
+        node_repoint(b, id);
     }
     arrays_move(b, (uint64_t *)node_at(b, last), -(ptrdiff_t)(NODE_BYTES / sizeof(uint64_t)));
     b->nnodes = last;
@@ -461,6 +459,7 @@ static void array_to_tree(struct btree *b, enum order order)
     struct tree *t = &b->tree[order];
     uint64_t word[ARRAY_MAX];
     int nwords = (int)t->nwords;
+    assert(nwords == ARRAY_MAX);
     memcpy(word, array_of(b, order), sizeof word);
     arrays_move(b, array_of(b, order), -nwords);
     t->height = 1;

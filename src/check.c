@@ -1,14 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 #include "check.h"
 
-#include "panic.h"
+static enum heap_result check_locked(const struct heap *h)
+{
+    if (h->region.base == NULL)
+        return HEAP_NO_REGION;
+    if (!ledger_is_valid(&h->ledger))
+        return HEAP_BROKEN;
+    bool damaged = h->list.head != NULL && freelist_mend_all(&h->list) > 0;
+    return damaged ? HEAP_DAMAGED : HEAP_OK;
+}
 
 enum heap_result check_heap(struct heap *h)
 {
     heap_lock(h);
-    if (!ledger_is_valid(&h->ledger))
-        panic("the ledger contradicts itself");
-    size_t ndamaged = h->list.head != NULL ? freelist_mend_all(&h->list) : 0;
+    enum heap_result result = check_locked(h);
     heap_unlock(h);
-    return ndamaged > 0 ? HEAP_DAMAGED : HEAP_OK;
+    return result;
 }

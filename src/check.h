@@ -7,10 +7,10 @@
 
 #include "heap.h"
 
-/* Recounts every invariant of the heap: a ledger that is not valid is our own
- * mistake, and panics. HEAP_DAMAGED if a node of the free list had been written
- * to since it was last looked at; all nodes are right afterwards. O(n log n),
- * and other threads wait. */
+/* Recounts every invariant of the heap. HEAP_OK; HEAP_DAMAGED if a node of the
+ * free list had been written to since it was last looked at, and now all are
+ * right; HEAP_BROKEN if the ledger contradicts itself, and nothing was changed;
+ * HEAP_NO_REGION. O(n log n), and other threads wait. */
 enum heap_result check_heap(struct heap *h);
 
 #endif

@@ -111,8 +111,14 @@ static void dump_locked(const struct heap *h, struct out *o)
 void dump_heap(struct heap *h, int fd)
 {
     struct out o = {.fd = fd};
+    int cancel;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel); /* not while the lock is held */
     heap_lock(h);
-    dump_locked(h, &o);
+    if (h->region.base != NULL)
+        dump_locked(h, &o);
+    else
+        say(&o, "no heap: it has not been initialised\n");
     os_write(fd, o.text, o.n);
     heap_unlock(h);
+    pthread_setcancelstate(cancel, &cancel);
 }

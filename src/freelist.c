@@ -75,15 +75,17 @@ static void thread_tail(const struct freelist *f, const struct freelist_spot *sp
     MemNodePtr now = node_of(f, &tail);
     MemNodePtr was = now == NULL ? region_at(f->region, tail.start) : NULL;
     ledger_around(f->ledger, tail.start, &a);
-    if (a.before.length == 0 || !is_right(f, &a.before, now))
-        write_link(f, &a.before, now, is_right(f, &a.before, was));
+    bool right = is_right(f, &a.before, now) || is_right(f, &a.before, was);
+    if (now == NULL)
+        right &= spot->tail_right; /* a mark that goes with its chunk goes to the one before */
+    write_link(f, &a.before, now, right);
 }
 
 void freelist_thread(const struct freelist *f, const struct freelist_spot *spot)
 {
     const struct around *was = &spot->around;
     struct around now;
-    uint32_t top = f->ledger->b.top;
+    uint32_t top = ledger_tail(f->ledger).start;
     ledger_around(f->ledger, spot->granule < top ? spot->granule : top, &now);
     bool stays = now.before.length > 0 && now.before.start == was->before.start;
     bool grows = stays && now.before.length > was->before.length;

@@ -13,6 +13,8 @@ void heap_unlock(struct heap *h)
 
 void heap_open_locked(struct heap *h, struct region region, MemNodePtr *head)
 {
+    assert((uintptr_t)region.base % GRANULE_BYTES == 0 && region.nbytes <= REGION_BYTES_MAX);
+    region.nbytes -= region.nbytes % GRANULE_BYTES;
     h->region = region;
     h->list = (struct freelist){&h->region, &h->ledger, head};
     ledger_open(&h->ledger, region.base + region.nbytes, region.nbytes);
@@ -43,6 +45,8 @@ static enum heap_result take_locked(struct heap *h, size_t nbytes, enum fit fit,
     size_t ngranules = ceil_div(nbytes, GRANULE_BYTES);
     struct chunk from;
     struct freelist_spot spot;
+    if (h->region.base == NULL)
+        return HEAP_NO_REGION;
     if (ngranules > UINT32_MAX || !ledger_choose(&h->ledger, (uint32_t)ngranules, fit, &from))
         return HEAP_NO_SPACE;
     if (!look_locked(h, from.start, from.start, &spot)) {

@@ -5,7 +5,7 @@
  * The inside judges, the edge decides: what is wrong with a call is found out
  * here, once; mem.c makes a return value and m_error of it.
  *
- * Every function may be called from any thread.
+ * Any thread may call what is not named _locked.
  */
 #ifndef HEAP_H
 #define HEAP_H
@@ -34,14 +34,18 @@ enum heap_result {
     HEAP_DAMAGED,   /* the free chunk to be used had been written to; mended */
     HEAP_NOT_OURS,  /* the address is outside the region */
     HEAP_NO_OBJECT, /* it is in the region, but in slack or in the ledger */
-    HEAP_FREE       /* it is in free memory: freed already, or never given out */
+    HEAP_FREE,      /* it is in free memory: freed already, or never given out */
+    HEAP_NO_REGION, /* the heap has not been opened */
+    HEAP_BROKEN     /* the ledger contradicts itself: somebody has written into it */
 };
 
-/* Makes a heap of a region that is 16-byte aligned; `head` is where the free
- * list begins, or NULL for none. The lock is the caller's to initialise. */
+/* Makes a heap of a region that is 16-byte aligned, as far as it is whole granules
+ * and at most REGION_BYTES_MAX. `head` is where the free list begins (then the
+ * region is at most 2 GiB: the size in a node is an int), or NULL for none. The
+ * lock is the caller's to initialise. */
 void heap_open_locked(struct heap *h, struct region region, MemNodePtr *head);
 
-/* A new object of nbytes > 0. HEAP_OK, HEAP_NO_SPACE or HEAP_DAMAGED. */
+/* A new object of nbytes > 0. HEAP_OK, HEAP_NO_SPACE, HEAP_DAMAGED, HEAP_NO_REGION. */
 enum heap_result heap_take(struct heap *h, size_t nbytes, enum fit fit, void **object);
 
 /* Frees the object that `address` lies in, or says why not and changes nothing. */

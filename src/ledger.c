@@ -181,6 +181,8 @@ void ledger_give_back(struct ledger *l, uint32_t start)
         btree_remove(&l->b, &c);
         l->high = this.start == 0 ? 0 : l->high;
     }
+    /* Only now: until all that goes has gone, BY_SIZE may have more than its half
+     * (B4), and must not grow. */
     if (left_is_free)
         size_remove(l, left.length, left.start);
     if (right_is_free)

@@ -13,8 +13,8 @@
  *   L2  no two free chunks are neighbours, and the last chunk is live;
  *   L3  the records have room at the region's end, whatever they are to become:
  *       top * GRANULE_BYTES + nchunks * BTREE_COST <= nbytes (btree.h, B4);
- *   L4  what was an object's once, below `high`, can be again: freeing never
- *       leaves less to be had than before.
+ *   L4  top <= high: what was an object's once pays the lower price if it is one
+ *       again, so that a free never shortens what can be had.
  *
  * An object that is taken from above `high` pays CHUNK_COST bytes at the region's
  * end for its record. That is a quarter more than L3 asks for, so that a heap that
@@ -46,13 +46,14 @@ struct chunk {
 
 enum fit { FIT_BEST, FIT_WORST, FIT_FIRST };
 
-/* A ledger for a region of nbytes that ends at `end`, all free. */
+/* A ledger for a region of nbytes that ends at `end`, all free. Both are multiples
+ * of GRANULE_BYTES; nbytes is at most 64 GiB. */
 void ledger_open(struct ledger *l, void *end, size_t nbytes);
 
 /* Which free chunk an object of `length` > 0 granules should come from: the
  * smallest, the largest or the first that is large enough; the lowest one among
- * equals. False if and only if none is; or if L3 forces it to take a hole whole
- * that is 4 GiB too large. O(log n). */
+ * equals. False if none is; or if L3 forces it to take a hole whole that is 4 GiB
+ * larger, since slack is counted with 32 bits. O(log n). */
 bool ledger_choose(const struct ledger *l, uint32_t length, enum fit fit, struct chunk *chosen);
 
 /* Makes the low end of a free chunk, as ledger_choose gave it, a live chunk of

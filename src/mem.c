@@ -6,7 +6,6 @@
 #include "../include/mem.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 
 #include "check.h"
@@ -34,7 +33,10 @@ static int answer(enum heap_result result)
         return 0;
     case HEAP_NO_SPACE:
         return fail(E_NO_SPACE, ENOMEM);
+    case HEAP_NO_REGION:
+        return fail(E_BAD_ARGS, EINVAL);
     case HEAP_DAMAGED:
+    case HEAP_BROKEN:
         return fail(E_CORRUPT_FREESPACE, EUCLEAN);
     case HEAP_NOT_OURS:
     case HEAP_NO_OBJECT:
@@ -42,14 +44,6 @@ static int answer(enum heap_result result)
         break;
     }
     return fail(E_BAD_POINTER, EINVAL);
-}
-
-static bool is_initialised(void)
-{
-    heap_lock(&the_heap);
-    bool is = the_heap.region.base != NULL;
-    heap_unlock(&the_heap);
-    return is;
 }
 
 /* A child of fork must find the lock free, whoever held it in the parent. */
@@ -63,6 +57,11 @@ static void unlock_after_fork(void)
     heap_unlock(&the_heap);
 }
 
+static void guard_forks(void)
+{
+    os_at_fork(lock_for_fork, unlock_after_fork, unlock_after_fork);
+}
+
 static int init_locked(size_t nbytes)
 {
     struct region region;
@@ -71,7 +70,6 @@ static int init_locked(size_t nbytes)
     if (!region_map(&region, nbytes))
         return fail(E_NO_SPACE, ENOMEM);
     heap_open_locked(&the_heap, region, &m_free_list);
-    os_at_fork(lock_for_fork, unlock_after_fork, unlock_after_fork);
     return 0;
 }
 
@@ -79,6 +77,8 @@ MEM_API int Mem_Init(int sizeOfRegion)
 {
     if (sizeOfRegion <= 0)
         return fail(E_BAD_ARGS, EINVAL);
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, guard_forks); /* before the lock: a fork may be under way */
     heap_lock(&the_heap);
     int result = init_locked((size_t)sizeOfRegion);
     heap_unlock(&the_heap);
@@ -95,13 +95,7 @@ MEM_API void *Mem_AllocStyle(int size, int style)
         return NULL;
     }
     enum heap_result result = heap_take(&the_heap, (size_t)size, fits[style], &object);
-    if (result == HEAP_OK)
-        return object;
-    if (is_initialised())
-        answer(result);
-    else
-        fail(E_BAD_ARGS, EINVAL); /* a heap without a region has no space */
-    return NULL;
+    return answer(result) == 0 ? object : NULL;
 }
 
 /* Programs with a header of their own call this with one argument or with two;
@@ -132,13 +126,13 @@ MEM_API int Mem_GetSize(void *ptr)
 
 MEM_API void Mem_Dump(void)
 {
+    int number = errno;
     fflush(stdout); /* what the program printed before comes before */
     dump_heap(&the_heap, fileno(stdout));
+    errno = number;
 }
 
 MEM_API int Mem_Check(void)
 {
-    if (!is_initialised())
-        return fail(E_BAD_ARGS, EINVAL);
     return answer(check_heap(&the_heap));
 }

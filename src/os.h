@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * os.h - every call that the library makes to the operating system.
+ * os.h - every call that the library makes to the operating system, but for locks.
  *
  * Nothing above this file knows of system calls, and nothing here knows of heaps.
  */

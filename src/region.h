@@ -18,7 +18,8 @@ struct region {
 /* Granules are numbered with 32 bits: that is how far a region reaches. */
 #define REGION_BYTES_MAX ((size_t)GRANULE_BYTES << 32)
 
-/* Asks the system for nbytes, rounded up to whole pages. False if it refuses. */
+/* Asks the system for nbytes, rounded up to whole pages. False if it refuses, or
+ * if that is more than REGION_BYTES_MAX. */
 bool region_map(struct region *r, size_t nbytes);
 
 /* How far into the region an address lies. Not less than r->nbytes for every

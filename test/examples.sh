@@ -5,6 +5,8 @@
 #
 #     LD_LIBRARY_PATH=. test/examples.sh DIRECTORY-OF-THE-BUILT-EXAMPLES
 #
+# WITH is an emulator to run them with, for another processor.
+#
 # Prints TAP: a plan, then "ok N - name" or "not ok N - name" with what was
 # seen instead. Ends with status 1 if a check failed. Counts are compared with
 # those of tr, sort and uniq on the same text, and not with wordcount itself.
@@ -42,7 +44,8 @@ check() {
 run() {
     program=$1
     shift
-    "$bin/$program" "$@" >"$work/out" 2>"$work/err"
+    # shellcheck disable=SC2086 # an emulator and its arguments are words
+    ${WITH:-} "$bin/$program" "$@" >"$work/out" 2>"$work/err"
     status=$?
 }
 

@@ -19,5 +19,26 @@ compiles() { # command...
 for cc in gcc clang; do
     for std in c99 c11 c17; do compiles $cc -std=$std -x c; done
 done
-for std in c++11 c++17 c++20; do compiles g++ -std=$std -x c++; done
+for std in c++11 c++17 c++20; do
+    for cc in g++ clang++; do compiles $cc -std=$std -x c++; done
+done
+
+# The two forms are overloads in C++: a macro would count the comma of a template.
+cplusplus='template <class A, class B> int size() { return sizeof(A) + sizeof(B); }
+int main()
+{
+    if (Mem_Init(4096) != 0) return 1;
+    void *p = Mem_Alloc(size<char, int>());
+    void *q = Mem_Alloc(size<int, long>(), FF);
+    return !(Mem_GetSize(p) == 5 && Mem_GetSize(q) == 12 && Mem_Alloc(1, 9) == nullptr && m_error == E_BAD_ARGS);
+}'
+ntests=$((ntests + 1))
+program=$(mktemp)
+if printf '#include "%s"\n%s\n' "$PWD/$header" "$cplusplus" |
+    g++ -Wall -Wextra -Werror -x c++ - -L. -lmem -o "$program" && LD_LIBRARY_PATH=. "$program"; then
+    echo "ok $ntests - C++ calls both forms"
+else
+    echo "not ok $ntests - C++ calls both forms"
+fi
+rm -f "$program"
 echo "1..$ntests"

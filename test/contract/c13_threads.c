@@ -5,6 +5,7 @@
  */
 #include "contract.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/syscall.h>
@@ -244,6 +245,45 @@ static void fork_among_threads(void)
     assert_true(is_whole_again());
 }
 
+static void *dumps(void *arg)
+{
+    Mem_Dump();
+    return arg;
+}
+
+/* A thread that is cancelled while it prints must not keep the lock. */
+static void cancelled_while_printing(void)
+{
+    enum { NOBJECTS = 4000 }; /* more text than a pipe holds */
+    static char text[1 << 16];
+    void *small[NOBJECTS];
+    int ends[2];
+    pthread_t thread;
+    open_heap(1 << 20);
+    for (int i = 0; i < NOBJECTS; i++) {
+        small[i] = Mem_Alloc(16);
+    }
+    for (int i = 0; i < NOBJECTS; i += 2) {
+        Mem_Free(small[i]);
+    }
+    int kept = dup(STDOUT_FILENO);
+    assert_int_equal(pipe(ends), 0);
+    dup2(ends[1], STDOUT_FILENO);
+    assert_int_equal(pthread_create(&thread, NULL, dumps, NULL), 0);
+    usleep(50000); /* until it waits for a reader */
+    pthread_cancel(thread);
+    dup2(kept, STDOUT_FILENO);
+    close(ends[1]);
+    fcntl(ends[0], F_SETFL, O_NONBLOCK);
+    for (int i = 0; i < 40; i++) {
+        while (read(ends[0], text, sizeof(text)) > 0) {
+        }
+        usleep(5000);
+    }
+    pthread_join(thread, NULL);
+    assert_non_null(Mem_Alloc(16));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -252,6 +292,7 @@ int main(void)
         ALONE("C13 of four inits at once one wins", one_init_wins),
         ALONE("C13 of two ordered frees one is refused", ordered_frees),
         ALONE("C13 racing frees leave the heap intact", racing_frees),
+        ALONE("C13 a thread cancelled while it prints keeps no lock", cancelled_while_printing),
         ALONE("C13 the child of a threaded program can allocate", fork_among_threads),
     };
     return cmocka_run_group_tests_name("C13", tests, NULL, NULL);

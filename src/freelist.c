@@ -45,11 +45,6 @@ static void write_link(const struct freelist *f, const struct chunk *before, Mem
         *f->head = next;
 }
 
-static bool is_same(const struct chunk *a, const struct chunk *b)
-{
-    return a->start == b->start && a->length == b->length;
-}
-
 void freelist_look(const struct freelist *f, uint32_t granule, uint32_t end,
                    struct freelist_spot *spot)
 {
@@ -81,23 +76,38 @@ static void thread_tail(const struct freelist *f, const struct freelist_spot *sp
     write_link(f, &a.before, now, right);
 }
 
-void freelist_thread(const struct freelist *f, const struct freelist_spot *spot)
+void freelist_taken(const struct freelist *f, const struct freelist_spot *spot, uint32_t length)
 {
-    const struct around *was = &spot->around;
-    struct around now;
-    uint32_t top = ledger_tail(f->ledger).start;
-    ledger_around(f->ledger, spot->granule < top ? spot->granule : top, &now);
-    bool stays = now.before.length > 0 && now.before.start == was->before.start;
-    bool grows = stays && now.before.length > was->before.length;
-    if (stays || was->before.length == 0) /* else it was joined to the tail, which begins there */
-        write_link(f, &now.before, node_of(f, &now.here),
-                   spot->before_right && (!grows || spot->here_right));
-    /* A chunk that has not changed keeps its node, right or wrong. */
-    bool here_right = now.here.start == top ? spot->tail_right : spot->here_right;
-    if (!is_same(&now.here, &was->here) && !is_same(&now.here, &was->after))
-        write_node(f, &now.here, node_of(f, &now.after),
-                   here_right && (stays || spot->before_right));
-    if (now.here.start != top)
+    /* [before] .. [----- here -----] .. [after] => [before] .. [taken][rest] .. [after] */
+    const struct around *a = &spot->around;
+    struct chunk tail = ledger_tail(f->ledger);
+    struct chunk rest = {.start = a->here.start + length, .length = a->here.length - length};
+    if (rest.start == tail.start)
+        rest = tail;
+    MemNodePtr after = node_of(f, &a->after);
+    write_link(f, &a->before, rest.length > 0 ? node_of(f, &rest) : after, spot->before_right);
+    write_node(f, &rest, after, true);
+    if (rest.start != tail.start)
+        thread_tail(f, spot);
+}
+
+void freelist_given(const struct freelist *f, const struct freelist_spot *spot, uint32_t end)
+{
+    /* [before] .. [this] .. [here]: `this` joins what it touches, and the tail. */
+    const struct around *a = &spot->around;
+    struct chunk tail = ledger_tail(f->ledger), this = {.start = spot->granule};
+    bool joins_before = a->before.length > 0 && a->before.start + a->before.length == this.start;
+    bool joins_here = a->here.length > 0 && a->here.start == end;
+    if (joins_before)
+        this.start = a->before.start;
+    this.length = (joins_here ? a->here.start + a->here.length : end) - this.start;
+    if (this.start == tail.start)
+        this = tail;
+    if (!joins_before)
+        write_link(f, &a->before, node_of(f, &this), spot->before_right);
+    write_node(f, &this, node_of(f, joins_here ? &a->after : &a->here),
+               (!joins_before || spot->before_right) && (!joins_here || spot->here_right));
+    if (this.start != tail.start)
         thread_tail(f, spot);
 }
 

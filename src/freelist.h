@@ -41,8 +41,12 @@ struct freelist_spot {
 void freelist_look(const struct freelist *f, uint32_t granule, uint32_t end,
                    struct freelist_spot *spot);
 
-/* After it: F1 and F2 again. O(log n). */
-void freelist_thread(const struct freelist *f, const struct freelist_spot *spot);
+/* After `length` granules of the free chunk there, whose node was right, have
+ * been taken: F1 and F2 again. O(1), but O(log n) if the tail comes or goes. */
+void freelist_taken(const struct freelist *f, const struct freelist_spot *spot, uint32_t length);
+
+/* After the chunk that ends at `end` has been given back: the same. */
+void freelist_given(const struct freelist *f, const struct freelist_spot *spot, uint32_t end);
 
 /* Puts the node of the free chunk at the spot right. */
 void freelist_mend(const struct freelist *f, const struct freelist_spot *spot);

@@ -34,12 +34,6 @@ static bool look_locked(const struct heap *h, uint32_t start, uint32_t end,
     return spot->here_right;
 }
 
-static void thread_locked(const struct heap *h, const struct freelist_spot *spot)
-{
-    if (h->list.head != NULL)
-        freelist_thread(&h->list, spot);
-}
-
 static enum heap_result take_locked(struct heap *h, size_t nbytes, enum fit fit, void **object)
 {
     size_t ngranules = ceil_div(nbytes, GRANULE_BYTES);
@@ -54,8 +48,9 @@ static enum heap_result take_locked(struct heap *h, size_t nbytes, enum fit fit,
         return HEAP_DAMAGED;
     }
     uint32_t slack = (uint32_t)(ngranules * GRANULE_BYTES - nbytes);
-    ledger_take(&h->ledger, &from, (uint32_t)ngranules, slack);
-    thread_locked(h, &spot);
+    uint32_t length = ledger_take(&h->ledger, &from, (uint32_t)ngranules, slack);
+    if (h->list.head != NULL)
+        freelist_taken(&h->list, &spot, length);
     *object = region_at(&h->region, from.start);
     return HEAP_OK;
 }
@@ -108,7 +103,8 @@ enum heap_result heap_free(struct heap *h, const void *address)
     if (result == HEAP_OK) {
         look_locked(h, c.start, c.start + c.length, &spot);
         ledger_give_back(&h->ledger, c.start);
-        thread_locked(h, &spot);
+        if (h->list.head != NULL)
+            freelist_given(&h->list, &spot, c.start + c.length);
     }
     heap_unlock(h);
     return result;

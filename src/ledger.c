@@ -127,25 +127,26 @@ static void take_from_tail(struct ledger *l, uint32_t length, uint32_t slack)
     btree_insert(&l->b, &c, word);
 }
 
-void ledger_take(struct ledger *l, const struct chunk *from, uint32_t length, uint32_t slack)
+uint32_t ledger_take(struct ledger *l, const struct chunk *from, uint32_t length, uint32_t slack)
 {
     if (from->start == l->b.top) {
         take_from_tail(l, length, slack);
-        return;
+        return length;
     }
-    uint32_t rest = from->length - length;
-    bool room = has_room(l);
-    if (!room)
-        slack += rest * GRANULE_BYTES;
+    if (!has_room(l)) {
+        slack += (from->length - length) * GRANULE_BYTES;
+        length = from->length;
+    }
     struct cursor c;
     size_remove(l, from->length, from->start);
     seek(l, from->start, &c);
     btree_update(&l->b, &c, word_of(from->start, slack + 1));
-    if (rest == 0 || !room)
-        return;
-    /* [------ free ------] => [this][--- free ---] */
-    btree_insert(&l->b, &c, word_of(from->start + length, 0));
-    size_insert(l, rest, from->start + length);
+    if (length < from->length) {
+        /* [------ free ------] => [this][--- free ---] */
+        btree_insert(&l->b, &c, word_of(from->start + length, 0));
+        size_insert(l, from->length - length, from->start + length);
+    }
+    return length;
 }
 
 void ledger_give_back(struct ledger *l, uint32_t start)

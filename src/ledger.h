@@ -57,8 +57,9 @@ void ledger_open(struct ledger *l, void *end, size_t nbytes);
 bool ledger_choose(const struct ledger *l, uint32_t length, enum fit fit, struct chunk *chosen);
 
 /* Makes the low end of a free chunk, as ledger_choose gave it, a live chunk of
- * `length` granules with `slack` unused bytes at the end. O(log n). */
-void ledger_take(struct ledger *l, const struct chunk *from, uint32_t length, uint32_t slack);
+ * `length` granules with `slack` unused bytes at the end. Returns its length: more,
+ * if there was no room for a record of the rest. O(log n). */
+uint32_t ledger_take(struct ledger *l, const struct chunk *from, uint32_t length, uint32_t slack);
 
 /* The live chunk that begins at `start` is free, and one with its free
  * neighbours. Cannot fail. O(log n). */

@@ -6,6 +6,7 @@
 # that folder, so that nothing is written there.
 set -u
 folder=$(cd "$1" && pwd) || exit 1
+readme=$(cd "$(dirname "$0")/.." && pwd)/README.md
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
@@ -110,4 +111,10 @@ int main(void)
     return 0;
 }
 END
+# The first program of the README does what its comments say.
+works 'the program in the README' '100
+0
+0
+-1' < <(sed -n '/^```c$/,/^```$/p' "$readme" | sed '1d;$d' | sed 's/^        Mem_Dump();.*/        return Mem_Free(name);/')
+
 echo "1..$ntests"

@@ -74,9 +74,9 @@ $(MISUSE): $(BUILD)/%: %.c test/observe.h test/misuse/misuse.h $(BUILD)/libmem.s
 	$(LINK) -L$(BUILD) -lmem -ldl
 $(CONTRACT): $(BUILD)/%: %.c test/observe.h test/contract/contract.h $(BUILD)/libmem.so
 	$(LINK) -L$(BUILD) -lmem $(CMOCKA) -ldl
-$(UNIT): $(BUILD)/%: %.c test/model.c test/model.h $(BUILD)/libmem.a
+$(UNIT): $(BUILD)/%: %.c test/model.c $(wildcard test/*.h) $(BUILD)/libmem.a
 	$(LINK) $(BUILD)/libmem.a $(CMOCKA)
-$(MODELLED): $(BUILD)/%: %.c test/model.c test/model.h $(BUILD)/libmem.a
+$(MODELLED): $(BUILD)/%: %.c test/model.c $(wildcard test/*.h) $(BUILD)/libmem.a
 	$(LINK) $(BUILD)/libmem.a
 
 .PHONY: demo

@@ -23,27 +23,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../src/check.h"
-#include "model.h"
+#include "snapshot.h"
 
-enum { PAGE = 4096, GRANULE = 16, DEPTH_MAX = 8, NSTYLES = 3, NSIZES = 3 };
+enum { GRANULE = 16, DEPTH_MAX = 8, NSTYLES = 3, NSIZES = 3 };
 
 static const size_t sizes[NSIZES] = {8, 880, 2000};
 
-static _Alignas(PAGE) unsigned char pages[3 * PAGE];
-static unsigned char *const region = pages + PAGE;
-static struct heap heap = {.lock = PTHREAD_MUTEX_INITIALIZER};
-static MemNodePtr head;
-static struct model model;
-
-/* What a node is, to come back to. */
-struct snapshot {
-    unsigned char region[PAGE];
-    struct heap heap;
-    MemNodePtr head;
-    size_t high, n;
-    struct model_chunk chunk[2 * DEPTH_MAX + 2];
-};
 static struct snapshot snapshots[DEPTH_MAX + 1], freed;
 
 static int depth, deepest = 6;
@@ -67,41 +52,11 @@ static void die(const char *what, long expected, long got)
             die(what, (long)(expected), (long)(got));                                              \
     } while (0)
 
-/* --- nodes ------------------------------------------------------------------- */
-
-static void save(struct snapshot *s)
-{
-    memcpy(s->region, region, PAGE);
-    memcpy(&s->heap, &heap, sizeof heap); /* with the bytes between its fields */
-    s->head = head;
-    s->high = model.high;
-    s->n = model.n;
-    memcpy(s->chunk, model.chunk, model.n * sizeof model.chunk[0]);
-}
-
-static void restore(const struct snapshot *s)
-{
-    memcpy(region, s->region, PAGE);
-    memcpy(&heap, &s->heap, sizeof heap);
-    head = s->head;
-    model.high = s->high;
-    model.n = s->n;
-    memcpy(model.chunk, s->chunk, s->n * sizeof model.chunk[0]);
-}
-
-static bool is_same(const struct snapshot *s)
-{
-    return memcmp(region, s->region, PAGE) == 0 && head == s->head &&
-           memcmp(&heap.ledger, &s->heap.ledger, sizeof heap.ledger) == 0 &&
-           memcmp(&heap.region, &s->heap.region, sizeof heap.region) == 0 &&
-           memcmp(&heap.list, &s->heap.list, sizeof heap.list) == 0;
-}
-
 /* --- what must hold at a node -------------------------------------------------- */
 
 static MemNodePtr expect_node(MemNodePtr node, const struct model_chunk *c)
 {
-    EXPECT("place of node", c->start, (unsigned char *)node - region);
+    EXPECT("place of node", c->start, (unsigned char *)node - page);
     EXPECT("size in node", c->nbytes, node->size);
     EXPECT("type in node", true, node->type);
     return node->next;
@@ -122,15 +77,15 @@ static void expect_list(void)
 /* Positions from the region's start; some are outside. */
 static void expect_refused(ptrdiff_t position, enum heap_result why)
 {
-    EXPECT("free of a wrong address", why, heap_free(&heap, region + position));
+    EXPECT("free of a wrong address", why, heap_free(&heap, page + position));
     nrefused++;
 }
 
 static void expect_found(const struct model_chunk *c, size_t position)
 {
     struct object found = {0};
-    EXPECT("find in an object", HEAP_OK, heap_find(&heap, region + position, &found));
-    EXPECT("start of what is found", c->start, (unsigned char *)found.start - region);
+    EXPECT("find in an object", HEAP_OK, heap_find(&heap, page + position, &found));
+    EXPECT("start of what is found", c->start, (unsigned char *)found.start - page);
     EXPECT("size of what is found", c->size, found.size);
 }
 
@@ -188,7 +143,7 @@ static void expect_objects_kept(const struct snapshot *before)
         const struct model_chunk *c = &before->chunk[i];
         if (c->size > 0 && model_find(&model, c->start) != NULL)
             EXPECT("bytes of a live object", 0,
-                   memcmp(region + c->start, before->region + c->start, c->size));
+                   memcmp(page + c->start, before->page + c->start, c->size));
     }
 }
 
@@ -224,7 +179,7 @@ static void try_alloc(const struct snapshot *here, size_t size, int style)
         nfull++;
         EXPECT("the heap is the same after no space", true, is_same(here));
     } else {
-        EXPECT("address of alloc", expected, (unsigned char *)object - region);
+        EXPECT("address of alloc", expected, (unsigned char *)object - page);
         expect_objects_kept(here);
         memset(object, 'a' + depth, size);
         note_kind(here, model_find(&model, (size_t)expected), size);
@@ -236,7 +191,7 @@ static void free_at(const struct snapshot *here, size_t position)
 {
     restore(here);
     EXPECT("model frees", true, model_free(&model, position));
-    EXPECT("free", HEAP_OK, heap_free(&heap, region + position));
+    EXPECT("free", HEAP_OK, heap_free(&heap, page + position));
     expect_objects_kept(here);
 }
 
@@ -282,7 +237,7 @@ int main(int argc, char **argv)
     if (deepest < 1 || deepest > DEPTH_MAX)
         return 2;
     model_open(&model, PAGE);
-    heap_open_locked(&heap, (struct region){region, PAGE}, &head);
+    heap_open_locked(&heap, (struct region){page, PAGE}, &head);
     descend();
     printf("# %" PRIu64 " sequences of up to %d calls: %" PRIu64 " refused, %" PRIu64
            " without space, %" PRIu64 " holes cut, %" PRIu64 " taken whole, %" PRIu64

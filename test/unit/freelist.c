@@ -12,50 +12,11 @@
  */
 #include "unit.h"
 
-#include "../../src/check.h"
-#include "../model.h"
+#include "../snapshot.h"
 
-enum { PAGE = 4096, PLACES_MAX = PAGE / 16, NOBJECTS = 5, NODE_BYTES = sizeof(struct __list_t) };
+enum { PLACES_MAX = PAGE / 16, NOBJECTS = 5, NODE_BYTES = sizeof(struct __list_t) };
 
-static _Alignas(PAGE) unsigned char page[PAGE];
-static struct heap heap = {.lock = PTHREAD_MUTEX_INITIALIZER};
-static MemNodePtr head;
-static struct model model;
-
-/* A heap to come back to. */
-static struct snapshot {
-    unsigned char page[PAGE];
-    struct heap heap;
-    MemNodePtr head;
-    size_t high, n;
-    struct model_chunk chunk[2 * NOBJECTS + 4];
-} intact, after_call;
-
-static void save(struct snapshot *s)
-{
-    memcpy(s->page, page, PAGE);
-    memcpy(&s->heap, &heap, sizeof heap);
-    s->head = head;
-    s->high = model.high;
-    s->n = model.n;
-    memcpy(s->chunk, model.chunk, model.n * sizeof model.chunk[0]);
-}
-
-static void restore(const struct snapshot *s)
-{
-    memcpy(page, s->page, PAGE);
-    memcpy(&heap, &s->heap, sizeof heap);
-    head = s->head;
-    model.high = s->high;
-    model.n = s->n;
-    memcpy(model.chunk, s->chunk, s->n * sizeof model.chunk[0]);
-}
-
-static bool is_same(const struct snapshot *s)
-{
-    return memcmp(page, s->page, PAGE) == 0 && head == s->head &&
-           memcmp(&heap.ledger, &s->heap.ledger, sizeof heap.ledger) == 0;
-}
+static struct snapshot intact, after_call;
 
 /* --- calls, on heap and model -------------------------------------------------- */
 

@@ -34,21 +34,32 @@ static bool look_locked(const struct heap *h, uint32_t start, uint32_t end,
     return spot->here_right;
 }
 
+/* The granules that nbytes take; 0 for more than there can be. */
+static uint32_t granules_for(size_t nbytes)
+{
+    size_t n = nbytes == 0 ? 1 : ceil_div(nbytes, GRANULE_BYTES);
+    return n <= UINT32_MAX ? (uint32_t)n : 0;
+}
+
+static uint32_t slack_for(size_t nbytes)
+{
+    return (uint32_t)(granules_for(nbytes) * (size_t)GRANULE_BYTES - nbytes);
+}
+
 static enum heap_result take_locked(struct heap *h, size_t nbytes, enum fit fit, void **object)
 {
-    size_t ngranules = ceil_div(nbytes, GRANULE_BYTES);
+    uint32_t length = granules_for(nbytes);
     struct chunk from;
     struct freelist_spot spot;
     if (h->region.base == NULL)
         return HEAP_NO_REGION;
-    if (ngranules > UINT32_MAX || !ledger_choose(&h->ledger, (uint32_t)ngranules, fit, &from))
+    if (length == 0 || !ledger_choose(&h->ledger, length, fit, &from))
         return HEAP_NO_SPACE;
     if (!look_locked(h, from.start, from.start, &spot)) {
         freelist_mend(&h->list, &spot);
         return HEAP_DAMAGED;
     }
-    uint32_t slack = (uint32_t)(ngranules * GRANULE_BYTES - nbytes);
-    uint32_t length = ledger_take(&h->ledger, &from, (uint32_t)ngranules, slack);
+    length = ledger_take(&h->ledger, &from, length, slack_for(nbytes));
     if (h->list.head != NULL)
         freelist_taken(&h->list, &spot, length);
     *object = region_at(&h->region, from.start);
@@ -63,11 +74,41 @@ enum heap_result heap_take(struct heap *h, size_t nbytes, enum fit fit, void **o
     return result;
 }
 
+static enum heap_result take_aligned_locked(struct heap *h, size_t nbytes, size_t align,
+                                            void **object)
+{
+    uint32_t length = granules_for(nbytes), skip;
+    size_t ngranules = align / GRANULE_BYTES;
+    struct chunk from;
+    if (h->region.base == NULL)
+        return HEAP_NO_REGION;
+    if (length == 0 || ngranules > UINT32_MAX)
+        return HEAP_NO_SPACE;
+    uint32_t phase = (uint32_t)((uintptr_t)h->region.base / GRANULE_BYTES & (ngranules - 1));
+    if (!ledger_choose_aligned(&h->ledger, length, (uint32_t)ngranules, phase, &from, &skip))
+        return HEAP_NO_SPACE;
+    ledger_take_aligned(&h->ledger, &from, skip, length, slack_for(nbytes));
+    *object = region_at(&h->region, from.start + skip);
+    return HEAP_OK;
+}
+
+enum heap_result heap_take_aligned(struct heap *h, size_t nbytes, size_t align, void **object)
+{
+    assert(h->list.head == NULL);
+    if (align <= GRANULE_BYTES)
+        return heap_take(h, nbytes, FIT_BEST, object);
+    heap_lock(h);
+    enum heap_result result = take_aligned_locked(h, nbytes, align, object);
+    heap_unlock(h);
+    return result;
+}
+
 /* --- judging --------------------------------------------------------------- */
 
-/* The one place where an address is judged. */
+/* What an address is, and the one place where that is decided. HEAP_OK: it is in
+ * the object `found`; HEAP_INSIDE: the same, but not its start. */
 static enum heap_result judge_locked(const struct heap *h, const void *address, struct chunk *c,
-                                     size_t *size)
+                                     struct object *found)
 {
     size_t offset = region_offset(&h->region, address);
     if (offset >= h->region.nbytes)
@@ -76,36 +117,80 @@ static enum heap_result judge_locked(const struct heap *h, const void *address, 
         return HEAP_NO_OBJECT; /* the ledger, or what is left over below it */
     if (c->state == 0)
         return HEAP_FREE;
-    *size = (size_t)c->length * GRANULE_BYTES - (c->state - 1);
-    if (offset - (size_t)c->start * GRANULE_BYTES >= *size)
-        return HEAP_NO_OBJECT; /* slack behind the last byte */
-    return HEAP_OK;
+    found->start = region_at(&h->region, c->start);
+    found->size = (size_t)c->length * GRANULE_BYTES - (c->state - 1);
+    if (address == found->start)
+        return HEAP_OK; /* also of an object without a byte */
+    size_t into = offset - (size_t)c->start * GRANULE_BYTES;
+    return into < found->size ? HEAP_INSIDE : HEAP_NO_OBJECT; /* slack behind the last byte */
+}
+
+/* For those to whom any address inside an object is as good as its start. */
+static enum heap_result anywhere(enum heap_result result)
+{
+    return result == HEAP_INSIDE ? HEAP_OK : result;
+}
+
+enum heap_result heap_find_exact(struct heap *h, const void *address, struct object *found)
+{
+    struct chunk c;
+    heap_lock(h);
+    enum heap_result result = judge_locked(h, address, &c, found);
+    heap_unlock(h);
+    return result;
 }
 
 enum heap_result heap_find(struct heap *h, const void *address, struct object *found)
 {
-    struct chunk c;
-    heap_lock(h);
-    enum heap_result result = judge_locked(h, address, &c, &found->size);
-    if (result == HEAP_OK)
-        found->start = region_at(&h->region, c.start);
-    heap_unlock(h);
-    return result;
+    return anywhere(heap_find_exact(h, address, found));
+}
+
+static void give_back_locked(struct heap *h, const struct chunk *c)
+{
+    struct freelist_spot spot;
+    look_locked(h, c->start, c->start + c->length, &spot);
+    ledger_give_back(&h->ledger, c->start);
+    if (h->list.head != NULL)
+        freelist_given(&h->list, &spot, c->start + c->length);
 }
 
 enum heap_result heap_free(struct heap *h, const void *address)
 {
     struct chunk c;
-    struct freelist_spot spot;
-    size_t size;
+    struct object found;
     heap_lock(h);
-    enum heap_result result = judge_locked(h, address, &c, &size);
-    if (result == HEAP_OK) {
-        look_locked(h, c.start, c.start + c.length, &spot);
-        ledger_give_back(&h->ledger, c.start);
-        if (h->list.head != NULL)
-            freelist_given(&h->list, &spot, c.start + c.length);
-    }
+    enum heap_result result = anywhere(judge_locked(h, address, &c, &found));
+    if (result == HEAP_OK)
+        give_back_locked(h, &c);
+    heap_unlock(h);
+    return result;
+}
+
+enum heap_result heap_free_exact(struct heap *h, const void *address)
+{
+    struct chunk c;
+    struct object found;
+    heap_lock(h);
+    enum heap_result result = judge_locked(h, address, &c, &found);
+    if (result == HEAP_OK)
+        give_back_locked(h, &c);
+    heap_unlock(h);
+    return result;
+}
+
+/* --- resizing -------------------------------------------------------------- */
+
+enum heap_result heap_resize(struct heap *h, const void *address, size_t nbytes)
+{
+    struct chunk c;
+    struct object found;
+    uint32_t length = granules_for(nbytes);
+    assert(h->list.head == NULL);
+    heap_lock(h);
+    enum heap_result result = judge_locked(h, address, &c, &found);
+    if (result == HEAP_OK &&
+        (length == 0 || !ledger_resize(&h->ledger, c.start, length, slack_for(nbytes))))
+        result = HEAP_NO_SPACE;
     heap_unlock(h);
     return result;
 }

@@ -36,6 +36,7 @@ enum heap_result {
     HEAP_NO_OBJECT, /* it is in the region, but in slack or in the ledger */
     HEAP_FREE,      /* it is in free memory: freed already, or never given out */
     HEAP_NO_REGION, /* the heap has not been opened */
+    HEAP_INSIDE,    /* it is in a live object, but not its start */
     HEAP_BROKEN     /* the ledger contradicts itself: somebody has written into it */
 };
 
@@ -45,14 +46,29 @@ enum heap_result {
  * lock is the caller's to initialise. */
 void heap_open_locked(struct heap *h, struct region region, MemNodePtr *head);
 
-/* A new object of nbytes > 0. HEAP_OK, HEAP_NO_SPACE, HEAP_DAMAGED, HEAP_NO_REGION. */
+/* A new object of nbytes. 0 is an object, too: it has a start and no byte. HEAP_OK,
+ * HEAP_NO_SPACE, HEAP_DAMAGED, HEAP_NO_REGION. */
 enum heap_result heap_take(struct heap *h, size_t nbytes, enum fit fit, void **object);
+
+/* The same by best fit, at a multiple of `align` bytes, a power of two. Only in a
+ * heap without a free list. */
+enum heap_result heap_take_aligned(struct heap *h, size_t nbytes, size_t align, void **object);
 
 /* Frees the object that `address` lies in, or says why not and changes nothing. */
 enum heap_result heap_free(struct heap *h, const void *address);
 
 /* The object that `address` lies in, or why there is none. */
 enum heap_result heap_find(struct heap *h, const void *address, struct object *found);
+
+/* The same two for callers that must know where their object begins: any other
+ * address inside it is HEAP_INSIDE. */
+enum heap_result heap_free_exact(struct heap *h, const void *address);
+enum heap_result heap_find_exact(struct heap *h, const void *address, struct object *found);
+
+/* Gives the object that begins at `address` the size nbytes where it lies, with what
+ * it holds as far as that fits: HEAP_OK; HEAP_NO_SPACE, and nothing has changed; or
+ * why there is no such object. Only in a heap without a free list. */
+enum heap_result heap_resize(struct heap *h, const void *address, size_t nbytes);
 
 void heap_lock(struct heap *h);
 void heap_unlock(struct heap *h);

@@ -13,10 +13,10 @@ static uint32_t limit(const struct ledger *l, uint64_t nrecords, uint64_t cost)
     return taken < l->nbytes ? (uint32_t)((l->nbytes - taken) / GRANULE_BYTES) : 0;
 }
 
-/* L3 would still hold with one chunk more. */
-static bool has_room(const struct ledger *l)
+/* L3 would still hold with so many chunks more. */
+static bool has_room(const struct ledger *l, uint64_t nmore)
 {
-    return l->b.top <= limit(l, nchunks(l) + 1, BTREE_COST);
+    return l->b.top <= limit(l, nchunks(l) + nmore, BTREE_COST);
 }
 
 struct chunk ledger_tail(const struct ledger *l)
@@ -80,7 +80,7 @@ static bool worst_hole(const struct ledger *l, uint32_t length, struct chunk *ho
 /* A hole that must be taken whole leaves slack, which is counted with 32 bits. */
 static bool can_take(const struct ledger *l, const struct chunk *hole, uint32_t length)
 {
-    return has_room(l) || hole->length - length < UINT32_MAX / GRANULE_BYTES;
+    return has_room(l, 1) || hole->length - length < UINT32_MAX / GRANULE_BYTES;
 }
 
 bool ledger_choose(const struct ledger *l, uint32_t length, enum fit fit, struct chunk *chosen)
@@ -97,6 +97,46 @@ bool ledger_choose(const struct ledger *l, uint32_t length, enum fit fit, struct
                                        : hole.length <= last.length;
     *chosen = have_hole ? hole : last;
     return (have_hole && can_take(l, &hole, length)) || (!have_hole && have_tail);
+}
+
+static uint32_t skip_of(uint32_t start, uint32_t align, uint32_t phase)
+{
+    return (uint32_t)(-((uint64_t)start + phase) & (align - 1));
+}
+
+/* Is there room in the chunk, behind what is skipped, and for records of all three parts? */
+static bool fits_aligned(const struct ledger *l, const struct chunk *c, uint32_t length,
+                         uint32_t align, uint32_t phase, uint32_t *skip)
+{
+    enum { TAIL_SPARE = 2 }; /* granules for the record of what is skipped */
+    *skip = skip_of(c->start, align, phase);
+    uint64_t needed = (uint64_t)*skip + length;
+    if (*skip > 0 && c->start == l->b.top)
+        needed += TAIL_SPARE;
+    return needed <= c->length && (*skip == 0 ? can_take(l, c, length) : has_room(l, 2));
+}
+
+bool ledger_choose_aligned(const struct ledger *l, uint32_t length, uint32_t align, uint32_t phase,
+                           struct chunk *chosen, uint32_t *skip)
+{
+    if (ledger_choose(l, length, FIT_BEST, chosen) &&
+        fits_aligned(l, chosen, length, align, phase, skip))
+        return true;
+    uint64_t ample = (uint64_t)length + align + 1;
+    if (ample <= UINT32_MAX && ledger_choose(l, (uint32_t)ample, FIT_BEST, chosen) &&
+        fits_aligned(l, chosen, length, align, phase, skip))
+        return true;
+    /* No chunk is long enough wherever it begins: does one begin well? */
+    struct cursor c;
+    for (bool more = btree_ceil(&l->b, BY_SIZE, word_of(length, 0), &c); more;
+         more = btree_next(&l->b, &c)) {
+        uint64_t word = cursor_word(&c);
+        *chosen = (struct chunk){.start = low_of(word), .length = high_of(word)};
+        if (fits_aligned(l, chosen, length, align, phase, skip))
+            return true;
+    }
+    *chosen = ledger_tail(l);
+    return fits_aligned(l, chosen, length, align, phase, skip);
 }
 
 /* --- changing -------------------------------------------------------------- */
@@ -133,7 +173,7 @@ uint32_t ledger_take(struct ledger *l, const struct chunk *from, uint32_t length
         take_from_tail(l, length, slack);
         return length;
     }
-    if (!has_room(l)) {
+    if (!has_room(l, 1)) {
         slack += (from->length - length) * GRANULE_BYTES;
         length = from->length;
     }
@@ -190,6 +230,69 @@ void ledger_give_back(struct ledger *l, uint32_t start)
         size_remove(l, right.length, right.start);
     if (!last)
         size_insert(l, this.length, this.start);
+}
+
+/* [------ this, live ------] => [this][that, live too] */
+static void split(struct ledger *l, uint32_t start, uint32_t at, uint32_t slack)
+{
+    struct cursor c;
+    seek(l, start, &c);
+    btree_insert(&l->b, &c, word_of(at, slack + 1));
+}
+
+/* [this][that, live too] => [------ this, live ------] */
+static void join(struct ledger *l, uint32_t at)
+{
+    struct cursor c;
+    seek(l, at, &c);
+    btree_remove(&l->b, &c);
+}
+
+static void set_slack(struct ledger *l, uint32_t start, uint32_t slack)
+{
+    struct cursor c;
+    seek(l, start, &c);
+    btree_update(&l->b, &c, word_of(start, slack + 1));
+}
+
+void ledger_take_aligned(struct ledger *l, const struct chunk *from, uint32_t skip, uint32_t length,
+                         uint32_t slack)
+{
+    ledger_take(l, from, skip + length, slack);
+    if (skip == 0)
+        return;
+    split(l, from->start, from->start + skip, slack);
+    ledger_give_back(l, from->start);
+}
+
+static bool shrink_chunk(struct ledger *l, const struct chunk *c, uint32_t length, uint32_t slack)
+{
+    if (length < c->length && has_room(l, 1)) {
+        split(l, c->start, c->start + length, 0);
+        ledger_give_back(l, c->start + length);
+    } else {
+        if (c->length - length >= UINT32_MAX / GRANULE_BYTES)
+            return false;
+        slack += (c->length - length) * GRANULE_BYTES;
+    }
+    set_slack(l, c->start, slack);
+    return true;
+}
+
+bool ledger_resize(struct ledger *l, uint32_t start, uint32_t length, uint32_t slack)
+{
+    struct chunk c, next;
+    ledger_find(l, start, &c);
+    if (length <= c.length)
+        return shrink_chunk(l, &c, length, slack);
+    uint32_t end = start + c.length, more = length - c.length;
+    if (!ledger_find(l, end, &next) || next.state != 0 || next.length < more ||
+        !can_take(l, &next, more))
+        return false;
+    uint32_t taken = ledger_take(l, &next, more, 0);
+    join(l, end);
+    set_slack(l, start, slack + (taken - more) * GRANULE_BYTES);
+    return true;
 }
 
 /* --- asking ---------------------------------------------------------------- */
@@ -260,7 +363,7 @@ bool ledger_is_valid(const struct ledger *l)
         bool hole = chunk.state == 0;
         if (hole && (before.state == 0 || !hole_is_listed(l, &chunk)))
             return false;
-        if (!hole && chunk.state > (uint64_t)chunk.length * GRANULE_BYTES)
+        if (!hole && chunk.state - 1 > (uint64_t)chunk.length * GRANULE_BYTES)
             return false; /* more slack than chunk */
         nseen++;
         nholes += hole;

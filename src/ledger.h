@@ -56,6 +56,23 @@ void ledger_open(struct ledger *l, void *end, size_t nbytes);
  * larger, since slack is counted with 32 bits. O(log n). */
 bool ledger_choose(const struct ledger *l, uint32_t length, enum fit fit, struct chunk *chosen);
 
+/* The same for an object that is to begin at a multiple of `align` granules, counted
+ * from `phase` granules before the region: `*skip` is how far into the chunk that
+ * is. Best fit, though not the tightest where alignment leaves a choice. O(log n),
+ * but O(n) before it gives up. */
+bool ledger_choose_aligned(const struct ledger *l, uint32_t length, uint32_t align, uint32_t phase,
+                           struct chunk *chosen, uint32_t *skip);
+
+/* Makes [start + skip, + length) of a free chunk as ledger_choose_aligned gave it a
+ * live chunk, and leaves what is before and behind it free. O(log n). */
+void ledger_take_aligned(struct ledger *l, const struct chunk *from, uint32_t skip, uint32_t length,
+                         uint32_t slack);
+
+/* Makes the live chunk that begins at `start` `length` granules long, with `slack`
+ * unused bytes: what it gives up is free, what it needs comes from the free chunk
+ * behind it. False, and nothing has changed, if that is not long enough. O(log n). */
+bool ledger_resize(struct ledger *l, uint32_t start, uint32_t length, uint32_t slack);
+
 /* Makes the low end of a free chunk, as ledger_choose gave it, a live chunk of
  * `length` granules with `slack` unused bytes at the end. Returns its length: more,
  * if there was no room for a record of the rest. O(log n). */

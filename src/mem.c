@@ -41,6 +41,7 @@ static int answer(enum heap_result result)
     case HEAP_NOT_OURS:
     case HEAP_NO_OBJECT:
     case HEAP_FREE:
+    case HEAP_INSIDE:
         break;
     }
     return fail(E_BAD_POINTER, EINVAL);

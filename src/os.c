@@ -11,10 +11,20 @@ size_t os_page_bytes(void)
     return (size_t)sysconf(_SC_PAGESIZE);
 }
 
+static void *map(size_t nbytes, int flags)
+{
+    void *base = mmap(NULL, nbytes, PROT_READ | PROT_WRITE, flags, -1, 0);
+    return base == MAP_FAILED ? NULL : base;
+}
+
 void *os_map(size_t nbytes)
 {
-    void *base = mmap(NULL, nbytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    return base == MAP_FAILED ? NULL : base;
+    return map(nbytes, MAP_PRIVATE | MAP_ANONYMOUS);
+}
+
+void *os_reserve(size_t nbytes)
+{
+    return map(nbytes, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE);
 }
 
 void os_write(int fd, const char *text, size_t nbytes)

@@ -15,6 +15,9 @@ size_t os_page_bytes(void);
 /* nbytes (a multiple of the page) of private zero-filled memory, or NULL. */
 void *os_map(size_t nbytes);
 
+/* The same without a promise that there is memory for all of it. */
+void *os_reserve(size_t nbytes);
+
 /* Writes all of text to a file descriptor, or as much as it takes. */
 void os_write(int fd, const char *text, size_t nbytes);
 

@@ -3,15 +3,25 @@
 
 #include "os.h"
 
-bool region_map(struct region *r, size_t nbytes)
+static bool open_region(struct region *r, size_t nbytes, void *(*map)(size_t nbytes))
 {
     size_t page = os_page_bytes();
     nbytes = ceil_div(nbytes, page) * page;
     if (nbytes > REGION_BYTES_MAX)
         return false;
-    void *base = os_map(nbytes);
+    void *base = map(nbytes);
     if (base == NULL)
         return false;
     *r = (struct region){.base = base, .nbytes = nbytes};
     return true;
+}
+
+bool region_map(struct region *r, size_t nbytes)
+{
+    return open_region(r, nbytes, os_map);
+}
+
+bool region_reserve(struct region *r, size_t nbytes)
+{
+    return open_region(r, nbytes, os_reserve);
 }

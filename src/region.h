@@ -22,6 +22,10 @@ struct region {
  * if that is more than REGION_BYTES_MAX. */
 bool region_map(struct region *r, size_t nbytes);
 
+/* The same for a region much of which may never be used: the system need not have
+ * memory for all of it. */
+bool region_reserve(struct region *r, size_t nbytes);
+
 /* How far into the region an address lies. Not less than r->nbytes for every
  * address outside it: below the base the difference wraps to a huge number, so
  * that one compare answers. */

@@ -74,7 +74,9 @@ int Mem_Init(int sizeOfRegion);
  * whole multiples of 16, and an object costs 24 bytes of the region beside
  * [C11]. Returns NULL with
  *   E_BAD_ARGS           size <= 0, a style that does not exist, or no Mem_Init;
- *   E_NO_SPACE           if and only if no free chunk can hold the object;
+ *   E_NO_SPACE           if and only if no free chunk can hold the object (where
+ *                        there is no room for one more record, a free chunk is
+ *                        handed out whole, until the object is freed);
  *   E_CORRUPT_FREESPACE  the free chunk that would be used had been written to
  *                        [C12]. The damage is repaired: a second call succeeds.
  * O(log n) in the number of chunks. Without a style: best fit.

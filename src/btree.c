@@ -345,15 +345,48 @@ static uint64_t summary_of(const struct node *x, uint32_t end)
     return word_of(high_of(x->word[0]), longest);
 }
 
+/* The length of a free chunk, given where it ends; 0 of a live one. By size both mean
+ * nothing, and nobody looks. */
+static uint32_t free_length(uint64_t word, uint32_t end)
+{
+    return low_of(word) == 0 ? end - high_of(word) : 0;
+}
+
+static uint32_t most(uint32_t a, uint32_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Where the chunk in a slot of the leaf or array ends. */
+static uint32_t end_of(const struct btree *b, const struct cursor *c, int slot)
+{
+    const struct step *s = &c->step[0];
+    return slot + 1 < s->nwords ? high_of(s->word[slot + 1]) : end_at(b, c, 1);
+}
+
+/* The longest free chunk where something changed, before and after. Most changes
+ * can be told upwards without looking at a node again. */
+struct change {
+    uint32_t was, is;
+};
+
 /* The leaf at the cursor has changed: makes B2 true again on the way up. */
-static void refresh(const struct btree *b, const struct cursor *c)
+static void refresh(const struct btree *b, const struct cursor *c, struct change change)
 {
     for (int level = 0; level < c->height; level++) {
         const struct step *up = &c->step[level + 1];
-        uint64_t summary = summary_of(node_of(&c->step[level]), end_at(b, c, level + 1));
-        if (up->word[up->slot] == summary)
+        const struct node *x = node_of(&c->step[level]);
+        uint64_t old = up->word[up->slot], summary;
+        if (c->order == BY_ADDRESS && change.is >= low_of(old))
+            summary = word_of(high_of(x->word[0]), change.is);
+        else if (c->order == BY_ADDRESS && change.was < low_of(old))
+            summary = word_of(high_of(x->word[0]), low_of(old));
+        else
+            summary = summary_of(x, end_at(b, c, level + 1));
+        if (old == summary)
             return;
         up->word[up->slot] = summary;
+        change = (struct change){low_of(old), low_of(summary)};
     }
 }
 
@@ -578,7 +611,13 @@ void btree_insert(struct btree *b, struct cursor *c, uint64_t word)
     s->nwords++;
     node_of(s)->nwords++;
     t->nwords++;
-    refresh(b, c);
+    uint32_t start = high_of(word), end = end_of(b, c, s->slot + 1);
+    struct change cut = {.is = free_length(word, end)};
+    if (s->slot != NO_SLOT && low_of(at[-1]) == 0) {
+        cut.was = end - high_of(at[-1]);
+        cut.is = most(cut.is, start - high_of(at[-1]));
+    }
+    refresh(b, c, cut);
 }
 
 void btree_remove(struct btree *b, struct cursor *c)
@@ -594,19 +633,29 @@ void btree_remove(struct btree *b, struct cursor *c)
         s->slot--;
         return;
     }
+    uint32_t start = high_of(gone), end = end_of(b, c, s->slot);
     memmove(at, at + 1, (size_t)(s->nwords - s->slot - 1) * sizeof *at);
     s->nwords--;
     node_of(s)->nwords--;
     t->nwords--;
-    refresh(b, c);
     bool shrunk = s->nwords < LEAF_MIN || t->nwords <= ARRAY_AGAIN;
     uint64_t stays = key_of(c->order, s->word[0]);
-    if (s->slot > 0)
+    struct change change = {.was = free_length(gone, end)};
+    if (s->slot == 0) {
+        refresh(b, c, change);
+        if (!btree_prev(b, c))
+            s->slot = NO_SLOT;
+    } else {
         s->slot--;
-    else if (!btree_prev(b, c))
-        s->slot = NO_SLOT;
-    else if (c->order == BY_ADDRESS)
-        refresh(b, c); /* its chunk now reaches further, and it is another leaf's last */
+    }
+    /* The chunk before now reaches further; it may be another leaf's last. */
+    if (c->order == BY_ADDRESS && s->slot != NO_SLOT) {
+        uint64_t before = cursor_word(c);
+        change.was = most(change.was, free_length(before, start));
+        change.is = free_length(before, end);
+    }
+    if (s->slot != NO_SLOT)
+        refresh(b, c, change);
     if (shrunk) {
         shrink(b, c->order, stays);
         btree_floor(b, c->order, gone, c);
@@ -615,8 +664,11 @@ void btree_remove(struct btree *b, struct cursor *c)
 
 void btree_update(struct btree *b, struct cursor *c, uint64_t word)
 {
-    c->step[0].word[c->step[0].slot] = word;
-    refresh(b, c);
+    uint64_t *at = &c->step[0].word[c->step[0].slot];
+    uint32_t end = end_of(b, c, c->step[0].slot);
+    struct change change = {free_length(*at, end), free_length(word, end)};
+    *at = word;
+    refresh(b, c, change);
 }
 
 /* --- check ----------------------------------------------------------------- */

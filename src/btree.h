@@ -62,7 +62,7 @@ struct tree {
 struct btree {
     unsigned char *end;
     uint32_t nnodes;
-    uint32_t top; /* where the last chunk ends */
+    uint32_t top; /* where the last chunk ends, before and after each change */
     struct tree tree[2];
 };
 

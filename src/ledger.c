@@ -218,8 +218,8 @@ void ledger_give_back(struct ledger *l, uint32_t start)
     }
     if (last) {
         /* [live][free][-- tail --] => [live][------ tail ------] */
-        l->b.top = this.start;
         btree_remove(&l->b, &c);
+        l->b.top = this.start;
         l->high = this.start == 0 ? 0 : l->high;
     }
     /* Only now: until all that goes has gone, BY_SIZE may have more than its half

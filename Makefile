@@ -19,8 +19,8 @@ ALL_CFLAGS := -std=c11 -D_GNU_SOURCE $(WARN) -Iinclude -pthread $(CPPFLAGS) $(CF
 LIB_CFLAGS := $(ALL_CFLAGS) -fPIC -fvisibility=hidden
 
 # Each file may include only what stands before it.
-LAYERS := base os region btree ledger freelist heap check dump mem
-SOURCES := $(filter-out src/base.c,$(LAYERS:%=src/%.c))
+LAYERS := base os region btree ledger sizeclass span freelist heap check dump mem
+SOURCES := $(filter-out src/base.c src/sizeclass.c,$(LAYERS:%=src/%.c))
 OBJECTS := $(SOURCES:src/%.c=$(BUILD)/obj/%.o)
 
 .PHONY: all

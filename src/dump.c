@@ -61,8 +61,8 @@ static void count(struct sums *s, struct map *m, const struct chunk *c)
         s->largest_free = nbytes > s->largest_free ? nbytes : s->largest_free;
         map_add(m, m->free, c);
     } else {
-        s->nobjects++;
-        s->object_bytes += nbytes - (c->state - 1);
+        s->nobjects += c->state != CHUNK_RESERVED;
+        s->object_bytes += c->state != CHUNK_RESERVED ? nbytes - (c->state - 1) : 0;
         map_add(m, m->live, c);
     }
 }

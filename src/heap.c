@@ -18,6 +18,8 @@ void heap_open_locked(struct heap *h, struct region region, MemNodePtr *head)
     h->region = region;
     h->list = (struct freelist){&h->region, &h->ledger, head};
     ledger_open(&h->ledger, region.base + region.nbytes, region.nbytes);
+    spans_open(&h->spans, region, &h->ledger);
+    h->has_spans = head == NULL && region.nbytes >= SPAN_REGION_MIN;
     if (head != NULL)
         freelist_mend_all(&h->list);
 }
@@ -46,13 +48,11 @@ static uint32_t slack_for(size_t nbytes)
     return (uint32_t)(granules_for(nbytes) * (size_t)GRANULE_BYTES - nbytes);
 }
 
-static enum heap_result take_locked(struct heap *h, size_t nbytes, enum fit fit, void **object)
+static enum heap_result take_chunk(struct heap *h, size_t nbytes, enum fit fit, void **object)
 {
     uint32_t length = granules_for(nbytes);
     struct chunk from;
     struct freelist_spot spot;
-    if (h->region.base == NULL)
-        return HEAP_NO_REGION;
     if (length == 0 || !ledger_choose(&h->ledger, length, fit, &from))
         return HEAP_NO_SPACE;
     if (!look_locked(h, from.start, from.start, &spot)) {
@@ -66,22 +66,12 @@ static enum heap_result take_locked(struct heap *h, size_t nbytes, enum fit fit,
     return HEAP_OK;
 }
 
-enum heap_result heap_take(struct heap *h, size_t nbytes, enum fit fit, void **object)
-{
-    heap_lock(h);
-    enum heap_result result = take_locked(h, nbytes, fit, object);
-    heap_unlock(h);
-    return result;
-}
-
-static enum heap_result take_aligned_locked(struct heap *h, size_t nbytes, size_t align,
-                                            void **object)
+static enum heap_result take_chunk_aligned(struct heap *h, size_t nbytes, size_t align,
+                                           void **object)
 {
     uint32_t length = granules_for(nbytes), skip;
     size_t ngranules = align / GRANULE_BYTES;
     struct chunk from;
-    if (h->region.base == NULL)
-        return HEAP_NO_REGION;
     if (length == 0 || ngranules > UINT32_MAX)
         return HEAP_NO_SPACE;
     uint32_t phase = (uint32_t)((uintptr_t)h->region.base / GRANULE_BYTES & (ngranules - 1));
@@ -92,36 +82,106 @@ static enum heap_result take_aligned_locked(struct heap *h, size_t nbytes, size_
     return HEAP_OK;
 }
 
-enum heap_result heap_take_aligned(struct heap *h, size_t nbytes, size_t align, void **object)
+/* The size of a slot that holds nbytes at a multiple of align; 0: not worth a slot. */
+static size_t slot_bytes_for(size_t nbytes, size_t align)
 {
-    assert(h->list.head == NULL);
-    if (align <= GRANULE_BYTES)
-        return heap_take(h, nbytes, FIT_BEST, object);
+    if (nbytes > SPAN_OBJECT_MAX || align > SPAN_OBJECT_MAX)
+        return 0;
+    size_t slot_bytes = align;
+    while (align > GRANULE_BYTES && slot_bytes < nbytes)
+        slot_bytes *= 2; /* a power of two: its multiples are multiples of align */
+    return slot_bytes;
+}
+
+static enum heap_result take_once(struct heap *h, size_t nbytes, size_t align, enum fit fit,
+                                  void **object)
+{
+    size_t slot_bytes = slot_bytes_for(nbytes, align);
+    if (fit == FIT_ANY && h->has_spans && slot_bytes > 0) {
+        *object = spans_take(&h->spans, nbytes, slot_bytes);
+        if (*object != NULL)
+            return HEAP_OK;
+    }
+    return align <= GRANULE_BYTES ? take_chunk(h, nbytes, fit, object)
+                                  : take_chunk_aligned(h, nbytes, align, object);
+}
+
+static enum heap_result take(struct heap *h, size_t nbytes, size_t align, enum fit fit,
+                             void **object)
+{
     heap_lock(h);
-    enum heap_result result = take_aligned_locked(h, nbytes, align, object);
+    enum heap_result result = HEAP_NO_REGION;
+    if (h->region.base != NULL)
+        result = take_once(h, nbytes, align, fit, object);
+    if (result == HEAP_NO_SPACE && spans_trim(&h->spans)) /* S4 */
+        result = take_once(h, nbytes, align, fit, object);
     heap_unlock(h);
     return result;
 }
 
+enum heap_result heap_take(struct heap *h, size_t nbytes, enum fit fit, void **object)
+{
+    return take(h, nbytes, 1, fit, object);
+}
+
+enum heap_result heap_take_aligned(struct heap *h, size_t nbytes, size_t align, void **object)
+{
+    assert(h->list.head == NULL);
+    return take(h, nbytes, align, FIT_ANY, object);
+}
+
 /* --- judging --------------------------------------------------------------- */
+
+/* Where an address was found to be. */
+struct place {
+    bool in_span;
+    struct slot slot;
+    struct chunk chunk;
+};
+
+static enum heap_result judge_slot(const void *address, const struct slot *slot,
+                                   struct object *found)
+{
+    if (slot->state == 0)
+        return HEAP_FREE;
+    found->start = (unsigned char *)(uintptr_t)address - slot->into;
+    found->size = slot->bytes - (slot->state - 1u);
+    return HEAP_INSIDE;
+}
+
+static enum heap_result judge_chunk(const struct heap *h, const struct chunk *c,
+                                    struct object *found)
+{
+    if (c->state == 0)
+        return HEAP_FREE;
+    if (c->state == CHUNK_RESERVED)
+        return HEAP_NO_OBJECT;
+    found->start = region_at(&h->region, c->start);
+    found->size = (size_t)c->length * GRANULE_BYTES - (c->state - 1);
+    return HEAP_INSIDE;
+}
 
 /* What an address is, and the one place where that is decided. HEAP_OK: it is in
  * the object `found`; HEAP_INSIDE: the same, but not its start. */
-static enum heap_result judge_locked(const struct heap *h, const void *address, struct chunk *c,
+static enum heap_result judge_locked(const struct heap *h, const void *address, struct place *p,
                                      struct object *found)
 {
     size_t offset = region_offset(&h->region, address);
+    enum heap_result result;
     if (offset >= h->region.nbytes)
         return HEAP_NOT_OURS;
-    if (!ledger_find(&h->ledger, (uint32_t)(offset / GRANULE_BYTES), c))
+    p->in_span = spans_find(&h->spans, offset, &p->slot);
+    if (p->in_span)
+        result = judge_slot(address, &p->slot, found);
+    else if (ledger_find(&h->ledger, (uint32_t)(offset / GRANULE_BYTES), &p->chunk))
+        result = judge_chunk(h, &p->chunk, found);
+    else
         return HEAP_NO_OBJECT; /* the ledger, or what is left over below it */
-    if (c->state == 0)
-        return HEAP_FREE;
-    found->start = region_at(&h->region, c->start);
-    found->size = (size_t)c->length * GRANULE_BYTES - (c->state - 1);
+    if (result != HEAP_INSIDE)
+        return result;
     if (address == found->start)
         return HEAP_OK; /* also of an object without a byte */
-    size_t into = offset - (size_t)c->start * GRANULE_BYTES;
+    size_t into = (size_t)((uintptr_t)address - (uintptr_t)found->start);
     return into < found->size ? HEAP_INSIDE : HEAP_NO_OBJECT; /* slack behind the last byte */
 }
 
@@ -133,9 +193,9 @@ static enum heap_result anywhere(enum heap_result result)
 
 enum heap_result heap_find_exact(struct heap *h, const void *address, struct object *found)
 {
-    struct chunk c;
+    struct place p;
     heap_lock(h);
-    enum heap_result result = judge_locked(h, address, &c, found);
+    enum heap_result result = judge_locked(h, address, &p, found);
     heap_unlock(h);
     return result;
 }
@@ -145,9 +205,14 @@ enum heap_result heap_find(struct heap *h, const void *address, struct object *f
     return anywhere(heap_find_exact(h, address, found));
 }
 
-static void give_back_locked(struct heap *h, const struct chunk *c)
+static void give_back_locked(struct heap *h, const struct place *p)
 {
+    const struct chunk *c = &p->chunk;
     struct freelist_spot spot;
+    if (p->in_span) {
+        spans_free(&h->spans, &p->slot);
+        return;
+    }
     look_locked(h, c->start, c->start + c->length, &spot);
     ledger_give_back(&h->ledger, c->start);
     if (h->list.head != NULL)
@@ -156,40 +221,46 @@ static void give_back_locked(struct heap *h, const struct chunk *c)
 
 enum heap_result heap_free(struct heap *h, const void *address)
 {
-    struct chunk c;
+    struct place p;
     struct object found;
     heap_lock(h);
-    enum heap_result result = anywhere(judge_locked(h, address, &c, &found));
+    enum heap_result result = anywhere(judge_locked(h, address, &p, &found));
     if (result == HEAP_OK)
-        give_back_locked(h, &c);
+        give_back_locked(h, &p);
     heap_unlock(h);
     return result;
 }
 
 enum heap_result heap_free_exact(struct heap *h, const void *address)
 {
-    struct chunk c;
+    struct place p;
     struct object found;
     heap_lock(h);
-    enum heap_result result = judge_locked(h, address, &c, &found);
+    enum heap_result result = judge_locked(h, address, &p, &found);
     if (result == HEAP_OK)
-        give_back_locked(h, &c);
+        give_back_locked(h, &p);
     heap_unlock(h);
     return result;
 }
 
 /* --- resizing -------------------------------------------------------------- */
 
+static bool resize_locked(struct heap *h, const struct place *p, size_t nbytes)
+{
+    uint32_t length = granules_for(nbytes);
+    if (p->in_span)
+        return spans_resize(&h->spans, &p->slot, nbytes);
+    return length > 0 && ledger_resize(&h->ledger, p->chunk.start, length, slack_for(nbytes));
+}
+
 enum heap_result heap_resize(struct heap *h, const void *address, size_t nbytes)
 {
-    struct chunk c;
+    struct place p;
     struct object found;
-    uint32_t length = granules_for(nbytes);
     assert(h->list.head == NULL);
     heap_lock(h);
-    enum heap_result result = judge_locked(h, address, &c, &found);
-    if (result == HEAP_OK &&
-        (length == 0 || !ledger_resize(&h->ledger, c.start, length, slack_for(nbytes))))
+    enum heap_result result = judge_locked(h, address, &p, &found);
+    if (result == HEAP_OK && !resize_locked(h, &p, nbytes))
         result = HEAP_NO_SPACE;
     heap_unlock(h);
     return result;

@@ -15,12 +15,15 @@
 #include "freelist.h"
 #include "ledger.h"
 #include "region.h"
+#include "span.h"
 
 struct heap {
     pthread_mutex_t lock; /* guards everything below */
     struct region region;
     struct ledger ledger;
+    struct spans spans;
     struct freelist list;
+    bool has_spans;
 };
 
 struct object {
@@ -43,7 +46,8 @@ enum heap_result {
 /* Makes a heap of a region that is 16-byte aligned, as far as it is whole granules
  * and at most REGION_BYTES_MAX. `head` is where the free list begins (then the
  * region is at most 2 GiB: the size in a node is an int), or NULL for none. The
- * lock is the caller's to initialise. */
+ * lock is the caller's to initialise. A heap without a list, and large enough, has
+ * spans: small objects that may be placed anywhere (FIT_ANY) come from slots. */
 void heap_open_locked(struct heap *h, struct region region, MemNodePtr *head);
 
 /* A new object of nbytes. 0 is an object, too: it has a start and no byte. HEAP_OK,

@@ -45,6 +45,7 @@ void ledger_open(struct ledger *l, void *end, size_t nbytes)
 {
     l->nbytes = nbytes;
     l->high = 0;
+    l->used = 0;
     btree_open(&l->b, end);
 }
 
@@ -164,6 +165,7 @@ static void take_from_tail(struct ledger *l, uint32_t length, uint32_t slack)
     uint64_t word = word_of(l->b.top, slack + 1);
     l->b.top += length;
     l->high = l->b.top > l->high ? l->b.top : l->high;
+    l->used = l->high > l->used ? l->high : l->used;
     btree_insert(&l->b, &c, word);
 }
 
@@ -174,7 +176,8 @@ uint32_t ledger_take(struct ledger *l, const struct chunk *from, uint32_t length
         return length;
     }
     if (!has_room(l, 1)) {
-        slack += (from->length - length) * GRANULE_BYTES;
+        if (slack != LEDGER_RESERVED)
+            slack += (from->length - length) * GRANULE_BYTES;
         length = from->length;
     }
     struct cursor c;
@@ -363,7 +366,8 @@ bool ledger_is_valid(const struct ledger *l)
         bool hole = chunk.state == 0;
         if (hole && (before.state == 0 || !hole_is_listed(l, &chunk)))
             return false;
-        if (!hole && chunk.state - 1 > (uint64_t)chunk.length * GRANULE_BYTES)
+        if (!hole && chunk.state != CHUNK_RESERVED &&
+            chunk.state - 1 > (uint64_t)chunk.length * GRANULE_BYTES)
             return false; /* more slack than chunk */
         nseen++;
         nholes += hole;

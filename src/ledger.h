@@ -36,15 +36,22 @@ enum { CHUNK_COST = 24 };
 struct ledger {
     struct btree b;
     size_t nbytes; /* of the region */
-    uint32_t high; /* the highest top since the region was all free */
+    uint32_t high; /* the highest top since the region was all free, */
+    uint32_t used; /* and ever: nothing above was ever given out */
 };
 
-/* `state` 0 is free; else live, with state - 1 bytes at the end that nobody asked for. */
+/* `state` 0 is free; else live, with state - 1 bytes at the end that nobody asked
+ * for; CHUNK_RESERVED: what it holds is another layer's affair. A slack of
+ * LEDGER_RESERVED makes it that. */
+#define CHUNK_RESERVED  UINT32_MAX
+#define LEDGER_RESERVED (CHUNK_RESERVED - 1)
+
 struct chunk {
     uint32_t start, length, state;
 };
 
-enum fit { FIT_BEST, FIT_WORST, FIT_FIRST };
+/* FIT_ANY is best fit here; layers above may have something faster. */
+enum fit { FIT_BEST, FIT_WORST, FIT_FIRST, FIT_ANY };
 
 /* A ledger for a region of nbytes that ends at `end`, all free. Both are multiples
  * of GRANULE_BYTES; nbytes is at most 64 GiB. */

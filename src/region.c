@@ -12,7 +12,7 @@ static bool open_region(struct region *r, size_t nbytes, void *(*map)(size_t nby
     void *base = map(nbytes);
     if (base == NULL)
         return false;
-    *r = (struct region){.base = base, .nbytes = nbytes};
+    *r = (struct region){.base = base, .nbytes = nbytes, .is_zero = true};
     return true;
 }
 

@@ -13,6 +13,7 @@
 struct region {
     unsigned char *base; /* NULL: no region */
     size_t nbytes;
+    bool is_zero; /* it was all zero when the heap was opened */
 };
 
 /* Granules are numbered with 32 bits: that is how far a region reaches. */

@@ -161,7 +161,7 @@ static void one_run(void)
 {
     struct mix mix = new_mix();
     model_open(&model, mix.region_bytes);
-    heap_open_locked(&heap, (struct region){region, mix.region_bytes}, &head);
+    heap_open_locked(&heap, (struct region){.base = region, .nbytes = mix.region_bytes}, &head);
     uint32_t length = mix.region_bytes > 1 << 18 ? 20000 : 4000;
     for (uint32_t i = 0; i < length; i++, ncalls++) {
         if (i % 500 == 0)

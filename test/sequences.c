@@ -237,7 +237,7 @@ int main(int argc, char **argv)
     if (deepest < 1 || deepest > DEPTH_MAX)
         return 2;
     model_open(&model, PAGE);
-    heap_open_locked(&heap, (struct region){page, PAGE}, &head);
+    heap_open_locked(&heap, (struct region){.base = page, .nbytes = PAGE}, &head);
     descend();
     printf("# %" PRIu64 " sequences of up to %d calls: %" PRIu64 " refused, %" PRIu64
            " without space, %" PRIu64 " holes cut, %" PRIu64 " taken whole, %" PRIu64

@@ -29,7 +29,7 @@ static void open_heap(size_t nbytes)
 {
     dice = 88172645463325252u + nbytes;
     model_open(&model, nbytes);
-    heap_open_locked(&heap, (struct region){region, nbytes}, NULL);
+    heap_open_locked(&heap, (struct region){.base = region, .nbytes = nbytes}, NULL);
 }
 
 static bool take(size_t size)

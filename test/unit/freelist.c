@@ -58,7 +58,7 @@ static void open_heap(unsigned mask, size_t guard)
     static const size_t sizes[NOBJECTS] = {48, 16, 64, 32, 80};
     memset(page, 0, PAGE);
     model_open(&model, PAGE);
-    heap_open_locked(&heap, (struct region){page, PAGE}, &head);
+    heap_open_locked(&heap, (struct region){.base = page, .nbytes = PAGE}, &head);
     for (int i = 0; i < NOBJECTS; i++)
         must(false, sizes[i]);
     must(false, guard);
@@ -444,7 +444,7 @@ static void test_without_a_head_nothing_is_written(void **state)
     (void)state;
     void *object, *other;
     memset(page, 0x5A, PAGE);
-    heap_open_locked(&heap, (struct region){page, PAGE}, NULL);
+    heap_open_locked(&heap, (struct region){.base = page, .nbytes = PAGE}, NULL);
     assert_int_equal(heap_take(&heap, 100, FIT_FIRST, &object), HEAP_OK);
     assert_int_equal(heap_take(&heap, 100, FIT_FIRST, &other), HEAP_OK);
     assert_int_equal(heap_free(&heap, object), HEAP_OK);

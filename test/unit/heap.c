@@ -32,7 +32,7 @@ static void open_heap(size_t nbytes)
     dice = 88172645463325252u + nbytes;
     memset(memory, 0, sizeof memory);
     model_open(&model, nbytes);
-    heap_open_locked(&heap, (struct region){region, nbytes}, &head);
+    heap_open_locked(&heap, (struct region){.base = region, .nbytes = nbytes}, &head);
 }
 
 /* --- every address ------------------------------------------------------------- */
@@ -188,7 +188,7 @@ static void test_the_largest_region(void **state)
                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (base == MAP_FAILED)
         skip();
-    heap_open_locked(&large, (struct region){base, REGION_BYTES_MAX}, NULL);
+    heap_open_locked(&large, (struct region){.base = base, .nbytes = REGION_BYTES_MAX}, NULL);
     take_in_the_largest(&large, base);
     munmap(base, REGION_BYTES_MAX);
 }
@@ -231,7 +231,7 @@ static void test_region_is_whole_pages_of_zeros(void **state)
 static void test_region_refused_changes_nothing(void **state)
 {
     (void)state;
-    struct region r = {region, 16};
+    struct region r = {.base = region, .nbytes = 16};
     assert_false(region_map(&r, REGION_BYTES_MAX + 1));
     assert_false(region_map(&r, SIZE_MAX / 2));
     assert_false(region_map(&r, SIZE_MAX));
@@ -241,7 +241,7 @@ static void test_region_refused_changes_nothing(void **state)
 static void test_region_offset_of_any_address(void **state)
 {
     (void)state;
-    const struct region r = {region, 4096};
+    const struct region r = {.base = region, .nbytes = 4096};
     assert_int_equal(region_offset(&r, region), 0);
     assert_int_equal(region_offset(&r, region + 4095), 4095);
     assert_true(region_offset(&r, region + 4096) >= r.nbytes);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
  * place.c - objects that must begin at a multiple, and objects that change their
- * size where they lie (heap.h), against a map of who owns each granule of a small
- * region. A heap that says "no space" must have no such run of free granules,
- * unless it is short of room for records.
+ * size where they lie (heap.h), against a map of who owns each granule: in a small
+ * region, which has no spans, and in larger ones, which have. A heap without spans
+ * that says "no space" must have no such run of free granules, unless it is short of
+ * room for records.
  */
 #include "unit.h"
 
@@ -11,10 +12,11 @@
 
 #include "../../src/check.h"
 
-enum { REGION = 1 << 16, GRANULES = REGION / 16, OBJECTS_MAX = 400, ALIGN_MAX = 1 << 13 };
+enum { REGION_SMALL = 1 << 16, REGION_LARGE = 1 << 23, ALIGN_MAX = 1 << 13 };
+enum { GRANULES = REGION_LARGE / 16, OBJECTS_MAX = 30000 };
 
 /* Begins 48 bytes after a page, so that positions and addresses differ in alignment. */
-static _Alignas(ALIGN_MAX) unsigned char memory[REGION + ALIGN_MAX];
+static _Alignas(ALIGN_MAX) unsigned char memory[REGION_LARGE + ALIGN_MAX];
 static unsigned char *const region = memory + 4096 + 48;
 static struct heap heap = {.lock = PTHREAD_MUTEX_INITIALIZER};
 static int owner[GRANULES]; /* 0: nobody's */
@@ -23,6 +25,7 @@ static struct held {
     size_t size;
 } held[OBJECTS_MAX + 1];
 static int nheld;
+static size_t region_bytes;
 static uint64_t dice, nplaced, nrefused, ngrown, nshrunk, nfull;
 
 static size_t first_of(const unsigned char *p)
@@ -72,7 +75,7 @@ static bool is_free_run(size_t first, size_t n)
 static void assert_no_run(size_t size, size_t align)
 {
     size_t end = heap.ledger.b.top + ledger_tail(&heap.ledger).length - 2; /* TAIL_SPARE */
-    for (size_t g = 0; has_records() && g + granules_of(size) <= end; g++)
+    for (size_t g = 0; !heap.has_spans && has_records() && g + granules_of(size) <= end; g++)
         if ((uintptr_t)(region + g * 16) % align == 0)
             assert_false(is_free_run(g, granules_of(size)));
 }
@@ -103,8 +106,8 @@ static void resize(int i, size_t size)
     assert_filled(i, keep);
     if (result != HEAP_OK) {
         assert_int_equal(result, HEAP_NO_SPACE);
-        assert_true(granules_of(size) > granules_of(o->size));
-        if (has_records() && next < heap.ledger.b.top)
+        assert_true(heap.has_spans || granules_of(size) > granules_of(o->size));
+        if (!heap.has_spans && has_records() && next < heap.ledger.b.top)
             assert_false(is_free_run(next, granules_of(size) - granules_of(o->size)));
         nrefused++;
         return;
@@ -143,7 +146,25 @@ static void assert_objects_found(void)
     }
 }
 
-static void one_call(size_t size_max, uint32_t free_percent)
+/* A wrong address of any kind changes nothing that the next check would not find. */
+static void poke(void)
+{
+    unsigned char *p = region + rnd(&dice, (uint32_t)region_bytes);
+    struct object found;
+    int i = owner[first_of(p)];
+    bool inside = i > 0 && (size_t)(p - held[i].start) < held[i].size;
+    assert_int_equal(heap_find(&heap, p, &found) == HEAP_OK,
+                     inside || (i > 0 && p == held[i].start));
+    if (inside) {
+        assert_ptr_equal(found.start, held[i].start);
+        assert_int_equal(found.size, held[i].size);
+    } else if (i == 0 || p != held[i].start) {
+        assert_int_not_equal(heap_free_exact(&heap, p), HEAP_OK);
+        assert_int_not_equal(heap_free(&heap, p), HEAP_OK);
+    }
+}
+
+static void one_call(size_t size_max, uint32_t free_percent, int nheld_max)
 {
     size_t size = rnd(&dice, (uint32_t)size_max); /* 0 too */
     uint32_t what = rnd(&dice, 100);
@@ -151,31 +172,109 @@ static void one_call(size_t size_max, uint32_t free_percent)
         release(1 + (int)rnd(&dice, (uint32_t)nheld));
     else if (what % 3 == 0 && nheld > 0)
         resize(1 + (int)rnd(&dice, (uint32_t)nheld), size);
-    else if (nheld < OBJECTS_MAX)
-        place(size, (size_t)1 << rnd(&dice, 14));
+    else if (nheld < nheld_max)
+        place(size, rnd(&dice, 3) > 0 ? 1 : (size_t)1 << rnd(&dice, 14));
+    poke();
+}
+
+/* Everything that is freed is one chunk again [C5]. */
+static void release_all(void)
+{
+    while (nheld > 0)
+        release(1 + (int)rnd(&dice, (uint32_t)nheld));
+    assert_int_equal(check_heap(&heap), HEAP_OK);
+    spans_trim(&heap.spans);
+    assert_int_equal(heap.spans.nspans, 0);
+    assert_int_equal(ledger_tail(&heap.ledger).length, (region_bytes - CHUNK_COST) / 16);
+}
+
+static void history(size_t nbytes, int nruns, int ncalls, int nheld_max)
+{
+    region_bytes = nbytes;
+    for (int run = 0; run < nruns; run++) {
+        size_t size_max = (size_t)16 << rnd(&dice, 10);
+        memset(owner, 0, sizeof owner);
+        heap_open_locked(&heap, (struct region){.base = region, .nbytes = region_bytes}, NULL);
+        for (int i = 0; i < ncalls; i++) {
+            one_call(size_max, i / (ncalls / 5) % 2 ? 60 : 25, nheld_max);
+            if (i % (ncalls / 20) == 0) {
+                assert_int_equal(check_heap(&heap), HEAP_OK);
+                assert_objects_found();
+            }
+        }
+        release_all();
+    }
 }
 
 static void test_any_history(void **state)
 {
     (void)state;
     dice = 20;
-    for (int run = 0; run < 60; run++) {
-        size_t size_max = (size_t)16 << rnd(&dice, 10);
-        memset(owner, 0, sizeof owner);
-        heap_open_locked(&heap, (struct region){region, REGION}, NULL);
-        for (int i = 0; i < 1000; i++) {
-            one_call(size_max, i / 200 % 2 ? 60 : 25);
-            if (i % 50 == 0) {
-                assert_int_equal(check_heap(&heap), HEAP_OK);
-                assert_objects_found();
-            }
-        }
-        while (nheld > 0)
-            release(nheld);
-        assert_int_equal(check_heap(&heap), HEAP_OK);
-        assert_int_equal(ledger_tail(&heap.ledger).length, (REGION - CHUNK_COST) / 16);
-    }
+    history(REGION_SMALL, 60, 1000, 400);
     assert_true(nplaced > 5000 && nrefused > 500 && ngrown > 500 && nshrunk > 500 && nfull > 100);
+}
+
+static void test_any_history_with_spans(void **state)
+{
+    (void)state;
+    dice = 21;
+    nfull = 0;
+    history(REGION_LARGE, 20, 20000, OBJECTS_MAX);
+    assert_true(nplaced > 50000 && nfull > 100);
+}
+
+/* Full to the last: then a free makes room, for another size, too. */
+static void test_spans_make_room(void **state)
+{
+    (void)state;
+    void *object;
+    size_t n = 0, payload = 0;
+    region_bytes = REGION_LARGE;
+    heap_open_locked(&heap, (struct region){.base = region, .nbytes = region_bytes}, NULL);
+    static void *small[REGION_LARGE / 16];
+    for (; heap_take(&heap, 16 + n % 7 * 100, FIT_ANY, &object) == HEAP_OK; n++) {
+        small[n] = object;
+        payload += 16 + n % 7 * 100;
+    }
+    assert_true(payload > REGION_LARGE / 10 * 8);
+    assert_int_equal(heap_take(&heap, 100000, FIT_ANY, &object), HEAP_NO_SPACE);
+    for (size_t i = 0; i < n; i++)
+        assert_int_equal(heap_free(&heap, small[i]), HEAP_OK);
+    assert_int_equal(heap_take(&heap, REGION_LARGE - 48, FIT_ANY, &object), HEAP_OK);
+    assert_int_equal(check_heap(&heap), HEAP_OK);
+}
+
+static void test_sizeclasses(void **state)
+{
+    (void)state;
+    for (unsigned nbytes = 0; nbytes <= SLOT_BYTES_MAX; nbytes++) {
+        unsigned c = sizeclass_of(nbytes);
+        assert_true(c < NCLASSES && sizeclass_bytes(c) >= nbytes);
+        assert_true(c == 0 || sizeclass_bytes(c - 1) < nbytes);
+        assert_true(nbytes > SPAN_OBJECT_MAX || sizeclass_bytes(c) - nbytes <= SPAN_SLACK_MAX);
+    }
+    for (unsigned c = 0; c < NCLASSES; c++) { /* the multiplication that finds a slot */
+        uint32_t bytes = sizeclass_bytes(c), reciprocal = UINT32_MAX / bytes + 1;
+        assert_int_equal(bytes % 16, 0);
+        for (uint32_t into = 0; into < UNIT_BYTES; into++)
+            assert_int_equal((uint64_t)into * reciprocal >> 32, into / bytes);
+    }
+}
+
+static void test_a_lost_span_is_seen(void **state)
+{
+    (void)state;
+    void *object;
+    heap_open_locked(&heap, (struct region){.base = region, .nbytes = REGION_LARGE}, NULL);
+    for (int i = 0; i < 100; i++)
+        assert_int_equal(heap_take(&heap, 1000, FIT_ANY, &object), HEAP_OK);
+    assert_int_equal(check_heap(&heap), HEAP_OK);
+    uint32_t *queue = &heap.spans.queue[0][sizeclass_of(1000)], first = *queue;
+    *queue = 0;
+    assert_int_equal(check_heap(&heap), HEAP_BROKEN);
+    *queue = first;
+    heap.spans.nspans++;
+    assert_int_equal(check_heap(&heap), HEAP_BROKEN);
 }
 
 static void test_wrong_addresses(void **state)
@@ -183,7 +282,7 @@ static void test_wrong_addresses(void **state)
     (void)state;
     void *object, *other;
     struct object found;
-    heap_open_locked(&heap, (struct region){region, REGION}, NULL);
+    heap_open_locked(&heap, (struct region){.base = region, .nbytes = REGION_SMALL}, NULL);
     assert_int_equal(heap_take(&heap, 100, FIT_BEST, &object), HEAP_OK);
     assert_int_equal(heap_take(&heap, 100, FIT_BEST, &other), HEAP_OK);
     char *p = object;
@@ -204,8 +303,9 @@ static void test_wrong_addresses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_any_history),
-        cmocka_unit_test(test_wrong_addresses),
+        cmocka_unit_test(test_any_history),         cmocka_unit_test(test_any_history_with_spans),
+        cmocka_unit_test(test_spans_make_room),     cmocka_unit_test(test_sizeclasses),
+        cmocka_unit_test(test_a_lost_span_is_seen), cmocka_unit_test(test_wrong_addresses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

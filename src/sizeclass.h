@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * sizeclass.h - the sizes that slots come in.
+ *
+ *     16, 32, ... 128, then eight to each doubling: 144, 160, ... 256, 288, ... 8192
+ *
+ * So no more than an eighth of a slot is slack, and at most 127 bytes up to 1 KiB
+ * and below 2 KiB: that plus one fits the byte that tells it.
+ */
+#ifndef SIZECLASS_H
+#define SIZECLASS_H
+
+#include "base.h"
+
+enum { SMALL_STEP = 16, SMALL_MAX = 128, NSMALL = SMALL_MAX / SMALL_STEP, STEPS = 8 };
+enum { SLOT_BYTES_MAX = 8192, NCLASSES = NSMALL + 6 * STEPS };
+
+/* The smallest class for nbytes <= SLOT_BYTES_MAX. */
+static inline unsigned sizeclass_of(size_t nbytes)
+{
+    if (nbytes <= SMALL_MAX)
+        return nbytes <= SMALL_STEP ? 0 : (unsigned)(nbytes - 1) / SMALL_STEP;
+    unsigned last = (unsigned)nbytes - 1;
+    unsigned doubling = 31 - (unsigned)__builtin_clz(last); /* 2^doubling <= last */
+    unsigned step = (last >> (doubling - 3)) - STEPS;
+    return NSMALL + (doubling - 7) * STEPS + step;
+}
+
+static inline unsigned sizeclass_bytes(unsigned sizeclass)
+{
+    if (sizeclass < NSMALL)
+        return (sizeclass + 1) * SMALL_STEP;
+    unsigned doubling = 7 + (sizeclass - NSMALL) / STEPS;
+    unsigned step = (sizeclass - NSMALL) % STEPS;
+    return (STEPS + step + 1) << (doubling - 3);
+}
+
+#endif

@@ -4,8 +4,7 @@
  *
  *     16, 32, ... 128, then eight to each doubling: 144, 160, ... 256, 288, ... 8192
  *
- * So no more than an eighth of a slot is slack, and at most 127 bytes up to 1 KiB
- * and below 2 KiB: that plus one fits the byte that tells it.
+ * So no more than an eighth of a slot is slack: up to 2 KiB that fits a byte.
  */
 #ifndef SIZECLASS_H
 #define SIZECLASS_H

@@ -19,7 +19,7 @@ struct block {
     uint16_t nfree;
     uint16_t hint; /* no slot below this one is free */
     bool queued;
-    uint8_t state[];
+    _Alignas(uint16_t) uint8_t state[]; /* or uint16_t: see state_of */
 };
 
 static struct unit *unit_at(const struct spans *s, uint32_t unit)
@@ -56,6 +56,47 @@ static uint32_t map_granules(const struct spans *s)
 void spans_open(struct spans *s, struct region region, struct ledger *ledger)
 {
     *s = (struct spans){.region = region, .ledger = ledger};
+}
+
+/* --- states ---------------------------------------------------------------------- */
+
+static bool is_wide(const struct unit *u)
+{
+    return u->slot_bytes > NARROW_BYTES_MAX;
+}
+
+static size_t state_bytes(const struct unit *u)
+{
+    return is_wide(u) ? sizeof(uint16_t) : sizeof(uint8_t);
+}
+
+static uint32_t slack_max(uint32_t slot_bytes)
+{
+    return (slot_bytes > NARROW_BYTES_MAX ? UINT16_MAX : UINT8_MAX) - 1;
+}
+
+static uint16_t state_of(const struct unit *u, const struct block *b, uint32_t index)
+{
+    return is_wide(u) ? ((const uint16_t *)b->state)[index] : b->state[index];
+}
+
+static void set_state(const struct unit *u, struct block *b, uint32_t index, uint32_t state)
+{
+    if (is_wide(u))
+        ((uint16_t *)b->state)[index] = (uint16_t)state;
+    else
+        b->state[index] = (uint8_t)state;
+}
+
+/* The first free slot from `hint` on; there is one. */
+static uint32_t first_free(const struct unit *u, const struct block *b)
+{
+    if (!is_wide(u))
+        return (uint32_t)((uint8_t *)memchr(b->state + b->hint, 0, u->nslots - b->hint) - b->state);
+    uint32_t index = b->hint;
+    while (state_of(u, b, index) != 0)
+        index++;
+    return index;
 }
 
 /* --- the queue of a class ------------------------------------------------------ */
@@ -150,12 +191,12 @@ static void unit_give_back(struct spans *s, uint32_t unit)
 
 /* --- slots ----------------------------------------------------------------------- */
 
-static void *slot_take(struct spans *s, unsigned sizeclass, int purpose, uint8_t state);
+static void *slot_take(struct spans *s, unsigned sizeclass, int purpose, uint32_t state);
 static void slot_free(struct spans *s, uint32_t unit, uint32_t index);
 
 static size_t block_bytes(const struct unit *u)
 {
-    return offsetof(struct block, state) + u->nslots;
+    return offsetof(struct block, state) + (size_t)u->nslots * state_bytes(u);
 }
 
 /* A span of blocks has its own block in its first slots. */
@@ -204,7 +245,8 @@ static uint32_t span_make(struct spans *s, unsigned sizeclass, int purpose)
     memset(b, 0, block_bytes(u));
     b->hint = (uint16_t)nreserved(u);
     b->nfree = (uint16_t)(u->nslots - b->hint);
-    memset(b->state, 1, b->hint);
+    for (uint32_t i = 0; i < b->hint; i++)
+        set_state(u, b, i, 1);
     queue_push(s, unit);
     return unit;
 }
@@ -222,7 +264,7 @@ static void span_give_back(struct spans *s, uint32_t unit)
     slot_free(s, among, (uint32_t)(block - unit_address(s, among)) / unit_at(s, among)->slot_bytes);
 }
 
-static void *slot_take(struct spans *s, unsigned sizeclass, int purpose, uint8_t state)
+static void *slot_take(struct spans *s, unsigned sizeclass, int purpose, uint32_t state)
 {
     uint32_t unit = s->queue[purpose][sizeclass];
     if (unit == NO_UNIT)
@@ -231,9 +273,8 @@ static void *slot_take(struct spans *s, unsigned sizeclass, int purpose, uint8_t
         return NULL;
     const struct unit *u = unit_at(s, unit);
     struct block *b = block_of(s, unit);
-    uint8_t *found = memchr(b->state + b->hint, 0, (size_t)(u->nslots - b->hint));
-    uint32_t index = (uint32_t)(found - b->state);
-    *found = state;
+    uint32_t index = first_free(u, b);
+    set_state(u, b, index, state);
     b->hint = (uint16_t)(index + 1);
     if (--b->nfree == 0)
         queue_remove(s, unit);
@@ -244,7 +285,7 @@ static void slot_free(struct spans *s, uint32_t unit, uint32_t index)
 {
     const struct unit *u = unit_at(s, unit);
     struct block *b = block_of(s, unit);
-    b->state[index] = 0;
+    set_state(u, b, index, 0);
     b->hint = index < b->hint ? (uint16_t)index : b->hint;
     b->nfree++;
     if (!b->queued && b->nfree >= ceil_div(u->nslots, QUEUE_SHARE))
@@ -282,12 +323,12 @@ bool spans_trim(struct spans *s)
 void *spans_take(struct spans *s, size_t nbytes, size_t slot_bytes)
 {
     unsigned c = sizeclass_of(nbytes > slot_bytes ? nbytes : slot_bytes);
-    size_t slack = sizeclass_bytes(c) - nbytes;
-    if (slack > SPAN_SLACK_MAX)
+    uint32_t slack = sizeclass_bytes(c) - (uint32_t)nbytes;
+    if (slack > slack_max(sizeclass_bytes(c)))
         return NULL;
-    void *object = slot_take(s, c, FOR_OBJECTS, (uint8_t)(slack + 1));
+    void *object = slot_take(s, c, FOR_OBJECTS, slack + 1);
     if (object == NULL && spans_trim(s))
-        object = slot_take(s, c, FOR_OBJECTS, (uint8_t)(slack + 1));
+        object = slot_take(s, c, FOR_OBJECTS, slack + 1);
     return object;
 }
 
@@ -306,7 +347,7 @@ bool spans_find(const struct spans *s, size_t offset, struct slot *slot)
     slot->into = into_unit - slot->index * u->slot_bytes;
     slot->state = 0;
     if (slot->index < u->nslots && u->purpose == FOR_OBJECTS)
-        slot->state = block_of(s, slot->unit)->state[slot->index];
+        slot->state = state_of(u, block_of(s, slot->unit), slot->index);
     return true;
 }
 
@@ -317,9 +358,12 @@ void spans_free(struct spans *s, const struct slot *slot)
 
 bool spans_resize(struct spans *s, const struct slot *slot, size_t nbytes)
 {
-    if (nbytes > slot->bytes || slot->bytes - nbytes > SPAN_SLACK_MAX)
+    const struct unit *u = unit_at(s, slot->unit);
+    /* Half of the slot for nothing is too much: let it move. */
+    if (nbytes > slot->bytes || slot->bytes - nbytes > slack_max(slot->bytes) ||
+        (nbytes < slot->bytes / 2 && slot->bytes > SMALL_MAX))
         return false;
-    block_of(s, slot->unit)->state[slot->index] = (uint8_t)(slot->bytes - nbytes + 1);
+    set_state(u, block_of(s, slot->unit), slot->index, slot->bytes - (uint32_t)nbytes + 1);
     return true;
 }
 
@@ -332,8 +376,9 @@ static bool span_is_valid(const struct spans *s, uint32_t unit)
     struct chunk chunk;
     uint32_t nfree = 0;
     for (uint32_t i = 0; i < u->nslots; i++) {
-        nfree += b->state[i] == 0;
-        if (b->state[i] > u->slot_bytes + 1 || (b->state[i] == 0 && i < b->hint))
+        uint32_t state = state_of(u, b, i);
+        nfree += state == 0;
+        if (state > u->slot_bytes + 1 || (state == 0 && i < b->hint))
             return false;
     }
     bool must = nfree >= ceil_div(u->nslots, QUEUE_SHARE);

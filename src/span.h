@@ -7,7 +7,8 @@
  *     map (one entry for each unit)     what the unit is cut into, where its block is
  *
  *   S1  state[i] == 0  <=>  slot i is free; else it is an object, with state[i] - 1
- *       bytes at its end that nobody asked for: one byte says whether, and how large;
+ *       bytes at its end that nobody asked for: one byte says whether, and how
+ *       large. (Of slots above NARROW_BYTES_MAX there are few: they have two.);
  *   S2  nothing is written to a slot but by its owner: states and payload never
  *       share a unit, so no overrun within payload reaches a state;
  *   S3  a span is in its class's queue if an eighth of its slots is free, and leaves
@@ -30,8 +31,8 @@
 
 enum { UNIT_SHIFT = 16, UNIT_BYTES = 1 << UNIT_SHIFT, UNIT_GRANULES = UNIT_BYTES / GRANULE_BYTES };
 
-/* Objects above this size are the ledger's: their slack would not fit a byte. */
-enum { SPAN_OBJECT_MAX = 2048, SPAN_SLACK_MAX = 254 };
+/* Larger objects are the ledger's. */
+enum { SPAN_OBJECT_MAX = SLOT_BYTES_MAX, NARROW_BYTES_MAX = 2048 };
 
 /* A region smaller than this has no spans: the first objects would fill it. */
 #define SPAN_REGION_MIN ((size_t)1 << 23)
@@ -49,7 +50,7 @@ struct spans {
 struct slot {
     uint32_t unit, index;
     uint32_t bytes, into; /* the slot's size; how far into it the address is */
-    uint8_t state;
+    uint16_t state;
 };
 
 void spans_open(struct spans *s, struct region region, struct ledger *ledger);
@@ -66,7 +67,8 @@ bool spans_find(const struct spans *s, size_t offset, struct slot *slot);
 /* Frees a slot whose state is not 0. */
 void spans_free(struct spans *s, const struct slot *slot);
 
-/* Gives the object in the slot another size: false if a state cannot tell it. */
+/* Gives the object in the slot another size: false if a state cannot tell it, or if
+ * the slot would be much too large for it. */
 bool spans_resize(struct spans *s, const struct slot *slot, size_t nbytes);
 
 /* Gives all empty spans back: whether there was one. */

@@ -251,7 +251,7 @@ static void test_sizeclasses(void **state)
         unsigned c = sizeclass_of(nbytes);
         assert_true(c < NCLASSES && sizeclass_bytes(c) >= nbytes);
         assert_true(c == 0 || sizeclass_bytes(c - 1) < nbytes);
-        assert_true(nbytes > SPAN_OBJECT_MAX || sizeclass_bytes(c) - nbytes <= SPAN_SLACK_MAX);
+        assert_true(nbytes > NARROW_BYTES_MAX || sizeclass_bytes(c) - nbytes < UINT8_MAX);
     }
     for (unsigned c = 0; c < NCLASSES; c++) { /* the multiplication that finds a slot */
         uint32_t bytes = sizeclass_bytes(c), reciprocal = UINT32_MAX / bytes + 1;

@@ -4,8 +4,10 @@
 # needs.sh - installs what the tests need, where it can: as root on a system with
 # apt. Elsewhere it says what is missing; the tests that need it then fail.
 set -u
+# redis-tools holds the server's program too; redis-server would start a service.
 packages='gcc g++ libc6-dev clang libcmocka-dev pkgconf binutils
-    gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user'
+    gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user
+    bash cmake git lua5.4 perl python3 redis-server sqlite3 xz-utils'
 foreign=build/arm64/cmocka # where cmocka for arm64 is unpacked: it is not installed
 
 missing() {

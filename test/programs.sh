@@ -149,7 +149,7 @@ redis_start() {
     redis_server --port 0 --unixsocket redis.sock --dir "$PWD" --logfile redis.log --io-threads 2 --save 3600 1 &
     echo $! >redis.pid
     until redis-cli -s redis.sock PING 2>/dev/null | grep PONG >/dev/null; do
-        kill -0 "$(cat redis.pid)" || return 1
+        kill -0 "$(cat redis.pid)" 2>/dev/null || { cat redis.log >&2; return 1; }
         sleep 0.05
     done
 }

@@ -1,0 +1,160 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# tool.sh MEM LIBRARY - prints TAP: `mem run` runs a program on LIBRARY, ends as the
+# program did, and reports. MEM and LIBRARY are copied: where mem looks for its
+# library is tested too.
+# shellcheck disable=SC2016 # what is in single quotes is for the program's shell
+set -u
+mem=$(realpath -e "${1:?usage: tool.sh MEM LIBRARY}") || exit 2
+library=$(realpath -e "${2:?usage: tool.sh MEM LIBRARY}") || exit 2
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+unset LD_PRELOAD LIBMEM
+export LC_ALL=C
+ulimit -c 0
+ntests=0 nfailed=0
+mkdir "$work"/{built,bin,lib,tools,build,alone,'a space'} && cd "$work" || exit 1
+for folder in built bin tools alone 'a space'; do cp "$mem" "$folder/mem"; done
+for folder in built lib build 'a space'; do cp "$library" "$folder/libmem-malloc.so"; done
+mem=$work/built/mem
+
+result() { # status what
+    ntests=$((ntests + 1))
+    if [ "$1" -eq 0 ]; then echo "ok $ntests - $2"; return; fi
+    nfailed=$((nfailed + 1))
+    echo "not ok $ntests - $2"
+    echo "# status $status"
+    sed 's/^/# /' out err
+}
+
+# run COMMAND...: leaves status, and what was printed in out and err.
+run() {
+    timeout -k 5 20 "$@" >out 2>err </dev/null
+    status=$?
+}
+
+ended() { # status what: and the library has said nothing
+    [ "$status" -eq "$1" ] && ! grep -q '^libmem:' err
+    result $? "$2"
+}
+
+printed() { # pattern what
+    grep -qE -- "$1" out
+    result $? "$2"
+}
+
+complained() { # pattern what
+    grep -qE -- "$1" err
+    result $? "$2"
+}
+
+run "$mem" --help
+printed '^Usage: mem .*COMMAND' '--help'
+printed '^  run ' '--help names the command'
+run "$mem" run --help
+printed '^Usage: mem run .*PROGRAM' 'run --help'
+run "$mem" --version
+printed '^mem \(libmem\) [0-9]+\.[0-9]+\.[0-9]+$' '--version'
+
+run "$mem" run cat /proc/self/maps
+ended 0 'a program runs'
+printed "$work/built/libmem-malloc.so\$" 'the library beside mem is in it'
+run bin/mem run cat /proc/self/maps
+printed "$work/lib/libmem-malloc.so\$" 'the library in ../lib'
+rm -r lib
+run tools/mem run cat /proc/self/maps
+printed "$work/build/libmem-malloc.so\$" 'the library in ../build'
+rm -r build
+run alone/mem run true
+ended 125 'no library: status 125'
+complained '^mem: libmem-malloc.so is not where mem is' 'no library: a message'
+run 'a space/mem' run true
+complained '^mem: .*a space or a colon' 'a path that LD_PRELOAD cannot name: a message'
+
+run "$mem" run printf '%s|' --help -r 'two  words' ''
+[ "$(cat out)" = '--help|-r|two  words||' ]
+result $? 'arguments arrive as they are, options too'
+run "$mem" run -- printf -- '%s' x
+[ "$(cat out)" = x ]
+result $? '-- ends the options of mem'
+run "$mem" run sh -c 'exit 7'
+ended 7 'the status is that of the program'
+complained '^  exit status +7$' 'and is reported'
+run "$mem" run sh -c 'kill -SEGV $$'
+ended 139 'a program that a signal ended: 128 + 11'
+complained '^  ended by +signal 11, Segmentation fault' 'and is reported'
+run "$mem" run no-such-program
+ended 127 'not found: status 127'
+complained '^mem: no-such-program: No such file or directory$' 'not found: a message'
+run "$mem" run "$work"
+ended 126 'not executable: status 126'
+complained '^mem: .*: Permission denied$' 'not executable: a message'
+[ "$(wc -l <err)" -eq 1 ]
+result $? 'and no report of what did not run'
+
+run env LD_PRELOAD=libm.so.6 "$mem" run sh -c 'echo "$LD_PRELOAD"'
+printed "^$work/built/libmem-malloc.so:libm.so.6\$" 'what was preloaded stays, behind the library'
+run "$mem" run --region=1G --onerror=report sh -c 'echo "$LIBMEM"'
+printed '^region=1G,onerror=report$' 'options reach the library'
+run env LIBMEM=region=2G "$mem" run --onerror=ignore sh -c 'echo "$LIBMEM"'
+printed '^region=2G,onerror=ignore$' 'behind those of the environment'
+run "$mem" run sh -c 'echo "${LIBMEM-none}"'
+printed '^none$' 'no option: nothing is set'
+
+nbad=0
+for option in --region= --region=0 --region=-1 --region=12Q --region=1GG --region=G --onerror= --onerror=maybe --nonsense; do
+    run "$mem" run "$option" echo ran
+    { [ "$status" -eq 125 ] && [ ! -s out ] && [ -s err ]; } || { nbad=$((nbad + 1)) && echo "# $option: $status"; }
+done
+result "$nbad" 'options that make no sense: status 125, a message, nothing run'
+run "$mem"
+ended 125 'no command: status 125'
+run "$mem" walk
+complained '^mem: walk: no such command$' 'an unknown command: a message'
+run "$mem" run --region=1G
+complained '^mem run: no program to run$' 'no program: a message'
+
+run "$mem" run --report=report sh -c 'echo to-out; echo to-err >&2'
+[ "$(cat out err)" = $'to-out\nto-err' ]
+result $? '--report: the outputs are those of the program alone'
+cp report out
+printed '^mem: sh$' '--report: the report is in the file'
+run "$mem" run --report=no/such/folder echo ran
+ended 125 '--report to where nothing can be written: status 125'
+[ ! -s out ]
+result $? 'before the program is run'
+run "$mem" run --report=/dev/full true
+ended 125 'a report that cannot be written is a failure'
+
+# Figures, against what the program is known to do.
+field() { # name: the first figure behind it
+    sed -n "s/^  $1 *\([0-9.]*\) .*/\1/p" err
+}
+between() { # figure least most
+    awk -v n="${1:-none}" -v least="$2" -v most="$3" 'BEGIN { exit !(n ~ /^[0-9.]+$/ && n + 0 >= least && n + 0 <= most) }'
+}
+run "$mem" run sleep 0.3
+between "$(field 'wall time')" 0.3 10
+result $? 'wall time: a program that sleeps for 0.3 s'
+between "$(field 'CPU time')" 0 0.25
+result $? 'CPU time: a program that sleeps'
+run "$mem" run bash -c 'for ((i = 0; i < 300000; i++)); do :; done; times'
+between "$(field 'CPU time')" 0.05 20
+result $? 'CPU time: a program that counts'
+run "$mem" run dd if=/dev/zero of=/dev/null bs=64M count=1
+between "$(field 'peak memory')" 64 256
+result $? 'peak memory: a program that fills 64 MiB'
+
+# A signal sent to mem is for the program, and mem stays to report.
+"$mem" run sh -c 'trap "echo told; exit 5" TERM; echo ready; for i in $(seq 100); do sleep 0.05; done' >out 2>err </dev/null &
+pid=$!
+for _ in {1..200}; do grep -q ready out && break; sleep 0.05; done
+kill -TERM "$pid"
+wait "$pid"
+status=$?
+ended 5 'SIGTERM is passed on'
+printed '^told$' 'to the program'
+complained '^  exit status +5$' 'and mem reports'
+echo "1..$ntests"
+[ "$nfailed" -eq 0 ]

@@ -24,7 +24,7 @@ SOURCES := $(filter-out src/base.c src/sizeclass.c,$(LAYERS:%=src/%.c))
 OBJECTS := $(SOURCES:src/%.c=$(BUILD)/obj/%.o)
 
 .PHONY: all
-all: $(BUILD)/libmem.so $(BUILD)/libmem.a links
+all: $(BUILD)/libmem.so $(BUILD)/libmem.a $(BUILD)/libmem-malloc.so links
 
 $(BUILD)/obj/%.o: src/%.c Makefile
 	@mkdir -p $(@D)
@@ -38,6 +38,20 @@ $(BUILD)/libmem.so: $(OBJECTS)
 $(BUILD)/libmem.a: $(OBJECTS)
 	@rm -f $@
 	$(AR) rcs $@ $^
+
+# malloc for programs that know nothing of it: the heap, without the classic calls.
+# -fno-builtin, or the compiler makes calloc of malloc and memset: a call of itself.
+SHIM := malloc new options report
+SHIM_OBJECTS := $(SHIM:%=$(BUILD)/obj/shim/%.o)
+HEAP_OBJECTS := $(filter-out $(patsubst %,$(BUILD)/obj/%.o,check dump mem),$(OBJECTS))
+
+$(BUILD)/obj/shim/%.o: shim/%.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(LIB_CFLAGS) -fno-builtin -fexceptions -MMD -c $< -o $@
+-include $(SHIM_OBJECTS:.o=.d)
+
+$(BUILD)/libmem-malloc.so: $(HEAP_OBJECTS) $(SHIM_OBJECTS)
+	$(CC) $(LIB_CFLAGS) -shared -Wl,-z,defs,-z,now,-z,nodelete,-z,initfirst $(LDFLAGS) $^ -o $@
 
 # What `gcc -o myprogram mymain.c -L. -lmem` and LD_LIBRARY_PATH=. look for.
 .PHONY: links
@@ -142,7 +156,7 @@ soak: all $(BUILD)/test/random
 layers:
 	@test/layers.sh src $(LAYERS)
 format:
-	clang-format -i src/*.[ch] include/*.h $$(find test bench examples -name '*.[ch]')
+	clang-format -i src/*.[ch] shim/*.[ch] include/*.h $$(find test bench examples -name '*.[ch]')
 
 .PHONY: install
 install: all
@@ -150,6 +164,7 @@ install: all
 	install -m 644 include/mem.h $(DESTDIR)$(PREFIX)/include/
 	install -m 644 $(BUILD)/libmem.a $(DESTDIR)$(PREFIX)/lib/
 	install -m 755 $(BUILD)/libmem.so $(DESTDIR)$(PREFIX)/lib/libmem.so.$(VERSION)
+	install -m 755 $(BUILD)/libmem-malloc.so $(DESTDIR)$(PREFIX)/lib/
 	ln -sf libmem.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libmem.so.$(SOVERSION)
 	ln -sf libmem.so.$(SOVERSION) $(DESTDIR)$(PREFIX)/lib/libmem.so
 	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' src/mem.pc.in \

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "heap.h"
 
+#include "os.h"
+
 void heap_lock(struct heap *h)
 {
     pthread_mutex_lock(&h->lock);
@@ -211,10 +213,12 @@ static void give_back_locked(struct heap *h, const struct place *p)
     struct freelist_spot spot;
     if (p->in_span) {
         spans_free(&h->spans, &p->slot);
+        h->nbytes_freed += p->slot.bytes;
         return;
     }
     look_locked(h, c->start, c->start + c->length, &spot);
     ledger_give_back(&h->ledger, c->start);
+    h->nbytes_freed += (size_t)c->length * GRANULE_BYTES;
     if (h->list.head != NULL)
         freelist_given(&h->list, &spot, c->start + c->length);
 }
@@ -231,14 +235,65 @@ enum heap_result heap_free(struct heap *h, const void *address)
     return result;
 }
 
+/* --- giving pages back ------------------------------------------------------ */
+
+static void give_pages_back(unsigned char *from, unsigned char *to)
+{
+    uintptr_t page = os_page_bytes();
+    uintptr_t first = ceil_div((uintptr_t)from, page) * page, end = (uintptr_t)to / page * page;
+    if (first < end)
+        os_give_back((void *)first, end - first);
+}
+
+/* Holes that are shorter than `least` bytes are left alone. */
+static void trim_locked(struct heap *h, size_t least)
+{
+    struct chunk hole = {.length = UINT32_MAX};
+    while (ledger_next_shorter(&h->ledger, &hole) && (size_t)hole.length * GRANULE_BYTES >= least) {
+        unsigned char *start = region_at(&h->region, hole.start);
+        give_pages_back(start, start + (size_t)hole.length * GRANULE_BYTES);
+    }
+    /* What the ledger has grown over and left again is in this, too. */
+    give_pages_back(region_at(&h->region, ledger_tail(&h->ledger).start),
+                    h->region.base + h->region.nbytes - ledger_nbytes(&h->ledger));
+    h->nbytes_freed = 0;
+}
+
+/* Pages that go back and are wanted again cost a fault each, so they go only when
+ * much has been freed: a part of what is in use, so that the work done here is a
+ * small part of the frees that led to it. What a program that shrinks keeps is
+ * then at most a quarter of its span. */
+static bool is_time_to_trim_locked(const struct heap *h)
+{
+    enum { LEAST_FREED = 16 << 20, PART = 4 };
+    size_t span = (size_t)ledger_tail(&h->ledger).start * GRANULE_BYTES;
+    return h->list.head == NULL && h->nbytes_freed >= LEAST_FREED && h->nbytes_freed >= span / PART;
+}
+
+bool heap_trim(struct heap *h)
+{
+    assert(h->list.head == NULL);
+    heap_lock(h);
+    bool freed = h->nbytes_freed > 0;
+    if (h->region.base != NULL) {
+        spans_trim(&h->spans);
+        trim_locked(h, os_page_bytes());
+    }
+    heap_unlock(h);
+    return freed;
+}
+
 enum heap_result heap_free_exact(struct heap *h, const void *address)
 {
+    enum { SHORT_HOLE = 64 << 10 }; /* bytes: a system call for less does not pay */
     struct place p;
     struct object found;
     heap_lock(h);
     enum heap_result result = judge_locked(h, address, &p, &found);
     if (result == HEAP_OK)
         give_back_locked(h, &p);
+    if (is_time_to_trim_locked(h))
+        trim_locked(h, SHORT_HOLE);
     heap_unlock(h);
     return result;
 }
@@ -264,4 +319,51 @@ enum heap_result heap_resize(struct heap *h, const void *address, size_t nbytes)
         result = HEAP_NO_SPACE;
     heap_unlock(h);
     return result;
+}
+
+/* --- counting ---------------------------------------------------------------- */
+
+static void count(struct heap_sums *sums, bool is_free, size_t nbytes, size_t slack)
+{
+    sums->nfree += is_free;
+    sums->free_bytes += is_free ? nbytes : 0;
+    sums->nobjects += !is_free;
+    sums->object_bytes += is_free ? 0 : nbytes - slack;
+}
+
+/* The chunk is one span, or what the spans need for themselves. */
+static void count_span(const struct heap *h, const struct chunk *c, struct heap_sums *sums)
+{
+    struct slot slot;
+    size_t at = (size_t)c->start * GRANULE_BYTES, end = at + (size_t)c->length * GRANULE_BYTES;
+    while (at < end && spans_find(&h->spans, at, &slot) && slot.into == 0 && slot.bytes > 0) {
+        if (slot.bytes <= end - at)
+            count(sums, slot.state == 0, slot.bytes, slot.state - 1u);
+        at += slot.bytes;
+    }
+}
+
+static struct heap_sums sum_locked(const struct heap *h)
+{
+    struct heap_sums sums = {.region_bytes = h->region.nbytes};
+    struct chunk c;
+    if (h->region.base == NULL)
+        return sums;
+    sums.ledger_bytes = ledger_nbytes(&h->ledger);
+    for (uint32_t at = 0; ledger_find(&h->ledger, at, &c); at = c.start + c.length) {
+        size_t nbytes = (size_t)c.length * GRANULE_BYTES;
+        if (c.state == CHUNK_RESERVED)
+            count_span(h, &c, &sums);
+        else
+            count(&sums, c.state == 0, nbytes, c.state - 1u);
+    }
+    return sums;
+}
+
+struct heap_sums heap_sum(struct heap *h)
+{
+    heap_lock(h);
+    struct heap_sums sums = sum_locked(h);
+    heap_unlock(h);
+    return sums;
 }

@@ -24,6 +24,7 @@ struct heap {
     struct spans spans;
     struct freelist list;
     bool has_spans;
+    size_t nbytes_freed; /* since free pages last went back to the system */
 };
 
 struct object {
@@ -73,6 +74,20 @@ enum heap_result heap_find_exact(struct heap *h, const void *address, struct obj
  * it holds as far as that fits: HEAP_OK; HEAP_NO_SPACE, and nothing has changed; or
  * why there is no such object. Only in a heap without a free list. */
 enum heap_result heap_resize(struct heap *h, const void *address, size_t nbytes);
+
+/* Gives the memory of all free pages back to the system. False if nothing had been
+ * freed since that was last done. Frees do it themselves every now and then, but
+ * leave short holes alone. Only in a heap without a free list. O(h log n) for h
+ * holes of a page or more, and other threads wait. */
+bool heap_trim(struct heap *h);
+
+/* What is in a heap, counted out. O(n log n), and other threads wait. */
+struct heap_sums {
+    size_t region_bytes, ledger_bytes;
+    size_t nobjects, object_bytes; /* as asked for */
+    size_t nfree, free_bytes;
+};
+struct heap_sums heap_sum(struct heap *h);
 
 void heap_lock(struct heap *h);
 void heap_unlock(struct heap *h);

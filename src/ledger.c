@@ -337,6 +337,16 @@ void ledger_around(const struct ledger *l, uint32_t granule, struct around *a)
                                                                             : ledger_tail(l);
 }
 
+bool ledger_next_shorter(const struct ledger *l, struct chunk *hole)
+{
+    struct cursor c;
+    if (!btree_floor(&l->b, BY_SIZE, word_of(hole->length, hole->start) - 1, &c))
+        return false;
+    uint64_t word = cursor_word(&c);
+    *hole = (struct chunk){.start = low_of(word), .length = high_of(word)};
+    return true;
+}
+
 size_t ledger_nbytes(const struct ledger *l)
 {
     return btree_nbytes(&l->b);

@@ -102,6 +102,11 @@ struct around {
 };
 void ledger_around(const struct ledger *l, uint32_t granule, struct around *a);
 
+/* Makes `hole` the next shorter hole than it, or of the same length the next lower
+ * one; false if there is none. From {.length = UINT32_MAX} on that is all of them.
+ * O(log n). */
+bool ledger_next_shorter(const struct ledger *l, struct chunk *hole);
+
 /* The free space behind the last chunk; its length may be 0. */
 struct chunk ledger_tail(const struct ledger *l);
 

@@ -3,7 +3,10 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 size_t os_page_bytes(void)
@@ -25,6 +28,37 @@ void *os_map(size_t nbytes)
 void *os_reserve(size_t nbytes)
 {
     return map(nbytes, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE);
+}
+
+void os_unmap(void *address, size_t nbytes)
+{
+    munmap(address, nbytes);
+}
+
+bool os_give_back(void *address, size_t nbytes)
+{
+    int number = errno;
+    bool given = madvise(address, nbytes, MADV_DONTNEED) == 0;
+    errno = number;
+    return given;
+}
+
+size_t os_ram_bytes(void)
+{
+    struct sysinfo info; /* sysconf may open a file for it, with stdio */
+    return sysinfo(&info) == 0 ? (size_t)info.totalram * info.mem_unit : 0;
+}
+
+size_t os_address_limit(void)
+{
+    struct rlimit limit;
+    bool limited = getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur < SIZE_MAX;
+    return limited ? (size_t)limit.rlim_cur : SIZE_MAX;
+}
+
+bool os_is_privileged(void)
+{
+    return getauxval(AT_SECURE) != 0;
 }
 
 void os_write(int fd, const char *text, size_t nbytes)

@@ -18,6 +18,22 @@ void *os_map(size_t nbytes);
 /* The same without a promise that there is memory for all of it. */
 void *os_reserve(size_t nbytes);
 
+/* Takes a mapping, or a part of one in whole pages, out of the address space. */
+void os_unmap(void *address, size_t nbytes);
+
+/* The pages need not keep what they hold: they have no memory behind them until
+ * they are written to again, and read as zero. False if the system refuses, and
+ * nothing has changed. Leaves errno alone. */
+bool os_give_back(void *address, size_t nbytes);
+
+/* Bytes of memory in this machine; and bytes of address space that this process may
+ * have, SIZE_MAX for no limit. */
+size_t os_ram_bytes(void);
+size_t os_address_limit(void);
+
+/* Does the program have rights that who started it has not (setuid)? */
+bool os_is_privileged(void);
+
 /* Writes all of text to a file descriptor, or as much as it takes. */
 void os_write(int fd, const char *text, size_t nbytes);
 

@@ -25,3 +25,11 @@ bool region_reserve(struct region *r, size_t nbytes)
 {
     return open_region(r, nbytes, os_reserve);
 }
+
+void region_halve(struct region *r)
+{
+    size_t page = os_page_bytes();
+    size_t rest = r->nbytes / 2 / page * page;
+    os_unmap(r->base + (r->nbytes - rest), rest);
+    r->nbytes -= rest;
+}

@@ -27,6 +27,9 @@ bool region_map(struct region *r, size_t nbytes);
  * memory for all of it. */
 bool region_reserve(struct region *r, size_t nbytes);
 
+/* Gives the upper half back to the system. */
+void region_halve(struct region *r);
+
 /* How far into the region an address lies. Not less than r->nbytes for every
  * address outside it: below the base the difference wraps to a huge number, so
  * that one compare answers. */

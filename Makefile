@@ -78,6 +78,7 @@ UNIT := $(call programs_in,test/unit)
 CONTRACT := $(call programs_in,test/contract)
 MISUSE := $(call programs_in,test/misuse)
 MODELLED := $(BUILD)/test/random $(BUILD)/test/sequences
+MALLOC := $(call programs_in,test/malloc)
 CMOCKA := -lcmocka
 
 LINK = @mkdir -p $(@D) && echo "$(CC) $@" && $(CC) $(ALL_CFLAGS) $(LDFLAGS) $(filter %.c,$^) -o $@
@@ -92,6 +93,8 @@ $(UNIT): $(BUILD)/%: %.c test/model.c $(wildcard test/*.h) $(BUILD)/libmem.a
 	$(LINK) $(BUILD)/libmem.a $(CMOCKA)
 $(MODELLED): $(BUILD)/%: %.c test/model.c $(wildcard test/*.h) $(BUILD)/libmem.a
 	$(LINK) $(BUILD)/libmem.a
+$(MALLOC): $(BUILD)/%: %.c test/malloc/tap.h $(BUILD)/libmem-malloc.so
+	$(LINK) -fno-builtin -ldl
 
 .PHONY: demo
 demo: all $(EXAMPLES)
@@ -125,16 +128,16 @@ check:
 	@test/needs.sh
 	@rm -f $(TALLY)
 	@-$(MAKE) -s -k check-tree LABEL=tree
-	@-$(MAKE) -s -k check-one LABEL=gcc CALLS=10000000
-	@-$(MAKE) -s -k check-one LABEL=clang CC=clang BUILD=build/clang CFLAGS="$(UBSAN)"
+	@-$(MAKE) -s -k check-one check-malloc LABEL=gcc CALLS=10000000
+	@-$(MAKE) -s -k check-one check-malloc LABEL=clang CC=clang BUILD=build/clang CFLAGS="$(UBSAN)"
 	@-$(MAKE) -s -k check-one LABEL=asan BUILD=build/asan CFLAGS="$(ASAN)" CALLS=300000
 	@-$(MAKE) -s -k check-threads LABEL=tsan BUILD=build/tsan CFLAGS="$(TSAN)"
-	@-$(MAKE) -s -k check-one LABEL=arm64 CC=aarch64-linux-gnu-gcc BUILD=build/arm64 \
+	@-$(MAKE) -s -k check-one check-malloc LABEL=arm64 CC=aarch64-linux-gnu-gcc BUILD=build/arm64 \
 	    CFLAGS="-O2 -g -I$(ARM64)/include" CMOCKA="-L$(ARM64_LIBS) -lcmocka" \
 	    WITH="$(QEMU)" CALLS=100000
 	@test/run.sh --total $(TALLY)
 
-.PHONY: check-tree check-one check-threads
+.PHONY: check-tree check-one check-threads check-malloc
 check-tree: all
 	@$(RUN) test/run_selftest.sh "test/layers.sh src $(LAYERS)" "test/header.sh include/mem.h" \
 	    "test/symbols.sh libmem.so" "test/taught.sh ." test/installed.sh
@@ -143,6 +146,18 @@ check-one: all $(EXAMPLES) $(MISUSE) $(CONTRACT) $(UNIT) $(MODELLED)
 	@$(RUN) --misuse $(BUILD)/test/misuse test/misuse $(UNIT) $(CONTRACT) \
 	    "$(BUILD)/test/random $(CALLS) $(SEED)" $(BUILD)/test/sequences \
 	    "test/examples.sh $(BUILD)/examples"
+
+# Not with sanitizers: they have a malloc of their own. arm64 has less time.
+RUN_MALLOC = test/run.sh --label $(LABEL) --tally $(TALLY) \
+    --with "$(if $(WITH),$(WITH) -E,env) LD_PRELOAD=$(BUILD)/libmem-malloc.so"
+IN_MALLOC := $(BUILD)/test/malloc
+check-malloc: all $(MALLOC)
+	@$(RUN_MALLOC) $(IN_MALLOC)/symbols $(IN_MALLOC)/semantics $(IN_MALLOC)/early \
+	    $(IN_MALLOC)/misuse "$(IN_MALLOC)/threads $(if $(WITH),400 50,10000 1000)"
+	@LIBMEM=onerror=report $(RUN_MALLOC) $(IN_MALLOC)/misuse
+	@LIBMEM=onerror=ignore $(RUN_MALLOC) $(IN_MALLOC)/misuse
+	@LIBMEM=region=8M $(RUN_MALLOC) $(IN_MALLOC)/full
+	@$(if $(WITH),,$(RUN_MALLOC) "test/malloc/start.sh $(BUILD)/libmem-malloc.so $(IN_MALLOC)")
 
 check-threads: all $(filter %/c13_threads,$(CONTRACT))
 	@$(RUN) $(filter %/c13_threads,$(CONTRACT))

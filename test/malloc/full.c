@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A heap that has no room left; LIBMEM=region=8M has made it small.
+ */
+#include <errno.h>
+#include <malloc.h>
+#include <stdlib.h>
+
+#include "tap.h"
+
+enum { N = 200000, SIZE = 100, REGION = 8 << 20 };
+
+static unsigned char *object[N];
+
+static size_t fill(void)
+{
+    size_t n = 0;
+    while (n < N && (object[n] = opaque(malloc(SIZE))) != NULL) {
+        memset(object[n], 6, SIZE);
+        n++;
+    }
+    return n;
+}
+
+int main(void)
+{
+    check(mallinfo2().arena == REGION, "the region is as large as was asked for");
+    check(malloc(hide(REGION)) == NULL, "an object as large as the region does not fit");
+    errno = 0;
+    size_t n = fill();
+    int number = errno;
+    check(n > REGION / 160 && n < N && number == ENOMEM, "malloc fills the region, then ENOMEM");
+    errno = 0;
+    check(calloc(1, SIZE) == NULL && errno == ENOMEM, "calloc: ENOMEM");
+    errno = 0;
+    check(realloc(object[n / 2], 5000) == NULL && errno == ENOMEM, "realloc: ENOMEM");
+    check(all_are(object[n / 2], 6, SIZE) && malloc_usable_size(object[n / 2]) == SIZE,
+          "and the object is untouched");
+    void *p;
+    check(posix_memalign(&p, 4096, 4096) == ENOMEM, "posix_memalign: ENOMEM");
+    errno = 0;
+    check(aligned_alloc(4096, 4096) == NULL && errno == ENOMEM, "aligned_alloc: ENOMEM");
+    bool shrunk = true;
+    for (size_t i = 0; i < n; i++) {
+        p = opaque(realloc(object[i], 20));
+        shrunk = shrunk && p == object[i] && all_are(p, 6, 20);
+    }
+    check(shrunk, "objects shrink although there is no room");
+    for (size_t i = 0; i < n; i++) {
+        free(object[i]);
+    }
+    p = opaque(malloc(REGION - (REGION >> 3)));
+    check(p != NULL, "all freed: one object takes nearly the whole region");
+    free(p);
+    return done();
+}

@@ -1,0 +1,115 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# start.sh LIBRARY PROGRAMS - prints TAP: how libmem-malloc.so starts [M4], what it
+# exports [M1], and that programs which know nothing of it run with it.
+set -u
+export LC_ALL=C
+library=$(realpath "$1") programs=$2
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+ntests=0
+
+result() { # status what
+    ntests=$((ntests + 1))
+    if [ "$1" -eq 0 ]; then echo "ok $ntests - $2"; else
+        echo "not ok $ntests - $2"
+        sed 's/^/# /' "$work/out" "$work/err" | head -n 20
+    fi
+}
+
+# Runs a program with the library; leaves $work/out and $work/err.
+with() { # LIBMEM program argument...
+    local options=$1
+    shift
+    LIBMEM=$options LD_PRELOAD=$library "$@" >"$work/out" 2>"$work/err"
+}
+printed() { grep -qE -- "$1" "$work/out"; }
+complained() { # pattern: in the one line there is
+    [ "$(wc -l <"$work/err")" -eq 1 ] && grep -qE -- "$1" "$work/err"
+}
+silent() { [ ! -s "$work/err" ]; }
+arena() { sed -n 's/^# arena //p' "$work/out"; }
+
+names_expected() {
+    sed -n '/names\[\] = {/,/};/p' "$(dirname "$0")/symbols.c" | grep -o '"[A-Za-z_0-9]*"' |
+        tr -d '"' | sort
+}
+readelf --wide --dyn-syms "$library" |
+    awk '$1 ~ /^[0-9]+:$/ && $7 != "UND" { sub(/@.*/, "", $8); print $8 }' | sort >"$work/out"
+names_expected >"$work/err"
+[ "$(wc -l <"$work/err")" -eq 40 ] && cmp -s "$work/out" "$work/err"
+result $? 'M1 it exports the 40 names and nothing else'
+readelf -d "$library" | grep NEEDED >"$work/out"
+[ "$(wc -l <"$work/out")" -eq 1 ] && printed 'libc\.so'
+result $? 'it needs libc only'
+readelf --wide --dyn-syms "$library" >"$work/out"
+! printed 'dlsym' && ! readelf -lW "$library" | grep -q ' TLS '
+result $? 'M5 no dlsym, and no thread-local memory'
+
+limited() { # ulimit options, program...
+    local limit=$1 value=$2
+    shift 2
+    (ulimit "$limit" "$value" && with '' "$@")
+}
+limited -v 262144 "$programs/early" && silent && [ "$(arena)" -ge 33554432 ]
+result $? 'M4 it starts under ulimit -v 262144'
+[ "$(arena)" -le 134217728 ]
+result $? 'M4 and leaves half of that to the program'
+limited -v 262144 "$programs/threads" 200 20 && silent && ! printed '^not ok'
+result $? 'M4 threads and forks under ulimit -v 262144'
+limited -d 262144 "$programs/early" && silent && [ "$(arena)" -ge 33554432 ] &&
+    [ "$(arena)" -le 134217728 ]
+result $? 'M4 it halves what the system does not grant'
+limited -v 8192 "$programs/early" && silent
+result $? 'M4 it starts under ulimit -v 8192'
+
+with region=1G "$programs/early" && silent && [ "$(arena)" -eq 1073741824 ]
+result $? 'region=1G, although the first call comes before libc knows its environment'
+with region=300K,onerror=report "$programs/early" && silent && [ "$(arena)" -eq 307200 ]
+result $? 'two options'
+with '' "$programs/early" && silent
+result $? 'no option'
+with help "$programs/early" && grep -q 'onerror=' "$work/err" && grep -q 'region=' "$work/err" &&
+    printed '^1\.\.5'
+result $? 'help prints the options, and the program goes on'
+with fast "$programs/early" && complained 'fast' && printed '^1\.\.5'
+result $? 'an unknown option is named, and the program goes on'
+for bad in region=12Q region= region=1 region=65G region=99999999999999999999 region=-1 \
+    onerror=x onerror= onerror help=1 Region=1G; do
+    with "$bad,region=1G" "$programs/early" && complained "\"$bad\" ignored" &&
+        [ "$(arena)" -eq 1073741824 ]
+    result $? "$bad is refused by name, and the next option counts"
+done
+
+# As root a program can be made that starts with the rights of another.
+if [ "$(id -u)" -eq 0 ] && chmod 755 "$work" &&
+    gcc -x c - -x none "$library" -o "$work/privileged" 2>"$work/err" <<'END'
+#include <stdlib.h>
+int main(void) { free(malloc(10)); }
+END
+then
+    chown nobody "$work/privileged" && chmod 4755 "$work/privileged"
+    LIBMEM=help "$work/privileged" >"$work/out" 2>"$work/err" && silent
+    result $? 'a setuid program takes no options'
+    chmod 755 "$work/privileged"
+    LIBMEM=help "$work/privileged" >"$work/out" 2>"$work/err" && ! silent
+    result $? 'but without setuid it does'
+else
+    ntests=$((ntests + 1))
+    echo "ok $ntests # SKIP setuid needs root"
+fi
+
+with '' sh -c 'seq 100000 | sort -r | uniq | tail -n 1' && silent && printed '^1$'
+result $? 'sort and a pipe'
+with '' bash -c 'for i in $(seq 200); do x[$i]=$(echo $i); done; echo ${#x[@]}' && silent &&
+    printed '^200$'
+result $? 'bash, 200 forks'
+echo 'int main(void) { return 0; }' >"$work/main.c"
+with '' gcc -O2 "$work/main.c" -o "$work/main" && silent && "$work/main"
+result $? 'the C compiler'
+g++ -std=c++17 -O2 -w "$(dirname "$0")/operators.cc" -o "$work/operators" >"$work/out" 2>"$work/err"
+result $? 'the operators compile'
+with '' "$work/operators" && silent && printed '^1\.\.11$' && ! printed '^not ok'
+result $? 'M1 the operators: bad_alloc, handlers, alignment (11 checks)'
+echo "1..$ntests"

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Threads that come and go, that free each other's objects, that allocate when they
+ * are all but gone; and forks while other threads allocate [M5].
+ *
+ *     threads THREADS FORKS
+ */
+#include <malloc.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+
+#include "tap.h"
+
+enum { AT_ONCE = 8, NSHARED = 64, CHILD_SECONDS = 20 };
+
+static pthread_key_t key;
+static _Atomic unsigned ndestroyed, nbad;
+static _Atomic(unsigned char *) shared[NSHARED];
+static _Atomic bool stop;
+
+/* Put an object where another thread takes it, and free what was there. */
+static void exchange(uint64_t *seed)
+{
+    size_t n = 16 + rnd(seed, 500);
+    unsigned char *p = malloc(n);
+    if (p == NULL) {
+        nbad++;
+        return;
+    }
+    memset(p, (int)(n & 255), n);
+    p = __atomic_exchange_n((unsigned char **)&shared[rnd(seed, NSHARED)], p, __ATOMIC_ACQ_REL);
+    if (p != NULL) {
+        nbad += !all_are(p, (unsigned char)malloc_usable_size(p), malloc_usable_size(p));
+    }
+    free(p);
+}
+
+static void destroy(void *value)
+{
+    char *p = realloc(value, 300);
+    nbad += p == NULL || p[0] != 8;
+    free(p);
+    ndestroyed++;
+}
+
+static void *come_and_go(void *number)
+{
+    uint64_t seed = (uintptr_t)number + 1;
+    char *p = calloc(1, 20);
+    p[0] = 8;
+    pthread_setspecific(key, p);
+    for (int i = 0; i < 20; i++) {
+        exchange(&seed);
+    }
+    return NULL;
+}
+
+static void many_threads(size_t nthreads)
+{
+    pthread_t thread[AT_ONCE];
+    size_t failed = 0;
+    pthread_key_create(&key, destroy);
+    for (size_t i = 0; i < nthreads; i += AT_ONCE) {
+        for (size_t j = 0; j < AT_ONCE; j++) {
+            failed += pthread_create(&thread[j], NULL, come_and_go, (void *)(i + j)) != 0;
+        }
+        for (size_t j = 0; j < AT_ONCE; j++) {
+            pthread_join(thread[j], NULL);
+        }
+    }
+    check(failed == 0, "all threads started");
+    check(ndestroyed >= nthreads, "malloc and free in destructors of thread keys");
+    check(nbad == 0, "objects that other threads freed were whole");
+}
+
+static void *work(void *number)
+{
+    uint64_t seed = (uintptr_t)number + 77;
+    while (!stop) {
+        exchange(&seed);
+    }
+    return NULL;
+}
+
+/* Handlers of somebody else, which allocate while the fork is under way. */
+static void *handled;
+static void before_fork(void)
+{
+    handled = malloc(1000);
+}
+static void after_fork(void)
+{
+    free(handled);
+    free(malloc(100));
+}
+
+static void be_the_child(uint64_t seed)
+{
+    alarm(CHILD_SECONDS);
+    for (int i = 0; i < 50; i++) {
+        exchange(&seed);
+    }
+    char *p = realloc(malloc(10), 100000);
+    free(p);
+    _exit(p == NULL || nbad > 0);
+}
+
+static void many_forks(size_t nforks)
+{
+    pthread_t thread[AT_ONCE / 2];
+    size_t failed = 0;
+    pthread_atfork(before_fork, after_fork, after_fork);
+    for (size_t j = 0; j < AT_ONCE / 2; j++) {
+        pthread_create(&thread[j], NULL, work, (void *)j);
+    }
+    for (size_t i = 0; i < nforks; i++) {
+        int status = 1;
+        pid_t child = fork();
+        if (child == 0) {
+            be_the_child(i + 1);
+        }
+        failed += child < 0 || waitpid(child, &status, 0) != child || status != 0;
+    }
+    stop = true;
+    for (size_t j = 0; j < AT_ONCE / 2; j++) {
+        pthread_join(thread[j], NULL);
+    }
+    check(failed == 0, "children of fork allocate while others did");
+    check(nbad == 0, "and the parent's objects were whole");
+}
+
+int main(int argc, char **argv)
+{
+    many_threads(argc > 1 ? strtoul(argv[1], NULL, 10) : 10000);
+    many_forks(argc > 2 ? strtoul(argv[2], NULL, 10) : 1000);
+    for (int i = 0; i < NSHARED; i++) {
+        free(shared[i]);
+    }
+    check(mallinfo2().fordblks > 0, "the heap can be counted out afterwards");
+    return done();
+}

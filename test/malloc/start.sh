@@ -54,7 +54,7 @@ limited() { # ulimit options, program...
 }
 limited -v 262144 "$programs/early" && silent && [ "$(arena)" -ge 33554432 ]
 result $? 'M4 it starts under ulimit -v 262144'
-[ "$(arena)" -le 134217728 ]
+[ "$(arena)" -eq 134217728 ]
 result $? 'M4 and leaves half of that to the program'
 limited -v 262144 "$programs/threads" 200 20 && silent && ! printed '^not ok'
 result $? 'M4 threads and forks under ulimit -v 262144'

@@ -201,9 +201,13 @@ static void *resize(const char *call, void *address, size_t nbytes)
         errno = EINVAL;
         return NULL;
     }
-    void *object = take_or_errno(nbytes, GRANULE_BYTES);
-    if (object == NULL)
+    void *object = shim_take(nbytes, GRANULE_BYTES);
+    if (object == NULL) {
+        if (nbytes <= old.size)
+            return address; /* no room for less: it stays as large as it is */
+        errno = ENOMEM;
         return NULL;
+    }
     memcpy(object, address, old.size < nbytes ? old.size : nbytes);
     shim_free(call, address);
     return object;

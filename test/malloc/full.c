@@ -33,13 +33,13 @@ int main(void)
     errno = 0;
     check(calloc(1, SIZE) == NULL && errno == ENOMEM, "calloc: ENOMEM");
     errno = 0;
-    check(realloc(object[n / 2], 5000) == NULL && errno == ENOMEM, "realloc: ENOMEM");
+    check(realloc(object[n / 2], REGION / 8) == NULL && errno == ENOMEM, "realloc: ENOMEM");
     check(all_are(object[n / 2], 6, SIZE) && malloc_usable_size(object[n / 2]) == SIZE,
           "and the object is untouched");
     void *p;
-    check(posix_memalign(&p, 4096, 4096) == ENOMEM, "posix_memalign: ENOMEM");
+    check(posix_memalign(&p, 4096, REGION / 8) == ENOMEM, "posix_memalign: ENOMEM");
     errno = 0;
-    check(aligned_alloc(4096, 4096) == NULL && errno == ENOMEM, "aligned_alloc: ENOMEM");
+    check(aligned_alloc(4096, REGION / 8) == NULL && errno == ENOMEM, "aligned_alloc: ENOMEM");
     bool shrunk = true;
     for (size_t i = 0; i < n; i++) {
         p = opaque(realloc(object[i], 20));

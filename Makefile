@@ -24,7 +24,7 @@ SOURCES := $(filter-out src/base.c src/sizeclass.c,$(LAYERS:%=src/%.c))
 OBJECTS := $(SOURCES:src/%.c=$(BUILD)/obj/%.o)
 
 .PHONY: all
-all: $(BUILD)/libmem.so $(BUILD)/libmem.a $(BUILD)/libmem-malloc.so links
+all: $(BUILD)/libmem.so $(BUILD)/libmem.a $(BUILD)/libmem-malloc.so $(BUILD)/mem links
 
 $(BUILD)/obj/%.o: src/%.c Makefile
 	@mkdir -p $(@D)
@@ -52,6 +52,10 @@ $(BUILD)/obj/shim/%.o: shim/%.c Makefile
 
 $(BUILD)/libmem-malloc.so: $(HEAP_OBJECTS) $(SHIM_OBJECTS)
 	$(CC) $(LIB_CFLAGS) -shared -Wl,-z,defs,-z,now,-z,nodelete,-z,initfirst $(LDFLAGS) $^ -o $@
+
+$(BUILD)/mem: tools/mem.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -DMEM_VERSION='"$(VERSION)"' $(LDFLAGS) $< -o $@
 
 # What `gcc -o myprogram mymain.c -L. -lmem` and LD_LIBRARY_PATH=. look for.
 .PHONY: links
@@ -141,7 +145,9 @@ check:
 .PHONY: check-tree check-one check-threads check-malloc
 check-tree: all
 	@$(RUN) test/run_selftest.sh "test/layers.sh src $(LAYERS)" "test/header.sh include/mem.h" \
-	    "test/symbols.sh libmem.so" "test/taught.sh ." test/installed.sh
+	    "test/symbols.sh libmem.so" "test/taught.sh ." test/installed.sh \
+	    "test/tool.sh $(BUILD)/mem $(BUILD)/libmem-malloc.so"
+	@$(RUN) --timeout 600 "test/programs.sh $(BUILD)/libmem-malloc.so"
 
 check-one: all $(EXAMPLES) $(MISUSE) $(CONTRACT) $(UNIT) $(MODELLED)
 	@$(RUN) --misuse $(BUILD)/test/misuse test/misuse $(UNIT) $(CONTRACT) \
@@ -172,15 +178,16 @@ soak: all $(BUILD)/test/random
 layers:
 	@test/layers.sh src $(LAYERS)
 format:
-	clang-format -i src/*.[ch] shim/*.[ch] include/*.h $$(find test bench examples -name '*.[ch]')
+	clang-format -i src/*.[ch] shim/*.[ch] include/*.h $$(find test tools bench examples -name '*.[ch]')
 
 .PHONY: install
 install: all
-	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/bin
 	install -m 644 include/mem.h $(DESTDIR)$(PREFIX)/include/
 	install -m 644 $(BUILD)/libmem.a $(DESTDIR)$(PREFIX)/lib/
 	install -m 755 $(BUILD)/libmem.so $(DESTDIR)$(PREFIX)/lib/libmem.so.$(VERSION)
 	install -m 755 $(BUILD)/libmem-malloc.so $(DESTDIR)$(PREFIX)/lib/
+	install -m 755 $(BUILD)/mem $(DESTDIR)$(PREFIX)/bin/
 	ln -sf libmem.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libmem.so.$(SOVERSION)
 	ln -sf libmem.so.$(SOVERSION) $(DESTDIR)$(PREFIX)/lib/libmem.so
 	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' src/mem.pc.in \

@@ -117,6 +117,9 @@ static enum heap_result take(struct heap *h, size_t nbytes, size_t align, enum f
         result = take_once(h, nbytes, align, fit, object);
     if (result == HEAP_NO_SPACE && spans_trim(&h->spans)) /* S4 */
         result = take_once(h, nbytes, align, fit, object);
+    if (result == HEAP_NO_SPACE && fit == FIT_ANY && align <= GRANULE_BYTES &&
+        nbytes <= SPAN_OBJECT_MAX && (*object = spans_take_larger(&h->spans, nbytes)) != NULL)
+        result = HEAP_OK;
     heap_unlock(h);
     return result;
 }

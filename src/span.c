@@ -320,16 +320,28 @@ bool spans_trim(struct spans *s)
 
 /* --- objects ---------------------------------------------------------------------- */
 
+/* NULL also if there would be more slack than a state can tell. */
+static void *object_take(struct spans *s, size_t nbytes, unsigned sizeclass)
+{
+    uint32_t slack = sizeclass_bytes(sizeclass) - (uint32_t)nbytes;
+    if (slack > slack_max(sizeclass_bytes(sizeclass)))
+        return NULL;
+    return slot_take(s, sizeclass, FOR_OBJECTS, slack + 1);
+}
+
 void *spans_take(struct spans *s, size_t nbytes, size_t slot_bytes)
 {
-    unsigned c = sizeclass_of(nbytes > slot_bytes ? nbytes : slot_bytes);
-    uint32_t slack = sizeclass_bytes(c) - (uint32_t)nbytes;
-    if (slack > slack_max(sizeclass_bytes(c)))
-        return NULL;
-    void *object = slot_take(s, c, FOR_OBJECTS, slack + 1);
-    if (object == NULL && spans_trim(s))
-        object = slot_take(s, c, FOR_OBJECTS, slack + 1);
-    return object;
+    return object_take(s, nbytes, sizeclass_of(nbytes > slot_bytes ? nbytes : slot_bytes));
+}
+
+void *spans_take_larger(struct spans *s, size_t nbytes)
+{
+    for (unsigned c = sizeclass_of(nbytes) + 1; c < NCLASSES; c++) {
+        void *object = s->queue[FOR_OBJECTS][c] != NO_UNIT ? object_take(s, nbytes, c) : NULL;
+        if (object != NULL)
+            return object;
+    }
+    return NULL;
 }
 
 bool spans_find(const struct spans *s, size_t offset, struct slot *slot)

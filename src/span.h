@@ -60,6 +60,9 @@ void spans_open(struct spans *s, struct region region, struct ledger *ledger);
  * a state can tell. */
 void *spans_take(struct spans *s, size_t nbytes, size_t slot_bytes);
 
+/* The last resort: a free slot of any larger size, in a span that is there. */
+void *spans_take_larger(struct spans *s, size_t nbytes);
+
 /* Whether `offset` into the region lies in a span, and if so in which slot: slot->
  * state is 0 for a free slot, for what is left over behind the last, and for blocks. */
 bool spans_find(const struct spans *s, size_t offset, struct slot *slot);

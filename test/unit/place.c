@@ -244,6 +244,29 @@ static void test_spans_make_room(void **state)
     assert_int_equal(check_heap(&heap), HEAP_OK);
 }
 
+/* Before it says no, a heap gives a small object a slot that is too large. */
+static void test_a_larger_slot_is_the_last_resort(void **state)
+{
+    (void)state;
+    void *object, *large = NULL, *again;
+    heap_open_locked(&heap, (struct region){.base = region, .nbytes = REGION_LARGE}, NULL);
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(heap_take(&heap, 5000, FIT_ANY, &large), HEAP_OK);
+    while (heap_take(&heap, 5000, FIT_ANY, &object) == HEAP_OK)
+        ;
+    while (heap_take(&heap, 100, FIT_ANY, &object) == HEAP_OK)
+        ;
+    assert_int_equal(heap_free(&heap, large), HEAP_OK);
+    assert_int_equal(heap_free(&heap, (char *)large - 5120), HEAP_OK); /* an eighth of the span */
+    assert_int_equal(heap_take(&heap, 100, FIT_ANY, &again), HEAP_OK);
+    struct object found;
+    assert_int_equal(heap_find(&heap, (char *)again + 99, &found), HEAP_OK);
+    assert_int_equal(found.size, 100);
+    assert_true(again == large || again == (void *)((char *)large - 5120));
+    assert_int_equal(heap_find(&heap, (char *)again + 100, &found), HEAP_NO_OBJECT);
+    assert_int_equal(check_heap(&heap), HEAP_OK);
+}
+
 static void test_sizeclasses(void **state)
 {
     (void)state;
@@ -303,9 +326,13 @@ static void test_wrong_addresses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_any_history),         cmocka_unit_test(test_any_history_with_spans),
-        cmocka_unit_test(test_spans_make_room),     cmocka_unit_test(test_sizeclasses),
-        cmocka_unit_test(test_a_lost_span_is_seen), cmocka_unit_test(test_wrong_addresses),
+        cmocka_unit_test(test_any_history),
+        cmocka_unit_test(test_any_history_with_spans),
+        cmocka_unit_test(test_spans_make_room),
+        cmocka_unit_test(test_sizeclasses),
+        cmocka_unit_test(test_a_larger_slot_is_the_last_resort),
+        cmocka_unit_test(test_a_lost_span_is_seen),
+        cmocka_unit_test(test_wrong_addresses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

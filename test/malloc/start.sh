@@ -82,9 +82,10 @@ for bad in region=12Q region= region=1 region=65G region=99999999999999999999 re
     result $? "$bad is refused by name, and the next option counts"
 done
 
-# As root a program can be made that starts with the rights of another.
-if [ "$(id -u)" -eq 0 ] && chmod 755 "$work" &&
-    gcc -x c - -x none "$library" -o "$work/privileged" 2>"$work/err" <<'END'
+# As root a program can be made that starts with the rights of another. The library
+# must lie where that one may read it.
+if [ "$(id -u)" -eq 0 ] && chmod 755 "$work" && install -m 755 "$library" "$work/readable.so" &&
+    gcc -x c - -x none "$work/readable.so" -o "$work/privileged" 2>"$work/err" <<'END'
 #include <stdlib.h>
 int main(void) { free(malloc(10)); }
 END

@@ -16,10 +16,10 @@ endif
 WARN := -Wall -Wextra -Wconversion -Wshadow -Wundef
 CFLAGS ?= -O2 -g -DNDEBUG
 ALL_CFLAGS := -std=c11 -D_GNU_SOURCE $(WARN) -Iinclude -pthread $(CPPFLAGS) $(CFLAGS)
-LIB_CFLAGS := $(ALL_CFLAGS) -fPIC -fvisibility=hidden
+LIB_CFLAGS := $(ALL_CFLAGS) -fPIC -fvisibility=hidden -ftls-model=initial-exec
 
 # Each file may include only what stands before it.
-LAYERS := base os region btree ledger sizeclass span freelist heap check dump mem
+LAYERS := base os region btree ledger sizeclass thread span cache freelist heap check dump mem
 SOURCES := $(filter-out src/base.c src/sizeclass.c,$(LAYERS:%=src/%.c))
 OBJECTS := $(SOURCES:src/%.c=$(BUILD)/obj/%.o)
 
@@ -28,7 +28,7 @@ all: $(BUILD)/libmem.so $(BUILD)/libmem.a $(BUILD)/libmem-malloc.so $(BUILD)/mem
 
 $(BUILD)/obj/%.o: src/%.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(LIB_CFLAGS) -MMD -c $< -o $@
+	$(CC) $(LIB_CFLAGS) -MMD -MP -c $< -o $@
 -include $(OBJECTS:.o=.d)
 
 $(BUILD)/libmem.so: $(OBJECTS)
@@ -47,7 +47,7 @@ HEAP_OBJECTS := $(filter-out $(patsubst %,$(BUILD)/obj/%.o,check dump mem),$(OBJ
 
 $(BUILD)/obj/shim/%.o: shim/%.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(LIB_CFLAGS) -fno-builtin -fexceptions -MMD -c $< -o $@
+	$(CC) $(LIB_CFLAGS) -fno-builtin -fexceptions -MMD -MP -c $< -o $@
 -include $(SHIM_OBJECTS:.o=.d)
 
 $(BUILD)/libmem-malloc.so: $(HEAP_OBJECTS) $(SHIM_OBJECTS)

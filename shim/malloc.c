@@ -17,8 +17,11 @@
  * backwards before a fork, so that the heap is locked last, and handlers of others
  * may still allocate.
  *
- * There is no destructor: objects may be freed until the process is gone. There is
- * nothing for each thread.
+ * There is no destructor: objects may be freed until the process is gone.
+ *
+ * Threads. Each has a cache of the heap (cache.h), from its first call that wants one
+ * until the destructor of a thread key gives it back. What the thread still asks for
+ * after that is done under the lock, as is all that the cache cannot do.
  */
 #include <errno.h>
 #include <limits.h>
@@ -39,6 +42,18 @@ static struct heap the_heap = {.lock = PTHREAD_MUTEX_INITIALIZER};
 static struct options options;
 static bool options_are_read, forks_are_guarded;
 
+__thread struct thread shim_thread;
+
+/* Set once the heap is open: without the key nobody would know that a thread ends. */
+static pthread_key_t key;
+static bool has_key;
+
+/* Its thread may ask for more: destructors of other keys, and libc itself. */
+static void end_thread(void *thread)
+{
+    heap_leave(&the_heap, thread);
+}
+
 /* --- starting ---------------------------------------------------------------- */
 
 static void lock_for_fork(void)
@@ -46,8 +61,14 @@ static void lock_for_fork(void)
     heap_lock(&the_heap);
 }
 
-static void unlock_after_fork(void)
+static void unlock_in_parent(void)
 {
+    heap_unlock(&the_heap);
+}
+
+static void unlock_in_child(void)
+{
+    heap_forked_locked(&the_heap, &shim_thread);
     heap_unlock(&the_heap);
 }
 
@@ -102,8 +123,10 @@ static void start(char *const *environment)
     bool guard = !forks_are_guarded;
     forks_are_guarded = true;
     heap_unlock(&the_heap);
+    if (guard && pthread_key_create(&key, end_thread) == 0)
+        __atomic_store_n(&has_key, true, __ATOMIC_RELEASE);
     if (guard)
-        os_at_fork(lock_for_fork, unlock_after_fork, unlock_after_fork); /* it may allocate */
+        os_at_fork(lock_for_fork, unlock_in_parent, unlock_in_child); /* it may allocate */
     errno = number;
 }
 
@@ -128,7 +151,7 @@ static enum heap_result take(size_t nbytes, size_t align, void **object)
                                   : heap_take_aligned(&the_heap, nbytes, align, object);
 }
 
-void *shim_take(size_t nbytes, size_t align)
+static void *take_from_heap(size_t nbytes, size_t align)
 {
     void *object;
     if (is_too_large(nbytes))
@@ -141,9 +164,44 @@ void *shim_take(size_t nbytes, size_t align)
     return result == HEAP_OK ? object : NULL;
 }
 
-static void *take_or_errno(size_t nbytes, size_t align)
+/* Gives the thread a cache, if it can have one. */
+static bool join(void)
 {
-    void *object = shim_take(nbytes, align);
+    if (shim_thread.has_ended || !__atomic_load_n(&has_key, __ATOMIC_ACQUIRE))
+        return false;
+    heap_join(&the_heap, &shim_thread);
+    bool has = thread_small(&shim_thread) > 0;
+    if (has && pthread_setspecific(key, &shim_thread) != 0) { /* it may call calloc */
+        end_thread(&shim_thread);
+        return false;
+    }
+    return has;
+}
+
+static bool has_cache(void)
+{
+    return thread_small(&shim_thread) > 0 || join();
+}
+
+void *shim_take_slowly(size_t nbytes)
+{
+    void *object;
+    while (nbytes <= SPAN_OBJECT_MAX && has_cache()) {
+        if (cache_take(&shim_thread, nbytes, &object))
+            return object;
+        if (!cache_scan(&shim_thread, nbytes) && !heap_refill(&the_heap, &shim_thread, nbytes))
+            break;
+    }
+    return take_from_heap(nbytes, GRANULE_BYTES);
+}
+
+void *shim_take_aligned(size_t nbytes, size_t align)
+{
+    return align <= GRANULE_BYTES ? shim_take(nbytes) : take_from_heap(nbytes, align);
+}
+
+static void *or_errno(void *object)
+{
     if (object == NULL)
         errno = ENOMEM;
     return object;
@@ -162,13 +220,20 @@ static void refuse(const char *call, const void *address, enum heap_result why)
         abort();
 }
 
-void shim_free(const char *call, const void *address)
+/* Frees what the thread's cache does not see: what is no slot; what is wrong. */
+void shim_free_slowly(const void *address, const char *call)
 {
     if (address == NULL)
         return;
+    (void)has_cache(); /* for the next time */
     enum heap_result result = heap_free_exact(&the_heap, address);
     if (result != HEAP_OK)
         refuse(call, address, result);
+}
+
+__attribute__((noinline)) void shim_recount(const void *address)
+{
+    heap_recount(&the_heap, address);
 }
 
 /* Makes an object all zero. What is large loses its pages instead of being written
@@ -190,18 +255,23 @@ static void clear(unsigned char *object, size_t nbytes)
 
 static void *resize(const char *call, void *address, size_t nbytes)
 {
-    struct object old;
-    enum heap_result result = heap_resize(&the_heap, address, nbytes);
-    if (result == HEAP_OK)
+    struct object old = {0};
+    enum heap_result result = HEAP_OK;
+    if (cache_resize(&shim_thread, address, nbytes))
         return address;
-    if (result == HEAP_NO_SPACE)
-        result = heap_find_exact(&the_heap, address, &old);
+    if (!cache_size(&shim_thread, address, &old.size)) {
+        result = heap_resize(&the_heap, address, nbytes);
+        if (result == HEAP_OK)
+            return address;
+        if (result == HEAP_NO_SPACE)
+            result = heap_find_exact(&the_heap, address, &old);
+    }
     if (result != HEAP_OK) {
         refuse(call, address, result);
         errno = EINVAL;
         return NULL;
     }
-    void *object = shim_take(nbytes, GRANULE_BYTES);
+    void *object = shim_take(nbytes);
     if (object == NULL) {
         if (nbytes <= old.size)
             return address; /* no room for less: it stays as large as it is */
@@ -209,16 +279,16 @@ static void *resize(const char *call, void *address, size_t nbytes)
         return NULL;
     }
     memcpy(object, address, old.size < nbytes ? old.size : nbytes);
-    shim_free(call, address);
+    shim_free(address, call);
     return object;
 }
 
 static void *allocate_again(const char *call, void *address, size_t nbytes)
 {
     if (address == NULL)
-        return take_or_errno(nbytes, GRANULE_BYTES);
+        return or_errno(shim_take(nbytes));
     if (nbytes == 0) {
-        shim_free(call, address);
+        shim_free(address, call);
         return NULL;
     }
     if (is_too_large(nbytes)) {
@@ -235,9 +305,16 @@ static bool is_power_of_two(size_t n)
 
 /* --- the C functions ------------------------------------------------------------ */
 
+/* Apart, so that malloc needs no frame. */
+__attribute__((noinline)) static void *malloc_slowly(size_t nbytes)
+{
+    return or_errno(shim_take_slowly(nbytes));
+}
+
 MEM_API void *malloc(size_t nbytes)
 {
-    return take_or_errno(nbytes, GRANULE_BYTES);
+    void *object;
+    return cache_take_small(&shim_thread, nbytes, &object) ? object : malloc_slowly(nbytes);
 }
 
 MEM_API void *calloc(size_t nmembers, size_t nbytes)
@@ -245,7 +322,7 @@ MEM_API void *calloc(size_t nmembers, size_t nbytes)
     size_t all;
     if (__builtin_mul_overflow(nmembers, nbytes, &all))
         all = SIZE_MAX; /* too large */
-    void *object = take_or_errno(all, GRANULE_BYTES);
+    void *object = or_errno(shim_take(all));
     if (object != NULL)
         clear(object, all);
     return object;
@@ -266,13 +343,13 @@ MEM_API void *reallocarray(void *address, size_t nmembers, size_t nbytes)
 
 MEM_API void free(void *address)
 {
-    shim_free("free", address);
+    shim_free(address, "free");
 }
 
 void cfree(void *address);
 MEM_API void cfree(void *address)
 {
-    shim_free("cfree", address);
+    shim_free(address, "cfree");
 }
 
 /* C23. The sizes are for allocators that cannot look them up. */
@@ -280,7 +357,7 @@ void free_sized(void *address, size_t nbytes);
 MEM_API void free_sized(void *address, size_t nbytes)
 {
     (void)nbytes;
-    shim_free("free_sized", address);
+    shim_free(address, "free_sized");
 }
 
 void free_aligned_sized(void *address, size_t align, size_t nbytes);
@@ -288,14 +365,14 @@ MEM_API void free_aligned_sized(void *address, size_t align, size_t nbytes)
 {
     (void)align;
     (void)nbytes;
-    shim_free("free_aligned_sized", address);
+    shim_free(address, "free_aligned_sized");
 }
 
 MEM_API int posix_memalign(void **result, size_t align, size_t nbytes)
 {
     if (!is_power_of_two(align) || align % sizeof(void *) != 0)
         return EINVAL;
-    void *object = shim_take(nbytes, align);
+    void *object = shim_take_aligned(nbytes, align);
     if (object == NULL)
         return ENOMEM;
     *result = object;
@@ -305,7 +382,7 @@ MEM_API int posix_memalign(void **result, size_t align, size_t nbytes)
 MEM_API void *aligned_alloc(size_t align, size_t nbytes)
 {
     if (is_power_of_two(align))
-        return take_or_errno(nbytes, align);
+        return or_errno(shim_take_aligned(nbytes, align));
     errno = EINVAL;
     return NULL;
 }
@@ -321,14 +398,14 @@ MEM_API void *memalign(size_t align, size_t nbytes)
 
 MEM_API void *valloc(size_t nbytes)
 {
-    return take_or_errno(nbytes, os_page_bytes());
+    return or_errno(shim_take_aligned(nbytes, os_page_bytes()));
 }
 
 MEM_API void *pvalloc(size_t nbytes)
 {
     size_t page = os_page_bytes();
     size_t npages = ceil_div(nbytes, page);
-    return take_or_errno(npages > SIZE_MAX / page ? SIZE_MAX : npages * page, page);
+    return or_errno(shim_take_aligned(npages > SIZE_MAX / page ? SIZE_MAX : npages * page, page));
 }
 
 MEM_API size_t malloc_usable_size(void *address)
@@ -336,6 +413,8 @@ MEM_API size_t malloc_usable_size(void *address)
     struct object object;
     if (address == NULL)
         return 0;
+    if (cache_size(&shim_thread, address, &object.size))
+        return object.size;
     enum heap_result result = heap_find_exact(&the_heap, address, &object);
     if (result == HEAP_OK)
         return object.size;

@@ -40,7 +40,7 @@ __attribute__((noreturn)) static void fail(size_t nbytes)
 static void *take_or_throw(size_t nbytes, size_t align)
 {
     for (;;) {
-        void *object = shim_take(nbytes, align);
+        void *object = shim_take_aligned(nbytes, align);
         if (object != NULL)
             return object;
         handler *make_room = get_new_handler == NULL ? NULL : get_new_handler();
@@ -60,7 +60,7 @@ MEM_API void *_Znwm(size_t nbytes)
 MEM_API void *_ZnwmRKSt9nothrow_t(size_t nbytes, const void *nothrow)
 {
     (void)nothrow;
-    return shim_take(nbytes, GRANULE_BYTES);
+    return shim_take(nbytes);
 }
 
 MEM_API void *_ZnwmSt11align_val_t(size_t nbytes, size_t align)
@@ -71,7 +71,7 @@ MEM_API void *_ZnwmSt11align_val_t(size_t nbytes, size_t align)
 MEM_API void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t nbytes, size_t align, const void *nothrow)
 {
     (void)nothrow;
-    return shim_take(nbytes, align);
+    return shim_take_aligned(nbytes, align);
 }
 
 #define SAME_AS(name) MEM_API __attribute__((alias(name)))
@@ -86,12 +86,12 @@ void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t nbytes, size_t align, const void
 
 MEM_API void _ZdlPv(void *object)
 {
-    shim_free("operator delete", object);
+    shim_free(object, "operator delete");
 }
 
 MEM_API void _ZdaPv(void *object)
 {
-    shim_free("operator delete[]", object);
+    shim_free(object, "operator delete[]");
 }
 
 SAME_AS("_ZdlPv") void _ZdlPvm(void *object);

@@ -19,6 +19,16 @@
 
 #define GRANULE_BYTES 16u
 
+/* ThreadSanitizer does not see that a load of eight bytes follows a store to one. */
+#ifndef __has_feature
+#define __has_feature(feature) 0
+#endif
+#if defined(__SANITIZE_THREAD__) || __has_feature(thread_sanitizer)
+enum { UNDER_TSAN = 1 };
+#else
+enum { UNDER_TSAN = 0 };
+#endif
+
 /* All symbols are hidden but these. */
 #define MEM_API __attribute__((visibility("default")))
 

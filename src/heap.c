@@ -21,6 +21,7 @@ void heap_open_locked(struct heap *h, struct region region, MemNodePtr *head)
     h->list = (struct freelist){&h->region, &h->ledger, head};
     ledger_open(&h->ledger, region.base + region.nbytes, region.nbytes);
     spans_open(&h->spans, region, &h->ledger);
+    h->has_caches = threads_open();
     h->has_spans = head == NULL && region.nbytes >= SPAN_REGION_MIN;
     if (head != NULL)
         freelist_mend_all(&h->list);
@@ -92,7 +93,8 @@ static size_t slot_bytes_for(size_t nbytes, size_t align)
     size_t slot_bytes = align;
     while (align > GRANULE_BYTES && slot_bytes < nbytes)
         slot_bytes *= 2; /* a power of two: its multiples are multiples of align */
-    return slot_bytes;
+    /* More than half of it for nothing: the ledger cuts what is needed. */
+    return is_wide((uint32_t)slot_bytes) && nbytes < slot_bytes / 2 ? 0 : slot_bytes;
 }
 
 static enum heap_result take_once(struct heap *h, size_t nbytes, size_t align, enum fit fit,
@@ -108,6 +110,17 @@ static enum heap_result take_once(struct heap *h, size_t nbytes, size_t align, e
                                   : take_chunk_aligned(h, nbytes, align, object);
 }
 
+/* Before anybody is told that there is no space: what threads hold goes back, and what
+ * is empty. */
+static bool sweep_locked(struct heap *h)
+{
+    if (h->spans.nspans == 0)
+        return false;
+    caches_revoke_locked(&h->spans);
+    spans_sweep(&h->spans);
+    return true;
+}
+
 static enum heap_result take(struct heap *h, size_t nbytes, size_t align, enum fit fit,
                              void **object)
 {
@@ -115,7 +128,7 @@ static enum heap_result take(struct heap *h, size_t nbytes, size_t align, enum f
     enum heap_result result = HEAP_NO_REGION;
     if (h->region.base != NULL)
         result = take_once(h, nbytes, align, fit, object);
-    if (result == HEAP_NO_SPACE && spans_trim(&h->spans)) /* S4 */
+    if (result == HEAP_NO_SPACE && sweep_locked(h)) /* S5 */
         result = take_once(h, nbytes, align, fit, object);
     if (result == HEAP_NO_SPACE && fit == FIT_ANY && align <= GRANULE_BYTES &&
         nbytes <= SPAN_OBJECT_MAX && (*object = spans_take_larger(&h->spans, nbytes)) != NULL)
@@ -147,10 +160,10 @@ struct place {
 static enum heap_result judge_slot(const void *address, const struct slot *slot,
                                    struct object *found)
 {
-    if (slot->state == 0)
-        return HEAP_FREE;
+    if (!slot->is_object)
+        return slot->is_ours ? HEAP_NO_OBJECT : HEAP_FREE;
     found->start = (unsigned char *)(uintptr_t)address - slot->into;
-    found->size = slot->bytes - (slot->state - 1u);
+    found->size = slot->bytes - slot->slack;
     return HEAP_INSIDE;
 }
 
@@ -216,12 +229,10 @@ static void give_back_locked(struct heap *h, const struct place *p)
     struct freelist_spot spot;
     if (p->in_span) {
         spans_free(&h->spans, &p->slot);
-        h->nbytes_freed += p->slot.bytes;
         return;
     }
     look_locked(h, c->start, c->start + c->length, &spot);
     ledger_give_back(&h->ledger, c->start);
-    h->nbytes_freed += (size_t)c->length * GRANULE_BYTES;
     if (h->list.head != NULL)
         freelist_given(&h->list, &spot, c->start + c->length);
 }
@@ -259,46 +270,98 @@ static void trim_locked(struct heap *h, size_t least)
     /* What the ledger has grown over and left again is in this, too. */
     give_pages_back(region_at(&h->region, ledger_tail(&h->ledger).start),
                     h->region.base + h->region.nbytes - ledger_nbytes(&h->ledger));
-    h->nbytes_freed = 0;
+    h->ledger.nfreed = 0;
 }
 
 /* Pages that go back and are wanted again cost a fault each, so they go only when
  * much has been freed: a part of what is in use, so that the work done here is a
- * small part of the frees that led to it. What a program that shrinks keeps is
- * then at most a quarter of its span. */
+ * small part of the frees that led to it. */
 static bool is_time_to_trim_locked(const struct heap *h)
 {
-    enum { LEAST_FREED = 16 << 20, PART = 4 };
-    size_t span = (size_t)ledger_tail(&h->ledger).start * GRANULE_BYTES;
-    return h->list.head == NULL && h->nbytes_freed >= LEAST_FREED && h->nbytes_freed >= span / PART;
+    enum { LEAST_FREED = (16 << 20) / GRANULE_BYTES, PART = 4 };
+    return h->list.head == NULL && h->ledger.nfreed >= LEAST_FREED &&
+           h->ledger.nfreed >= h->ledger.nlive / PART;
 }
 
 bool heap_trim(struct heap *h)
 {
     assert(h->list.head == NULL);
     heap_lock(h);
-    bool freed = h->nbytes_freed > 0;
+    bool freed = false;
     if (h->region.base != NULL) {
-        spans_trim(&h->spans);
+        sweep_locked(h);
+        freed = h->ledger.nfreed > 0;
         trim_locked(h, os_page_bytes());
     }
     heap_unlock(h);
     return freed;
 }
 
-enum heap_result heap_free_exact(struct heap *h, const void *address)
+static void trim_if_time_locked(struct heap *h)
 {
     enum { SHORT_HOLE = 64 << 10 }; /* bytes: a system call for less does not pay */
+    if (is_time_to_trim_locked(h))
+        trim_locked(h, SHORT_HOLE);
+}
+
+enum heap_result heap_free_exact(struct heap *h, const void *address)
+{
     struct place p;
     struct object found;
     heap_lock(h);
     enum heap_result result = judge_locked(h, address, &p, &found);
     if (result == HEAP_OK)
         give_back_locked(h, &p);
-    if (is_time_to_trim_locked(h))
-        trim_locked(h, SHORT_HOLE);
+    trim_if_time_locked(h);
     heap_unlock(h);
     return result;
+}
+
+/* --- threads ----------------------------------------------------------------- */
+
+/* In a heap that is nearly full a cache would be taken away again by the next call. */
+static bool has_room_for_caches_locked(const struct heap *h)
+{
+    enum { PART = 16 };
+    size_t ngranules = h->region.nbytes / GRANULE_BYTES;
+    return h->has_spans && h->has_caches && h->ledger.nlive < ngranules - ngranules / PART;
+}
+
+void heap_join(struct heap *h, struct thread *t)
+{
+    heap_lock(h);
+    if (h->region.base != NULL && t->cache == NULL && has_room_for_caches_locked(h))
+        cache_open_locked(&h->spans, t);
+    heap_unlock(h);
+}
+
+void heap_leave(struct heap *h, struct thread *t)
+{
+    heap_lock(h);
+    cache_close_locked(&h->spans, t);
+    t->has_ended = true;
+    heap_unlock(h);
+}
+
+void heap_forked_locked(struct heap *h, struct thread *mine)
+{
+    caches_close_others_locked(&h->spans, mine);
+}
+
+bool heap_refill(struct heap *h, struct thread *t, size_t nbytes)
+{
+    heap_lock(h);
+    bool filled = cache_refill_locked(&h->spans, t, nbytes);
+    heap_unlock(h);
+    return filled;
+}
+
+void heap_recount(struct heap *h, const void *address)
+{
+    heap_lock(h);
+    spans_recount(&h->spans, address);
+    trim_if_time_locked(h);
+    heap_unlock(h);
 }
 
 /* --- resizing -------------------------------------------------------------- */
@@ -339,9 +402,9 @@ static void count_span(const struct heap *h, const struct chunk *c, struct heap_
 {
     struct slot slot;
     size_t at = (size_t)c->start * GRANULE_BYTES, end = at + (size_t)c->length * GRANULE_BYTES;
-    while (at < end && spans_find(&h->spans, at, &slot) && slot.into == 0 && slot.bytes > 0) {
-        if (slot.bytes <= end - at)
-            count(sums, slot.state == 0, slot.bytes, slot.state - 1u);
+    while (at < end && spans_find(&h->spans, at, &slot) && slot.into == 0) {
+        if (slot.bytes <= end - at && !slot.is_ours)
+            count(sums, !slot.is_object, slot.bytes, slot.slack);
         at += slot.bytes;
     }
 }

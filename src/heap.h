@@ -12,10 +12,10 @@
 
 #include <pthread.h>
 
+#include "cache.h"
 #include "freelist.h"
 #include "ledger.h"
 #include "region.h"
-#include "span.h"
 
 struct heap {
     pthread_mutex_t lock; /* guards everything below */
@@ -23,8 +23,7 @@ struct heap {
     struct ledger ledger;
     struct spans spans;
     struct freelist list;
-    bool has_spans;
-    size_t nbytes_freed; /* since free pages last went back to the system */
+    bool has_spans, has_caches;
 };
 
 struct object {
@@ -80,6 +79,24 @@ enum heap_result heap_resize(struct heap *h, const void *address, size_t nbytes)
  * leave short holes alone. Only in a heap without a free list. O(h log n) for h
  * holes of a page or more, and other threads wait. */
 bool heap_trim(struct heap *h);
+
+/* Gives the calling thread a cache, so that it takes and frees small objects without the
+ * lock (cache.h). It has none afterwards (t->small == 0) if the heap can have none, or
+ * is nearly full; and loses it again when somebody else needs the last of the space. */
+void heap_join(struct heap *h, struct thread *t);
+
+/* The calling thread is about to end: it gets no cache any more. */
+void heap_leave(struct heap *h, struct thread *t);
+
+/* In the child of a fork: the calling thread is the only one. */
+void heap_forked_locked(struct heap *h, struct thread *mine);
+
+/* Finds free slots for nbytes <= SPAN_OBJECT_MAX, so that cache_take has some, where
+ * cache_scan did not. False: there is no room, or no cache. */
+bool heap_refill(struct heap *h, struct thread *t, size_t nbytes);
+
+/* What cache_free asks for after it has freed `address`. */
+void heap_recount(struct heap *h, const void *address);
 
 /* What is in a heap, counted out. O(n log n), and other threads wait. */
 struct heap_sums {

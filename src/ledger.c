@@ -46,6 +46,8 @@ void ledger_open(struct ledger *l, void *end, size_t nbytes)
     l->nbytes = nbytes;
     l->high = 0;
     l->used = 0;
+    l->nlive = 0;
+    l->nfreed = 0;
     btree_open(&l->b, end);
 }
 
@@ -169,12 +171,9 @@ static void take_from_tail(struct ledger *l, uint32_t length, uint32_t slack)
     btree_insert(&l->b, &c, word);
 }
 
-uint32_t ledger_take(struct ledger *l, const struct chunk *from, uint32_t length, uint32_t slack)
+static uint32_t take_from_hole(struct ledger *l, const struct chunk *from, uint32_t length,
+                               uint32_t slack)
 {
-    if (from->start == l->b.top) {
-        take_from_tail(l, length, slack);
-        return length;
-    }
     if (!has_room(l, 1)) {
         if (slack != LEDGER_RESERVED)
             slack += (from->length - length) * GRANULE_BYTES;
@@ -192,6 +191,16 @@ uint32_t ledger_take(struct ledger *l, const struct chunk *from, uint32_t length
     return length;
 }
 
+uint32_t ledger_take(struct ledger *l, const struct chunk *from, uint32_t length, uint32_t slack)
+{
+    if (from->start == l->b.top)
+        take_from_tail(l, length, slack);
+    else
+        length = take_from_hole(l, from, length, slack);
+    l->nlive += length;
+    return length;
+}
+
 void ledger_give_back(struct ledger *l, uint32_t start)
 {
     struct cursor c, side;
@@ -203,6 +212,8 @@ void ledger_give_back(struct ledger *l, uint32_t start)
     side = c;
     bool right_is_free = btree_next(&l->b, &side) && (right = chunk_at(l, &side)).state == 0;
     bool last = this.start + this.length == l->b.top;
+    l->nlive -= this.length;
+    l->nfreed += this.length;
 
     if (right_is_free) {
         /* [this][free] => [--- this ---] */
@@ -369,7 +380,7 @@ bool ledger_is_valid(const struct ledger *l)
         ledger_nbytes(l) > cost || !btree_is_valid(&l->b))
         return false;
     struct chunk chunk, before = {.state = 1};
-    uint32_t nseen = 0, nholes = 0;
+    uint32_t nseen = 0, nholes = 0, nlive = 0;
     for (uint32_t at = 0; at < l->b.top; at += chunk.length) {
         if (!ledger_find(l, at, &chunk) || chunk.start != at || chunk.length == 0)
             return false;
@@ -381,7 +392,9 @@ bool ledger_is_valid(const struct ledger *l)
             return false; /* more slack than chunk */
         nseen++;
         nholes += hole;
+        nlive += hole ? 0 : chunk.length;
         before = chunk;
     }
-    return before.state != 0 && nseen == nchunks(l) && nholes == l->b.tree[BY_SIZE].nwords;
+    return before.state != 0 && nlive == l->nlive && nseen == nchunks(l) &&
+           nholes == l->b.tree[BY_SIZE].nwords;
 }

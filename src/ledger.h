@@ -38,6 +38,8 @@ struct ledger {
     size_t nbytes; /* of the region */
     uint32_t high; /* the highest top since the region was all free, */
     uint32_t used; /* and ever: nothing above was ever given out */
+    uint32_t nlive;
+    uint64_t nfreed; /* since the layer above last set it to 0 */
 };
 
 /* `state` 0 is free; else live, with state - 1 bytes at the end that nobody asked

@@ -2,11 +2,15 @@
 #include "os.h"
 
 #include <errno.h>
+#include <linux/membarrier.h>
 #include <pthread.h>
+#include <sched.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/sysinfo.h>
+#include <time.h>
 #include <unistd.h>
 
 size_t os_page_bytes(void)
@@ -72,6 +76,41 @@ void os_write(int fd, const char *text, size_t nbytes)
         text += n;
         nbytes -= (size_t)n;
     }
+}
+
+static long barrier(int command)
+{
+    int number = errno;
+    long result = syscall(SYS_membarrier, command, 0, 0);
+    errno = number;
+    return result;
+}
+
+bool os_barrier_open(void)
+{
+    return barrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0;
+}
+
+bool os_barrier(void)
+{
+    /* A child of fork may have to register anew. */
+    return barrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) == 0 ||
+           (os_barrier_open() && barrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) == 0);
+}
+
+void os_pause(unsigned n)
+{
+    enum { YIELDS = 100 };
+    if (n < YIELDS) {
+        sched_yield();
+        return;
+    }
+    /* It may have a lower priority, and run only while this thread sleeps. The
+     * function nanosleep would be a cancellation point. */
+    struct timespec t = {.tv_nsec = 50000};
+    int number = errno;
+    syscall(SYS_nanosleep, &t, NULL);
+    errno = number;
 }
 
 void os_at_fork(void (*before)(void), void (*in_parent)(void), void (*in_child)(void))

@@ -37,6 +37,14 @@ bool os_is_privileged(void);
 /* Writes all of text to a file descriptor, or as much as it takes. */
 void os_write(int fd, const char *text, size_t nbytes);
 
+/* A memory barrier on all processors that run this process, so that the other side
+ * needs none in its code. False: the system has none, or refuses. */
+bool os_barrier_open(void);
+bool os_barrier(void);
+
+/* Lets others run: for the n-th time in a row that what is waited for is not there. */
+void os_pause(unsigned n);
+
 /* Has the three called around each fork from now on: before it, and after it
  * in the parent and in the child. */
 void os_at_fork(void (*before)(void), void (*in_parent)(void), void (*in_child)(void));

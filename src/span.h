@@ -2,25 +2,35 @@
  *
  * span.h - 64 KiB of the region cut into equal slots, for small objects.
  *
- *     unit (64 KiB of addresses)        [slot 0][slot 1]...[slot n-1][rest]
- *     block (elsewhere, among blocks)   [head][state 0][state 1]...[state n-1]
- *     map (one entry for each unit)     what the unit is cut into, where its block is
+ *     unit (64 KiB of addresses)   [slot 0][slot 1]...[slot n-1][rest]
+ *     block (in another span)      [state 0][state 1]...[state n-1]
+ *     map (an entry a unit)        what the unit is cut into, where its block is
  *
  *   S1  state[i] == 0  <=>  slot i is free; else it is an object, with state[i] - 1
- *       bytes at its end that nobody asked for: one byte says whether, and how
- *       large. (Of slots above NARROW_BYTES_MAX there are few: they have two.);
+ *       bytes at its end that nobody asked for: one byte says whether, and how large.
+ *       (In slots above NARROW_BYTES_MAX slack has 16 bits, beside the states.);
  *   S2  nothing is written to a slot but by its owner: states and payload never
  *       share a unit, so no overrun within payload reaches a state;
- *   S3  a span is in its class's queue if an eighth of its slots is free, and leaves
- *       it when none is;
- *   S4  an empty span goes back to the ledger, but for the last of its class; these
- *       go too before anybody is told that there is no space. With the last span
- *       goes the map.
+ *   S3  only the owner of a span makes a 0 of its states something else; who has the
+ *       lock, if no thread owns it. Anybody who has an object makes its state 0,
+ *       without a lock (cache.h);
+ *   S4  a span is one of these, and only who has the lock changes that:
  *
- * Blocks are slots themselves, in spans of their own whose block lies in their
- * first slots. All positions are granules or units, none an address.
+ *           OWNED ----------> FLOATING ------> QUEUED ------> EMPTY -----> the ledger
+ *         a thread's      few slots are free  an eighth is   all slots are
+ *           ^                                     |              |
+ *           +-------------------------------------+--------------+
  *
- * Not thread-safe.
+ *   S5  `hint` says after how many more frees it pays to count again. Threads that
+ *       free at the same time may lose a step of it, so it decides nothing: the
+ *       states are counted, under the lock, before a span moves on, and all spans are
+ *       looked at before anybody is told that there is no space;
+ *   S6  the map goes with the last span.
+ *
+ * Blocks are slots themselves, in spans of their own whose block lies in their first
+ * slots. All positions are offsets or units, none an address.
+ *
+ * Who calls has the lock.
  */
 #ifndef SPAN_H
 #define SPAN_H
@@ -28,6 +38,7 @@
 #include "ledger.h"
 #include "region.h"
 #include "sizeclass.h"
+#include "thread.h"
 
 enum { UNIT_SHIFT = 16, UNIT_BYTES = 1 << UNIT_SHIFT, UNIT_GRANULES = UNIT_BYTES / GRANULE_BYTES };
 
@@ -37,47 +48,156 @@ enum { SPAN_OBJECT_MAX = SLOT_BYTES_MAX, NARROW_BYTES_MAX = 2048 };
 /* A region smaller than this has no spans: the first objects would fill it. */
 #define SPAN_REGION_MIN ((size_t)1 << 23)
 
+enum span_status { SPAN_NONE, SPAN_OWNED, SPAN_FLOATING, SPAN_QUEUED, SPAN_EMPTY };
+
+/* What is known of a unit. All 0: it is no span. */
+struct span {
+    uint32_t visible; /* to those without the lock: the reciprocal; 0: there is nothing to see */
+    int32_t hint;
+    size_t states; /* where they are, in bytes from the base of the region */
+    uint32_t slot_bytes;
+    uint32_t reciprocal;     /* ceil(2^32 / slot_bytes): a multiplication finds the slot */
+    uint32_t next, previous; /* in the queue */
+    uint16_t nslots;
+    uint16_t search; /* where a free slot is looked for first, under the lock */
+    uint8_t sizeclass, purpose, status;
+    _Alignas(64) char end[]; /* one cache line: threads write hints of neighbours */
+};
+static_assert(sizeof(struct span) == 64, "the map is found by a shift");
+
+/* What spans are for: objects; blocks and other things of the library's own. */
+enum { FOR_OBJECTS, FOR_US, NPURPOSES };
+
 /* Queues hold units, counted from 1; 0 is the end. */
+struct queues {
+    uint32_t partial[NCLASSES], empty[NCLASSES];
+};
+
 struct spans {
     struct region region;
     struct ledger *ledger;
+    struct threads threads;
     uint32_t map; /* where the map is, if nspans > 0 */
-    uint32_t nspans;
-    uint32_t queue[2][NCLASSES]; /* [0] of objects, [1] of blocks */
+    uint32_t nspans, nempty;
+    uint32_t nmade; /* since all were looked at */
+    struct queues queues[NPURPOSES];
 };
 
 /* What an address in a span is. */
 struct slot {
     uint32_t unit, index;
     uint32_t bytes, into; /* the slot's size; how far into it the address is */
-    uint16_t state;
+    bool is_object;       /* else it is free, or ours */
+    bool is_ours;
+    uint32_t slack;
 };
 
 void spans_open(struct spans *s, struct region region, struct ledger *ledger);
 
 /* A slot for nbytes <= SPAN_OBJECT_MAX at a multiple of its own size, which is at
- * least slot_bytes; NULL if there is no room, or if there would be more slack than
- * a state can tell. */
+ * least slot_bytes; NULL if there is no room, or if there would be more
+ * slack than can be told. */
 void *spans_take(struct spans *s, size_t nbytes, size_t slot_bytes);
 
 /* The last resort: a free slot of any larger size, in a span that is there. */
 void *spans_take_larger(struct spans *s, size_t nbytes);
 
-/* Whether `offset` into the region lies in a span, and if so in which slot: slot->
- * state is 0 for a free slot, for what is left over behind the last, and for blocks. */
+/* Whether `offset` into the region lies in a span, and if so in which slot. */
 bool spans_find(const struct spans *s, size_t offset, struct slot *slot);
 
-/* Frees a slot whose state is not 0. */
+/* Frees the slot of an object. */
 void spans_free(struct spans *s, const struct slot *slot);
 
-/* Gives the object in the slot another size: false if a state cannot tell it, or if
- * the slot would be much too large for it. */
+/* Whether an object may shrink or grow to nbytes in its slot. */
+bool slot_can_hold(uint32_t slot_bytes, size_t nbytes);
+
+/* Gives the object in the slot another size, if the slot can hold it. */
 bool spans_resize(struct spans *s, const struct slot *slot, size_t nbytes);
 
-/* Gives all empty spans back: whether there was one. */
-bool spans_trim(struct spans *s);
+/* Zeroed memory of the library's own, nbytes <= SPAN_OBJECT_MAX; NULL: no room. */
+void *spans_take_ours(struct spans *s, size_t nbytes);
+void spans_free_ours(struct spans *s, void *ours);
 
-/* Recounts S1 to S4. */
+/* A span with free slots, OWNED by whoever asks: the unit, or 0 if there is no room. */
+uint32_t spans_adopt(struct spans *s, unsigned sizeclass);
+
+/* Its owner is done with it. */
+void spans_release(struct spans *s, uint32_t unit);
+
+/* After a free of `address` the hint of its span came to its end: counts, and moves the
+ * span to where it belongs. By now that may be a span no more. */
+void spans_recount(struct spans *s, const void *address);
+
+/* Looks at all spans, so that each free slot is in a queue, and gives all empty
+ * spans back. */
+void spans_sweep(struct spans *s);
+
+/* Recounts S1 to S6. */
 bool spans_are_valid(const struct spans *s);
+
+/* --- for those who look without the lock ---------------------------------------- */
+
+/* The entry for the unit of address 0, so that no thread has to subtract. */
+static inline struct span *spans_map_bias(const struct spans *s)
+{
+    uintptr_t first = (uintptr_t)s->region.base >> UNIT_SHIFT;
+    return (struct span *)((uintptr_t)region_at(&s->region, s->map) - first * sizeof(struct span));
+}
+
+static inline bool is_wide(uint32_t slot_bytes)
+{
+    return slot_bytes > NARROW_BYTES_MAX;
+}
+
+static inline uint32_t slack_max(uint32_t slot_bytes)
+{
+    return is_wide(slot_bytes) ? UINT16_MAX : UINT8_MAX - 1;
+}
+
+/* Which of the first n states are 0; of 64, if n is more. Bits that are set stay so
+ * until the owner takes the slot [S3]. States are 8-byte aligned, and so is their end. */
+enum { STATES_AT_ONCE = 64 };
+
+/* One bit for each of eight states. */
+static inline uint64_t free_among_eight(const unsigned char *states)
+{
+    const uint64_t low = 0x7F7F7F7F7F7F7F7F;
+    uint64_t all = __atomic_load_n((const uint64_t *)(const void *)states, __ATOMIC_ACQUIRE);
+    uint64_t zero = ~(((all & low) + low) | all) & ~low; /* the top bit of each that is 0 */
+    return (zero >> 7) * 0x0102040810204080 >> 56;       /* side by side */
+}
+
+static inline uint64_t free_one_by_one(const unsigned char *states)
+{
+    uint64_t mask = 0;
+    for (unsigned i = 0; i < 8; i++)
+        mask |= (uint64_t)(__atomic_load_n(states + i, __ATOMIC_ACQUIRE) == 0) << i;
+    return mask;
+}
+
+static inline uint64_t free_slots(const unsigned char *states, uint32_t n)
+{
+    uint64_t mask = 0;
+    for (uint32_t i = 0; i < n && i < STATES_AT_ONCE; i += 8)
+        mask |= (UNDER_TSAN ? free_one_by_one(states + i) : free_among_eight(states + i)) << i;
+    return n < STATES_AT_ONCE ? mask & (((uint64_t)1 << n) - 1) : mask;
+}
+
+/* The slack of slots above NARROW_BYTES_MAX, behind their states. */
+enum { WIDE_OFFSET = 32 };
+static_assert(UNIT_BYTES / (NARROW_BYTES_MAX + 1) < WIDE_OFFSET, "so few are their states");
+
+/* What the states say of a slot that is not free, and how to make them say it. */
+uint32_t span_slack(const struct span *span, unsigned char *states, uint32_t index);
+void span_make_object(const struct span *span, unsigned char *states, uint32_t index,
+                      uint32_t slack);
+
+/* Where a unit begins. */
+uintptr_t spans_unit_address(const struct spans *s, uint32_t unit);
+
+static inline uint16_t *wide_slack(unsigned char *states, uint32_t index)
+{
+    return (uint16_t *)(void *)(states + WIDE_OFFSET) + index;
+}
 
 #endif

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * cache.h - what a thread has to itself: a span of each class, and no lock.
+ *
+ *     by_size[(n + 15) / 16] ---> window ---> 64 states of the thread's span
+ *                                 mask: those that it found to be 0
+ *
+ *   T1  to take is to take a bit out of the mask, and to set that state. Only the
+ *       owner of a span does it [S3], so what it saw free stays free for it;
+ *   T2  to free is to set a state to 0, by any thread, and looks only at the states:
+ *       who owns the span does not matter. The hint goes first: once the state is 0
+ *       the span may be somebody else's;
+ *   T3  both are done while the thread is `busy` (thread.h): the span does not become
+ *       anything else meanwhile, whatever the address is and whoever frees there, too.
+ *       So what is refused here was judged by states that were there;
+ *   T4  what cannot be done here is done under the lock. All caches go, with their
+ *       windows, before anybody is told that there is no space: `small` is made 0,
+ *       and who is busy is waited for.
+ *
+ * Nothing here is a read-modify-write that other processors would have to see.
+ * The idea of a window of free bits is that of tcmalloc's and Go's span allocators;
+ * states instead of lists is what makes frees from elsewhere the same as one's own.
+ */
+#ifndef CACHE_H
+#define CACHE_H
+
+#include "span.h"
+
+enum { CACHE_SMALL_MAX = 1024, NBY_SIZE = CACHE_SMALL_MAX / GRANULE_BYTES + 1 };
+
+struct window {
+    uint64_t mask;         /* slots known to be free */
+    unsigned char *states; /* of the first of 64 slots; all within one span */
+    unsigned char *base;   /* that slot */
+    size_t slot_bytes;
+    uint32_t full;   /* the state of an object without a byte */
+    uint32_t first;  /* the number of the first slot in the span */
+    uint32_t nslots; /* of the span */
+    uint32_t unit;   /* 0: there is none */
+};
+
+/* Only its thread uses it; and who has the lock, after `small` was made 0. */
+struct cache {
+    struct member member; /* the first */
+    unsigned char *base;  /* of the region */
+    size_t nbytes;
+    struct span *map; /* entry of address 0 */
+    struct window *by_size[NBY_SIZE];
+    struct window window[NCLASSES];
+};
+
+/* Makes a cache for the calling thread; without one if there is no room. */
+void cache_open_locked(struct spans *s, struct thread *t);
+
+/* What the thread's cache holds, if it has one, is anybody's. The thread is the
+ * calling one, or is known not to be busy. */
+void cache_close_locked(struct spans *s, struct thread *t);
+
+/* After fork, in the child, there is but one thread: all other caches are closed. */
+void caches_close_others_locked(struct spans *s, const struct thread *mine);
+
+/* Closes all caches: false if that was not possible. */
+bool caches_revoke_locked(struct spans *s);
+
+/* Looks for free slots for nbytes <= SPAN_OBJECT_MAX in the thread's own span. True:
+ * cache_take has some. */
+bool cache_scan(struct thread *t, size_t nbytes);
+
+/* The same with another span. False: there is no room, or no cache. */
+bool cache_refill_locked(struct spans *s, struct thread *t, size_t nbytes);
+
+/* --- the fast paths ---------------------------------------------------------------- */
+
+/* The lowest free slot. The owner's. */
+static inline void *window_take(struct window *w, uint64_t mask, size_t nbytes)
+{
+    unsigned i = (unsigned)__builtin_ctzll(mask);
+    w->mask = mask & (mask - 1);
+    __atomic_store_n(w->states + i, (uint8_t)(w->full - (uint32_t)nbytes), __ATOMIC_RELAXED);
+    return w->base + i * w->slot_bytes;
+}
+
+/* An object of nbytes, if that is less than t->small. False: see cache_scan. */
+static inline bool cache_take_small(struct thread *t, size_t nbytes, void **object)
+{
+    bool taken = false;
+    thread_enter(t);
+    if (nbytes < thread_small(t)) {
+        struct window *w = t->cache->by_size[(nbytes + 15) / 16];
+        uint64_t mask = w->mask;
+        taken = mask != 0;
+        if (taken)
+            *object = window_take(w, mask, nbytes);
+    }
+    thread_leave(t);
+    return taken;
+}
+
+/* The same for nbytes <= SPAN_OBJECT_MAX; less fast, but not by much. */
+bool cache_take(struct thread *t, size_t nbytes, void **object);
+
+/* A slot that `address` is the exact start of. */
+struct cached_slot {
+    struct span *span;
+    unsigned char *state;
+    uint32_t index;
+};
+
+/* Reads only what a span has published. The thread is busy. False: no such slot can be
+ * seen, which does not say that there is no object. */
+static inline bool cache_look(const struct thread *t, const void *address, struct cached_slot *at)
+{
+    if (thread_small(t) == 0)
+        return false;
+    const struct cache *c = t->cache;
+    if ((uintptr_t)address - (uintptr_t)c->base >= c->nbytes)
+        return false;
+    at->span = &c->map[(uintptr_t)address >> UNIT_SHIFT];
+    uint32_t reciprocal = __atomic_load_n(&at->span->visible, __ATOMIC_ACQUIRE);
+    uint64_t product = (uint64_t)((uintptr_t)address & (UNIT_BYTES - 1)) * reciprocal;
+    if ((uint32_t)product >= reciprocal) /* it is into the slot; or there is no span */
+        return false;
+    at->index = (uint32_t)(product >> 32);
+    at->state = c->base + at->span->states + at->index;
+    return __atomic_load_n(at->state, __ATOMIC_RELAXED) != 0;
+}
+
+enum cache_freed { CACHE_FREED, CACHE_FREED_RECOUNT, CACHE_NOT_FREED };
+
+/* Frees the object that begins at `address`: CACHE_NOT_FREED if none can be seen to do
+ * so; CACHE_FREED_RECOUNT: it is done, and now spans_recount is due. */
+static inline enum cache_freed cache_free(struct thread *t, const void *address)
+{
+    struct cached_slot at;
+    thread_enter(t);
+    if (!cache_look(t, address, &at)) {
+        thread_leave(t);
+        return CACHE_NOT_FREED;
+    }
+    int32_t hint = __atomic_load_n(&at.span->hint, __ATOMIC_RELAXED) - 1;
+    __atomic_store_n(&at.span->hint, hint, __ATOMIC_RELAXED);
+    __atomic_store_n(at.state, 0, __ATOMIC_RELEASE);
+    thread_leave(t);
+    return hint > 0 ? CACHE_FREED : CACHE_FREED_RECOUNT;
+}
+
+/* The size of the object that begins at `address`; false if none can be seen to. */
+bool cache_size(struct thread *t, const void *address, size_t *nbytes);
+
+/* Gives that object another size where it is; false: it cannot be seen, or not there. */
+bool cache_resize(struct thread *t, const void *address, size_t nbytes);
+
+#endif

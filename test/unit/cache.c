@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * cache.c - small objects without the lock (cache.h): what one thread sees, and many at
+ * once, in a region so small that spans come, go and are revoked all the time. Every
+ * object is filled with its own mark, so that memory handed out twice, or taken away
+ * while in use, is seen.
+ */
+#include "unit.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "../../src/check.h"
+
+enum { REGION = 1 << 23, SIZE_MAX_TAKEN = 9000 };
+
+static _Alignas(1 << 16) unsigned char region[REGION];
+static struct thread nobody = {.has_ended = true}; /* it has no cache */
+static struct heap heap = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static void open_heap(void)
+{
+    heap_open_locked(&heap, (struct region){.base = region, .nbytes = REGION}, NULL);
+    assert_true(heap.has_spans && heap.has_caches);
+}
+
+/* What a malloc does with a cache. NULL: there is no space. */
+static void *take(struct thread *t, size_t nbytes)
+{
+    void *object;
+    while (thread_small(t) > 0 && nbytes <= SPAN_OBJECT_MAX) {
+        bool small = nbytes < thread_small(t) && nbytes % 3 > 0; /* else by the other way */
+        if (small ? cache_take_small(t, nbytes, &object) : cache_take(t, nbytes, &object))
+            return object;
+        if (!cache_scan(t, nbytes) && !heap_refill(&heap, t, nbytes))
+            break;
+    }
+    return heap_take(&heap, nbytes, FIT_ANY, &object) == HEAP_OK ? object : NULL;
+}
+
+static enum heap_result give(struct thread *t, const void *address)
+{
+    enum cache_freed freed = cache_free(t, address);
+    if (freed == CACHE_FREED_RECOUNT)
+        heap_recount(&heap, address);
+    return freed == CACHE_NOT_FREED ? heap_free_exact(&heap, address) : HEAP_OK;
+}
+
+static size_t size_of(struct thread *t, const void *address)
+{
+    size_t nbytes = SIZE_MAX;
+    struct object found;
+    if (cache_size(t, address, &nbytes))
+        return nbytes;
+    return heap_find_exact(&heap, address, &found) == HEAP_OK ? found.size : SIZE_MAX;
+}
+
+/* The whole region is there again, whoever still has a cache [C5]. */
+static void assert_whole(void)
+{
+    void *all;
+    assert_int_equal(heap_take(&heap, REGION - 48, FIT_ANY, &all), HEAP_OK);
+    assert_int_equal(heap_free(&heap, all), HEAP_OK);
+    assert_int_equal(check_heap(&heap), HEAP_OK);
+}
+
+/* --- one thread --------------------------------------------------------------------- */
+
+static void test_every_size(void **state)
+{
+    (void)state;
+    static unsigned char *object[SPAN_OBJECT_MAX + 1];
+    open_heap();
+    struct thread self = {0}, *t = &self;
+    heap_join(&heap, t);
+    assert_int_not_equal(thread_small(t), 0);
+    for (size_t step = 0; step < 7; step++) {
+        for (size_t n = step; n <= SPAN_OBJECT_MAX; n += 37) {
+            object[n] = take(t, n);
+            assert_non_null(object[n]);
+            assert_int_equal((uintptr_t)object[n] % 16, 0);
+            memset(object[n], (int)(n % 251), n);
+            assert_int_equal(size_of(t, object[n]), n);
+        }
+        for (size_t n = step; n <= SPAN_OBJECT_MAX; n += 37) {
+            for (size_t i = 0; i < n; i += 11)
+                assert_int_equal(object[n][i], n % 251);
+            assert_int_equal(give(t, object[n] + 1), n > 1 ? HEAP_INSIDE : HEAP_NO_OBJECT);
+            assert_int_equal(give(t, object[n]), HEAP_OK);
+            assert_int_equal(give(t, object[n]), HEAP_FREE);
+            assert_int_equal(give(&nobody, object[n]), HEAP_FREE);
+        }
+    }
+    assert_int_equal(check_heap(&heap), HEAP_OK);
+    assert_int_equal(give(t, (void *)((uintptr_t)region - 1)), HEAP_NOT_OURS);
+    assert_int_equal(give(t, NULL), HEAP_NOT_OURS);
+    assert_int_equal(give(t, t->cache), HEAP_NO_OBJECT); /* the library's own */
+    assert_int_equal(give(t, t->cache->window[sizeclass_of(74)].states), HEAP_NO_OBJECT);
+    heap_leave(&heap, t);
+    assert_whole();
+}
+
+static void test_what_lies_behind_the_last_slot(void **state)
+{
+    (void)state;
+    open_heap();
+    struct thread self = {0}, *t = &self;
+    heap_join(&heap, t);
+    unsigned char *p = take(t, 48); /* 1,365 slots, and 16 bytes */
+    unsigned char *rest = (unsigned char *)((uintptr_t)p & ~(uintptr_t)0xFFFF) + 1365 * 48;
+    assert_int_equal(give(t, rest), HEAP_FREE);
+    for (int i = 1; i < 1365; i++)
+        assert_ptr_not_equal(take(t, 48), rest);
+    assert_int_equal(give(t, rest), HEAP_FREE);
+    heap_leave(&heap, t);
+}
+
+static void test_resize_in_the_slot(void **state)
+{
+    (void)state;
+    open_heap();
+    struct thread self = {0}, *t = &self;
+    heap_join(&heap, t);
+    unsigned char *narrow = take(t, 1000), *wide = take(t, 5000);
+    assert_true(cache_resize(t, narrow, 1024) && size_of(t, narrow) == 1024);
+    assert_true(cache_resize(t, narrow, 800) && size_of(t, narrow) == 800);
+    assert_false(cache_resize(t, narrow, 1025) || cache_resize(t, narrow, 700));
+    assert_false(cache_resize(t, narrow + 1, 900) || cache_resize(t, narrow + 1024, 900));
+    assert_int_equal(size_of(t, narrow), 800);
+    assert_true(cache_resize(t, wide, 5120) && size_of(t, wide) == 5120);
+    assert_true(cache_resize(t, wide, 3000) && size_of(t, wide) == 3000);
+    assert_false(cache_resize(t, wide, 5121) || cache_resize(t, wide, 2000));
+    assert_int_equal(size_of(&nobody, wide), 3000); /* the judge under the lock says the same */
+    assert_int_equal(give(t, narrow), HEAP_OK);
+    assert_false(cache_resize(t, narrow, 800));
+    heap_leave(&heap, t);
+}
+
+/* A pair uses few slots again and again, so that they stay in the processor's cache. */
+static void test_pairs_stay_where_they_are(void **state)
+{
+    (void)state;
+    open_heap();
+    struct thread self = {0}, *t = &self;
+    heap_join(&heap, t);
+    unsigned char *first = take(t, 64);
+    assert_int_equal(give(t, first), HEAP_OK);
+    for (int i = 0; i < 10000; i++) {
+        unsigned char *p = take(t, 64);
+        assert_true(p >= first && p < first + 64 * 64);
+        assert_int_equal(give(t, p), HEAP_OK);
+    }
+    heap_leave(&heap, t);
+}
+
+/* Every slot is found before there is no space, also the few that are free in spans
+ * that nobody would take for them. */
+static void test_the_last_slot_is_found(void **state)
+{
+    (void)state;
+    static unsigned char *object[REGION / 512];
+    size_t n = 0;
+    open_heap();
+    struct thread self = {0}, *t = &self;
+    heap_join(&heap, t);
+    while ((object[n] = take(t, 512)) != NULL)
+        n++;
+    assert_true(n > REGION / 512 * 9 / 10);
+    assert_null(take(t, 400));
+    for (size_t i = 50; i < n; i += 1000) {
+        assert_int_equal(give(t, object[i]), HEAP_OK);
+        assert_ptr_equal(take(t, i % 2 ? 500 : 512), object[i]);
+        assert_null(take(t, 512));
+    }
+    for (size_t i = 0; i < n; i++)
+        assert_int_equal(give(t, object[i]), HEAP_OK);
+    assert_whole(); /* although the cache is still there */
+    heap_leave(&heap, t);
+    assert_whole();
+}
+
+/* In the child of a fork the other threads are gone, one of them in the midst of it. */
+static void test_caches_of_threads_that_are_gone(void **state)
+{
+    (void)state;
+    open_heap();
+    struct thread mine = {0}, gone = {0}, too = {0};
+    heap_join(&heap, &gone);
+    heap_join(&heap, &mine);
+    heap_join(&heap, &too);
+    void *object = take(&gone, 100), *kept = take(&mine, 100);
+    assert_non_null(take(&too, 3000));
+    gone.busy = true;
+    heap_lock(&heap);
+    heap_forked_locked(&heap, &mine);
+    heap_unlock(&heap);
+    assert_ptr_equal(heap.spans.threads.first, &mine.cache->member);
+    assert_null(mine.cache->member.next);
+    assert_int_equal(give(&mine, object), HEAP_OK);
+    assert_int_equal(size_of(&mine, kept), 100);
+    assert_int_equal(check_heap(&heap), HEAP_OK);
+    heap_lock(&heap);
+    heap_forked_locked(&heap, &nobody);
+    heap_unlock(&heap);
+    assert_null(heap.spans.threads.first);
+    assert_int_equal(give(&nobody, kept), HEAP_OK);
+    assert_int_equal(check_heap(&heap), HEAP_OK);
+}
+
+/* --- many ----------------------------------------------------------------------------- */
+
+enum { NTHREADS = 4, NSHARED = 512 };
+#ifndef NROUNDS
+#define NROUNDS 60000
+#endif
+
+static _Atomic(unsigned char *) shared[NSHARED];
+static unsigned nwrong, nrefused, nfull;
+
+static void note(unsigned *counter)
+{
+    __atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
+}
+
+/* The mark depends on the size, which the heap must tell. */
+static unsigned char mark_of(size_t nbytes)
+{
+    return (unsigned char)(nbytes % 255 + 1);
+}
+
+static void put(struct thread *t, unsigned char *p)
+{
+    if (p == NULL)
+        return;
+    size_t nbytes = size_of(t, p);
+    bool right = nbytes <= SIZE_MAX_TAKEN;
+    for (size_t i = 0; right && i < nbytes; i += 1 + nbytes / 16)
+        right = p[i] == mark_of(nbytes);
+    if (!right || give(t, p) != HEAP_OK)
+        note(&nwrong);
+}
+
+static void one_round(struct thread *t, uint64_t *dice)
+{
+    size_t nbytes = rnd(dice, rnd(dice, 8) == 0 ? SIZE_MAX_TAKEN : 300);
+    unsigned char *p = take(t, nbytes);
+    if (p == NULL)
+        note(&nfull);
+    else
+        memset(p, mark_of(nbytes), nbytes);
+    p = atomic_exchange(&shared[rnd(dice, NSHARED)], p);
+    put(t, p);
+    /* One that is never right: into the middle of an object, or of free memory. */
+    if (rnd(dice, 4) == 0 && give(t, region + rnd(dice, REGION - 1) / 16 * 16 + 8) != HEAP_OK)
+        note(&nrefused);
+}
+
+static void *work(void *number)
+{
+    uint64_t dice = (uintptr_t)number + 1;
+    for (int life = 0; life < 10; life++) {
+        struct thread self = {0}, *t = &self;
+        for (int i = 0; i < NROUNDS / 10; i++) {
+            if (thread_small(t) == 0 && (number != NULL || life % 2))
+                heap_join(&heap, t); /* again, when it was revoked */
+            one_round(t, &dice);
+        }
+        heap_leave(&heap, t);
+    }
+    return NULL;
+}
+
+/* Fills the heap, so that all windows are revoked, and asks for what nobody can give. */
+static void *exhaust(void *nothing)
+{
+    uint64_t dice = 99;
+    for (int i = 0; i < NROUNDS / 200; i++) {
+        void *large = NULL;
+        (void)heap_take(&heap, REGION / 4 + rnd(&dice, REGION / 2), FIT_ANY, &large);
+        if (large != NULL && heap_free(&heap, large) != HEAP_OK)
+            note(&nwrong);
+        if (check_heap(&heap) != HEAP_OK)
+            note(&nwrong);
+        (void)heap_sum(&heap);
+    }
+    return nothing;
+}
+
+static void test_many_threads(void **state)
+{
+    (void)state;
+    pthread_t thread[NTHREADS + 1];
+    open_heap();
+    for (uintptr_t i = 0; i < NTHREADS; i++)
+        assert_int_equal(pthread_create(&thread[i], NULL, work, (void *)i), 0);
+    assert_int_equal(pthread_create(&thread[NTHREADS], NULL, exhaust, NULL), 0);
+    for (int i = 0; i <= NTHREADS; i++)
+        pthread_join(thread[i], NULL);
+    for (int i = 0; i < NSHARED; i++)
+        put(&nobody, atomic_exchange(&shared[i], NULL));
+    assert_int_equal(nwrong, 0);
+    assert_true(nrefused > 1000);
+    assert_whole();
+}
+
+/* Threads that sleep, each with a cache and spans that others have emptied. */
+static pthread_barrier_t barrier;
+static unsigned char *theirs[NTHREADS][2000];
+
+static void *sleep_on_spans(void *number)
+{
+    struct thread self = {0}, *t = &self;
+    heap_join(&heap, t);
+    unsigned char **mine = theirs[(uintptr_t)number];
+    for (size_t i = 0; i < 2000; i++)
+        mine[i] = take(t, 20 + i % 200);
+    pthread_barrier_wait(&barrier);
+    pthread_barrier_wait(&barrier); /* meanwhile all is freed, and one takes the region */
+    unsigned char *again = take(t, 100);
+    if (again == NULL || give(t, again) != HEAP_OK)
+        note(&nwrong);
+    heap_leave(&heap, t);
+    return NULL;
+}
+
+static void test_what_sleeping_threads_hold(void **state)
+{
+    (void)state;
+    pthread_t thread[NTHREADS];
+    open_heap();
+    pthread_barrier_init(&barrier, NULL, NTHREADS + 1);
+    for (uintptr_t i = 0; i < NTHREADS; i++)
+        assert_int_equal(pthread_create(&thread[i], NULL, sleep_on_spans, (void *)i), 0);
+    pthread_barrier_wait(&barrier);
+    struct thread self = {0}, *t = &self;
+    heap_join(&heap, t);
+    for (int i = 0; i < NTHREADS; i++)
+        for (int j = 0; j < 2000; j++)
+            assert_int_equal(give(j % 2 ? t : &nobody, theirs[i][j]), HEAP_OK);
+    assert_whole();
+    heap_leave(&heap, t);
+    pthread_barrier_wait(&barrier);
+    for (int i = 0; i < NTHREADS; i++)
+        pthread_join(thread[i], NULL);
+    assert_int_equal(nwrong, 0);
+    assert_whole();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_size),
+        cmocka_unit_test(test_what_lies_behind_the_last_slot),
+        cmocka_unit_test(test_resize_in_the_slot),
+        cmocka_unit_test(test_pairs_stay_where_they_are),
+        cmocka_unit_test(test_the_last_slot_is_found),
+        cmocka_unit_test(test_caches_of_threads_that_are_gone),
+        cmocka_unit_test(test_many_threads),
+        cmocka_unit_test(test_what_sleeping_threads_hold),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -106,7 +106,7 @@ static void read_options_locked(char *const *environment)
         return;
     options_are_read = true;
     options_read(&options, environment);
-    if (the_heap.region.base != NULL && options.region_bytes != 0) {
+    if (the_heap.chunks.region.base != NULL && options.region_bytes != 0) {
         struct line l = {0};
         line_text(&l, "libmem: LIBMEM: region ignored: memory was needed before it could be read");
         line_write(&l);
@@ -118,7 +118,7 @@ static void start(char *const *environment)
     int number = errno;
     heap_lock(&the_heap);
     read_options_locked(environment);
-    if (the_heap.region.base == NULL)
+    if (the_heap.chunks.region.base == NULL)
         open_locked();
     bool guard = !forks_are_guarded;
     forks_are_guarded = true;
@@ -467,7 +467,7 @@ MEM_API void malloc_stats(void)
     write_sum("libmem: region  ", 0, NULL, sums.region_bytes);
     write_sum("libmem: in use  ", sums.nobjects, " objects", sums.object_bytes);
     write_sum("libmem: free    ", sums.nfree, " chunks", sums.free_bytes);
-    write_sum("libmem: records ", 0, NULL, sums.ledger_bytes);
+    write_sum("libmem: records ", 0, NULL, sums.ledger_bytes + sums.span_bytes);
 }
 
 MEM_API int malloc_info(int flags, FILE *stream)

@@ -36,7 +36,7 @@ static bool window_scan(struct window *w, uint32_t share)
 static void window_open(struct window *w, const struct spans *s, uint32_t unit)
 {
     const struct span *span = spans_map_bias(s) + (spans_unit_address(s, unit) >> UNIT_SHIFT);
-    *w = (struct window){.states = s->region.base + span->states,
+    *w = (struct window){.states = s->chunks->region.base + span->states,
                          .base = (unsigned char *)spans_unit_address(s, unit),
                          .slot_bytes = span->slot_bytes,
                          .full = span->slot_bytes + 1,
@@ -108,8 +108,8 @@ void cache_open_locked(struct spans *s, struct thread *t)
     struct cache *c = spans_take_ours(s, sizeof *c);
     if (c == NULL)
         return;
-    c->base = s->region.base;
-    c->nbytes = s->region.nbytes;
+    c->base = s->chunks->region.base;
+    c->nbytes = s->chunks->region.nbytes;
     c->map = spans_map_bias(s);
     for (size_t i = 0; i < NBY_SIZE; i++)
         c->by_size[i] = &c->window[sizeclass_of(i * GRANULE_BYTES)];

@@ -3,11 +3,11 @@
 
 static enum heap_result check_locked(const struct heap *h)
 {
-    if (h->region.base == NULL)
+    if (h->chunks.region.base == NULL)
         return HEAP_NO_REGION;
-    if (!ledger_is_valid(&h->ledger) || !spans_are_valid(&h->spans))
+    if (!ledger_is_valid(&h->chunks.ledger) || !spans_are_valid(&h->spans))
         return HEAP_BROKEN;
-    bool damaged = h->list.head != NULL && freelist_mend_all(&h->list) > 0;
+    bool damaged = h->chunks.list.head != NULL && freelist_mend_all(&h->chunks.list) > 0;
     return damaged ? HEAP_DAMAGED : HEAP_OK;
 }
 

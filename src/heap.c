@@ -17,27 +17,12 @@ void heap_open_locked(struct heap *h, struct region region, MemNodePtr *head)
 {
     assert((uintptr_t)region.base % GRANULE_BYTES == 0 && region.nbytes <= REGION_BYTES_MAX);
     region.nbytes -= region.nbytes % GRANULE_BYTES;
-    h->region = region;
-    h->list = (struct freelist){&h->region, &h->ledger, head};
-    ledger_open(&h->ledger, region.base + region.nbytes, region.nbytes);
-    spans_open(&h->spans, region, &h->ledger);
-    h->has_caches = threads_open();
-    h->has_spans = head == NULL && region.nbytes >= SPAN_REGION_MIN;
-    if (head != NULL)
-        freelist_mend_all(&h->list);
+    chunks_open(&h->chunks, region, head);
+    spans_open(&h->spans, &h->chunks);
+    h->has_caches = head == NULL && h->spans.unit_shift == UNIT_SHIFT && threads_open();
 }
 
 /* --- taking ---------------------------------------------------------------- */
-
-/* A heap without a free list has no node that could be wrong. */
-static bool look_locked(const struct heap *h, uint32_t start, uint32_t end,
-                        struct freelist_spot *spot)
-{
-    if (h->list.head == NULL)
-        return true;
-    freelist_look(&h->list, start, end, spot);
-    return spot->here_right;
-}
 
 /* The granules that nbytes take; 0 for more than there can be. */
 static uint32_t granules_for(size_t nbytes)
@@ -51,44 +36,27 @@ static uint32_t slack_for(size_t nbytes)
     return (uint32_t)(granules_for(nbytes) * (size_t)GRANULE_BYTES - nbytes);
 }
 
-static enum heap_result take_chunk(struct heap *h, size_t nbytes, enum fit fit, void **object)
+static enum heap_result take_chunk(struct heap *h, size_t nbytes, size_t align, enum fit fit,
+                                   void **object)
 {
-    uint32_t length = granules_for(nbytes);
-    struct chunk from;
-    struct freelist_spot spot;
-    if (length == 0 || !ledger_choose(&h->ledger, length, fit, &from))
-        return HEAP_NO_SPACE;
-    if (!look_locked(h, from.start, from.start, &spot)) {
-        freelist_mend(&h->list, &spot);
-        return HEAP_DAMAGED;
-    }
-    length = ledger_take(&h->ledger, &from, length, slack_for(nbytes));
-    if (h->list.head != NULL)
-        freelist_taken(&h->list, &spot, length);
-    *object = region_at(&h->region, from.start);
-    return HEAP_OK;
-}
-
-static enum heap_result take_chunk_aligned(struct heap *h, size_t nbytes, size_t align,
-                                           void **object)
-{
-    uint32_t length = granules_for(nbytes), skip;
+    uint32_t length = granules_for(nbytes), slack = slack_for(nbytes), start;
     size_t ngranules = align / GRANULE_BYTES;
-    struct chunk from;
     if (length == 0 || ngranules > UINT32_MAX)
         return HEAP_NO_SPACE;
-    uint32_t phase = (uint32_t)((uintptr_t)h->region.base / GRANULE_BYTES & (ngranules - 1));
-    if (!ledger_choose_aligned(&h->ledger, length, (uint32_t)ngranules, phase, &from, &skip))
-        return HEAP_NO_SPACE;
-    ledger_take_aligned(&h->ledger, &from, skip, length, slack_for(nbytes));
-    *object = region_at(&h->region, from.start + skip);
+    enum chunks_result result =
+        ngranules <= 1
+            ? chunks_take(&h->chunks, length, slack, fit, &start)
+            : chunks_take_aligned(&h->chunks, length, (uint32_t)ngranules, slack, &start);
+    if (result != CHUNKS_OK)
+        return result == CHUNKS_NONE ? HEAP_NO_SPACE : HEAP_DAMAGED;
+    *object = region_at(&h->chunks.region, start);
     return HEAP_OK;
 }
 
 /* The size of a slot that holds nbytes at a multiple of align; 0: not worth a slot. */
-static size_t slot_bytes_for(size_t nbytes, size_t align)
+static size_t slot_bytes_for(const struct heap *h, size_t nbytes, size_t align)
 {
-    if (nbytes > SPAN_OBJECT_MAX || align > SPAN_OBJECT_MAX)
+    if (nbytes > h->spans.object_max || align > h->spans.object_max)
         return 0;
     size_t slot_bytes = align;
     while (align > GRANULE_BYTES && slot_bytes < nbytes)
@@ -100,14 +68,13 @@ static size_t slot_bytes_for(size_t nbytes, size_t align)
 static enum heap_result take_once(struct heap *h, size_t nbytes, size_t align, enum fit fit,
                                   void **object)
 {
-    size_t slot_bytes = slot_bytes_for(nbytes, align);
-    if (fit == FIT_ANY && h->has_spans && slot_bytes > 0) {
+    size_t slot_bytes = fit == FIT_ANY ? slot_bytes_for(h, nbytes, align) : 0;
+    if (slot_bytes > 0) {
         *object = spans_take(&h->spans, nbytes, slot_bytes);
         if (*object != NULL)
             return HEAP_OK;
     }
-    return align <= GRANULE_BYTES ? take_chunk(h, nbytes, fit, object)
-                                  : take_chunk_aligned(h, nbytes, align, object);
+    return take_chunk(h, nbytes, align, fit, object);
 }
 
 /* Before anybody is told that there is no space: what threads hold goes back, and what
@@ -126,12 +93,12 @@ static enum heap_result take(struct heap *h, size_t nbytes, size_t align, enum f
 {
     heap_lock(h);
     enum heap_result result = HEAP_NO_REGION;
-    if (h->region.base != NULL)
+    if (h->chunks.region.base != NULL)
         result = take_once(h, nbytes, align, fit, object);
     if (result == HEAP_NO_SPACE && sweep_locked(h)) /* S5 */
         result = take_once(h, nbytes, align, fit, object);
     if (result == HEAP_NO_SPACE && fit == FIT_ANY && align <= GRANULE_BYTES &&
-        nbytes <= SPAN_OBJECT_MAX && (*object = spans_take_larger(&h->spans, nbytes)) != NULL)
+        nbytes <= h->spans.object_max && (*object = spans_take_larger(&h->spans, nbytes)) != NULL)
         result = HEAP_OK;
     heap_unlock(h);
     return result;
@@ -144,7 +111,7 @@ enum heap_result heap_take(struct heap *h, size_t nbytes, enum fit fit, void **o
 
 enum heap_result heap_take_aligned(struct heap *h, size_t nbytes, size_t align, void **object)
 {
-    assert(h->list.head == NULL);
+    assert(h->chunks.list.head == NULL);
     return take(h, nbytes, align, FIT_ANY, object);
 }
 
@@ -174,7 +141,7 @@ static enum heap_result judge_chunk(const struct heap *h, const struct chunk *c,
         return HEAP_FREE;
     if (c->state == CHUNK_RESERVED)
         return HEAP_NO_OBJECT;
-    found->start = region_at(&h->region, c->start);
+    found->start = region_at(&h->chunks.region, c->start);
     found->size = (size_t)c->length * GRANULE_BYTES - (c->state - 1);
     return HEAP_INSIDE;
 }
@@ -184,14 +151,14 @@ static enum heap_result judge_chunk(const struct heap *h, const struct chunk *c,
 static enum heap_result judge_locked(const struct heap *h, const void *address, struct place *p,
                                      struct object *found)
 {
-    size_t offset = region_offset(&h->region, address);
+    size_t offset = region_offset(&h->chunks.region, address);
     enum heap_result result;
-    if (offset >= h->region.nbytes)
+    if (offset >= h->chunks.region.nbytes)
         return HEAP_NOT_OURS;
     p->in_span = spans_find(&h->spans, offset, &p->slot);
     if (p->in_span)
         result = judge_slot(address, &p->slot, found);
-    else if (ledger_find(&h->ledger, (uint32_t)(offset / GRANULE_BYTES), &p->chunk))
+    else if (ledger_find(&h->chunks.ledger, (uint32_t)(offset / GRANULE_BYTES), &p->chunk))
         result = judge_chunk(h, &p->chunk, found);
     else
         return HEAP_NO_OBJECT; /* the ledger, or what is left over below it */
@@ -225,16 +192,10 @@ enum heap_result heap_find(struct heap *h, const void *address, struct object *f
 
 static void give_back_locked(struct heap *h, const struct place *p)
 {
-    const struct chunk *c = &p->chunk;
-    struct freelist_spot spot;
-    if (p->in_span) {
+    if (p->in_span)
         spans_free(&h->spans, &p->slot);
-        return;
-    }
-    look_locked(h, c->start, c->start + c->length, &spot);
-    ledger_give_back(&h->ledger, c->start);
-    if (h->list.head != NULL)
-        freelist_given(&h->list, &spot, c->start + c->length);
+    else
+        chunks_give_back(&h->chunks, p->chunk.start, p->chunk.start + p->chunk.length);
 }
 
 enum heap_result heap_free(struct heap *h, const void *address)
@@ -263,14 +224,16 @@ static void give_pages_back(unsigned char *from, unsigned char *to)
 static void trim_locked(struct heap *h, size_t least)
 {
     struct chunk hole = {.length = UINT32_MAX};
-    while (ledger_next_shorter(&h->ledger, &hole) && (size_t)hole.length * GRANULE_BYTES >= least) {
-        unsigned char *start = region_at(&h->region, hole.start);
+    while (ledger_next_shorter(&h->chunks.ledger, &hole) &&
+           (size_t)hole.length * GRANULE_BYTES >= least) {
+        unsigned char *start = region_at(&h->chunks.region, hole.start);
         give_pages_back(start, start + (size_t)hole.length * GRANULE_BYTES);
     }
     /* What the ledger has grown over and left again is in this, too. */
-    give_pages_back(region_at(&h->region, ledger_tail(&h->ledger).start),
-                    h->region.base + h->region.nbytes - ledger_nbytes(&h->ledger));
-    h->ledger.nfreed = 0;
+    give_pages_back(region_at(&h->chunks.region, ledger_tail(&h->chunks.ledger).start),
+                    h->chunks.region.base + h->chunks.region.nbytes -
+                        ledger_nbytes(&h->chunks.ledger));
+    h->chunks.ledger.nfreed = 0;
 }
 
 /* Pages that go back and are wanted again cost a fault each, so they go only when
@@ -279,18 +242,18 @@ static void trim_locked(struct heap *h, size_t least)
 static bool is_time_to_trim_locked(const struct heap *h)
 {
     enum { LEAST_FREED = (16 << 20) / GRANULE_BYTES, PART = 4 };
-    return h->list.head == NULL && h->ledger.nfreed >= LEAST_FREED &&
-           h->ledger.nfreed >= h->ledger.nlive / PART;
+    return h->chunks.list.head == NULL && h->chunks.ledger.nfreed >= LEAST_FREED &&
+           h->chunks.ledger.nfreed >= h->chunks.ledger.nlive / PART;
 }
 
 bool heap_trim(struct heap *h)
 {
-    assert(h->list.head == NULL);
+    assert(h->chunks.list.head == NULL);
     heap_lock(h);
     bool freed = false;
-    if (h->region.base != NULL) {
+    if (h->chunks.region.base != NULL) {
         sweep_locked(h);
-        freed = h->ledger.nfreed > 0;
+        freed = h->chunks.ledger.nfreed > 0;
         trim_locked(h, os_page_bytes());
     }
     heap_unlock(h);
@@ -323,14 +286,14 @@ enum heap_result heap_free_exact(struct heap *h, const void *address)
 static bool has_room_for_caches_locked(const struct heap *h)
 {
     enum { PART = 16 };
-    size_t ngranules = h->region.nbytes / GRANULE_BYTES;
-    return h->has_spans && h->has_caches && h->ledger.nlive < ngranules - ngranules / PART;
+    size_t ngranules = h->chunks.region.nbytes / GRANULE_BYTES;
+    return h->has_caches && h->chunks.ledger.nlive < ngranules - ngranules / PART;
 }
 
 void heap_join(struct heap *h, struct thread *t)
 {
     heap_lock(h);
-    if (h->region.base != NULL && t->cache == NULL && has_room_for_caches_locked(h))
+    if (h->chunks.region.base != NULL && t->cache == NULL && has_room_for_caches_locked(h))
         cache_open_locked(&h->spans, t);
     heap_unlock(h);
 }
@@ -371,14 +334,15 @@ static bool resize_locked(struct heap *h, const struct place *p, size_t nbytes)
     uint32_t length = granules_for(nbytes);
     if (p->in_span)
         return spans_resize(&h->spans, &p->slot, nbytes);
-    return length > 0 && ledger_resize(&h->ledger, p->chunk.start, length, slack_for(nbytes));
+    return length > 0 &&
+           ledger_resize(&h->chunks.ledger, p->chunk.start, length, slack_for(nbytes));
 }
 
 enum heap_result heap_resize(struct heap *h, const void *address, size_t nbytes)
 {
     struct place p;
     struct object found;
-    assert(h->list.head == NULL);
+    assert(h->chunks.list.head == NULL);
     heap_lock(h);
     enum heap_result result = judge_locked(h, address, &p, &found);
     if (result == HEAP_OK && !resize_locked(h, &p, nbytes))
@@ -389,40 +353,46 @@ enum heap_result heap_resize(struct heap *h, const void *address, size_t nbytes)
 
 /* --- counting ---------------------------------------------------------------- */
 
-static void count(struct heap_sums *sums, bool is_free, size_t nbytes, size_t slack)
+static void judge_slot_piece(const struct slot *slot, struct piece *p)
 {
-    sums->nfree += is_free;
-    sums->free_bytes += is_free ? nbytes : 0;
-    sums->nobjects += !is_free;
-    sums->object_bytes += is_free ? 0 : nbytes - slack;
+    p->nbytes = slot->bytes;
+    p->kind = slot->is_ours ? PIECE_OURS : slot->is_object ? PIECE_OBJECT : PIECE_FREE_SLOT;
+    p->size = slot->is_object ? slot->bytes - slot->slack : 0;
 }
 
-/* The chunk is one span, or what the spans need for themselves. */
-static void count_span(const struct heap *h, const struct chunk *c, struct heap_sums *sums)
+bool heap_piece_locked(const struct heap *h, size_t offset, struct piece *p)
 {
+    struct chunk c;
     struct slot slot;
-    size_t at = (size_t)c->start * GRANULE_BYTES, end = at + (size_t)c->length * GRANULE_BYTES;
-    while (at < end && spans_find(&h->spans, at, &slot) && slot.into == 0) {
-        if (slot.bytes <= end - at && !slot.is_ours)
-            count(sums, !slot.is_object, slot.bytes, slot.slack);
-        at += slot.bytes;
+    const struct region *r = &h->chunks.region;
+    if (r->base == NULL || !ledger_find(&h->chunks.ledger, (uint32_t)(offset / GRANULE_BYTES), &c))
+        return false;
+    size_t end = ((size_t)c.start + c.length) * GRANULE_BYTES;
+    *p = (struct piece){.start = r->base + offset, .nbytes = end - offset, .kind = PIECE_OURS};
+    if (c.state == CHUNK_RESERVED) {
+        /* A span; what is left over behind its slots; or the map. */
+        if (spans_find(&h->spans, offset, &slot) && slot.bytes <= end - offset)
+            judge_slot_piece(&slot, p);
+        return true;
     }
+    p->kind = c.state == 0 ? PIECE_FREE : PIECE_OBJECT;
+    p->size = c.state == 0 ? 0 : p->nbytes - (c.state - 1);
+    return true;
 }
 
 static struct heap_sums sum_locked(const struct heap *h)
 {
-    struct heap_sums sums = {.region_bytes = h->region.nbytes};
-    struct chunk c;
-    if (h->region.base == NULL)
-        return sums;
-    sums.ledger_bytes = ledger_nbytes(&h->ledger);
-    for (uint32_t at = 0; ledger_find(&h->ledger, at, &c); at = c.start + c.length) {
-        size_t nbytes = (size_t)c.length * GRANULE_BYTES;
-        if (c.state == CHUNK_RESERVED)
-            count_span(h, &c, &sums);
-        else
-            count(&sums, c.state == 0, nbytes, c.state - 1u);
+    struct heap_sums sums = {.region_bytes = h->chunks.region.nbytes};
+    struct piece p;
+    for (size_t at = 0; heap_piece_locked(h, at, &p); at += p.nbytes) {
+        bool is_free = p.kind == PIECE_FREE || p.kind == PIECE_FREE_SLOT;
+        sums.nfree += is_free;
+        sums.free_bytes += is_free ? p.nbytes : 0;
+        sums.nobjects += p.kind == PIECE_OBJECT;
+        sums.object_bytes += p.size;
+        sums.span_bytes += p.kind == PIECE_OURS ? p.nbytes : 0;
     }
+    sums.ledger_bytes = sums.region_bytes > 0 ? ledger_nbytes(&h->chunks.ledger) : 0;
     return sums;
 }
 

@@ -13,17 +13,13 @@
 #include <pthread.h>
 
 #include "cache.h"
-#include "freelist.h"
-#include "ledger.h"
-#include "region.h"
+#include "chunk.h"
 
 struct heap {
     pthread_mutex_t lock; /* guards everything below */
-    struct region region;
-    struct ledger ledger;
+    struct chunks chunks;
     struct spans spans;
-    struct freelist list;
-    bool has_spans, has_caches;
+    bool has_caches; /* for threads */
 };
 
 struct object {
@@ -46,8 +42,9 @@ enum heap_result {
 /* Makes a heap of a region that is 16-byte aligned, as far as it is whole granules
  * and at most REGION_BYTES_MAX. `head` is where the free list begins (then the
  * region is at most 2 GiB: the size in a node is an int), or NULL for none. The
- * lock is the caller's to initialise. A heap without a list, and large enough, has
- * spans: small objects that may be placed anywhere (FIT_ANY) come from slots. */
+ * lock is the caller's to initialise. A large enough heap has spans: small objects that
+ * may be placed anywhere (FIT_ANY) come from slots; and if it has no list, threads may
+ * have caches. */
 void heap_open_locked(struct heap *h, struct region region, MemNodePtr *head);
 
 /* A new object of nbytes. 0 is an object, too: it has a start and no byte. HEAP_OK,
@@ -98,10 +95,29 @@ bool heap_refill(struct heap *h, struct thread *t, size_t nbytes);
 /* What cache_free asks for after it has freed `address`. */
 void heap_recount(struct heap *h, const void *address);
 
-/* What is in a heap, counted out. O(n log n), and other threads wait. */
+/* The region from its first byte to the ledger, piece by piece in address order. */
+enum piece_kind {
+    PIECE_OBJECT,
+    PIECE_FREE,      /* a free chunk */
+    PIECE_FREE_SLOT, /* a free slot among others of its size */
+    PIECE_OURS       /* what the library needs for spans, and what is left over in them */
+};
+struct piece {
+    unsigned char *start;
+    size_t nbytes; /* up to the next one */
+    size_t size;   /* of an object, as asked for */
+    enum piece_kind kind;
+};
+
+/* The piece that begins `offset` bytes into the region: 0, or where another ended.
+ * False: that is the end. O(log n). */
+bool heap_piece_locked(const struct heap *h, size_t offset, struct piece *p);
+
+/* What is in a heap, counted out. O(n log n), and other threads wait; but for those
+ * with caches, who go on: then it is no more than near to the truth. */
 struct heap_sums {
-    size_t region_bytes, ledger_bytes;
-    size_t nobjects, object_bytes; /* as asked for */
+    size_t region_bytes, ledger_bytes, span_bytes; /* the last: PIECE_OURS */
+    size_t nobjects, object_bytes;                 /* as asked for */
     size_t nfree, free_bytes;
 };
 struct heap_sums heap_sum(struct heap *h);

@@ -66,7 +66,7 @@ static void guard_forks(void)
 static int init_locked(size_t nbytes)
 {
     struct region region;
-    if (the_heap.region.base != NULL)
+    if (the_heap.chunks.region.base != NULL)
         return fail(E_BAD_ARGS, EEXIST);
     if (!region_map(&region, nbytes))
         return fail(E_NO_SPACE, ENOMEM);
@@ -86,17 +86,26 @@ MEM_API int Mem_Init(int sizeOfRegion)
     return result;
 }
 
+static void *take(int size, enum fit fit)
+{
+    void *object;
+    if (size <= 0) {
+        fail(E_BAD_ARGS, EINVAL);
+        return NULL;
+    }
+    enum heap_result result = heap_take(&the_heap, (size_t)size, fit, &object);
+    return answer(result) == 0 ? object : NULL;
+}
+
 MEM_API void *Mem_AllocStyle(int size, int style)
 {
     static const enum fit fits[] = {
         [BESTFIT] = FIT_BEST, [WORSTFIT] = FIT_WORST, [FIRSTFIT] = FIT_FIRST};
-    void *object;
-    if (size <= 0 || style < BESTFIT || style > FIRSTFIT) {
+    if (style < BESTFIT || style > FIRSTFIT) {
         fail(E_BAD_ARGS, EINVAL);
         return NULL;
     }
-    enum heap_result result = heap_take(&the_heap, (size_t)size, fits[style], &object);
-    return answer(result) == 0 ? object : NULL;
+    return take(size, fits[style]);
 }
 
 /* Programs with a header of their own call this with one argument or with two;
@@ -104,7 +113,7 @@ MEM_API void *Mem_AllocStyle(int size, int style)
 MEM_API void *(Mem_Alloc)(int size, int style)
 {
     bool known = style >= BESTFIT && style <= FIRSTFIT;
-    return Mem_AllocStyle(size, known ? style : BESTFIT);
+    return known ? Mem_AllocStyle(size, style) : take(size, FIT_ANY);
 }
 
 MEM_API int Mem_Free(void *ptr)

@@ -6,44 +6,66 @@ enum { NO_UNIT = 0, QUEUE_SHARE = 8 };
 /* An owner looks for itself; nobody needs to count for it. */
 enum { HINT_NEVER = INT32_MAX / 2 };
 
+static const struct region *region_of(const struct spans *s)
+{
+    return &s->chunks->region;
+}
+
+static size_t unit_bytes(const struct spans *s)
+{
+    return (size_t)1 << s->unit_shift;
+}
+
+static uint32_t unit_granules(const struct spans *s)
+{
+    return (uint32_t)(unit_bytes(s) / GRANULE_BYTES);
+}
+
 static struct span *span_at(const struct spans *s, uint32_t unit)
 {
-    return (struct span *)region_at(&s->region, s->map) + (unit - 1);
+    return (struct span *)region_at(region_of(s), s->map) + (unit - 1);
 }
 
 /* Units are aligned addresses, and counted from the one that the region begins in. */
 uintptr_t spans_unit_address(const struct spans *s, uint32_t unit)
 {
-    return (((uintptr_t)s->region.base >> UNIT_SHIFT) + (unit - 1)) << UNIT_SHIFT;
+    return (((uintptr_t)region_of(s)->base >> s->unit_shift) + (unit - 1)) << s->unit_shift;
 }
 
 static uint32_t unit_of(const struct spans *s, uintptr_t address)
 {
-    return (uint32_t)((address >> UNIT_SHIFT) - ((uintptr_t)s->region.base >> UNIT_SHIFT)) + 1;
+    uintptr_t base = (uintptr_t)region_of(s)->base;
+    return (uint32_t)((address >> s->unit_shift) - (base >> s->unit_shift)) + 1;
 }
 
 static uint32_t nunits(const struct spans *s)
 {
-    return unit_of(s, (uintptr_t)s->region.base + s->region.nbytes - 1);
+    return unit_of(s, (uintptr_t)region_of(s)->base + region_of(s)->nbytes - 1);
 }
 
 /* No span lies in a higher unit: above it nothing of the map was ever touched. */
 static uint32_t nunits_used(const struct spans *s)
 {
-    uint32_t top = ledger_tail(s->ledger).start;
-    return top == 0 ? 0 : unit_of(s, (uintptr_t)region_at(&s->region, top) - 1);
+    uint32_t top = ledger_tail(&s->chunks->ledger).start;
+    return top == 0 ? 0 : unit_of(s, (uintptr_t)region_at(region_of(s), top) - 1);
 }
 
-void spans_open(struct spans *s, struct region region, struct ledger *ledger)
+void spans_open(struct spans *s, struct chunks *chunks)
 {
-    *s = (struct spans){.region = region, .ledger = ledger};
+    enum { KEPT = 8 };
+    *s = (struct spans){.chunks = chunks, .unit_shift = UNIT_SHIFT};
+    while (s->unit_shift >= UNIT_SHIFT_MIN &&
+           chunks->region.nbytes >> s->unit_shift >> NUNITS_SHIFT == 0)
+        s->unit_shift--;
+    s->object_max = s->unit_shift < UNIT_SHIFT_MIN ? 0 : (uint32_t)unit_bytes(s) >> SLOTS_SHIFT;
+    s->nkept = chunks->list.head == NULL ? KEPT : 0;
 }
 
 /* --- states ---------------------------------------------------------------------- */
 
 static unsigned char *states_of(const struct spans *s, const struct span *span)
 {
-    return s->region.base + span->states;
+    return region_of(s)->base + span->states;
 }
 
 static uint32_t state_get(const struct spans *s, const struct span *span, uint32_t index)
@@ -121,36 +143,38 @@ static bool is_queued(const struct span *span)
 
 /* --- units from and to the ledger ------------------------------------------------ */
 
-/* Takes granules that are neither an object nor free; 0 bytes of slack say so. */
-static bool ledger_reserve(struct spans *s, uint32_t length, uint32_t align, uint32_t *start)
+/* Takes granules that are neither an object nor free: the slack says so. */
+static bool reserve(struct spans *s, uint32_t length, uint32_t align, uint32_t *start)
 {
-    uint32_t phase = (uint32_t)((uintptr_t)s->region.base / GRANULE_BYTES) & (align - 1), skip;
-    struct chunk from;
-    if (!ledger_choose_aligned(s->ledger, length, align, phase, &from, &skip))
-        return false;
-    ledger_take_aligned(s->ledger, &from, skip, length, LEDGER_RESERVED);
-    *start = from.start + skip;
-    return true;
+    return chunks_take_aligned(s->chunks, length, align, LEDGER_RESERVED, start) == CHUNKS_OK;
+}
+
+/* Its length is not what was asked for, if the ledger was short of records. */
+static void give_back(struct spans *s, uint32_t start)
+{
+    struct chunk c;
+    ledger_find(&s->chunks->ledger, start, &c);
+    chunks_give_back(s->chunks, start, start + c.length);
 }
 
 /* The map is zero at first: no unit is a span. */
 static bool map_open(struct spans *s)
 {
-    enum { ENTRY_GRANULES = sizeof(struct span) / GRANULE_BYTES };
+    const uint32_t entry = sizeof(struct span) / GRANULE_BYTES;
+    uint32_t used = s->chunks->ledger.used; /* before this */
     if (s->nspans > 0)
         return true;
-    uint32_t used = s->ledger->used; /* before this */
-    if (!ledger_reserve(s, nunits(s) * ENTRY_GRANULES, ENTRY_GRANULES, &s->map))
+    if (!reserve(s, nunits(s) * entry, entry, &s->map))
         return false;
-    if (!s->region.is_zero || s->map < used) /* else do not touch it: it may be large */
-        memset(region_at(&s->region, s->map), 0, nunits(s) * sizeof(struct span));
+    if (!region_of(s)->is_zero || s->map < used) /* else do not touch it: it may be large */
+        memset(region_at(region_of(s), s->map), 0, nunits(s) * sizeof(struct span));
     return true;
 }
 
 static void map_close(struct spans *s)
 {
     if (s->nspans == 0)
-        ledger_give_back(s->ledger, s->map);
+        give_back(s, s->map);
 }
 
 static uint32_t unit_take(struct spans *s)
@@ -158,18 +182,19 @@ static uint32_t unit_take(struct spans *s)
     uint32_t start;
     if (!map_open(s))
         return NO_UNIT;
-    if (!ledger_reserve(s, UNIT_GRANULES, UNIT_GRANULES, &start)) {
+    if (!reserve(s, unit_granules(s), unit_granules(s), &start)) {
         map_close(s);
         return NO_UNIT;
     }
     s->nspans++;
     s->nmade++;
-    return unit_of(s, (uintptr_t)region_at(&s->region, start));
+    return unit_of(s, (uintptr_t)region_at(region_of(s), start));
 }
 
 static uint32_t unit_granule(const struct spans *s, uint32_t unit)
 {
-    return (uint32_t)((spans_unit_address(s, unit) - (uintptr_t)s->region.base) / GRANULE_BYTES);
+    return (uint32_t)((spans_unit_address(s, unit) - (uintptr_t)region_of(s)->base) /
+                      GRANULE_BYTES);
 }
 
 static void unit_give_back(struct spans *s, uint32_t unit)
@@ -177,7 +202,7 @@ static void unit_give_back(struct spans *s, uint32_t unit)
     struct span *span = span_at(s, unit);
     assert(span->visible == 0); /* and stays so: others may be looking */
     memset(&span->hint, 0, sizeof *span - offsetof(struct span, hint));
-    ledger_give_back(s->ledger, unit_granule(s, unit));
+    give_back(s, unit_granule(s, unit));
     s->nspans--;
     map_close(s);
 }
@@ -207,32 +232,38 @@ static void set_hint(struct span *span, int32_t nfrees)
 
 /* What is left over behind the last slot may be taken for one: it is always free.
  * Blocks fill cache lines, so that owners of two spans do not write to the same. */
-static size_t block_bytes(const struct span *span)
+static size_t block_bytes(const struct spans *s, const struct span *span)
 {
     enum { LINE = 64 };
-    size_t rest = UNIT_BYTES % span->slot_bytes != 0;
+    size_t rest = unit_bytes(s) % span->slot_bytes != 0;
     size_t n = is_wide(span->slot_bytes) ? WIDE_OFFSET + sizeof(uint16_t) * span->nslots
                                          : span->nslots + rest;
     return ceil_div(n, LINE) * LINE;
 }
 
-/* A span of ours has its own block in its first slots. */
-static uint32_t nreserved(const struct span *span)
+/* A span of ours has its own block in its slots, and leaves the first and the last slot
+ * alone: who writes a little over the end of an object next to it hits nothing. */
+static uint32_t nreserved(const struct spans *s, const struct span *span)
 {
-    return span->purpose == FOR_US ? (uint32_t)ceil_div(block_bytes(span), span->slot_bytes) : 0;
+    enum { GUARDS = 2 };
+    if (span->purpose != FOR_US)
+        return 0;
+    return GUARDS + (uint32_t)ceil_div(block_bytes(s, span), span->slot_bytes);
 }
 
 static bool block_place(struct spans *s, uint32_t unit)
 {
     struct span *span = span_at(s, unit);
-    void *block = span->purpose == FOR_US ? (void *)spans_unit_address(s, unit)
-                                          : spans_take_ours(s, block_bytes(span));
+    void *block = span->purpose == FOR_US ? (void *)(spans_unit_address(s, unit) + span->slot_bytes)
+                                          : spans_take_ours(s, block_bytes(s, span));
     if (block == NULL)
         return false;
-    span->states = region_offset(&s->region, block);
-    memset(block, 0, block_bytes(span));
-    for (uint32_t i = 0; i < nreserved(span); i++)
-        span_make_object(span, states_of(s, span), i, 0);
+    span->states = region_offset(region_of(s), block);
+    memset(block, 0, block_bytes(s, span));
+    for (uint32_t i = 1; i < nreserved(s, span); i++)
+        span_make_object(span, states_of(s, span), i - 1, 0);
+    if (span->purpose == FOR_US)
+        span_make_object(span, states_of(s, span), span->nslots - 1u, 0);
     return true;
 }
 
@@ -245,7 +276,7 @@ static uint32_t span_make(struct spans *s, unsigned sizeclass, int purpose)
     struct span *span = span_at(s, unit);
     span->slot_bytes = slot_bytes;
     span->reciprocal = UINT32_MAX / slot_bytes + 1;
-    span->nslots = (uint16_t)(UNIT_BYTES / slot_bytes);
+    span->nslots = (uint16_t)(unit_bytes(s) / slot_bytes);
     span->sizeclass = (uint8_t)sizeclass;
     span->purpose = (uint8_t)purpose;
     if (!block_place(s, unit)) {
@@ -262,7 +293,7 @@ static void span_give_back(struct spans *s, uint32_t unit)
     struct span was = *span_at(s, unit);
     unit_give_back(s, unit);
     if (was.purpose == FOR_OBJECTS)
-        spans_free_ours(s, s->region.base + was.states);
+        spans_free_ours(s, region_of(s)->base + was.states);
 }
 
 static void give_back_queue(struct spans *s, uint32_t *queue)
@@ -288,8 +319,8 @@ static void give_back_empty(struct spans *s)
  * are empty, and also keep a few, to avoid take-free-take churn. */
 static bool are_enough_empty(const struct spans *s)
 {
-    enum { KEPT = 8, PART = 8 };
-    return s->nempty > KEPT + s->nspans / PART;
+    enum { PART = 8 };
+    return s->nempty > s->nkept + (s->nkept > 0 ? s->nspans / PART : 0);
 }
 
 /* Puts a span that nobody owns, and that is in no queue, where it belongs [S4]: in a
@@ -298,11 +329,11 @@ static void settle(struct spans *s, uint32_t unit, uint32_t least)
 {
     struct span *span = span_at(s, unit);
     uint32_t nfree = count_free(s, span), nlive = span->nslots - nfree;
-    if (nlive == nreserved(span)) {
+    if (nlive == nreserved(s, span)) {
         unpublish(span);
         queue_push(s, unit, SPAN_EMPTY);
     } else if (nfree >= least) {
-        set_hint(span, (int32_t)(nlive - nreserved(span)));
+        set_hint(span, (int32_t)(nlive - nreserved(s, span)));
         queue_push(s, unit, SPAN_QUEUED);
     } else {
         set_hint(span, (int32_t)(least - nfree));
@@ -495,8 +526,8 @@ bool spans_find(const struct spans *s, size_t offset, struct slot *slot)
 {
     if (s->nspans == 0)
         return false;
-    uintptr_t address = (uintptr_t)s->region.base + offset;
-    uint32_t unit = unit_of(s, address), into_unit = address & (UNIT_BYTES - 1);
+    uintptr_t address = (uintptr_t)region_of(s)->base + offset;
+    uint32_t unit = unit_of(s, address), into_unit = (uint32_t)(address & (unit_bytes(s) - 1));
     const struct span *span = span_at(s, unit);
     if (span->slot_bytes == 0)
         return false;
@@ -548,12 +579,13 @@ static bool span_is_valid(const struct spans *s, uint32_t unit)
         if (state > span->slot_bytes + 1)
             return false;
     }
-    bool empty = nfree == span->nslots - nreserved(span);
+    bool empty = nfree == span->nslots - nreserved(s, span);
     bool seen = span->purpose == FOR_OBJECTS && span->status != SPAN_EMPTY;
     return span->status != SPAN_NONE && (span->status != SPAN_EMPTY || empty) &&
            span->visible == (seen ? span->reciprocal : 0) &&
-           ledger_find(s->ledger, unit_granule(s, unit), &chunk) && chunk.state == CHUNK_RESERVED &&
-           chunk.start == unit_granule(s, unit) && chunk.length >= UNIT_GRANULES;
+           ledger_find(&s->chunks->ledger, unit_granule(s, unit), &chunk) &&
+           chunk.state == CHUNK_RESERVED && chunk.start == unit_granule(s, unit) &&
+           chunk.length >= unit_granules(s);
 }
 
 /* How many spans the queue holds; more than there are, if it is broken. */

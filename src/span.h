@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * span.h - 64 KiB of the region cut into equal slots, for small objects.
+ * span.h - a piece of the region cut into equal slots, for small objects.
  *
- *     unit (64 KiB of addresses)   [slot 0][slot 1]...[slot n-1][rest]
+ *     unit (64 KiB, aligned)       [slot 0][slot 1]...[slot n-1][rest]
  *     block (in another span)      [state 0][state 1]...[state n-1]
  *     map (an entry a unit)        what the unit is cut into, where its block is
  *
@@ -27,7 +27,7 @@
  *       looked at before anybody is told that there is no space;
  *   S6  the map goes with the last span.
  *
- * Blocks are slots themselves, in spans of their own whose block lies in their first
+ * Blocks are slots themselves, in spans of their own whose block lies among their own
  * slots. All positions are offsets or units, none an address.
  *
  * Who calls has the lock.
@@ -35,18 +35,18 @@
 #ifndef SPAN_H
 #define SPAN_H
 
-#include "ledger.h"
-#include "region.h"
+#include "chunk.h"
 #include "sizeclass.h"
 #include "thread.h"
 
-enum { UNIT_SHIFT = 16, UNIT_BYTES = 1 << UNIT_SHIFT, UNIT_GRANULES = UNIT_BYTES / GRANULE_BYTES };
+enum { UNIT_SHIFT = 16, UNIT_BYTES = 1 << UNIT_SHIFT };
 
 /* Larger objects are the ledger's. */
 enum { SPAN_OBJECT_MAX = SLOT_BYTES_MAX, NARROW_BYTES_MAX = 2048 };
 
-/* A region smaller than this has no spans: the first objects would fill it. */
-#define SPAN_REGION_MIN ((size_t)1 << 23)
+/* A region has at least 256 units, so that spans of a few objects do not fill it; those
+ * of small regions are smaller, and a very small region has none. */
+enum { UNIT_SHIFT_MIN = 12, NUNITS_SHIFT = 8, SLOTS_SHIFT = 3 };
 
 enum span_status { SPAN_NONE, SPAN_OWNED, SPAN_FLOATING, SPAN_QUEUED, SPAN_EMPTY };
 
@@ -74,10 +74,12 @@ struct queues {
 };
 
 struct spans {
-    struct region region;
-    struct ledger *ledger;
+    struct chunks *chunks;
     struct threads threads;
-    uint32_t map; /* where the map is, if nspans > 0 */
+    unsigned unit_shift;
+    uint32_t object_max; /* in bytes; 0: there are no spans */
+    uint32_t nkept;      /* empty spans that do not go back at once */
+    uint32_t map;        /* where the map is, if nspans > 0 */
     uint32_t nspans, nempty;
     uint32_t nmade; /* since all were looked at */
     struct queues queues[NPURPOSES];
@@ -92,9 +94,11 @@ struct slot {
     uint32_t slack;
 };
 
-void spans_open(struct spans *s, struct region region, struct ledger *ledger);
+/* In a heap with a free list an empty span is free memory at once, as the list says what
+ * is free; else a few are kept for the next who wants one. */
+void spans_open(struct spans *s, struct chunks *chunks);
 
-/* A slot for nbytes <= SPAN_OBJECT_MAX at a multiple of its own size, which is at
+/* A slot for nbytes <= object_max at a multiple of its own size, which is at
  * least slot_bytes; NULL if there is no room, or if there would be more
  * slack than can be told. */
 void *spans_take(struct spans *s, size_t nbytes, size_t slot_bytes);
@@ -114,7 +118,7 @@ bool slot_can_hold(uint32_t slot_bytes, size_t nbytes);
 /* Gives the object in the slot another size, if the slot can hold it. */
 bool spans_resize(struct spans *s, const struct slot *slot, size_t nbytes);
 
-/* Zeroed memory of the library's own, nbytes <= SPAN_OBJECT_MAX; NULL: no room. */
+/* Zeroed memory of the library's own, nbytes <= object_max; NULL: no room. */
 void *spans_take_ours(struct spans *s, size_t nbytes);
 void spans_free_ours(struct spans *s, void *ours);
 
@@ -140,8 +144,9 @@ bool spans_are_valid(const struct spans *s);
 /* The entry for the unit of address 0, so that no thread has to subtract. */
 static inline struct span *spans_map_bias(const struct spans *s)
 {
-    uintptr_t first = (uintptr_t)s->region.base >> UNIT_SHIFT;
-    return (struct span *)((uintptr_t)region_at(&s->region, s->map) - first * sizeof(struct span));
+    const struct region *r = &s->chunks->region;
+    uintptr_t first = (uintptr_t)r->base >> s->unit_shift;
+    return (struct span *)((uintptr_t)region_at(r, s->map) - first * sizeof(struct span));
 }
 
 static inline bool is_wide(uint32_t slot_bytes)

@@ -50,9 +50,7 @@ static inline void restore(const struct snapshot *s)
 static inline bool is_same(const struct snapshot *s)
 {
     return memcmp(page, s->page, PAGE) == 0 && head == s->head &&
-           memcmp(&heap.ledger, &s->heap.ledger, sizeof heap.ledger) == 0 &&
-           memcmp(&heap.region, &s->heap.region, sizeof heap.region) == 0 &&
-           memcmp(&heap.list, &s->heap.list, sizeof heap.list) == 0;
+           memcmp(&heap.chunks, &s->heap.chunks, sizeof heap.chunks) == 0;
 }
 
 #endif

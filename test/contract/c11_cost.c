@@ -105,11 +105,11 @@ static void few_records_for_a_large_hole(void)
     int nfirst = 0, nthen = 0;
     open_heap(1 << 20);
     void *large = Mem_Alloc(600000);
-    while (Mem_Alloc(1) != NULL) {
+    while (Mem_Alloc(1, BESTFIT) != NULL) {
         nfirst++;
     }
     assert_int_equal(Mem_Free(large), 0);
-    while (Mem_Alloc(1) != NULL) {
+    while (Mem_Alloc(1, BESTFIT) != NULL) {
         nthen++;
     }
     assert_int_equal(nthen, 2953);

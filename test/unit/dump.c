@@ -51,12 +51,12 @@ static void give_back(size_t position)
 static void dump(void)
 {
     FILE *f = tmpfile();
-    struct ledger before = heap.ledger;
+    struct ledger before = heap.chunks.ledger;
     assert_non_null(f);
     memcpy(copy, region, sizeof region);
     dump_heap(&heap, fileno(f));
     assert_memory_equal(copy, region, sizeof region);
-    assert_memory_equal(&before.b, &heap.ledger.b, sizeof before.b);
+    assert_memory_equal(&before.b, &heap.chunks.ledger.b, sizeof before.b);
     rewind(f);
     text[fread(text, 1, sizeof text - 1, f)] = '\0';
     fclose(f);
@@ -108,7 +108,7 @@ static const char *expect_totals(const char *line, const struct sums *s)
              "%zu free chunk%s, %zu bytes, the largest %zu\n%zu object%s, %zu bytes; ledger %zu "
              "bytes\n",
              s->nfree, s->nfree == 1 ? "" : "s", s->free_bytes, s->largest, s->nobjects,
-             s->nobjects == 1 ? "" : "s", s->object_bytes, ledger_nbytes(&heap.ledger));
+             s->nobjects == 1 ? "" : "s", s->object_bytes, ledger_nbytes(&heap.chunks.ledger));
     assert_int_equal(strncmp(line, expected, strlen(expected)), 0);
     return next_line(next_line(line));
 }

@@ -73,12 +73,12 @@ static void judge(ptrdiff_t position)
 
 static void judge_every_address(void)
 {
-    struct ledger before = heap.ledger;
+    struct ledger before = heap.chunks.ledger;
     memcpy(copy, memory, sizeof memory);
     for (ptrdiff_t at = -AROUND; at < (ptrdiff_t)model.region_bytes + AROUND; at++)
         judge(at);
     assert_memory_equal(copy, memory, sizeof memory); /* refused, and nothing has changed */
-    assert_memory_equal(&before.b, &heap.ledger.b, sizeof before.b);
+    assert_memory_equal(&before.b, &heap.chunks.ledger.b, sizeof before.b);
 }
 
 static void one_call(size_t size_max)

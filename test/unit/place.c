@@ -12,12 +12,14 @@
 
 #include "../../src/check.h"
 
-enum { REGION_SMALL = 1 << 16, REGION_LARGE = 1 << 23, ALIGN_MAX = 1 << 13 };
+enum { REGION_SMALL = 1 << 16, REGION_MIDDLE = 1 << 20, REGION_LARGE = 1 << 24 };
+enum { ALIGN_MAX = 1 << 13 };
 enum { GRANULES = REGION_LARGE / 16, OBJECTS_MAX = 30000 };
 
 /* Begins 48 bytes after a page, so that positions and addresses differ in alignment. */
 static _Alignas(ALIGN_MAX) unsigned char memory[REGION_LARGE + ALIGN_MAX];
 static unsigned char *const region = memory + 4096 + 48;
+static MemNodePtr head; /* of the free list, where there is one */
 static struct heap heap = {.lock = PTHREAD_MUTEX_INITIALIZER};
 static int owner[GRANULES]; /* 0: nobody's */
 static struct held {
@@ -60,7 +62,7 @@ static void assert_filled(int i, size_t size)
 /* Room for the records of three chunks more, whatever is where. */
 static bool has_records(void)
 {
-    struct ledger *l = &heap.ledger;
+    struct ledger *l = &heap.chunks.ledger;
     return l->b.top * 16 + (l->b.tree[BY_ADDRESS].nwords + 3) * CHUNK_COST <= l->nbytes;
 }
 
@@ -74,8 +76,10 @@ static bool is_free_run(size_t first, size_t n)
 
 static void assert_no_run(size_t size, size_t align)
 {
-    size_t end = heap.ledger.b.top + ledger_tail(&heap.ledger).length - 2; /* TAIL_SPARE */
-    for (size_t g = 0; !heap.has_spans && has_records() && g + granules_of(size) <= end; g++)
+    size_t end =
+        heap.chunks.ledger.b.top + ledger_tail(&heap.chunks.ledger).length - 2; /* TAIL_SPARE */
+    for (size_t g = 0;
+         !(heap.spans.object_max > 0) && has_records() && g + granules_of(size) <= end; g++)
         if ((uintptr_t)(region + g * 16) % align == 0)
             assert_false(is_free_run(g, granules_of(size)));
 }
@@ -106,8 +110,8 @@ static void resize(int i, size_t size)
     assert_filled(i, keep);
     if (result != HEAP_OK) {
         assert_int_equal(result, HEAP_NO_SPACE);
-        assert_true(heap.has_spans || granules_of(size) > granules_of(o->size));
-        if (!heap.has_spans && has_records() && next < heap.ledger.b.top)
+        assert_true((heap.spans.object_max > 0) || granules_of(size) > granules_of(o->size));
+        if (!(heap.spans.object_max > 0) && has_records() && next < heap.chunks.ledger.b.top)
             assert_false(is_free_run(next, granules_of(size) - granules_of(o->size)));
         nrefused++;
         return;
@@ -183,20 +187,68 @@ static void release_all(void)
     while (nheld > 0)
         release(1 + (int)rnd(&dice, (uint32_t)nheld));
     assert_int_equal(check_heap(&heap), HEAP_OK);
-    spans_sweep(&heap.spans);
+    if (heap.chunks.list.head == NULL)
+        spans_sweep(&heap.spans);
     assert_int_equal(heap.spans.nspans, 0);
-    assert_int_equal(ledger_tail(&heap.ledger).length, (region_bytes - CHUNK_COST) / 16);
+    assert_int_equal(ledger_tail(&heap.chunks.ledger).length, (region_bytes - CHUNK_COST) / 16);
 }
 
-static void history(size_t nbytes, int nruns, int ncalls, int nheld_max)
+/* With a free list, which lies there for everybody to see: what each fit has to be. */
+static void *expected_by(enum fit fit, size_t size)
+{
+    MemNodePtr chosen = NULL;
+    for (MemNodePtr node = head; node != NULL; node = node->next) {
+        if ((size_t)node->size < granules_of(size) * 16)
+            continue;
+        bool better = chosen == NULL || (fit == FIT_BEST && node->size < chosen->size) ||
+                      (fit == FIT_WORST && node->size > chosen->size);
+        if (better)
+            chosen = node;
+    }
+    return chosen;
+}
+
+static void place_by(enum fit fit, size_t size)
+{
+    void *object, *expected = fit == FIT_ANY ? NULL : expected_by(fit, size);
+    enum heap_result result = heap_take(&heap, size, fit, &object);
+    if (result != HEAP_OK) {
+        assert_int_equal(result, HEAP_NO_SPACE);
+        assert_null(expected);
+        nfull++;
+        return;
+    }
+    if (fit != FIT_ANY)
+        assert_ptr_equal(object, expected);
+    held[++nheld] = (struct held){object, size};
+    own(nheld, object, size, 0);
+    fill(nheld);
+    nplaced++;
+}
+
+static void one_call_with_a_list(size_t size_max, uint32_t free_percent)
+{
+    if (rnd(&dice, 100) < free_percent && nheld > 0)
+        release(1 + (int)rnd(&dice, (uint32_t)nheld));
+    else if (nheld < OBJECTS_MAX)
+        place_by(rnd(&dice, 2) ? FIT_ANY : (enum fit)rnd(&dice, 3), rnd(&dice, (uint32_t)size_max));
+    poke();
+}
+
+static void history(size_t nbytes, int nruns, int ncalls, int nheld_max, bool listed)
 {
     region_bytes = nbytes;
     for (int run = 0; run < nruns; run++) {
         size_t size_max = (size_t)16 << rnd(&dice, 10);
         memset(owner, 0, sizeof owner);
-        heap_open_locked(&heap, (struct region){.base = region, .nbytes = region_bytes}, NULL);
+        heap_open_locked(&heap, (struct region){.base = region, .nbytes = region_bytes},
+                         listed ? &head : NULL);
         for (int i = 0; i < ncalls; i++) {
-            one_call(size_max, i / (ncalls / 5) % 2 ? 60 : 25, nheld_max);
+            uint32_t free_percent = i / (ncalls / 5) % 2 ? 60 : 25;
+            if (listed)
+                one_call_with_a_list(size_max, free_percent);
+            else
+                one_call(size_max, free_percent, nheld_max);
             if (i % (ncalls / 20) == 0) {
                 assert_int_equal(check_heap(&heap), HEAP_OK);
                 assert_objects_found();
@@ -210,7 +262,7 @@ static void test_any_history(void **state)
 {
     (void)state;
     dice = 20;
-    history(REGION_SMALL, 60, 1000, 400);
+    history(REGION_SMALL, 60, 1000, 400, false);
     assert_true(nplaced > 5000 && nrefused > 500 && ngrown > 500 && nshrunk > 500 && nfull > 100);
 }
 
@@ -219,7 +271,20 @@ static void test_any_history_with_spans(void **state)
     (void)state;
     dice = 21;
     nfull = 0;
-    history(REGION_LARGE, 20, 20000, OBJECTS_MAX);
+    history(REGION_MIDDLE, 20, 20000, OBJECTS_MAX, false);
+    history(REGION_LARGE, 10, 20000, OBJECTS_MAX, false);
+    assert_true(nplaced > 50000 && nfull > 20);
+}
+
+/* The classic heap: calls with a style and without. Nothing of it waits for a sweep. */
+static void test_any_history_with_spans_and_a_list(void **state)
+{
+    (void)state;
+    dice = 22;
+    nfull = nplaced = 0;
+    history(REGION_SMALL, 20, 1000, OBJECTS_MAX, true);
+    history(REGION_MIDDLE, 20, 5000, OBJECTS_MAX, true);
+    history(REGION_LARGE, 5, 20000, OBJECTS_MAX, true);
     assert_true(nplaced > 50000 && nfull > 20);
 }
 
@@ -328,6 +393,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_any_history),
         cmocka_unit_test(test_any_history_with_spans),
+        cmocka_unit_test(test_any_history_with_spans_and_a_list),
         cmocka_unit_test(test_spans_make_room),
         cmocka_unit_test(test_sizeclasses),
         cmocka_unit_test(test_a_larger_slot_is_the_last_resort),

@@ -109,6 +109,20 @@ demo: all $(EXAMPLES)
 bench-fit: all
 	@bench/fit.sh
 
+# gcc would take away a malloc whose free it sees.
+$(BUILD)/bench/work: $(wildcard bench/work/*.[ch]) tools/trace.h Makefile
+	$(LINK) -fno-builtin-malloc -fno-builtin-calloc -fno-builtin-realloc -fno-builtin-free -ldl
+$(BUILD)/bench/launch: bench/launch.c Makefile
+	$(LINK)
+$(BUILD)/libmem-record.so: tools/record.c tools/trace.h Makefile
+	$(LINK) -fno-builtin -fPIC -fvisibility=hidden -shared
+
+.PHONY: bench
+bench: all $(BUILD)/bench/work $(BUILD)/bench/launch
+	@test/needs.sh libjemalloc2 libmimalloc2.0 libtcmalloc-minimal4 libtbbmalloc2 \
+	    sqlite3 lua5.4 python3 perl redis-server xz-utils gnuplot-nox
+	@CC="$(CC)" ROUNDS=$(ROUNDS) SCALE=$(SCALE) QUICK=$(QUICK) ONLY="$(ONLY)" PEERS="$(PEERS)" bench/malloc.sh
+
 # --- tests ------------------------------------------------------------------
 #
 # check-one tests one build: gcc's, clang's, with sanitizers, for arm64. `make
@@ -202,6 +216,7 @@ help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 	@echo 'make debug      assertions, no optimisation: build/debug (also asan, tsan)'
 	@echo 'make soak       random calls against the model: CALLS=N SEED=N'
+	@echo 'make bench      libmem-malloc.so beside other allocators: see bench/malloc.sh'
 	@echo 'make bench-fit  the fits beside a textbook list: table, CSV, picture'
 	@echo 'make layers     each file includes only what stands below it'
 	@echo 'make format     clang-format'

@@ -3,6 +3,9 @@
 #
 # needs.sh - installs what the tests need, where it can: as root on a system with
 # apt. Elsewhere it says what is missing; the tests that need it then fail.
+#
+#     test/needs.sh               what make check needs
+#     test/needs.sh PACKAGE...    these; what cannot be had is told, and no failure
 set -u
 # redis-tools holds the server's program too; redis-server would start a service.
 packages='gcc g++ libc6-dev clang libcmocka-dev pkgconf binutils
@@ -10,14 +13,15 @@ packages='gcc g++ libc6-dev clang libcmocka-dev pkgconf binutils
     bash cmake git lua5.4 perl python3 redis-server sqlite3 xz-utils'
 foreign=build/arm64/cmocka # where cmocka for arm64 is unpacked: it is not installed
 
-missing() {
-    for package in $packages; do
+missing() { # package...
+    for package; do
         dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || echo "$package"
     done
 }
 
-install_packages() {
-    set -- $(missing)
+install_packages() { # package...
+    # shellcheck disable=SC2046 # names are words
+    set -- $(missing "$@")
     [ $# -gt 0 ] || return 0
     if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
         echo "needs.sh: please install: $*" >&2
@@ -49,5 +53,10 @@ unpack_cmocka_arm64() {
 
 cd "$(dirname "$0")/.." || exit 1
 mkdir -p build
-install_packages || exit 1
+if [ $# -gt 0 ]; then
+    for package; do install_packages "$package"; done
+    exit 0
+fi
+# shellcheck disable=SC2086 # packages are words
+install_packages $packages || exit 1
 unpack_cmocka_arm64

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * launch.c - runs a program with a malloc preloaded; prints what it took.
+ *
+ *     launch LIBRARY|- PROGRAM [ARGUMENT]...
+ *
+ * Standard output gets one line: nanoseconds on the wall, KiB of the largest process (of
+ * those that were waited for), the status as a shell tells it. The program's own output
+ * is dropped. A program of its own, because a child begins with its parent's memory as
+ * its peak: this one is small, a shell is not.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { LIMIT_SECONDS = 300 }; /* then the program is killed: it hangs */
+
+static _Noreturn void give_up(const char *what)
+{
+    fprintf(stderr, "launch: %s: %s\n", what, strerror(errno));
+    _exit(127);
+}
+
+static _Noreturn void become(const char *library, char **command)
+{
+    int null = open("/dev/null", O_WRONLY);
+
+    if (null < 0 || dup2(null, STDOUT_FILENO) < 0)
+        give_up("/dev/null");
+    if (strcmp(library, "-") != 0 && setenv("LD_PRELOAD", library, 1) != 0)
+        give_up("LD_PRELOAD");
+    alarm(LIMIT_SECONDS);
+    execvp(command[0], command);
+    give_up(command[0]);
+}
+
+int main(int argc, char **argv)
+{
+    struct timespec began, ended;
+    struct rusage usage;
+    int status;
+
+    if (argc < 3)
+        give_up("usage: launch LIBRARY|- PROGRAM [ARGUMENT]...");
+    clock_gettime(CLOCK_MONOTONIC, &began);
+    pid_t child = fork();
+    if (child < 0)
+        give_up("fork");
+    if (child == 0)
+        become(argv[1], argv + 2);
+    while (wait4(child, &status, 0, &usage) < 0)
+        if (errno != EINTR)
+            give_up("wait4");
+    clock_gettime(CLOCK_MONOTONIC, &ended);
+    printf("%lld %ld %d\n",
+           (ended.tv_sec - began.tv_sec) * 1000000000LL + (ended.tv_nsec - began.tv_nsec),
+           usage.ru_maxrss, WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+    return 0;
+}

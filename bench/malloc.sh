@@ -1,0 +1,254 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# malloc.sh - libmem-malloc.so beside other allocators: the workloads of bench/work,
+# traces of programs, and programs.
+#
+#     make bench                                   about half an hour
+#     make bench QUICK=1 ROUNDS=1                  a look: under two minutes
+#     make bench ONLY="pair-64 gcc"                some workloads
+#     make bench PEERS="name=/a/path.so other=..." beside more, or newer, allocators
+#
+#     ROUNDS   5: each workload runs so often on each allocator. The allocators take
+#              turns, so that a machine that is slow for a while is so for all.
+#     SCALE    1: a workload's length. QUICK=1 means 0.1, and what has many objects
+#              then has fewer.
+#     RESULTS  bench/results: where malloc.csv and malloc.svg go
+#
+# Standard output gets tables, standard error progress. The status is 0 unless libmem
+# failed, or two allocators did not agree on what had been written.
+set -u -o pipefail
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+cd "$root" || exit 1
+ROUNDS=${ROUNDS:-5} QUICK=${QUICK:-} ONLY=${ONLY:-} PEERS=${PEERS:-} CC=${CC:-cc}
+SCALE=${SCALE:-${QUICK:+0.1}}
+SCALE=${SCALE:-1}
+RESULTS=${RESULTS:-bench/results}
+csv=$RESULTS/malloc.csv
+limit=300 # seconds for one run; launch.c has its own
+work=$(mktemp -d) || exit 1
+trap 'stop_server; rm -rf "$work"' EXIT
+trap 'exit 1' HUP INT TERM
+export LC_ALL=C # a point in the figures, whatever the user's language
+unset LD_PRELOAD LIBMEM
+
+tell() {
+    [ ! -t 2 ] || printf '\r\033[K' >&2
+    echo "malloc.sh: $*" >&2
+}
+
+# --- allocators -----------------------------------------------------------------
+
+names=() # in the order of the columns
+declare -A library
+
+add() { # name path
+    [ -n "${library[$1]-}" ] || names+=("$1")
+    library[$1]=$2
+}
+
+# glibc is preloaded too: a program that is linked with another allocator would else
+# run on that. (Debian's redis is, with jemalloc.)
+add_installed() { # name file...
+    local name=$1 file path
+    shift
+    for file in "$@"; do
+        path=$($CC -print-file-name="$file")
+        [ ! -e "$path" ] || { add "$name" "$(realpath "$path")"; return; }
+    done
+    tell "$name is not installed: left out"
+}
+
+add_all() {
+    local peer
+    add libmem "$root/build/libmem-malloc.so"
+    add_installed glibc libc.so.6
+    add_installed jemalloc libjemalloc.so.2
+    add_installed mimalloc libmimalloc.so.2 libmimalloc.so.3
+    add_installed tcmalloc libtcmalloc_minimal.so.4
+    add_installed tbbmalloc libtbbmalloc_proxy.so.2
+    for peer in $PEERS; do
+        [ -e "${peer#*=}" ] || { tell "PEERS: there is no ${peer#*=}"; exit 2; }
+        add "${peer%%=*}" "$(realpath "${peer#*=}")"
+    done
+}
+
+# --- workloads --------------------------------------------------------------------
+
+programs=(sqlite3 lua5.4 python3 perl gcc redis z3)
+
+list_all() {
+    local trace
+    build/bench/work list
+    for trace in bench/traces/*.xz; do
+        [ ! -e "$trace" ] || echo "replay-$(basename "$trace" .xz)"
+    done
+    printf '%s\n' "${programs[@]}"
+}
+
+available_gib() {
+    awk '/^MemAvailable:/ { print int($2 / 1048576) }' /proc/meminfo
+}
+
+# Why it cannot run here, or nothing.
+obstacle() { # workload
+    case $1 in
+    replace-10M) [ "$SCALE" != 1 ] || [ "$(available_gib)" -ge 8 ] || echo 'less than 8 GiB free' ;;
+    replay-*) command -v xz >/dev/null || echo 'xz is not installed' ;;
+    redis) command -v redis-server redis-benchmark >/dev/null || echo 'not installed' ;;
+    *) [[ " ${programs[*]} " != *" $1 "* ]] || command -v "$1" >/dev/null || echo 'not installed' ;;
+    esac
+}
+
+choose() {
+    local all chosen name why
+    mapfile -t all < <(list_all)
+    chosen=("${all[@]}")
+    [ -z "$ONLY" ] || read -ra chosen <<<"$ONLY"
+    workloads=()
+    for name in "${chosen[@]}"; do
+        [[ " ${all[*]} " == *" $name "* ]] || { tell "ONLY: there is no $name"; exit 2; }
+        why=$(obstacle "$name")
+        if [ -z "$why" ]; then workloads+=("$name"); else tell "$name: $why: left out"; fi
+    done
+}
+
+# --- one run ------------------------------------------------------------------------
+#
+# Each prints: operations ns_per_operation peak_kib left_kib sum, or nothing if it failed.
+
+on() { # allocator command...
+    local preload=${library[$1]}
+    shift
+    timeout -k 5 "$limit" env LD_PRELOAD="$preload" "$@" 2>>"$work/errors"
+}
+
+# The line says which malloc it was, in case the preload was ignored.
+run_work() { # allocator argument...
+    local file=${library[$1]##*/}
+    on "$1" build/bench/work "${@:2}" |
+        sed -n "s/^name=.* operations=\(.*\) ns=\(.*\) peak_kib=\(.*\) left_kib=\(.*\) sum=\(.*\) malloc=$file\$/\1 \2 \3 \4 \5/p"
+}
+
+trace_of() { # name
+    local trace=$work/$1.trace
+    [ -e "$trace" ] || xz -dc "bench/traces/$1.xz" >"$trace"
+    echo "$trace"
+}
+
+run_program() { # allocator command...
+    build/bench/launch "${library[$1]}" "${@:2}" 2>>"$work/errors" |
+        awk '$3 == 0 { print 1, $1, $2, -1, "-" }'
+}
+
+# A pyenv or the like puts a script in its place.
+python() {
+    python3 -c 'import sys; print(sys.executable)'
+}
+
+# The server is measured, not the client: its peak, and the time in which it served.
+run_redis() { # allocator
+    local socket=$work/redis.sock began ended
+    build/bench/launch "${library[$1]}" redis-server --port 0 --unixsocket "$socket" --save '' \
+        --dir "$work" --pidfile "$work/redis.pid" --daemonize no \
+        >"$work/launched" 2>>"$work/errors" &
+    until redis-cli -s "$socket" PING 2>/dev/null | grep -q PONG; do
+        kill -0 $! 2>/dev/null || return
+        sleep 0.02
+    done
+    began=${EPOCHREALTIME/./}
+    redis-benchmark -s "$socket" -c 20 -P 16 -n 100000 -r 20000 -d 200 -q \
+        -t set,get,incr,lpush,lpop,sadd,hset,zadd,mset >/dev/null 2>>"$work/errors" || return
+    ended=${EPOCHREALTIME/./}
+    redis-cli -s "$socket" SHUTDOWN NOSAVE >/dev/null 2>&1
+    wait $!
+    awk -v us=$((ended - began)) '$3 == 0 { print 1, us * 1000, $2, -1, "-" }' "$work/launched"
+}
+
+stop_server() {
+    [ ! -S "$work/redis.sock" ] || redis-cli -s "$work/redis.sock" SHUTDOWN NOSAVE >/dev/null 2>&1
+}
+
+run() { # workload allocator
+    case $1 in
+    replay-*) run_work "$2" replay "$(trace_of "${1#replay-}")" "$SCALE" ;;
+    sqlite3) run_program "$2" sqlite3 -batch :memory: '.read bench/programs/bulk.sql' ;;
+    lua5.4) run_program "$2" lua5.4 test/programs/containers.lua ;;
+    python3) PYTHONMALLOC=malloc run_program "$2" "$(python)" test/programs/containers.py ;;
+    perl) run_program "$2" perl test/programs/containers.pl ;;
+    gcc) run_program "$2" gcc -std=c11 -D_GNU_SOURCE -Iinclude -O2 -g -S src/btree.c -o /dev/null ;;
+    z3) run_program "$2" z3 bench/programs/pigeons.smt2 ;;
+    redis) run_redis "$2" ;;
+    *) run_work "$2" "$1" "$SCALE" ;;
+    esac
+}
+
+# --- all runs -------------------------------------------------------------------------
+
+cpu() {
+    local name
+    name=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)
+    echo "${name:-$(uname -m)}, $(getconf _NPROCESSORS_ONLN) cores"
+}
+
+# Line 1 says how to get these figures, line 2 where they come from.
+head_of_csv() {
+    echo "# make bench ROUNDS=$ROUNDS SCALE=$SCALE${ONLY:+ ONLY=\"$ONLY\"}${PEERS:+ PEERS=\"$(peer_names)\"}"
+    echo "# $(cpu); Linux $(uname -r); $($CC --version | head -n 1); commit $(git describe --always --dirty 2>/dev/null || echo unknown); $(date -u +%Y-%m-%d)"
+    echo 'workload,allocator,round,operations,ns_per_operation,peak_kib,left_kib,sum'
+}
+
+# Not their paths: those are this machine's.
+peer_names() {
+    local peer names=()
+    for peer in $PEERS; do names+=("${peer%%=*}=..."); done
+    echo "${names[*]}"
+}
+
+progress() { # done of what
+    local width=30 filled
+    [ -t 2 ] || return 0
+    filled=$((width * $1 / $2))
+    printf '\r\033[K[%-*s] %d/%d %s' "$width" "$(printf '%*s' "$filled" '' | tr ' ' '#')" "$1" "$2" "$3" >&2
+}
+
+measure() {
+    local round workload name figures ndone=0 nruns
+    nruns=$((ROUNDS * ${#workloads[@]} * ${#names[@]}))
+    for ((round = 1; round <= ROUNDS; round++)); do
+        for workload in "${workloads[@]}"; do
+            for name in "${names[@]}"; do
+                progress "$ndone" "$nruns" "$workload, $name"
+                figures=$(run "$workload" "$name")
+                echo "$workload,$name,$round,${figures:+${figures// /,}}"
+                ndone=$((ndone + 1))
+            done
+        done
+    done
+    progress "$nruns" "$nruns" 'done'
+    [ ! -t 2 ] || echo >&2
+}
+
+draw() {
+    if command -v gnuplot >/dev/null; then
+        awk -v plot=1 -f bench/malloc.awk "$csv" >"$work/plot" &&
+            LC_ALL=C.UTF-8 gnuplot -e "data='$work/plot'; svg='$RESULTS/malloc.svg'" bench/malloc.gp
+    else
+        tell "gnuplot is not installed: there are tables and $csv, but no picture"
+    fi
+}
+
+for file in build/libmem-malloc.so build/bench/work build/bench/launch; do
+    [ -e $file ] || { tell "there is no $file: please run make bench"; exit 2; }
+done
+add_all
+choose
+mkdir -p "$RESULTS"
+{ head_of_csv; measure; } >"$work/csv"
+mv "$work/csv" "$csv"
+awk -f bench/malloc.awk "$csv"
+status=$?
+[ ! -s "$work/errors" ] || { echo; echo 'They said:'; sort "$work/errors" | uniq -c | sort -rn | head -n 20; } >&2
+draw
+exit $status

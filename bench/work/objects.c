@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * objects.c - small objects in one thread: pairs, batches, replacement.
+ *
+ *     pair      malloc free malloc free ...
+ *     batch     malloc x 1,000, free x 1,000 in order, reversed, shuffled
+ *     replace   n live; one at random goes, another comes
+ */
+#include <stdlib.h>
+
+#include "work.h"
+
+enum { NORDERS = 16 }; /* shuffles taken in turn: one alone could be learned */
+
+/* One object at a time. An operation is a malloc and its free. */
+void run_pair(struct job *job)
+{
+    size_t nbytes = job->work->nbytes;
+    uint64_t sum = 0;
+
+    for (uint64_t i = 0; i < job->noperations; i++) {
+        void *object = must(malloc(nbytes));
+        mark(object, i);
+        sum += look(object);
+        free(object);
+    }
+    job->sum = sum;
+}
+
+/* Batches, each freed in the next of the orders. An operation is a malloc and its free. */
+static void run_batches(struct job *job, const uint32_t *orders, size_t norders)
+{
+    size_t nbytes = job->work->nbytes, n = job->work->nlive;
+    void **objects = table_new(n * sizeof(*objects));
+    uint64_t nbatches = job->noperations / n + 1, sum = 0;
+
+    job->noperations = nbatches * n;
+    clock_start(job);
+    for (uint64_t batch = 0; batch < nbatches; batch++) {
+        const uint32_t *order = orders + batch % norders * n;
+        for (size_t i = 0; i < n; i++) {
+            objects[i] = must(malloc(nbytes));
+            mark(objects[i], batch + i);
+        }
+        for (size_t i = 0; i < n; i++) {
+            sum += look(objects[order[i]]);
+            free(objects[order[i]]);
+        }
+    }
+    job->sum = sum;
+}
+
+static uint32_t *orders_new(size_t norders, size_t n)
+{
+    uint32_t *orders = table_new(norders * n * sizeof(*orders));
+    for (size_t i = 0; i < norders * n; i++)
+        orders[i] = (uint32_t)(i % n);
+    return orders;
+}
+
+void run_in_order(struct job *job)
+{
+    run_batches(job, orders_new(1, job->work->nlive), 1);
+}
+
+void run_reversed(struct job *job)
+{
+    size_t n = job->work->nlive;
+    uint32_t *order = orders_new(1, n);
+
+    for (size_t i = 0; i < n; i++)
+        order[i] = (uint32_t)(n - 1 - i);
+    run_batches(job, order, 1);
+}
+
+void run_shuffled(struct job *job)
+{
+    size_t n = job->work->nlive;
+    uint32_t *orders = orders_new(NORDERS, n);
+    uint64_t state = 1;
+
+    for (size_t k = 0; k < NORDERS; k++) {
+        uint32_t *order = orders + k * n;
+        for (size_t i = n - 1; i > 0; i--) {
+            size_t j = draw_below(&state, i + 1);
+            uint32_t other = order[j];
+            order[j] = order[i];
+            order[i] = other;
+        }
+    }
+    run_batches(job, orders, NORDERS);
+}
+
+/* Objects of 16 to 512 bytes, replaced at random when so many live that the caches
+   hold them, or do not. An operation is a free and a malloc; building the heap and
+   clearing it away are not timed. Many objects are fewer at a scale below 1. */
+void run_replace(struct job *job)
+{
+    size_t n = job->work->nlive;
+    if (n > 1000 && job->scale < 1)
+        n = (size_t)((double)n * job->scale) + 1;
+    void **objects = table_new(n * sizeof(*objects));
+    uint64_t state = 1, sum = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        objects[i] = must(malloc(draw_between(&state, 16, 512)));
+        mark(objects[i], i);
+    }
+    clock_start(job);
+    for (uint64_t i = 0; i < job->noperations; i++) {
+        size_t victim = draw_below(&state, n);
+        sum += look(objects[victim]);
+        free(objects[victim]);
+        objects[victim] = must(malloc(draw_between(&state, 16, 512)));
+        mark(objects[victim], i);
+    }
+    clock_stop(job);
+    for (size_t i = 0; i < n; i++) {
+        sum += look(objects[i]);
+        free(objects[i]);
+    }
+    job->sum = sum;
+}

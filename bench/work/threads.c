@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * threads.c - objects in several threads: each its own, handed on, thrown over.
+ *
+ *     server    threads die, others go on with their objects
+ *     handoff   one thread allocates, another frees
+ *     crowd     many more threads than cores
+ *     two       two threads that have nothing to do with each other
+ *
+ * The numbers of threads are fixed, so that the sums and the work are the same on
+ * every machine. A thread has its own generator and its own sum. Times are those of
+ * the wall, for an operation of any thread.
+ */
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdlib.h>
+
+#include "work.h"
+
+/* What a thread has to itself; aligned, so that no two write to one cache line. */
+struct part {
+    _Alignas(128) pthread_t thread;
+    uint64_t noperations;
+    uint64_t state;
+    uint64_t sum;
+    void **objects;
+    size_t nobjects;
+    size_t least, most; /* their sizes */
+    size_t ngenerations; /* server: threads that are still to come */
+    sem_t *finished;
+};
+
+static struct part *parts_new(struct job *job, size_t nparts, size_t nobjects)
+{
+    struct part *parts = table_new(nparts * sizeof(*parts));
+
+    for (size_t i = 0; i < nparts; i++) {
+        parts[i].noperations = job->noperations / nparts + 1;
+        parts[i].state = i;
+        parts[i].nobjects = nobjects;
+        parts[i].objects = table_new(nobjects * sizeof(void *));
+    }
+    job->noperations = nparts * parts[0].noperations;
+    return parts;
+}
+
+static void replace(struct part *part, uint64_t noperations)
+{
+    for (uint64_t i = 0; i < noperations; i++) {
+        size_t victim = draw_below(&part->state, part->nobjects);
+        if (part->objects[victim] != NULL)
+            part->sum += look(part->objects[victim]);
+        free(part->objects[victim]);
+        part->objects[victim] = must(malloc(draw_between(&part->state, part->least, part->most)));
+        mark(part->objects[victim], i);
+    }
+}
+
+static void clear(struct part *part)
+{
+    for (size_t i = 0; i < part->nobjects; i++) {
+        if (part->objects[i] != NULL)
+            part->sum += look(part->objects[i]);
+        free(part->objects[i]);
+    }
+}
+
+static void thread_start(pthread_t *thread, void *(*run)(void *), void *argument)
+{
+    if (pthread_create(thread, NULL, run, argument) != 0)
+        die("no thread");
+}
+
+/* One thread for each part, from start to end. */
+static void run_parts(struct job *job, struct part *parts, size_t nparts, void *(*run)(void *))
+{
+    clock_start(job);
+    for (size_t i = 0; i < nparts; i++)
+        thread_start(&parts[i].thread, run, &parts[i]);
+    for (size_t i = 0; i < nparts; i++) {
+        pthread_join(parts[i].thread, NULL);
+        job->sum += parts[i].sum;
+    }
+    clock_stop(job);
+}
+
+static void *replace_and_clear(void *argument)
+{
+    struct part *part = argument;
+    replace(part, part->noperations);
+    clear(part);
+    return NULL;
+}
+
+/* --- many threads, two threads ----------------------------------------------- */
+
+/* 64 threads, each with 300 objects of 16 to 512 bytes that it replaces at random. */
+void run_crowd(struct job *job)
+{
+    enum { NTHREADS = 64 };
+    struct part *parts = parts_new(job, NTHREADS, job->work->nlive);
+
+    for (size_t i = 0; i < NTHREADS; i++)
+        parts[i].least = 16, parts[i].most = 512;
+    run_parts(job, parts, NTHREADS, replace_and_clear);
+}
+
+/* Two threads alone, replacing 10,000 objects each. */
+void run_two_replace(struct job *job)
+{
+    struct part *parts = parts_new(job, 2, job->work->nlive);
+
+    for (size_t i = 0; i < 2; i++)
+        parts[i].least = 16, parts[i].most = 512;
+    run_parts(job, parts, 2, replace_and_clear);
+}
+
+static void *pairs(void *argument)
+{
+    struct part *part = argument;
+    uint64_t sum = 0;
+
+    for (uint64_t i = 0; i < part->noperations; i++) {
+        void *object = must(malloc(part->least));
+        mark(object, i);
+        sum += look(object);
+        free(object);
+    }
+    part->sum = sum;
+    return NULL;
+}
+
+/* Two threads alone, each with one object at a time. */
+void run_two_pairs(struct job *job)
+{
+    struct part *parts = parts_new(job, 2, 1);
+
+    for (size_t i = 0; i < 2; i++)
+        parts[i].least = job->work->nbytes;
+    run_parts(job, parts, 2, pairs);
+}
+
+/* --- a server ------------------------------------------------------------------ */
+
+/* A thread works for a while on the objects that another has left, starts the next
+   one, and ends. */
+static void *serve(void *argument)
+{
+    struct part *part = argument;
+    pthread_t next;
+
+    replace(part, part->noperations);
+    if (--part->ngenerations == 0) {
+        sem_post(part->finished);
+    } else {
+        thread_start(&next, serve, part);
+        pthread_detach(next);
+    }
+    return NULL;
+}
+
+/* Four threads at a time, each with 2,000 objects of 8 to 1,000 bytes, each followed by
+   another after 10,000 replacements: most objects are freed by a thread that did not
+   make them. (The idea is Larson's and Krishnan's, ISMM 1998.) */
+void run_server(struct job *job)
+{
+    enum { NCHAINS = 4, NOPERATIONS = 10000 };
+    struct part *parts = parts_new(job, NCHAINS, job->work->nlive);
+    size_t ngenerations = (size_t)(parts[0].noperations / NOPERATIONS) + 1;
+    pthread_t first;
+    sem_t finished;
+
+    sem_init(&finished, 0, 0);
+    job->noperations = NCHAINS * ngenerations * NOPERATIONS;
+    clock_start(job);
+    for (size_t i = 0; i < NCHAINS; i++) {
+        parts[i].least = 8, parts[i].most = 1000;
+        parts[i].noperations = NOPERATIONS;
+        parts[i].ngenerations = ngenerations;
+        parts[i].finished = &finished;
+        thread_start(&first, serve, &parts[i]);
+        pthread_detach(first);
+    }
+    for (size_t i = 0; i < NCHAINS; i++)
+        sem_wait(&finished);
+    clock_stop(job);
+    for (size_t i = 0; i < NCHAINS; i++) {
+        clear(&parts[i]);
+        job->sum += parts[i].sum;
+    }
+}
+
+/* --- producer and consumer ------------------------------------------------------- */
+
+enum { BATCH = 256, NBATCHES = 16 };
+
+/* Batches travel through a ring; the semaphores count those on the way. */
+struct ring {
+    void *objects[NBATCHES][BATCH];
+    uint64_t nbatches; /* in all */
+    uint64_t sum;
+    size_t nbytes;
+    sem_t nfree, nfull;
+};
+
+static void wait_for(sem_t *semaphore)
+{
+    while (sem_wait(semaphore) != 0) {
+    }
+}
+
+static void *produce(void *argument)
+{
+    struct ring *ring = argument;
+
+    for (uint64_t batch = 0; batch < ring->nbatches; batch++) {
+        wait_for(&ring->nfree);
+        for (size_t i = 0; i < BATCH; i++) {
+            void *object = must(malloc(ring->nbytes));
+            mark(object, batch + i);
+            ring->objects[batch % NBATCHES][i] = object;
+        }
+        sem_post(&ring->nfull);
+    }
+    return NULL;
+}
+
+static void *consume(void *argument)
+{
+    struct ring *ring = argument;
+
+    for (uint64_t batch = 0; batch < ring->nbatches; batch++) {
+        wait_for(&ring->nfull);
+        for (size_t i = 0; i < BATCH; i++) {
+            void *object = ring->objects[batch % NBATCHES][i];
+            ring->sum += look(object);
+            free(object);
+        }
+        sem_post(&ring->nfree);
+    }
+    return NULL;
+}
+
+/* One thread allocates 64 bytes, another frees them, in batches of 256 through a ring of
+   16. An operation is a malloc and its free. */
+void run_handoff(struct job *job)
+{
+    struct ring *ring = table_new(sizeof(*ring));
+    pthread_t producer, consumer;
+
+    ring->nbatches = job->noperations / BATCH + 1;
+    ring->nbytes = job->work->nbytes;
+    job->noperations = ring->nbatches * BATCH;
+    sem_init(&ring->nfree, 0, NBATCHES);
+    sem_init(&ring->nfull, 0, 0);
+    clock_start(job);
+    thread_start(&producer, produce, ring);
+    thread_start(&consumer, consume, ring);
+    pthread_join(producer, NULL);
+    pthread_join(consumer, NULL);
+    clock_stop(job);
+    job->sum = ring->sum;
+}

@@ -117,8 +117,10 @@ $(BUILD)/bench/launch: bench/launch.c Makefile
 $(BUILD)/libmem-record.so: tools/record.c tools/trace.h Makefile
 	$(LINK) -fno-builtin -fPIC -fvisibility=hidden -shared
 
+BENCH := $(BUILD)/bench/work $(BUILD)/bench/launch $(BUILD)/libmem-record.so
+
 .PHONY: bench
-bench: all $(BUILD)/bench/work $(BUILD)/bench/launch
+bench: all $(BENCH)
 	@test/needs.sh libjemalloc2 libmimalloc2.0 libtcmalloc-minimal4 libtbbmalloc2 \
 	    sqlite3 lua5.4 python3 perl redis-server xz-utils gnuplot-nox
 	@CC="$(CC)" ROUNDS=$(ROUNDS) SCALE=$(SCALE) QUICK=$(QUICK) ONLY="$(ONLY)" PEERS="$(PEERS)" bench/malloc.sh
@@ -157,10 +159,11 @@ check:
 	@test/run.sh --total $(TALLY)
 
 .PHONY: check-tree check-one check-threads check-malloc
-check-tree: all
+check-tree: all $(BENCH)
 	@$(RUN) test/run_selftest.sh "test/layers.sh src $(LAYERS)" "test/header.sh include/mem.h" \
 	    "test/symbols.sh libmem.so" "test/taught.sh ." test/installed.sh \
-	    "test/tool.sh $(BUILD)/mem $(BUILD)/libmem-malloc.so"
+	    "test/tool.sh $(BUILD)/mem $(BUILD)/libmem-malloc.so" \
+	    "test/bench.sh $(BUILD) $(BUILD)/libmem-malloc.so"
 	@$(RUN) --timeout 600 "test/programs.sh $(BUILD)/libmem-malloc.so"
 
 check-one: all $(EXAMPLES) $(MISUSE) $(CONTRACT) $(UNIT) $(MODELLED)

@@ -208,16 +208,15 @@ function all_tables(    i) {
 }
 
 # One block for each peer: workload's row, its name, time and memory as multiples of libmem's.
-function all_points(    i, j, w, a) {
+function all_points(    i, j, w, a, npeers) {
     for (j = 1; j <= nallocators; j++) {
         a = allocator[j]
         if (!is_peer(a)) continue
-        print a
+        printf "%s%s\n", npeers++ ? "\n\n" : "", a
         for (i = 1; i <= nworkloads; i++) {
             w = workload[i]
             printf "%d %s %s %s\n", i, w, point(ratio(w, a, "libmem", "ns")), point(ratio(w, a, "libmem", "kib"))
         }
-        printf "\n\n"
     }
 }
 function point(r) { return r > 0 ? sprintf("%.4f", r) : "?" }

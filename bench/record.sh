@@ -1,0 +1,87 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# record.sh - records short runs of real programs anew, for the replays of make bench.
+#
+#     make build/libmem-record.so build/bench/work
+#     bench/record.sh [PROGRAM]...        gcc python3 sqlite3 redis
+#
+#     bench/traces/PROGRAM.xz    the calls (tools/trace.h)
+#     bench/traces/README.md     which sizes they asked for
+#
+# Other versions of the programs make other traces.
+set -eu -o pipefail
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+cd "$root"
+recorder=$root/build/libmem-record.so
+traces=bench/traces
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+export LC_ALL=C
+
+recorded() { # command...
+    LD_PRELOAD="$recorder" LIBMEM_RECORD="$work/trace" "$@" >/dev/null
+}
+
+record_gcc() {
+    recorded gcc -std=c11 -D_GNU_SOURCE -Iinclude -O2 -g -S src/freelist.c -o /dev/null
+}
+
+# The interpreter itself: a pyenv has a script in its place.
+record_python3() {
+    PYTHONMALLOC=malloc recorded "$(python3 -c 'import sys; print(sys.executable)')" -c '
+import collections, json, re
+text = " ".join(f"{n:x} word{n * 7919 % 1009}" for n in range(4000))
+words = collections.Counter(re.findall(r"\w+", text))
+tree = {k: {"n": v, "chars": list(k)} for k, v in words.items()}
+print(len(json.dumps(json.loads(json.dumps(tree)))), sum(map(len, sorted(tree))))'
+}
+
+record_sqlite3() {
+    sed 's/200000/20000/' bench/programs/bulk.sql >"$work/bulk.sql"
+    recorded sqlite3 -batch :memory: ".read $work/bulk.sql"
+}
+
+# glibc goes before the jemalloc that Debian's server is linked with: else its
+# malloc_usable_size would be asked about objects of glibc.
+record_redis() {
+    local socket=$work/redis.sock
+    recorder="$recorder $(${CC:-cc} -print-file-name=libc.so.6)"
+    recorded redis-server --port 0 --unixsocket "$socket" --save '' --dir "$work" &
+    until redis-cli -s "$socket" PING 2>/dev/null | grep -q PONG; do
+        kill -0 $!
+        sleep 0.05
+    done
+    redis-benchmark -s "$socket" -c 10 -P 8 -n 4000 -r 2000 -d 200 -q \
+        -t set,get,incr,lpush,lpop,sadd,hset,zadd,mset >/dev/null
+    redis-cli -s "$socket" SHUTDOWN NOSAVE
+    wait $!
+}
+
+# The process that did the work: gcc has others do it. A server may have another name.
+store() { # program
+    local trace
+    trace=$(find "$work" -name 'trace.*' -printf '%s %p\n' | sort -n | tail -n 1 | cut -d' ' -f2)
+    xz -9e -c "$trace" >"$traces/$1.xz"
+    rm -f "$work"/trace.*
+}
+
+readme() {
+    local trace
+    echo '# Calls of real programs'
+    echo
+    echo 'Recorded by `bench/record.sh`, replayed by `make bench`. `build/bench/work sizes FILE` prints, of the unpacked files:'
+    for trace in "$traces"/*.xz; do
+        xz -dc "$trace" >"$work/sizes"
+        printf '\n## %s\n\n' "$(basename "$trace" .xz)"
+        build/bench/work sizes "$work/sizes" | sed 's/^/    /'
+    done
+}
+
+[ $# -gt 0 ] || set -- gcc python3 sqlite3 redis
+for program; do
+    (record_"$program")
+    store "$program"
+done
+readme >"$traces/README.md"

@@ -1,0 +1,87 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# bench.sh - prints TAP: the workloads of make bench, very short, read from their objects
+# on LIBRARY what they read on the system's malloc; the recorder writes down what was
+# called; the table finds those that are wrong.
+#
+#     test/bench.sh BUILD LIBRARY
+set -u
+cd "$(dirname "$0")/.." || exit 1
+build=$(realpath "$1") library=$(realpath "$2")
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+export LC_ALL=C
+ntests=0 nfailed=0
+
+result() { # status what [why]
+    ntests=$((ntests + 1))
+    if [ "$1" -eq 0 ]; then echo "ok $ntests - $2"; else
+        nfailed=$((nfailed + 1))
+        echo "not ok $ntests - $2"
+        [ -z "${3-}" ] || sed 's/^/# /' <<<"$3"
+    fi
+}
+
+# Of what must not depend on the allocator.
+figures() { # file
+    grep -o 'operations=[0-9]*\|sum=[0-9a-f]*' "$1"
+}
+
+compare() { # what argument...
+    local what=$1 status
+    shift
+    timeout 60 "$build/bench/work" "$@" >"$work/system" 2>&1
+    LD_PRELOAD=$library timeout 60 "$build/bench/work" "$@" >"$work/library" 2>&1
+    [ "$(figures "$work/system")" = "$(figures "$work/library")" ] &&
+        [ "$(figures "$work/system" | wc -l)" -eq 2 ] &&
+        grep -q 'malloc=libc' "$work/system" && grep -q "malloc=${library##*/}\$" "$work/library"
+    status=$?
+    result $status "$what: as on the system's malloc" "$(cat "$work/system" "$work/library")"
+}
+
+# 1,001 of 64 bytes: one more than asked for, so that there is always one. The C library
+# may allocate for itself, but not in that size so often.
+records() {
+    local name
+    LIBMEM_RECORD=$work/t LD_PRELOAD=$build/libmem-record.so "$build/bench/work" pair-64 0.000025 >"$work/out"
+    name=$(echo "$work"/t.work.*)
+    "$build/bench/work" sizes "$name" >"$work/sizes" 2>&1
+    grep -q '^ *64 \.\. *127 *1001 ' "$work/sizes"
+    result $? 'the recorder has counted 1,001 objects of 64 bytes' "$(cat "$work/sizes")"
+    head -n 1 "$work/sizes" | grep -q '^10[0-9][0-9] malloc.* 10[0-9][0-9] free'
+    result $? 'and as many frees' "$(cat "$work/sizes")"
+}
+
+# Two of three read the same: the third is wrong, whoever it is.
+table() { # sum of libmem, of glibc, of jemalloc
+    printf '%s\n' 'workload,allocator,round,operations,ns_per_operation,peak_kib,left_kib,sum' \
+        "pair,libmem,1,10,20,100,-1,$1" "pair,libmem,2,10,10,100,-1,$1" "pair,libmem,3,10,90,100,-1,$1" \
+        "pair,glibc,1,10,40,100,-1,$2" "pair,jemalloc,1,10,80,50,-1,$3" |
+        awk -f bench/malloc.awk >"$work/table" 2>&1
+}
+
+tables() {
+    table 5 5 5
+    result $? 'the table has no complaint where all agree' "$(cat "$work/table")"
+    grep -q '^time .*fastest peer on each: 0.500 .*glibc' "$work/table" &&
+        grep -q '^memory .*leanest peer on each: 2.000 .*jemalloc' "$work/table"
+    result $? 'it has the ratio of the medians' "$(cat "$work/table")"
+    ! table 6 5 5 && grep -q 'pair on libmem: what was read' "$work/table"
+    result $? 'it finds libmem wrong, and fails' "$(cat "$work/table")"
+    table 5 6 5 && grep -q 'pair on glibc: what was read' "$work/table" &&
+        grep -q '^time .*0.250 .*jemalloc' "$work/table"
+    result $? 'it finds another wrong, leaves it out, and does not fail' "$(cat "$work/table")"
+}
+
+for name in $("$build/bench/work" list); do
+    compare "$name" "$name" 0.002
+done
+for trace in bench/traces/*.xz; do
+    xz -dc "$trace" >"$work/trace"
+    compare "replay of $(basename "$trace" .xz)" replay "$work/trace" 0.01
+done
+records
+tables
+echo "1..$ntests"
+[ "$nfailed" -eq 0 ]

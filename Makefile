@@ -122,7 +122,7 @@ BENCH := $(BUILD)/bench/work $(BUILD)/bench/launch $(BUILD)/libmem-record.so
 .PHONY: bench
 bench: all $(BENCH)
 	@test/needs.sh libjemalloc2 libmimalloc2.0 libtcmalloc-minimal4 libtbbmalloc2 \
-	    sqlite3 lua5.4 python3 perl redis-server xz-utils gnuplot-nox
+	    sqlite3 lua5.4 python3 perl redis-server z3 xz-utils gnuplot-nox
 	@CC="$(CC)" ROUNDS=$(ROUNDS) SCALE=$(SCALE) QUICK=$(QUICK) ONLY="$(ONLY)" PEERS="$(PEERS)" bench/malloc.sh
 
 # --- tests ------------------------------------------------------------------

@@ -5,8 +5,8 @@
 #     runs[workload, allocator, what] = "figure figure ..."      what: "ns", "kib", "left"
 #     median[workload, allocator, what]
 #
-# A peer's figure stands only if each of its runs ended well and read what most
-# allocators read there. The best single peer is the one with the least geometric mean
+# A figure stands only if each run ended well and read what most of the peers'
+# runs read there. The best single peer is the one with the least geometric mean
 # over the workloads, of those that did nine in ten of them at least. A geometric mean
 # has only workloads that both did.
 
@@ -21,7 +21,8 @@ $1 == "workload" { next }
     runs[$1, $2, "kib"] = runs[$1, $2, "kib"] " " $6
     if ($7 >= 0) runs[$1, $2, "left"] = runs[$1, $2, "left"] " " $7
     sums[$1, $2] = sums[$1, $2] " " $8
-    if (++nvotes[$1, $8] > nvotes[$1, sum[$1]]) sum[$1] = $8
+    if (!($1 in sum)) sum[$1] = $8
+    if (is_peer($2) && ++nvotes[$1, $8] > nvotes[$1, sum[$1]]) sum[$1] = $8
     is_program[$1] = $8 == "-"
 }
 
@@ -38,7 +39,6 @@ function sort(list,    n, i, j, x) {
     return n
 }
 
-# What most have read is taken as right.
 function judge(    key, part, n, i, list) {
     for (key in sums) {
         split(key, part, SUBSEP)
@@ -55,7 +55,9 @@ function take_medians(    key, n) {
     }
 }
 
-function has(w, a, what) { return (w, a, what) in median && !((w, a) in failed) && !((w, a) in wrong) }
+function has(w, a, what) {
+    return (w, a, what) in median && !((w, a) in failed) && !((w, a) in wrong)
+}
 function is_peer(a) { return a != "libmem" }
 function is_lean(a) { return a ~ /^(mimalloc|jemalloc|tcmalloc)/ }
 
@@ -116,16 +118,17 @@ function time(ns) {
     if (ns < 1e9) return sprintf("%.1f ms", ns / 1e6)
     return sprintf("%.2f s", ns / 1e9)
 }
-function size(kib) { return kib < 10240 ? sprintf("%.2f MiB", kib / 1024) : sprintf("%.0f MiB", kib / 1024) }
+function size(kib) { return sprintf(kib < 10240 ? "%.2f MiB" : "%.0f MiB", kib / 1024) }
 function show(figure, what) { return what == "ns" ? time(figure) : size(figure) }
 function times(r) { return r <= 0 ? "-" : sprintf("%.2f", r) }
 
-# What libmem had in its quickest and its slowest round, in percent of the median.
+# The least and the most of all rounds, in percent of the median.
 function spread(w, a, what,    n, m) {
     if (!has(w, a, what)) return "-"
     n = sort(runs[w, a, what])
     m = median[w, a, what]
-    return m <= 0 ? "-" : sprintf("%.0f +%.0f%%", -(1 - sorted[1] / m) * 100, (sorted[n] / m - 1) * 100)
+    if (m <= 0) return "-"
+    return sprintf("-%.0f +%.0f%%", (1 - sorted[1] / m) * 100, (sorted[n] / m - 1) * 100)
 }
 
 function cell(w, a, what) {
@@ -150,8 +153,8 @@ function row(w, what, best, label,    i, lowest) {
         if (i == 1) printf " %9s", spread(w, allocator[i], what)
     }
     lowest = least(w, what)
-    printf "  %*s  %8s %s\n", length(best == "" ? "best" : best) + 1, times(ratio(w, "libmem", best, what)),
-        times(ratio(w, "libmem", lowest, what)), lowest
+    printf "  %*s  %8s %s\n", length(best == "" ? "best" : best) + 1,
+        times(ratio(w, "libmem", best, what)), times(ratio(w, "libmem", lowest, what)), lowest
 }
 
 function table(title, what, best,    i, w) {
@@ -175,7 +178,8 @@ function summary_line(what, against, title, programs,    g) {
     g = against == "" ? -1 : geometric_mean("libmem", against, what, programs)
     if (g > 0)
         printf "%-7s libmem / %s: %.3f (%d %s; worst: %.2f, %s)\n", what == "ns" ? "time" : "memory",
-            title, g, ngeometric, programs ? "programs" : "workloads and programs", worst_ratio, worst_name
+            title, g, ngeometric, programs ? "programs" : "workloads and programs",
+            worst_ratio, worst_name
 }
 
 function summary(what, best, superlative,    programs) {
@@ -191,7 +195,7 @@ function complain(    i, j, w, a, status) {
         for (j = 1; j <= nallocators; j++) {
             w = workload[i]; a = allocator[j]
             if ((w, a) in failed) printf "%s failed on %s, %d times\n", w, a, failed[w, a]
-            if ((w, a) in wrong) printf "%s on %s: what was read back is not what most others read\n", w, a
+            if ((w, a) in wrong) printf "%s on %s: what was read back is not what most peers read\n", w, a
             if (!is_peer(a) && ((w, a) in wrong || (w, a) in failed)) status = 1
         }
     return status
@@ -199,8 +203,10 @@ function complain(    i, j, w, a, status) {
 
 function all_tables(    i) {
     for (i = 1; i <= nabout; i++) print about[i]
-    table("Time for an operation (of programs: in all), the median; and libmem's as a multiple", "ns", best_time)
-    table("Peak memory, the median; leanest of mimalloc, jemalloc and tcmalloc", "kib", best_memory)
+    print "spread: libmem's least and most of all rounds, beside the median"
+    table("Time for an operation (of programs: in all): medians; /peer: libmem's as a multiple",
+        "ns", best_time)
+    table("Peak memory: medians; leanest of mimalloc, jemalloc and tcmalloc", "kib", best_memory)
     left()
     print "\nGeometric means"
     summary("ns", best_time, "fastest")
@@ -215,7 +221,8 @@ function all_points(    i, j, w, a, npeers) {
         printf "%s%s\n", npeers++ ? "\n\n" : "", a
         for (i = 1; i <= nworkloads; i++) {
             w = workload[i]
-            printf "%d %s %s %s\n", i, w, point(ratio(w, a, "libmem", "ns")), point(ratio(w, a, "libmem", "kib"))
+            printf "%d %s %s %s\n", i, w, point(ratio(w, a, "libmem", "ns")),
+                point(ratio(w, a, "libmem", "kib"))
         }
     }
 }

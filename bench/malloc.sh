@@ -4,7 +4,7 @@
 # malloc.sh - libmem-malloc.so beside other allocators: the workloads of bench/work,
 # traces of programs, and programs.
 #
-#     make bench                                   about half an hour
+#     make bench                                   some twenty minutes
 #     make bench QUICK=1 ROUNDS=1                  a look: under two minutes
 #     make bench ONLY="pair-64 gcc"                some workloads
 #     make bench PEERS="name=/a/path.so other=..." beside more, or newer, allocators
@@ -128,8 +128,11 @@ on() { # allocator command...
 # The line says which malloc it was, in case the preload was ignored.
 run_work() { # allocator argument...
     local file=${library[$1]##*/}
-    on "$1" build/bench/work "${@:2}" |
-        sed -n "s/^name=.* operations=\(.*\) ns=\(.*\) peak_kib=\(.*\) left_kib=\(.*\) sum=\(.*\) malloc=$file\$/\1 \2 \3 \4 \5/p"
+    on "$1" build/bench/work "${@:2}" | awk -v file="$file" '
+        { for (i = 1; i <= NF; i++) { split($i, part, "="); got[part[1]] = part[2] } }
+        got["malloc"] == file {
+            print got["operations"], got["ns"], got["peak_kib"], got["left_kib"], got["sum"]
+        }'
 }
 
 trace_of() { # name
@@ -160,7 +163,8 @@ run_redis() { # allocator
     done
     began=${EPOCHREALTIME/./}
     redis-benchmark -s "$socket" -c 20 -P 16 -n 100000 -r 20000 -d 200 -q \
-        -t set,get,incr,lpush,lpop,sadd,hset,zadd,mset >/dev/null 2>>"$work/errors" || return
+        -t set,get,incr,lpush,lpop,sadd,hset,zadd,mset >/dev/null 2>>"$work/errors" ||
+        { stop_server; return; }
     ended=${EPOCHREALTIME/./}
     redis-cli -s "$socket" SHUTDOWN NOSAVE >/dev/null 2>&1
     wait $!
@@ -179,7 +183,7 @@ run() { # workload allocator
     python3) PYTHONMALLOC=malloc run_program "$2" "$(python)" test/programs/containers.py ;;
     perl) run_program "$2" perl test/programs/containers.pl ;;
     gcc) run_program "$2" gcc -std=c11 -D_GNU_SOURCE -Iinclude -O2 -g -S src/btree.c -o /dev/null ;;
-    z3) run_program "$2" z3 bench/programs/pigeons.smt2 ;;
+    z3) run_program "$2" z3 bench/programs/group.smt2 ;;
     redis) run_redis "$2" ;;
     *) run_work "$2" "$1" "$SCALE" ;;
     esac
@@ -193,10 +197,14 @@ cpu() {
     echo "${name:-$(uname -m)}, $(getconf _NPROCESSORS_ONLN) cores"
 }
 
+commit() {
+    git describe --always --dirty 2>/dev/null || echo unknown
+}
+
 # Line 1 says how to get these figures, line 2 where they come from.
 head_of_csv() {
     echo "# make bench ROUNDS=$ROUNDS SCALE=$SCALE${ONLY:+ ONLY=\"$ONLY\"}${PEERS:+ PEERS=\"$(peer_names)\"}"
-    echo "# $(cpu); Linux $(uname -r); $($CC --version | head -n 1); commit $(git describe --always --dirty 2>/dev/null || echo unknown); $(date -u +%Y-%m-%d)"
+    echo "# $(cpu); Linux $(uname -r); $($CC --version | head -n 1); commit $(commit); $(date -u +%Y-%m-%d)"
     echo 'workload,allocator,round,operations,ns_per_operation,peak_kib,left_kib,sum'
 }
 
@@ -211,7 +219,8 @@ progress() { # done of what
     local width=30 filled
     [ -t 2 ] || return 0
     filled=$((width * $1 / $2))
-    printf '\r\033[K[%-*s] %d/%d %s' "$width" "$(printf '%*s' "$filled" '' | tr ' ' '#')" "$1" "$2" "$3" >&2
+    printf '\r\033[K[%-*s] %d/%d %s' \
+        "$width" "$(printf '%*s' "$filled" '' | tr ' ' '#')" "$1" "$2" "$3" >&2
 }
 
 measure() {
@@ -250,6 +259,9 @@ mkdir -p "$RESULTS"
 mv "$work/csv" "$csv"
 awk -f bench/malloc.awk "$csv"
 status=$?
-[ ! -s "$work/errors" ] || { echo; echo 'They said:'; sort "$work/errors" | uniq -c | sort -rn | head -n 20; } >&2
+if [ -s "$work/errors" ]; then
+    printf '\nThey said:\n' >&2
+    sort "$work/errors" | uniq -c | sort -rn | head -n 20 >&2
+fi
 draw
 exit $status

@@ -71,7 +71,8 @@ readme() {
     local trace
     echo '# Calls of real programs'
     echo
-    echo 'Recorded by `bench/record.sh`, replayed by `make bench`. `build/bench/work sizes FILE` prints, of the unpacked files:'
+    echo 'Recorded by bench/record.sh, replayed by make bench. This is what'
+    echo '"build/bench/work sizes FILE" prints of the unpacked files.'
     for trace in "$traces"/*.xz; do
         xz -dc "$trace" >"$work/sizes"
         printf '\n## %s\n\n' "$(basename "$trace" .xz)"
@@ -81,6 +82,7 @@ readme() {
 
 [ $# -gt 0 ] || set -- gcc python3 sqlite3 redis
 for program; do
+    echo "$program"
     (record_"$program")
     store "$program"
 done

@@ -40,24 +40,42 @@ compare() { # what argument...
     result $status "$what: as on the system's malloc" "$(cat "$work/system" "$work/library")"
 }
 
-# 1,001 of 64 bytes: one more than asked for, so that there is always one. The C library
-# may allocate for itself, but not in that size so often.
-records() {
-    local name
-    LIBMEM_RECORD=$work/t LD_PRELOAD=$build/libmem-record.so "$build/bench/work" pair-64 0.000025 >"$work/out"
-    name=$(echo "$work"/t.work.*)
-    "$build/bench/work" sizes "$name" >"$work/sizes" 2>&1
-    grep -q '^ *64 \.\. *127 *1001 ' "$work/sizes"
-    result $? 'the recorder has counted 1,001 objects of 64 bytes' "$(cat "$work/sizes")"
-    head -n 1 "$work/sizes" | grep -q '^10[0-9][0-9] malloc.* 10[0-9][0-9] free'
-    result $? 'and as many frees' "$(cat "$work/sizes")"
+record() { # argument...
+    rm -f "$work"/t.*
+    LIBMEM_RECORD=$work/t LD_PRELOAD=$build/libmem-record.so "$build/bench/work" "$@" >"$work/out"
+    mv "$work"/t.work.* "$work/recorded"
 }
 
-# Two of three read the same: the third is wrong, whoever it is.
+# The C library allocates for itself too, and keeps some of it.
+nearly_all_freed() {
+    head -n 1 "$work/sizes" | awk '{ n = $1 + $3 + $5 - $9 } END { exit !(n >= 0 && n < 60) }'
+}
+
+# The replay refuses a trace in which an object is used that is not there. Of a million
+# objects some collide in the recorder's table.
+records() {
+    local name
+    record pair-64 0.000025
+    "$build/bench/work" sizes "$work/recorded" >"$work/sizes" 2>&1
+    awk -v n="$(grep -o 'operations=[0-9]*' "$work/out" | cut -d= -f2)" '
+        $1 == 64 { found = $4 } END { exit !(n > 1000 && found >= n && found < n + 20) }' "$work/sizes"
+    result $? 'the recorder has counted the objects of 64 bytes' "$(cat "$work/sizes")"
+    for name in 'pair-64 0.001' 'parser 0.002' 'strings 0.02' 'aligned 0.002' 'server 0.002' \
+        'replace-10M 0.1'; do
+        # shellcheck disable=SC2086 # a workload and its scale
+        record $name
+        "$build/bench/work" replay "$work/recorded" 0.0001 >"$work/out" 2>&1 &&
+            "$build/bench/work" sizes "$work/recorded" >"$work/sizes" && nearly_all_freed
+        result $? "what it recorded of ${name% *} can be replayed, with its frees" \
+            "$(cat "$work/out"; head -n 1 "$work/sizes")"
+    done
+}
+
+# Two peers, and libmem, that has no vote.
 table() { # sum of libmem, of glibc, of jemalloc
     printf '%s\n' 'workload,allocator,round,operations,ns_per_operation,peak_kib,left_kib,sum' \
         "pair,libmem,1,10,20,100,-1,$1" "pair,libmem,2,10,10,100,-1,$1" "pair,libmem,3,10,90,100,-1,$1" \
-        "pair,glibc,1,10,40,100,-1,$2" "pair,jemalloc,1,10,80,50,-1,$3" |
+        "pair,jemalloc,1,10,80,50,-1,$3" "pair,jemalloc,2,10,80,50,-1,$3" "pair,glibc,1,10,40,100,-1,$2" |
         awk -f bench/malloc.awk >"$work/table" 2>&1
 }
 

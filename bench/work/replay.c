@@ -18,7 +18,7 @@
 #include "../../tools/trace.h"
 #include "work.h"
 
-enum { SLOT_BITS = 24, MOST_SLOTS = 1 << SLOT_BITS };
+enum { SLOT_BITS = 24, MOST_SLOTS = 1 << SLOT_BITS, GONE = MOST_SLOTS };
 
 struct call {
     uint32_t nbytes;
@@ -80,7 +80,7 @@ static bool read_event(struct reader *r, enum trace_event *event, uint64_t *firs
 
 /* Lives only while a trace is decoded. */
 struct decoder {
-    uint32_t *slot_of;    /* by the object's number */
+    uint32_t *slot_of;    /* by the object's number; GONE when it was freed */
     uint32_t *free_slots; /* a stack */
     size_t nobjects, nslots, nfree;
 };
@@ -104,14 +104,22 @@ static uint32_t slot_take(struct decoder *d)
     return slot;
 }
 
-static uint32_t slot_of(const struct decoder *d, uint64_t age)
+static uint32_t slot_of(struct decoder *d, uint64_t age, bool is_last)
 {
     if (age >= d->nobjects)
         die("a damaged trace: an object that never was");
-    return d->slot_of[d->nobjects - 1 - age];
+    uint32_t *entry = &d->slot_of[d->nobjects - 1 - age], slot = *entry;
+    if (slot == GONE)
+        die("a damaged trace: an object that was freed");
+    if (is_last) {
+        d->free_slots[d->nfree++] = slot;
+        *entry = GONE;
+    }
+    return slot;
 }
 
-static struct call decode(struct decoder *d, enum trace_event event, uint64_t first, uint64_t second)
+static struct call decode(struct decoder *d, enum trace_event event, uint64_t first,
+                          uint64_t second)
 {
     struct call call = {.event = event & 7};
     bool has_age = event == TRACE_FREE || event == TRACE_REALLOC;
@@ -120,9 +128,8 @@ static struct call decode(struct decoder *d, enum trace_event event, uint64_t fi
     if (nbytes > UINT32_MAX || event > TRACE_REALLOC)
         die("a damaged trace, or an object of 4 GiB");
     call.nbytes = (uint32_t)nbytes;
-    call.slot = (has_age ? slot_of(d, first) : slot_take(d)) & (MOST_SLOTS - 1);
-    if (event == TRACE_FREE)
-        d->free_slots[d->nfree++] = call.slot;
+    call.slot =
+        (has_age ? slot_of(d, first, event == TRACE_FREE) : slot_take(d)) & (MOST_SLOTS - 1);
     if (event == TRACE_ALIGNED)
         call.log2_alignment = second & 31;
     return call;
@@ -177,7 +184,7 @@ static void *aligned(const struct call *call)
 {
     void *memory;
     return posix_memalign(&memory, (size_t)1 << call->log2_alignment, call->nbytes) == 0 ? memory
-                                                                                        : NULL;
+                                                                                         : NULL;
 }
 
 /* What was read of the object, if one went. */
@@ -193,7 +200,8 @@ static uint64_t make_call(const struct call *call, struct object *object, uint64
     }
     if (call->event == TRACE_REALLOC) {
         object->bytes = must(realloc(object->bytes, call->nbytes));
-        sum = look_short(object->bytes, object->nbytes < call->nbytes ? object->nbytes : call->nbytes);
+        sum = look_short(object->bytes,
+                         object->nbytes < call->nbytes ? object->nbytes : call->nbytes);
     } else if (call->event == TRACE_MALLOC) {
         object->bytes = must(malloc(call->nbytes));
     } else if (call->event == TRACE_CALLOC) {

@@ -25,7 +25,7 @@ struct part {
     uint64_t sum;
     void **objects;
     size_t nobjects;
-    size_t least, most; /* their sizes */
+    size_t least, most;  /* their sizes */
     size_t ngenerations; /* server: threads that are still to come */
     sem_t *finished;
 };

@@ -36,8 +36,8 @@ struct job {
     uint64_t noperations; /* to be done; a workload may correct it to what it did */
     uint64_t sum;         /* of what was read back */
     uint64_t began_ns;
-    uint64_t took_ns;  /* 0 while the clock runs */
-    int64_t left_kib;  /* resident when all was freed; -1: not measured */
+    uint64_t took_ns; /* 0 while the clock runs */
+    int64_t left_kib; /* resident when all was freed; -1: not measured */
 };
 
 /* The clock runs while a workload runs, unless it has something to prepare or to

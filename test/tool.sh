@@ -92,6 +92,17 @@ ended 126 'not executable: status 126'
 complained '^mem: .*: Permission denied$' 'not executable: a message'
 [ "$(wc -l <err)" -eq 1 ]
 result $? 'and no report of what did not run'
+run "$mem" run ''
+ended 127 'no name: status 127'
+echo 'echo "$0 $1"' >no-interpreter
+chmod +x no-interpreter
+run "$mem" run ./no-interpreter told
+printed '^./no-interpreter told$' 'a script without #! is for sh, as with env'
+run env --ignore-signal=CHLD "$mem" run sh -c 'exit 7'
+ended 7 'started by one who ignores SIGCHLD'
+"$mem" --help >/dev/full 2>err
+status=$?
+ended 125 'help that cannot be written is a failure'
 
 run env LD_PRELOAD=libm.so.6 "$mem" run sh -c 'echo "$LD_PRELOAD"'
 printed "^$work/built/libmem-malloc.so:libm.so.6\$" 'what was preloaded stays, behind the library'
@@ -102,9 +113,24 @@ printed '^region=2G,onerror=ignore$' 'behind those of the environment'
 run "$mem" run sh -c 'echo "${LIBMEM-none}"'
 printed '^none$' 'no option: nothing is set'
 
+run "$mem" run --system --report=report cat /proc/self/maps
+ended 0 '--system: a program runs'
+grep -q libmem out
+[ $? -eq 1 ]
+result $? "on the system's malloc"
+cp report out
+printed "^mem: cat, on the system's malloc\$" 'and the report says so'
+
 nbad=0
-for option in --region= --region=0 --region=-1 --region=12Q --region=1GG --region=G --onerror= --onerror=maybe --nonsense; do
-    run "$mem" run "$option" echo ran
+for size in 64K 65536 512M 4G 64G; do
+    run "$mem" run --region="$size" echo ran
+    { [ "$status" -eq 0 ] && ! grep -q '^libmem:' err; } || { nbad=$((nbad + 1)) && echo "# $size: $status"; }
+done
+result "$nbad" 'sizes that the library understands'
+nbad=0
+# shellcheck disable=SC2086 # some are two words
+for option in --region= --region=0 --region=-1 --region=63K --region=65G --region=18446744073709551616K --region=1T --region=12Q --region=1GG --region=G --onerror= --onerror=maybe '-s -eabort' '--region=1G --system' --nonsense; do
+    run "$mem" run $option echo ran
     { [ "$status" -eq 125 ] && [ ! -s out ] && [ -s err ]; } || { nbad=$((nbad + 1)) && echo "# $option: $status"; }
 done
 result "$nbad" 'options that make no sense: status 125, a message, nothing run'
@@ -145,16 +171,27 @@ result $? 'CPU time: a program that counts'
 run "$mem" run dd if=/dev/zero of=/dev/null bs=64M count=1
 between "$(field 'peak memory')" 64 256
 result $? 'peak memory: a program that fills 64 MiB'
+run "$mem" run --system sh -c 'dd if=/dev/zero of=/dev/null bs=64M count=1; exit 0'
+between "$(field 'peak memory')" 64 256
+result $? 'peak memory: a program that has another fill 64 MiB'
 
 # A signal sent to mem is for the program, and mem stays to report.
-"$mem" run sh -c 'trap "echo told; exit 5" TERM; echo ready; for i in $(seq 100); do sleep 0.05; done' >out 2>err </dev/null &
-pid=$!
-for _ in {1..200}; do grep -q ready out && break; sleep 0.05; done
-kill -TERM "$pid"
-wait "$pid"
-status=$?
-ended 5 'SIGTERM is passed on'
-printed '^told$' 'to the program'
-complained '^  exit status +5$' 'and mem reports'
+nbad=0
+for signal in HUP INT QUIT TERM USR1 USR2; do
+    rm -f out
+    env --default-signal="$signal" "$mem" run sh -c "trap 'echo told; exit 5' $signal; echo ready
+        for i in \$(seq 100); do sleep 0.05; done" >out 2>err </dev/null &
+    pid=$!
+    for _ in {1..200}; do grep -qs ready out && break; sleep 0.05; done
+    kill -s "$signal" "$pid"
+    wait "$pid"
+    status=$?
+    { [ "$status" -eq 5 ] && grep -q '^told$' out && grep -Eq '^  exit status +5$' err; } ||
+        { nbad=$((nbad + 1)) && echo "# $signal: $status"; }
+done
+result "$nbad" 'signals are passed on to the program, and mem reports'
+run "$mem" run "$mem" run --report=report sh -c 'kill -INT $$'
+ended 130 'a program that was interrupted: 128 + 2'
+complained '^  ended by +signal 2, Interrupt' 'mem dies of it too, so that a loop around it ends'
 echo "1..$ntests"
 [ "$nfailed" -eq 0 ]

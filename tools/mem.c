@@ -3,19 +3,22 @@
  * mem.c - runs a program on libmem's malloc, and says what it took.
  *
  *     mem run --region=4G --onerror=report sort big.txt
+ *     mem run --system sort big.txt       to compare: on the system's malloc
  *
  * The library is preloaded: the program and the programs that it starts allocate
  * from libmem and need not be built for it. mem ends as the program did, the way
  * a shell tells it: its status, 128 + n if signal n ended it, 127 if it was not
  * found, 126 if it could not be executed; and 125 if mem itself had to give up.
+ * Signals that are sent to mem are passed on to the program.
  */
 #include <argp.h>
 #include <err.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,20 +101,37 @@ struct outcome {
 
 static volatile sig_atomic_t child; /* its number */
 
-static void pass_on(int signal_number)
+/* From the keyboard (SI_KERNEL) it has reached the program by itself. */
+static void pass_on(int signal_number, siginfo_t *info, void *context)
 {
-    kill(child, signal_number);
+    (void)context;
+    if (info->si_code <= 0)
+        kill(child, signal_number);
 }
 
-/* A signal from the keyboard reaches the program by itself; one sent to mem is meant
- * for the program. In both cases mem stays to report. Calls go on after a signal. */
-static void outlive_the_program(pid_t pid)
+static const int passed_on[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
+enum { NPASSED_ON = sizeof(passed_on) / sizeof(*passed_on) };
+
+/* Until there is a child to pass them on to. */
+static void hold_signals(sigset_t *before)
 {
+    sigset_t held;
+
+    sigemptyset(&held);
+    for (size_t i = 0; i < NPASSED_ON; i++)
+        sigaddset(&held, passed_on[i]);
+    sigprocmask(SIG_BLOCK, &held, before);
+}
+
+/* Whatever is sent to mem, it stays to report. */
+static void outlive_the_program(pid_t pid, const sigset_t *before)
+{
+    struct sigaction action = {.sa_sigaction = pass_on, .sa_flags = SA_SIGINFO | SA_RESTART};
+
     child = pid;
-    signal(SIGTERM, pass_on);
-    signal(SIGHUP, pass_on);
-    signal(SIGINT, SIG_IGN);
-    signal(SIGQUIT, SIG_IGN);
+    for (size_t i = 0; i < NPASSED_ON; i++)
+        sigaction(passed_on[i], &action, NULL);
+    sigprocmask(SIG_SETMASK, before, NULL);
 }
 
 static double seconds(struct timeval t)
@@ -127,36 +147,62 @@ static double seconds_now(void)
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
+/* In the child. As env and shells do it: a file without #! is for sh. */
+_Noreturn static void become(char **program, int failed)
+{
+    execvp(program[0], program);
+    int reason = errno;
+    _exit(write(failed, &reason, sizeof(reason)) > 0 ? NOT_FOUND : OWN_FAILURE);
+}
+
 /* Returns when the program has ended. If it cannot begin, mem ends. */
 static struct outcome run_program(char **program)
 {
     struct outcome o = {0};
-    pid_t pid;
+    sigset_t mask;
+    int failed[2], reason; /* closed by the program's begin, or why it did not */
 
+    signal(SIGCHLD, SIG_DFL); /* or, were it ignored, nobody is told how the child ends */
+    hold_signals(&mask);
     double began = seconds_now();
-    errno = posix_spawnp(&pid, program[0], NULL, NULL, program, environ);
-    if (errno != 0)
-        err(errno == ENOENT ? NOT_FOUND : NOT_EXECUTABLE, "%s", program[0]);
-    outlive_the_program(pid);
+    pid_t pid = pipe2(failed, O_CLOEXEC) == 0 ? fork() : -1;
+    if (pid < 0)
+        err(OWN_FAILURE, "%s", program[0]);
+    if (pid == 0) {
+        sigprocmask(SIG_SETMASK, &mask, NULL);
+        become(program, failed[1]);
+    }
+    outlive_the_program(pid, &mask);
+    close(failed[1]);
+    bool is_running = read(failed[0], &reason, sizeof(reason)) == 0;
     if (wait4(pid, &o.wait_status, 0, &o.usage) < 0)
         err(OWN_FAILURE, "wait4");
     o.wall_seconds = seconds_now() - began;
+    if (!is_running) {
+        errno = reason;
+        err(errno == ENOENT ? NOT_FOUND : NOT_EXECUTABLE, "%s", program[0]);
+    }
     return o;
 }
 
-static int shell_status(int wait_status)
+/* A shell that sees its job die of an interrupt ends its loop, too. */
+static int end_as(int wait_status)
 {
+    if (WIFSIGNALED(wait_status) && WTERMSIG(wait_status) == SIGINT) {
+        signal(SIGINT, SIG_DFL);
+        raise(SIGINT);
+    }
     return WIFSIGNALED(wait_status) ? SIGNALLED + WTERMSIG(wait_status) : WEXITSTATUS(wait_status);
 }
 
 /* --- mem run ---------------------------------------------------------------- */
 
-static void print_report(FILE *f, const char *program, const struct outcome *o)
+static void print_report(FILE *f, const char *program, bool is_on_system, const struct outcome *o)
 {
     int status = o->wait_status;
     double user = seconds(o->usage.ru_utime), system = seconds(o->usage.ru_stime);
 
-    fprintf(f, "mem: %s\n", program);
+    fprintf(f, "mem: %s%s\n", program, is_on_system ? ", on the system's malloc" : "");
     if (WIFSIGNALED(status))
         fprintf(f, "  ended by     signal %d, %s%s\n", WTERMSIG(status),
                 strsignal(WTERMSIG(status)), WCOREDUMP(status) ? " (core dumped)" : "");
@@ -164,21 +210,28 @@ static void print_report(FILE *f, const char *program, const struct outcome *o)
         fprintf(f, "  exit status  %10d\n", WEXITSTATUS(status));
     fprintf(f, "  wall time    %10.3f s\n", o->wall_seconds);
     fprintf(f, "  CPU time     %10.3f s, user %.3f, system %.3f\n", user + system, user, system);
-    fprintf(f, "  peak memory  %10.1f MiB\n", (double)o->usage.ru_maxrss / 1024);
+    fprintf(f, "  peak memory  %10.1f MiB, of the largest process\n",
+            (double)o->usage.ru_maxrss / 1024);
 }
 
 static struct run_options {
     const char *region, *onerror, *report;
+    bool is_on_system;
     char **program; /* and its arguments; NULL behind the last */
 } run_options;
 
-/* Digits and perhaps a unit. Whether there is so much is for the library to find out. */
+/* The library would say so too: in each process, and go on without it. */
 static bool is_size(const char *text)
 {
-    size_t ndigits = strspn(text, "0123456789"), nunits = strspn(text + ndigits, "KMGT");
+    static const uint64_t least = UINT64_C(64) << 10, most = UINT64_C(64) << 30;
+    size_t ndigits = strspn(text, "0123456789");
+    const char *unit = text + ndigits, *found = *unit == '\0' ? NULL : strchr("KMG", *unit);
 
-    return ndigits > 0 && ndigits < 20 && nunits <= 1 && text[ndigits + nunits] == '\0' &&
-           strtoull(text, NULL, 10) > 0;
+    if (ndigits == 0 || (*unit != '\0' && (found == NULL || unit[1] != '\0')))
+        return false;
+    unsigned shift = found == NULL ? 0 : *unit == 'K' ? 10 : *unit == 'M' ? 20 : 30;
+    uint64_t number = strtoull(text, NULL, 10);
+    return number <= most >> shift && number << shift >= least;
 }
 
 static bool is_reaction(const char *text)
@@ -191,27 +244,34 @@ static error_t parse_run_option(int key, char *arg, struct argp_state *state)
     if (key == 'r' && is_size(arg))
         run_options.region = arg;
     else if (key == 'r')
-        argp_error(state, "--region=%s: not a size such as 4096, 512M or 4G", arg);
+        argp_error(state, "--region=%s: not a size from 64K to 64G, such as 512M or 4G", arg);
     else if (key == 'e' && is_reaction(arg))
         run_options.onerror = arg;
     else if (key == 'e')
         argp_error(state, "--onerror=%s: not abort, report or ignore", arg);
     else if (key == 'o')
         run_options.report = arg;
+    else if (key == 's')
+        run_options.is_on_system = true;
     else if (key == ARGP_KEY_ARG) {
         run_options.program = state->argv + state->next - 1;
         state->next = state->argc; /* what follows is the program's own */
     } else if (key == ARGP_KEY_NO_ARGS)
         argp_error(state, "no program to run");
+    else if (key == ARGP_KEY_END && run_options.is_on_system &&
+             (run_options.region != NULL || run_options.onerror != NULL))
+        argp_error(state, "--system leaves no heap for --region or --onerror");
     else
         return ARGP_ERR_UNKNOWN;
     return 0;
 }
 
 static const struct argp_option run_argp_options[] = {
-    {"region", 'r', "SIZE", 0, "Reserve so much for the heap; K, M, G and T are understood", 0},
+    {"region", 'r', "SIZE", 0,
+     "Reserve so much for the heap: 64K to 64G; K, M and G are understood", 0},
     {"onerror", 'e', "WHAT", 0, "On a wrong free: abort (the default), report or ignore", 0},
     {"report", 'o', "FILE", 0, "Write the report there, not to standard error", 0},
+    {"system", 's', NULL, 0, "Leave the system's malloc: the report alone, to compare", 0},
     {0}};
 
 static const struct argp run_argp = {
@@ -230,17 +290,18 @@ static int command_run(int argc, char **argv)
     FILE *report = run_options.report == NULL ? stderr : fopen(run_options.report, "we");
     if (report == NULL)
         err(OWN_FAILURE, "%s", run_options.report);
-    preload_library();
+    if (!run_options.is_on_system)
+        preload_library();
     if (run_options.region != NULL)
         set_option("region", run_options.region);
     if (run_options.onerror != NULL)
         set_option("onerror", run_options.onerror);
     struct outcome o = run_program(run_options.program);
-    print_report(report, run_options.program[0], &o);
+    print_report(report, run_options.program[0], run_options.is_on_system, &o);
     bool is_written = !ferror(report) && fflush(report) == 0;
     if (!is_written)
         warn("%s", run_options.report != NULL ? run_options.report : "standard error");
-    int status = shell_status(o.wait_status);
+    int status = end_as(o.wait_status);
     return status == 0 && !is_written ? OWN_FAILURE : status;
 }
 
@@ -285,9 +346,19 @@ static const struct argp argp = {
            "  run        run a program on libmem's malloc and report what it took\n\n"
            "`mem COMMAND --help' tells of a command's options."};
 
+/* What argp prints, too. Not exit: that is what is happening. */
+static void flush_output(void)
+{
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        warn("standard output");
+        _exit(OWN_FAILURE);
+    }
+}
+
 int main(int argc, char **argv)
 {
     argp_err_exit_status = OWN_FAILURE;
+    atexit(flush_output);
     argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, NULL);
     const struct command *command = command_named(argv[first_argument]);
     argv[first_argument] = command->argv0;

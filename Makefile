@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 #
 # make            the libraries, in build/, with links in this folder
-# make demo       builds and runs the main job on real input
+# make demo       real programs on the system's malloc and on libmem's: one table
 # make check      installs what the tests need and runs all of them
 # make help       the other targets
 
@@ -101,8 +101,10 @@ $(MODELLED): $(BUILD)/%: %.c test/model.c $(wildcard test/*.h) $(BUILD)/libmem.a
 $(MALLOC): $(BUILD)/%: %.c test/malloc/tap.h $(BUILD)/libmem-malloc.so
 	$(LINK) -fno-builtin -fno-sanitize=alignment -ldl
 
-.PHONY: demo
-demo: all $(EXAMPLES)
+.PHONY: demo demo-fit
+demo: all
+	@bench/demo.sh $(BUILD)/mem
+demo-fit: all $(EXAMPLES)
 	@LD_LIBRARY_PATH=$(BUILD) $(BUILD)/examples/wordcount /usr/share/common-licenses/*
 
 .PHONY: bench-fit
@@ -162,7 +164,7 @@ check:
 check-tree: all $(BENCH)
 	@$(RUN) test/run_selftest.sh "test/layers.sh src $(LAYERS)" "test/header.sh include/mem.h" \
 	    "test/symbols.sh libmem.so" "test/taught.sh ." test/installed.sh \
-	    "test/tool.sh $(BUILD)/mem $(BUILD)/libmem-malloc.so" \
+	    "test/tool.sh $(BUILD)/mem $(BUILD)/libmem-malloc.so" "test/demo.sh $(BUILD)/mem" \
 	    "test/bench.sh $(BUILD) $(BUILD)/libmem-malloc.so"
 	@$(RUN) --timeout 600 "test/programs.sh $(BUILD)/libmem-malloc.so"
 
@@ -220,6 +222,7 @@ help:
 	@echo 'make debug      assertions, no optimisation: build/debug (also asan, tsan)'
 	@echo 'make soak       random calls against the model: CALLS=N SEED=N'
 	@echo 'make bench      libmem-malloc.so beside other allocators: see bench/malloc.sh'
+	@echo 'make demo-fit   counts the words of licence texts, with each placement style'
 	@echo 'make bench-fit  the fits beside a textbook list: table, CSV, picture'
 	@echo 'make layers     each file includes only what stands below it'
 	@echo 'make format     clang-format'

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: MIT
+#
+# concordance.pl FOLDER - each word of the texts in FOLDER with the words beside it,
+# the anagrams among them, and all texts in one string with each word marked.
+use strict;
+use warnings;
+
+my (%beside, %anagrams);
+my $all = '';
+for my $file (sort glob "$ARGV[0]/*") {
+    open my $text, '<:raw', $file or die "$file: $!";
+    while (my $line = <$text>) {
+        $all .= $line;
+        my @words = map { lc } $line =~ /([A-Za-z_]+)/g;
+        $beside{ $words[$_ - 1] }{ $words[$_] }++ for 1 .. $#words;
+    }
+}
+
+for my $word (sort keys %beside) {
+    my $next = $beside{$word};
+    push @{ $anagrams{ join '', sort split //, $word } }, $word;
+    print "$word: ", join(' ', map { "$_ $next->{$_}" } sort { $next->{$b} <=> $next->{$a} || $a cmp $b } keys %$next), "\n";
+}
+print join(' ', @$_), "\n" for grep { @$_ > 1 } map { $anagrams{$_} } sort keys %anagrams;
+
+my %number;
+$all =~ s/([A-Za-z_]+)/"$1#" . ++$number{$1}/ge;
+print $all;

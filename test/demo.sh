@@ -1,0 +1,167 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# demo.sh MEM - prints TAP: the table of bench/demo.sh is whole and tells the truth.
+# A `sort` of our own stands before the system's and does on libmem what the demo
+# must then show: print something else, fail, be slow, not be on libmem at all.
+# shellcheck disable=SC2016 # what is in single quotes is for the other sort
+set -u
+mem=$(realpath -e "${1:?usage: demo.sh MEM}") || exit 2
+demo=$(realpath "$(dirname "$0")/../bench/demo.sh")
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+unset LD_PRELOAD LIBMEM ROUNDS
+export LC_ALL=C TMPDIR=$work
+cd "$work" || exit 1
+ntests=0 nfailed=0
+
+result() { # status what
+    ntests=$((ntests + 1))
+    if [ "$1" -eq 0 ]; then echo "ok $ntests - $2"; return; fi
+    nfailed=$((nfailed + 1))
+    echo "not ok $ntests - $2"
+    sed "s/^/# $status: /" out err
+}
+
+run() { # variable... program...
+    timeout -k 5 200 env "$@" >out 2>err </dev/null
+    status=$?
+}
+
+ended() { # status what
+    [ "$status" -eq "$1" ]
+    result $? "$2"
+}
+
+printed() { # pattern what
+    grep -qE -- "$1" out
+    result $? "$2"
+}
+
+# Of a program's row, six figures: seconds, MiB.
+figures() { # name
+    sed -n "s/^$1 .* equal  *\([0-9. ]*\)\$/\1/p" out
+}
+
+holds() { # condition of awk: $1 to $3 seconds on the system's malloc, on libmem, ratio
+    figures sort | awk "END { exit !(NF == 6 && ($1)) }"
+}
+
+# --- as it is -------------------------------------------------------------------
+
+run ROUNDS=1 "$demo" "$mem"
+ended 0 'all programs: status 0'
+nbad=0
+for name in cc python3 perl sqlite3 git xz sort; do
+    # A ratio of rounded figures is rounded again.
+    figures "$name" | awk 'function fits(before, after, ratio, half) {
+            return before > 0 && after > 0 && ratio + 0.006 >= (after - half) / (before + half) &&
+                (before <= half || ratio - 0.006 <= (after + half) / (before - half))
+        }
+        END { exit !(NF == 6 && fits($1, $2, $3, 0.006) && fits($4, $5, $6, 0.06)) }' ||
+        { nbad=$((nbad + 1)) && echo "# no row, or no ratio: $name"; }
+done
+result "$nbad" 'each has a row: equal, and six figures'
+printed '^7 of 7 came out equal, .* refused 0\.$' 'and the sum'
+[ "$(awk 'length > 100' out | wc -l)" -eq 0 ]
+result $? 'nothing is wider than 100 columns'
+[ ! -s err ]
+result $? 'no progress where there is no terminal'
+[ -z "$(find . -mindepth 1 ! -name out ! -name err)" ]
+result $? 'nothing is left behind'
+
+# --- with another sort ------------------------------------------------------------
+
+mkdir bin
+real=$(type -P sort)
+
+# sort, which has "on_libmem" and "is_measured" to ask.
+other_sort() { # what it does before or instead
+    {
+        echo '#!/bin/bash'
+        echo 'on_libmem() { [[ ${LD_PRELOAD-} == *libmem-malloc.so* ]]; }'
+        echo 'is_measured() { [ -z "${LD_DEBUG-}" ]; }'
+        echo "$1"
+        echo "exec '$real' \"\$@\""
+    } >bin/sort
+    chmod +x bin/sort
+    rm -f count
+}
+
+with_it() { # rounds
+    run PATH="$work/bin:$PATH" ROUNDS="$1" "$demo" "$mem" sort
+}
+
+other_sort 'true'
+with_it 1
+ended 0 'another sort that does the same: status 0'
+
+other_sort 'on_libmem && echo different'
+with_it 1
+ended 1 'another output on libmem: status 1'
+printed '^sort .* DIFFERS ' 'and the row says so'
+printed '^0 of 1 came out equal' 'and the sum'
+kept=$(sed -n 's/^sort: .*; diff -r \([^ ]*\) \([^ ]*\)$/\1 \2/p' out)
+# shellcheck disable=SC2086 # two words
+[ "$(diff -r $kept | grep -c '^> .*different$')" -gt 0 ]
+result $? 'and both outputs are kept, where it says'
+
+other_sort 'on_libmem && is_measured && echo different'
+with_it 2
+ended 1 'another output in a measured round: status 1'
+printed '^sort .* DIFFERS ' 'and the row says so'
+
+other_sort 'on_libmem && touch left-behind'
+with_it 1
+printed '^sort .* DIFFERS .*left-behind' 'another file on libmem'
+
+other_sort 'on_libmem && exit 3'
+with_it 1
+ended 1 'a failure on libmem: status 1'
+printed '^sort .* FAILED .*status 3' 'and the row says so'
+
+other_sort 'echo no such thing >&2; exit 4'
+with_it 1
+ended 1 'a failure on both, and nothing else ran: status 1'
+printed "^sort .* - .*fails on the system's malloc too: status 4" 'and the row says so'
+
+other_sort 'unset LD_PRELOAD'
+with_it 1
+ended 1 'not on libmem, and nothing else ran: status 1'
+printed '^sort .* - .*has not loaded libmem' 'and the row says so'
+
+other_sort 'on_libmem && is_measured && echo "libmem: free(0x10): already free" >&2'
+with_it 2
+printed ' refused [1-9][0-9]*\.$' 'refused frees are counted'
+
+# The first sort of the pipeline sleeps, as the count of the round says.
+other_sort "on_libmem && is_measured && [ \"\$1\" = -f ] && { echo >>'$work/count'
+    case \$(wc -l <'$work/count') in 1) sleep 0.1 ;; 2) sleep 2.5 ;; 3) sleep 0.9 ;; esac; }"
+with_it 3
+holds '$2 >= 0.9 && $2 < 2.5 && $3 > 1 && $1 < 0.9'
+result $? 'slower is shown as slower: the median of three rounds'
+
+other_sort 'on_libmem && is_measured && dd if=/dev/zero of=/dev/null bs=64M count=1 2>/dev/null'
+with_it 1
+holds '$5 >= 64 && $4 < 64 && $6 > 1'
+result $? 'more memory is shown as more'
+
+# --- what is not there --------------------------------------------------------------
+
+mkdir without
+ln -s /bin/* /usr/bin/* without/ 2>/dev/null
+rm without/xz
+run PATH="$work/without" ROUNDS=1 "$demo" "$mem" xz sort
+ended 0 'a program that is not installed: status 0'
+printed '^xz .* - .*not installed: xz$' 'and the row says so'
+printed '^1 of 1 came out equal' 'and the sum'
+
+nbad=0
+for bad in "$demo" "$demo no-such-mem" "$demo $mem no-such-program" "ROUNDS=0 $demo $mem sort" "ROUNDS=x $demo $mem sort"; do
+    # shellcheck disable=SC2086 # words
+    run $bad
+    { [ "$status" -eq 2 ] && grep -q '^usage: ' err && [ ! -s out ]; } || { nbad=$((nbad + 1)) && echo "# $bad: $status"; }
+done
+result "$nbad" 'called wrongly: status 2, usage'
+echo "1..$ntests"
+[ "$nfailed" -eq 0 ]

@@ -274,6 +274,18 @@ medians() { # name
         }' "$work/$1.figures"
 }
 
+# How little the seconds can be trusted: the slowest round to the fastest, at worst.
+noise() {
+    local files=("$work"/*.figures)
+    [ -e "${files[0]}" ] || { echo 1.0; return; }
+    awk '
+        FNR == 1 { split("", least); split("", most) }
+        !($1 in least) || $2 < least[$1] { least[$1] = $2 }
+        $2 > most[$1] { most[$1] = $2 }
+        least[$1] > 0 && most[$1] / least[$1] > worst { worst = most[$1] / least[$1] }
+        END { printf "%.1f", worst }' "${files[@]}"
+}
+
 print_row() { # name
     printf '%-8s %-34s %-8s' "$1" "$("about_$1")" "${output[$1]:--}"
     if [ "${output[$1]:-}" = equal ]; then medians "$1"; else echo " ${note[$1]}" | cut -c 1-47; fi
@@ -301,6 +313,7 @@ print_summary() {
     echo
     echo "$nequal of $ncompared came out equal, byte for byte. libmem judged every free and refused $nrefused."
     echo "$figures. Memory is that of the largest process. Ratio: libmem to system."
+    [ "$round" -le 1 ] || echo "The same run took up to $(noise) times as long in one round as in another."
     for name in "${programs[@]}"; do
         case ${output[$name]:-} in DIFFERS | FAILED)
             is_kept=yes

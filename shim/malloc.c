@@ -183,21 +183,28 @@ static bool has_cache(void)
     return thread_small(&shim_thread) > 0 || join();
 }
 
-void *shim_take_slowly(size_t nbytes)
+/* By the cache if it can, else by the heap. */
+static void *take_anyhow(size_t nbytes, size_t align)
 {
     void *object;
-    while (nbytes <= SPAN_OBJECT_MAX && has_cache()) {
-        if (cache_take(&shim_thread, nbytes, &object))
+    bool has = has_cache();
+    unsigned sizeclass = has ? heap_sizeclass(&the_heap, nbytes, align) : NCLASSES;
+    while (sizeclass < NCLASSES && has) {
+        if (cache_take(&shim_thread, nbytes, sizeclass, &object))
             return object;
-        if (!cache_scan(&shim_thread, nbytes) && !heap_refill(&the_heap, &shim_thread, nbytes))
-            break;
+        has = heap_refill(&the_heap, &shim_thread, sizeclass);
     }
-    return take_from_heap(nbytes, GRANULE_BYTES);
+    return take_from_heap(nbytes, align);
+}
+
+void *shim_take_slowly(size_t nbytes)
+{
+    return take_anyhow(nbytes, GRANULE_BYTES);
 }
 
 void *shim_take_aligned(size_t nbytes, size_t align)
 {
-    return align <= GRANULE_BYTES ? shim_take(nbytes) : take_from_heap(nbytes, align);
+    return align <= GRANULE_BYTES ? shim_take(nbytes) : take_anyhow(nbytes, align);
 }
 
 static void *or_errno(void *object)
@@ -225,7 +232,11 @@ void shim_free_slowly(const void *address, const char *call)
 {
     if (address == NULL)
         return;
-    (void)has_cache(); /* for the next time */
+    enum cache_freed freed = has_cache() ? cache_free_any(&shim_thread, address) : CACHE_NOT_FREED;
+    if (freed == CACHE_FREED_RECOUNT)
+        shim_recount(address);
+    if (freed != CACHE_NOT_FREED)
+        return;
     enum heap_result result = heap_free_exact(&the_heap, address);
     if (result != HEAP_OK)
         refuse(call, address, result);

@@ -29,6 +29,56 @@ enum { UNDER_TSAN = 1 };
 enum { UNDER_TSAN = 0 };
 #endif
 
+/* Which of 64 bytes are 0: bit i for byte i, as if each was loaded with acquire. */
+#if defined(__SSE2__)
+#include <emmintrin.h>
+static inline uint64_t zeros_of_16(const unsigned char *bytes)
+{
+    __m128i all = _mm_loadu_si128((const __m128i *)(const void *)bytes);
+    return (uint64_t)(uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(all, _mm_setzero_si128()));
+}
+#else
+static inline uint64_t zeros_of_8(const unsigned char *bytes)
+{
+    const uint64_t low = 0x7F7F7F7F7F7F7F7F;
+    uint64_t all = __atomic_load_n((const uint64_t *)(const void *)bytes, __ATOMIC_RELAXED);
+    uint64_t zero = ~(((all & low) + low) | all) & ~low; /* the top bit of each that is 0 */
+    return (zero >> 7) * 0x0102040810204080 >> 56;       /* side by side */
+}
+static inline uint64_t zeros_of_16(const unsigned char *bytes)
+{
+    return zeros_of_8(bytes) | zeros_of_8(bytes + 8) << 8;
+}
+#endif
+
+static inline uint64_t zeros_one_by_one(const unsigned char *bytes)
+{
+    uint64_t mask = 0;
+    for (unsigned i = 0; i < 64; i++)
+        mask |= (uint64_t)(__atomic_load_n(bytes + i, __ATOMIC_ACQUIRE) == 0) << i;
+    return mask;
+}
+
+static inline uint64_t zeros_of_64(const unsigned char *bytes)
+{
+    if (UNDER_TSAN)
+        return zeros_one_by_one(bytes);
+    uint64_t mask = zeros_of_16(bytes) | zeros_of_16(bytes + 16) << 16 |
+                    zeros_of_16(bytes + 32) << 32 | zeros_of_16(bytes + 48) << 48;
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    return mask;
+}
+
+/* The builtin is a call where the processor may have no instruction for it.
+ * Knuth, "The Art of Computer Programming" 4A, 7.1.3. */
+static inline unsigned count_bits(uint64_t n)
+{
+    n -= n >> 1 & 0x5555555555555555;
+    n = (n & 0x3333333333333333) + (n >> 2 & 0x3333333333333333);
+    n = (n + (n >> 4)) & 0x0F0F0F0F0F0F0F0F;
+    return (unsigned)(n * 0x0101010101010101 >> 56);
+}
+
 /* All symbols are hidden but these. */
 #define MEM_API __attribute__((visibility("default")))
 

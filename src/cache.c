@@ -13,21 +13,29 @@ static void window_move(struct window *w)
     w->first += (uint32_t)step;
 }
 
-/* Finds 64 slots of which at least one in `share` is free, and begins with those just
- * used, as they are in the processor's cache. If there are none, then as few are free
- * in the whole span. */
+/* How many of n slots have to be free for the trouble: `share` is a part of them. */
+static bool are_enough(uint64_t mask, uint32_t n, uint32_t share)
+{
+    return mask != 0 && count_bits(mask) >= least(n, STATES_AT_ONCE) / share;
+}
+
+/* Finds 64 slots of which an eighth is free. Those just used are taken again only if
+ * half of them is: then they are in the processor's cache; else the longer they wait,
+ * the more are free. If there are none, then as few are free in the whole span. */
 static bool window_scan(struct window *w, uint32_t share)
 {
-    uint32_t start = w->first;
+    uint32_t start = w->first, n = w->nslots - w->first;
     if (w->unit == 0)
         return false;
+    w->mask = free_slots(w->states, n);
+    if (are_enough(w->mask, n, 2))
+        return true;
     do {
-        uint32_t n = w->nslots - w->first;
-        w->mask = free_slots(w->states, n);
-        if (w->mask != 0 &&
-            (uint32_t)__builtin_popcountll(w->mask) >= least(n, STATES_AT_ONCE) / share)
-            return true;
         window_move(w);
+        n = w->nslots - w->first;
+        w->mask = free_slots(w->states, n);
+        if (are_enough(w->mask, n, share))
+            return true;
     } while (w->first != start);
     w->mask = 0;
     return false;
@@ -53,43 +61,35 @@ static void window_close(struct spans *s, struct window *w)
         spans_release(s, unit);
 }
 
-static void *take_wide(struct window *w, size_t nbytes)
+enum { SHARE = 8, ANY = STATES_AT_ONCE + 1 };
+
+static void *window_take_any(struct window *w, size_t nbytes)
 {
-    unsigned i = (unsigned)__builtin_ctzll(w->mask);
-    uint16_t slack = (uint16_t)(w->slot_bytes - nbytes);
-    __atomic_store_n(wide_slack(w->states - w->first, w->first + i), slack, __ATOMIC_RELAXED);
-    return window_take(w, w->mask, w->slot_bytes); /* the state is 1 */
+    uint32_t slack = (uint32_t)(w->slot_bytes - nbytes);
+    bool far = slack > SLACK_NEAR_MAX;
+    uint32_t index = w->first + (uint32_t)__builtin_ctzll(w->mask);
+    if (far)
+        __atomic_store_n(far_slack(w->states - w->first, w->nslots, index), (uint16_t)slack,
+                         __ATOMIC_RELAXED);
+    return window_take(w, w->mask, far ? STATE_FAR : slack + 1);
 }
 
-bool cache_take(struct thread *t, size_t nbytes, void **object)
+bool cache_take(struct thread *t, size_t nbytes, unsigned sizeclass, void **object)
 {
     bool taken = false;
     thread_enter(t);
     if (thread_small(t) > 0) {
-        struct window *w = &t->cache->window[sizeclass_of(nbytes)];
-        taken = w->mask != 0;
-        if (taken && is_wide((uint32_t)w->slot_bytes))
-            *object = take_wide(w, nbytes);
-        else if (taken)
-            *object = window_take(w, w->mask, nbytes);
+        struct window *w = &t->cache->window[sizeclass];
+        taken = w->mask != 0 || window_scan(w, SHARE);
+        if (taken)
+            *object = window_take_any(w, nbytes);
     }
     thread_leave(t);
     return taken;
 }
 
-enum { SHARE = 8, ANY = STATES_AT_ONCE + 1 };
-
-bool cache_scan(struct thread *t, size_t nbytes)
+bool cache_refill_locked(struct spans *s, struct thread *t, unsigned sizeclass)
 {
-    thread_enter(t);
-    bool found = thread_small(t) > 0 && window_scan(&t->cache->window[sizeclass_of(nbytes)], SHARE);
-    thread_leave(t);
-    return found;
-}
-
-bool cache_refill_locked(struct spans *s, struct thread *t, size_t nbytes)
-{
-    unsigned sizeclass = sizeclass_of(nbytes);
     if (t->cache == NULL)
         return false;
     struct window *w = &t->cache->window[sizeclass];
@@ -164,20 +164,52 @@ bool caches_revoke_locked(struct spans *s)
     return quiet;
 }
 
-/* --- other questions ---------------------------------------------------------------- */
+/* --- objects of any size ------------------------------------------------------------ */
 
-static unsigned char *states_of(const struct cached_slot *at)
+/* As cache_look, in spans of WIDE_UNITS. */
+static bool look_wide(const struct thread *t, const void *address, struct cached_slot *at)
 {
-    return at->state - at->index;
+    if (thread_small(t) == 0)
+        return false;
+    const struct cache *c = t->cache;
+    if ((uintptr_t)address - (uintptr_t)c->base >= c->nbytes)
+        return false;
+    uintptr_t unit = (uintptr_t)address >> UNIT_SHIFT;
+    unit -= __atomic_load_n(&c->map[unit].back, __ATOMIC_RELAXED);
+    at->span = &c->map[unit];
+    uint32_t reciprocal = __atomic_load_n(&at->span->visible_wide, __ATOMIC_ACQUIRE);
+    uint32_t into = (uint32_t)((uintptr_t)address - (unit << UNIT_SHIFT));
+    if (into >= WIDE_UNITS * UNIT_BYTES || into % (1 << WIDE_SHIFT) != 0)
+        return false;
+    uint64_t product = (uint64_t)(into >> WIDE_SHIFT) * reciprocal;
+    if ((uint32_t)product >= reciprocal)
+        return false;
+    at->index = (uint32_t)(product >> 32);
+    at->state = c->base + at->span->states + at->index;
+    return __atomic_load_n(at->state, __ATOMIC_RELAXED) != 0;
+}
+
+static bool look_any(const struct thread *t, const void *address, struct cached_slot *at)
+{
+    return cache_look(t, address, at) || look_wide(t, address, at);
+}
+
+enum cache_freed cache_free_any(struct thread *t, const void *address)
+{
+    struct cached_slot at;
+    thread_enter(t);
+    enum cache_freed freed = look_any(t, address, &at) ? cached_slot_free(&at) : CACHE_NOT_FREED;
+    thread_leave(t);
+    return freed;
 }
 
 bool cache_size(struct thread *t, const void *address, size_t *nbytes)
 {
     struct cached_slot at;
     thread_enter(t);
-    bool found = cache_look(t, address, &at);
+    bool found = look_any(t, address, &at);
     if (found)
-        *nbytes = at.span->slot_bytes - span_slack(at.span, states_of(&at), at.index);
+        *nbytes = at.span->slot_bytes - span_slack(at.state - at.index, at.span->nslots, at.index);
     thread_leave(t);
     return found;
 }
@@ -186,9 +218,10 @@ bool cache_resize(struct thread *t, const void *address, size_t nbytes)
 {
     struct cached_slot at;
     thread_enter(t);
-    bool done = cache_look(t, address, &at) && slot_can_hold(at.span->slot_bytes, nbytes);
+    bool done = look_any(t, address, &at) && slot_can_hold(at.span->slot_bytes, nbytes);
     if (done)
-        span_make_object(at.span, states_of(&at), at.index, at.span->slot_bytes - (uint32_t)nbytes);
+        span_make_object(at.state - at.index, at.span->nslots, at.index,
+                         at.span->slot_bytes - (uint32_t)nbytes);
     thread_leave(t);
     return done;
 }

@@ -62,25 +62,25 @@ void caches_close_others_locked(struct spans *s, const struct thread *mine);
 /* Closes all caches: false if that was not possible. */
 bool caches_revoke_locked(struct spans *s);
 
-/* Looks for free slots for nbytes <= SPAN_OBJECT_MAX in the thread's own span. True:
- * cache_take has some. */
-bool cache_scan(struct thread *t, size_t nbytes);
+/* An object of nbytes in a slot of that class, if the thread's own span has one. */
+bool cache_take(struct thread *t, size_t nbytes, unsigned sizeclass, void **object);
 
-/* The same with another span. False: there is no room, or no cache. */
-bool cache_refill_locked(struct spans *s, struct thread *t, size_t nbytes);
+/* Gets the thread another span, so that cache_take has some. False: there is no room, or
+ * no cache. */
+bool cache_refill_locked(struct spans *s, struct thread *t, unsigned sizeclass);
 
 /* --- the fast paths ---------------------------------------------------------------- */
 
 /* The lowest free slot. The owner's. */
-static inline void *window_take(struct window *w, uint64_t mask, size_t nbytes)
+static inline void *window_take(struct window *w, uint64_t mask, uint32_t state)
 {
     unsigned i = (unsigned)__builtin_ctzll(mask);
     w->mask = mask & (mask - 1);
-    __atomic_store_n(w->states + i, (uint8_t)(w->full - (uint32_t)nbytes), __ATOMIC_RELAXED);
+    __atomic_store_n(w->states + i, (uint8_t)state, __ATOMIC_RELAXED);
     return w->base + i * w->slot_bytes;
 }
 
-/* An object of nbytes, if that is less than t->small. False: see cache_scan. */
+/* An object of nbytes, if that is less than t->small. False: see cache_take. */
 static inline bool cache_take_small(struct thread *t, size_t nbytes, void **object)
 {
     bool taken = false;
@@ -90,14 +90,11 @@ static inline bool cache_take_small(struct thread *t, size_t nbytes, void **obje
         uint64_t mask = w->mask;
         taken = mask != 0;
         if (taken)
-            *object = window_take(w, mask, nbytes);
+            *object = window_take(w, mask, w->full - (uint32_t)nbytes);
     }
     thread_leave(t);
     return taken;
 }
-
-/* The same for nbytes <= SPAN_OBJECT_MAX; less fast, but not by much. */
-bool cache_take(struct thread *t, size_t nbytes, void **object);
 
 /* A slot that `address` is the exact start of. */
 struct cached_slot {
@@ -127,22 +124,27 @@ static inline bool cache_look(const struct thread *t, const void *address, struc
 
 enum cache_freed { CACHE_FREED, CACHE_FREED_RECOUNT, CACHE_NOT_FREED };
 
+static inline enum cache_freed cached_slot_free(const struct cached_slot *at)
+{
+    int32_t hint = __atomic_load_n(&at->span->hint, __ATOMIC_RELAXED) - 1;
+    __atomic_store_n(&at->span->hint, hint, __ATOMIC_RELAXED);
+    __atomic_store_n(at->state, 0, __ATOMIC_RELEASE);
+    return hint > 0 ? CACHE_FREED : CACHE_FREED_RECOUNT;
+}
+
 /* Frees the object that begins at `address`: CACHE_NOT_FREED if none can be seen to do
  * so; CACHE_FREED_RECOUNT: it is done, and now spans_recount is due. */
 static inline enum cache_freed cache_free(struct thread *t, const void *address)
 {
     struct cached_slot at;
     thread_enter(t);
-    if (!cache_look(t, address, &at)) {
-        thread_leave(t);
-        return CACHE_NOT_FREED;
-    }
-    int32_t hint = __atomic_load_n(&at.span->hint, __ATOMIC_RELAXED) - 1;
-    __atomic_store_n(&at.span->hint, hint, __ATOMIC_RELAXED);
-    __atomic_store_n(at.state, 0, __ATOMIC_RELEASE);
+    enum cache_freed freed = cache_look(t, address, &at) ? cached_slot_free(&at) : CACHE_NOT_FREED;
     thread_leave(t);
-    return hint > 0 ? CACHE_FREED : CACHE_FREED_RECOUNT;
+    return freed;
 }
+
+/* The same for objects in wide spans, too. */
+enum cache_freed cache_free_any(struct thread *t, const void *address);
 
 /* The size of the object that begins at `address`; false if none can be seen to. */
 bool cache_size(struct thread *t, const void *address, size_t *nbytes);

@@ -53,24 +53,24 @@ static enum heap_result take_chunk(struct heap *h, size_t nbytes, size_t align, 
     return HEAP_OK;
 }
 
-/* The size of a slot that holds nbytes at a multiple of align; 0: not worth a slot. */
-static size_t slot_bytes_for(const struct heap *h, size_t nbytes, size_t align)
+unsigned heap_sizeclass(const struct heap *h, size_t nbytes, size_t align)
 {
-    if (nbytes > h->spans.object_max || align > h->spans.object_max)
-        return 0;
-    size_t slot_bytes = align;
-    while (align > GRANULE_BYTES && slot_bytes < nbytes)
-        slot_bytes *= 2; /* a power of two: its multiples are multiples of align */
-    /* More than half of it for nothing: the ledger cuts what is needed. */
-    return is_wide((uint32_t)slot_bytes) && nbytes < slot_bytes / 2 ? 0 : slot_bytes;
+    size_t max = h->spans.object_max;
+    if (nbytes > max || align > max || align > UNIT_BYTES / 8)
+        return NCLASSES;
+    if (align <= GRANULE_BYTES)
+        return sizeclass_of(nbytes);
+    unsigned sizeclass = sizeclass_aligned(nbytes, align);
+    uint32_t slot_bytes = sizeclass_bytes(sizeclass);
+    return slot_bytes <= max && slot_can_hold(slot_bytes, nbytes) ? sizeclass : NCLASSES;
 }
 
 static enum heap_result take_once(struct heap *h, size_t nbytes, size_t align, enum fit fit,
                                   void **object)
 {
-    size_t slot_bytes = fit == FIT_ANY ? slot_bytes_for(h, nbytes, align) : 0;
-    if (slot_bytes > 0) {
-        *object = spans_take(&h->spans, nbytes, slot_bytes);
+    unsigned sizeclass = fit == FIT_ANY ? heap_sizeclass(h, nbytes, align) : NCLASSES;
+    if (sizeclass < NCLASSES) {
+        *object = spans_take(&h->spans, nbytes, sizeclass);
         if (*object != NULL)
             return HEAP_OK;
     }
@@ -81,7 +81,7 @@ static enum heap_result take_once(struct heap *h, size_t nbytes, size_t align, e
  * is empty. */
 static bool sweep_locked(struct heap *h)
 {
-    if (h->spans.nspans == 0)
+    if (h->spans.nheld == 0)
         return false;
     caches_revoke_locked(&h->spans);
     spans_sweep(&h->spans);
@@ -311,10 +311,10 @@ void heap_forked_locked(struct heap *h, struct thread *mine)
     caches_close_others_locked(&h->spans, mine);
 }
 
-bool heap_refill(struct heap *h, struct thread *t, size_t nbytes)
+bool heap_refill(struct heap *h, struct thread *t, unsigned sizeclass)
 {
     heap_lock(h);
-    bool filled = cache_refill_locked(&h->spans, t, nbytes);
+    bool filled = cache_refill_locked(&h->spans, t, sizeclass);
     heap_unlock(h);
     return filled;
 }

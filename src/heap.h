@@ -88,9 +88,13 @@ void heap_leave(struct heap *h, struct thread *t);
 /* In the child of a fork: the calling thread is the only one. */
 void heap_forked_locked(struct heap *h, struct thread *mine);
 
-/* Finds free slots for nbytes <= SPAN_OBJECT_MAX, so that cache_take has some, where
- * cache_scan did not. False: there is no room, or no cache. */
-bool heap_refill(struct heap *h, struct thread *t, size_t nbytes);
+/* The class of slots for nbytes at a multiple of `align`, a power of two; NCLASSES: they
+ * are not for a slot. Does not change while the heap is open. */
+unsigned heap_sizeclass(const struct heap *h, size_t nbytes, size_t align);
+
+/* Finds free slots of a class, so that cache_take has some, where it had none. False:
+ * there is no room, or no cache. */
+bool heap_refill(struct heap *h, struct thread *t, unsigned sizeclass);
 
 /* What cache_free asks for after it has freed `address`. */
 void heap_recount(struct heap *h, const void *address);

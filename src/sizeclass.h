@@ -2,9 +2,9 @@
  *
  * sizeclass.h - the sizes that slots come in.
  *
- *     16, 32, ... 128, then eight to each doubling: 144, 160, ... 256, 288, ... 8192
+ *     16, 32, ... 128, then eight to each doubling: 144, 160, ... 256, 288, ... 65536
  *
- * So no more than an eighth of a slot is slack: up to 2 KiB that fits a byte.
+ * So no more than an eighth of a slot is slack.
  */
 #ifndef SIZECLASS_H
 #define SIZECLASS_H
@@ -12,7 +12,7 @@
 #include "base.h"
 
 enum { SMALL_STEP = 16, SMALL_MAX = 128, NSMALL = SMALL_MAX / SMALL_STEP, STEPS = 8 };
-enum { SLOT_BYTES_MAX = 8192, NCLASSES = NSMALL + 6 * STEPS };
+enum { SLOT_BYTES_MAX = 65536, NCLASSES = NSMALL + 9 * STEPS };
 
 /* The smallest class for nbytes <= SLOT_BYTES_MAX. */
 static inline unsigned sizeclass_of(size_t nbytes)
@@ -32,6 +32,16 @@ static inline unsigned sizeclass_bytes(unsigned sizeclass)
     unsigned doubling = 7 + (sizeclass - NSMALL) / STEPS;
     unsigned step = (sizeclass - NSMALL) % STEPS;
     return (STEPS + step + 1) << (doubling - 3);
+}
+
+/* The smallest class for nbytes whose slots all begin at a multiple of align, a power
+ * of two; both at most SLOT_BYTES_MAX. */
+static inline unsigned sizeclass_aligned(size_t nbytes, size_t align)
+{
+    unsigned sizeclass = sizeclass_of(nbytes > align ? nbytes : align);
+    while (sizeclass_bytes(sizeclass) % align != 0)
+        sizeclass++;
+    return sizeclass;
 }
 
 #endif

@@ -21,6 +21,7 @@ static uint32_t unit_granules(const struct spans *s)
     return (uint32_t)(unit_bytes(s) / GRANULE_BYTES);
 }
 
+/* The entry of a unit; all but the first of a wide span only tell how far back that is. */
 static struct span *span_at(const struct spans *s, uint32_t unit)
 {
     return (struct span *)region_at(region_of(s), s->map) + (unit - 1);
@@ -57,7 +58,10 @@ void spans_open(struct spans *s, struct chunks *chunks)
     while (s->unit_shift >= UNIT_SHIFT_MIN &&
            chunks->region.nbytes >> s->unit_shift >> NUNITS_SHIFT == 0)
         s->unit_shift--;
-    s->object_max = s->unit_shift < UNIT_SHIFT_MIN ? 0 : (uint32_t)unit_bytes(s) >> SLOTS_SHIFT;
+    size_t span_max = unit_bytes(s);
+    if (chunks->region.nbytes >> s->unit_shift >> NUNITS_SHIFT >= WIDE_UNITS)
+        span_max *= WIDE_UNITS;
+    s->object_max = s->unit_shift < UNIT_SHIFT_MIN ? 0 : (uint32_t)(span_max >> SLOTS_SHIFT);
     s->nkept = chunks->list.head == NULL ? KEPT : 0;
 }
 
@@ -78,32 +82,37 @@ static void state_clear(struct spans *s, const struct span *span, uint32_t index
     __atomic_store_n(states_of(s, span) + index, 0, __ATOMIC_RELEASE);
 }
 
-void span_make_object(const struct span *span, unsigned char *states, uint32_t index,
-                      uint32_t slack)
+void span_make_object(unsigned char *states, uint32_t nslots, uint32_t index, uint32_t slack)
 {
-    if (is_wide(span->slot_bytes))
-        __atomic_store_n(wide_slack(states, index), (uint16_t)slack, __ATOMIC_RELAXED);
-    uint32_t state = is_wide(span->slot_bytes) ? 1 : slack + 1;
-    __atomic_store_n(states + index, (uint8_t)state, __ATOMIC_RELEASE);
+    bool far = slack > SLACK_NEAR_MAX;
+    if (far)
+        __atomic_store_n(far_slack(states, nslots, index), (uint16_t)slack, __ATOMIC_RELAXED);
+    uint8_t state = (uint8_t)(far ? STATE_FAR : slack + 1);
+    __atomic_store_n(states + index, state, __ATOMIC_RELEASE);
 }
 
-uint32_t span_slack(const struct span *span, unsigned char *states, uint32_t index)
+uint32_t span_slack(unsigned char *states, uint32_t nslots, uint32_t index)
 {
-    if (is_wide(span->slot_bytes))
-        return __atomic_load_n(wide_slack(states, index), __ATOMIC_RELAXED);
-    return __atomic_load_n(states + index, __ATOMIC_RELAXED) - 1u;
+    uint32_t state = __atomic_load_n(states + index, __ATOMIC_RELAXED);
+    if (state == STATE_FAR)
+        return __atomic_load_n(far_slack(states, nslots, index), __ATOMIC_RELAXED);
+    return state - 1;
 }
 
 static uint32_t count_free(const struct spans *s, const struct span *span)
 {
     uint32_t nfree = 0;
     for (uint32_t i = 0; i < span->nslots; i += STATES_AT_ONCE)
-        nfree +=
-            (uint32_t)__builtin_popcountll(free_slots(states_of(s, span) + i, span->nslots - i));
+        nfree += count_bits(free_slots(states_of(s, span) + i, span->nslots - i));
     return nfree;
 }
 
 /* --- the queues of a class ------------------------------------------------------- */
+
+static uint32_t nunits_in(const struct span *span)
+{
+    return is_wide(span->slot_bytes) ? WIDE_UNITS : 1;
+}
 
 static uint32_t *queue_of(struct spans *s, const struct span *span)
 {
@@ -111,34 +120,30 @@ static uint32_t *queue_of(struct spans *s, const struct span *span)
     return span->status == SPAN_EMPTY ? &q->empty[span->sizeclass] : &q->partial[span->sizeclass];
 }
 
+/* At the end: who waits longest is the first to be wanted, since by then most of it is free. */
 static void queue_push(struct spans *s, uint32_t unit, enum span_status status)
 {
     struct span *span = span_at(s, unit);
     span->status = (uint8_t)status;
-    uint32_t *head = queue_of(s, span);
-    span->next = *head;
-    span->previous = NO_UNIT;
-    if (*head != NO_UNIT)
-        span_at(s, *head)->previous = unit;
-    *head = unit;
-    s->nempty += status == SPAN_EMPTY;
+    uint32_t *first = queue_of(s, span);
+    if (*first == NO_UNIT)
+        *first = span->next = span->previous = unit;
+    span->next = *first;
+    span->previous = span_at(s, *first)->previous;
+    span_at(s, span->previous)->next = unit;
+    span_at(s, *first)->previous = unit;
+    s->nempty += status == SPAN_EMPTY ? nunits_in(span) : 0;
 }
 
 static void queue_remove(struct spans *s, uint32_t unit)
 {
     struct span *span = span_at(s, unit);
-    if (span->previous != NO_UNIT)
-        span_at(s, span->previous)->next = span->next;
-    else
-        *queue_of(s, span) = span->next;
-    if (span->next != NO_UNIT)
-        span_at(s, span->next)->previous = span->previous;
-    s->nempty -= span->status == SPAN_EMPTY;
-}
-
-static bool is_queued(const struct span *span)
-{
-    return span->status == SPAN_QUEUED || span->status == SPAN_EMPTY;
+    uint32_t *first = queue_of(s, span);
+    if (*first == unit)
+        *first = span->next == unit ? NO_UNIT : span->next;
+    span_at(s, span->previous)->next = span->next;
+    span_at(s, span->next)->previous = span->previous;
+    s->nempty -= span->status == SPAN_EMPTY ? nunits_in(span) : 0;
 }
 
 /* --- units from and to the ledger ------------------------------------------------ */
@@ -162,7 +167,7 @@ static bool map_open(struct spans *s)
 {
     const uint32_t entry = sizeof(struct span) / GRANULE_BYTES;
     uint32_t used = s->chunks->ledger.used; /* before this */
-    if (s->nspans > 0)
+    if (s->nheld > 0)
         return true;
     if (!reserve(s, nunits(s) * entry, entry, &s->map))
         return false;
@@ -173,22 +178,25 @@ static bool map_open(struct spans *s)
 
 static void map_close(struct spans *s)
 {
-    if (s->nspans == 0)
+    if (s->nheld == 0)
         give_back(s, s->map);
 }
 
-static uint32_t unit_take(struct spans *s)
+static uint32_t units_take(struct spans *s, uint32_t n)
 {
     uint32_t start;
     if (!map_open(s))
         return NO_UNIT;
-    if (!reserve(s, unit_granules(s), unit_granules(s), &start)) {
+    if (!reserve(s, n * unit_granules(s), unit_granules(s), &start)) {
         map_close(s);
         return NO_UNIT;
     }
-    s->nspans++;
+    uint32_t first = unit_of(s, (uintptr_t)region_at(region_of(s), start));
+    for (uint32_t i = 1; i < n; i++)
+        __atomic_store_n(&span_at(s, first + i)->back, i, __ATOMIC_RELAXED);
+    s->nheld += n;
     s->nmade++;
-    return unit_of(s, (uintptr_t)region_at(region_of(s), start));
+    return first;
 }
 
 static uint32_t unit_granule(const struct spans *s, uint32_t unit)
@@ -197,13 +205,16 @@ static uint32_t unit_granule(const struct spans *s, uint32_t unit)
                       GRANULE_BYTES);
 }
 
-static void unit_give_back(struct spans *s, uint32_t unit)
+/* `visible` is 0 before and after: others may be looking. */
+static void units_give_back(struct spans *s, uint32_t first, uint32_t n)
 {
-    struct span *span = span_at(s, unit);
-    assert(span->visible == 0); /* and stays so: others may be looking */
-    memset(&span->hint, 0, sizeof *span - offsetof(struct span, hint));
-    give_back(s, unit_granule(s, unit));
-    s->nspans--;
+    struct span *span = span_at(s, first);
+    assert(span->visible == 0 && span->visible_wide == 0);
+    for (uint32_t i = 1; i < n; i++)
+        __atomic_store_n(&span_at(s, first + i)->back, 0, __ATOMIC_RELAXED);
+    memset(&span->slot_bytes, 0, sizeof *span - offsetof(struct span, slot_bytes));
+    give_back(s, unit_granule(s, first));
+    s->nheld -= n;
     map_close(s);
 }
 
@@ -211,13 +222,15 @@ static void unit_give_back(struct spans *s, uint32_t unit)
 
 static void publish(struct span *span)
 {
+    uint32_t *visible = is_wide(span->slot_bytes) ? &span->visible_wide : &span->visible;
     bool seen = span->purpose == FOR_OBJECTS;
-    __atomic_store_n(&span->visible, seen ? span->reciprocal : 0, __ATOMIC_RELEASE);
+    __atomic_store_n(visible, seen ? span->reciprocal : 0, __ATOMIC_RELEASE);
 }
 
 static void unpublish(struct span *span)
 {
     __atomic_store_n(&span->visible, 0, __ATOMIC_RELEASE);
+    __atomic_store_n(&span->visible_wide, 0, __ATOMIC_RELEASE);
 }
 
 static int32_t get_hint(const struct span *span)
@@ -232,55 +245,55 @@ static void set_hint(struct span *span, int32_t nfrees)
 
 /* What is left over behind the last slot may be taken for one: it is always free.
  * Blocks fill cache lines, so that owners of two spans do not write to the same. */
-static size_t block_bytes(const struct spans *s, const struct span *span)
+static size_t block_bytes(const struct span *span)
 {
     enum { LINE = 64 };
-    size_t rest = unit_bytes(s) % span->slot_bytes != 0;
-    size_t n = is_wide(span->slot_bytes) ? WIDE_OFFSET + sizeof(uint16_t) * span->nslots
-                                         : span->nslots + rest;
+    const unsigned char *end = (unsigned char *)far_slack(NULL, span->nslots, span->nslots);
+    size_t n = span->slot_bytes > ALL_NEAR_MAX ? (uintptr_t)end : span->nslots + 1u;
     return ceil_div(n, LINE) * LINE;
 }
 
 /* A span of ours has its own block in its slots, and leaves the first and the last slot
  * alone: who writes a little over the end of an object next to it hits nothing. */
-static uint32_t nreserved(const struct spans *s, const struct span *span)
+static uint32_t nreserved(const struct span *span)
 {
     enum { GUARDS = 2 };
     if (span->purpose != FOR_US)
         return 0;
-    return GUARDS + (uint32_t)ceil_div(block_bytes(s, span), span->slot_bytes);
+    return GUARDS + (uint32_t)ceil_div(block_bytes(span), span->slot_bytes);
 }
 
 static bool block_place(struct spans *s, uint32_t unit)
 {
     struct span *span = span_at(s, unit);
     void *block = span->purpose == FOR_US ? (void *)(spans_unit_address(s, unit) + span->slot_bytes)
-                                          : spans_take_ours(s, block_bytes(s, span));
+                                          : spans_take_ours(s, block_bytes(span));
     if (block == NULL)
         return false;
     span->states = region_offset(region_of(s), block);
-    memset(block, 0, block_bytes(s, span));
-    for (uint32_t i = 1; i < nreserved(s, span); i++)
-        span_make_object(span, states_of(s, span), i - 1, 0);
+    memset(block, 0, block_bytes(span));
+    for (uint32_t i = 1; i < nreserved(span); i++)
+        span_make_object(states_of(s, span), span->nslots, i - 1, 0);
     if (span->purpose == FOR_US)
-        span_make_object(span, states_of(s, span), span->nslots - 1u, 0);
+        span_make_object(states_of(s, span), span->nslots, span->nslots - 1u, 0);
     return true;
 }
 
 /* A new span is EMPTY, and in no queue yet. */
 static uint32_t span_make(struct spans *s, unsigned sizeclass, int purpose)
 {
-    uint32_t unit = unit_take(s), slot_bytes = sizeclass_bytes(sizeclass);
+    uint32_t slot_bytes = sizeclass_bytes(sizeclass), n = is_wide(slot_bytes) ? WIDE_UNITS : 1;
+    uint32_t unit = units_take(s, n);
     if (unit == NO_UNIT)
         return NO_UNIT;
     struct span *span = span_at(s, unit);
     span->slot_bytes = slot_bytes;
-    span->reciprocal = UINT32_MAX / slot_bytes + 1;
-    span->nslots = (uint16_t)(unit_bytes(s) / slot_bytes);
+    span->reciprocal = span_reciprocal(slot_bytes);
+    span->nslots = (uint16_t)(n * unit_bytes(s) / slot_bytes);
     span->sizeclass = (uint8_t)sizeclass;
     span->purpose = (uint8_t)purpose;
     if (!block_place(s, unit)) {
-        unit_give_back(s, unit);
+        units_give_back(s, unit, n);
         return NO_UNIT;
     }
     return unit;
@@ -291,7 +304,7 @@ static uint32_t span_make(struct spans *s, unsigned sizeclass, int purpose)
 static void span_give_back(struct spans *s, uint32_t unit)
 {
     struct span was = *span_at(s, unit);
-    unit_give_back(s, unit);
+    units_give_back(s, unit, nunits_in(&was));
     if (was.purpose == FOR_OBJECTS)
         spans_free_ours(s, region_of(s)->base + was.states);
 }
@@ -311,7 +324,7 @@ static void give_back_empty(struct spans *s)
     if (s->nempty == 0 || !threads_wait_locked(&s->threads))
         return;
     for (int purpose = FOR_OBJECTS; purpose < NPURPOSES; purpose++)
-        for (unsigned c = 0; c < NCLASSES && s->nspans > 0; c++)
+        for (unsigned c = 0; c < NCLASSES && s->nheld > 0; c++)
             give_back_queue(s, &s->queues[purpose].empty[c]);
 }
 
@@ -320,7 +333,7 @@ static void give_back_empty(struct spans *s)
 static bool are_enough_empty(const struct spans *s)
 {
     enum { PART = 8 };
-    return s->nempty > s->nkept + (s->nkept > 0 ? s->nspans / PART : 0);
+    return s->nempty > s->nkept + (s->nkept > 0 ? s->nheld / PART : 0);
 }
 
 /* Puts a span that nobody owns, and that is in no queue, where it belongs [S4]: in a
@@ -329,11 +342,11 @@ static void settle(struct spans *s, uint32_t unit, uint32_t least)
 {
     struct span *span = span_at(s, unit);
     uint32_t nfree = count_free(s, span), nlive = span->nslots - nfree;
-    if (nlive == nreserved(s, span)) {
+    if (nlive == nreserved(span)) {
         unpublish(span);
         queue_push(s, unit, SPAN_EMPTY);
     } else if (nfree >= least) {
-        set_hint(span, (int32_t)(nlive - nreserved(s, span)));
+        set_hint(span, (int32_t)(nlive - nreserved(span)));
         queue_push(s, unit, SPAN_QUEUED);
     } else {
         set_hint(span, (int32_t)(least - nfree));
@@ -348,7 +361,7 @@ static uint32_t share(const struct span *span)
 
 static void recount(struct spans *s, uint32_t unit)
 {
-    struct span *span = s->nspans > 0 ? span_at(s, unit) : NULL;
+    struct span *span = s->nheld > 0 ? span_at(s, unit) : NULL;
     if (span == NULL)
         return;
     if (span->status == SPAN_QUEUED)
@@ -376,7 +389,7 @@ void spans_release(struct spans *s, uint32_t unit)
 /* Finds what hints have missed. */
 static void look_at_all(struct spans *s, bool desperate)
 {
-    uint32_t n = s->nspans > 0 ? nunits_used(s) : 0;
+    uint32_t n = s->nheld > 0 ? nunits_used(s) : 0;
     for (uint32_t unit = 1; unit <= n; unit++) {
         struct span *span = span_at(s, unit);
         if (span->status != SPAN_QUEUED && span->status != SPAN_FLOATING)
@@ -399,7 +412,7 @@ void spans_sweep(struct spans *s)
 static bool is_time_to_look(const struct spans *s)
 {
     enum { LEAST = 64 };
-    return s->nmade >= LEAST && s->nmade >= s->nspans / 2;
+    return s->nmade >= LEAST && s->nmade >= s->nheld / 2;
 }
 
 /* A span with free slots, in no queue and with no status; NO_UNIT if there is no room. */
@@ -439,25 +452,39 @@ static uint32_t first_free(const struct spans *s, const struct span *span, uint3
     return from;
 }
 
+/* The first span in the queue, or a new one there; NO_UNIT if there is no room. */
+static uint32_t first_in_queue(struct spans *s, unsigned sizeclass, int purpose)
+{
+    uint32_t unit = s->queues[purpose].partial[sizeclass];
+    if (unit != NO_UNIT)
+        return unit;
+    unit = span_get(s, sizeclass, purpose);
+    if (unit == NO_UNIT)
+        return NO_UNIT;
+    publish(span_at(s, unit));
+    set_hint(span_at(s, unit), 0);
+    queue_push(s, unit, SPAN_QUEUED);
+    return unit;
+}
+
 /* A free slot of the first span in the queue, which stays there. */
 static bool slot_take(struct spans *s, unsigned sizeclass, int purpose, uint32_t slack,
                       struct slot *slot)
 {
     uint32_t unit;
-    while ((unit = span_get(s, sizeclass, purpose)) != NO_UNIT) {
+    while ((unit = first_in_queue(s, sizeclass, purpose)) != NO_UNIT) {
         struct span *span = span_at(s, unit);
         uint32_t index = first_free(s, span, span->search);
         if (index == span->nslots)
             index = first_free(s, span, 0);
         if (index == span->nslots) { /* the queue was wrong: there is none in this one */
+            queue_remove(s, unit);
             settle(s, unit, share(span));
             continue;
         }
-        span_make_object(span, states_of(s, span), index, slack);
+        span_make_object(states_of(s, span), span->nslots, index, slack);
         span->search = (uint16_t)(index + 1);
-        publish(span);
-        set_hint(span, span->status == SPAN_QUEUED ? get_hint(span) + 1 : 1);
-        queue_push(s, unit, SPAN_QUEUED);
+        set_hint(span, get_hint(span) + 1);
         *slot = (struct slot){.unit = unit, .index = index, .bytes = span->slot_bytes};
         return true;
     }
@@ -506,9 +533,9 @@ static void *object_take(struct spans *s, size_t nbytes, unsigned sizeclass)
     return slot_address(s, &slot);
 }
 
-void *spans_take(struct spans *s, size_t nbytes, size_t slot_bytes)
+void *spans_take(struct spans *s, size_t nbytes, unsigned sizeclass)
 {
-    return object_take(s, nbytes, sizeclass_of(nbytes > slot_bytes ? nbytes : slot_bytes));
+    return object_take(s, nbytes, sizeclass);
 }
 
 void *spans_take_larger(struct spans *s, size_t nbytes)
@@ -524,22 +551,24 @@ void *spans_take_larger(struct spans *s, size_t nbytes)
 
 bool spans_find(const struct spans *s, size_t offset, struct slot *slot)
 {
-    if (s->nspans == 0)
+    if (s->nheld == 0)
         return false;
     uintptr_t address = (uintptr_t)region_of(s)->base + offset;
-    uint32_t unit = unit_of(s, address), into_unit = (uint32_t)(address & (unit_bytes(s) - 1));
+    uint32_t unit = unit_of(s, address);
+    unit -= span_at(s, unit)->back;
     const struct span *span = span_at(s, unit);
     if (span->slot_bytes == 0)
         return false;
-    uint32_t index = (uint32_t)((uint64_t)into_unit * span->reciprocal >> 32);
+    uint32_t into = (uint32_t)(address - spans_unit_address(s, unit));
+    uint64_t scaled = is_wide(span->slot_bytes) ? into >> WIDE_SHIFT : into;
+    uint32_t index = (uint32_t)(scaled * span->reciprocal >> 32);
     *slot = (struct slot){.unit = unit,
                           .index = index,
                           .bytes = span->slot_bytes,
-                          .into = into_unit - index * span->slot_bytes,
+                          .into = into - index * span->slot_bytes,
                           .is_ours = span->purpose == FOR_US};
-    uint32_t state = index < span->nslots ? state_get(s, span, index) : 0;
-    slot->is_object = state != 0 && !slot->is_ours;
-    slot->slack = slot->is_object ? span_slack(span, states_of(s, span), index) : 0;
+    slot->is_object = index < span->nslots && state_get(s, span, index) != 0 && !slot->is_ours;
+    slot->slack = slot->is_object ? span_slack(states_of(s, span), span->nslots, index) : 0;
     return true;
 }
 
@@ -552,9 +581,9 @@ void spans_free(struct spans *s, const struct slot *slot)
 
 bool slot_can_hold(uint32_t slot_bytes, size_t nbytes)
 {
-    /* Half of a large slot for nothing is too much, though it could be told. */
+    enum { SMALL = 512, PART = 4 }; /* most of a large slot for nothing is too much */
     return nbytes <= slot_bytes && slot_bytes - nbytes <= slack_max(slot_bytes) &&
-           (nbytes >= slot_bytes / 2 || !is_wide(slot_bytes));
+           (slot_bytes <= SMALL || nbytes >= slot_bytes / PART);
 }
 
 bool spans_resize(struct spans *s, const struct slot *slot, size_t nbytes)
@@ -562,69 +591,84 @@ bool spans_resize(struct spans *s, const struct slot *slot, size_t nbytes)
     if (!slot_can_hold(slot->bytes, nbytes))
         return false;
     const struct span *span = span_at(s, slot->unit);
-    span_make_object(span, states_of(s, span), slot->index, slot->bytes - (uint32_t)nbytes);
+    span_make_object(states_of(s, span), span->nslots, slot->index, slot->bytes - (uint32_t)nbytes);
     return true;
 }
 
 /* --- check ------------------------------------------------------------------------- */
 
+static bool states_are_valid(const struct spans *s, const struct span *span, uint32_t *nfree)
+{
+    *nfree = 0;
+    for (uint32_t i = 0; i < span->nslots; i++) {
+        *nfree += state_get(s, span, i) == 0;
+        if (state_get(s, span, i) != 0 &&
+            span_slack(states_of(s, span), span->nslots, i) > span->slot_bytes)
+            return false;
+    }
+    return span->nslots * span->slot_bytes == nunits_in(span) * unit_bytes(s) ||
+           state_get(s, span, span->nslots) == 0;
+}
+
 static bool span_is_valid(const struct spans *s, uint32_t unit)
 {
     const struct span *span = span_at(s, unit);
     struct chunk chunk;
-    uint32_t nfree = 0;
-    for (uint32_t i = 0; i < span->nslots; i++) {
-        uint32_t state = state_get(s, span, i);
-        nfree += state == 0;
-        if (state > span->slot_bytes + 1)
+    uint32_t nfree, n = nunits_in(span);
+    if (!states_are_valid(s, span, &nfree))
+        return false;
+    for (uint32_t i = 1; i < n; i++)
+        if (span_at(s, unit + i)->back != i)
             return false;
-    }
-    bool empty = nfree == span->nslots - nreserved(s, span);
+    bool empty = nfree == span->nslots - nreserved(span);
     bool seen = span->purpose == FOR_OBJECTS && span->status != SPAN_EMPTY;
     return span->status != SPAN_NONE && (span->status != SPAN_EMPTY || empty) &&
-           span->visible == (seen ? span->reciprocal : 0) &&
+           (span->visible | span->visible_wide) == (seen ? span->reciprocal : 0) &&
            ledger_find(&s->chunks->ledger, unit_granule(s, unit), &chunk) &&
            chunk.state == CHUNK_RESERVED && chunk.start == unit_granule(s, unit) &&
-           chunk.length >= unit_granules(s);
+           chunk.length >= n * unit_granules(s);
 }
 
-/* How many spans the queue holds; more than there are, if it is broken. */
-static uint32_t queue_length(const struct spans *s, int purpose, unsigned sizeclass, bool empty)
+/* How many spans are in the queue that begins at `first`; more than there are units, if
+ * it is broken. */
+static uint32_t queue_length(const struct spans *s, uint32_t first, int purpose, unsigned sizeclass,
+                             enum span_status status)
 {
-    const struct queues *q = &s->queues[purpose];
-    uint32_t n = 0, previous = NO_UNIT;
-    for (uint32_t unit = empty ? q->empty[sizeclass] : q->partial[sizeclass]; unit != NO_UNIT;
-         n++) {
+    uint32_t n = 0, unit = first;
+    if (first == NO_UNIT)
+        return 0;
+    do {
         const struct span *span = unit <= nunits(s) ? span_at(s, unit) : NULL;
-        if (n > s->nspans || span == NULL || span->purpose != purpose ||
-            span->sizeclass != sizeclass || span->previous != previous ||
-            span->status != (empty ? SPAN_EMPTY : SPAN_QUEUED))
-            return s->nspans + 1;
-        previous = unit;
+        if (n > s->nheld || span == NULL || span->purpose != purpose ||
+            span->sizeclass != sizeclass || span->status != status || span->next == NO_UNIT ||
+            span->next > nunits(s) || span_at(s, span->next)->previous != unit)
+            return s->nheld + 1;
         unit = span->next;
-    }
+        n++;
+    } while (unit != first);
     return n;
 }
 
 bool spans_are_valid(const struct spans *s)
 {
-    uint32_t nspans = 0, nqueued = 0, nempty = 0, nlisted = 0, nlisted_empty = 0;
-    if (s->nspans == 0)
+    uint32_t nheld = 0, nqueued = 0, nempty = 0, nlisted = 0;
+    if (s->nheld == 0)
         return true;
     for (uint32_t unit = 1; unit <= nunits_used(s); unit++) {
-        if (span_at(s, unit)->slot_bytes == 0)
+        const struct span *span = span_at(s, unit);
+        if (span->slot_bytes == 0)
             continue;
         if (!span_is_valid(s, unit))
             return false;
-        nspans++;
-        nqueued += is_queued(span_at(s, unit));
-        nempty += span_at(s, unit)->status == SPAN_EMPTY;
+        nheld += nunits_in(span);
+        nqueued += span->status == SPAN_QUEUED || span->status == SPAN_EMPTY;
+        nempty += span->status == SPAN_EMPTY ? nunits_in(span) : 0;
     }
     for (int purpose = FOR_OBJECTS; purpose < NPURPOSES; purpose++)
         for (unsigned c = 0; c < NCLASSES; c++) {
-            nlisted += queue_length(s, purpose, c, false);
-            nlisted_empty += queue_length(s, purpose, c, true);
+            const struct queues *q = &s->queues[purpose];
+            nlisted += queue_length(s, q->partial[c], purpose, c, SPAN_QUEUED);
+            nlisted += queue_length(s, q->empty[c], purpose, c, SPAN_EMPTY);
         }
-    return nspans == s->nspans && nempty == s->nempty && nempty == nlisted_empty &&
-           nqueued == nlisted + nlisted_empty;
+    return nheld == s->nheld && nempty == s->nempty && nqueued == nlisted;
 }

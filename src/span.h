@@ -2,13 +2,13 @@
  *
  * span.h - a piece of the region cut into equal slots, for small objects.
  *
- *     unit (64 KiB, aligned)       [slot 0][slot 1]...[slot n-1][rest]
+ *     units (64 KiB, aligned)      [slot 0][slot 1]...[slot n-1][rest]
  *     block (in another span)      [state 0][state 1]...[state n-1]
  *     map (an entry a unit)        what the unit is cut into, where its block is
  *
  *   S1  state[i] == 0  <=>  slot i is free; else it is an object, with state[i] - 1
  *       bytes at its end that nobody asked for: one byte says whether, and how large.
- *       (In slots above NARROW_BYTES_MAX slack has 16 bits, beside the states.);
+ *       (STATE_FAR: so many that they are told in 16 bits, behind the states.);
  *   S2  nothing is written to a slot but by its owner: states and payload never
  *       share a unit, so no overrun within payload reaches a state;
  *   S3  only the owner of a span makes a 0 of its states something else; who has the
@@ -41,12 +41,15 @@
 
 enum { UNIT_SHIFT = 16, UNIT_BYTES = 1 << UNIT_SHIFT };
 
-/* Larger objects are the ledger's. */
-enum { SPAN_OBJECT_MAX = SLOT_BYTES_MAX, NARROW_BYTES_MAX = 2048 };
+/* A span is one unit, or WIDE_UNITS of them for slots of which too few would fit in one.
+ * Larger objects are the ledger's. */
+enum { WIDE_UNITS = 8, WIDE_SHIFT = 3, NARROW_BYTES_MAX = UNIT_BYTES / 8 };
+enum { SPAN_OBJECT_MAX = SLOT_BYTES_MAX };
 
 /* A region has at least 256 units, so that spans of a few objects do not fill it; those
  * of small regions are smaller, and a very small region has none. */
 enum { UNIT_SHIFT_MIN = 12, NUNITS_SHIFT = 8, SLOTS_SHIFT = 3 };
+static_assert(1 << WIDE_SHIFT == WIDE_UNITS, "");
 
 enum span_status { SPAN_NONE, SPAN_OWNED, SPAN_FLOATING, SPAN_QUEUED, SPAN_EMPTY };
 
@@ -54,10 +57,12 @@ enum span_status { SPAN_NONE, SPAN_OWNED, SPAN_FLOATING, SPAN_QUEUED, SPAN_EMPTY
 struct span {
     uint32_t visible; /* to those without the lock: the reciprocal; 0: there is nothing to see */
     int32_t hint;
-    size_t states; /* where they are, in bytes from the base of the region */
+    size_t states;         /* where they are, in bytes from the base of the region */
+    uint32_t visible_wide; /* the same as `visible` for a span of WIDE_UNITS */
+    uint32_t back;         /* in the others of these: how many units before is the first? */
     uint32_t slot_bytes;
-    uint32_t reciprocal;     /* ceil(2^32 / slot_bytes): a multiplication finds the slot */
-    uint32_t next, previous; /* in the queue */
+    uint32_t reciprocal;     /* a multiplication finds the slot: see span_reciprocal */
+    uint32_t next, previous; /* in the queue, a ring */
     uint16_t nslots;
     uint16_t search; /* where a free slot is looked for first, under the lock */
     uint8_t sizeclass, purpose, status;
@@ -68,7 +73,7 @@ static_assert(sizeof(struct span) == 64, "the map is found by a shift");
 /* What spans are for: objects; blocks and other things of the library's own. */
 enum { FOR_OBJECTS, FOR_US, NPURPOSES };
 
-/* Queues hold units, counted from 1; 0 is the end. */
+/* The first in each queue: units are counted from 1, 0 is none. */
 struct queues {
     uint32_t partial[NCLASSES], empty[NCLASSES];
 };
@@ -79,9 +84,10 @@ struct spans {
     unsigned unit_shift;
     uint32_t object_max; /* in bytes; 0: there are no spans */
     uint32_t nkept;      /* empty spans that do not go back at once */
-    uint32_t map;        /* where the map is, if nspans > 0 */
-    uint32_t nspans, nempty;
-    uint32_t nmade; /* since all were looked at */
+    uint32_t map;        /* where the map is, if nheld > 0 */
+    uint32_t nheld;      /* units in spans */
+    uint32_t nempty;     /* and in EMPTY ones */
+    uint32_t nmade;      /* spans, since all were looked at */
     struct queues queues[NPURPOSES];
 };
 
@@ -98,10 +104,9 @@ struct slot {
  * is free; else a few are kept for the next who wants one. */
 void spans_open(struct spans *s, struct chunks *chunks);
 
-/* A slot for nbytes <= object_max at a multiple of its own size, which is at
- * least slot_bytes; NULL if there is no room, or if there would be more
+/* A slot for nbytes of a size class; NULL if there is no room, or if there would be more
  * slack than can be told. */
-void *spans_take(struct spans *s, size_t nbytes, size_t slot_bytes);
+void *spans_take(struct spans *s, size_t nbytes, unsigned sizeclass);
 
 /* The last resort: a free slot of any larger size, in a span that is there. */
 void *spans_take_larger(struct spans *s, size_t nbytes);
@@ -112,7 +117,7 @@ bool spans_find(const struct spans *s, size_t offset, struct slot *slot);
 /* Frees the slot of an object. */
 void spans_free(struct spans *s, const struct slot *slot);
 
-/* Whether an object may shrink or grow to nbytes in its slot. */
+/* Whether a slot is good for an object of nbytes: not if it is much too large. */
 bool slot_can_hold(uint32_t slot_bytes, size_t nbytes);
 
 /* Gives the object in the slot another size, if the slot can hold it. */
@@ -154,55 +159,45 @@ static inline bool is_wide(uint32_t slot_bytes)
     return slot_bytes > NARROW_BYTES_MAX;
 }
 
-static inline uint32_t slack_max(uint32_t slot_bytes)
+/* ceil(2^32 / slot_bytes): for all offsets in a unit (offset * reciprocal) >> 32 is the
+ * slot, and the low half of the product is less than the reciprocal exactly where
+ * a slot begins (test/unit/place.c tries all). In a wide span both are counted in
+ * eights of bytes. The method: Granlund and Montgomery, "Division by Invariant
+ * Integers using Multiplication", 1994. */
+static inline uint32_t span_reciprocal(uint32_t slot_bytes)
 {
-    return is_wide(slot_bytes) ? UINT16_MAX : UINT8_MAX - 1;
+    return UINT32_MAX / (is_wide(slot_bytes) ? slot_bytes >> WIDE_SHIFT : slot_bytes) + 1;
 }
 
 /* Which of the first n states are 0; of 64, if n is more. Bits that are set stay so
- * until the owner takes the slot [S3]. States are 8-byte aligned, and so is their end. */
+ * until the owner takes the slot [S3]. Blocks are whole multiples of 64 bytes. */
 enum { STATES_AT_ONCE = 64 };
-
-/* One bit for each of eight states. */
-static inline uint64_t free_among_eight(const unsigned char *states)
-{
-    const uint64_t low = 0x7F7F7F7F7F7F7F7F;
-    uint64_t all = __atomic_load_n((const uint64_t *)(const void *)states, __ATOMIC_ACQUIRE);
-    uint64_t zero = ~(((all & low) + low) | all) & ~low; /* the top bit of each that is 0 */
-    return (zero >> 7) * 0x0102040810204080 >> 56;       /* side by side */
-}
-
-static inline uint64_t free_one_by_one(const unsigned char *states)
-{
-    uint64_t mask = 0;
-    for (unsigned i = 0; i < 8; i++)
-        mask |= (uint64_t)(__atomic_load_n(states + i, __ATOMIC_ACQUIRE) == 0) << i;
-    return mask;
-}
 
 static inline uint64_t free_slots(const unsigned char *states, uint32_t n)
 {
-    uint64_t mask = 0;
-    for (uint32_t i = 0; i < n && i < STATES_AT_ONCE; i += 8)
-        mask |= (UNDER_TSAN ? free_one_by_one(states + i) : free_among_eight(states + i)) << i;
+    uint64_t mask = zeros_of_64(states);
     return n < STATES_AT_ONCE ? mask & (((uint64_t)1 << n) - 1) : mask;
 }
 
-/* The slack of slots above NARROW_BYTES_MAX, behind their states. */
-enum { WIDE_OFFSET = 32 };
-static_assert(UNIT_BYTES / (NARROW_BYTES_MAX + 1) < WIDE_OFFSET, "so few are their states");
+/* The state of an object whose slack is told elsewhere, and where. Small slots have no
+ * such place: a byte is enough for them. */
+enum { STATE_FAR = 255, SLACK_NEAR_MAX = STATE_FAR - 2, ALL_NEAR_MAX = 256 };
 
-/* What the states say of a slot that is not free, and how to make them say it. */
-uint32_t span_slack(const struct span *span, unsigned char *states, uint32_t index);
-void span_make_object(const struct span *span, unsigned char *states, uint32_t index,
-                      uint32_t slack);
+static inline uint16_t *far_slack(unsigned char *states, uint32_t nslots, uint32_t index)
+{
+    return (uint16_t *)(void *)(states + (nslots / 2 + 1) * 2) + index;
+}
+
+static inline uint32_t slack_max(uint32_t slot_bytes)
+{
+    return slot_bytes > ALL_NEAR_MAX ? UINT16_MAX : SLACK_NEAR_MAX;
+}
+
+/* The slack of an object; and makes a slot an object with so much. */
+uint32_t span_slack(unsigned char *states, uint32_t nslots, uint32_t index);
+void span_make_object(unsigned char *states, uint32_t nslots, uint32_t index, uint32_t slack);
 
 /* Where a unit begins. */
 uintptr_t spans_unit_address(const struct spans *s, uint32_t unit);
-
-static inline uint16_t *wide_slack(unsigned char *states, uint32_t index)
-{
-    return (uint16_t *)(void *)(states + WIDE_OFFSET) + index;
-}
 
 #endif

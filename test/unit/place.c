@@ -189,7 +189,7 @@ static void release_all(void)
     assert_int_equal(check_heap(&heap), HEAP_OK);
     if (heap.chunks.list.head == NULL)
         spans_sweep(&heap.spans);
-    assert_int_equal(heap.spans.nspans, 0);
+    assert_int_equal(heap.spans.nheld, 0);
     assert_int_equal(ledger_tail(&heap.chunks.ledger).length, (region_bytes - CHUNK_COST) / 16);
 }
 
@@ -339,14 +339,30 @@ static void test_sizeclasses(void **state)
         unsigned c = sizeclass_of(nbytes);
         assert_true(c < NCLASSES && sizeclass_bytes(c) >= nbytes);
         assert_true(c == 0 || sizeclass_bytes(c - 1) < nbytes);
-        assert_true(nbytes > NARROW_BYTES_MAX || sizeclass_bytes(c) - nbytes < UINT8_MAX);
+        assert_true(nbytes > 1024 || sizeclass_bytes(c) - nbytes <= SLACK_NEAR_MAX);
     }
-    for (unsigned c = 0; c < NCLASSES; c++) { /* the multiplication that finds a slot */
-        uint32_t bytes = sizeclass_bytes(c), reciprocal = UINT32_MAX / bytes + 1;
-        assert_int_equal(bytes % 16, 0);
-        for (uint32_t into = 0; into < UNIT_BYTES; into++)
-            assert_int_equal((uint64_t)into * reciprocal >> 32, into / bytes);
+}
+
+/* The multiplication that finds a slot and tells whether it is where the slot begins. */
+static void test_reciprocals(void **state)
+{
+    (void)state;
+    for (unsigned c = 0; c < NCLASSES; c++) {
+        uint32_t bytes = sizeclass_bytes(c), reciprocal = span_reciprocal(bytes);
+        unsigned shift = is_wide(bytes) ? WIDE_SHIFT : 0;
+        uint32_t span_bytes = UNIT_BYTES * (is_wide(bytes) ? WIDE_UNITS : 1);
+        assert_int_equal(bytes % (is_wide(bytes) ? 1024 : 16), 0);
+        for (uint32_t into = 0; into < span_bytes; into += 1u << shift) {
+            uint64_t product = (uint64_t)(into >> shift) * reciprocal;
+            assert_int_equal(product >> 32, into / bytes);
+            assert_int_equal((uint32_t)product < reciprocal, into % bytes == 0);
+        }
     }
+    for (unsigned align = 16; align <= UNIT_BYTES / 8; align *= 2)
+        for (unsigned nbytes = 0; nbytes <= 8192; nbytes += 7) {
+            unsigned fit = sizeclass_aligned(nbytes, align);
+            assert_true(sizeclass_bytes(fit) >= nbytes && sizeclass_bytes(fit) % align == 0);
+        }
 }
 
 static void test_a_lost_span_is_seen(void **state)
@@ -361,7 +377,7 @@ static void test_a_lost_span_is_seen(void **state)
     *queue = 0;
     assert_int_equal(check_heap(&heap), HEAP_BROKEN);
     *queue = first;
-    heap.spans.nspans++;
+    heap.spans.nheld++;
     assert_int_equal(check_heap(&heap), HEAP_BROKEN);
 }
 
@@ -396,6 +412,7 @@ int main(void)
         cmocka_unit_test(test_any_history_with_spans_and_a_list),
         cmocka_unit_test(test_spans_make_room),
         cmocka_unit_test(test_sizeclasses),
+        cmocka_unit_test(test_reciprocals),
         cmocka_unit_test(test_a_larger_slot_is_the_last_resort),
         cmocka_unit_test(test_a_lost_span_is_seen),
         cmocka_unit_test(test_wrong_addresses),

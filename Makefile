@@ -179,7 +179,8 @@ RUN_MALLOC = test/run.sh --label $(LABEL) --tally $(TALLY) \
 IN_MALLOC := $(BUILD)/test/malloc
 check-malloc: all $(MALLOC)
 	@$(RUN_MALLOC) $(IN_MALLOC)/symbols $(IN_MALLOC)/semantics $(IN_MALLOC)/early \
-	    $(IN_MALLOC)/misuse "$(IN_MALLOC)/threads $(if $(WITH),400 50,10000 1000)"
+	    $(IN_MALLOC)/misuse "$(IN_MALLOC)/threads $(if $(WITH),400 50,10000 1000)" \
+	    $(if $(filter gcc,$(LABEL)),"$(IN_MALLOC)/shrink 1024")
 	@LIBMEM=onerror=report $(RUN_MALLOC) $(IN_MALLOC)/misuse
 	@LIBMEM=onerror=ignore $(RUN_MALLOC) $(IN_MALLOC)/misuse
 	@LIBMEM=region=8M $(RUN_MALLOC) $(IN_MALLOC)/full

@@ -19,6 +19,7 @@ void heap_open_locked(struct heap *h, struct region region, MemNodePtr *head)
     region.nbytes -= region.nbytes % GRANULE_BYTES;
     chunks_open(&h->chunks, region, head);
     spans_open(&h->spans, &h->chunks);
+    h->trimmed = 0;
     h->has_caches = head == NULL && h->spans.unit_shift == UNIT_SHIFT && threads_open();
 }
 
@@ -233,17 +234,25 @@ static void trim_locked(struct heap *h, size_t least)
     give_pages_back(region_at(&h->chunks.region, ledger_tail(&h->chunks.ledger).start),
                     h->chunks.region.base + h->chunks.region.nbytes -
                         ledger_nbytes(&h->chunks.ledger));
-    h->chunks.ledger.nfreed = 0;
+    h->chunks.ledger.ndirty = 0;
+    h->trimmed = os_milliseconds();
 }
 
-/* Pages that go back and are wanted again cost a fault each, so they go only when
- * much has been freed: a part of what is in use, so that the work done here is a
- * small part of the frees that led to it. */
+/* Pages that go back and are wanted again cost a fault each. So much has to be free that
+ * has not gone back, measured by what is in use: at once if it is very much; a little
+ * less if nothing has gone back for a while, so that what a program has left when it
+ * falls idle is small beside what it had. */
 static bool is_time_to_trim_locked(const struct heap *h)
 {
-    enum { LEAST_FREED = (16 << 20) / GRANULE_BYTES, PART = 4 };
-    return h->chunks.list.head == NULL && h->chunks.ledger.nfreed >= LEAST_FREED &&
-           h->chunks.ledger.nfreed >= h->chunks.ledger.nlive / PART;
+    enum { MUCH = (16 << 20) / GRANULE_BYTES, LITTLE = (1 << 20) / GRANULE_BYTES };
+    enum { A_WHILE = 100 }; /* milliseconds */
+    const struct ledger *l = &h->chunks.ledger;
+    if (h->chunks.list.head != NULL || l->ndirty < LITTLE)
+        return false;
+    if (l->ndirty >= MUCH + l->nlive / 2)
+        return true;
+    uint32_t little = l->used / 32 > LITTLE ? l->used / 32 : LITTLE;
+    return l->ndirty >= little + l->nlive / 4 && os_milliseconds() - h->trimmed >= A_WHILE;
 }
 
 bool heap_trim(struct heap *h)
@@ -253,7 +262,7 @@ bool heap_trim(struct heap *h)
     bool freed = false;
     if (h->chunks.region.base != NULL) {
         sweep_locked(h);
-        freed = h->chunks.ledger.nfreed > 0;
+        freed = h->chunks.ledger.ndirty > 0;
         trim_locked(h, os_page_bytes());
     }
     heap_unlock(h);

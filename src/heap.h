@@ -19,7 +19,8 @@ struct heap {
     pthread_mutex_t lock; /* guards everything below */
     struct chunks chunks;
     struct spans spans;
-    bool has_caches; /* for threads */
+    bool has_caches;  /* for threads */
+    uint64_t trimmed; /* when free pages last went back to the system, in milliseconds */
 };
 
 struct object {

@@ -47,7 +47,7 @@ void ledger_open(struct ledger *l, void *end, size_t nbytes)
     l->high = 0;
     l->used = 0;
     l->nlive = 0;
-    l->nfreed = 0;
+    l->ndirty = 0;
     btree_open(&l->b, end);
 }
 
@@ -193,11 +193,13 @@ static uint32_t take_from_hole(struct ledger *l, const struct chunk *from, uint3
 
 uint32_t ledger_take(struct ledger *l, const struct chunk *from, uint32_t length, uint32_t slack)
 {
+    bool is_fresh = from->start + length > l->used;
     if (from->start == l->b.top)
         take_from_tail(l, length, slack);
     else
         length = take_from_hole(l, from, length, slack);
     l->nlive += length;
+    l->ndirty -= is_fresh ? 0 : least(l->ndirty, length);
     return length;
 }
 
@@ -213,7 +215,7 @@ void ledger_give_back(struct ledger *l, uint32_t start)
     bool right_is_free = btree_next(&l->b, &side) && (right = chunk_at(l, &side)).state == 0;
     bool last = this.start + this.length == l->b.top;
     l->nlive -= this.length;
-    l->nfreed += this.length;
+    l->ndirty += this.length;
 
     if (right_is_free) {
         /* [this][free] => [--- this ---] */

@@ -39,7 +39,7 @@ struct ledger {
     uint32_t high; /* the highest top since the region was all free, */
     uint32_t used; /* and ever: nothing above was ever given out */
     uint32_t nlive;
-    uint64_t nfreed; /* since the layer above last set it to 0 */
+    uint32_t ndirty; /* free, but not since the layer above last set this to 0: an estimate */
 };
 
 /* `state` 0 is free; else live, with state - 1 bytes at the end that nobody asked

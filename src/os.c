@@ -60,6 +60,13 @@ size_t os_address_limit(void)
     return limited ? (size_t)limit.rlim_cur : SIZE_MAX;
 }
 
+uint64_t os_milliseconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
 bool os_is_privileged(void)
 {
     return getauxval(AT_SECURE) != 0;

@@ -31,6 +31,9 @@ bool os_give_back(void *address, size_t nbytes);
 size_t os_ram_bytes(void);
 size_t os_address_limit(void);
 
+/* A clock that only goes on; it may tick every few milliseconds. */
+uint64_t os_milliseconds(void);
+
 /* Does the program have rights that who started it has not (setuid)? */
 bool os_is_privileged(void);
 

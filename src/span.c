@@ -361,9 +361,7 @@ static uint32_t share(const struct span *span)
 
 static void recount(struct spans *s, uint32_t unit)
 {
-    struct span *span = s->nheld > 0 ? span_at(s, unit) : NULL;
-    if (span == NULL)
-        return;
+    struct span *span = span_at(s, unit);
     if (span->status == SPAN_QUEUED)
         queue_remove(s, unit);
     if (span->status == SPAN_QUEUED || span->status == SPAN_FLOATING)
@@ -374,7 +372,9 @@ static void recount(struct spans *s, uint32_t unit)
 
 void spans_recount(struct spans *s, const void *address)
 {
-    recount(s, unit_of(s, (uintptr_t)address));
+    uint32_t unit = s->nheld > 0 ? unit_of(s, (uintptr_t)address) : NO_UNIT;
+    if (unit != NO_UNIT)
+        recount(s, unit - span_at(s, unit)->back);
     if (are_enough_empty(s))
         give_back_empty(s);
 }

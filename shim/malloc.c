@@ -199,6 +199,10 @@ static void *take_anyhow(size_t nbytes, size_t align)
 
 void *shim_take_slowly(size_t nbytes)
 {
+    void *object;
+    if (nbytes <= SPAN_OBJECT_MAX &&
+        cache_take(&shim_thread, nbytes, sizeclass_of(nbytes), &object))
+        return object;
     return take_anyhow(nbytes, GRANULE_BYTES);
 }
 
@@ -232,11 +236,12 @@ void shim_free_slowly(const void *address, const char *call)
 {
     if (address == NULL)
         return;
-    enum cache_freed freed = has_cache() ? cache_free_any(&shim_thread, address) : CACHE_NOT_FREED;
+    enum cache_freed freed = cache_free_any(&shim_thread, address);
     if (freed == CACHE_FREED_RECOUNT)
         shim_recount(address);
     if (freed != CACHE_NOT_FREED)
         return;
+    (void)has_cache(); /* for the next time */
     enum heap_result result = heap_free_exact(&the_heap, address);
     if (result != HEAP_OK)
         refuse(call, address, result);

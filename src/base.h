@@ -79,6 +79,39 @@ static inline unsigned count_bits(uint64_t n)
     return (unsigned)(n * 0x0101010101010101 >> 56);
 }
 
+/* Two that compilers make more of than there is to do: the number of the lowest bit of
+ * n > 0; and *n -= 1, of which other threads may lose a step: is it still positive? */
+#if defined(__x86_64__)
+static inline size_t lowest_bit(uint64_t n)
+{
+    size_t bit;
+    __asm__("rep bsfq %1, %0" : "=r"(bit) : "r"(n) : "cc");
+    return bit;
+}
+#else
+static inline size_t lowest_bit(uint64_t n)
+{
+    return (size_t)__builtin_ctzll(n);
+}
+#endif
+#if defined(__x86_64__) && defined(__GCC_ASM_FLAG_OUTPUTS__)
+static inline bool count_down(int32_t *n)
+{
+    bool positive;
+    if (UNDER_TSAN)
+        return __atomic_sub_fetch(n, 1, __ATOMIC_RELAXED) > 0;
+    __asm__ volatile("subl $1, %0" : "+m"(*n), "=@ccg"(positive));
+    return positive;
+}
+#else
+static inline bool count_down(int32_t *n)
+{
+    int32_t less = __atomic_load_n(n, __ATOMIC_RELAXED) - 1;
+    __atomic_store_n(n, less, __ATOMIC_RELAXED);
+    return less > 0;
+}
+#endif
+
 /* All symbols are hidden but these. */
 #define MEM_API __attribute__((visibility("default")))
 

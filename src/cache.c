@@ -43,8 +43,8 @@ static bool window_scan(struct window *w, uint32_t share)
 
 static void window_open(struct window *w, const struct spans *s, uint32_t unit)
 {
-    const struct span *span = spans_map_bias(s) + (spans_unit_address(s, unit) >> UNIT_SHIFT);
-    *w = (struct window){.states = s->chunks->region.base + span->states,
+    const struct span *span = span_at(s, unit);
+    *w = (struct window){.states = span->states,
                          .base = (unsigned char *)spans_unit_address(s, unit),
                          .slot_bytes = span->slot_bytes,
                          .full = span->slot_bytes + 1,
@@ -67,7 +67,7 @@ static void *window_take_any(struct window *w, size_t nbytes)
 {
     uint32_t slack = (uint32_t)(w->slot_bytes - nbytes);
     bool far = slack > SLACK_NEAR_MAX;
-    uint32_t index = w->first + (uint32_t)__builtin_ctzll(w->mask);
+    uint32_t index = w->first + (uint32_t)lowest_bit(w->mask);
     if (far)
         __atomic_store_n(far_slack(w->states - w->first, w->nslots, index), (uint16_t)slack,
                          __ATOMIC_RELAXED);
@@ -108,9 +108,10 @@ void cache_open_locked(struct spans *s, struct thread *t)
     struct cache *c = spans_take_ours(s, sizeof *c);
     if (c == NULL)
         return;
-    c->base = s->chunks->region.base;
-    c->nbytes = s->chunks->region.nbytes;
-    c->map = spans_map_bias(s);
+    const struct region *r = &s->chunks->region;
+    c->base = spans_unit_address(s, 1);
+    c->nbytes = (uintptr_t)r->base + r->nbytes - c->base;
+    c->map = span_at(s, 1);
     for (size_t i = 0; i < NBY_SIZE; i++)
         c->by_size[i] = &c->window[sizeclass_of(i * GRANULE_BYTES)];
     threads_join_locked(&s->threads, &c->member, t);
@@ -172,20 +173,20 @@ static bool look_wide(const struct thread *t, const void *address, struct cached
     if (thread_small(t) == 0)
         return false;
     const struct cache *c = t->cache;
-    if ((uintptr_t)address - (uintptr_t)c->base >= c->nbytes)
+    size_t offset = (uintptr_t)address - c->base, unit = offset >> UNIT_SHIFT;
+    if (offset >= c->nbytes)
         return false;
-    uintptr_t unit = (uintptr_t)address >> UNIT_SHIFT;
     unit -= __atomic_load_n(&c->map[unit].back, __ATOMIC_RELAXED);
     at->span = &c->map[unit];
     uint32_t reciprocal = __atomic_load_n(&at->span->visible_wide, __ATOMIC_ACQUIRE);
-    uint32_t into = (uint32_t)((uintptr_t)address - (unit << UNIT_SHIFT));
+    uint32_t into = (uint32_t)(offset - (unit << UNIT_SHIFT));
     if (into >= WIDE_UNITS * UNIT_BYTES || into % (1 << WIDE_SHIFT) != 0)
         return false;
     uint64_t product = (uint64_t)(into >> WIDE_SHIFT) * reciprocal;
     if ((uint32_t)product >= reciprocal)
         return false;
     at->index = (uint32_t)(product >> 32);
-    at->state = c->base + at->span->states + at->index;
+    at->state = at->span->states + at->index;
     return __atomic_load_n(at->state, __ATOMIC_RELAXED) != 0;
 }
 

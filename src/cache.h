@@ -42,9 +42,9 @@ struct window {
 /* Only its thread uses it; and who has the lock, after `small` was made 0. */
 struct cache {
     struct member member; /* the first */
-    unsigned char *base;  /* of the region */
-    size_t nbytes;
-    struct span *map; /* entry of address 0 */
+    uintptr_t base;       /* of the first unit, in which the region begins */
+    size_t nbytes;        /* from there to the end of the region */
+    struct span *map;     /* its entry */
     struct window *by_size[NBY_SIZE];
     struct window window[NCLASSES];
 };
@@ -74,7 +74,7 @@ bool cache_refill_locked(struct spans *s, struct thread *t, unsigned sizeclass);
 /* The lowest free slot. The owner's. */
 static inline void *window_take(struct window *w, uint64_t mask, uint32_t state)
 {
-    unsigned i = (unsigned)__builtin_ctzll(mask);
+    size_t i = lowest_bit(mask);
     w->mask = mask & (mask - 1);
     __atomic_store_n(w->states + i, (uint8_t)state, __ATOMIC_RELAXED);
     return w->base + i * w->slot_bytes;
@@ -110,15 +110,16 @@ static inline bool cache_look(const struct thread *t, const void *address, struc
     if (thread_small(t) == 0)
         return false;
     const struct cache *c = t->cache;
-    if ((uintptr_t)address - (uintptr_t)c->base >= c->nbytes)
+    size_t offset = (uintptr_t)address - c->base;
+    if (offset >= c->nbytes)
         return false;
-    at->span = &c->map[(uintptr_t)address >> UNIT_SHIFT];
+    at->span = &c->map[offset >> UNIT_SHIFT];
     uint32_t reciprocal = __atomic_load_n(&at->span->visible, __ATOMIC_ACQUIRE);
     uint64_t product = (uint64_t)((uintptr_t)address & (UNIT_BYTES - 1)) * reciprocal;
     if ((uint32_t)product >= reciprocal) /* it is into the slot; or there is no span */
         return false;
     at->index = (uint32_t)(product >> 32);
-    at->state = c->base + at->span->states + at->index;
+    at->state = at->span->states + at->index;
     return __atomic_load_n(at->state, __ATOMIC_RELAXED) != 0;
 }
 
@@ -126,10 +127,9 @@ enum cache_freed { CACHE_FREED, CACHE_FREED_RECOUNT, CACHE_NOT_FREED };
 
 static inline enum cache_freed cached_slot_free(const struct cached_slot *at)
 {
-    int32_t hint = __atomic_load_n(&at->span->hint, __ATOMIC_RELAXED) - 1;
-    __atomic_store_n(&at->span->hint, hint, __ATOMIC_RELAXED);
+    bool positive = count_down(&at->span->hint);
     __atomic_store_n(at->state, 0, __ATOMIC_RELEASE);
-    return hint > 0 ? CACHE_FREED : CACHE_FREED_RECOUNT;
+    return positive ? CACHE_FREED : CACHE_FREED_RECOUNT;
 }
 
 /* Frees the object that begins at `address`: CACHE_NOT_FREED if none can be seen to do

@@ -21,12 +21,6 @@ static uint32_t unit_granules(const struct spans *s)
     return (uint32_t)(unit_bytes(s) / GRANULE_BYTES);
 }
 
-/* The entry of a unit; all but the first of a wide span only tell how far back that is. */
-static struct span *span_at(const struct spans *s, uint32_t unit)
-{
-    return (struct span *)region_at(region_of(s), s->map) + (unit - 1);
-}
-
 /* Units are aligned addresses, and counted from the one that the region begins in. */
 uintptr_t spans_unit_address(const struct spans *s, uint32_t unit)
 {
@@ -67,19 +61,14 @@ void spans_open(struct spans *s, struct chunks *chunks)
 
 /* --- states ---------------------------------------------------------------------- */
 
-static unsigned char *states_of(const struct spans *s, const struct span *span)
+static uint32_t state_get(const struct span *span, uint32_t index)
 {
-    return region_of(s)->base + span->states;
+    return __atomic_load_n(span->states + index, __ATOMIC_ACQUIRE);
 }
 
-static uint32_t state_get(const struct spans *s, const struct span *span, uint32_t index)
+static void state_clear(const struct span *span, uint32_t index)
 {
-    return __atomic_load_n(states_of(s, span) + index, __ATOMIC_ACQUIRE);
-}
-
-static void state_clear(struct spans *s, const struct span *span, uint32_t index)
-{
-    __atomic_store_n(states_of(s, span) + index, 0, __ATOMIC_RELEASE);
+    __atomic_store_n(span->states + index, 0, __ATOMIC_RELEASE);
 }
 
 void span_make_object(unsigned char *states, uint32_t nslots, uint32_t index, uint32_t slack)
@@ -99,11 +88,11 @@ uint32_t span_slack(unsigned char *states, uint32_t nslots, uint32_t index)
     return state - 1;
 }
 
-static uint32_t count_free(const struct spans *s, const struct span *span)
+static uint32_t count_free(const struct span *span)
 {
     uint32_t nfree = 0;
     for (uint32_t i = 0; i < span->nslots; i += STATES_AT_ONCE)
-        nfree += count_bits(free_slots(states_of(s, span) + i, span->nslots - i));
+        nfree += count_bits(free_slots(span->states + i, span->nslots - i));
     return nfree;
 }
 
@@ -270,12 +259,12 @@ static bool block_place(struct spans *s, uint32_t unit)
                                           : spans_take_ours(s, block_bytes(span));
     if (block == NULL)
         return false;
-    span->states = region_offset(region_of(s), block);
+    span->states = block;
     memset(block, 0, block_bytes(span));
     for (uint32_t i = 1; i < nreserved(span); i++)
-        span_make_object(states_of(s, span), span->nslots, i - 1, 0);
+        span_make_object(span->states, span->nslots, i - 1, 0);
     if (span->purpose == FOR_US)
-        span_make_object(states_of(s, span), span->nslots, span->nslots - 1u, 0);
+        span_make_object(span->states, span->nslots, span->nslots - 1u, 0);
     return true;
 }
 
@@ -306,7 +295,7 @@ static void span_give_back(struct spans *s, uint32_t unit)
     struct span was = *span_at(s, unit);
     units_give_back(s, unit, nunits_in(&was));
     if (was.purpose == FOR_OBJECTS)
-        spans_free_ours(s, region_of(s)->base + was.states);
+        spans_free_ours(s, was.states);
 }
 
 static void give_back_queue(struct spans *s, uint32_t *queue)
@@ -341,7 +330,7 @@ static bool are_enough_empty(const struct spans *s)
 static void settle(struct spans *s, uint32_t unit, uint32_t least)
 {
     struct span *span = span_at(s, unit);
-    uint32_t nfree = count_free(s, span), nlive = span->nslots - nfree;
+    uint32_t nfree = count_free(span), nlive = span->nslots - nfree;
     if (nlive == nreserved(span)) {
         unpublish(span);
         queue_push(s, unit, SPAN_EMPTY);
@@ -445,9 +434,9 @@ uint32_t spans_adopt(struct spans *s, unsigned sizeclass)
 /* --- slots under the lock ---------------------------------------------------------- */
 
 /* The first free slot from `from` on; nslots: there is none. */
-static uint32_t first_free(const struct spans *s, const struct span *span, uint32_t from)
+static uint32_t first_free(const struct span *span, uint32_t from)
 {
-    while (from < span->nslots && state_get(s, span, from) != 0)
+    while (from < span->nslots && state_get(span, from) != 0)
         from++;
     return from;
 }
@@ -474,15 +463,15 @@ static bool slot_take(struct spans *s, unsigned sizeclass, int purpose, uint32_t
     uint32_t unit;
     while ((unit = first_in_queue(s, sizeclass, purpose)) != NO_UNIT) {
         struct span *span = span_at(s, unit);
-        uint32_t index = first_free(s, span, span->search);
+        uint32_t index = first_free(span, span->search);
         if (index == span->nslots)
-            index = first_free(s, span, 0);
+            index = first_free(span, 0);
         if (index == span->nslots) { /* the queue was wrong: there is none in this one */
             queue_remove(s, unit);
             settle(s, unit, share(span));
             continue;
         }
-        span_make_object(states_of(s, span), span->nslots, index, slack);
+        span_make_object(span->states, span->nslots, index, slack);
         span->search = (uint16_t)(index + 1);
         set_hint(span, get_hint(span) + 1);
         *slot = (struct slot){.unit = unit, .index = index, .bytes = span->slot_bytes};
@@ -500,10 +489,9 @@ static void *slot_address(const struct spans *s, const struct slot *slot)
 static void slot_free(struct spans *s, uint32_t unit, uint32_t index)
 {
     struct span *span = span_at(s, unit);
-    int32_t hint = get_hint(span) - 1;
-    set_hint(span, hint);
-    state_clear(s, span, index);
-    if (hint <= 0)
+    bool positive = count_down(&span->hint);
+    state_clear(span, index);
+    if (!positive)
         recount(s, unit);
 }
 
@@ -567,8 +555,8 @@ bool spans_find(const struct spans *s, size_t offset, struct slot *slot)
                           .bytes = span->slot_bytes,
                           .into = into - index * span->slot_bytes,
                           .is_ours = span->purpose == FOR_US};
-    slot->is_object = index < span->nslots && state_get(s, span, index) != 0 && !slot->is_ours;
-    slot->slack = slot->is_object ? span_slack(states_of(s, span), span->nslots, index) : 0;
+    slot->is_object = index < span->nslots && state_get(span, index) != 0 && !slot->is_ours;
+    slot->slack = slot->is_object ? span_slack(span->states, span->nslots, index) : 0;
     return true;
 }
 
@@ -591,7 +579,7 @@ bool spans_resize(struct spans *s, const struct slot *slot, size_t nbytes)
     if (!slot_can_hold(slot->bytes, nbytes))
         return false;
     const struct span *span = span_at(s, slot->unit);
-    span_make_object(states_of(s, span), span->nslots, slot->index, slot->bytes - (uint32_t)nbytes);
+    span_make_object(span->states, span->nslots, slot->index, slot->bytes - (uint32_t)nbytes);
     return true;
 }
 
@@ -601,13 +589,12 @@ static bool states_are_valid(const struct spans *s, const struct span *span, uin
 {
     *nfree = 0;
     for (uint32_t i = 0; i < span->nslots; i++) {
-        *nfree += state_get(s, span, i) == 0;
-        if (state_get(s, span, i) != 0 &&
-            span_slack(states_of(s, span), span->nslots, i) > span->slot_bytes)
+        *nfree += state_get(span, i) == 0;
+        if (state_get(span, i) != 0 && span_slack(span->states, span->nslots, i) > span->slot_bytes)
             return false;
     }
     return span->nslots * span->slot_bytes == nunits_in(span) * unit_bytes(s) ||
-           state_get(s, span, span->nslots) == 0;
+           state_get(span, span->nslots) == 0;
 }
 
 static bool span_is_valid(const struct spans *s, uint32_t unit)

@@ -28,7 +28,7 @@
  *   S6  the map goes with the last span.
  *
  * Blocks are slots themselves, in spans of their own whose block lies among their own
- * slots. All positions are offsets or units, none an address.
+ * slots. All positions are units, none an address, but for `states`.
  *
  * Who calls has the lock.
  */
@@ -57,7 +57,7 @@ enum span_status { SPAN_NONE, SPAN_OWNED, SPAN_FLOATING, SPAN_QUEUED, SPAN_EMPTY
 struct span {
     uint32_t visible; /* to those without the lock: the reciprocal; 0: there is nothing to see */
     int32_t hint;
-    size_t states;         /* where they are, in bytes from the base of the region */
+    unsigned char *states;
     uint32_t visible_wide; /* the same as `visible` for a span of WIDE_UNITS */
     uint32_t back;         /* in the others of these: how many units before is the first? */
     uint32_t slot_bytes;
@@ -146,12 +146,10 @@ bool spans_are_valid(const struct spans *s);
 
 /* --- for those who look without the lock ---------------------------------------- */
 
-/* The entry for the unit of address 0, so that no thread has to subtract. */
-static inline struct span *spans_map_bias(const struct spans *s)
+/* The entry of a unit; all but the first of a wide span only tell how far back that is. */
+static inline struct span *span_at(const struct spans *s, uint32_t unit)
 {
-    const struct region *r = &s->chunks->region;
-    uintptr_t first = (uintptr_t)r->base >> s->unit_shift;
-    return (struct span *)((uintptr_t)region_at(r, s->map) - first * sizeof(struct span));
+    return (struct span *)region_at(&s->chunks->region, s->map) + (unit - 1);
 }
 
 static inline bool is_wide(uint32_t slot_bytes)

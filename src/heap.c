@@ -249,10 +249,11 @@ static bool is_time_to_trim_locked(const struct heap *h)
     const struct ledger *l = &h->chunks.ledger;
     if (h->chunks.list.head != NULL || l->ndirty < LITTLE)
         return false;
-    if (l->ndirty >= MUCH + l->nlive / 2)
+    uint32_t nlive = l->nlive - spans_map_granules(&h->spans); /* that is hardly touched */
+    if (l->ndirty >= MUCH + nlive / 2)
         return true;
     uint32_t little = l->used / 32 > LITTLE ? l->used / 32 : LITTLE;
-    return l->ndirty >= little + l->nlive / 4 && os_milliseconds() - h->trimmed >= A_WHILE;
+    return l->ndirty >= little + nlive / 4 && os_milliseconds() - h->trimmed >= A_WHILE;
 }
 
 bool heap_trim(struct heap *h)

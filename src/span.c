@@ -151,14 +151,20 @@ static void give_back(struct spans *s, uint32_t start)
     chunks_give_back(s->chunks, start, start + c.length);
 }
 
+enum { ENTRY_GRANULES = sizeof(struct span) / GRANULE_BYTES };
+
+uint32_t spans_map_granules(const struct spans *s)
+{
+    return s->nheld > 0 ? nunits(s) * ENTRY_GRANULES : 0;
+}
+
 /* The map is zero at first: no unit is a span. */
 static bool map_open(struct spans *s)
 {
-    const uint32_t entry = sizeof(struct span) / GRANULE_BYTES;
     uint32_t used = s->chunks->ledger.used; /* before this */
     if (s->nheld > 0)
         return true;
-    if (!reserve(s, nunits(s) * entry, entry, &s->map))
+    if (!reserve(s, nunits(s) * ENTRY_GRANULES, ENTRY_GRANULES, &s->map))
         return false;
     if (!region_of(s)->is_zero || s->map < used) /* else do not touch it: it may be large */
         memset(region_at(region_of(s), s->map), 0, nunits(s) * sizeof(struct span));

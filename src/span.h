@@ -141,6 +141,9 @@ void spans_recount(struct spans *s, const void *address);
  * spans back. */
 void spans_sweep(struct spans *s);
 
+/* How much of the region the map has now. */
+uint32_t spans_map_granules(const struct spans *s);
+
 /* Recounts S1 to S6. */
 bool spans_are_valid(const struct spans *s);
 

@@ -165,7 +165,7 @@ check-tree: all $(BENCH)
 	@$(RUN) test/run_selftest.sh "test/layers.sh src $(LAYERS)" "test/header.sh include/mem.h" \
 	    "test/symbols.sh libmem.so" "test/taught.sh ." test/installed.sh \
 	    "test/tool.sh $(BUILD)/mem $(BUILD)/libmem-malloc.so" "test/demo.sh $(BUILD)/mem" \
-	    "test/bench.sh $(BUILD) $(BUILD)/libmem-malloc.so"
+	    "test/bench.sh $(BUILD) $(BUILD)/libmem-malloc.so" test/spin.sh
 	@$(RUN) --timeout 600 "test/programs.sh $(BUILD)/libmem-malloc.so"
 
 check-one: all $(EXAMPLES) $(MISUSE) $(CONTRACT) $(UNIT) $(MODELLED)

@@ -1,0 +1,100 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# spin.sh - prints TAP: the protocol by which threads share spans holds in every
+# interleaving within bounds, and each error that is seeded in it is found.
+#
+#     test/spin.sh          within bounds that take less than a minute
+#     test/spin.sh --more   within larger ones instead: minutes
+#
+# test/spin/span.pml says what the protocol and the bounds are.
+set -u
+model=$(cd "$(dirname "$0")" && pwd)/spin/span.pml
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+ntests=0 nfailed=0
+
+# verify OPTIMISATION DEFINITION...: leaves what the verifier said in `log`.
+verify() {
+    local optimisation=$1
+    shift
+    rm -f pan ./*.trail
+    { spin -a "${@/#/-D}" "$model" &&
+        gcc "$optimisation" -DSAFETY -DCOLLAPSE -DMEMLIM=1900 -o pan pan.c &&
+        ./pan -m20000; } >log 2>&1
+}
+
+result() { # status what
+    ntests=$((ntests + 1))
+    if [ "$1" -eq 0 ]; then echo "ok $ntests - $2"; return; fi
+    nfailed=$((nfailed + 1))
+    echo "not ok $ntests - $2"
+    sed 's/^/# /' log | head -n 30
+}
+
+# All was seen, and nothing is wrong. A search that was cut short says so and counts
+# its errors all the same.
+is_exhaustive() {
+    ! grep -qE 'Search not completed|search depth too small|out of memory|Bit statespace' log
+}
+
+holds() { # what definition...
+    local what=$1
+    shift
+    verify -O1 "$@"
+    grep -q 'errors: 0$' log && is_exhaustive
+    result $? "holds: $what ($(sed -n 's/^ *\([0-9.e+]*\) states, stored.*/\1/p' log) states)"
+}
+
+# The pattern says what it must be found by: an error found by another check is a model
+# that is wrong elsewhere.
+found() { # what pattern definition...
+    local what=$1 pattern=$2
+    shift 2
+    verify -O0 "$@" # little to search, much to compile
+    grep -q 'errors: 1$' log && grep -qE "^pan:1: $pattern" log
+    result $? "found: $what ($(sed -n 's/^pan:1: \(.*\) (at depth.*/\1/p' log))"
+}
+
+if [ "${1:-}" = --more ]; then
+    holds '2 threads, 2 spans of 2 slots, 4 calls' NTHREADS=2 NCALLS=4
+    holds '3 threads, 2 spans of 2 slots, 2 calls' NCALLS=2
+    holds '3 threads, 2 spans of 1 slot, 1 call from anywhere' ANYWHERE NSLOTS=1 NCALLS=1
+    holds '3 threads, 1 span of 2 slots, 2 calls, any free' WILD NSPANS=1 NCALLS=2
+    holds '3 threads, 1 span of 2 slots, 1 call from anywhere, any free' ANYWHERE WILD NSPANS=1 NCALLS=1
+    echo "1..$ntests"
+    exit $((nfailed > 0))
+fi
+
+holds '2 threads, 2 spans of 2 slots, 3 calls' NTHREADS=2 NCALLS=3
+holds '2 threads, 2 spans of 2 slots, 1 call from anywhere, any free' ANYWHERE WILD NTHREADS=2 NCALLS=1
+holds '2 threads, 1 span of 3 slots, 2 calls, any free' WILD NTHREADS=2 NSPANS=1 NSLOTS=3 ENOUGH=2 NCALLS=2
+holds '3 threads, 1 span of 2 slots, 1 call from anywhere' ANYWHERE NSPANS=1 NCALLS=1
+holds '3 threads, 1 span of 1 slot, 1 call from anywhere, any free' ANYWHERE WILD NSPANS=1 NSLOTS=1 NCALLS=1
+holds 'the state may also go before the hint' STATE_FIRST ANYWHERE WILD NTHREADS=2 NSPANS=1 NCALLS=1
+
+# 3 threads in 1 span of 2 slots, unless they say otherwise.
+seeded() { # what pattern definition...
+    found "$@" ANYWHERE NSPANS=1 NCALLS=1
+}
+lost_memory='assertion violated span\[.*\]\.is_there'
+lost_cache='assertion violated cache\[.*\]\.is_member'
+live='assertion violated \(span\[.*\]\.live==0\)'
+
+seeded 'a hint of 0 is believed, without a recount' "$live" NO_RECOUNT
+seeded 'free counts again without the lock' 'assertion violated' NO_LOCK WILD
+seeded 'the hint goes after busy = 0' "$lost_memory" HINT_LATE WILD
+seeded 'no grace period before the ledger has it' "$lost_memory" NO_GRACE WILD
+seeded 'no barrier before the wait' "$lost_cache" NO_BARRIER WILD
+seeded 'no wait after the caches are closed' "$lost_cache" NO_REVOKE_WAIT
+seeded 'busy = 1 while asking for the lock' 'invalid end state' BUSY_AT_LOCK WILD
+seeded 'the end of a thread forgets its span' 'assertion violated' EXIT_FORGETS
+seeded 'the scan is not busy' "$lost_memory" IDLE_SCAN
+seeded 'a mask outlives its window' 'assertion violated +!' MASK_KEPT
+seeded 'frees by who is not waited for, without the lock' "$lost_memory" UNKNOWN_FREES WILD
+seeded 'a span is seen before its states are there' "$lost_memory" EARLY_MAP WILD
+seeded 'no sweep before there is no space' 'assertion violated' NO_SWEEP
+seeded 'no space, as the cache was closed meanwhile' 'assertion violated' NO_SPACE_EARLY
+echo "1..$ntests"
+exit $((nfailed > 0))

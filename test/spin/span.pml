@@ -1,0 +1,708 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * span.pml - how threads share spans, for Spin: every interleaving, within bounds.
+ *
+ *                     a cache takes the span
+ *        +-------------------------------------------------+-----------+
+ *        v                                                 |           |
+ *      OWNED ------------> FLOATING ---------> QUEUED ---> EMPTY ---> NONE
+ *      by one cache;       nobody's,           enough      no slot     the ledger's
+ *      its thread takes    few slots           slots       is live     memory, after a
+ *      slots, no lock      are free            are free                grace period
+ *
+ * Down this line a span may leave out steps. The status is guarded by the lock, and
+ * changes only after the states were counted. Without the lock there are two things,
+ * each between busy = 1 and busy = 0:
+ *
+ *     malloc, by the owner              free, by anybody
+ *       is_open      no: lock             is_open      no: lock
+ *       mask         empty: scan          described    no: lock
+ *       state[slot] = live                state[slot]  0: lock
+ *                                         hint = hint - 1 (updates may be lost)
+ *                                         state[slot] = 0
+ *                                       then, if the hint came down to 0: lock, count
+ *
+ * Who has the lock and needs the others out of the way changes what they look at first
+ * (described, is_open), has a barrier run on all processors, and waits until it has
+ * seen each of them with busy = 0. Who comes later sees the change. Nobody asks for
+ * the lock with busy = 1.
+ *
+ *   P1  A slot is handed out only while nobody has it.
+ *   P2  States and hint are touched only while their memory is the span's, a cache only
+ *       while it is there.
+ *   P3  No memory goes to the ledger with a live object in it.
+ *   P4  A span is in a queue once if it is QUEUED or EMPTY, and in one window if it is
+ *       OWNED; else nowhere.
+ *   P5  An object that is freed once is freed. (With WILD anybody may free any address at
+ *       any time: that is refused, or frees what lives there. P1 to P4 hold.)
+ *   P6  malloc fails only if each slot was live at some time during its sweep.
+ *   P7  Nothing is lost: when all is free, one sweep makes all memory the ledger's,
+ *       whatever threads own that do nothing any more.
+ *   P8  No deadlock.
+ *
+ * Memory is sequentially consistent, but for busy = 1: that stays in the store buffer
+ * until there is a barrier, the worst case. busy = 0 is a release store.
+ * Left out: the map is there always, there is one class, and large objects are the
+ * ledger's.
+ *
+ * Each seeded error is an #ifdef; test/spin.sh says what they are. Steps that only who has
+ * the lock can see are done together.
+ *
+ * The bounds, each to be set with -D. A call is a malloc, a free or the end of a thread;
+ * threads are idle before the first and after the last.
+ */
+#ifndef NTHREADS
+#define NTHREADS 3
+#endif
+#ifndef NSPANS
+#define NSPANS 2 /* or 1 */
+#endif
+#ifndef NSLOTS
+#define NSLOTS 2
+#endif
+#ifndef NCALLS
+#define NCALLS 2 /* of each thread */
+#endif
+#ifndef ENOUGH
+#define ENOUGH 1 /* free slots that make it worth while to queue a span */
+#endif
+
+#define NO_SPAN NSPANS
+#define NOBODY  NTHREADS
+#define HUGE    99 /* a hint that does not come down */
+#define ALL     ((1 << NSLOTS) - 1)
+
+/* busy */
+#define IDLE   0
+#define HIDDEN 1 /* 1, but still in the store buffer: others see 0 */
+#define SEEN   2
+
+mtype = { NONE, OWNED, FLOATING, QUEUED, EMPTY };
+
+typedef Span {
+    mtype status = NONE; /* guarded by the lock */
+    byte nqueued;        /* guarded by the lock: how often it is in a queue */
+    bool described;      /* those without the lock see that here is a span */
+    byte live;           /* bit i is state[i], the truth */
+    short hint;
+    bool is_there;       /* ghost: states and hint are the span's, not the ledger's */
+    byte claimed;        /* ghost, bit i: somebody is about to free it, and nobody else */
+    byte late;           /* ghost, bit i: freed during the sweep */
+}
+typedef Cache {
+    bool is_open;           /* what the thread looks at first */
+    byte window = NO_SPAN;  /* the thread's while it is busy; who has the lock closes it */
+    byte busy = IDLE;
+    bool is_member;         /* guarded by the lock: the cache is there, its thread is waited for */
+}
+Span span[NSPANS];
+Cache cache[NTHREADS];
+byte holder = NOBODY; /* of the lock */
+bool is_sweeping;     /* ghost */
+byte nended;
+
+#define IS_LIVE(x, slot) ((span[x].live >> (slot)) & 1)
+#define SOME_EMPTY (span[0].status == EMPTY || span[NSPANS - 1].status == EMPTY)
+
+/* --- the lock, and the books that it guards --------------------------------------- */
+
+inline lock()
+{
+    atomic { holder == NOBODY -> holder = me }
+}
+
+inline unlock() /* P4 */
+{
+    d_step {
+        for (a : 0 .. NSPANS - 1) {
+            b = 0;
+            for (t : 0 .. NTHREADS - 1) { b = b + (cache[t].window == a) }
+            assert(b == (span[a].status == OWNED));
+            assert(span[a].nqueued == (span[a].status == QUEUED || span[a].status == EMPTY));
+            assert(span[a].is_there == (span[a].status != NONE))
+        }
+        a = 0; b = 0; t = 0;
+        holder = NOBODY
+    }
+}
+
+/* --- busy --------------------------------------------------------------------------- */
+
+inline enter() { cache[me].busy = HIDDEN }
+inline leave() { cache[me].busy = IDLE }
+
+inline barrier()
+{
+#ifdef NO_BARRIER
+    skip
+#else
+    d_step {
+        for (t : 0 .. NTHREADS - 1) {
+            if
+            :: cache[t].busy == HIDDEN -> cache[t].busy = SEEN
+            :: else
+            fi
+        }
+        t = 0
+    }
+#endif
+}
+
+inline wait_for_all()
+{
+    barrier();
+    atomic {
+        for (t : 0 .. NTHREADS - 1) {
+            (!cache[t].is_member || t == me || cache[t].busy != SEEN)
+        }
+        t = 0
+    }
+}
+
+/* --- states and hint ------------------------------------------------------------------ */
+
+inline touch(x) { assert(span[x].is_there) } /* P2 */
+
+/* One by one: others are freeing meanwhile. */
+inline count_live(x)
+{
+    atomic { nlive = 0; j = 0 };
+    do
+    :: atomic { j < NSLOTS -> touch(x); nlive = nlive + IS_LIVE(x, j); j++ }
+    :: atomic { j == NSLOTS -> j = 0; break }
+    od
+}
+
+/* Of a span where nobody else takes slots: what is seen free stays so. */
+inline find_free(x, bits)
+{
+    atomic { touch(x); bits = ALL & ~span[x].live }
+}
+
+inline take_slot(x, bits) /* the lowest */
+{
+    d_step {
+        touch(x);
+        assert(bits != 0);
+        j = 0;
+        do
+        :: (bits >> j) & 1 -> break
+        :: else -> j++
+        od;
+        bits = bits & ~(1 << j);
+        assert(!IS_LIVE(x, j)); /* P1 */
+        span[x].live = span[x].live | (1 << j);
+        j = 0
+    }
+}
+
+inline lower_hint(x)
+{
+    atomic { touch(x); h = (span[x].hint == HUGE -> HUGE : span[x].hint - 1) };
+    atomic { touch(x); span[x].hint = h }
+}
+
+inline set_hint(x, n)
+{
+    atomic { touch(x); span[x].hint = n }
+}
+
+inline clear_state(x, slot)
+{
+    d_step {
+        touch(x);
+        span[x].live = span[x].live & ~(1 << slot);
+        span[x].claimed = span[x].claimed & ~(1 << slot);
+        if
+        :: is_sweeping -> span[x].late = span[x].late | (1 << slot)
+        :: else
+        fi
+    }
+}
+
+/* --- moves, under the lock --------------------------------------------------------------- */
+
+inline queue_as(x, what)
+{
+    if
+    :: span[x].status == QUEUED /* and stays in a queue */
+    :: else -> span[x].nqueued++
+    fi;
+    span[x].status = what
+}
+
+/* Puts a span that nobody owns where it belongs. */
+inline settle(x, least)
+{
+    count_live(x);
+    if
+    :: atomic { nlive == 0 -> queue_as(x, EMPTY); span[x].described = false }
+    :: atomic { nlive > 0 && NSLOTS - nlive >= least ->
+        queue_as(x, QUEUED);
+        set_hint(x, nlive); nlive = 0 }
+    :: atomic { nlive > 0 && NSLOTS - nlive < least ->
+        if
+        :: span[x].status == QUEUED -> span[x].nqueued--
+        :: else
+        fi;
+        span[x].status = FLOATING;
+        set_hint(x, least - (NSLOTS - nlive)); nlive = 0 }
+    fi
+}
+
+inline give_back_empty()
+{
+#ifndef NO_GRACE
+    wait_for_all();
+#endif
+    d_step {
+        for (a : 0 .. NSPANS - 1) {
+            if
+            :: span[a].status == EMPTY ->
+                assert(span[a].live == 0); /* P3 */
+                span[a].nqueued--;
+                span[a].status = NONE;
+                span[a].is_there = false;
+                span[a].hint = 0
+            :: else
+            fi
+        }
+        a = 0
+    }
+}
+
+inline give_back_empty_perhaps() /* it is no matter when */
+{
+    if
+    :: SOME_EMPTY -> give_back_empty()
+    :: true
+    fi
+}
+
+inline recount(x)
+{
+    if
+    :: span[x].status == OWNED -> set_hint(x, HUGE)
+#ifdef NO_RECOUNT
+    :: span[x].status == QUEUED -> atomic { queue_as(x, EMPTY); span[x].described = false }
+    :: span[x].status == FLOATING -> settle(x, ENOUGH)
+#else
+    :: span[x].status == QUEUED || span[x].status == FLOATING -> settle(x, ENOUGH)
+#endif
+    :: else
+    fi;
+    give_back_empty_perhaps()
+}
+
+inline close_window()
+{
+    atomic {
+        w = cache[me].window;
+        cache[me].window = NO_SPAN;
+        if
+        :: w != NO_SPAN -> span[w].status = FLOATING
+        :: else
+        fi
+    };
+    if
+    :: w != NO_SPAN -> settle(w, ENOUGH); give_back_empty_perhaps()
+    :: else
+    fi;
+    w = NO_SPAN
+}
+
+/* All caches are closed; then every span goes where it belongs. */
+inline sweep()
+{
+    do
+    :: atomic { k < NTHREADS -> cache[k].is_open = false; k++ }
+    :: atomic { k == NTHREADS -> k = 0; break }
+    od;
+#ifdef NO_REVOKE_WAIT
+    skip;
+#else
+    wait_for_all();
+#endif
+    d_step {
+        is_sweeping = true;
+        for (a : 0 .. NTHREADS - 1) {
+            cache[a].is_member = false;
+            w = cache[a].window;
+            cache[a].window = NO_SPAN;
+            if
+            :: w != NO_SPAN -> span[w].status = FLOATING
+            :: else
+            fi
+        }
+        a = 0; w = NO_SPAN
+    };
+    for (k : 0 .. NSPANS - 1) {
+        if
+        :: span[k].status == FLOATING || span[k].status == QUEUED -> settle(k, 1)
+        :: else
+        fi
+    }
+    k = 0;
+    if
+    :: SOME_EMPTY -> give_back_empty()
+    :: else
+    fi
+}
+
+inline end_sweep()
+{
+    d_step {
+        is_sweeping = false;
+        for (a : 0 .. NSPANS - 1) { span[a].late = 0 }
+        a = 0
+    }
+}
+
+inline no_space() /* P6 */
+{
+    d_step {
+        for (a : 0 .. NSPANS - 1) {
+            assert(span[a].status != NONE && span[a].status != EMPTY);
+            assert((span[a].live | span[a].late) == ALL)
+        }
+        a = 0
+    }
+}
+
+/* The first span of that status: w, or NO_SPAN. */
+inline look_for(what)
+{
+    w = 0;
+    do
+    :: w < NSPANS && span[w].status != what -> w++
+    :: else -> break
+    od
+}
+
+/* Best from the queue, else an empty one, else the ledger's memory: w, as `what`. */
+inline get_span(what)
+{
+    atomic {
+        look_for(QUEUED);
+        if
+        :: w == NO_SPAN -> look_for(EMPTY)
+        :: else
+        fi;
+        if
+        :: w != NO_SPAN -> span[w].nqueued--
+        :: else ->
+            look_for(NONE);
+#ifndef EARLY_MAP
+            if
+            :: w != NO_SPAN -> span[w].is_there = true; span[w].live = 0
+            :: else
+            fi
+#endif
+        fi;
+        if
+        :: w != NO_SPAN ->
+            span[w].status = what;
+            span[w].nqueued = (what == QUEUED);
+            span[w].described = true /* last: from now on others look */
+        :: else
+        fi
+    }
+#ifdef EARLY_MAP
+    ;
+    if
+    :: w != NO_SPAN && !span[w].is_there -> d_step { span[w].is_there = true; span[w].live = 0 }
+    :: else
+    fi
+#endif
+}
+
+/* A slot under the lock, in a span that stays in the queue: w, or NO_SPAN. */
+inline take_locked()
+{
+    do
+    :: true ->
+        get_span(QUEUED);
+        if
+        :: w == NO_SPAN -> break
+        :: else
+        fi;
+        find_free(w, bits);
+        if
+        :: bits != 0 -> take_slot(w, bits); bits = 0; set_hint(w, 1); break
+        :: else -> settle(w, ENOUGH) /* others were here before, under the lock */
+        fi
+    od
+}
+
+/* --- a thread ------------------------------------------------------------------------------ */
+
+proctype Thread(byte me, mask) /* the mask: slots of the window known to be free */
+{
+    byte ncalls = NCALLS;
+    bool is_second;    /* try of this malloc */
+    byte w = NO_SPAN;
+    byte s, i;         /* the address to be freed */
+    short h;           /* the hint as it was stored */
+    byte bits, nlive, j, k, t, a, b;
+
+next_call:
+    atomic {
+        is_second = false; w = NO_SPAN; s = 0; i = 0; h = 0;
+        if
+        :: ncalls == 0 -> goto last
+        :: else -> ncalls--
+        fi;
+        if
+        :: goto malloc
+        :: cache[me].is_member -> goto exit
+        :: select(s : 0 .. NSPANS - 1);
+           select(i : 0 .. NSLOTS - 1);
+#ifndef WILD
+           if
+           :: IS_LIVE(s, i) && !((span[s].claimed >> i) & 1) ->
+               span[s].claimed = span[s].claimed | (1 << i)
+           :: else -> goto next_call
+           fi;
+#endif
+           goto free
+        fi
+    }
+
+malloc:
+    enter();
+    if
+    :: cache[me].is_open
+    :: else -> leave(); goto malloc_refill
+    fi;
+    atomic { assert(cache[me].is_member); w = cache[me].window }; /* P2 */
+    if
+    :: w != NO_SPAN && mask == 0 -> /* to scan is to look, so busy */
+#ifdef IDLE_SCAN
+        leave();
+        find_free(w, mask);
+        if
+        :: mask == 0 -> goto malloc_refill
+        :: else -> goto malloc
+        fi
+#else
+        find_free(w, mask)
+#endif
+    :: else
+    fi;
+    if
+    :: w == NO_SPAN || mask == 0 -> leave(); goto malloc_refill
+    :: else
+    fi;
+    take_slot(w, mask);
+    leave();
+    goto next_call;
+
+malloc_refill:
+    if
+#ifdef NO_SPACE_EARLY
+    :: is_second -> no_space(); goto next_call
+#else
+    :: is_second -> goto malloc_locked
+#endif
+    :: else
+    fi;
+    lock();
+    close_window();
+    atomic { cache[me].is_member = true; cache[me].is_open = true; get_span(OWNED) };
+    if
+    :: w != NO_SPAN ->
+        set_hint(w, HUGE);
+#ifdef MASK_KEPT
+        if
+        :: mask == 0 -> find_free(w, mask)
+        :: else
+        fi;
+#else
+        find_free(w, mask); /* what is in it may be from a window that was revoked */
+#endif
+        cache[me].window = w
+    :: else -> mask = 0
+    fi;
+    unlock();
+    is_second = true; /* once the lock is free, all caches may be closed again */
+    goto malloc;
+
+malloc_locked:
+    lock();
+#ifndef NO_SWEEP
+    take_locked();
+    if
+    :: w == NO_SPAN ->
+        sweep();
+        take_locked();
+        if
+        :: w == NO_SPAN -> no_space()
+        :: else
+        fi;
+        end_sweep()
+    :: else
+    fi;
+#else
+    take_locked();
+    if
+    :: w == NO_SPAN -> no_space()
+    :: else
+    fi;
+#endif
+    unlock();
+    goto next_call;
+
+free: /* slot i of span s */
+    enter();
+#ifndef UNKNOWN_FREES
+    if
+    :: cache[me].is_open
+    :: else -> leave(); goto free_locked
+    fi;
+    assert(cache[me].is_member); /* P2 */
+#endif
+    if
+    :: span[s].described
+    :: else -> leave(); goto free_locked
+    fi;
+    if
+    :: atomic { IS_LIVE(s, i) -> touch(s) }
+    :: atomic { else -> touch(s) }; leave(); goto free_locked
+    fi;
+#ifdef STATE_FIRST
+    clear_state(s, i);
+    lower_hint(s);
+    leave();
+#else
+#ifdef HINT_LATE
+    clear_state(s, i);
+    leave();
+    lower_hint(s);
+#else
+    lower_hint(s);
+    clear_state(s, i);
+#ifndef BUSY_AT_LOCK
+    leave();
+#endif
+#endif
+#endif
+    if
+    :: h > 0 -> leave(); goto next_call
+    :: else
+    fi;
+#ifndef NO_LOCK
+    lock();
+#endif
+    recount(s);
+    unlock();
+    leave();
+    goto next_call;
+
+free_locked:
+    lock();
+    if
+    :: span[s].status != NONE && IS_LIVE(s, i) ->
+        lower_hint(s);
+        clear_state(s, i);
+        if
+        :: h <= 0 -> recount(s)
+        :: else
+        fi
+    :: else
+#ifndef WILD
+        -> assert(false) /* P5 */
+#endif
+    fi;
+    unlock();
+    goto next_call;
+
+exit: /* but it may come back */
+    lock();
+    cache[me].is_open = false;
+#ifdef EXIT_FORGETS
+    cache[me].window = NO_SPAN;
+#else
+    close_window();
+#endif
+    atomic { mask = 0; cache[me].is_member = false };
+    unlock();
+    goto next_call;
+
+last:
+    atomic {
+        nended++;
+        if
+        :: nended == NTHREADS
+        :: else -> goto ended
+        fi;
+        for (a : 0 .. NSPANS - 1) { span[a].live = 0 } /* all is freed, whatever the hints say */
+        lock();
+        sweep();
+        assert(span[0].status == NONE && span[NSPANS - 1].status == NONE) /* P7 */
+    }
+ended:
+    skip
+}
+
+/* --- the start --------------------------------------------------------------------------------
+ *
+ * All memory is the ledger's; or, with ANYWHERE, each span is anything that it can be
+ * while nobody is in a call, with any slots live and any mask. No promise depends
+ * on a hint. Threads are alike, so the owner of span x is thread x, and it is the last
+ * that may have no cache.
+ */
+inline choose_span(x)
+{
+    if
+    :: goto chosen /* NONE */
+    :: x < NTHREADS ->
+        span[x].status = OWNED;
+        cache[x].window = x;
+        cache[x].is_member = true;
+        cache[x].is_open = true
+    :: span[x].status = FLOATING
+    :: span[x].status = QUEUED; span[x].nqueued = 1
+    fi;
+    span[x].is_there = true;
+    span[x].described = true;
+    span[x].hint = hint;
+    select(bits : 0 .. ALL);
+    span[x].live = bits;
+chosen:
+    skip
+}
+
+init
+{
+    byte me, bits, x;
+    short hint;
+
+    atomic {
+#ifdef ANYWHERE
+        if
+        :: hint = 1
+        :: hint = HUGE
+        fi;
+        for (x : 0 .. NSPANS - 1) { choose_span(x) }
+#endif
+        for (me : 0 .. NTHREADS - 1) {
+            bits = 0;
+            if
+            :: cache[me].window != NO_SPAN ->
+                select(bits : 0 .. ALL);
+                bits = bits & ~span[cache[me].window].live
+#ifdef ANYWHERE
+            :: else ->
+                if
+                :: cache[me].is_member = true; cache[me].is_open = true
+                :: me == NTHREADS - 1
+                fi
+#else
+            :: else
+#endif
+            fi;
+            run Thread(me, bits)
+        }
+        me = 0; bits = 0; x = 0; hint = 0
+    }
+}

@@ -219,10 +219,9 @@ bool cache_resize(struct thread *t, const void *address, size_t nbytes)
 {
     struct cached_slot at;
     thread_enter(t);
-    bool done = look_any(t, address, &at) && slot_can_hold(at.span->slot_bytes, nbytes);
-    if (done)
-        span_make_object(at.state - at.index, at.span->nslots, at.index,
-                         at.span->slot_bytes - (uint32_t)nbytes);
+    bool done = look_any(t, address, &at) && slot_can_hold(at.span->slot_bytes, nbytes) &&
+                span_resize_object(at.state - at.index, at.span->nslots, at.index,
+                                   at.span->slot_bytes - (uint32_t)nbytes);
     thread_leave(t);
     return done;
 }

@@ -8,8 +8,7 @@
  *   T1  to take is to take a bit out of the mask, and to set that state. Only the
  *       owner of a span does it [S3], so what it saw free stays free for it;
  *   T2  to free is to set a state to 0, by any thread, and looks only at the states:
- *       who owns the span does not matter. The hint goes first: once the state is 0
- *       the span may be somebody else's;
+ *       who owns the span does not matter;
  *   T3  both are done while the thread is `busy` (thread.h): the span does not become
  *       anything else meanwhile, whatever the address is and whoever frees there, too.
  *       So what is refused here was judged by states that were there;

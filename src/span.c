@@ -80,6 +80,19 @@ void span_make_object(unsigned char *states, uint32_t nslots, uint32_t index, ui
     __atomic_store_n(states + index, state, __ATOMIC_RELEASE);
 }
 
+bool span_resize_object(unsigned char *states, uint32_t nslots, uint32_t index, uint32_t slack)
+{
+    bool far = slack > SLACK_NEAR_MAX;
+    uint8_t state = (uint8_t)(far ? STATE_FAR : slack + 1);
+    uint8_t old = __atomic_load_n(states + index, __ATOMIC_RELAXED);
+    if (old == 0 || !__atomic_compare_exchange_n(states + index, &old, state, false,
+                                                 __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+        return false;
+    if (far)
+        __atomic_store_n(far_slack(states, nslots, index), (uint16_t)slack, __ATOMIC_RELAXED);
+    return true;
+}
+
 uint32_t span_slack(unsigned char *states, uint32_t nslots, uint32_t index)
 {
     uint32_t state = __atomic_load_n(states + index, __ATOMIC_RELAXED);
@@ -582,11 +595,10 @@ bool slot_can_hold(uint32_t slot_bytes, size_t nbytes)
 
 bool spans_resize(struct spans *s, const struct slot *slot, size_t nbytes)
 {
-    if (!slot_can_hold(slot->bytes, nbytes))
-        return false;
     const struct span *span = span_at(s, slot->unit);
-    span_make_object(span->states, span->nslots, slot->index, slot->bytes - (uint32_t)nbytes);
-    return true;
+    return slot_can_hold(slot->bytes, nbytes) &&
+           span_resize_object(span->states, span->nslots, slot->index,
+                              slot->bytes - (uint32_t)nbytes);
 }
 
 /* --- check ------------------------------------------------------------------------- */

@@ -120,7 +120,8 @@ void spans_free(struct spans *s, const struct slot *slot);
 /* Whether a slot is good for an object of nbytes: not if it is much too large. */
 bool slot_can_hold(uint32_t slot_bytes, size_t nbytes);
 
-/* Gives the object in the slot another size, if the slot can hold it. */
+/* Gives the object in the slot another size: false if the slot cannot hold it, or is
+ * free by now. */
 bool spans_resize(struct spans *s, const struct slot *slot, size_t nbytes);
 
 /* Zeroed memory of the library's own, nbytes <= object_max; NULL: no room. */
@@ -194,9 +195,12 @@ static inline uint32_t slack_max(uint32_t slot_bytes)
     return slot_bytes > ALL_NEAR_MAX ? UINT16_MAX : SLACK_NEAR_MAX;
 }
 
-/* The slack of an object; and makes a slot an object with so much. */
+/* The slack of an object; makes a free slot an object with so much, for its owner; and
+ * gives an object another, for anybody: false if it is free by now. That is the one
+ * place where two threads that race must not both win: a 0 must stay a 0 [S3]. */
 uint32_t span_slack(unsigned char *states, uint32_t nslots, uint32_t index);
 void span_make_object(unsigned char *states, uint32_t nslots, uint32_t index, uint32_t slack);
+bool span_resize_object(unsigned char *states, uint32_t nslots, uint32_t index, uint32_t slack);
 
 /* Where a unit begins. */
 uintptr_t spans_unit_address(const struct spans *s, uint32_t unit);

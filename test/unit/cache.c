@@ -310,6 +310,56 @@ static void test_many_threads(void **state)
     assert_whole();
 }
 
+/* One thread frees an object that another gives a different size. Who comes second is
+ * refused; in no case is it an object again. */
+static unsigned char *_Atomic contested;
+static _Atomic int nready;
+
+static void meet(int turn)
+{
+    nready++;
+    while (nready < 2 * turn)
+        ;
+}
+
+static void *resize_it(void *nothing)
+{
+    struct thread self = {0}, *t = &self;
+    heap_join(&heap, t);
+    for (int i = 1; i <= NROUNDS / 8; i++) {
+        meet(2 * i - 1);
+        (void)cache_resize(t, contested, 90);
+        meet(2 * i);
+    }
+    heap_leave(&heap, t);
+    return nothing;
+}
+
+static void test_resize_races_with_free(void **state)
+{
+    (void)state;
+    pthread_t thread;
+    struct thread self = {0}, *t = &self;
+    open_heap();
+    heap_join(&heap, t);
+    nready = 0;
+    contested = take(t, 100);
+    assert_int_equal(pthread_create(&thread, NULL, resize_it, NULL), 0);
+    for (int i = 1; i <= NROUNDS / 8; i++) {
+        meet(2 * i - 1);
+        if (give(t, contested) != HEAP_OK)
+            note(&nwrong);
+        meet(2 * i);
+        nwrong += size_of(t, contested) != SIZE_MAX;
+        contested = take(t, 100);
+    }
+    pthread_join(thread, NULL);
+    assert_int_equal(give(t, contested), HEAP_OK);
+    heap_leave(&heap, t);
+    assert_int_equal(nwrong, 0);
+    assert_whole();
+}
+
 /* Threads that sleep, each with a cache and spans that others have emptied. */
 static pthread_barrier_t barrier;
 static unsigned char *theirs[NTHREADS][2000];
@@ -363,6 +413,7 @@ int main(void)
         cmocka_unit_test(test_the_last_slot_is_found),
         cmocka_unit_test(test_caches_of_threads_that_are_gone),
         cmocka_unit_test(test_many_threads),
+        cmocka_unit_test(test_resize_races_with_free),
         cmocka_unit_test(test_what_sleeping_threads_hold),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

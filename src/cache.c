@@ -204,13 +204,19 @@ enum cache_freed cache_free_any(struct thread *t, const void *address)
     return freed;
 }
 
+/* Of a slot that was found, with what it says of itself now. */
+static size_t object_bytes(const struct cached_slot *at)
+{
+    return at->span->slot_bytes - span_slack(at->state - at->index, at->span->nslots, at->index);
+}
+
 bool cache_size(struct thread *t, const void *address, size_t *nbytes)
 {
     struct cached_slot at;
     thread_enter(t);
     bool found = look_any(t, address, &at);
     if (found)
-        *nbytes = at.span->slot_bytes - span_slack(at.state - at.index, at.span->nslots, at.index);
+        *nbytes = object_bytes(&at);
     thread_leave(t);
     return found;
 }
@@ -219,7 +225,8 @@ bool cache_resize(struct thread *t, const void *address, size_t nbytes)
 {
     struct cached_slot at;
     thread_enter(t);
-    bool done = look_any(t, address, &at) && slot_can_hold(at.span->slot_bytes, nbytes) &&
+    bool done = look_any(t, address, &at) &&
+                slot_suits(at.span->slot_bytes, object_bytes(&at), nbytes) &&
                 span_resize_object(at.state - at.index, at.span->nslots, at.index,
                                    at.span->slot_bytes - (uint32_t)nbytes);
     thread_leave(t);

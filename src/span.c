@@ -588,15 +588,20 @@ void spans_free(struct spans *s, const struct slot *slot)
 
 bool slot_can_hold(uint32_t slot_bytes, size_t nbytes)
 {
-    enum { SMALL = 512, PART = 4 }; /* most of a large slot for nothing is too much */
-    return nbytes <= slot_bytes && slot_bytes - nbytes <= slack_max(slot_bytes) &&
-           (slot_bytes <= SMALL || nbytes >= slot_bytes / PART);
+    return nbytes <= slot_bytes && slot_bytes - nbytes <= slack_max(slot_bytes);
+}
+
+bool slot_suits(uint32_t slot_bytes, size_t old, size_t nbytes)
+{
+    enum { SMALL = 512, PART = 4 };
+    return slot_can_hold(slot_bytes, nbytes) &&
+           (slot_bytes <= SMALL || nbytes >= slot_bytes / PART || nbytes >= old - old / PART);
 }
 
 bool spans_resize(struct spans *s, const struct slot *slot, size_t nbytes)
 {
     const struct span *span = span_at(s, slot->unit);
-    return slot_can_hold(slot->bytes, nbytes) &&
+    return slot_suits(slot->bytes, slot->bytes - slot->slack, nbytes) &&
            span_resize_object(span->states, span->nslots, slot->index,
                               slot->bytes - (uint32_t)nbytes);
 }

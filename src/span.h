@@ -117,8 +117,10 @@ bool spans_find(const struct spans *s, size_t offset, struct slot *slot);
 /* Frees the slot of an object. */
 void spans_free(struct spans *s, const struct slot *slot);
 
-/* Whether a slot is good for an object of nbytes: not if it is much too large. */
+/* Whether an object of nbytes can be in a slot; and whether one of `old` bytes that is
+ * there should stay when it becomes that size: not if it gives up most of the slot. */
 bool slot_can_hold(uint32_t slot_bytes, size_t nbytes);
+bool slot_suits(uint32_t slot_bytes, size_t old, size_t nbytes);
 
 /* Gives the object in the slot another size: false if the slot cannot hold it, or is
  * free by now. */

@@ -197,12 +197,8 @@ static void *take_anyhow(size_t nbytes, size_t align)
     return take_from_heap(nbytes, align);
 }
 
-void *shim_take_slowly(size_t nbytes)
+__attribute__((noinline)) void *shim_take_slowly(size_t nbytes)
 {
-    void *object;
-    if (nbytes <= SPAN_OBJECT_MAX &&
-        cache_take(&shim_thread, nbytes, sizeclass_of(nbytes), &object))
-        return object;
     return take_anyhow(nbytes, GRANULE_BYTES);
 }
 
@@ -236,7 +232,7 @@ void shim_free_slowly(const void *address, const char *call)
 {
     if (address == NULL)
         return;
-    enum cache_freed freed = cache_free_any(&shim_thread, address);
+    enum cache_freed freed = cache_free_wide(&shim_thread, address);
     if (freed == CACHE_FREED_RECOUNT)
         shim_recount(address);
     if (freed != CACHE_NOT_FREED)
@@ -321,16 +317,25 @@ static bool is_power_of_two(size_t n)
 
 /* --- the C functions ------------------------------------------------------------ */
 
-/* Apart, so that malloc needs no frame. */
+/* Each apart, so that malloc needs no frame. */
 __attribute__((noinline)) static void *malloc_slowly(size_t nbytes)
 {
     return or_errno(shim_take_slowly(nbytes));
 }
 
+__attribute__((noinline)) static void *malloc_larger(size_t nbytes)
+{
+    void *object;
+    if (nbytes <= SPAN_OBJECT_MAX &&
+        cache_take_known(&shim_thread, nbytes, sizeclass_of(nbytes), &object))
+        return object;
+    return malloc_slowly(nbytes);
+}
+
 MEM_API void *malloc(size_t nbytes)
 {
     void *object;
-    return cache_take_small(&shim_thread, nbytes, &object) ? object : malloc_slowly(nbytes);
+    return cache_take_small(&shim_thread, nbytes, &object) ? object : malloc_larger(nbytes);
 }
 
 MEM_API void *calloc(size_t nmembers, size_t nbytes)

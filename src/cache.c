@@ -63,17 +63,6 @@ static void window_close(struct spans *s, struct window *w)
 
 enum { SHARE = 8, ANY = STATES_AT_ONCE + 1 };
 
-static void *window_take_any(struct window *w, size_t nbytes)
-{
-    uint32_t slack = (uint32_t)(w->slot_bytes - nbytes);
-    bool far = slack > SLACK_NEAR_MAX;
-    uint32_t index = w->first + (uint32_t)lowest_bit(w->mask);
-    if (far)
-        __atomic_store_n(far_slack(w->states - w->first, w->nslots, index), (uint16_t)slack,
-                         __ATOMIC_RELAXED);
-    return window_take(w, w->mask, far ? STATE_FAR : slack + 1);
-}
-
 bool cache_take(struct thread *t, size_t nbytes, unsigned sizeclass, void **object)
 {
     bool taken = false;
@@ -82,7 +71,7 @@ bool cache_take(struct thread *t, size_t nbytes, unsigned sizeclass, void **obje
         struct window *w = &t->cache->window[sizeclass];
         taken = w->mask != 0 || window_scan(w, SHARE);
         if (taken)
-            *object = window_take_any(w, nbytes);
+            *object = window_take_any(w, w->mask, nbytes);
     }
     thread_leave(t);
     return taken;
@@ -195,11 +184,11 @@ static bool look_any(const struct thread *t, const void *address, struct cached_
     return cache_look(t, address, at) || look_wide(t, address, at);
 }
 
-enum cache_freed cache_free_any(struct thread *t, const void *address)
+enum cache_freed cache_free_wide(struct thread *t, const void *address)
 {
     struct cached_slot at;
     thread_enter(t);
-    enum cache_freed freed = look_any(t, address, &at) ? cached_slot_free(&at) : CACHE_NOT_FREED;
+    enum cache_freed freed = look_wide(t, address, &at) ? cached_slot_free(&at) : CACHE_NOT_FREED;
     thread_leave(t);
     return freed;
 }

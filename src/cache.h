@@ -25,7 +25,7 @@
 
 #include "span.h"
 
-enum { CACHE_SMALL_MAX = 1024, NBY_SIZE = CACHE_SMALL_MAX / GRANULE_BYTES + 1 };
+enum { CACHE_SMALL_MAX = 2048, NBY_SIZE = CACHE_SMALL_MAX / GRANULE_BYTES + 1 };
 
 struct window {
     uint64_t mask;         /* slots known to be free */
@@ -61,7 +61,8 @@ void caches_close_others_locked(struct spans *s, const struct thread *mine);
 /* Closes all caches: false if that was not possible. */
 bool caches_revoke_locked(struct spans *s);
 
-/* An object of nbytes in a slot of that class, if the thread's own span has one. */
+/* An object of nbytes in a slot of that class, if the thread's own span has one, whatever
+ * the window knows. */
 bool cache_take(struct thread *t, size_t nbytes, unsigned sizeclass, void **object);
 
 /* Gets the thread another span, so that cache_take has some. False: there is no room, or
@@ -79,7 +80,19 @@ static inline void *window_take(struct window *w, uint64_t mask, uint32_t state)
     return w->base + i * w->slot_bytes;
 }
 
-/* An object of nbytes, if that is less than t->small. False: see cache_take. */
+static inline void *window_take_any(struct window *w, uint64_t mask, size_t nbytes)
+{
+    uint32_t slack = (uint32_t)(w->slot_bytes - nbytes);
+    if (slack <= SLACK_NEAR_MAX)
+        return window_take(w, mask, slack + 1);
+    uint32_t index = w->first + (uint32_t)lowest_bit(mask);
+    uint16_t *far = far_slack(w->states - w->first, w->nslots, index);
+    __atomic_store_n(far, (uint16_t)slack, __ATOMIC_RELAXED);
+    return window_take(w, mask, STATE_FAR);
+}
+
+/* An object of nbytes, if that is less than t->small, from the slots that its window
+ * knows to be free. False: see cache_take. */
 static inline bool cache_take_small(struct thread *t, size_t nbytes, void **object)
 {
     bool taken = false;
@@ -90,6 +103,23 @@ static inline bool cache_take_small(struct thread *t, size_t nbytes, void **obje
         taken = mask != 0;
         if (taken)
             *object = window_take(w, mask, w->full - (uint32_t)nbytes);
+    }
+    thread_leave(t);
+    return taken;
+}
+
+/* The same for a class, which may be one whose slack is told elsewhere. */
+static inline bool cache_take_known(struct thread *t, size_t nbytes, unsigned sizeclass,
+                                    void **object)
+{
+    bool taken = false;
+    thread_enter(t);
+    if (thread_small(t) > 0) {
+        struct window *w = &t->cache->window[sizeclass];
+        uint64_t mask = w->mask;
+        taken = mask != 0;
+        if (taken)
+            *object = window_take_any(w, mask, nbytes);
     }
     thread_leave(t);
     return taken;
@@ -142,8 +172,8 @@ static inline enum cache_freed cache_free(struct thread *t, const void *address)
     return freed;
 }
 
-/* The same for objects in wide spans, too. */
-enum cache_freed cache_free_any(struct thread *t, const void *address);
+/* The same for objects in wide spans. */
+enum cache_freed cache_free_wide(struct thread *t, const void *address);
 
 /* The size of the object that begins at `address`; false if none can be seen to. */
 bool cache_size(struct thread *t, const void *address, size_t *nbytes);

@@ -33,6 +33,7 @@ static void *take(struct thread *t, size_t nbytes)
     while (thread_small(t) > 0 && sizeclass < NCLASSES) {
         bool small = nbytes < thread_small(t) && nbytes % 3 > 0; /* else by the other way */
         if ((small && cache_take_small(t, nbytes, &object)) ||
+            (nbytes % 5 > 0 && cache_take_known(t, nbytes, sizeclass, &object)) ||
             cache_take(t, nbytes, sizeclass, &object))
             return object;
         if (!heap_refill(&heap, t, sizeclass))
@@ -45,7 +46,7 @@ static enum heap_result give(struct thread *t, const void *address)
 {
     enum cache_freed freed = cache_free(t, address);
     if (freed == CACHE_NOT_FREED)
-        freed = cache_free_any(t, address);
+        freed = cache_free_wide(t, address);
     if (freed == CACHE_FREED_RECOUNT)
         heap_recount(&heap, address);
     return freed == CACHE_NOT_FREED ? heap_free_exact(&heap, address) : HEAP_OK;

@@ -36,7 +36,7 @@
 #include "report.h"
 #include "shim.h"
 
-static struct heap the_heap = {.lock = PTHREAD_MUTEX_INITIALIZER};
+static struct heap the_heap = {.lock = PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP};
 
 /* Guarded by the heap's lock until `options_are_read`; then they do not change. */
 static struct options options;
@@ -326,8 +326,9 @@ __attribute__((noinline)) static void *malloc_slowly(size_t nbytes)
 __attribute__((noinline)) static void *malloc_larger(size_t nbytes)
 {
     void *object;
-    if (nbytes <= SPAN_OBJECT_MAX &&
-        cache_take_known(&shim_thread, nbytes, sizeclass_of(nbytes), &object))
+    unsigned sizeclass = nbytes <= SPAN_OBJECT_MAX ? sizeclass_of(nbytes) : NCLASSES;
+    if (sizeclass < NCLASSES && (cache_take_known(&shim_thread, nbytes, sizeclass, &object) ||
+                                 cache_take(&shim_thread, nbytes, sizeclass, &object)))
         return object;
     return malloc_slowly(nbytes);
 }

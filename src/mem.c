@@ -16,7 +16,7 @@
 MEM_API int m_error;
 MEM_API MemNodePtr m_free_list;
 
-static struct heap the_heap = {.lock = PTHREAD_MUTEX_INITIALIZER};
+static struct heap the_heap = {.lock = PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP};
 
 static int fail(int why, int number)
 {

@@ -317,7 +317,7 @@ static bool is_power_of_two(size_t n)
 
 /* --- the C functions ------------------------------------------------------------ */
 
-/* Each apart, so that malloc needs no frame. */
+/* Each apart, so that those before it need no frame. */
 __attribute__((noinline)) static void *malloc_slowly(size_t nbytes)
 {
     return or_errno(shim_take_slowly(nbytes));
@@ -326,9 +326,8 @@ __attribute__((noinline)) static void *malloc_slowly(size_t nbytes)
 __attribute__((noinline)) static void *malloc_larger(size_t nbytes)
 {
     void *object;
-    unsigned sizeclass = nbytes <= SPAN_OBJECT_MAX ? sizeclass_of(nbytes) : NCLASSES;
-    if (sizeclass < NCLASSES && (cache_take_known(&shim_thread, nbytes, sizeclass, &object) ||
-                                 cache_take(&shim_thread, nbytes, sizeclass, &object)))
+    if (nbytes > CACHE_SMALL_MAX && nbytes <= SPAN_OBJECT_MAX &&
+        cache_take_known(&shim_thread, nbytes, sizeclass_of(nbytes), &object))
         return object;
     return malloc_slowly(nbytes);
 }

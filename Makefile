@@ -98,7 +98,7 @@ $(UNIT): $(BUILD)/%: %.c test/model.c $(wildcard test/*.h) $(BUILD)/libmem.a
 $(MODELLED): $(BUILD)/%: %.c test/model.c $(wildcard test/*.h) $(BUILD)/libmem.a
 	$(LINK) $(BUILD)/libmem.a
 # Alignments that are no power of two are asked for, to see them refused.
-$(MALLOC): $(BUILD)/%: %.c test/malloc/tap.h $(BUILD)/libmem-malloc.so
+$(MALLOC): $(BUILD)/%: %.c $(wildcard test/malloc/*.h) $(BUILD)/libmem-malloc.so
 	$(LINK) -fno-builtin -fno-sanitize=alignment -ldl
 
 .PHONY: demo demo-fit
@@ -151,13 +151,14 @@ check:
 	@test/needs.sh
 	@rm -f $(TALLY)
 	@-$(MAKE) -s -k check-tree LABEL=tree
-	@-$(MAKE) -s -k check-one check-malloc LABEL=gcc CALLS=10000000
+	@-$(MAKE) -s -k check-one check-malloc LABEL=gcc CALLS=10000000 \
+	    HEAPS=1000000 THREADS="100000 10000"
 	@-$(MAKE) -s -k check-one check-malloc LABEL=clang CC=clang BUILD=build/clang CFLAGS="$(UBSAN)"
 	@-$(MAKE) -s -k check-one LABEL=asan BUILD=build/asan CFLAGS="$(ASAN)" CALLS=300000
 	@-$(MAKE) -s -k check-threads LABEL=tsan BUILD=build/tsan CFLAGS="$(TSAN)"
 	@-$(MAKE) -s -k check-one check-malloc LABEL=arm64 CC=aarch64-linux-gnu-gcc BUILD=build/arm64 \
 	    CFLAGS="-O2 -g -I$(ARM64)/include" CMOCKA="-L$(ARM64_LIBS) -lcmocka" \
-	    WITH="$(QEMU)" CALLS=100000
+	    WITH="$(QEMU)" CALLS=100000 HEAPS=2000 ROUNDS=20 THREADS="400 50"
 	@test/run.sh --total $(TALLY)
 
 .PHONY: check-tree check-one check-threads check-malloc
@@ -173,16 +174,21 @@ check-one: all $(EXAMPLES) $(MISUSE) $(CONTRACT) $(UNIT) $(MODELLED)
 	    "$(BUILD)/test/random $(CALLS) $(SEED)" $(BUILD)/test/sequences \
 	    "test/examples.sh $(BUILD)/examples"
 
-# Not with sanitizers: they have a malloc of their own. arm64 has less time.
+# Not with sanitizers: they have a malloc of their own.
+HEAPS ?= 100000
+ROUNDS ?= 3000
+THREADS ?= 10000 1000 # threads, and forks
 RUN_MALLOC = test/run.sh --label $(LABEL) --tally $(TALLY) \
     --with "$(if $(WITH),$(WITH) -E,env) LD_PRELOAD=$(BUILD)/libmem-malloc.so"
 IN_MALLOC := $(BUILD)/test/malloc
 check-malloc: all $(MALLOC)
 	@$(RUN_MALLOC) $(IN_MALLOC)/symbols $(IN_MALLOC)/semantics $(IN_MALLOC)/early \
-	    $(IN_MALLOC)/misuse "$(IN_MALLOC)/threads $(if $(WITH),400 50,10000 1000)" \
+	    $(IN_MALLOC)/misuse "$(IN_MALLOC)/threads $(THREADS)" \
 	    $(if $(filter gcc,$(LABEL)),"$(IN_MALLOC)/shrink 1024")
-	@LIBMEM=onerror=report $(RUN_MALLOC) $(IN_MALLOC)/misuse
-	@LIBMEM=onerror=ignore $(RUN_MALLOC) $(IN_MALLOC)/misuse
+	@LIBMEM=onerror=report $(RUN_MALLOC) $(IN_MALLOC)/misuse \
+	    "$(IN_MALLOC)/badfree $(HEAPS) $(SEED)" "$(IN_MALLOC)/badfree_threads $(ROUNDS) $(SEED)"
+	@LIBMEM=onerror=ignore $(RUN_MALLOC) $(IN_MALLOC)/misuse \
+	    "$(IN_MALLOC)/badfree $(ROUNDS)0 $(SEED)" "$(IN_MALLOC)/badfree_threads $(ROUNDS) $(SEED)"
 	@LIBMEM=region=8M $(RUN_MALLOC) $(IN_MALLOC)/full
 	@$(if $(WITH),,$(RUN_MALLOC) "test/malloc/start.sh $(BUILD)/libmem-malloc.so $(IN_MALLOC)")
 
@@ -190,9 +196,18 @@ check-threads: all $(filter %/c13_threads,$(CONTRACT))
 	@$(RUN) $(filter %/c13_threads,$(CONTRACT))
 
 # As long and as often as one likes: make soak CALLS=1000000000 SEED=42
-.PHONY: soak
+# and make soak-malloc HEAPS=100000000 ROUNDS=1000000
+.PHONY: soak soak-malloc
+SOAK_SEED = $(if $(filter file,$(origin SEED)),$$(date +%s),$(SEED))
 soak: all $(BUILD)/test/random
-	@$(BUILD)/test/random $(CALLS) $(if $(filter file,$(origin SEED)),$$(date +%s),$(SEED))
+	@$(BUILD)/test/random $(CALLS) $(SOAK_SEED)
+soak-malloc: HEAPS := $(if $(filter file,$(origin HEAPS)),10000000,$(HEAPS))
+soak-malloc: ROUNDS := $(if $(filter file,$(origin ROUNDS)),100000,$(ROUNDS))
+soak-malloc: all $(MALLOC)
+	@LD_PRELOAD=$(BUILD)/libmem-malloc.so LIBMEM=onerror=report \
+	    $(IN_MALLOC)/badfree $(HEAPS) $(SOAK_SEED)
+	@LD_PRELOAD=$(BUILD)/libmem-malloc.so LIBMEM=onerror=report \
+	    $(IN_MALLOC)/badfree_threads $(ROUNDS) $(SOAK_SEED)
 
 .PHONY: layers format
 layers:
@@ -222,6 +237,7 @@ help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 	@echo 'make debug      assertions, no optimisation: build/debug (also asan, tsan)'
 	@echo 'make soak       random calls against the model: CALLS=N SEED=N'
+	@echo 'make soak-malloc  random heaps, a bad free in each: HEAPS=N ROUNDS=N SEED=N'
 	@echo 'make bench      libmem-malloc.so beside other allocators: see bench/malloc.sh'
 	@echo 'make demo-fit   counts the words of licence texts, with each placement style'
 	@echo 'make bench-fit  the fits beside a textbook list: table, CSV, picture'

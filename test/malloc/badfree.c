@@ -1,0 +1,462 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Random heaps, and one bad free in each [M3].
+ *
+ *     LIBMEM=onerror=report badfree HEAPS SEED
+ *     LIBMEM=onerror=ignore badfree HEAPS SEED
+ *
+ * A random heap is a random history of mallocs and frees, among objects that earlier
+ * ones have left. Then one of 14 mistakes is made with an object of 8 bytes to 1 MiB.
+ * That it was refused, and that nothing else happened, is known from
+ *   - standard error, a pipe here: one line, of this call and this address, and what
+ *     is there (no line with `ignore`);
+ *   - the call: errno as it was after free, NULL and EINVAL after realloc;
+ *   - each live object, which has its size and its content;
+ *   - 200 more mallocs: none overlaps another or a live object. A place that was
+ *     wrongly made free would be given out, one that was freed twice would be twice;
+ *   - the frees of everything that follow: a line too many is found by the next heap.
+ *
+ * A pointer that is the start of a live object is valid, whatever it was before: in
+ * these cases the heap is made again.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <malloc.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "stamp.h"
+
+enum { NLIVE = 128, NOLD = 64, NNEW = 200, NOTHERS = 20, ERRNO = 77, TEXT_BYTES = 512 };
+enum { DOUBLINGS = 17, SMALLER = 10 }; /* rnd_size: to 1 MiB; to 8 KiB */
+
+static struct stamped live[NLIVE], old[NOLD];
+static size_t nlive;
+static uint64_t seed, next_id = 1;
+static int lines; /* the end of the pipe that is read */
+static unsigned char global[4096], *mapping;
+enum { MAPPING_BYTES = 2 << 20 };
+
+/* --- a random heap ------------------------------------------------------------- */
+
+static void give_up(const char *why)
+{
+    printf("not ok 1 - %s\n1..1\n", why);
+    fflush(stdout);
+    _exit(1);
+}
+
+static void take(struct stamped *o, size_t n)
+{
+    *o = (struct stamped){opaque(malloc(n)), n, next_id++ << 32};
+    if (o->p == NULL) {
+        give_up("malloc returns NULL");
+    }
+    stamp(o);
+}
+
+static struct stamped *push(size_t n)
+{
+    if (nlive == NLIVE) {
+        give_up("too many objects");
+    }
+    take(&live[nlive], n);
+    return &live[nlive++];
+}
+
+static void drop(size_t i)
+{
+    free(live[i].p);
+    live[i] = live[--nlive];
+}
+
+static void churn(size_t ntimes, size_t most)
+{
+    while (ntimes-- > 0) {
+        if (nlive < most && (nlive == 0 || rnd(&seed, 5) < 3)) {
+            push(rnd_size(&seed, rnd(&seed, 30) == 0 ? DOUBLINGS : SMALLER));
+        } else {
+            drop(rnd(&seed, (uint32_t)nlive));
+        }
+    }
+}
+
+static void make_heap(void)
+{
+    struct stamped *o = &old[rnd(&seed, NOLD)];
+    free(o->p);
+    take(o, rnd_size(&seed, SMALLER));
+    churn(5 + rnd(&seed, 60), 60);
+}
+
+static void drop_heap(void)
+{
+    while (nlive > 0) {
+        drop(rnd(&seed, (uint32_t)nlive));
+    }
+}
+
+static bool begins_one(const struct stamped *o, size_t n, const void *p)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (o[i].p == p) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* There are no objects but ours: stdio has a buffer that is not from the heap. */
+static bool is_valid(const void *p)
+{
+    return begins_one(live, nlive, p) || begins_one(old, NOLD, p);
+}
+
+/* --- mistakes -------------------------------------------------------------------- */
+
+struct mistake {
+    size_t n;               /* of the object to make it with */
+    unsigned char *address; /* the mistake */
+    const char *there;      /* what the line has to say */
+    struct stamped *inside; /* or the object that the address is in */
+};
+
+static void freed(struct mistake *m)
+{
+    struct stamped *o = push(m->n);
+    m->address = o->p;
+    drop((size_t)(o - live));
+    m->there = "already free\n";
+}
+
+static void freed_and_others(struct mistake *m)
+{
+    for (int i = 0; i < NOTHERS; i++) {
+        push(rnd_size(&seed, SMALLER));
+    }
+    freed(m);
+    for (int i = 0; i < NOTHERS; i++) {
+        drop(rnd(&seed, (uint32_t)nlive));
+    }
+}
+
+static void stale(struct mistake *m)
+{
+    freed(m);
+    churn(1 + rnd(&seed, 20), 100);
+    m->there = ""; /* the place may be in another object by now */
+}
+
+static void at(struct mistake *m, struct stamped *o, size_t offset)
+{
+    m->inside = o;
+    m->address = o->p + offset;
+}
+
+static void inside_aligned(struct mistake *m)
+{
+    size_t n = m->n, ngranules = (n - 1) / 16;
+    at(m, push(n), ngranules == 0 ? n / 2 : 16 + 16 * rnd(&seed, (uint32_t)ngranules));
+}
+
+static void inside(struct mistake *m)
+{
+    at(m, push(m->n), 1 + rnd(&seed, (uint32_t)m->n - 1));
+}
+
+/* What other allocators would take for the header of an object, and for the next. The
+ * object's content is no longer what its stamp says; so it is what is compared. */
+static void inside_behind_header(struct mistake *m)
+{
+    m->n = m->n < 64 ? 64 : m->n;
+    size_t nbytes = 32 + 16 * rnd(&seed, (uint32_t)(m->n - 48) / 16);
+    struct stamped *o = push(m->n);
+    uint64_t header[] = {0, nbytes | 1}, next[] = {nbytes, 0x21};
+    memcpy(o->p, header, sizeof header);
+    if (nbytes + sizeof next <= m->n) {
+        memcpy(o->p + nbytes, next, sizeof next);
+    }
+    at(m, o, 16);
+}
+
+static void one_past_end(struct mistake *m)
+{
+    m->address = push(m->n)->p + m->n;
+    m->there = "";
+}
+
+static void on_stack(struct mistake *m)
+{
+    m->address = (unsigned char *)&m + rnd(&seed, 4096) - 2048;
+    m->there = "not ours";
+}
+
+static void in_global(struct mistake *m)
+{
+    m->address = rnd(&seed, 4) == 0 ? (unsigned char *)stdout : global + rnd(&seed, sizeof global);
+    m->there = "not ours";
+}
+
+static void in_mapping(struct mistake *m)
+{
+    size_t offset = rnd(&seed, MAPPING_BYTES);
+    m->address = mapping + (rnd(&seed, 2) == 0 ? offset : offset / 4096 * 4096 + 16);
+    m->there = "not ours";
+}
+
+/* Anywhere; where no address can be; near NULL; the address of an object, but for one
+ * bit; somewhere near one. */
+static void wild(struct mistake *m)
+{
+    uintptr_t any = (uintptr_t)rnd(&seed, UINT32_MAX) << 32 | rnd(&seed, UINT32_MAX);
+    uintptr_t object = (uintptr_t)push(m->n)->p, far = any >> (28 + rnd(&seed, 32));
+    uintptr_t address[] = {any >> 17, any | (uintptr_t)1 << 60, 1 + any % 4095,
+                           object ^ (uintptr_t)1 << rnd(&seed, 64),
+                           (any & 1) == 0 ? object + far : object - far};
+    m->address = (unsigned char *)address[rnd(&seed, 5)];
+    m->there = "";
+}
+
+/* Where an object was before realloc moved it; if it grew where it is, the address is
+ * valid, and the heap is made again. */
+static void moved_away(struct mistake *m)
+{
+    struct stamped *o = push(m->n);
+    push(m->n); /* behind it, perhaps, so that it has to move */
+    m->address = o->p;
+    o->p = opaque(realloc(m->address, 2 * m->n + rnd(&seed, 1000)));
+    if (o->p == NULL || !is_stamped(o)) {
+        give_up("realloc loses the content");
+    }
+    o->n = malloc_usable_size(o->p);
+    stamp(o);
+    m->there = "already free\n";
+}
+
+/* --- what becomes of them -------------------------------------------------------- */
+
+static bool call_free(void *p)
+{
+    errno = ERRNO;
+    free(p);
+    return errno == ERRNO;
+}
+
+static bool call_realloc(void *p)
+{
+    errno = 0;
+    return opaque(realloc(p, rnd_size(&seed, DOUBLINGS))) == NULL && errno == EINVAL;
+}
+
+static struct kind {
+    const char *name, *call;
+    void (*make)(struct mistake *m);
+    bool (*commit)(void *p);
+    size_t nmade, nrefused;
+} kinds[] = {
+    {"double free", "free", freed, call_free, 0, 0},
+    {"double free, 20 frees later", "free", freed_and_others, call_free, 0, 0},
+    {"stale pointer", "free", stale, call_free, 0, 0},
+    {"inside, aligned", "free", inside_aligned, call_free, 0, 0},
+    {"inside, any byte", "free", inside, call_free, 0, 0},
+    {"inside, behind a forged header", "free", inside_behind_header, call_free, 0, 0},
+    {"one past the end", "free", one_past_end, call_free, 0, 0},
+    {"stack", "free", on_stack, call_free, 0, 0},
+    {"global variable", "free", in_global, call_free, 0, 0},
+    {"somebody else's mapping", "free", in_mapping, call_free, 0, 0},
+    {"wild pointer", "free", wild, call_free, 0, 0},
+    {"where it was before realloc", "free", moved_away, call_free, 0, 0},
+    {"realloc inside", "realloc", inside, call_realloc, 0, 0},
+    {"realloc of what was freed", "realloc", freed, call_realloc, 0, 0},
+};
+enum { NKINDS = sizeof kinds / sizeof *kinds };
+
+static void expected_line(char *text, const struct kind *k, const struct mistake *m)
+{
+    int n =
+        snprintf(text, TEXT_BYTES, "libmem: %s(0x%" PRIxPTR "): ", k->call, (uintptr_t)m->address);
+    if (m->inside != NULL) {
+        snprintf(text + n, TEXT_BYTES - (size_t)n,
+                 "%zu bytes into the object of %zu bytes at 0x%" PRIxPTR "\n",
+                 (size_t)(m->address - m->inside->p), m->inside->n, (uintptr_t)m->inside->p);
+    } else {
+        snprintf(text + n, TEXT_BYTES - (size_t)n, "%s", m->there);
+    }
+}
+
+/* Exactly one line, and this one; with `ignore` none. */
+static bool was_said(const struct kind *k, const struct mistake *m, bool silent)
+{
+    char text[TEXT_BYTES] = "", expected[TEXT_BYTES];
+    ssize_t n = read(lines, text, sizeof text - 1);
+    if (silent) {
+        return n < 0;
+    }
+    const char *end = strchr(text, '\n');
+    expected_line(expected, k, m);
+    bool so = n > 0 && end == text + n - 1 && strncmp(text, expected, strlen(expected)) == 0;
+    if (!so) {
+        printf("# expected %s\n# saw      %s\n", expected, n > 0 ? text : "nothing");
+    }
+    return so;
+}
+
+static bool is_whole(const struct stamped *o)
+{
+    return malloc_usable_size(o->p) == o->n && is_stamped(o);
+}
+
+/* The forged header must be as it was written; but it is no stamp. */
+static bool is_refused(struct kind *k, const struct mistake *m, bool silent)
+{
+    unsigned char header[64];
+    bool forged = k->make == inside_behind_header;
+    if (forged) {
+        memcpy(header, m->inside->p, sizeof header);
+    }
+    bool so = k->commit(opaque(m->address));
+    so = was_said(k, m, silent) && so;
+    if (forged) {
+        so = so && memcmp(header, m->inside->p, sizeof header) == 0;
+        stamp(m->inside);
+    }
+    return so;
+}
+
+static int by_address(const void *a, const void *b)
+{
+    const struct stamped *x = *(struct stamped *const *)a, *y = *(struct stamped *const *)b;
+    return (x->p > y->p) - (x->p < y->p);
+}
+
+static size_t add_all(const struct stamped **all, size_t nall, const struct stamped *o, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        all[nall++] = &o[i];
+    }
+    return nall;
+}
+
+/* No two objects share a byte, of those that are live and of the new ones. */
+static bool are_apart(const struct stamped *new)
+{
+    static const struct stamped *all[NLIVE + NOLD + NNEW];
+    size_t n = add_all(all, 0, new, NNEW);
+    n = add_all(all, n, live, nlive);
+    n = add_all(all, n, old, NOLD);
+    qsort(all, n, sizeof *all, by_address);
+    for (size_t i = 1; i < n; i++) {
+        if (all[i - 1]->p + all[i - 1]->n > all[i]->p) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* 200 more, many of them of the size that the mistake was made with. Their ends are
+ * written to. */
+static bool allocates_apart(size_t n)
+{
+    static struct stamped new[NNEW];
+    size_t nalike = n <= 8192 ? 40 : 2;
+    for (size_t i = 0; i < NNEW; i++) {
+        size_t size = i < nalike ? n : rnd_size(&seed, 8);
+        new[i] = (struct stamped){opaque(malloc(size)), size, 0};
+        if (new[i].p == NULL) {
+            return false;
+        }
+        new[i].p[0] = new[i].p[size - 1] = 0xEE;
+    }
+    bool apart = are_apart(new);
+    for (size_t i = 0; i < NNEW; i++) {
+        free(new[i].p);
+    }
+    return apart;
+}
+
+static bool are_whole(const struct stamped *o, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (!is_whole(&o[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void make(struct kind *k, struct mistake *m)
+{
+    for (int i = 0; i < 1000; i++) {
+        *m = (struct mistake){.n = rnd_size(&seed, DOUBLINGS)};
+        make_heap();
+        k->make(m);
+        if (!is_valid(m->address)) {
+            return;
+        }
+        drop_heap();
+    }
+    give_up("a mistake cannot be made");
+}
+
+/* What it prints tells where to look; `heap` and the seed say how to get there. */
+static bool stays_intact(struct kind *k, size_t heap, bool silent)
+{
+    struct mistake m;
+    make(k, &m);
+    k->nmade++;
+    bool refused = is_refused(k, &m, silent);
+    k->nrefused += refused;
+    bool whole = are_whole(live, nlive) && (heap % 1000 != 0 || are_whole(old, NOLD));
+    bool apart = allocates_apart(m.n);
+    if (!refused || !whole || !apart) {
+        printf("# heap %zu, %s of %zu bytes: %s, %s, %s\n", heap, k->name, m.n,
+               refused ? "refused" : "NOT REFUSED", whole ? "whole" : "DAMAGED",
+               apart ? "apart" : "NULL OR OVERLAPPING");
+    }
+    drop_heap();
+    return whole && apart;
+}
+
+/* Standard error becomes a pipe that is read as soon as it is written. */
+static void listen(void)
+{
+    int ends[2];
+    if (pipe2(ends, O_NONBLOCK) != 0 || dup2(ends[1], STDERR_FILENO) < 0) {
+        give_up("no pipe");
+    }
+    lines = ends[0];
+}
+
+int main(int argc, char **argv)
+{
+    static char buffer[BUFSIZ];
+    const char *options = getenv("LIBMEM");
+    size_t nheaps = argc > 1 ? strtoul(argv[1], NULL, 10) : 20000, nbroken = 0;
+    bool silent = options != NULL && strcmp(options, "onerror=ignore") == 0;
+    seed = argc > 2 ? strtoul(argv[2], NULL, 10) : 1;
+    setvbuf(stdout, buffer, _IOFBF, sizeof buffer);
+    printf("# badfree %zu %" PRIu64 "\n", nheaps, seed);
+    mapping = mmap(NULL, MAPPING_BYTES, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    seed = seed * 0x9E3779B97F4A7C15u + 1;
+    listen();
+    size_t before = mallinfo2().uordblks;
+    for (size_t i = 0; i < NOLD; i++) {
+        take(&old[i], rnd_size(&seed, SMALLER));
+    }
+    for (size_t i = 0; i < nheaps && nbroken < 10; i++) {
+        nbroken += !stays_intact(&kinds[i % NKINDS], i, silent);
+    }
+    for (struct kind *k = kinds; k < kinds + NKINDS; k++) {
+        printf("# %zu of %zu refused\n", k->nrefused, k->nmade);
+        check(k->nmade > 0 && k->nrefused == k->nmade, k->name);
+    }
+    check(nbroken == 0 && are_whole(old, NOLD), "each heap is intact");
+    for (size_t i = 0; i < NOLD; i++) {
+        free(old[i].p);
+    }
+    char line;
+    check(read(lines, &line, 1) < 0, "no good free was refused");
+    check(mallinfo2().uordblks <= before + (1 << 20), "and all of them took effect");
+    return done();
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * stamp.h - objects that say by their content whose they are.
+ *
+ *     [id][id + 8]...[id + i at each i that is written]...[the last 8 bytes]
+ *
+ * Up to 4 KiB each word is written, and above it one in 512 bytes: so many that each
+ * page has some, and so few that a million heaps are done in a minute.
+ */
+#ifndef STAMP_H
+#define STAMP_H
+
+#include "tap.h"
+
+struct stamped {
+    unsigned char *p;
+    size_t n;
+    uint64_t id;
+};
+
+static inline size_t stamp_step(size_t n)
+{
+    return n <= 4096 ? 8 : 512;
+}
+
+/* Never over the first word, by which an object is known to those who find it. */
+static inline size_t stamp_last(size_t n)
+{
+    return n < 16 ? 0 : n - 8;
+}
+
+static inline void stamp(const struct stamped *o)
+{
+    if (o->n < 8) {
+        memset(o->p, (unsigned char)o->id, o->n);
+        return;
+    }
+    for (size_t i = 0; i + 8 <= o->n; i += stamp_step(o->n)) {
+        memcpy(o->p + i, &(uint64_t){o->id + i}, 8);
+    }
+    memcpy(o->p + stamp_last(o->n), &(uint64_t){o->id + stamp_last(o->n)}, 8);
+}
+
+static inline bool stamp_word_is(const struct stamped *o, size_t at)
+{
+    uint64_t word;
+    memcpy(&word, o->p + at, 8);
+    return word == o->id + at;
+}
+
+/* The last word was written over the one before it, by less than 8 bytes. */
+static inline bool is_stamped(const struct stamped *o)
+{
+    if (o->n < 8) {
+        return all_are(o->p, (unsigned char)o->id, o->n);
+    }
+    for (size_t i = 0; i + 16 <= o->n; i += stamp_step(o->n)) {
+        if (!stamp_word_is(o, i)) {
+            return false;
+        }
+    }
+    return stamp_word_is(o, stamp_last(o->n));
+}
+
+/* 8 bytes to 1 MiB: each doubling as often as the next, and both ends now and then. */
+static inline size_t rnd_size(uint64_t *seed, unsigned doublings)
+{
+    uint32_t least = 8u << rnd(seed, doublings);
+    return least + rnd(seed, least + 1);
+}
+
+#endif

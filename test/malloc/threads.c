@@ -56,10 +56,12 @@ static void *come_and_go(void *number)
     return NULL;
 }
 
+/* What threads leave behind would add up: after a thousand of them nothing grows. */
 static void many_threads(size_t nthreads)
 {
+    enum { EARLY = 1000, FEW_BYTES = 4 << 20 };
     pthread_t thread[AT_ONCE];
-    size_t failed = 0;
+    size_t failed = 0, early = SIZE_MAX;
     pthread_key_create(&key, destroy);
     for (size_t i = 0; i < nthreads; i += AT_ONCE) {
         for (size_t j = 0; j < AT_ONCE; j++) {
@@ -68,7 +70,15 @@ static void many_threads(size_t nthreads)
         for (size_t j = 0; j < AT_ONCE; j++) {
             pthread_join(thread[j], NULL);
         }
+        if (i == EARLY - EARLY % AT_ONCE) {
+            early = resident();
+        }
     }
+    size_t late = resident();
+    printf("# resident: %zu KiB after %d threads, %zu KiB in the end\n",
+           early == SIZE_MAX ? 0 : early >> 10, EARLY, late >> 10);
+    check(late > 0 && (early == SIZE_MAX || late <= early + FEW_BYTES),
+          "threads leave no memory behind");
     check(failed == 0, "all threads started");
     check(ndestroyed >= nthreads, "malloc and free in destructors of thread keys");
     check(nbad == 0, "objects that other threads freed were whole");

@@ -82,7 +82,8 @@ UNIT := $(call programs_in,test/unit)
 CONTRACT := $(call programs_in,test/contract)
 MISUSE := $(call programs_in,test/misuse)
 MODELLED := $(BUILD)/test/random $(BUILD)/test/sequences
-MALLOC := $(call programs_in,test/malloc)
+FAILING := $(BUILD)/test/malloc/failing.so
+MALLOC := $(filter-out %/failing,$(call programs_in,test/malloc))
 CMOCKA := -lcmocka
 
 LINK = @mkdir -p $(@D) && echo "$(CC) $@" && $(CC) $(ALL_CFLAGS) $(LDFLAGS) $(filter %.c,$^) -o $@
@@ -100,6 +101,8 @@ $(MODELLED): $(BUILD)/%: %.c test/model.c $(wildcard test/*.h) $(BUILD)/libmem.a
 # Alignments that are no power of two are asked for, to see them refused.
 $(MALLOC): $(BUILD)/%: %.c $(wildcard test/malloc/*.h) $(BUILD)/libmem-malloc.so
 	$(LINK) -fno-builtin -fno-sanitize=alignment -ldl
+$(FAILING): test/malloc/failing.c test/malloc/failing.h
+	$(LINK) -fPIC -shared -fvisibility=hidden -ldl
 
 .PHONY: demo demo-fit
 demo: all
@@ -181,7 +184,7 @@ THREADS ?= 10000 1000 # threads, and forks
 RUN_MALLOC = test/run.sh --label $(LABEL) --tally $(TALLY) \
     --with "$(if $(WITH),$(WITH) -E,env) LD_PRELOAD=$(BUILD)/libmem-malloc.so"
 IN_MALLOC := $(BUILD)/test/malloc
-check-malloc: all $(MALLOC)
+check-malloc: all $(MALLOC) $(FAILING)
 	@$(RUN_MALLOC) $(IN_MALLOC)/symbols $(IN_MALLOC)/semantics $(IN_MALLOC)/early \
 	    $(IN_MALLOC)/misuse "$(IN_MALLOC)/threads $(THREADS)" \
 	    $(if $(filter gcc,$(LABEL)),"$(IN_MALLOC)/shrink 1024")
@@ -190,7 +193,8 @@ check-malloc: all $(MALLOC)
 	@LIBMEM=onerror=ignore $(RUN_MALLOC) $(IN_MALLOC)/misuse \
 	    "$(IN_MALLOC)/badfree $(ROUNDS)0 $(SEED)" "$(IN_MALLOC)/badfree_threads $(ROUNDS) $(SEED)"
 	@LIBMEM=region=8M $(RUN_MALLOC) $(IN_MALLOC)/full
-	@$(if $(WITH),,$(RUN_MALLOC) "test/malloc/start.sh $(BUILD)/libmem-malloc.so $(IN_MALLOC)")
+	@$(if $(WITH),,$(RUN_MALLOC) $(IN_MALLOC)/fault \
+	    "test/malloc/start.sh $(BUILD)/libmem-malloc.so $(IN_MALLOC)")
 
 check-threads: all $(filter %/c13_threads,$(CONTRACT))
 	@$(RUN) $(filter %/c13_threads,$(CONTRACT))

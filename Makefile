@@ -103,6 +103,11 @@ $(MALLOC): $(BUILD)/%: %.c $(wildcard test/malloc/*.h) $(BUILD)/libmem-malloc.so
 	$(LINK) -fno-builtin -fno-sanitize=alignment -ldl
 $(FAILING): test/malloc/failing.c test/malloc/failing.h
 	$(LINK) -fPIC -shared -fvisibility=hidden -ldl
+HELGRIND := $(BUILD)/test/helgrind/classic $(BUILD)/test/helgrind/malloc
+$(BUILD)/test/helgrind/classic: test/helgrind/hand_over.c include/mem.h $(BUILD)/libmem.so
+	$(LINK) -DCLASSIC -L$(BUILD) -lmem
+$(BUILD)/test/helgrind/malloc: test/helgrind/hand_over.c
+	$(LINK) -fno-builtin
 
 .PHONY: demo demo-fit
 demo: all
@@ -165,11 +170,12 @@ check:
 	@test/run.sh --total $(TALLY)
 
 .PHONY: check-tree check-one check-threads check-malloc
-check-tree: all $(BENCH)
+check-tree: all $(BENCH) $(HELGRIND)
 	@$(RUN) test/run_selftest.sh "test/layers.sh src $(LAYERS)" "test/header.sh include/mem.h" \
 	    "test/symbols.sh libmem.so" "test/taught.sh ." test/installed.sh \
 	    "test/tool.sh $(BUILD)/mem $(BUILD)/libmem-malloc.so" "test/demo.sh $(BUILD)/mem" \
-	    "test/bench.sh $(BUILD) $(BUILD)/libmem-malloc.so" test/spin.sh
+	    "test/bench.sh $(BUILD) $(BUILD)/libmem-malloc.so" test/spin.sh \
+	    "test/helgrind.sh $(BUILD) $(BUILD)/test/helgrind"
 	@$(RUN) --timeout 600 "test/programs.sh $(BUILD)/libmem-malloc.so"
 
 check-one: all $(EXAMPLES) $(MISUSE) $(CONTRACT) $(UNIT) $(MODELLED)

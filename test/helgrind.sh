@@ -1,0 +1,60 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# helgrind.sh LIBRARIES PROGRAMS - prints TAP: helgrind sees no race in libmem.so and
+# libmem-malloc.so (in LIBRARIES), and does see one that is in the program.
+#
+# valgrind puts its own malloc in the place of every other, unless told not to; so the
+# program says how large its region is, and makes bad frees, which only ours reports.
+#
+# Helgrind knows locks, and nothing of C11's atomics. Where the library does without a
+# lock, test/helgrind.supp, if there is one, names the function and says why.
+set -u
+export LC_ALL=C
+libraries=$(realpath "$1") programs=$(realpath "$2")
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+ntests=0
+suppressions=$(dirname "$0")/helgrind.supp
+options=(--tool=helgrind --error-exitcode=9 --soname-synonyms=somalloc=nouserintercepts)
+[ ! -e "$suppressions" ] || options+=("--suppressions=$suppressions")
+
+result() { # status what
+    ntests=$((ntests + 1))
+    if [ "$1" -eq 0 ]; then echo "ok $ntests - $2"; else
+        echo "not ok $ntests - $2"
+        echo "# status $status"
+        grep -v '^libmem:' "$work/err" | sed 's/^/# /' | head -n 40
+    fi
+}
+
+# Sets status: 9 if there was a race.
+helgrind() { # variable=value... program argument...
+    local set=()
+    while [[ $1 == *=* ]]; do set+=("$1"); shift; done
+    env "${set[@]}" timeout -k 5 100 valgrind "${options[@]}" "$@" >"$work/out" 2>"$work/err"
+    status=$?
+}
+said() { grep -q -- "$1" "$work/err"; }
+finished() { said '^region 33554432, 0 wrong$'; }
+classic() { helgrind LD_LIBRARY_PATH="$libraries" "$programs/classic" "$@"; }
+preloaded() {
+    helgrind LIBMEM=onerror=report,region=32M LD_PRELOAD="$libraries/libmem-malloc.so" \
+        "$programs/malloc" "$@"
+}
+
+classic race
+[ "$status" -eq 9 ] && finished && said 'data symbol "nwrong"'
+result $? 'a race of the program is seen, beside libmem.so'
+classic
+[ "$status" -eq 0 ] && finished && said 'ERROR SUMMARY: 0 errors'
+result $? 'C13 no race in libmem.so'
+preloaded race
+[ "$status" -eq 9 ] && finished && said 'data symbol "nwrong"'
+result $? 'a race of the program is seen, on libmem-malloc.so'
+preloaded
+[ "$status" -eq 0 ] && finished && said 'ERROR SUMMARY: 0 errors'
+result $? 'M5 no race in libmem-malloc.so'
+[ "$(grep -c '^libmem: free(' "$work/err")" -gt 1000 ]
+result $? 'and it was our malloc that ran'
+echo "1..$ntests"

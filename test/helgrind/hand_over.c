@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Threads that allocate, hand objects to each other under a lock of their own, and free
+ * what others have made. Built for the classic calls with -DCLASSIC, else for malloc.
+ *
+ *     hand_over          no race, if the heap has none
+ *     hand_over race     one race of its own, which must be seen
+ */
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#ifdef CLASSIC
+#include "mem.h"
+#else
+#include <malloc.h>
+#endif
+
+enum { NTHREADS = 4, NSTEPS = 3000, NSHARED = 8, REGION = 32 << 20 };
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static unsigned char *shared[NSHARED]; /* guarded by lock */
+static bool with_race;
+static int nwrong; /* guarded by lock; with a race by nothing */
+
+#ifdef CLASSIC
+static unsigned char *take(unsigned n)
+{
+    return n % 4 < 3 ? Mem_Alloc((int)n, (int)(n % 4)) : Mem_Alloc((int)n);
+}
+
+static size_t size_of(unsigned char *p)
+{
+    return (size_t)Mem_GetSize(p + 1);
+}
+
+static bool give(unsigned char *p)
+{
+    return Mem_IsValid(p) == 1 && Mem_Free(p + 2) == 0;
+}
+
+static bool look(void)
+{
+    Mem_Dump();
+    return Mem_Check() == 0;
+}
+
+static size_t open_heap(void)
+{
+    return Mem_Init(REGION) == 0 && freopen("/dev/null", "w", stdout) != NULL ? REGION : 0;
+}
+#else
+static unsigned char *take(unsigned n)
+{
+    void *p = NULL;
+    switch (n % 4) {
+    case 0:
+        return realloc(malloc(n / 2), n);
+    case 1:
+        return calloc(1, n);
+    case 2:
+        return posix_memalign(&p, 256, n) == 0 ? p : NULL;
+    default:
+        return malloc(n);
+    }
+}
+
+static size_t size_of(unsigned char *p)
+{
+    return malloc_usable_size(p);
+}
+
+static bool give(unsigned char *p)
+{
+    free(p + 1); /* LIBMEM=onerror=report: a line on standard error, and nothing happens */
+    free(p);
+    return true;
+}
+
+static bool look(void)
+{
+    malloc_trim(0);
+    return mallinfo2().arena > 0;
+}
+
+static size_t open_heap(void)
+{
+    return mallinfo2().arena;
+}
+#endif
+
+/* The object that was there, for one that is new. */
+static unsigned char *exchange(unsigned char *p, unsigned at)
+{
+    pthread_mutex_lock(&lock);
+    unsigned char *found = shared[at % NSHARED];
+    shared[at % NSHARED] = p;
+    pthread_mutex_unlock(&lock);
+    return found;
+}
+
+static void count(bool good)
+{
+    if (with_race) {
+        nwrong += !good;
+        return;
+    }
+    pthread_mutex_lock(&lock);
+    nwrong += !good;
+    pthread_mutex_unlock(&lock);
+}
+
+static bool is_whole(const unsigned char *p, size_t n)
+{
+    return p[0] == (n & 255) && p[n - 1] == (n & 255);
+}
+
+static void *work(void *seed)
+{
+    unsigned state = (unsigned)(size_t)seed;
+    for (int i = 0; i < NSTEPS; i++) {
+        state = state * 1664525 + 1013904223;
+        unsigned n = 16 + (state >> 8) % (i % 50 == 0 ? 100000 : 700);
+        unsigned char *p = take(n);
+        if (p != NULL) {
+            memset(p, (int)(n & 255), n);
+        }
+        unsigned char *found = exchange(p, state >> 20);
+        count(p != NULL && (found == NULL || (is_whole(found, size_of(found)) && give(found))));
+        if (i % 100 == 0) {
+            count(look());
+        }
+    }
+    return NULL;
+}
+
+int main(int argc, char **argv)
+{
+    pthread_t thread[NTHREADS];
+    with_race = argc > 1 && strcmp(argv[1], "race") == 0;
+    size_t nbytes = open_heap();
+    for (size_t i = 0; i < NTHREADS; i++) {
+        if (pthread_create(&thread[i], NULL, work, (void *)(i + 1)) != 0) {
+            return 2;
+        }
+    }
+    for (size_t i = 0; i < NTHREADS; i++) {
+        pthread_join(thread[i], NULL);
+    }
+    dprintf(STDERR_FILENO, "region %zu, %d wrong\n", nbytes, nwrong);
+    return nwrong != 0;
+}

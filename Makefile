@@ -103,6 +103,7 @@ $(MALLOC): $(BUILD)/%: %.c $(wildcard test/malloc/*.h) $(BUILD)/libmem-malloc.so
 	$(LINK) -fno-builtin -fno-sanitize=alignment -ldl
 $(FAILING): test/malloc/failing.c test/malloc/failing.h
 	$(LINK) -fPIC -shared -fvisibility=hidden -ldl
+IN_MALLOC := $(BUILD)/test/malloc
 HELGRIND := $(BUILD)/test/helgrind/classic $(BUILD)/test/helgrind/malloc
 $(BUILD)/test/helgrind/classic: test/helgrind/hand_over.c include/mem.h $(BUILD)/libmem.so
 	$(LINK) -DCLASSIC -L$(BUILD) -lmem
@@ -170,12 +171,13 @@ check:
 	@test/run.sh --total $(TALLY)
 
 .PHONY: check-tree check-one check-threads check-malloc
-check-tree: all $(BENCH) $(HELGRIND)
+check-tree: all $(BENCH) $(HELGRIND) $(MALLOC)
 	@$(RUN) test/run_selftest.sh "test/layers.sh src $(LAYERS)" "test/header.sh include/mem.h" \
 	    "test/symbols.sh libmem.so" "test/taught.sh ." test/installed.sh \
 	    "test/tool.sh $(BUILD)/mem $(BUILD)/libmem-malloc.so" "test/demo.sh $(BUILD)/mem" \
 	    "test/bench.sh $(BUILD) $(BUILD)/libmem-malloc.so" test/spin.sh \
-	    "test/helgrind.sh $(BUILD) $(BUILD)/test/helgrind"
+	    "test/helgrind.sh $(BUILD) $(BUILD)/test/helgrind" \
+	    "test/overcommit.sh $(BUILD)/libmem-malloc.so $(IN_MALLOC)"
 	@$(RUN) --timeout 600 "test/programs.sh $(BUILD)/libmem-malloc.so"
 
 check-one: all $(EXAMPLES) $(MISUSE) $(CONTRACT) $(UNIT) $(MODELLED)
@@ -189,7 +191,6 @@ ROUNDS ?= 3000
 THREADS ?= 10000 1000 # threads, and forks
 RUN_MALLOC = test/run.sh --label $(LABEL) --tally $(TALLY) \
     --with "$(if $(WITH),$(WITH) -E,env) LD_PRELOAD=$(BUILD)/libmem-malloc.so"
-IN_MALLOC := $(BUILD)/test/malloc
 check-malloc: all $(MALLOC) $(FAILING)
 	@$(RUN_MALLOC) $(IN_MALLOC)/symbols $(IN_MALLOC)/semantics $(IN_MALLOC)/early \
 	    $(IN_MALLOC)/misuse "$(IN_MALLOC)/threads $(THREADS)" \

@@ -1,0 +1,72 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# overcommit.sh LIBRARY PROGRAMS - prints TAP: libmem-malloc.so on a system that grants
+# no memory which it may not have [M4].
+#
+# The setting is the whole system's, so it is in force for one program at a time and is
+# put back at once; also if this script is stopped, and if it is killed, by a process
+# that outlives it. Where that may not be set, or too little memory is left for others,
+# the test is skipped.
+set -u
+export LC_ALL=C
+library=$(realpath "$1") programs=$2
+setting=/proc/sys/vm/overcommit_memory
+STRICT=2 ENOUGH_KIB=4194304
+work=$(mktemp -d) || exit 1
+before=$(cat "$setting")
+ntests=0 last_resort=''
+
+put_back() {
+    [ "$(cat "$setting")" = "$before" ] || echo "$before" >"$setting"
+    [ -z "$last_resort" ] || kill -- "-$last_resort" "$last_resort" 2>/dev/null
+    last_resort=''
+}
+trap 'put_back; rm -rf "$work"' EXIT
+trap 'exit 1' HUP INT TERM
+
+result() { # status what
+    ntests=$((ntests + 1))
+    if [ "$1" -eq 0 ]; then echo "ok $ntests - $2"; else
+        echo "not ok $ntests - $2"
+        sed 's/^/# /' "$work/out" "$work/err" | head -n 20
+    fi
+}
+
+kib() { awk -v name="$1:" '$1 == name { print $2 }' /proc/meminfo; }
+skip() {
+    echo "ok 1 # SKIP $1"
+    echo 1..1
+    exit 0
+}
+
+strictly() { # program argument...
+    setsid sh -c "sleep 30; echo $before >$setting" >/dev/null 2>&1 &
+    last_resort=$!
+    echo "$STRICT" >"$setting"
+    LD_PRELOAD=$library timeout 20 "$@" >"$work/out" 2>"$work/err"
+    local status=$?
+    was=$(cat "$setting")
+    put_back
+    [ "$was" = "$STRICT" ] && [ "$status" -eq 0 ] && [ ! -s "$work/err" ]
+}
+arena() { sed -n 's/^# arena //p' "$work/out" | grep . || echo 0; }
+all_ok() { grep -q '^1\.\.' "$work/out" && ! grep -q '^not ok' "$work/out"; }
+
+[ -w "$setting" ] || skip 'the setting is not writable'
+left=$(($(kib CommitLimit) - $(kib Committed_AS)))
+[ "$left" -ge "$ENOUGH_KIB" ] || skip 'too little memory would be left for others'
+(echo "$before" >"$setting") 2>"$work/err" || skip 'the setting is not writable'
+
+strictly "$programs/early" && all_ok && [ "$(arena)" -ge 33554432 ]
+result $? 'M4 it starts under strict overcommit'
+[ "$(arena)" -gt 0 ] && [ "$(arena)" -lt $(($(kib CommitLimit) * 1024 / 2)) ]
+result $? 'M4 and leaves as much as it takes to others'
+strictly "$programs/threads" 200 20 && all_ok
+result $? 'M4 threads and forks under strict overcommit'
+# shellcheck disable=SC2016 # for the other shell
+strictly bash -c 'for i in $(seq 20); do x[$i]=$(echo $i); done; [ ${#x[@]} -eq 20 ]'
+result $? 'M4 bash and 20 forks under strict overcommit'
+[ "$(cat "$setting")" = "$before" ]
+result $? 'the setting is as it was'
+echo "1..$ntests"

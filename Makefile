@@ -167,7 +167,7 @@ check:
 	@-$(MAKE) -s -k check-threads LABEL=tsan BUILD=build/tsan CFLAGS="$(TSAN)"
 	@-$(MAKE) -s -k check-one check-malloc LABEL=arm64 CC=aarch64-linux-gnu-gcc BUILD=build/arm64 \
 	    CFLAGS="-O2 -g -I$(ARM64)/include" CMOCKA="-L$(ARM64_LIBS) -lcmocka" \
-	    WITH="$(QEMU)" CALLS=100000 HEAPS=2000 ROUNDS=20 THREADS="400 50"
+	    WITH="$(QEMU)" CALLS=100000 HEAPS=2000 ROUNDS=20 THREADS="400 20"
 	@test/run.sh --total $(TALLY)
 
 .PHONY: check-tree check-one check-threads check-malloc

@@ -7,8 +7,8 @@
 # valgrind puts its own malloc in the place of every other, unless told not to; so the
 # program says how large its region is, and makes bad frees, which only ours reports.
 #
-# Helgrind knows locks, and nothing of C11's atomics. Where the library does without a
-# lock, test/helgrind.supp, if there is one, names the function and says why.
+# Helgrind knows locks, and nothing of atomics. Where libmem-malloc.so does without a
+# lock, test/helgrind.supp names the function and says why. libmem.so needs none.
 set -u
 export LC_ALL=C
 libraries=$(realpath "$1") programs=$(realpath "$2")
@@ -16,8 +16,7 @@ work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 ntests=0
 suppressions=$(dirname "$0")/helgrind.supp
-options=(--tool=helgrind --error-exitcode=9 --soname-synonyms=somalloc=nouserintercepts)
-[ ! -e "$suppressions" ] || options+=("--suppressions=$suppressions")
+options=(--tool=helgrind --error-exitcode=9 --fair-sched=try --soname-synonyms=somalloc=nouserintercepts)
 
 result() { # status what
     ntests=$((ntests + 1))
@@ -31,7 +30,7 @@ result() { # status what
 # Sets status: 9 if there was a race.
 helgrind() { # variable=value... program argument...
     local set=()
-    while [[ $1 == *=* ]]; do set+=("$1"); shift; done
+    while [[ $1 == [A-Z]*=* ]]; do set+=("$1"); shift; done
     env "${set[@]}" timeout -k 5 100 valgrind "${options[@]}" "$@" >"$work/out" 2>"$work/err"
     status=$?
 }
@@ -40,7 +39,7 @@ finished() { said '^region 33554432, 0 wrong$'; }
 classic() { helgrind LD_LIBRARY_PATH="$libraries" "$programs/classic" "$@"; }
 preloaded() {
     helgrind LIBMEM=onerror=report,region=32M LD_PRELOAD="$libraries/libmem-malloc.so" \
-        "$programs/malloc" "$@"
+        "--suppressions=$suppressions" "$programs/malloc" "$@"
 }
 
 classic race

@@ -7,6 +7,7 @@
  *     hand_over race     one race of its own, which must be seen
  */
 #include <pthread.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +24,7 @@ enum { NTHREADS = 4, NSTEPS = 3000, NSHARED = 8, REGION = 32 << 20 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static unsigned char *shared[NSHARED]; /* guarded by lock */
+static pthread_barrier_t together;
 static bool with_race;
 static int nwrong; /* guarded by lock; with a race by nothing */
 
@@ -121,6 +123,7 @@ static bool is_whole(const unsigned char *p, size_t n)
 static void *work(void *seed)
 {
     unsigned state = (unsigned)(size_t)seed;
+    pthread_barrier_wait(&together);
     for (int i = 0; i < NSTEPS; i++) {
         state = state * 1664525 + 1013904223;
         unsigned n = 16 + (state >> 8) % (i % 50 == 0 ? 100000 : 700);
@@ -133,6 +136,9 @@ static void *work(void *seed)
         if (i % 100 == 0) {
             count(look());
         }
+        if (i % 8 == 0) {
+            sched_yield(); /* valgrind runs one thread at a time, and for long */
+        }
     }
     return NULL;
 }
@@ -142,6 +148,7 @@ int main(int argc, char **argv)
     pthread_t thread[NTHREADS];
     with_race = argc > 1 && strcmp(argv[1], "race") == 0;
     size_t nbytes = open_heap();
+    pthread_barrier_init(&together, NULL, NTHREADS);
     for (size_t i = 0; i < NTHREADS; i++) {
         if (pthread_create(&thread[i], NULL, work, (void *)(i + 1)) != 0) {
             return 2;

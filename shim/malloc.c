@@ -44,7 +44,7 @@ static bool options_are_read, forks_are_guarded;
 
 __thread struct thread shim_thread;
 
-/* Set once the heap is open: without the key nobody would know that a thread ends. */
+/* Without the key nobody would know that a thread ends: no caches before it is there. */
 static pthread_key_t key;
 static bool has_key;
 
@@ -76,7 +76,8 @@ static void unlock_in_child(void)
  * half of the address space is the program's. */
 static size_t bytes_to_reserve(void)
 {
-    size_t nbytes = 2 * os_ram_bytes(), half = os_address_limit() / 2;
+    size_t ram = os_ram_bytes(), half = os_address_limit() / 2;
+    size_t nbytes = ram != 0 ? 2 * ram : REGION_BYTES_MAX; /* halved until it is granted */
     nbytes = nbytes < half ? nbytes : half;
     return nbytes < REGION_BYTES_MAX ? nbytes : REGION_BYTES_MAX;
 }
@@ -123,10 +124,11 @@ static void start(char *const *environment)
     bool guard = !forks_are_guarded;
     forks_are_guarded = true;
     heap_unlock(&the_heap);
-    if (guard && pthread_key_create(&key, end_thread) == 0)
+    /* This may allocate. A child that does not know which threads are gone, or a thread
+     * whose end nobody hears of: then there are no caches. */
+    if (guard && os_at_fork(lock_for_fork, unlock_in_parent, unlock_in_child) &&
+        pthread_key_create(&key, end_thread) == 0)
         __atomic_store_n(&has_key, true, __ATOMIC_RELEASE);
-    if (guard)
-        os_at_fork(lock_for_fork, unlock_in_parent, unlock_in_child); /* it may allocate */
     errno = number;
 }
 

@@ -60,7 +60,8 @@ static void unlock_after_fork(void)
 
 static void guard_forks(void)
 {
-    os_at_fork(lock_for_fork, unlock_after_fork, unlock_after_fork);
+    /* Should this fail, a child of a threaded process may find the lock taken. */
+    (void)os_at_fork(lock_for_fork, unlock_after_fork, unlock_after_fork);
 }
 
 static int init_locked(size_t nbytes)

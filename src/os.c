@@ -120,9 +120,7 @@ void os_pause(unsigned n)
     errno = number;
 }
 
-void os_at_fork(void (*before)(void), void (*in_parent)(void), void (*in_child)(void))
+bool os_at_fork(void (*before)(void), void (*in_parent)(void), void (*in_child)(void))
 {
-    /* It fails only for want of memory. Then a child of a threaded process may
-     * find the lock taken, as it would without this call. */
-    (void)pthread_atfork(before, in_parent, in_child);
+    return pthread_atfork(before, in_parent, in_child) == 0;
 }

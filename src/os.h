@@ -49,7 +49,7 @@ bool os_barrier(void);
 void os_pause(unsigned n);
 
 /* Has the three called around each fork from now on: before it, and after it
- * in the parent and in the child. */
-void os_at_fork(void (*before)(void), void (*in_parent)(void), void (*in_child)(void));
+ * in the parent and in the child. False for want of memory. */
+bool os_at_fork(void (*before)(void), void (*in_parent)(void), void (*in_child)(void));
 
 #endif

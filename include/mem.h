@@ -72,14 +72,16 @@ int Mem_Init(int sizeOfRegion);
  * bytes [C2], 16-byte aligned; its content is indeterminate. The caller owns
  * it until it passes any address inside it to Mem_Free. A size is paid for in
  * whole multiples of 16, and an object costs 24 bytes of the region beside
- * [C11]. Returns NULL with
+ * [C11]; in a slot (below) a byte, and up to an eighth of its size. Returns NULL with
  *   E_BAD_ARGS           size <= 0, a style that does not exist, or no Mem_Init;
  *   E_NO_SPACE           if and only if no free chunk can hold the object (where
  *                        there is no room for one more record, a free chunk is
  *                        handed out whole, until the object is freed);
  *   E_CORRUPT_FREESPACE  the free chunk that would be used had been written to
  *                        [C12]. The damage is repaired: a second call succeeds.
- * O(log n) in the number of chunks. Without a style: best fit.
+ * O(log n) in the number of chunks. Without a style: a small object (up to 512
+ * bytes in a region of 1 MiB, up to 64 KiB from 128 MiB on) in a slot, in a piece of
+ * the region that is cut into slots of about its size, O(1); any other by best fit.
  *
  * Programs with a header of their own may declare Mem_Alloc as (int) or as (int,
  * int): the symbol takes two arguments, and a style that it does not know is no

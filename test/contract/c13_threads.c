@@ -288,6 +288,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         ALONE_WITH("C13 four threads with all calls at once", all_calls_at_once, 1 << 20),
+        ALONE_WITH("C13 four threads in a large region", all_calls_at_once, 65536000),
         ALONE_WITH("C13 four threads in a region that is too small", all_calls_at_once, 1 << 14),
         ALONE("C13 of four inits at once one wins", one_init_wins),
         ALONE("C13 of two ordered frees one is refused", ordered_frees),

@@ -33,7 +33,7 @@ static uint32_t unit_of(const struct spans *s, uintptr_t address)
     return (uint32_t)((address >> s->unit_shift) - (base >> s->unit_shift)) + 1;
 }
 
-static uint32_t nunits(const struct spans *s)
+static size_t nunits(const struct spans *s)
 {
     return unit_of(s, (uintptr_t)region_of(s)->base + region_of(s)->nbytes - 1);
 }
@@ -116,10 +116,21 @@ static uint32_t nunits_in(const struct span *span)
     return is_wide(span->slot_bytes) ? WIDE_UNITS : 1;
 }
 
-static uint32_t *queue_of(struct spans *s, const struct span *span)
+/* Only while there are spans. */
+static uint32_t *queue_at(const struct spans *s, int purpose, unsigned sizeclass, bool empty)
 {
-    struct queues *q = &s->queues[span->purpose];
-    return span->status == SPAN_EMPTY ? &q->empty[span->sizeclass] : &q->partial[span->sizeclass];
+    struct queues *q = (struct queues *)region_at(region_of(s), s->map) + purpose;
+    return empty ? &q->empty[sizeclass] : &q->partial[sizeclass];
+}
+
+static uint32_t *queue_of(const struct spans *s, const struct span *span)
+{
+    return queue_at(s, span->purpose, span->sizeclass, span->status == SPAN_EMPTY);
+}
+
+static uint32_t first_of(const struct spans *s, int purpose, unsigned sizeclass, bool empty)
+{
+    return s->nheld > 0 ? *queue_at(s, purpose, sizeclass, empty) : NO_UNIT;
 }
 
 /* At the end: who waits longest is the first to be wanted, since by then most of it is free. */
@@ -164,23 +175,24 @@ static void give_back(struct spans *s, uint32_t start)
     chunks_give_back(s->chunks, start, start + c.length);
 }
 
-enum { ENTRY_GRANULES = sizeof(struct span) / GRANULE_BYTES };
-
 uint32_t spans_map_granules(const struct spans *s)
 {
-    return s->nheld > 0 ? nunits(s) * ENTRY_GRANULES : 0;
+    size_t nbytes = QUEUES_BYTES + nunits(s) * sizeof(struct span);
+    return s->nheld > 0 ? (uint32_t)(nbytes / GRANULE_BYTES) : 0;
 }
 
-/* The map is zero at first: no unit is a span. */
+/* All is zero at first: the queues are empty, no unit is a span. */
 static bool map_open(struct spans *s)
 {
+    const uint32_t line = sizeof(struct span) / GRANULE_BYTES;
+    size_t nbytes = QUEUES_BYTES + nunits(s) * sizeof(struct span);
     uint32_t used = s->chunks->ledger.used; /* before this */
     if (s->nheld > 0)
         return true;
-    if (!reserve(s, nunits(s) * ENTRY_GRANULES, ENTRY_GRANULES, &s->map))
+    if (!reserve(s, (uint32_t)(nbytes / GRANULE_BYTES), line, &s->map))
         return false;
     if (!region_of(s)->is_zero || s->map < used) /* else do not touch it: it may be large */
-        memset(region_at(region_of(s), s->map), 0, nunits(s) * sizeof(struct span));
+        memset(region_at(region_of(s), s->map), 0, nbytes);
     return true;
 }
 
@@ -317,10 +329,10 @@ static void span_give_back(struct spans *s, uint32_t unit)
         spans_free_ours(s, was.states);
 }
 
-static void give_back_queue(struct spans *s, uint32_t *queue)
+static void give_back_queue(struct spans *s, int purpose, unsigned sizeclass)
 {
-    while (*queue != NO_UNIT) {
-        uint32_t unit = *queue;
+    uint32_t unit;
+    while ((unit = first_of(s, purpose, sizeclass, true)) != NO_UNIT) {
         queue_remove(s, unit);
         span_give_back(s, unit);
     }
@@ -333,11 +345,11 @@ static void give_back_empty(struct spans *s)
         return;
     for (int purpose = FOR_OBJECTS; purpose < NPURPOSES; purpose++)
         for (unsigned c = 0; c < NCLASSES && s->nheld > 0; c++)
-            give_back_queue(s, &s->queues[purpose].empty[c]);
+            give_back_queue(s, purpose, c);
 }
 
-/* To see that nobody is looking any more costs a system call if there are threads: wait until some spans
- * are empty, and also keep a few, to avoid take-free-take churn. */
+/* To see that nobody is looking any more costs a system call if there are threads: wait
+ * until some spans are empty, and also keep a few, to avoid take-free-take churn. */
 static bool are_enough_empty(const struct spans *s)
 {
     enum { PART = 8 };
@@ -426,12 +438,13 @@ static bool is_time_to_look(const struct spans *s)
 /* A span with free slots, in no queue and with no status; NO_UNIT if there is no room. */
 static uint32_t span_get(struct spans *s, unsigned sizeclass, int purpose)
 {
-    struct queues *q = &s->queues[purpose];
-    if (q->partial[sizeclass] == NO_UNIT && is_time_to_look(s))
+    uint32_t unit = first_of(s, purpose, sizeclass, false);
+    if (unit == NO_UNIT && is_time_to_look(s)) {
         look_at_all(s, false);
-    uint32_t unit = q->partial[sizeclass];
+        unit = first_of(s, purpose, sizeclass, false);
+    }
     if (unit == NO_UNIT)
-        unit = q->empty[sizeclass];
+        unit = first_of(s, purpose, sizeclass, true);
     if (unit == NO_UNIT)
         return span_make(s, sizeclass, purpose);
     queue_remove(s, unit);
@@ -463,7 +476,7 @@ static uint32_t first_free(const struct span *span, uint32_t from)
 /* The first span in the queue, or a new one there; NO_UNIT if there is no room. */
 static uint32_t first_in_queue(struct spans *s, unsigned sizeclass, int purpose)
 {
-    uint32_t unit = s->queues[purpose].partial[sizeclass];
+    uint32_t unit = first_of(s, purpose, sizeclass, false);
     if (unit != NO_UNIT)
         return unit;
     unit = span_get(s, sizeclass, purpose);
@@ -548,7 +561,7 @@ void *spans_take(struct spans *s, size_t nbytes, unsigned sizeclass)
 void *spans_take_larger(struct spans *s, size_t nbytes)
 {
     for (unsigned c = sizeclass_of(nbytes) + 1; c < NCLASSES; c++) {
-        bool any = s->queues[FOR_OBJECTS].partial[c] != NO_UNIT;
+        bool any = first_of(s, FOR_OBJECTS, c, false) != NO_UNIT;
         void *object = any ? object_take(s, nbytes, c) : NULL;
         if (object != NULL)
             return object;
@@ -639,11 +652,11 @@ static bool span_is_valid(const struct spans *s, uint32_t unit)
            chunk.length >= n * unit_granules(s);
 }
 
-/* How many spans are in the queue that begins at `first`; more than there are units, if
- * it is broken. */
-static uint32_t queue_length(const struct spans *s, uint32_t first, int purpose, unsigned sizeclass,
+/* How many spans are in the queue; more than there are units, if it is broken. */
+static uint32_t queue_length(const struct spans *s, int purpose, unsigned sizeclass,
                              enum span_status status)
 {
+    uint32_t first = first_of(s, purpose, sizeclass, status == SPAN_EMPTY);
     uint32_t n = 0, unit = first;
     if (first == NO_UNIT)
         return 0;
@@ -676,9 +689,8 @@ bool spans_are_valid(const struct spans *s)
     }
     for (int purpose = FOR_OBJECTS; purpose < NPURPOSES; purpose++)
         for (unsigned c = 0; c < NCLASSES; c++) {
-            const struct queues *q = &s->queues[purpose];
-            nlisted += queue_length(s, q->partial[c], purpose, c, SPAN_QUEUED);
-            nlisted += queue_length(s, q->empty[c], purpose, c, SPAN_EMPTY);
+            nlisted += queue_length(s, purpose, c, SPAN_QUEUED);
+            nlisted += queue_length(s, purpose, c, SPAN_EMPTY);
         }
     return nheld == s->nheld && nempty == s->nempty && nqueued == nlisted;
 }

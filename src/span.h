@@ -73,10 +73,13 @@ static_assert(sizeof(struct span) == 64, "the map is found by a shift");
 /* What spans are for: objects; blocks and other things of the library's own. */
 enum { FOR_OBJECTS, FOR_US, NPURPOSES };
 
-/* The first in each queue: units are counted from 1, 0 is none. */
+/* The first in each queue: units are counted from 1, 0 is none. They lie before the map,
+ * so that a heap without spans needs no room for them. */
 struct queues {
     uint32_t partial[NCLASSES], empty[NCLASSES];
 };
+enum { QUEUES_BYTES = NPURPOSES * sizeof(struct queues) };
+static_assert(QUEUES_BYTES % sizeof(struct span) == 0, "the map is aligned to cache lines");
 
 struct spans {
     struct chunks *chunks;
@@ -84,11 +87,10 @@ struct spans {
     unsigned unit_shift;
     uint32_t object_max; /* in bytes; 0: there are no spans */
     uint32_t nkept;      /* empty spans that do not go back at once */
-    uint32_t map;        /* where the map is, if nheld > 0 */
+    uint32_t map;        /* where queues and map are, if nheld > 0 */
     uint32_t nheld;      /* units in spans */
     uint32_t nempty;     /* and in EMPTY ones */
     uint32_t nmade;      /* spans, since all were looked at */
-    struct queues queues[NPURPOSES];
 };
 
 /* What an address in a span is. */
@@ -155,7 +157,8 @@ bool spans_are_valid(const struct spans *s);
 /* The entry of a unit; all but the first of a wide span only tell how far back that is. */
 static inline struct span *span_at(const struct spans *s, uint32_t unit)
 {
-    return (struct span *)region_at(&s->chunks->region, s->map) + (unit - 1);
+    unsigned char *map = region_at(&s->chunks->region, s->map);
+    return (struct span *)(void *)(map + QUEUES_BYTES) + (unit - 1);
 }
 
 static inline bool is_wide(uint32_t slot_bytes)

@@ -373,7 +373,8 @@ static void test_a_lost_span_is_seen(void **state)
     for (int i = 0; i < 100; i++)
         assert_int_equal(heap_take(&heap, 1000, FIT_ANY, &object), HEAP_OK);
     assert_int_equal(check_heap(&heap), HEAP_OK);
-    uint32_t *queue = &heap.spans.queues[FOR_OBJECTS].partial[sizeclass_of(1000)], first = *queue;
+    struct queues *queues = region_at(&heap.chunks.region, heap.spans.map);
+    uint32_t *queue = &queues[FOR_OBJECTS].partial[sizeclass_of(1000)], first = *queue;
     *queue = 0;
     assert_int_equal(check_heap(&heap), HEAP_BROKEN);
     *queue = first;

@@ -128,6 +128,9 @@ $(BUILD)/bench/launch: bench/launch.c Makefile
 $(BUILD)/libmem-record.so: tools/record.c tools/trace.h Makefile
 	$(LINK) -fno-builtin -fPIC -fvisibility=hidden -shared
 
+$(BUILD)/bench/paths: bench/paths.c include/mem.h $(BUILD)/libmem.so Makefile
+	$(LINK) -fno-builtin -L$(BUILD) -lmem
+
 BENCH := $(BUILD)/bench/work $(BUILD)/bench/launch $(BUILD)/libmem-record.so
 
 .PHONY: bench
@@ -171,13 +174,14 @@ check:
 	@test/run.sh --total $(TALLY)
 
 .PHONY: check-tree check-one check-threads check-malloc
-check-tree: all $(BENCH) $(HELGRIND) $(MALLOC)
+check-tree: all $(BENCH) $(HELGRIND) $(MALLOC) $(BUILD)/bench/paths
 	@$(RUN) test/run_selftest.sh "test/layers.sh src $(LAYERS)" "test/header.sh include/mem.h" \
 	    "test/symbols.sh libmem.so" "test/taught.sh ." test/installed.sh \
 	    "test/tool.sh $(BUILD)/mem $(BUILD)/libmem-malloc.so" "test/demo.sh $(BUILD)/mem" \
 	    "test/bench.sh $(BUILD) $(BUILD)/libmem-malloc.so" test/spin.sh \
 	    "test/helgrind.sh $(BUILD) $(BUILD)/test/helgrind" \
 	    "test/overcommit.sh $(BUILD)/libmem-malloc.so $(IN_MALLOC)"
+	@$(RUN) "test/instructions.sh $(BUILD) $(CFLAGS)"
 	@$(RUN) --timeout 600 "test/programs.sh $(BUILD)/libmem-malloc.so"
 
 check-one: all $(EXAMPLES) $(MISUSE) $(CONTRACT) $(UNIT) $(MODELLED)
@@ -220,6 +224,12 @@ soak-malloc: all $(MALLOC)
 	@LD_PRELOAD=$(BUILD)/libmem-malloc.so LIBMEM=onerror=report \
 	    $(IN_MALLOC)/badfree_threads $(ROUNDS) $(SOAK_SEED)
 
+# The table that test/instructions.sh compares with: on purpose only.
+.PHONY: instructions
+instructions: all $(BUILD)/bench/paths
+	@test/needs.sh valgrind
+	@test/instructions.sh --renew $(BUILD) $(CFLAGS)
+
 .PHONY: layers format
 layers:
 	@test/layers.sh src $(LAYERS)
@@ -252,6 +262,7 @@ help:
 	@echo 'make bench      libmem-malloc.so beside other allocators: see bench/malloc.sh'
 	@echo 'make demo-fit   counts the words of licence texts, with each placement style'
 	@echo 'make bench-fit  the fits beside a textbook list: table, CSV, picture'
+	@echo 'make instructions  counts anew what each path costs: test/instructions.tsv'
 	@echo 'make layers     each file includes only what stands below it'
 	@echo 'make format     clang-format'
 	@echo 'make install    DESTDIR= PREFIX=/usr/local'

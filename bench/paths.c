@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * paths.c - each way through the library that a program takes often, in a loop of its
+ * own, for a count of instructions (test/instructions.sh).
+ *
+ *     paths list       each name, and the library that it is a path through
+ *     paths NAME N     N operations on it
+ *
+ *   P1  The same calls in the same order each time: N and 2N operations differ by N
+ *       operations and nothing else.
+ *   P2  Who counts, counts in the library: what the loops do themselves is free. But
+ *       memory is not written to, since a count takes long enough.
+ *   P3  A call that fails ends the program.
+ */
+#include <malloc.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mem.h"
+
+enum { NBATCH = 1000, NHOLES = NBATCH };
+enum { KIB = 1 << 10, MIB = 1 << 20 };
+
+static void *objects[NBATCH];
+static int sizes[NBATCH];
+
+static void must(bool good, const char *what)
+{
+    if (good)
+        return;
+    fprintf(stderr, "paths: %s\n", what);
+    exit(1);
+}
+
+static void *sure(void *object)
+{
+    must(object != NULL, "no memory");
+    return object;
+}
+
+/* Marsaglia, "Xorshift RNGs", 2003. The seed is any number but 0. */
+static uint64_t draw(void)
+{
+    static uint64_t x = 88172645463325252u;
+    x ^= x << 13;
+    x ^= x >> 7;
+    return x ^= x << 17;
+}
+
+static size_t draw_between(size_t least, size_t most)
+{
+    return least + (size_t)(draw() >> 32) % (most - least + 1);
+}
+
+/* --- malloc ------------------------------------------------------------------ */
+
+static void pairs(size_t nbytes, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        free(sure(malloc(nbytes)));
+}
+
+static void pair_64(size_t n)
+{
+    pairs(64, n);
+}
+
+static void pair_1k(size_t n)
+{
+    pairs(1 * KIB, n);
+}
+
+static void pair_4k(size_t n)
+{
+    pairs(4 * KIB, n);
+}
+
+static void pair_32k(size_t n)
+{
+    pairs(32 * KIB, n);
+}
+
+/* Too large for a slot: the ledger's. */
+static void pair_100k(size_t n)
+{
+    pairs(100 * KIB, n);
+}
+
+static void batch_64(size_t n)
+{
+    for (size_t done = 0; done < n; done += NBATCH) {
+        for (size_t i = 0; i < NBATCH; i++)
+            objects[i] = sure(malloc(64));
+        for (size_t i = 0; i < NBATCH; i++)
+            free(objects[i]);
+    }
+}
+
+static void replace(size_t n)
+{
+    for (size_t i = 0; i < NBATCH; i++)
+        objects[i] = sure(malloc(draw_between(16, 512)));
+    for (size_t i = 0; i < n; i++) {
+        size_t at = draw_between(0, NBATCH - 1);
+        free(objects[at]);
+        objects[at] = sure(malloc(draw_between(16, 512)));
+    }
+}
+
+static void calloc_64(size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        free(sure(calloc(4, 16)));
+}
+
+static void aligned_64(size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        free(sure(aligned_alloc(64, 64)));
+}
+
+static void realloc_in_place(size_t n)
+{
+    void *object = sure(malloc(100)), *first = object;
+    for (size_t i = 0; i < n; i++)
+        object = sure(realloc(object, i % 2 == 0 ? 99 : 100));
+    must(object == first, "an object has moved");
+}
+
+static void usable_size(size_t n)
+{
+    void *object = sure(malloc(100));
+    for (size_t i = 0; i < n; i++)
+        must(malloc_usable_size(object) >= 100, "an object is too small");
+}
+
+static sem_t wanted, taken;
+
+static void *taker(void *rounds)
+{
+    for (size_t i = 0; i < *(size_t *)rounds; i++) {
+        sem_wait(&wanted);
+        for (size_t j = 0; j < NBATCH; j++)
+            objects[j] = sure(malloc(64));
+        sem_post(&taken);
+    }
+    sem_wait(&wanted); /* its end gives spans back: not while the other still frees [P1] */
+    return NULL;
+}
+
+/* The one thread takes, the other frees, in turns. */
+static void free_of_another(size_t n)
+{
+    pthread_t thread;
+    size_t rounds = n / NBATCH;
+    free(sure(malloc(64))); /* this one has a cache, too */
+    sem_init(&wanted, 0, 0);
+    sem_init(&taken, 0, 0);
+    must(pthread_create(&thread, NULL, taker, &rounds) == 0, "no thread");
+    for (size_t i = 0; i < rounds; i++) {
+        sem_post(&wanted);
+        sem_wait(&taken);
+        for (size_t j = 0; j < NBATCH; j++)
+            free(objects[j]);
+    }
+    sem_post(&wanted);
+    pthread_join(thread, NULL);
+}
+
+/* --- the classic heap -------------------------------------------------------- */
+
+static MemNodePtr last_free(size_t *nfree)
+{
+    MemNodePtr last = m_free_list;
+    for (*nfree = 1; last->next != NULL; last = last->next)
+        ++*nfree;
+    return last;
+}
+
+/* One object takes all behind the last hole, or worst fit would look nowhere else. */
+static void plug(void)
+{
+    size_t nfree;
+    int nbytes = last_free(&nfree)->size;
+    while (Mem_Alloc(nbytes, WORSTFIT) == NULL) {
+        must(nbytes > 16, "no plug fits");
+        nbytes -= 16;
+    }
+}
+
+/*     [obj 0]( hole )[obj 1]( hole ) ... [obj 999]( hole )[ plug ]   */
+static void make_holes(int nbytes)
+{
+    static void *holes[NHOLES];
+    size_t nfree;
+    must(Mem_Init(nbytes) == 0, "no region");
+    for (size_t i = 0; i < NHOLES; i++) {
+        sizes[i] = (int)draw_between(1, 32);
+        objects[i] = sure(Mem_Alloc(sizes[i], FIRSTFIT));
+        holes[i] = sure(Mem_Alloc((int)draw_between(16, 128), FIRSTFIT));
+    }
+    plug();
+    for (size_t i = 0; i < NHOLES; i++)
+        must(Mem_Free(holes[i]) == 0, "a hole is not free");
+    last_free(&nfree);
+    must(nfree == NHOLES || nfree == NHOLES + 1, "not so many holes"); /* a rest of the tail */
+}
+
+static void fit(int style, int nbytes, size_t n)
+{
+    make_holes(nbytes);
+    for (size_t i = 0; i < n; i++)
+        must(Mem_Free(sure(Mem_Alloc((int)draw_between(1, 96), style))) == 0, "no object");
+}
+
+/* Some live: else the pair would make a span and end it, each time. */
+static void any(int nbytes, size_t n)
+{
+    must(Mem_Init(nbytes) == 0, "no region");
+    for (size_t i = 0; i < 8; i++)
+        objects[i] = sure(Mem_Alloc(64));
+    for (size_t i = 0; i < n; i++)
+        must(Mem_Free(sure(Mem_Alloc(64))) == 0, "no object");
+}
+
+static void get_size(int nbytes, size_t n)
+{
+    make_holes(nbytes);
+    for (size_t i = 0; i < n; i++) {
+        size_t at = draw_between(0, NHOLES - 1);
+        must(Mem_GetSize((char *)objects[at] + sizes[at] / 2) == sizes[at], "another size");
+    }
+}
+
+static void first_small(size_t n)
+{
+    fit(FIRSTFIT, 256 * KIB, n);
+}
+
+static void best_small(size_t n)
+{
+    fit(BESTFIT, 256 * KIB, n);
+}
+
+static void worst_small(size_t n)
+{
+    fit(WORSTFIT, 256 * KIB, n);
+}
+
+static void any_small(size_t n)
+{
+    any(256 * KIB, n);
+}
+
+static void get_size_small(size_t n)
+{
+    get_size(256 * KIB, n);
+}
+
+static void first_large(size_t n)
+{
+    fit(FIRSTFIT, 64 * MIB, n);
+}
+
+static void best_large(size_t n)
+{
+    fit(BESTFIT, 64 * MIB, n);
+}
+
+static void worst_large(size_t n)
+{
+    fit(WORSTFIT, 64 * MIB, n);
+}
+
+static void any_large(size_t n)
+{
+    any(64 * MIB, n);
+}
+
+static void get_size_large(size_t n)
+{
+    get_size(64 * MIB, n);
+}
+
+/* --- the table --------------------------------------------------------------- */
+
+#define MALLOC "libmem-malloc.so"
+#define MEM    "libmem.so"
+
+static const struct path {
+    const char *name, *library;
+    void (*run)(size_t n);
+} paths[] = {
+    {"pair-64", MALLOC, pair_64},
+    {"pair-1k", MALLOC, pair_1k},
+    {"pair-4k", MALLOC, pair_4k},
+    {"pair-32k", MALLOC, pair_32k},
+    {"pair-100k", MALLOC, pair_100k},
+    {"batch-64", MALLOC, batch_64},
+    {"replace", MALLOC, replace},
+    {"calloc-64", MALLOC, calloc_64},
+    {"aligned-64", MALLOC, aligned_64},
+    {"realloc-in-place", MALLOC, realloc_in_place},
+    {"usable-size", MALLOC, usable_size},
+    {"free-of-another", MALLOC, free_of_another},
+    {"first-small", MEM, first_small},
+    {"best-small", MEM, best_small},
+    {"worst-small", MEM, worst_small},
+    {"any-small", MEM, any_small},
+    {"get-size-small", MEM, get_size_small},
+    {"first-large", MEM, first_large},
+    {"best-large", MEM, best_large},
+    {"worst-large", MEM, worst_large},
+    {"any-large", MEM, any_large},
+    {"get-size-large", MEM, get_size_large},
+};
+enum { NPATHS = sizeof paths / sizeof *paths };
+
+int main(int argc, char **argv)
+{
+    if (argc == 2 && strcmp(argv[1], "list") == 0) {
+        for (size_t i = 0; i < NPATHS; i++)
+            printf("%s %s\n", paths[i].name, paths[i].library);
+        return 0;
+    }
+    must(argc == 3, "usage: paths list, or paths NAME N");
+    for (size_t i = 0; i < NPATHS; i++)
+        if (strcmp(paths[i].name, argv[1]) == 0) {
+            paths[i].run(strtoul(argv[2], NULL, 10));
+            return 0;
+        }
+    must(false, "no such path");
+}

@@ -268,8 +268,9 @@ static void set_hint(struct span *span, int32_t nfrees)
 static size_t block_bytes(const struct span *span)
 {
     enum { LINE = 64 };
-    const unsigned char *end = (unsigned char *)far_slack(NULL, span->nslots, span->nslots);
-    size_t n = span->slot_bytes > ALL_NEAR_MAX ? (uintptr_t)end : span->nslots + 1u;
+    size_t n = far_offset(span->nslots);
+    if (span->slot_bytes > ALL_NEAR_MAX)
+        n += span->nslots * sizeof(uint16_t);
     return ceil_div(n, LINE) * LINE;
 }
 

@@ -190,9 +190,14 @@ static inline uint64_t free_slots(const unsigned char *states, uint32_t n)
  * such place: a byte is enough for them. */
 enum { STATE_FAR = 255, SLACK_NEAR_MAX = STATE_FAR - 2, ALL_NEAR_MAX = 256 };
 
+static inline size_t far_offset(uint32_t nslots)
+{
+    return ((size_t)nslots / 2 + 1) * 2; /* behind the rest, too */
+}
+
 static inline uint16_t *far_slack(unsigned char *states, uint32_t nslots, uint32_t index)
 {
-    return (uint16_t *)(void *)(states + (nslots / 2 + 1) * 2) + index;
+    return (uint16_t *)(void *)(states + far_offset(nslots)) + index;
 }
 
 static inline uint32_t slack_max(uint32_t slot_bytes)

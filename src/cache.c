@@ -13,28 +13,30 @@ static void window_move(struct window *w)
     w->first += (uint32_t)step;
 }
 
-/* How many of n slots have to be free for the trouble: `share` is a part of them. */
-static bool are_enough(uint64_t mask, uint32_t n, uint32_t share)
+/* How many of n slots have to be free for the trouble: a part of them, 2^-part. */
+enum { HALF = 1, EIGHTH = 3, ANY = 7 };
+
+static bool are_enough(uint64_t mask, uint32_t n, unsigned part)
 {
-    return mask != 0 && count_bits(mask) >= least(n, STATES_AT_ONCE) / share;
+    return mask != 0 && count_bits(mask) >= least(n, STATES_AT_ONCE) >> part;
 }
 
-/* Finds 64 slots of which an eighth is free. Those just used are taken again only if
- * half of them is: then they are in the processor's cache; else the longer they wait,
- * the more are free. If there are none, then as few are free in the whole span. */
-static bool window_scan(struct window *w, uint32_t share)
+/* Finds 64 slots of which a part is free. Those just used are taken again only if half
+ * of them is: then they are in the processor's cache; else the longer they wait, the
+ * more are free. If there are none, then as few are free in the whole span. */
+static bool window_scan(struct window *w, unsigned part)
 {
     uint32_t start = w->first, n = w->nslots - w->first;
     if (w->unit == 0)
         return false;
     w->mask = free_slots(w->states, n);
-    if (are_enough(w->mask, n, 2))
+    if (are_enough(w->mask, n, HALF))
         return true;
     do {
         window_move(w);
         n = w->nslots - w->first;
         w->mask = free_slots(w->states, n);
-        if (are_enough(w->mask, n, share))
+        if (are_enough(w->mask, n, part))
             return true;
     } while (w->first != start);
     w->mask = 0;
@@ -61,15 +63,13 @@ static void window_close(struct spans *s, struct window *w)
         spans_release(s, unit);
 }
 
-enum { SHARE = 8, ANY = STATES_AT_ONCE + 1 };
-
 bool cache_take(struct thread *t, size_t nbytes, unsigned sizeclass, void **object)
 {
     bool taken = false;
     thread_enter(t);
     if (thread_small(t) > 0) {
         struct window *w = &t->cache->window[sizeclass];
-        taken = w->mask != 0 || window_scan(w, SHARE);
+        taken = w->mask != 0 || window_scan(w, EIGHTH);
         if (taken)
             *object = window_take_any(w, w->mask, nbytes);
     }
@@ -87,7 +87,7 @@ bool cache_refill_locked(struct spans *s, struct thread *t, unsigned sizeclass)
     if (unit == 0)
         return false;
     window_open(w, s, unit);
-    return window_scan(w, SHARE) || window_scan(w, ANY);
+    return window_scan(w, EIGHTH) || window_scan(w, ANY);
 }
 
 /* --- caches ------------------------------------------------------------------------- */

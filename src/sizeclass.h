@@ -39,7 +39,7 @@ static inline unsigned sizeclass_bytes(unsigned sizeclass)
 static inline unsigned sizeclass_aligned(size_t nbytes, size_t align)
 {
     unsigned sizeclass = sizeclass_of(nbytes > align ? nbytes : align);
-    while (sizeclass_bytes(sizeclass) % align != 0)
+    while ((sizeclass_bytes(sizeclass) & (align - 1)) != 0)
         sizeclass++;
     return sizeclass;
 }

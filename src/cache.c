@@ -82,8 +82,10 @@ bool cache_refill_locked(struct spans *s, struct thread *t, unsigned sizeclass)
     if (t->cache == NULL)
         return false;
     struct window *w = &t->cache->window[sizeclass];
-    window_close(s, w);
+    if (w->unit != 0)
+        spans_release_used(s, w->unit);
     uint32_t unit = spans_adopt(s, sizeclass);
+    *w = (struct window){.unit = 0};
     if (unit == 0)
         return false;
     window_open(w, s, unit);

@@ -407,6 +407,14 @@ void spans_release(struct spans *s, uint32_t unit)
         give_back_empty(s);
 }
 
+/* Not counted again: after an eighth of frees more, it is between that and a quarter. */
+void spans_release_used(struct spans *s, uint32_t unit)
+{
+    struct span *span = span_at(s, unit);
+    set_hint(span, (int32_t)share(span));
+    span->status = SPAN_FLOATING;
+}
+
 /* Finds what hints have missed. */
 static void look_at_all(struct spans *s, bool desperate)
 {

@@ -135,8 +135,9 @@ void spans_free_ours(struct spans *s, void *ours);
 /* A span with free slots, OWNED by whoever asks: the unit, or 0 if there is no room. */
 uint32_t spans_adopt(struct spans *s, unsigned sizeclass);
 
-/* Its owner is done with it. */
+/* Its owner is done with it: for some reason; or since less than an eighth of it is free. */
 void spans_release(struct spans *s, uint32_t unit);
+void spans_release_used(struct spans *s, uint32_t unit);
 
 /* After a free of `address` the hint of its span came to its end: counts, and moves the
  * span to where it belongs. By now that may be a span no more. */

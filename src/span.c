@@ -191,8 +191,10 @@ static bool map_open(struct spans *s)
         return true;
     if (!reserve(s, (uint32_t)(nbytes / GRANULE_BYTES), line, &s->map))
         return false;
-    if (!region_of(s)->is_zero || s->map < used) /* else do not touch it: it may be large */
-        memset(region_at(region_of(s), s->map), 0, nbytes);
+    /* What was never given out is zero, but for a node of the free list at its begin; it
+     * may be large, and is not touched. */
+    bool is_fresh = region_of(s)->is_zero && s->map >= used;
+    memset(region_at(region_of(s), s->map), 0, is_fresh ? GRANULE_BYTES : nbytes);
     return true;
 }
 

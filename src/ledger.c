@@ -19,6 +19,12 @@ static bool has_room(const struct ledger *l, uint64_t nmore)
     return l->b.top <= limit(l, nchunks(l) + nmore, BTREE_COST);
 }
 
+static void note_most(struct ledger *l)
+{
+    if (nchunks(l) > l->most)
+        l->most = (uint32_t)nchunks(l);
+}
+
 struct chunk ledger_tail(const struct ledger *l)
 {
     uint32_t top = l->b.top;
@@ -46,6 +52,7 @@ void ledger_open(struct ledger *l, void *end, size_t nbytes)
     l->nbytes = nbytes;
     l->high = 0;
     l->used = 0;
+    l->most = 0;
     l->nlive = 0;
     l->ndirty = 0;
     btree_open(&l->b, end);
@@ -169,6 +176,7 @@ static void take_from_tail(struct ledger *l, uint32_t length, uint32_t slack)
     l->high = l->b.top > l->high ? l->b.top : l->high;
     l->used = l->high > l->used ? l->high : l->used;
     btree_insert(&l->b, &c, word);
+    note_most(l);
 }
 
 static uint32_t take_from_hole(struct ledger *l, const struct chunk *from, uint32_t length,
@@ -187,6 +195,7 @@ static uint32_t take_from_hole(struct ledger *l, const struct chunk *from, uint3
         /* [------ free ------] => [this][--- free ---] */
         btree_insert(&l->b, &c, word_of(from->start + length, 0));
         size_insert(l, from->length - length, from->start + length);
+        note_most(l);
     }
     return length;
 }
@@ -254,6 +263,7 @@ static void split(struct ledger *l, uint32_t start, uint32_t at, uint32_t slack)
     struct cursor c;
     seek(l, start, &c);
     btree_insert(&l->b, &c, word_of(at, slack + 1));
+    note_most(l);
 }
 
 /* [this][that, live too] => [------ this, live ------] */
@@ -363,6 +373,11 @@ bool ledger_next_shorter(const struct ledger *l, struct chunk *hole)
 size_t ledger_nbytes(const struct ledger *l)
 {
     return btree_nbytes(&l->b);
+}
+
+bool ledger_is_fresh(const struct ledger *l, uint32_t start, uint32_t length)
+{
+    return start >= l->used && (uint64_t)start + length <= limit(l, l->most + 1, BTREE_COST);
 }
 
 /* --- check ----------------------------------------------------------------- */

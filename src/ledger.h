@@ -38,6 +38,7 @@ struct ledger {
     size_t nbytes; /* of the region */
     uint32_t high; /* the highest top since the region was all free, */
     uint32_t used; /* and ever: nothing above was ever given out */
+    uint32_t most; /* chunks that there ever were: so far down records may have been written */
     uint32_t nlive;
     uint32_t ndirty; /* free, but not since the layer above last set this to 0: an estimate */
 };
@@ -114,6 +115,10 @@ struct chunk ledger_tail(const struct ledger *l);
 
 /* Bytes that the records take at the end of the region now. */
 size_t ledger_nbytes(const struct ledger *l);
+
+/* Has nobody ever written to [start, start + length), neither who was given it nor the
+ * ledger? (A free list may have, to the first granule.) */
+bool ledger_is_fresh(const struct ledger *l, uint32_t start, uint32_t length);
 
 /* Recounts L1 to L3 and all below. O(n log n). */
 bool ledger_is_valid(const struct ledger *l);

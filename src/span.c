@@ -186,14 +186,15 @@ static bool map_open(struct spans *s)
 {
     const uint32_t line = sizeof(struct span) / GRANULE_BYTES;
     size_t nbytes = QUEUES_BYTES + nunits(s) * sizeof(struct span);
-    uint32_t used = s->chunks->ledger.used; /* before this */
+    uint32_t length = (uint32_t)(nbytes / GRANULE_BYTES);
     if (s->nheld > 0)
         return true;
-    if (!reserve(s, (uint32_t)(nbytes / GRANULE_BYTES), line, &s->map))
+    struct ledger before = s->chunks->ledger;
+    if (!reserve(s, length, line, &s->map))
         return false;
-    /* What was never given out is zero, but for a node of the free list at its begin; it
+    /* What nobody ever wrote to is zero, but for a node of the free list at its begin; it
      * may be large, and is not touched. */
-    bool is_fresh = region_of(s)->is_zero && s->map >= used;
+    bool is_fresh = region_of(s)->is_zero && ledger_is_fresh(&before, s->map, length);
     memset(region_at(region_of(s), s->map), 0, is_fresh ? GRANULE_BYTES : nbytes);
     return true;
 }

@@ -382,6 +382,33 @@ static void test_a_lost_span_is_seen(void **state)
     assert_int_equal(check_heap(&heap), HEAP_BROKEN);
 }
 
+/* The records of many chunks have lain where the map is put later: it is no map until
+ * it has been cleared. */
+static void test_the_map_where_records_were(void **state)
+{
+    (void)state;
+    static void *small[50000];
+    void *large, *object;
+    struct object found;
+    memset(memory, 0, sizeof memory);
+    heap_open_locked(&heap,
+                     (struct region){.base = region, .nbytes = REGION_LARGE, .is_zero = true},
+                     &head);
+    for (size_t i = 0; i < 50000; i++)
+        assert_int_equal(heap_take(&heap, 16, FIT_BEST, &small[i]), HEAP_OK);
+    size_t nrecords = ledger_nbytes(&heap.chunks.ledger);
+    for (size_t i = 0; i < 50000; i++)
+        assert_int_equal(heap_free(&heap, small[i]), HEAP_OK);
+    assert_int_equal(heap_take(&heap, REGION_LARGE - nrecords, FIT_BEST, &large), HEAP_OK);
+    assert_int_equal(heap_take(&heap, 100, FIT_ANY, &object), HEAP_OK);
+    assert_true((char *)object >= (char *)large + (REGION_LARGE - nrecords));
+    assert_int_equal(heap_find(&heap, (char *)large + 12345, &found), HEAP_OK);
+    assert_ptr_equal(found.start, large);
+    assert_int_equal(check_heap(&heap), HEAP_OK);
+    assert_int_equal(heap_free(&heap, object), HEAP_OK);
+    assert_int_equal(heap_free(&heap, large), HEAP_OK);
+}
+
 static void test_wrong_addresses(void **state)
 {
     (void)state;
@@ -416,6 +443,7 @@ int main(void)
         cmocka_unit_test(test_reciprocals),
         cmocka_unit_test(test_a_larger_slot_is_the_last_resort),
         cmocka_unit_test(test_a_lost_span_is_seen),
+        cmocka_unit_test(test_the_map_where_records_were),
         cmocka_unit_test(test_wrong_addresses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

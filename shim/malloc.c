@@ -19,8 +19,8 @@
  *
  * There is no destructor: objects may be freed until the process is gone.
  *
- * Threads. Each has a cache of the heap (cache.h), from its first call that wants one
- * until the destructor of a thread key gives it back. What the thread still asks for
+ * Threads. Each has a cache of the heap (cache.h), from the first time that it asks for
+ * memory until the destructor of a thread key gives it back. What the thread still asks for
  * after that is done under the lock, as is all that the cache cannot do.
  */
 #include <errno.h>
@@ -166,23 +166,29 @@ static void *take_from_heap(size_t nbytes, size_t align)
     return result == HEAP_OK ? object : NULL;
 }
 
+/* False: nobody would know when this thread ends. */
+static bool await_end(void)
+{
+    if (shim_thread.is_awaited || !__atomic_load_n(&has_key, __ATOMIC_ACQUIRE))
+        return shim_thread.is_awaited;
+    shim_thread.is_awaited = true;
+    if (pthread_setspecific(key, &shim_thread) != 0) /* it may call calloc */
+        end_thread(&shim_thread);
+    return true;
+}
+
 /* Gives the thread a cache, if it can have one. */
 static bool join(void)
 {
-    if (shim_thread.has_ended || !__atomic_load_n(&has_key, __ATOMIC_ACQUIRE))
+    if (shim_thread.has_ended)
         return false;
     heap_join(&the_heap, &shim_thread);
-    bool has = thread_small(&shim_thread) > 0;
-    if (has && pthread_setspecific(key, &shim_thread) != 0) { /* it may call calloc */
-        end_thread(&shim_thread);
-        return false;
-    }
-    return has;
+    return thread_small(&shim_thread) > 0;
 }
 
 static bool has_cache(void)
 {
-    return thread_small(&shim_thread) > 0 || join();
+    return thread_small(&shim_thread) > 0 || (await_end() && join());
 }
 
 /* By the cache if it can, else by the heap. */
@@ -239,7 +245,10 @@ void shim_free_slowly(const void *address, const char *call)
         shim_recount(address);
     if (freed != CACHE_NOT_FREED)
         return;
-    (void)has_cache(); /* for the next time */
+    /* For the next time; but libc calls free when a thread is all but gone, and will not
+     * say that it ends, if it has never asked for memory. */
+    if (shim_thread.is_awaited)
+        (void)has_cache();
     enum heap_result result = heap_free_exact(&the_heap, address);
     if (result != HEAP_OK)
         refuse(call, address, result);

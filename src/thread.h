@@ -31,7 +31,8 @@ struct thread {
     struct cache *cache; /* what it has to itself (cache.h) */
     uint32_t small;      /* the cache is there, and good for objects of less bytes; 0: it is not */
     bool busy;
-    bool has_ended; /* it gets no more */
+    bool is_awaited; /* somebody will be told when it ends */
+    bool has_ended;  /* it gets no more */
 };
 static_assert(sizeof(struct thread) <= 2 * sizeof(void *), "M5: two words of TLS");
 

@@ -7,7 +7,10 @@
  */
 #include <malloc.h>
 #include <pthread.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 
 #include "tap.h"
@@ -84,6 +87,38 @@ static void many_threads(size_t nthreads)
     check(nbad == 0, "objects that other threads freed were whole");
 }
 
+static _Atomic pid_t detached;
+
+static void *say_who(void *nothing)
+{
+    detached = gettid();
+    return nothing;
+}
+
+/* As the thread dies libc frees what belongs to its thread-local memory: a call of free
+ * by a thread that never made another, and whose stack is unmapped right after. */
+static void stacks_that_go(void)
+{
+    enum { STACK = 1 << 18 };
+    pthread_t thread;
+    pthread_attr_t attributes;
+    size_t failed = 0;
+    pthread_attr_init(&attributes);
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    for (int i = 0; i < 3; i++) {
+        void *stack = mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        pthread_attr_setstack(&attributes, stack, STACK);
+        detached = 0;
+        failed += pthread_create(&thread, &attributes, say_who, NULL) != 0;
+        while (failed == 0 && (detached == 0 || tgkill(getpid(), detached, 0) == 0)) {
+            sched_yield();
+        }
+        munmap(stack, STACK);
+        malloc_trim(0); /* looks at all threads that have a cache */
+    }
+    check(failed == 0, "nothing is left of threads that only freed as they died");
+}
+
 static void *work(void *number)
 {
     uint64_t seed = (uintptr_t)number + 77;
@@ -143,6 +178,7 @@ static void many_forks(size_t nforks)
 int main(int argc, char **argv)
 {
     many_threads(argc > 1 ? strtoul(argv[1], NULL, 10) : 10000);
+    stacks_that_go();
     many_forks(argc > 2 ? strtoul(argv[2], NULL, 10) : 1000);
     for (int i = 0; i < NSHARED; i++) {
         free(shared[i]);

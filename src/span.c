@@ -360,6 +360,15 @@ static bool are_enough_empty(const struct spans *s)
     return s->nempty > s->nkept + (s->nkept > 0 ? s->nheld / PART : 0);
 }
 
+/* Threads that free at the same time lose some steps of a hint. If all objects were to be
+ * waited for, one lost step would keep an empty span for good; so count again a little
+ * before, and again. */
+static int32_t nfrees_until_empty(uint32_t nobjects)
+{
+    enum { PART = 8 };
+    return (int32_t)(nobjects - nobjects / PART);
+}
+
 /* Puts a span that nobody owns, and that is in no queue, where it belongs [S4]: in a
  * queue if at least `least` of its slots are free. */
 static void settle(struct spans *s, uint32_t unit, uint32_t least)
@@ -370,7 +379,7 @@ static void settle(struct spans *s, uint32_t unit, uint32_t least)
         unpublish(span);
         queue_push(s, unit, SPAN_EMPTY);
     } else if (nfree >= least) {
-        set_hint(span, (int32_t)(nlive - nreserved(span)));
+        set_hint(span, nfrees_until_empty(nlive - nreserved(span)));
         queue_push(s, unit, SPAN_QUEUED);
     } else {
         set_hint(span, (int32_t)(least - nfree));

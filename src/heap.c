@@ -357,6 +357,7 @@ enum heap_result heap_resize(struct heap *h, const void *address, size_t nbytes)
     enum heap_result result = judge_locked(h, address, &p, &found);
     if (result == HEAP_OK && !resize_locked(h, &p, nbytes))
         result = HEAP_NO_SPACE;
+    trim_if_time_locked(h);
     heap_unlock(h);
     return result;
 }

@@ -489,9 +489,15 @@ uint32_t spans_adopt(struct spans *s, unsigned sizeclass)
 /* The first free slot from `from` on; nslots: there is none. */
 static uint32_t first_free(const struct span *span, uint32_t from)
 {
-    while (from < span->nslots && state_get(span, from) != 0)
-        from++;
-    return from;
+    if (from < span->nslots && state_get(span, from) == 0)
+        return from;
+    for (uint32_t i = from - from % STATES_AT_ONCE; i < span->nslots; i += STATES_AT_ONCE) {
+        uint64_t mask = free_slots(span->states + i, span->nslots - i);
+        mask &= i < from ? UINT64_MAX << (from - i) : UINT64_MAX;
+        if (mask != 0)
+            return i + (uint32_t)lowest_bit(mask);
+    }
+    return span->nslots;
 }
 
 /* The first span in the queue, or a new one there; NO_UNIT if there is no room. */

@@ -98,7 +98,7 @@ uint32_t span_slack(unsigned char *states, uint32_t nslots, uint32_t index)
     uint32_t state = __atomic_load_n(states + index, __ATOMIC_RELAXED);
     if (state == STATE_FAR)
         return __atomic_load_n(far_slack(states, nslots, index), __ATOMIC_RELAXED);
-    return state - 1;
+    return state > 0 ? state - 1 : 0; /* it may be free by now */
 }
 
 static uint32_t count_free(const struct span *span)

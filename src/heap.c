@@ -96,7 +96,8 @@ static enum heap_result take(struct heap *h, size_t nbytes, size_t align, enum f
     enum heap_result result = HEAP_NO_REGION;
     if (h->chunks.region.base != NULL)
         result = take_once(h, nbytes, align, fit, object);
-    if (result == HEAP_NO_SPACE && sweep_locked(h)) /* S5 */
+    bool may_fit = nbytes < h->chunks.region.nbytes;
+    if (result == HEAP_NO_SPACE && may_fit && sweep_locked(h)) /* S5 */
         result = take_once(h, nbytes, align, fit, object);
     if (result == HEAP_NO_SPACE && fit == FIT_ANY && align <= GRANULE_BYTES &&
         nbytes <= h->spans.object_max && (*object = spans_take_larger(&h->spans, nbytes)) != NULL)

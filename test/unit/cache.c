@@ -187,6 +187,22 @@ static void test_the_last_slot_is_found(void **state)
     assert_whole();
 }
 
+/* What could never fit is no reason to take from everybody what they have. */
+static void test_too_much_revokes_nothing(void **state)
+{
+    (void)state;
+    void *object;
+    open_heap();
+    struct thread self = {0}, *t = &self;
+    heap_join(&heap, t);
+    assert_int_equal(give(t, take(t, 100)), HEAP_OK);
+    assert_int_equal(heap_take(&heap, REGION + 1, FIT_ANY, &object), HEAP_NO_SPACE);
+    assert_int_equal(heap_take(&heap, SIZE_MAX / 2, FIT_ANY, &object), HEAP_NO_SPACE);
+    assert_int_not_equal(thread_small(t), 0);
+    assert_int_equal(heap_take(&heap, REGION - 48, FIT_ANY, &object), HEAP_OK);
+    assert_int_equal(thread_small(t), 0);
+}
+
 /* In the child of a fork the other threads are gone, one of them in the midst of it. */
 static void test_caches_of_threads_that_are_gone(void **state)
 {
@@ -412,6 +428,7 @@ int main(void)
         cmocka_unit_test(test_resize_in_the_slot),
         cmocka_unit_test(test_pairs_stay_where_they_are),
         cmocka_unit_test(test_the_last_slot_is_found),
+        cmocka_unit_test(test_too_much_revokes_nothing),
         cmocka_unit_test(test_caches_of_threads_that_are_gone),
         cmocka_unit_test(test_many_threads),
         cmocka_unit_test(test_resize_races_with_free),

@@ -20,7 +20,41 @@ void heap_open_locked(struct heap *h, struct region region, MemNodePtr *head)
     chunks_open(&h->chunks, region, head);
     spans_open(&h->spans, &h->chunks);
     h->trimmed = 0;
-    h->has_caches = head == NULL && h->spans.unit_shift == UNIT_SHIFT && threads_open();
+    h->has_caches =
+        head == NULL && h->counts == NULL && h->spans.unit_shift == UNIT_SHIFT && threads_open();
+    if (h->counts != NULL)
+        h->counts->region_bytes = region.nbytes;
+}
+
+/* --- what is counted ------------------------------------------------------- */
+
+/* Apart, so that who does not count pays for a comparison and no more. */
+#define APART __attribute__((noinline, cold))
+
+/* Without the map, which is hardly touched. */
+static void count_use_locked(struct heap *h)
+{
+    const struct ledger *l = &h->chunks.ledger;
+    uint32_t ngranules = l->nlive - spans_map_granules(&h->spans);
+    counts_use(h->counts, (uint64_t)ngranules * GRANULE_BYTES + ledger_nbytes(l));
+}
+
+APART static void count_taken_locked(struct heap *h, size_t nbytes)
+{
+    counts_take(h->counts, nbytes);
+    count_use_locked(h);
+}
+
+APART static void count_freed_locked(struct heap *h, size_t nbytes)
+{
+    counts_free(h->counts, nbytes);
+    count_use_locked(h);
+}
+
+APART static void count_resized_locked(struct heap *h, size_t nbytes, size_t nbytes_after)
+{
+    counts_resize(h->counts, nbytes, nbytes_after);
+    count_use_locked(h);
 }
 
 /* --- taking ---------------------------------------------------------------- */
@@ -102,6 +136,8 @@ static enum heap_result take(struct heap *h, size_t nbytes, size_t align, enum f
     if (result == HEAP_NO_SPACE && fit == FIT_ANY && align <= GRANULE_BYTES &&
         nbytes <= h->spans.object_max && (*object = spans_take_larger(&h->spans, nbytes)) != NULL)
         result = HEAP_OK;
+    if (h->counts != NULL && result == HEAP_OK)
+        count_taken_locked(h, nbytes);
     heap_unlock(h);
     return result;
 }
@@ -208,6 +244,8 @@ enum heap_result heap_free(struct heap *h, const void *address)
     enum heap_result result = anywhere(judge_locked(h, address, &p, &found));
     if (result == HEAP_OK)
         give_back_locked(h, &p);
+    if (h->counts != NULL && result == HEAP_OK)
+        count_freed_locked(h, found.size);
     heap_unlock(h);
     return result;
 }
@@ -235,6 +273,8 @@ static void trim_locked(struct heap *h, size_t least)
     give_pages_back(region_at(&h->chunks.region, ledger_tail(&h->chunks.ledger).start),
                     h->chunks.region.base + h->chunks.region.nbytes -
                         ledger_nbytes(&h->chunks.ledger));
+    if (h->counts != NULL)
+        h->counts->given_back_bytes += (uint64_t)h->chunks.ledger.ndirty * GRANULE_BYTES;
     h->chunks.ledger.ndirty = 0;
     h->trimmed = os_milliseconds();
 }
@@ -286,6 +326,8 @@ enum heap_result heap_free_exact(struct heap *h, const void *address)
     enum heap_result result = judge_locked(h, address, &p, &found);
     if (result == HEAP_OK)
         give_back_locked(h, &p);
+    if (h->counts != NULL && result == HEAP_OK)
+        count_freed_locked(h, found.size);
     trim_if_time_locked(h);
     heap_unlock(h);
     return result;
@@ -358,6 +400,8 @@ enum heap_result heap_resize(struct heap *h, const void *address, size_t nbytes)
     enum heap_result result = judge_locked(h, address, &p, &found);
     if (result == HEAP_OK && !resize_locked(h, &p, nbytes))
         result = HEAP_NO_SPACE;
+    if (h->counts != NULL && result == HEAP_OK)
+        count_resized_locked(h, found.size, nbytes);
     trim_if_time_locked(h);
     heap_unlock(h);
     return result;
@@ -414,4 +458,19 @@ struct heap_sums heap_sum(struct heap *h)
     struct heap_sums sums = sum_locked(h);
     heap_unlock(h);
     return sums;
+}
+
+bool heap_count_locked(struct heap *h, struct counts *counts)
+{
+    struct piece p;
+    h->counts = NULL;
+    h->has_caches = false;
+    if (!caches_revoke_locked(&h->spans))
+        return false;
+    h->counts = counts;
+    counts->region_bytes = h->chunks.region.nbytes;
+    for (size_t at = 0; heap_piece_locked(h, at, &p); at += p.nbytes)
+        if (p.kind == PIECE_OBJECT)
+            count_taken_locked(h, p.size);
+    return true;
 }

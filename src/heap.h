@@ -14,13 +14,15 @@
 
 #include "cache.h"
 #include "chunk.h"
+#include "counts.h"
 
 struct heap {
     pthread_mutex_t lock; /* guards everything below */
     struct chunks chunks;
     struct spans spans;
-    bool has_caches;  /* for threads */
-    uint64_t trimmed; /* when free pages last went back to the system, in milliseconds */
+    bool has_caches;       /* for threads */
+    uint64_t trimmed;      /* when free pages last went back to the system, in milliseconds */
+    struct counts *counts; /* NULL: nobody counts */
 };
 
 struct object {
@@ -99,6 +101,11 @@ bool heap_refill(struct heap *h, struct thread *t, unsigned sizeclass);
 
 /* What cache_free asks for after it has freed `address`. */
 void heap_recount(struct heap *h, const void *address);
+
+/* From now on `counts`, all 0 before, says exactly what the heap has in it and does. That
+ * is done under the lock, so threads have no caches any more. Also before the heap is
+ * opened. False: some thread's cache could not be taken away, and nothing is counted. */
+bool heap_count_locked(struct heap *h, struct counts *counts);
 
 /* The region from its first byte to the ledger, piece by piece in address order. */
 enum piece_kind {

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * counts.c - what a heap counts (counts.h), beside the same counted here, and beside what
+ * is found in the heap when it is looked through.
+ */
+#include "unit.h"
+
+#include <string.h>
+
+#include "../../src/heap.h"
+
+enum { REGION = 1 << 26, NOBJECTS = 3000, NCALLS = 10000 };
+
+static _Alignas(1 << 16) unsigned char region[REGION];
+static struct heap heap;
+static struct counts counts, mine;
+static struct {
+    void *start;
+    size_t size;
+} object[NOBJECTS];
+static uint64_t dice;
+
+static int open_heap(void **state)
+{
+    (void)state;
+    dice = 88172645463325252u;
+    counts = mine = (struct counts){0};
+    memset(region, 0, sizeof region);
+    memset(object, 0, sizeof object);
+    heap = (struct heap){.lock = PTHREAD_MUTEX_INITIALIZER};
+    heap_open_locked(&heap, (struct region){.base = region, .nbytes = REGION}, NULL);
+    return 0;
+}
+
+/* --- sizes -------------------------------------------------------------------------- */
+
+static void test_a_size_ends_at_a_power_of_two(void **state)
+{
+    (void)state;
+    assert_int_equal(counts_size(0), 0);
+    assert_int_equal(counts_size(1), 0);
+    for (unsigned i = 0; i < NCOUNTED_SIZES; i++) {
+        assert_int_equal(counts_size_bytes(i), (uint64_t)16 << i);
+        assert_int_equal(counts_size(counts_size_bytes(i)), i);
+        if (i + 1 < NCOUNTED_SIZES)
+            assert_int_equal(counts_size(counts_size_bytes(i) + 1), i + 1);
+    }
+    assert_int_equal(counts_size(SIZE_MAX), NCOUNTED_SIZES - 1);
+}
+
+/* --- the same, counted naively ------------------------------------------------------ */
+
+static void recount(struct counts *c)
+{
+    uint64_t peak = c->live_bytes_peak;
+    c->nlive = c->live_bytes = 0;
+    for (int i = 0; i < NCOUNTED_SIZES; i++)
+        c->size[i].nlive = c->size[i].live_bytes = 0;
+    for (int i = 0; i < NOBJECTS; i++) {
+        if (object[i].start == NULL)
+            continue;
+        struct count_of_size *s = &c->size[counts_size(object[i].size)];
+        c->nlive++;
+        c->live_bytes += object[i].size;
+        s->nlive++;
+        s->live_bytes += object[i].size;
+    }
+    c->live_bytes_peak = peak < c->live_bytes ? c->live_bytes : peak;
+    for (int i = 0; i < NCOUNTED_SIZES; i++)
+        if (c->size[i].nlive_peak < c->size[i].nlive)
+            c->size[i].nlive_peak = c->size[i].nlive;
+}
+
+static void assert_same(void)
+{
+    struct heap_sums sums = heap_sum(&heap);
+    size_t map = (size_t)spans_map_granules(&heap.spans) * GRANULE_BYTES;
+    recount(&mine);
+    mine.region_bytes = REGION;
+    mine.used_bytes = counts.used_bytes; /* these two are looked at below */
+    mine.used_bytes_peak = counts.used_bytes_peak;
+    mine.given_back_bytes = counts.given_back_bytes;
+    assert_memory_equal(&counts, &mine, sizeof counts);
+    assert_int_equal(counts.nlive, sums.nobjects);
+    assert_int_equal(counts.live_bytes, sums.object_bytes);
+    assert_true(counts.used_bytes >= counts.live_bytes + sums.ledger_bytes);
+    assert_true(counts.used_bytes <= REGION - map && counts.used_bytes <= counts.used_bytes_peak);
+    assert_int_equal(counts.nlive + counts.nfreed, counts.nallocated + counts.ninherited); /* N1 */
+}
+
+static size_t any_size(void)
+{
+    return rnd(&dice, 100) == 0 ? rnd(&dice, REGION / 8) : rnd(&dice, 16u << rnd(&dice, 12));
+}
+
+static void one_call(void)
+{
+    unsigned i = rnd(&dice, NOBJECTS);
+    size_t size = any_size();
+    if (object[i].start == NULL) {
+        if (heap_take(&heap, size, FIT_ANY, &object[i].start) != HEAP_OK) {
+            object[i].start = NULL;
+            return;
+        }
+        object[i].size = size;
+        mine.nallocated++;
+        mine.allocated_bytes += size;
+        mine.size[counts_size(size)].nallocated++;
+    } else if (rnd(&dice, 3) > 0) {
+        if (heap_resize(&heap, object[i].start, size) != HEAP_OK)
+            return;
+        object[i].size = size;
+        mine.nresized++;
+    } else {
+        bool exact = rnd(&dice, 2) == 0;
+        assert_int_equal((exact ? heap_free_exact : heap_free)(&heap, object[i].start), HEAP_OK);
+        assert_int_equal(heap_free_exact(&heap, object[i].start), HEAP_FREE);
+        object[i].start = NULL;
+        mine.nfreed++;
+    }
+    recount(&mine);
+}
+
+static void test_any_calls(void **state)
+{
+    (void)state;
+    heap_lock(&heap);
+    assert_true(heap_count_locked(&heap, &counts));
+    heap_unlock(&heap);
+    for (int i = 0; i < NCALLS; i++) {
+        one_call();
+        if (i % 100 == 0)
+            assert_same();
+    }
+    assert_same();
+    assert_true(mine.nresized > 100 && mine.nfreed > 100);
+}
+
+/* --- beginning ---------------------------------------------------------------------- */
+
+static void test_what_is_there_counts_as_taken(void **state)
+{
+    (void)state;
+    static struct thread t;
+    heap_join(&heap, &t);
+    bool has = t.small > 0;
+    for (int i = 0; i < 200; i++) {
+        size_t size = (size_t)i * 9;
+        unsigned sizeclass = heap_sizeclass(&heap, size, 1);
+        if (!has || !heap_refill(&heap, &t, sizeclass) ||
+            !cache_take(&t, size, sizeclass, &object[i].start))
+            assert_int_equal(heap_take(&heap, size, FIT_ANY, &object[i].start), HEAP_OK);
+        object[i].size = size;
+        mine.nallocated++;
+        mine.allocated_bytes += size;
+        mine.size[counts_size(size)].nallocated++;
+    }
+    heap_lock(&heap);
+    assert_true(heap_count_locked(&heap, &counts));
+    heap_unlock(&heap);
+    assert_int_equal(t.small, 0);
+    assert_same();
+    heap_join(&heap, &t);
+    assert_int_equal(t.small, 0); /* never again */
+}
+
+static void test_counting_from_the_first(void **state)
+{
+    (void)state;
+    struct thread t = {0};
+    struct region all = heap.chunks.region;
+    void *first;
+    heap = (struct heap){.lock = PTHREAD_MUTEX_INITIALIZER};
+    assert_true(heap_count_locked(&heap, &counts));
+    heap_open_locked(&heap, all, NULL);
+    assert_int_equal(counts.region_bytes, REGION);
+    heap_join(&heap, &t);
+    assert_int_equal(t.small, 0);
+    assert_int_equal(heap_take(&heap, 100, FIT_ANY, &first), HEAP_OK);
+    assert_int_equal(counts.live_bytes, 100);
+}
+
+static void test_a_child_inherits_what_is_live(void **state)
+{
+    (void)state;
+    struct counts child;
+    counts_take(&counts, 100);
+    counts_take(&counts, 200);
+    counts_take(&counts, 5000);
+    counts_free(&counts, 5000);
+    counts_use(&counts, 9000);
+    counts.nmoved = counts.nfailed = counts.nrefused[REFUSED_INSIDE] = counts.given_back_bytes = 1;
+    counts_inherit(&child, &counts);
+    counts_free(&child, 100);
+    struct counts expected = {.nfreed = 1,
+                              .nlive = 1,
+                              .live_bytes = 200,
+                              .live_bytes_peak = 300,
+                              .ninherited = 2,
+                              .inherited_bytes = 300,
+                              .used_bytes = 9000,
+                              .used_bytes_peak = 9000};
+    expected.size[counts_size(100)] = (struct count_of_size){.nlive_peak = 1};
+    expected.size[counts_size(200)] =
+        (struct count_of_size){.nlive = 1, .nlive_peak = 1, .live_bytes = 200};
+    assert_memory_equal(&child, &expected, sizeof child);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_a_size_ends_at_a_power_of_two, open_heap),
+        cmocka_unit_test_setup(test_any_calls, open_heap),
+        cmocka_unit_test_setup(test_what_is_there_counts_as_taken, open_heap),
+        cmocka_unit_test_setup(test_counting_from_the_first, open_heap),
+        cmocka_unit_test_setup(test_a_child_inherits_what_is_live, open_heap),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

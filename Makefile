@@ -41,7 +41,7 @@ $(BUILD)/libmem.a: $(OBJECTS)
 
 # malloc for programs that know nothing of it: the heap, without the classic calls.
 # -fno-builtin, or the compiler makes calloc of malloc and memset: a call of itself.
-SHIM := malloc new options report
+SHIM := malloc new options report sheet
 SHIM_OBJECTS := $(SHIM:%=$(BUILD)/obj/shim/%.o)
 HEAP_OBJECTS := $(filter-out $(patsubst %,$(BUILD)/obj/%.o,check dump mem),$(OBJECTS))
 
@@ -53,9 +53,9 @@ $(BUILD)/obj/shim/%.o: shim/%.c Makefile
 $(BUILD)/libmem-malloc.so: $(HEAP_OBJECTS) $(SHIM_OBJECTS)
 	$(CC) $(LIB_CFLAGS) -shared -Wl,-z,defs,-z,now,-z,nodelete,-z,initfirst $(LDFLAGS) $^ -o $@
 
-$(BUILD)/mem: tools/mem.c Makefile
+$(BUILD)/mem: tools/mem.c tools/report.c tools/report.h shim/sheet.h src/counts.c src/counts.h Makefile
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -DMEM_VERSION='"$(VERSION)"' $(LDFLAGS) $< -o $@
+	$(CC) $(ALL_CFLAGS) -DMEM_VERSION='"$(VERSION)"' $(LDFLAGS) $(filter %.c,$^) -o $@
 
 # What `gcc -o myprogram mymain.c -L. -lmem` and LD_LIBRARY_PATH=. look for.
 .PHONY: links
@@ -108,6 +108,9 @@ HELGRIND := $(BUILD)/test/helgrind/classic $(BUILD)/test/helgrind/malloc
 $(BUILD)/test/helgrind/classic: test/helgrind/hand_over.c include/mem.h $(BUILD)/libmem.so
 	$(LINK) -DCLASSIC -L$(BUILD) -lmem
 $(BUILD)/test/helgrind/malloc: test/helgrind/hand_over.c
+	$(LINK) -fno-builtin
+
+$(BUILD)/test/known: test/known.c
 	$(LINK) -fno-builtin
 
 .PHONY: demo demo-fit
@@ -174,10 +177,11 @@ check:
 	@test/run.sh --total $(TALLY)
 
 .PHONY: check-tree check-one check-threads check-malloc
-check-tree: all $(BENCH) $(HELGRIND) $(MALLOC) $(BUILD)/bench/paths
+check-tree: all $(BENCH) $(HELGRIND) $(MALLOC) $(BUILD)/bench/paths $(BUILD)/test/known
 	@$(RUN) test/run_selftest.sh "test/layers.sh src $(LAYERS)" "test/header.sh include/mem.h" \
 	    "test/symbols.sh libmem.so" "test/taught.sh ." test/installed.sh \
-	    "test/tool.sh $(BUILD)/mem $(BUILD)/libmem-malloc.so" "test/demo.sh $(BUILD)/mem" \
+	    "test/tool.sh $(BUILD)/mem $(BUILD)/libmem-malloc.so $(BUILD)/test/known" \
+	    "test/demo.sh $(BUILD)/mem" \
 	    "test/bench.sh $(BUILD) $(BUILD)/libmem-malloc.so" test/spin.sh \
 	    "test/helgrind.sh $(BUILD) $(BUILD)/test/helgrind" \
 	    "test/overcommit.sh $(BUILD)/libmem-malloc.so $(IN_MALLOC)"

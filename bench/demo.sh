@@ -157,7 +157,7 @@ run() { # name how variable...
     rm -rf "$work/run" "${work:?}/$name.$how"
     mkdir "$work/run"
     (cd "$work/run" && exec timeout -k 5 "$limit" env "$@" \
-        "$mem" run "$option" --report="$work/report" bash "$self" --work "$name") \
+        "$mem" run "$option" --time="$work/report" bash "$self" --work "$name") \
         </dev/null >"$work/out" 2>"$work/$name.$how.err"
     status=$?
     mv "$work/out" "$work/run/(output)"

@@ -34,6 +34,7 @@
 #include "../src/os.h"
 #include "options.h"
 #include "report.h"
+#include "sheet.h"
 #include "shim.h"
 
 static struct heap the_heap = {.lock = PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP};
@@ -41,6 +42,11 @@ static struct heap the_heap = {.lock = PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP};
 /* Guarded by the heap's lock until `options_are_read`; then they do not change. */
 static struct options options;
 static bool options_are_read, forks_are_guarded;
+
+/* Where this process counts, and where its next child will; NULL: nowhere. Set while there
+ * is one thread, at the start and in the child of a fork. */
+static struct sheet *sheet;
+static struct row *row, *row_of_child;
 
 __thread struct thread shim_thread;
 
@@ -56,9 +62,13 @@ static void end_thread(void *thread)
 
 /* --- starting ---------------------------------------------------------------- */
 
+/* The parent goes on counting in its row while the child begins: so this is now. */
 static void lock_for_fork(void)
 {
     heap_lock(&the_heap);
+    row_of_child = row == NULL ? NULL : sheet_row(sheet);
+    if (row_of_child != NULL)
+        row_fork(row_of_child, row);
 }
 
 static void unlock_in_parent(void)
@@ -69,6 +79,10 @@ static void unlock_in_parent(void)
 static void unlock_in_child(void)
 {
     heap_forked_locked(&the_heap, &shim_thread);
+    row = row_of_child;
+    the_heap.counts = row == NULL ? NULL : &row->counts;
+    if (row != NULL)
+        row_begin(row);
     heap_unlock(&the_heap);
 }
 
@@ -100,6 +114,22 @@ static void open_locked(void)
     heap_open_locked(&the_heap, region, NULL);
 }
 
+/* Who had the sheet made may have ended meanwhile: then it is not there. */
+static void start_counting_locked(void)
+{
+    sheet = sheet_open(options.count);
+    row = sheet == NULL ? NULL : sheet_row(sheet);
+    if (row != NULL && heap_count_locked(&the_heap, &row->counts))
+        row_begin(row);
+    else
+        row = NULL;
+    if (sheet == NULL && errno != ENOENT) {
+        struct line l = {0};
+        line_text(&l, "libmem: LIBMEM: count ignored: that is no file that `mem run' has made");
+        line_write(&l);
+    }
+}
+
 /* The environment is NULL before libc knows it; then the constructor reads it. */
 static void read_options_locked(char *const *environment)
 {
@@ -107,6 +137,8 @@ static void read_options_locked(char *const *environment)
         return;
     options_are_read = true;
     options_read(&options, environment);
+    if (options.count[0] != '\0')
+        start_counting_locked();
     if (the_heap.chunks.region.base != NULL && options.region_bytes != 0) {
         struct line l = {0};
         line_text(&l, "libmem: LIBMEM: region ignored: memory was needed before it could be read");
@@ -134,9 +166,11 @@ static void start(char *const *environment)
 
 __attribute__((constructor)) static void on_load(int argc, char **argv, char **environment)
 {
-    (void)argc;
-    (void)argv;
     start(environment);
+    heap_lock(&the_heap);
+    if (row != NULL)
+        row_name(row, argc, argv);
+    heap_unlock(&the_heap);
 }
 
 /* --- objects ------------------------------------------------------------------ */
@@ -145,6 +179,21 @@ __attribute__((constructor)) static void on_load(int argc, char **argv, char **e
 static bool is_too_large(size_t nbytes)
 {
     return nbytes > PTRDIFF_MAX;
+}
+
+/* One more of what the heap does not see; `n` is in `row`. */
+static void count(uint64_t *n)
+{
+    heap_lock(&the_heap);
+    ++*n;
+    heap_unlock(&the_heap);
+}
+
+static void *no_room(void)
+{
+    if (row != NULL)
+        count(&row->counts.nfailed);
+    return NULL;
 }
 
 static enum heap_result take(size_t nbytes, size_t align, void **object)
@@ -156,14 +205,14 @@ static enum heap_result take(size_t nbytes, size_t align, void **object)
 static void *take_from_heap(size_t nbytes, size_t align)
 {
     void *object;
-    if (is_too_large(nbytes))
-        return NULL;
-    enum heap_result result = take(nbytes, align, &object);
+    enum heap_result result = HEAP_NO_SPACE;
+    if (!is_too_large(nbytes))
+        result = take(nbytes, align, &object);
     if (result == HEAP_NO_REGION) {
         start(environ);
         result = take(nbytes, align, &object);
     }
-    return result == HEAP_OK ? object : NULL;
+    return result == HEAP_OK ? object : no_room();
 }
 
 /* False: nobody would know when this thread ends. */
@@ -180,7 +229,7 @@ static bool await_end(void)
 /* Gives the thread a cache, if it can have one. */
 static bool join(void)
 {
-    if (shim_thread.has_ended)
+    if (row != NULL || shim_thread.has_ended)
         return false;
     heap_join(&the_heap, &shim_thread);
     return thread_small(&shim_thread) > 0;
@@ -226,6 +275,11 @@ static void *or_errno(void *object)
 static void refuse(const char *call, const void *address, enum heap_result why)
 {
     struct object there = {0};
+    if (row != NULL)
+        count(&row->counts.nrefused[why == HEAP_FREE       ? REFUSED_FREE
+                                    : why == HEAP_INSIDE   ? REFUSED_INSIDE
+                                    : why == HEAP_NOT_OURS ? REFUSED_NOT_OURS
+                                                           : REFUSED_NO_OBJECT]);
     if (options.onerror == ONERROR_IGNORE)
         return;
     if (why == HEAP_INSIDE)
@@ -301,6 +355,8 @@ static void *resize(const char *call, void *address, size_t nbytes)
         errno = ENOMEM;
         return NULL;
     }
+    if (row != NULL)
+        count(&row->counts.nmoved);
     memcpy(object, address, old.size < nbytes ? old.size : nbytes);
     shim_free(address, call);
     return object;
@@ -314,10 +370,8 @@ static void *allocate_again(const char *call, void *address, size_t nbytes)
         shim_free(address, call);
         return NULL;
     }
-    if (is_too_large(nbytes)) {
-        errno = ENOMEM;
-        return NULL;
-    }
+    if (is_too_large(nbytes))
+        return or_errno(no_room());
     return resize(call, address, nbytes);
 }
 

@@ -46,6 +46,7 @@ static void help(void)
         "  onerror=report  say it, and go on: the call does nothing",
         "  onerror=ignore  go on silently",
         "  region=SIZE     reserve so many bytes of address space (64K to 64G; K, M, G)",
+        "  count=FILE      count there for `mem run --report', which makes the file; slower",
         "  help            print this"};
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
         struct line l = {0};
@@ -98,6 +99,17 @@ static void read_region(struct options *o, struct word option, struct word value
         complain(option, "region is a size from 64K to 64G");
 }
 
+static void read_count(struct options *o, struct word option, struct word value)
+{
+    bool fits = value.n > 0 && value.n < sizeof o->count;
+    if (!fits) {
+        complain(option, "count is a file, with less than 64 characters");
+        return;
+    }
+    memcpy(o->count, value.text, value.n);
+    o->count[value.n] = '\0';
+}
+
 static void read_option(struct options *o, struct word option)
 {
     struct word value, key = word_until(option, '=', &value);
@@ -107,6 +119,8 @@ static void read_option(struct options *o, struct word option)
         read_onerror(o, option, value);
     else if (word_is(key, "region"))
         read_region(o, option, value);
+    else if (word_is(key, "count"))
+        read_count(o, option, value);
     else if (word_is(option, "help"))
         help();
     else

@@ -22,6 +22,7 @@ enum onerror {
 struct options {
     enum onerror onerror;
     size_t region_bytes; /* 0: the library chooses */
+    char count[64];      /* the sheet to count on (sheet.h); "": nobody counts */
 };
 
 /* Reads LIBMEM in this environment, which may be NULL. Allocates nothing. */

@@ -2,12 +2,14 @@
 #include "os.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/membarrier.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
 #include <time.h>
@@ -37,6 +39,23 @@ void *os_reserve(size_t nbytes)
 void os_unmap(void *address, size_t nbytes)
 {
     munmap(address, nbytes);
+}
+
+void *os_map_file(const char *path, size_t *nbytes)
+{
+    struct stat file;
+    void *base = MAP_FAILED;
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (fd < 0)
+        return NULL;
+    if (fstat(fd, &file) == 0) {
+        *nbytes = (size_t)file.st_size;
+        base = mmap(NULL, *nbytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    }
+    int number = errno;
+    close(fd);
+    errno = number;
+    return base == MAP_FAILED ? NULL : base;
 }
 
 bool os_give_back(void *address, size_t nbytes)

@@ -21,6 +21,10 @@ void *os_reserve(size_t nbytes);
 /* Takes a mapping, or a part of one in whole pages, out of the address space. */
 void os_unmap(void *address, size_t nbytes);
 
+/* A whole file, shared with all who map it, to read and write; or NULL, and errno says
+ * why. */
+void *os_map_file(const char *path, size_t *nbytes);
+
 /* The pages need not keep what they hold: they have no memory behind them until
  * they are written to again, and read as zero. False if the system refuses, and
  * nothing has changed. Leaves errno alone. */

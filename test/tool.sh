@@ -1,13 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# tool.sh MEM LIBRARY - prints TAP: `mem run` runs a program on LIBRARY, ends as the
-# program did, and reports. MEM and LIBRARY are copied: where mem looks for its
-# library is tested too.
+# tool.sh MEM LIBRARY KNOWN - prints TAP: `mem run` runs a program on LIBRARY, ends as
+# the program did, and reports. MEM and LIBRARY are copied: where mem looks for its
+# library is tested too. KNOWN is known.c: what it allocates has to be in the report.
 # shellcheck disable=SC2016 # what is in single quotes is for the program's shell
 set -u
-mem=$(realpath -e "${1:?usage: tool.sh MEM LIBRARY}") || exit 2
-library=$(realpath -e "${2:?usage: tool.sh MEM LIBRARY}") || exit 2
+usage='usage: tool.sh MEM LIBRARY KNOWN'
+mem=$(realpath -e "${1:?$usage}") || exit 2
+library=$(realpath -e "${2:?$usage}") || exit 2
+known=$(realpath -e "${3:?$usage}") || exit 2
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 unset LD_PRELOAD LIBMEM
@@ -59,6 +61,8 @@ printed '^mem \(libmem\) [0-9]+\.[0-9]+\.[0-9]+$' '--version'
 
 run "$mem" run cat /proc/self/maps
 ended 0 'a program runs'
+[ ! -s err ]
+result $? 'and mem says nothing'
 printed "$work/built/libmem-malloc.so\$" 'the library beside mem is in it'
 run bin/mem run cat /proc/self/maps
 printed "$work/lib/libmem-malloc.so\$" 'the library in ../lib'
@@ -78,16 +82,16 @@ result $? 'arguments arrive as they are, options too'
 run "$mem" run -- printf -- '%s' x
 [ "$(cat out)" = x ]
 result $? '-- ends the options of mem'
-run "$mem" run sh -c 'exit 7'
+run "$mem" run --time sh -c 'exit 7'
 ended 7 'the status is that of the program'
 complained '^  exit status +7$' 'and is reported'
-run "$mem" run sh -c 'kill -SEGV $$'
+run "$mem" run --time sh -c 'kill -SEGV $$'
 ended 139 'a program that a signal ended: 128 + 11'
 complained '^  ended by +signal 11, Segmentation fault' 'and is reported'
 run "$mem" run no-such-program
 ended 127 'not found: status 127'
 complained '^mem: no-such-program: No such file or directory$' 'not found: a message'
-run "$mem" run "$work"
+run "$mem" run --time "$work"
 ended 126 'not executable: status 126'
 complained '^mem: .*: Permission denied$' 'not executable: a message'
 [ "$(wc -l <err)" -eq 1 ]
@@ -113,7 +117,7 @@ printed '^region=2G,onerror=ignore$' 'behind those of the environment'
 run "$mem" run sh -c 'echo "${LIBMEM-none}"'
 printed '^none$' 'no option: nothing is set'
 
-run "$mem" run --system --report=report cat /proc/self/maps
+run "$mem" run --system --time=report cat /proc/self/maps
 ended 0 '--system: a program runs'
 grep -q libmem out
 [ $? -eq 1 ]
@@ -129,7 +133,7 @@ done
 result "$nbad" 'sizes that the library understands'
 nbad=0
 # shellcheck disable=SC2086 # some are two words
-for option in --region= --region=0 --region=-1 --region=63K --region=65G --region=18446744073709551616K --region=1T --region=12Q --region=1GG --region=G --onerror= --onerror=maybe '-s -eabort' '--region=1G --system' --nonsense; do
+for option in --region= --region=0 --region=-1 --region=63K --region=65G --region=18446744073709551616K --region=1T --region=12Q --region=1GG --region=G --onerror= --onerror=maybe '-s -eabort' '--region=1G --system' '--report --system' '--report --time' --nonsense; do
     run "$mem" run $option echo ran
     { [ "$status" -eq 125 ] && [ ! -s out ] && [ -s err ]; } || { nbad=$((nbad + 1)) && echo "# $option: $status"; }
 done
@@ -141,16 +145,16 @@ complained '^mem: walk: no such command$' 'an unknown command: a message'
 run "$mem" run --region=1G
 complained '^mem run: no program to run$' 'no program: a message'
 
-run "$mem" run --report=report sh -c 'echo to-out; echo to-err >&2'
+run "$mem" run --time=report sh -c 'echo to-out; echo to-err >&2'
 [ "$(cat out err)" = $'to-out\nto-err' ]
-result $? '--report: the outputs are those of the program alone'
+result $? '--time: the outputs are those of the program alone'
 cp report out
-printed '^mem: sh$' '--report: the report is in the file'
-run "$mem" run --report=no/such/folder echo ran
-ended 125 '--report to where nothing can be written: status 125'
+printed '^mem: sh$' '--time: the report is in the file'
+run "$mem" run --time=no/such/folder echo ran
+ended 125 '--time to where nothing can be written: status 125'
 [ ! -s out ]
 result $? 'before the program is run'
-run "$mem" run --report=/dev/full true
+run "$mem" run --time=/dev/full true
 ended 125 'a report that cannot be written is a failure'
 
 # Figures, against what the program is known to do.
@@ -160,26 +164,137 @@ field() { # name: the first figure behind it
 between() { # figure least most
     awk -v n="${1:-none}" -v least="$2" -v most="$3" 'BEGIN { exit !(n ~ /^[0-9.]+$/ && n + 0 >= least && n + 0 <= most) }'
 }
-run "$mem" run sleep 0.3
+run "$mem" run --time sleep 0.3
 between "$(field 'wall time')" 0.3 10
 result $? 'wall time: a program that sleeps for 0.3 s'
 between "$(field 'CPU time')" 0 0.25
 result $? 'CPU time: a program that sleeps'
-run "$mem" run bash -c 'for ((i = 0; i < 300000; i++)); do :; done; times'
+run "$mem" run --time bash -c 'for ((i = 0; i < 300000; i++)); do :; done; times'
 between "$(field 'CPU time')" 0.05 20
 result $? 'CPU time: a program that counts'
-run "$mem" run dd if=/dev/zero of=/dev/null bs=64M count=1
+run "$mem" run --time dd if=/dev/zero of=/dev/null bs=64M count=1
 between "$(field 'peak memory')" 64 256
 result $? 'peak memory: a program that fills 64 MiB'
-run "$mem" run --system sh -c 'dd if=/dev/zero of=/dev/null bs=64M count=1; exit 0'
+run "$mem" run --time --system sh -c 'dd if=/dev/zero of=/dev/null bs=64M count=1; exit 0'
 between "$(field 'peak memory')" 64 256
 result $? 'peak memory: a program that has another fill 64 MiB'
+
+# What is counted, against what known.c says of itself.
+counted() { # what...: leaves the report in out, numbers without commas
+    run "$mem" run --report=report "$@"
+    sed ':again; s/\([0-9]\),\([0-9]\)/\1\2/; t again' report >out
+}
+says() { # what, label, figure...: the line of that label has these figures, in this order
+    local what=$1 found label=$2
+    shift 2
+    found=$(sed -n "s/^  $label  *\([0-9].*\)/\1/p" out |
+        grep -o '^[0-9][0-9]*\|[0-9][0-9]* \(bytes\|moved\)' | grep -o '[0-9]*' | paste -sd' ')
+    [ "$found" = "$*" ]
+    result $? "$what: $label: $*${found:+ (found: $found)}"
+}
+size() { # what, size, allocated, peak, live
+    local found
+    found=$(sed -n "s/^ *$2  *\([0-9]*\) *#* *\([0-9]*\) *\([0-9]*\) .*/\1 \2 \3/p" out)
+    [ "$found" = "$3 $4 $5" ]
+    result $? "$1: size up to $2: $3 allocated, at most $4 live, $5 at the end (found: $found)"
+}
+counted "$known" objects
+ended 0 '--report: the status is that of the program'
+says objects allocated 21 1064656
+says objects freed 5
+says objects 'live at end' 16 15680
+says objects 'live, peak' 1048576
+says objects 'out of memory' 0
+says objects refused 0
+size objects '16 B' 7 7 7
+size objects '128 B' 10 10 6
+size objects '8 KiB' 3 3 3
+size objects '1 MiB' 1 1 0
+[ "$(grep -cE '^ +[0-9]+ [KMG]?i?B ' out)" -eq 4 ] && ! grep -q program out
+result $? 'objects: no other size, no table of processes'
+grep -q '^  exit status  *0$' out && grep -q '^  wall time ' out && grep -q '^  counted, .*takes less time$' out
+result $? 'objects: status and time, and that counting takes time'
+counted "$known" resize
+says resize allocated 3 1053676
+says resize freed 2
+says resize 'live at end' 1 400000
+says resize 'live, peak' 1048576
+says resize resized 2 1
+size resize '128 B' 1 1 0
+size resize '8 KiB' 1 1 0
+size resize '512 KiB' 0 1 1
+size resize '1 MiB' 1 1 0
+run env LIBMEM=onerror=ignore "$mem" run --report "$known" refused
+cp err out
+says refused refused 10
+printed '^  refused +10 pointers: 4 already free, 2 inside an object, 3 outside the heap, 1 in no object$' 'and why; to standard error'
+says refused freed 1
+counted "$known" twice
+[ "$status" -eq 134 ] && grep -q '^  ended by .*Aborted' out
+result $? 'twice: aborted, and reported'
+says twice refused 1
+says twice 'live at end' 2 2000
+counted "$known" leave
+ended 3 'leave: by _exit'
+says leave 'live at end' 3 3000
+counted "$known" killed
+ended 137 'killed: by a signal that cannot be caught'
+says killed 'live at end' 3 3000
+counted "$known" threads
+size threads '32 KiB' 4400 400 40
+counted "$known" fork
+says fork allocated 5 9000
+says fork 'had by forks' 4 4000
+says fork 'live at end' 7 11000
+says fork 'live, peak' 5000
+rows() { # of the table of processes: without pid and region
+    sed -n '/^  process/,$ { /^  process/d; s/^  *[0-9]*  *\([0-9.]* [KM]*i*B\)  *[0-9.]* [KM]*i*B /\1 /; s/  */ /gp }' out
+}
+[ "$(rows)" = $'4.9 KiB 3 3 4.9 KiB 0 known fork\n3.9 KiB 1 2 2.9 KiB 0 (fork) known fork\n3.9 KiB 1 2 2.9 KiB 0 (fork) known fork' ]
+result $? 'fork: a row each'
+counted "$known" exec
+[ "$(rows)" = $'1 MiB 21 16 15.3 KiB 0 known objects a?b\n2.0 KiB 2 2 2.0 KiB 0 known exec' ]
+result $? 'exec: a row for each program, a line for each row'
+[ "$(sed -n '/^  process/,$ { /^  process/d; s/^  *\([0-9]*\) .*/\1/p }' out | sort -u | wc -l)" -eq 1 ]
+result $? 'exec: both are one process'
+says exec allocated 23 1066656
+says exec 'live at end' 18 17680
+counted "$known" back
+between "$(sed -n 's/^  given back *\([0-9]*\) bytes .*/\1/p' out)" 67108864 69206016
+result $? 'back: 64 MiB'
+counted "$known" most
+says most 'out of memory' 5
+counted bash -c 'for ((i = 0; i < 30; i++)); do (exit); done'
+printed '^  all 31 processes below; ' 'a shell and 30 that it forks'
+printed '^  and 11 more, with lower peaks$' 'a long table is cut'
+counted env -u LD_PRELOAD sh -c ':'
+printed '^  the process$' 'what is not on libmem is not counted'
+counted env LIBMEM= sh -c ':'
+printed '^  the process$' 'nor what has lost the option'
+counted /sbin/ldconfig --version # Debian links it statically
+printed '^  no process had the library in it: ' 'and if nothing is counted, the report says so'
+run "$mem" run --report=no/such/folder echo ran
+[ "$status" -eq 125 ] && [ ! -s out ] && grep -q '^mem: no/such/folder: No such file or directory$' err
+result $? '--report to where nothing can be written: a message, nothing run'
+run "$mem" run --report=/dev/full true
+ended 125 '--report that cannot be written is a failure'
+run "$mem" run --report sh -c 'cp "${LIBMEM#count=}" sheet'
+head -c 100000 sheet >short
+printf x | dd of=sheet bs=1 seek=20 conv=notrunc 2>/dev/null # the size of its rows
+for file in /dev/null "$known" / short sheet; do
+    run env LD_PRELOAD="$library" LIBMEM=count="$file" "$known" objects
+    [ "$status" -eq 0 ] && [ "$(cat err)" = "libmem: LIBMEM: count ignored: that is no file that \`mem run' has made" ]
+    result $? "count=$file: said, and ignored"
+done
+run env LD_PRELOAD="$library" LIBMEM=count=/proc/1/no/such/file "$known" objects
+[ "$status" -eq 0 ] && [ ! -s err ]
+result $? 'count: who made the file has ended'
 
 # A signal sent to mem is for the program, and mem stays to report.
 nbad=0
 for signal in HUP INT QUIT TERM USR1 USR2; do
     rm -f out
-    env --default-signal="$signal" "$mem" run sh -c "trap 'echo told; exit 5' $signal; echo ready
+    env --default-signal="$signal" "$mem" run --time sh -c "trap 'echo told; exit 5' $signal; echo ready
         for i in \$(seq 100); do sleep 0.05; done" >out 2>err </dev/null &
     pid=$!
     for _ in {1..200}; do grep -qs ready out && break; sleep 0.05; done
@@ -190,7 +305,7 @@ for signal in HUP INT QUIT TERM USR1 USR2; do
         { nbad=$((nbad + 1)) && echo "# $signal: $status"; }
 done
 result "$nbad" 'signals are passed on to the program, and mem reports'
-run "$mem" run "$mem" run --report=report sh -c 'kill -INT $$'
+run "$mem" run --time "$mem" run --time=report sh -c 'kill -INT $$'
 ended 130 'a program that was interrupted: 128 + 2'
 complained '^  ended by +signal 2, Interrupt' 'mem dies of it too, so that a loop around it ends'
 echo "1..$ntests"

@@ -3,7 +3,9 @@
  * mem.c - runs a program on libmem's malloc, and says what it took.
  *
  *     mem run --region=4G --onerror=report sort big.txt
- *     mem run --system sort big.txt       to compare: on the system's malloc
+ *     mem run --report sort big.txt       what it asked for and what is left: counted
+ *     mem run --time sort big.txt         how it ended, time, memory: at full speed
+ *     mem run --time --system sort big.txt   to compare: on the system's malloc
  *
  * The library is preloaded: the program and the programs that it starts allocate
  * from libmem and need not be built for it. mem ends as the program did, the way
@@ -22,10 +24,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "report.h"
 
 enum { OWN_FAILURE = 125, NOT_EXECUTABLE = 126, NOT_FOUND = 127, SIGNALLED = 128 };
 
@@ -53,7 +58,7 @@ static void set_list(const char *name, const char *first, char separator, const 
 /* LIBMEM=NAME=VALUE, after what is there already: the later of two settings holds. */
 static void set_option(const char *name, const char *value)
 {
-    char setting[64];
+    char setting[128];
 
     snprintf(setting, sizeof(setting), "%s=%s", name, value);
     set_list("LIBMEM", getenv("LIBMEM"), ',', setting);
@@ -197,7 +202,7 @@ static int end_as(int wait_status)
 
 /* --- mem run ---------------------------------------------------------------- */
 
-static void print_report(FILE *f, const char *program, bool is_on_system, const struct outcome *o)
+static void print_usage(FILE *f, const char *program, bool is_on_system, const struct outcome *o)
 {
     int status = o->wait_status;
     double user = seconds(o->usage.ru_utime), system = seconds(o->usage.ru_stime);
@@ -215,9 +220,10 @@ static void print_report(FILE *f, const char *program, bool is_on_system, const 
 }
 
 static struct run_options {
-    const char *region, *onerror, *report;
-    bool is_on_system;
-    char **program; /* and its arguments; NULL behind the last */
+    const char *region, *onerror;
+    bool is_on_system, is_timed, is_counted;
+    const char *file; /* for what is found out; NULL: standard error */
+    char **program;   /* and its arguments; NULL behind the last */
 } run_options;
 
 /* The library would say so too: in each process, and go on without it. */
@@ -249,9 +255,10 @@ static error_t parse_run_option(int key, char *arg, struct argp_state *state)
         run_options.onerror = arg;
     else if (key == 'e')
         argp_error(state, "--onerror=%s: not abort, report or ignore", arg);
-    else if (key == 'o')
-        run_options.report = arg;
-    else if (key == 's')
+    else if (key == 'o' || key == 't') {
+        *(key == 'o' ? &run_options.is_counted : &run_options.is_timed) = true;
+        run_options.file = arg;
+    } else if (key == 's')
         run_options.is_on_system = true;
     else if (key == ARGP_KEY_ARG) {
         run_options.program = state->argv + state->next - 1;
@@ -259,8 +266,10 @@ static error_t parse_run_option(int key, char *arg, struct argp_state *state)
     } else if (key == ARGP_KEY_NO_ARGS)
         argp_error(state, "no program to run");
     else if (key == ARGP_KEY_END && run_options.is_on_system &&
-             (run_options.region != NULL || run_options.onerror != NULL))
-        argp_error(state, "--system leaves no heap for --region or --onerror");
+             (run_options.region != NULL || run_options.onerror != NULL || run_options.is_counted))
+        argp_error(state, "--system leaves no heap for --region, --onerror or --report");
+    else if (key == ARGP_KEY_END && run_options.is_timed && run_options.is_counted)
+        argp_error(state, "--report tells the time, too: one of --report and --time");
     else
         return ARGP_ERR_UNKNOWN;
     return 0;
@@ -270,8 +279,13 @@ static const struct argp_option run_argp_options[] = {
     {"region", 'r', "SIZE", 0,
      "Reserve so much for the heap: 64K to 64G; K, M and G are understood", 0},
     {"onerror", 'e', "WHAT", 0, "On a wrong free: abort (the default), report or ignore", 0},
-    {"report", 'o', "FILE", 0, "Write the report there, not to standard error", 0},
-    {"system", 's', NULL, 0, "Leave the system's malloc: the report alone, to compare", 0},
+    {"report", 'o', "FILE", OPTION_ARG_OPTIONAL,
+     "Count objects, peaks, sizes, refused frees, what is left at the end; write that to FILE "
+     "or to standard error. Counting takes time",
+     0},
+    {"time", 't', "FILE", OPTION_ARG_OPTIONAL,
+     "Write only how it ended, its time and its memory, at full speed", 0},
+    {"system", 's', NULL, 0, "Leave the system's malloc: with --time, to compare", 0},
     {0}};
 
 static const struct argp run_argp = {
@@ -279,28 +293,53 @@ static const struct argp run_argp = {
     .parser = parse_run_option,
     .args_doc = "PROGRAM [ARGUMENT]...",
     .doc =
-        "Runs PROGRAM on libmem's malloc, then reports how it ended, its time and its memory."
+        "Runs PROGRAM on libmem's malloc; at its end says, if asked to, what it took."
         "\vThe status is that of PROGRAM; 128 + n if signal n ended it, 127 if it was not found, "
         "126 if it could not be executed, 125 if mem itself failed. A program that is linked "
         "statically, or changes user as it starts, keeps its own malloc."};
 
+/* A file in memory, that goes when the last who uses it does. */
+static const struct sheet *make_sheet(void)
+{
+    char path[64];
+    size_t nbytes = sheet_bytes(SHEET_NROWS);
+    int fd = memfd_create("libmem counts", MFD_CLOEXEC);
+    struct sheet *sheet = MAP_FAILED;
+
+    if (fd >= 0 && ftruncate(fd, (off_t)nbytes) == 0)
+        sheet = mmap(NULL, nbytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (sheet == MAP_FAILED)
+        err(OWN_FAILURE, "a file for the counts");
+    *sheet =
+        (struct sheet){.title = SHEET_TITLE, .row_bytes = sizeof(struct row), .nrows = SHEET_NROWS};
+    snprintf(path, sizeof(path), "/proc/%d/fd/%d", getpid(), fd);
+    set_option("count", path);
+    return sheet;
+}
+
 static int command_run(int argc, char **argv)
 {
     argp_parse(&run_argp, argc, argv, ARGP_IN_ORDER, NULL, NULL);
-    FILE *report = run_options.report == NULL ? stderr : fopen(run_options.report, "we");
-    if (report == NULL)
-        err(OWN_FAILURE, "%s", run_options.report);
+    FILE *f = run_options.file == NULL ? stderr : fopen(run_options.file, "we");
+    const struct sheet *sheet = NULL;
+    if (f == NULL)
+        err(OWN_FAILURE, "%s", run_options.file);
     if (!run_options.is_on_system)
         preload_library();
     if (run_options.region != NULL)
         set_option("region", run_options.region);
     if (run_options.onerror != NULL)
         set_option("onerror", run_options.onerror);
+    if (run_options.is_counted)
+        sheet = make_sheet();
     struct outcome o = run_program(run_options.program);
-    print_report(report, run_options.program[0], run_options.is_on_system, &o);
-    bool is_written = !ferror(report) && fflush(report) == 0;
+    if (run_options.is_timed || run_options.is_counted)
+        print_usage(f, run_options.program[0], run_options.is_on_system, &o);
+    if (sheet != NULL)
+        report_print(f, sheet);
+    bool is_written = !ferror(f) && fflush(f) == 0;
     if (!is_written)
-        warn("%s", run_options.report != NULL ? run_options.report : "standard error");
+        warn("%s", run_options.file != NULL ? run_options.file : "standard error");
     int status = end_as(o.wait_status);
     return status == 0 && !is_written ? OWN_FAILURE : status;
 }
@@ -343,7 +382,7 @@ static const struct argp argp = {
     .args_doc = "COMMAND [ARGUMENT]...",
     .doc = "Uses libmem on programs as they are.\v"
            "Commands:\n"
-           "  run        run a program on libmem's malloc and report what it took\n\n"
+           "  run        run a program on libmem's malloc, and report what it took\n\n"
            "`mem COMMAND --help' tells of a command's options."};
 
 /* What argp prints, too. Not exit: that is what is happening. */

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * report.c - the sheet of `mem run --report` (shim/sheet.h), added up and printed: one
+ * table of sums, one of sizes, and, if there are more than one, one of processes.
+ *
+ * Nobody can add up peaks that were reached at different times: what is called a peak is
+ * the highest of one process.
+ */
+#include "report.h"
+
+#include <stdlib.h>
+
+/* --- numbers ---------------------------------------------------------------------- */
+
+struct text {
+    char s[32];
+};
+
+/* 1,234,567 */
+static struct text grouped(uint64_t n)
+{
+    struct text digits, t;
+    size_t length = (size_t)snprintf(digits.s, sizeof(digits.s), "%llu", (unsigned long long)n);
+    size_t at = 0;
+
+    for (size_t i = 0; i < length; i++) {
+        if (i > 0 && (length - i) % 3 == 0)
+            t.s[at++] = ',';
+        t.s[at++] = digits.s[i];
+    }
+    t.s[at] = '\0';
+    return t;
+}
+
+/* 1.2 MiB; whole bytes and whole units have no fraction. */
+static struct text rounded(uint64_t nbytes)
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    struct text t;
+    double n = (double)nbytes;
+    size_t unit = 0;
+
+    for (; n >= 1023.95 && unit < 4; unit++) /* never 1024.0 of them */
+        n /= 1024;
+    snprintf(t.s, sizeof(t.s), "%.*f %s", unit > 0 && n != (double)(uint64_t)n, n, units[unit]);
+    return t;
+}
+
+static void print_objects(FILE *f, const char *what, uint64_t nobjects, uint64_t nbytes)
+{
+    fprintf(f, "  %-14s %13s objects %19s bytes  %10s\n", what, grouped(nobjects).s,
+            grouped(nbytes).s, rounded(nbytes).s);
+}
+
+static void print_bytes(FILE *f, const char *what, uint64_t nbytes)
+{
+    fprintf(f, "  %-14s %41s bytes  %10s\n", what, grouped(nbytes).s, rounded(nbytes).s);
+}
+
+/* --- sums ------------------------------------------------------------------------- */
+
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+static void add(struct counts *sum, const struct counts *c)
+{
+    sum->nallocated += c->nallocated;
+    sum->allocated_bytes += c->allocated_bytes;
+    sum->nfreed += c->nfreed;
+    sum->nlive += c->nlive;
+    sum->live_bytes += c->live_bytes;
+    sum->live_bytes_peak = larger(sum->live_bytes_peak, c->live_bytes_peak);
+    sum->ninherited += c->ninherited;
+    sum->inherited_bytes += c->inherited_bytes;
+    sum->nresized += c->nresized;
+    sum->nmoved += c->nmoved;
+    sum->nfailed += c->nfailed;
+    for (int i = 0; i < NREFUSALS; i++)
+        sum->nrefused[i] += c->nrefused[i];
+    sum->region_bytes = larger(sum->region_bytes, c->region_bytes);
+    sum->used_bytes_peak = larger(sum->used_bytes_peak, c->used_bytes_peak);
+    sum->given_back_bytes += c->given_back_bytes;
+    for (int i = 0; i < NCOUNTED_SIZES; i++) {
+        struct count_of_size *s = &sum->size[i];
+        const struct count_of_size *more = &c->size[i];
+        s->nallocated += more->nallocated;
+        s->nlive += more->nlive;
+        s->nlive_peak = larger(s->nlive_peak, more->nlive_peak);
+        s->live_bytes += more->live_bytes;
+    }
+}
+
+static uint64_t nrefused(const struct counts *c)
+{
+    uint64_t n = 0;
+
+    for (int i = 0; i < NREFUSALS; i++)
+        n += c->nrefused[i];
+    return n;
+}
+
+static void print_refusals(FILE *f, const struct counts *c)
+{
+    static const char *const why[NREFUSALS] = {"already free", "inside an object",
+                                               "outside the heap", "in no object"};
+    const char *before = ": ";
+
+    fprintf(f, "  %-14s %13s pointers", "refused", grouped(nrefused(c)).s);
+    for (int i = 0; i < NREFUSALS; i++)
+        if (c->nrefused[i] > 0) {
+            fprintf(f, "%s%s %s", before, grouped(c->nrefused[i]).s, why[i]);
+            before = ", ";
+        }
+    fputc('\n', f);
+}
+
+static void print_sums(FILE *f, const struct counts *c, size_t n)
+{
+    if (n > 1)
+        fprintf(f, "\n  all %zu processes below; peaks are those of the highest\n", n);
+    else
+        fputs("\n  the process\n", f);
+    print_objects(f, "allocated", c->nallocated, c->allocated_bytes);
+    fprintf(f, "  %-14s %13s objects\n", "freed", grouped(c->nfreed).s);
+    print_objects(f, "live at end", c->nlive, c->live_bytes);
+    if (c->ninherited > 0)
+        print_objects(f, "had by forks", c->ninherited, c->inherited_bytes);
+    print_bytes(f, "live, peak", c->live_bytes_peak);
+    print_bytes(f, "region, peak", c->used_bytes_peak);
+    print_bytes(f, "reserved", c->region_bytes);
+    print_bytes(f, "given back", c->given_back_bytes);
+    fprintf(f, "  %-14s %13s in place, %s moved\n", "resized", grouped(c->nresized).s,
+            grouped(c->nmoved).s);
+    fprintf(f, "  %-14s %13s requests\n", "out of memory", grouped(c->nfailed).s);
+    print_refusals(f, c);
+}
+
+/* --- sizes ------------------------------------------------------------------------ */
+
+enum { BAR = 24 };
+
+/* What is there at all is seen. */
+static int bar_length(uint64_t n, uint64_t most)
+{
+    int length = most == 0 ? 0 : (int)((double)n / (double)most * BAR + 0.5);
+
+    return n > 0 && length == 0 ? 1 : length;
+}
+
+static void print_sizes(FILE *f, const struct counts *c)
+{
+    static const char bar[BAR + 1] = "########################";
+    uint64_t most = 0;
+
+    for (int i = 0; i < NCOUNTED_SIZES; i++)
+        most = larger(most, c->size[i].nallocated);
+    if (c->nallocated + c->ninherited == 0)
+        return;
+    fprintf(f, "\n  %9s %13s  %-*s %12s %12s %10s\n", "size up to", "allocated", BAR, "",
+            "live, peak", "live at end", "in bytes");
+    for (unsigned i = 0; i < NCOUNTED_SIZES; i++) {
+        const struct count_of_size *s = &c->size[i];
+        if (s->nallocated > 0 || s->nlive_peak > 0)
+            fprintf(f, "  %9s  %13s  %-*.*s %12s %12s %10s\n", rounded(counts_size_bytes(i)).s,
+                    grouped(s->nallocated).s, BAR, bar_length(s->nallocated, most), bar,
+                    grouped(s->nlive_peak).s, grouped(s->nlive).s, rounded(s->live_bytes).s);
+    }
+}
+
+/* --- processes -------------------------------------------------------------------- */
+
+static int by_peak(const void *a, const void *b)
+{
+    const struct row *x = *(const struct row *const *)a, *y = *(const struct row *const *)b;
+    uint64_t peak = x->counts.live_bytes_peak, other = y->counts.live_bytes_peak;
+
+    if (peak != other)
+        return peak < other ? 1 : -1;
+    return (x > y) - (x < y); /* else in the order of their beginning */
+}
+
+static void print_command(FILE *f, const struct row *r)
+{
+    for (size_t i = 0; i < ROW_COMMAND_MAX && r->command[i] != '\0'; i++) {
+        unsigned char c = (unsigned char)r->command[i];
+        fputc(c < ' ' || c == 127 ? '?' : c, f); /* it could be many lines */
+    }
+}
+
+static void print_processes(FILE *f, const struct row **rows, size_t n)
+{
+    enum { NSHOWN = 20 };
+
+    fprintf(f, "\n  %7s %10s %12s %13s %12s %10s %8s  %s\n", "process", "live, peak",
+            "region, peak", "allocated", "live at end", "in bytes", "refused", "program");
+    for (size_t i = 0; i < n && i < NSHOWN; i++) {
+        const struct counts *c = &rows[i]->counts;
+        fprintf(f, "  %7d %10s %12s %13s %12s %10s %8s  %s", rows[i]->pid,
+                rounded(c->live_bytes_peak).s, rounded(c->used_bytes_peak).s,
+                grouped(c->nallocated).s, grouped(c->nlive).s, rounded(c->live_bytes).s,
+                grouped(nrefused(c)).s, rows[i]->is_forked ? "(fork) " : "");
+        print_command(f, rows[i]);
+        fputc('\n', f);
+    }
+    if (n > NSHOWN)
+        fprintf(f, "  and %zu more, with lower peaks\n", n - NSHOWN);
+}
+
+/* --- all of it -------------------------------------------------------------------- */
+
+void report_print(FILE *f, const struct sheet *sheet)
+{
+    uint32_t nwanted = __atomic_load_n(&sheet->nwanted, __ATOMIC_ACQUIRE);
+    uint32_t nrows = nwanted < SHEET_NROWS ? nwanted : SHEET_NROWS;
+    static const struct row *rows[SHEET_NROWS];
+    struct counts sum = {0};
+    size_t n = 0;
+
+    for (uint32_t i = 0; i < nrows; i++)
+        if (sheet->row[i].pid != 0) {
+            rows[n++] = &sheet->row[i];
+            add(&sum, &sheet->row[i].counts);
+        }
+    fputs("  counted, under one lock: without --report it takes less time\n", f);
+    if (n == 0)
+        fputs("  no process had the library in it: linked statically, or setuid?\n", f);
+    if (nwanted > nrows)
+        fprintf(f, "  %u processes were too many to be counted\n", nwanted - nrows);
+    if (n > 0) {
+        print_sums(f, &sum, n);
+        print_sizes(f, &sum);
+    }
+    qsort(rows, n, sizeof(*rows), by_peak);
+    if (n > 1)
+        print_processes(f, rows, n);
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * report.h - what the processes of a program have counted, for people to read.
+ */
+#ifndef REPORT_H
+#define REPORT_H
+
+#include <stdio.h>
+
+#include "../shim/sheet.h"
+
+/* A process may still be running: then it is what has been counted so far. */
+void report_print(FILE *f, const struct sheet *sheet);
+
+#endif

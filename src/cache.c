@@ -116,16 +116,25 @@ static void close_windows(struct spans *s, struct cache *c)
         window_close(s, &c->window[i]);
 }
 
-void cache_close_locked(struct spans *s, struct thread *t)
+static void close_cache(struct spans *s, struct cache *c)
 {
-    struct cache *c = t->cache;
-    if (c == NULL)
-        return;
-    __atomic_store_n(&t->small, 0, __ATOMIC_RELAXED);
-    t->cache = NULL;
     close_windows(s, c);
     threads_leave_locked(&s->threads, &c->member);
     spans_free_ours(s, c);
+}
+
+static void part(struct thread *t)
+{
+    __atomic_store_n(&t->small, 0, __ATOMIC_RELAXED);
+    t->cache = NULL;
+}
+
+void cache_close_locked(struct spans *s, struct thread *t)
+{
+    struct cache *c = t->cache;
+    part(t);
+    if (c != NULL)
+        close_cache(s, c);
 }
 
 void caches_close_others_locked(struct spans *s, const struct thread *mine)
@@ -149,8 +158,10 @@ bool caches_revoke_locked(struct spans *s)
     for (m = s->threads.first; m != NULL; m = m->next)
         __atomic_store_n(&m->thread->small, 0, __ATOMIC_RELEASE);
     bool quiet = threads_wait_locked(&s->threads);
-    while (quiet && s->threads.first != NULL)
-        cache_close_locked(s, s->threads.first->thread);
+    while (quiet && s->threads.first != NULL) {
+        part(s->threads.first->thread);
+        close_cache(s, (struct cache *)s->threads.first);
+    }
     for (m = s->threads.first; m != NULL; m = m->next)
         __atomic_store_n(&m->thread->small, CACHE_SMALL_MAX + 1, __ATOMIC_RELEASE);
     return quiet;

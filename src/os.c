@@ -124,6 +124,11 @@ bool os_barrier(void)
            (os_barrier_open() && barrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) == 0);
 }
 
+int os_thread_id(void)
+{
+    return (int)syscall(SYS_gettid);
+}
+
 void os_pause(unsigned n)
 {
     enum { YIELDS = 100 };

@@ -193,9 +193,15 @@ static bool map_open(struct spans *s)
     if (!reserve(s, length, line, &s->map))
         return false;
     /* What nobody ever wrote to is zero, but for a node of the free list at its begin; it
-     * may be large, and is not touched. */
+     * may be large, and is not touched. Else entries are cleared as units are taken, but
+     * for threads that look without the lock: for them at once. */
     bool is_fresh = region_of(s)->is_zero && ledger_is_fresh(&before, s->map, length);
-    memset(region_at(region_of(s), s->map), 0, is_fresh ? GRANULE_BYTES : nbytes);
+    bool all = is_fresh || s->chunks->list.head == NULL;
+    memset(region_at(region_of(s), s->map), 0,
+           is_fresh ? GRANULE_BYTES
+           : all    ? nbytes
+                    : (size_t)QUEUES_BYTES);
+    s->nclear = all ? (uint32_t)nunits(s) : 0;
     return true;
 }
 
@@ -203,6 +209,14 @@ static void map_close(struct spans *s)
 {
     if (s->nheld == 0)
         give_back(s, s->map);
+}
+
+static void map_clear_up_to(struct spans *s, uint32_t last)
+{
+    if (last <= s->nclear)
+        return;
+    memset(span_at(s, s->nclear + 1), 0, (last - s->nclear) * sizeof(struct span));
+    s->nclear = last;
 }
 
 static uint32_t units_take(struct spans *s, uint32_t n)
@@ -215,6 +229,7 @@ static uint32_t units_take(struct spans *s, uint32_t n)
         return NO_UNIT;
     }
     uint32_t first = unit_of(s, (uintptr_t)region_at(region_of(s), start));
+    map_clear_up_to(s, first + n - 1);
     for (uint32_t i = 1; i < n; i++)
         __atomic_store_n(&span_at(s, first + i)->back, i, __ATOMIC_RELAXED);
     s->nheld += n;
@@ -430,7 +445,7 @@ void spans_release_used(struct spans *s, uint32_t unit)
 /* Finds what hints have missed. */
 static void look_at_all(struct spans *s, bool desperate)
 {
-    uint32_t n = s->nheld > 0 ? nunits_used(s) : 0;
+    uint32_t n = s->nheld > 0 ? least(nunits_used(s), s->nclear) : 0;
     for (uint32_t unit = 1; unit <= n; unit++) {
         struct span *span = span_at(s, unit);
         if (span->status != SPAN_QUEUED && span->status != SPAN_FLOATING)
@@ -602,6 +617,8 @@ bool spans_find(const struct spans *s, size_t offset, struct slot *slot)
         return false;
     uintptr_t address = (uintptr_t)region_of(s)->base + offset;
     uint32_t unit = unit_of(s, address);
+    if (unit > s->nclear)
+        return false;
     unit -= span_at(s, unit)->back;
     const struct span *span = span_at(s, unit);
     if (span->slot_bytes == 0)
@@ -704,7 +721,7 @@ bool spans_are_valid(const struct spans *s)
     uint32_t nheld = 0, nqueued = 0, nempty = 0, nlisted = 0;
     if (s->nheld == 0)
         return true;
-    for (uint32_t unit = 1; unit <= nunits_used(s); unit++) {
+    for (uint32_t unit = 1; unit <= least(nunits_used(s), s->nclear); unit++) {
         const struct span *span = span_at(s, unit);
         if (span->slot_bytes == 0)
             continue;

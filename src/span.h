@@ -88,6 +88,7 @@ struct spans {
     uint32_t object_max; /* in bytes; 0: there are no spans */
     uint32_t nkept;      /* empty spans that do not go back at once */
     uint32_t map;        /* where queues and map are, if nheld > 0 */
+    uint32_t nclear;     /* units above have no entry yet, and are no span */
     uint32_t nheld;      /* units in spans */
     uint32_t nempty;     /* and in EMPTY ones */
     uint32_t nmade;      /* spans, since all were looked at */

@@ -39,6 +39,7 @@ static_assert(sizeof(struct thread) <= 2 * sizeof(void *), "M5: two words of TLS
 /* All threads that may be looking at a heap, guarded by its lock. */
 struct member {
     struct thread *thread;
+    int id; /* to the system */
     struct member *next, *previous;
 };
 

@@ -41,7 +41,7 @@ $(BUILD)/libmem.a: $(OBJECTS)
 
 # malloc for programs that know nothing of it: the heap, without the classic calls.
 # -fno-builtin, or the compiler makes calloc of malloc and memset: a call of itself.
-SHIM := malloc new options report sheet
+SHIM := malloc info new start options report sheet
 SHIM_OBJECTS := $(SHIM:%=$(BUILD)/obj/shim/%.o)
 HEAP_OBJECTS := $(filter-out $(patsubst %,$(BUILD)/obj/%.o,check dump mem),$(OBJECTS))
 

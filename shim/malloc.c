@@ -212,7 +212,7 @@ __attribute__((noinline)) static void *malloc_larger(size_t nbytes)
 {
     void *object;
     if (nbytes > CACHE_SMALL_MAX && nbytes <= SPAN_OBJECT_MAX &&
-        cache_take_known(&shim_thread, nbytes, sizeclass_of(nbytes), &object))
+        cache_take_large(&shim_thread, nbytes, sizeclass_of(nbytes), &object))
         return object;
     return malloc_slowly(nbytes);
 }

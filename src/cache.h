@@ -25,7 +25,9 @@
 
 #include "span.h"
 
-enum { CACHE_SMALL_MAX = 2048, NBY_SIZE = CACHE_SMALL_MAX / GRANULE_BYTES + 1 };
+enum { CACHE_SMALL_MAX = 2048 };
+static_assert(UNIT_BYTES / CACHE_SMALL_MAX < STATES_AT_ONCE, "larger slots are in one window");
+enum { NBY_SIZE = CACHE_SMALL_MAX / GRANULE_BYTES + 1 };
 
 struct window {
     uint64_t mask;         /* slots known to be free */
@@ -35,6 +37,7 @@ struct window {
     uint32_t full;   /* the state of an object without a byte */
     uint32_t first;  /* the number of the first slot in the span */
     uint32_t nslots; /* of the span */
+    uint32_t last;   /* of large slots, the one taken last */
     uint32_t unit;   /* 0: there is none */
 };
 
@@ -80,6 +83,7 @@ static inline void *window_take(struct window *w, uint64_t mask, uint32_t state)
     return w->base + i * w->slot_bytes;
 }
 
+/* The same for any class. */
 static inline void *window_take_any(struct window *w, uint64_t mask, size_t nbytes)
 {
     uint32_t slack = (uint32_t)(w->slot_bytes - nbytes);
@@ -89,6 +93,24 @@ static inline void *window_take_any(struct window *w, uint64_t mask, size_t nbyt
     uint16_t *far = far_slack(w->states - w->first, w->nslots, index);
     __atomic_store_n(far, (uint16_t)slack, __ATOMIC_RELAXED);
     return window_take(w, mask, STATE_FAR);
+}
+
+/* Large slots, of which a span has no more than 64: the one taken last, if it is free
+ * again, since it is in the processor's cache; else the lowest, since it has its pages. */
+static inline void *window_take_large(struct window *w, size_t nbytes)
+{
+    uint64_t mask = w->mask, last = (uint64_t)1 << w->last;
+    if (__atomic_load_n(w->states + w->last, __ATOMIC_ACQUIRE) == 0) {
+        void *object = window_take_any(w, last, nbytes);
+        w->mask = mask & ~last;
+        return object;
+    }
+    if (is_wide((uint32_t)w->slot_bytes))
+        mask = free_slots(w->states, w->nslots);
+    if (mask == 0)
+        return NULL;
+    w->last = (uint32_t)lowest_bit(mask);
+    return window_take_any(w, mask, nbytes);
 }
 
 /* An object of nbytes, if that is less than t->small, from the slots that its window
@@ -108,21 +130,16 @@ static inline bool cache_take_small(struct thread *t, size_t nbytes, void **obje
     return taken;
 }
 
-/* The same for a class, which may be one whose slack is told elsewhere. */
-static inline bool cache_take_known(struct thread *t, size_t nbytes, unsigned sizeclass,
+/* The same for a class of large slots: those above CACHE_SMALL_MAX. */
+static inline bool cache_take_large(struct thread *t, size_t nbytes, unsigned sizeclass,
                                     void **object)
 {
-    bool taken = false;
+    *object = NULL;
     thread_enter(t);
-    if (thread_small(t) > 0) {
-        struct window *w = &t->cache->window[sizeclass];
-        uint64_t mask = w->mask;
-        taken = mask != 0;
-        if (taken)
-            *object = window_take_any(w, mask, nbytes);
-    }
+    if (thread_small(t) > 0 && t->cache->window[sizeclass].unit != 0)
+        *object = window_take_large(&t->cache->window[sizeclass], nbytes);
     thread_leave(t);
-    return taken;
+    return *object != NULL;
 }
 
 /* A slot that `address` is the exact start of. */

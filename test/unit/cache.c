@@ -33,7 +33,8 @@ static void *take(struct thread *t, size_t nbytes)
     while (thread_small(t) > 0 && sizeclass < NCLASSES) {
         bool small = nbytes < thread_small(t) && nbytes % 3 > 0; /* else by the other way */
         if ((small && cache_take_small(t, nbytes, &object)) ||
-            (nbytes % 5 > 0 && cache_take_known(t, nbytes, sizeclass, &object)) ||
+            (nbytes > CACHE_SMALL_MAX && nbytes % 5 > 0 &&
+             cache_take_large(t, nbytes, sizeclass, &object)) ||
             cache_take(t, nbytes, sizeclass, &object))
             return object;
         if (!heap_refill(&heap, t, sizeclass))

@@ -5,12 +5,14 @@
 
 void heap_lock(struct heap *h)
 {
-    pthread_mutex_lock(&h->lock);
+    if (!h->is_single)
+        pthread_mutex_lock(&h->lock);
 }
 
 void heap_unlock(struct heap *h)
 {
-    pthread_mutex_unlock(&h->lock);
+    if (!h->is_single)
+        pthread_mutex_unlock(&h->lock);
 }
 
 void heap_open_locked(struct heap *h, struct region region, MemNodePtr *head)
@@ -55,6 +57,15 @@ APART static void count_resized_locked(struct heap *h, size_t nbytes, size_t nby
 {
     counts_resize(h->counts, nbytes, nbytes_after);
     count_use_locked(h);
+}
+
+void heap_open_single(struct heap *h, struct region region, bool keeps_pages)
+{
+    assert((uintptr_t)region.base % GRANULE_BYTES == 0 && region.nbytes <= REGION_BYTES_MAX);
+    *h = (struct heap){.is_single = true, .keeps_pages = keeps_pages};
+    chunks_open(&h->chunks, region, NULL);
+    spans_open(&h->spans, &h->chunks);
+    h->spans.nkept = 0;
 }
 
 /* --- taking ---------------------------------------------------------------- */
@@ -123,8 +134,8 @@ static bool sweep_locked(struct heap *h)
     return true;
 }
 
-static enum heap_result take(struct heap *h, size_t nbytes, size_t align, enum fit fit,
-                             void **object)
+enum heap_result heap_place(struct heap *h, size_t nbytes, size_t align, enum fit fit,
+                            void **object)
 {
     heap_lock(h);
     enum heap_result result = HEAP_NO_REGION;
@@ -144,13 +155,13 @@ static enum heap_result take(struct heap *h, size_t nbytes, size_t align, enum f
 
 enum heap_result heap_take(struct heap *h, size_t nbytes, enum fit fit, void **object)
 {
-    return take(h, nbytes, 1, fit, object);
+    return heap_place(h, nbytes, 1, fit, object);
 }
 
 enum heap_result heap_take_aligned(struct heap *h, size_t nbytes, size_t align, void **object)
 {
     assert(h->chunks.list.head == NULL);
-    return take(h, nbytes, align, FIT_ANY, object);
+    return heap_place(h, nbytes, align, FIT_ANY, object);
 }
 
 /* --- judging --------------------------------------------------------------- */
@@ -288,7 +299,7 @@ static bool is_time_to_trim_locked(const struct heap *h)
     enum { MUCH = (16 << 20) / GRANULE_BYTES, LITTLE = (1 << 20) / GRANULE_BYTES };
     enum { A_WHILE = 100 }; /* milliseconds */
     const struct ledger *l = &h->chunks.ledger;
-    if (h->chunks.list.head != NULL || l->ndirty < LITTLE)
+    if (h->chunks.list.head != NULL || h->keeps_pages || l->ndirty < LITTLE)
         return false;
     uint32_t nlive = l->nlive - spans_map_granules(&h->spans); /* that is hardly touched */
     if (l->ndirty >= MUCH + nlive / 2)
@@ -318,12 +329,14 @@ static void trim_if_time_locked(struct heap *h)
         trim_locked(h, SHORT_HOLE);
 }
 
-enum heap_result heap_free_exact(struct heap *h, const void *address)
+enum heap_result heap_free_found(struct heap *h, const void *address, bool exact,
+                                 struct object *found)
 {
     struct place p;
-    struct object found;
     heap_lock(h);
-    enum heap_result result = judge_locked(h, address, &p, &found);
+    enum heap_result result = judge_locked(h, address, &p, found);
+    if (!exact)
+        result = anywhere(result);
     if (result == HEAP_OK)
         give_back_locked(h, &p);
     if (h->counts != NULL && result == HEAP_OK)
@@ -331,6 +344,12 @@ enum heap_result heap_free_exact(struct heap *h, const void *address)
     trim_if_time_locked(h);
     heap_unlock(h);
     return result;
+}
+
+enum heap_result heap_free_exact(struct heap *h, const void *address)
+{
+    struct object found;
+    return heap_free_found(h, address, true, &found);
 }
 
 /* --- threads ----------------------------------------------------------------- */

@@ -19,7 +19,7 @@ ALL_CFLAGS := -std=c11 -D_GNU_SOURCE $(WARN) -Iinclude -pthread $(CPPFLAGS) $(CF
 LIB_CFLAGS := $(ALL_CFLAGS) -fPIC -fvisibility=hidden -ftls-model=initial-exec
 
 # Each file may include only what stands before it.
-LAYERS := base os region btree ledger freelist chunk sizeclass thread span cache counts heap check dump mem
+LAYERS := base os region btree ledger freelist chunk sizeclass thread span cache counts heap check dump mem_heap mem
 SOURCES := $(filter-out src/base.c src/sizeclass.c,$(LAYERS:%=src/%.c))
 OBJECTS := $(SOURCES:src/%.c=$(BUILD)/obj/%.o)
 
@@ -43,7 +43,7 @@ $(BUILD)/libmem.a: $(OBJECTS)
 # -fno-builtin, or the compiler makes calloc of malloc and memset: a call of itself.
 SHIM := malloc info new start options report sheet
 SHIM_OBJECTS := $(SHIM:%=$(BUILD)/obj/shim/%.o)
-HEAP_OBJECTS := $(filter-out $(patsubst %,$(BUILD)/obj/%.o,check dump mem),$(OBJECTS))
+HEAP_OBJECTS := $(filter-out $(patsubst %,$(BUILD)/obj/%.o,check dump mem_heap mem),$(OBJECTS))
 
 $(BUILD)/obj/shim/%.o: shim/%.c Makefile
 	@mkdir -p $(@D)
@@ -179,6 +179,7 @@ check:
 .PHONY: check-tree check-one check-threads check-malloc
 check-tree: all $(BENCH) $(HELGRIND) $(MALLOC) $(BUILD)/bench/paths $(BUILD)/test/known
 	@$(RUN) test/run_selftest.sh "test/layers.sh src $(LAYERS)" "test/header.sh include/mem.h" \
+	    "test/header.sh include/mem_heap.h" \
 	    "test/symbols.sh libmem.so" "test/taught.sh ." test/installed.sh \
 	    "test/tool.sh $(BUILD)/mem $(BUILD)/libmem-malloc.so $(BUILD)/test/known" \
 	    "test/demo.sh $(BUILD)/mem" \
@@ -211,8 +212,9 @@ check-malloc: all $(MALLOC) $(FAILING)
 	@$(if $(WITH),,$(RUN_MALLOC) $(IN_MALLOC)/fault \
 	    "test/malloc/start.sh $(BUILD)/libmem-malloc.so $(IN_MALLOC)")
 
-check-threads: all $(filter %/c13_threads,$(CONTRACT))
-	@$(RUN) $(filter %/c13_threads,$(CONTRACT))
+THREADED := $(filter %/c13_threads %/mem_heap_threads,$(CONTRACT) $(UNIT))
+check-threads: all $(THREADED)
+	@$(RUN) $(THREADED)
 
 # As long and as often as one likes: make soak CALLS=1000000000 SEED=42
 # and make soak-malloc HEAPS=100000000 ROUNDS=1000000
@@ -243,7 +245,7 @@ format:
 .PHONY: install
 install: all
 	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/bin
-	install -m 644 include/mem.h $(DESTDIR)$(PREFIX)/include/
+	install -m 644 include/mem.h include/mem_heap.h $(DESTDIR)$(PREFIX)/include/
 	install -m 644 $(BUILD)/libmem.a $(DESTDIR)$(PREFIX)/lib/
 	install -m 755 $(BUILD)/libmem.so $(DESTDIR)$(PREFIX)/lib/libmem.so.$(VERSION)
 	install -m 755 $(BUILD)/libmem-malloc.so $(DESTDIR)$(PREFIX)/lib/

@@ -22,10 +22,14 @@ env -u MAKEFLAGS -u MFLAGS make -s -C "$root" install DESTDIR="$work" PREFIX=/us
 result $? 'make install'
 cat >"$work/main.c" <<'END'
 #include <mem.h>
+#include <mem_heap.h>
 
 int main(void)
 {
     char *p = Mem_Init(4096) == 0 ? Mem_Alloc(100, FF) : 0;
+    mem_heap *heap = mem_heap_create(1, NULL);
+    if (mem_free(heap, mem_alloc(heap, 100)) != MEM_OK || mem_heap_destroy(heap) != MEM_OK)
+        return 2;
     return p != 0 && Mem_GetSize(p + 50) == 100 && Mem_Free(p + 99) == 0 ? 0 : 1;
 }
 END

@@ -32,12 +32,21 @@ static_bytes() {
 
 symbols=$(dynamic_symbols)
 
+exported='Mem_Init Mem_Alloc Mem_AllocStyle Mem_Free Mem_IsValid Mem_GetSize Mem_Dump Mem_Check
+    m_error m_free_list
+    mem_heap_create mem_heap_in mem_heap_destroy mem_alloc mem_zalloc mem_aligned mem_alloc_fit
+    mem_resize mem_free mem_free_any mem_find_in mem_walk mem_stats mem_check mem_strerror
+    mem_last_error'
+
 # If nothing could be read, nothing would be forbidden in it.
-for name in Mem_Init Mem_Alloc Mem_AllocStyle Mem_Free Mem_IsValid Mem_GetSize Mem_Dump Mem_Check \
-    m_error m_free_list; do
+for name in $exported; do
     grep -v '^UND ' <<<"$symbols" | grep -qE " $name(@|$)"
     result $? "C10 $name is exported"
 done
+# shellcheck disable=SC2086 # names are words
+others=$(grep -v '^UND ' <<<"$symbols" | sed 's/.* //; s/@.*//' | grep -vxF "$(printf '%s\n' $exported)")
+[ -z "$others" ]
+result $? "nothing else is exported${others:+, but: $others}"
 grep -qE '^UND mmap(64)?(@|$)' <<<"$symbols"
 result $? "C10 mmap is imported"
 

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * mem_heap.h - heaps of one's own: as many as there is memory for, each in a mapping
+ * or in a buffer, each able to answer for every address.
+ *
+ *     static _Alignas(16) char buffer[4096];
+ *     mem_heap *heap = mem_heap_in(buffer, sizeof buffer, NULL);
+ *     char *p = mem_alloc(heap, 100);
+ *     mem_free(heap, p + 1);       MEM_INSIDE: refused, nothing happens
+ *     mem_free_any(heap, p + 99);  MEM_OK
+ *     mem_heap_destroy(heap);
+ *
+ * Sizes and alignments are in bytes. A heap has its header at the low end of its memory
+ * and its records at the high end, and nothing outside.
+ *
+ * Threads: every call may be made from any thread, on one heap as on different ones, but
+ * for mem_heap_create, mem_heap_in and mem_heap_destroy of the same memory; and unless
+ * the heap is MEM_SINGLE_THREADED: then by one thread at a time. A child of fork that was
+ * made while another thread was in a call must not use that heap.
+ *
+ * Every call but mem_strerror can fail with
+ *   MEM_NO_HEAP  NULL, a misaligned address, or memory in which there is no heap (of a
+ *                heap that was destroyed: only where its memory was the caller's, until
+ *                that is written to; its mapping is gone, and to look there is a fault);
+ *   MEM_BUSY     made by a visitor of mem_walk, on the heap that is being walked.
+ * The others are named where they can come. A call that fails has changed nothing. Results
+ * that are pointers are NULL then, and mem_last_error says why.
+ */
+#ifndef MEM_HEAP_H
+#define MEM_HEAP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct mem_heap mem_heap;
+
+enum mem_result {
+    MEM_OK = 0,
+    MEM_NO_HEAP,       /* there is no heap at that address */
+    MEM_BUSY,          /* the heap is being walked by the caller itself */
+    MEM_BAD_SIZE,      /* of a heap: 0, or of a buffer: less than MEM_HEAP_MIN */
+    MEM_BAD_BUFFER,    /* NULL, or no multiple of 16 */
+    MEM_BAD_OPTIONS,   /* an option that does not exist */
+    MEM_BAD_ALIGNMENT, /* no power of two */
+    MEM_BAD_STYLE,     /* no placement style, or not with this alignment */
+    MEM_TOO_LARGE,     /* larger than the heap is; of a heap: more than MEM_HEAP_MAX */
+    MEM_NO_MEMORY,     /* the system refuses the mapping */
+    MEM_NO_SPACE,      /* no free chunk can hold the object */
+    MEM_OVER_LIMIT,    /* it would be more than the heap's limit */
+    MEM_NOT_OURS,      /* the address is outside the heap */
+    MEM_NO_OBJECT,     /* in the heap, but in its own data, or behind an object's last byte */
+    MEM_FREE,          /* in free memory: freed already, or never given out */
+    MEM_INSIDE,        /* in a live object, but not at its start */
+    MEM_DAMAGED        /* somebody has written into the heap's own data */
+};
+
+/* A short English sentence, in lower case and without a full stop. Never NULL. */
+const char *mem_strerror(enum mem_result result);
+
+/* Why the last call of this thread that failed did so; MEM_OK before the first. */
+enum mem_result mem_last_error(void);
+
+/* Where an object is placed. Ties go to the lowest address, and an object is cut from the
+ * low end of its chunk. */
+enum mem_style {
+    MEM_ANY_FIT = 0, /* the library chooses: small objects from slots in a heap of a little
+                        more than 1 MiB (span.h), all others by best fit */
+    MEM_BEST_FIT,    /* in the smallest free chunk that is large enough */
+    MEM_WORST_FIT,   /* in the largest */
+    MEM_FIRST_FIT    /* in the one at the lowest address that is large enough */
+};
+
+enum mem_flags {
+    MEM_SINGLE_THREADED = 1, /* no lock at all */
+    MEM_FILL_NEW = 2,        /* a new object is filled with `fill_new`, */
+    MEM_FILL_FREED = 4       /* and a freed one with `fill_freed`; both when resized, too */
+};
+
+/* All zero: what NULL means. It is copied; the caller's may go. */
+struct mem_options {
+    unsigned flags;       /* enum mem_flags, added */
+    enum mem_style style; /* of mem_alloc, mem_zalloc and mem_resize */
+    unsigned char fill_new, fill_freed;
+    size_t limit; /* live bytes, as asked for, are never more; 0: no limit */
+
+    /* Called before a call fails with MEM_NO_SPACE or MEM_OVER_LIMIT for `size` bytes. It
+     * may use the heap, and returns whether to try again, as often as it likes. */
+    bool (*on_exhausted)(mem_heap *heap, size_t size, void *context);
+
+    /* Called after mem_free, mem_free_any or mem_resize was refused `address`: it is not
+     * the start of a live object, or not in one. It may use the heap. */
+    void (*on_refused)(mem_heap *heap, const void *address, enum mem_result why, void *context);
+
+    void *context; /* what both are given; the caller's */
+};
+
+#define MEM_HEAP_MIN ((size_t)256)      /* bytes of a buffer */
+#define MEM_HEAP_MAX ((size_t)16 << 32) /* bytes of a heap: 64 GiB */
+
+/* A heap in one mapping of its own, of nbytes rounded up to whole pages; memory comes as
+ * it is touched, and pages that stay free go back. The caller destroys it.
+ * NULL: MEM_BAD_SIZE (0), MEM_TOO_LARGE, MEM_BAD_OPTIONS, MEM_NO_MEMORY. */
+mem_heap *mem_heap_create(size_t nbytes, const struct mem_options *options);
+
+/* A heap in the caller's memory, which stays the caller's and must live until the heap is
+ * destroyed; nbytes is rounded down to a multiple of 16. No call on it makes a system call,
+ * but to wait for a lock. What the memory holds does not matter.
+ * NULL: MEM_BAD_BUFFER, MEM_BAD_SIZE, MEM_TOO_LARGE, MEM_BAD_OPTIONS. */
+mem_heap *mem_heap_in(void *buffer, size_t nbytes, const struct mem_options *options);
+
+/* The heap, its objects and its mapping are gone; a buffer is the caller's again. */
+enum mem_result mem_heap_destroy(mem_heap *heap);
+
+/* A new object of exactly `size` bytes (0 too: it has a start of its own), 16-byte aligned,
+ * its content indeterminate but for MEM_FILL_NEW. The caller owns it until it is freed.
+ * NULL: MEM_TOO_LARGE, MEM_NO_SPACE, MEM_OVER_LIMIT. O(log n) in the number of chunks. */
+void *mem_alloc(mem_heap *heap, size_t size);
+
+/* The same, all bytes 0. */
+void *mem_zalloc(mem_heap *heap, size_t size);
+
+/* The same at a multiple of `align`, a power of two: 1 too. NULL also: MEM_BAD_ALIGNMENT. */
+void *mem_aligned(mem_heap *heap, size_t size, size_t align);
+
+/* The same by a style that need not be the heap's. An alignment of more than 16 goes with
+ * MEM_ANY_FIT and MEM_BEST_FIT, which then is not always the tightest. NULL also:
+ * MEM_BAD_STYLE. */
+void *mem_alloc_fit(mem_heap *heap, size_t size, size_t align, enum mem_style style);
+
+/* Gives the object that begins at `object` another size, and returns where it is then: if
+ * it had to move, 16-byte aligned, with what it held as far as that fits; the old one is
+ * freed. An object of NULL: mem_alloc. NULL: as mem_alloc, and MEM_NOT_OURS, MEM_NO_OBJECT,
+ * MEM_FREE, MEM_INSIDE; the object is as it was. */
+void *mem_resize(mem_heap *heap, void *object, size_t size);
+
+/* Frees the object that begins at `object`; NULL: MEM_OK, nothing happens. MEM_NOT_OURS,
+ * MEM_NO_OBJECT, MEM_FREE, MEM_INSIDE. Never reads or writes through it. O(log n). */
+enum mem_result mem_free(mem_heap *heap, void *object);
+
+/* The same for any address inside the object, from its first byte to its last. */
+enum mem_result mem_free_any(mem_heap *heap, void *address);
+
+/* A live object or a free chunk. */
+struct mem_piece {
+    void *start;
+    size_t size; /* of an object: as asked for; of a free chunk: all of it */
+    bool live;
+};
+
+/* The piece that `address` lies in. MEM_NOT_OURS, MEM_NO_OBJECT; *found is not written. */
+enum mem_result mem_find_in(mem_heap *heap, const void *address, struct mem_piece *found);
+
+/* Visits every live object and every free chunk in address order, until there are no more
+ * or `visit` returns false. It must not call for this heap (MEM_BUSY), nor wait for a
+ * thread that does; *piece is good until it returns. O(n log n), and other threads wait. */
+typedef bool (*mem_visitor)(const struct mem_piece *piece, void *context);
+enum mem_result mem_walk(mem_heap *heap, mem_visitor visit, void *context);
+
+/* Always: region_bytes = live_bytes + slack_bytes + free_bytes + metadata_bytes. */
+struct mem_statistics {
+    size_t region_bytes;   /* all of the heap's memory, header and records included */
+    size_t limit;          /* as in the options */
+    size_t live_objects;   /* now */
+    size_t live_bytes;     /* of these, as asked for */
+    size_t peak_bytes;     /* the most that live_bytes ever was */
+    size_t slack_bytes;    /* at the ends of live objects: rounding */
+    size_t free_chunks;    /* runs of free memory, and free slots */
+    size_t free_bytes;     /* in these */
+    size_t largest_free;   /* the longest run: mem_alloc_fit can have so many bytes at
+                                 once, by any style, and no more; the limit aside */
+    size_t metadata_bytes; /* all else: header, records, and what is kept for them */
+};
+
+/* Counts it all. O(n log n), and other threads wait. */
+enum mem_result mem_stats(mem_heap *heap, struct mem_statistics *stats);
+
+/* Recounts all that the heap knows of itself: MEM_DAMAGED if something contradicts
+ * itself. O(n log n), and other threads wait. */
+enum mem_result mem_check(mem_heap *heap);
+
+#ifdef __cplusplus
+} /* extern "C" */
+#endif
+#endif

@@ -63,7 +63,7 @@ links: $(BUILD)/libmem.so
 ifeq ($(BUILD),build)
 	@ln -sf build/libmem.so libmem.so
 	@ln -sf build/libmem.so libmem.so.$(SOVERSION)
-	@ln -sf include/mem.h mem.h
+	@ln -sf include/mem.h include/mem_heap.h .
 endif
 
 .PHONY: debug asan tsan
@@ -77,7 +77,10 @@ tsan:
 # --- programs ---------------------------------------------------------------
 
 programs_in = $(patsubst %.c,$(BUILD)/%,$(wildcard $(1)/*.c))
-EXAMPLES := $(call programs_in,examples)
+# Two examples need a library, which there is for this processor only.
+has_library = $(if $(findstring aarch64,$(CC)),,$(shell pkg-config --exists $(1) 2>&1 && echo yes))
+EXAMPLES := $(filter-out $(if $(call has_library,lua5.4),,%/lua-states) \
+    $(if $(call has_library,sqlite3),,%/sqlite-bounded),$(call programs_in,examples))
 UNIT := $(call programs_in,test/unit)
 CONTRACT := $(call programs_in,test/contract)
 MISUSE := $(call programs_in,test/misuse)
@@ -88,8 +91,10 @@ CMOCKA := -lcmocka
 
 LINK = @mkdir -p $(@D) && echo "$(CC) $@" && $(CC) $(ALL_CFLAGS) $(LDFLAGS) $(filter %.c,$^) -o $@
 
-$(EXAMPLES): $(BUILD)/%: %.c include/mem.h $(BUILD)/libmem.so
-	$(LINK) -L$(BUILD) -lmem
+$(EXAMPLES): $(BUILD)/%: %.c include/mem.h include/mem_heap.h $(BUILD)/libmem.so
+	$(LINK) -L$(BUILD) -lmem $(if $(NEEDS),$(shell pkg-config --cflags --libs $(NEEDS)))
+$(BUILD)/examples/lua-states: NEEDS = lua5.4
+$(BUILD)/examples/sqlite-bounded: NEEDS = sqlite3
 $(MISUSE): $(BUILD)/%: %.c test/observe.h test/misuse/misuse.h $(BUILD)/libmem.so
 	$(LINK) -L$(BUILD) -lmem -ldl
 $(CONTRACT): $(BUILD)/%: %.c test/observe.h test/contract/contract.h $(BUILD)/libmem.so
@@ -103,6 +108,10 @@ $(MALLOC): $(BUILD)/%: %.c $(wildcard test/malloc/*.h) $(BUILD)/libmem-malloc.so
 	$(LINK) -fno-builtin -fno-sanitize=alignment -ldl
 $(FAILING): test/malloc/failing.c test/malloc/failing.h
 	$(LINK) -fPIC -shared -fvisibility=hidden -ldl
+CONTAINERS := $(BUILD)/test/containers
+$(CONTAINERS): test/containers.cpp include/mem.hpp include/mem_heap.h $(BUILD)/libmem.so
+	@mkdir -p $(@D)
+	g++ -std=c++17 $(WARN) $< -L$(BUILD) -lmem -o $@
 IN_MALLOC := $(BUILD)/test/malloc
 HELGRIND := $(BUILD)/test/helgrind/classic $(BUILD)/test/helgrind/malloc
 $(BUILD)/test/helgrind/classic: test/helgrind/hand_over.c include/mem.h $(BUILD)/libmem.so
@@ -177,9 +186,9 @@ check:
 	@test/run.sh --total $(TALLY)
 
 .PHONY: check-tree check-one check-threads check-malloc
-check-tree: all $(BENCH) $(HELGRIND) $(MALLOC) $(BUILD)/bench/paths $(BUILD)/test/known
+check-tree: all $(CONTAINERS) $(BENCH) $(HELGRIND) $(MALLOC) $(BUILD)/bench/paths $(BUILD)/test/known
 	@$(RUN) test/run_selftest.sh "test/layers.sh src $(LAYERS)" "test/header.sh include/mem.h" \
-	    "test/header.sh include/mem_heap.h" \
+	    "test/header.sh include/mem_heap.h" "test/header.sh include/mem.hpp" $(CONTAINERS) \
 	    "test/symbols.sh libmem.so" "test/taught.sh ." test/installed.sh \
 	    "test/tool.sh $(BUILD)/mem $(BUILD)/libmem-malloc.so $(BUILD)/test/known" \
 	    "test/demo.sh $(BUILD)/mem" \
@@ -240,12 +249,12 @@ instructions: all $(BUILD)/bench/paths
 layers:
 	@test/layers.sh src $(LAYERS)
 format:
-	clang-format -i src/*.[ch] shim/*.[ch] include/*.h $$(find test tools bench examples -name '*.[ch]')
+	clang-format -i src/*.[ch] shim/*.[ch] include/*.h* $$(find test tools bench examples -name '*.[ch]')
 
 .PHONY: install
 install: all
 	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/bin
-	install -m 644 include/mem.h include/mem_heap.h $(DESTDIR)$(PREFIX)/include/
+	install -m 644 include/mem.h include/mem_heap.h include/mem.hpp $(DESTDIR)$(PREFIX)/include/
 	install -m 644 $(BUILD)/libmem.a $(DESTDIR)$(PREFIX)/lib/
 	install -m 755 $(BUILD)/libmem.so $(DESTDIR)$(PREFIX)/lib/libmem.so.$(VERSION)
 	install -m 755 $(BUILD)/libmem-malloc.so $(DESTDIR)$(PREFIX)/lib/
@@ -257,7 +266,7 @@ install: all
 
 .PHONY: clean
 clean:
-	rm -rf build libmem.so libmem.so.$(SOVERSION) mem.h
+	rm -rf build libmem.so libmem.so.$(SOVERSION) mem.h mem_heap.h
 
 .PHONY: help
 help:

@@ -12,7 +12,7 @@
 # those of tr, sort and uniq on the same text, and not with wordcount itself.
 
 set -u
-NCHECKS=43
+NCHECKS=50
 bin=${1:?usage: examples.sh DIRECTORY}
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
@@ -254,6 +254,40 @@ test_mmap_example() {
     check "mmap-example: no argument is a usage error" status_is 64
 }
 
+test_mark_sweep() {
+    run mark-sweep 2000
+    check "mark-sweep: what is collected" [ "$status $(sed -n 's/.* \([0-9]*\) collected, *\([0-9]*\) left/\1 \2/p' "$work/out" | tr '\n' ' ')" = \
+        "0 2000 2000 0 2000 1 3999 2000 1999 1999 0 " ]
+    check "mark-sweep: the heap is whole" printed '^The heap is one free chunk again'
+    run mark-sweep 0
+    check "mark-sweep: no nodes is a usage error" status_is 64
+}
+
+# Those that need a library for which there may be no header here.
+skip_unless() { # program checks
+    [ ! -x "$bin/$1" ] || return 0
+    for _ in $(seq "$2"); do
+        number=$((number + 1))
+        echo "ok $number - $1 # SKIP its library is not installed"
+    done
+    return 1
+}
+
+test_lua_states() {
+    skip_unless lua-states 2 || return 0
+    run lua-states 50
+    check "lua-states: one is out of memory" printed '^greedy state: not enough memory'
+    check "lua-states: all others are right" printed '^50 states of 256 KiB, all right'
+}
+
+test_sqlite_bounded() {
+    skip_unless sqlite-bounded 2 || return 0
+    run sqlite-bounded
+    rows=$(sed -n 's/ rows, then: out of memory$//p' "$work/out")
+    check "sqlite-bounded: full, and all rows are there" printed "^${rows:-none} rows are there"
+    check "sqlite-bounded: it gives all back" [ "$status $(grep -c '^at the end: 0 objects' "$work/out")" = '0 1' ]
+}
+
 test_wordcount_counts
 test_wordcount_on_licenses
 test_wordcount_out_of_memory
@@ -261,6 +295,9 @@ test_wordcount_options
 test_free_anywhere
 test_first_fit
 test_mmap_example
+test_mark_sweep
+test_lua_states
+test_sqlite_bounded
 echo "1..$number"
 [ "$number" -eq "$NCHECKS" ] || echo "# expected $NCHECKS checks, ran $number"
 [ "$nfailed" -eq 0 ] && [ "$number" -eq "$NCHECKS" ]

@@ -6,7 +6,7 @@ set -u
 header=$1
 ntests=0
 case $header in
-*/mem_heap.h) body='void *f(void); void *f(void) { return mem_alloc(NULL, 1); }' ;;
+*/mem_heap.h | */mem.hpp) body='void *f(void); void *f(void) { return mem_alloc(0, 1); }' ;;
 *) body='void *f(void); void *f(void) { return Mem_Alloc(1); }' ;;
 esac
 
@@ -20,7 +20,7 @@ compiles() { # command...
     fi
 }
 
-for cc in gcc clang; do
+[ "${header##*.}" = h ] && for cc in gcc clang; do
     for std in c99 c11 c17; do compiles $cc -std=$std -x c; done
 done
 for std in c++11 c++17 c++20; do

@@ -10,7 +10,7 @@ set -u
 # redis-tools holds the server's program too; redis-server would start a service.
 packages='gcc g++ libc6-dev clang libcmocka-dev pkgconf binutils
     gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user
-    bash cmake git lua5.4 perl python3 redis-server spin sqlite3 valgrind xz-utils'
+    bash cmake git liblua5.4-dev libsqlite3-dev lua5.4 perl python3 redis-server spin sqlite3 valgrind xz-utils'
 foreign=build/arm64/cmocka # where cmocka for arm64 is unpacked: it is not installed
 
 missing() { # package...

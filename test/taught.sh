@@ -11,7 +11,9 @@ work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
 ln -s "$folder"/libmem.so* .
-[ ! -e "$folder/mem.h" ] || ln -s "$folder/mem.h" .
+for header in mem.h mem_heap.h; do
+    [ ! -e "$folder/$header" ] || ln -s "$folder/$header" .
+done
 ntests=0
 
 # Standard input is the program.
@@ -111,10 +113,19 @@ int main(void)
     return 0;
 }
 END
-# The first program of the README does what its comments say.
+# The programs of the README do what their comments say.
+program_in_readme() { # number
+    awk -v wanted="$1" '/^```$/ { inside = 0 } inside && n == wanted; /^```c$/ { inside = 1; n++ }' "$readme"
+}
+
 works 'the program in the README' '100
 0
 0
--1' < <(sed -n '/^```c$/,/^```$/p' "$readme" | sed '1d;$d' | sed 's/^        Mem_Dump();.*/        return Mem_Free(name);/')
+-1' < <(program_in_readme 1 | sed 's/^        Mem_Dump();.*/        return Mem_Free(name);/')
+
+works "the README's program with heaps of its own" 'the address is outside the heap
+the address is inside an object, but not its start
+1 5000
+3000 912' < <(program_in_readme 2)
 
 echo "1..$ntests"

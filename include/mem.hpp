@@ -47,8 +47,12 @@ template <class T> class allocator
     using propagate_on_container_move_assignment = std::true_type;
     using propagate_on_container_swap = std::true_type;
 
-    explicit allocator(mem_heap *h) noexcept : heap_(h) {}
-    template <class U> allocator(const allocator<U> &other) noexcept : heap_(other.heap()) {}
+    explicit allocator(mem_heap *h) noexcept : heap_(h)
+    {
+    }
+    template <class U> allocator(const allocator<U> &other) noexcept : heap_(other.heap())
+    {
+    }
 
     T *allocate(std::size_t n)
     {
@@ -86,7 +90,9 @@ template <class T, class U> bool operator!=(const allocator<T> &a, const allocat
 class resource : public std::pmr::memory_resource
 {
   public:
-    explicit resource(mem_heap *h) noexcept : heap_(h) {}
+    explicit resource(mem_heap *h) noexcept : heap_(h)
+    {
+    }
 
     mem_heap *heap() const noexcept
     {

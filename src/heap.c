@@ -340,7 +340,7 @@ enum heap_result heap_free_found(struct heap *h, const void *address, bool exact
     if (result == HEAP_OK)
         give_back_locked(h, &p);
     if (h->counts != NULL && result == HEAP_OK)
-        count_freed_locked(h, found.size);
+        count_freed_locked(h, found->size);
     trim_if_time_locked(h);
     heap_unlock(h);
     return result;

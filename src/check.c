@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "check.h"
 
-static enum heap_result check_locked(const struct heap *h)
+enum heap_result check_heap_locked(const struct heap *h)
 {
     if (h->chunks.region.base == NULL)
         return HEAP_NO_REGION;
@@ -14,7 +14,7 @@ static enum heap_result check_locked(const struct heap *h)
 enum heap_result check_heap(struct heap *h)
 {
     heap_lock(h);
-    enum heap_result result = check_locked(h);
+    enum heap_result result = check_heap_locked(h);
     heap_unlock(h);
     return result;
 }

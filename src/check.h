@@ -12,5 +12,6 @@
  * right; HEAP_BROKEN if the ledger contradicts itself, and nothing was changed;
  * HEAP_NO_REGION. O(n log n), and other threads wait. */
 enum heap_result check_heap(struct heap *h);
+enum heap_result check_heap_locked(const struct heap *h);
 
 #endif

@@ -3,16 +3,17 @@
 
 #include "os.h"
 
+/* A call in between would cost each user of the lock ten instructions. */
+#define INLINED static inline __attribute__((always_inline))
+
 void heap_lock(struct heap *h)
 {
-    if (!h->is_single)
-        pthread_mutex_lock(&h->lock);
+    pthread_mutex_lock(&h->lock);
 }
 
 void heap_unlock(struct heap *h)
 {
-    if (!h->is_single)
-        pthread_mutex_unlock(&h->lock);
+    pthread_mutex_unlock(&h->lock);
 }
 
 void heap_open_locked(struct heap *h, struct region region, MemNodePtr *head)
@@ -62,7 +63,7 @@ APART static void count_resized_locked(struct heap *h, size_t nbytes, size_t nby
 void heap_open_single(struct heap *h, struct region region, bool keeps_pages)
 {
     assert((uintptr_t)region.base % GRANULE_BYTES == 0 && region.nbytes <= REGION_BYTES_MAX);
-    *h = (struct heap){.is_single = true, .keeps_pages = keeps_pages};
+    *h = (struct heap){.keeps_pages = keeps_pages};
     chunks_open(&h->chunks, region, NULL);
     spans_open(&h->spans, &h->chunks);
     h->spans.nkept = 0;
@@ -134,10 +135,9 @@ static bool sweep_locked(struct heap *h)
     return true;
 }
 
-enum heap_result heap_place(struct heap *h, size_t nbytes, size_t align, enum fit fit,
-                            void **object)
+INLINED enum heap_result place_locked(struct heap *h, size_t nbytes, size_t align, enum fit fit,
+                                      void **object)
 {
-    heap_lock(h);
     enum heap_result result = HEAP_NO_REGION;
     if (h->chunks.region.base != NULL)
         result = take_once(h, nbytes, align, fit, object);
@@ -149,19 +149,33 @@ enum heap_result heap_place(struct heap *h, size_t nbytes, size_t align, enum fi
         result = HEAP_OK;
     if (h->counts != NULL && result == HEAP_OK)
         count_taken_locked(h, nbytes);
+    return result;
+}
+
+enum heap_result heap_place_locked(struct heap *h, size_t nbytes, size_t align, enum fit fit,
+                                   void **object)
+{
+    return place_locked(h, nbytes, align, fit, object);
+}
+
+static enum heap_result take(struct heap *h, size_t nbytes, size_t align, enum fit fit,
+                             void **object)
+{
+    heap_lock(h);
+    enum heap_result result = place_locked(h, nbytes, align, fit, object);
     heap_unlock(h);
     return result;
 }
 
 enum heap_result heap_take(struct heap *h, size_t nbytes, enum fit fit, void **object)
 {
-    return heap_place(h, nbytes, 1, fit, object);
+    return take(h, nbytes, 1, fit, object);
 }
 
 enum heap_result heap_take_aligned(struct heap *h, size_t nbytes, size_t align, void **object)
 {
     assert(h->chunks.list.head == NULL);
-    return heap_place(h, nbytes, align, FIT_ANY, object);
+    return take(h, nbytes, align, FIT_ANY, object);
 }
 
 /* --- judging --------------------------------------------------------------- */
@@ -223,6 +237,12 @@ static enum heap_result judge_locked(const struct heap *h, const void *address, 
 static enum heap_result anywhere(enum heap_result result)
 {
     return result == HEAP_INSIDE ? HEAP_OK : result;
+}
+
+enum heap_result heap_find_locked(const struct heap *h, const void *address, struct object *found)
+{
+    struct place p;
+    return judge_locked(h, address, &p, found);
 }
 
 enum heap_result heap_find_exact(struct heap *h, const void *address, struct object *found)
@@ -329,11 +349,10 @@ static void trim_if_time_locked(struct heap *h)
         trim_locked(h, SHORT_HOLE);
 }
 
-enum heap_result heap_free_found(struct heap *h, const void *address, bool exact,
-                                 struct object *found)
+INLINED enum heap_result free_locked(struct heap *h, const void *address, bool exact,
+                                     struct object *found)
 {
     struct place p;
-    heap_lock(h);
     enum heap_result result = judge_locked(h, address, &p, found);
     if (!exact)
         result = anywhere(result);
@@ -342,14 +361,22 @@ enum heap_result heap_free_found(struct heap *h, const void *address, bool exact
     if (h->counts != NULL && result == HEAP_OK)
         count_freed_locked(h, found->size);
     trim_if_time_locked(h);
-    heap_unlock(h);
     return result;
+}
+
+enum heap_result heap_free_locked(struct heap *h, const void *address, bool exact,
+                                  struct object *found)
+{
+    return free_locked(h, address, exact, found);
 }
 
 enum heap_result heap_free_exact(struct heap *h, const void *address)
 {
     struct object found;
-    return heap_free_found(h, address, true, &found);
+    heap_lock(h);
+    enum heap_result result = free_locked(h, address, true, &found);
+    heap_unlock(h);
+    return result;
 }
 
 /* --- threads ----------------------------------------------------------------- */
@@ -401,7 +428,7 @@ void heap_recount(struct heap *h, const void *address)
 
 /* --- resizing -------------------------------------------------------------- */
 
-static bool resize_locked(struct heap *h, const struct place *p, size_t nbytes)
+static bool resize_place_locked(struct heap *h, const struct place *p, size_t nbytes)
 {
     uint32_t length = granules_for(nbytes);
     if (p->in_span)
@@ -410,18 +437,29 @@ static bool resize_locked(struct heap *h, const struct place *p, size_t nbytes)
            ledger_resize(&h->chunks.ledger, p->chunk.start, length, slack_for(nbytes));
 }
 
-enum heap_result heap_resize(struct heap *h, const void *address, size_t nbytes)
+INLINED enum heap_result resize_locked(struct heap *h, const void *address, size_t nbytes)
 {
     struct place p;
     struct object found;
     assert(h->chunks.list.head == NULL);
-    heap_lock(h);
     enum heap_result result = judge_locked(h, address, &p, &found);
-    if (result == HEAP_OK && !resize_locked(h, &p, nbytes))
+    if (result == HEAP_OK && !resize_place_locked(h, &p, nbytes))
         result = HEAP_NO_SPACE;
     if (h->counts != NULL && result == HEAP_OK)
         count_resized_locked(h, found.size, nbytes);
     trim_if_time_locked(h);
+    return result;
+}
+
+enum heap_result heap_resize_locked(struct heap *h, const void *address, size_t nbytes)
+{
+    return resize_locked(h, address, nbytes);
+}
+
+enum heap_result heap_resize(struct heap *h, const void *address, size_t nbytes)
+{
+    heap_lock(h);
+    enum heap_result result = resize_locked(h, address, nbytes);
     heap_unlock(h);
     return result;
 }

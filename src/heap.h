@@ -21,7 +21,6 @@ struct heap {
     struct chunks chunks;
     struct spans spans;
     bool has_caches;       /* for threads */
-    bool is_single;        /* no lock is taken: its user has one, or is the only thread */
     bool keeps_pages;      /* the memory is the caller's: none goes back to the system */
     uint64_t trimmed;      /* when free pages last went back to the system, in milliseconds */
     struct counts *counts; /* NULL: nobody counts */
@@ -52,8 +51,8 @@ enum heap_result {
  * have caches. */
 void heap_open_locked(struct heap *h, struct region region, MemNodePtr *head);
 
-/* The same for one of several heaps, without a list: no lock, no caches, no system call;
- * and empty spans are free memory at once. */
+/* The same for one of several heaps, without a list: no caches, no system call, the lock
+ * is the caller's; and empty spans are free memory at once. */
 void heap_open_single(struct heap *h, struct region region, bool keeps_pages);
 
 /* A new object of nbytes. 0 is an object, too: it has a start and no byte. HEAP_OK,
@@ -63,10 +62,6 @@ enum heap_result heap_take(struct heap *h, size_t nbytes, enum fit fit, void **o
 /* The same by best fit, at a multiple of `align` bytes, a power of two. Only in a
  * heap without a free list. */
 enum heap_result heap_take_aligned(struct heap *h, size_t nbytes, size_t align, void **object);
-
-/* Both: beyond 16, `align` goes with FIT_BEST and FIT_ANY only. */
-enum heap_result heap_place(struct heap *h, size_t nbytes, size_t align, enum fit fit,
-                            void **object);
 
 /* Frees the object that `address` lies in, or says why not and changes nothing. */
 enum heap_result heap_free(struct heap *h, const void *address);
@@ -79,9 +74,15 @@ enum heap_result heap_find(struct heap *h, const void *address, struct object *f
 enum heap_result heap_free_exact(struct heap *h, const void *address);
 enum heap_result heap_find_exact(struct heap *h, const void *address, struct object *found);
 
-/* Frees as heap_free or, if `exact`, as heap_free_exact does, and tells what it was. */
-enum heap_result heap_free_found(struct heap *h, const void *address, bool exact,
-                                 struct object *found);
+/* The same for who has a lock of its own, or needs none. Beyond 16, `align` goes with
+ * FIT_BEST and FIT_ANY only. Inside an object is HEAP_INSIDE, but for a free that is not
+ * `exact`; it tells what it freed. */
+enum heap_result heap_place_locked(struct heap *h, size_t nbytes, size_t align, enum fit fit,
+                                   void **object);
+enum heap_result heap_find_locked(const struct heap *h, const void *address, struct object *found);
+enum heap_result heap_free_locked(struct heap *h, const void *address, bool exact,
+                                  struct object *found);
+enum heap_result heap_resize_locked(struct heap *h, const void *address, size_t nbytes);
 
 /* Gives the object that begins at `address` the size nbytes where it lies, with what
  * it holds as far as that fits: HEAP_OK; HEAP_NO_SPACE, and nothing has changed; or

@@ -149,7 +149,7 @@ static void load(const mem_heap *m, struct heap *h)
 {
     const struct stored *s = part(m, m->state);
     struct region r = region_of(m);
-    *h = (struct heap){.is_single = true, .keeps_pages = true};
+    *h = (struct heap){.keeps_pages = true};
     h->chunks.region = r;
     h->chunks.ledger = (struct ledger){
         .b = {.end = r.base + r.nbytes,
@@ -340,7 +340,7 @@ static enum mem_result take(const struct visit *v, const struct wish *w, void **
                                     [MEM_BEST_FIT] = FIT_BEST,
                                     [MEM_WORST_FIT] = FIT_WORST,
                                     [MEM_FIRST_FIT] = FIT_FIRST};
-    enum heap_result result = heap_place(v->h, w->size, w->align, fits[w->style], object);
+    enum heap_result result = heap_place_locked(v->h, w->size, w->align, fits[w->style], object);
     if (result != HEAP_OK)
         return result_of(result);
     v->m->nlive++;
@@ -481,7 +481,7 @@ static void fill_freed(const mem_heap *m, unsigned char *from, size_t nbytes)
 static enum mem_result free_locked(const struct visit *v, const void *address, bool exact)
 {
     struct object found;
-    enum mem_result result = verdict(v, address, heap_free_found(v->h, address, exact, &found));
+    enum mem_result result = verdict(v, address, heap_free_locked(v->h, address, exact, &found));
     if (result != MEM_OK)
         return result;
     v->m->nlive--;
@@ -525,7 +525,7 @@ static enum mem_result move(const struct visit *v, const struct object *old, siz
     if (result != MEM_OK)
         return result;
     memcpy(*object, old->start, old->size < size ? old->size : size);
-    heap_free_found(v->h, old->start, true, &gone);
+    heap_free_locked(v->h, old->start, true, &gone);
     v->m->nlive--;
     fill_freed(v->m, old->start, old->size);
     return MEM_OK;
@@ -533,7 +533,7 @@ static enum mem_result move(const struct visit *v, const struct object *old, siz
 
 static enum mem_result resize_in_place(const struct visit *v, const struct object *old, size_t size)
 {
-    enum mem_result result = result_of(heap_resize(v->h, old->start, size));
+    enum mem_result result = result_of(heap_resize_locked(v->h, old->start, size));
     unsigned char *start = old->start;
     if (result != MEM_OK)
         return result;
@@ -553,7 +553,7 @@ static enum mem_result resize_once(mem_heap *m, void *object, size_t size, bool 
     enum mem_result result = enter(m, &v);
     if (result != MEM_OK)
         return result;
-    result = verdict(&v, object, heap_find_exact(v.h, object, &old));
+    result = verdict(&v, object, heap_find_locked(v.h, object, &old));
     *refused = result != MEM_OK;
     *now = object;
     if (result == MEM_OK && size > m->nbytes)
@@ -592,7 +592,9 @@ MEM_API enum mem_result mem_find_in(mem_heap *heap, const void *address, struct 
     enum mem_result result = enter(heap, &v);
     if (result != MEM_OK)
         return result;
-    result = verdict(&v, address, heap_find(v.h, address, &object));
+    result = verdict(&v, address, heap_find_locked(v.h, address, &object));
+    if (result == MEM_INSIDE)
+        result = MEM_OK;
     if (result == MEM_OK)
         *found = (struct mem_piece){object.start, object.size, true};
     else if (result == MEM_FREE)
@@ -662,7 +664,7 @@ MEM_API enum mem_result mem_check(mem_heap *heap)
     enum mem_result result = enter(heap, &v);
     if (result != MEM_OK)
         return result;
-    result = result_of(check_heap(v.h));
+    result = result_of(check_heap_locked(v.h));
     if (result == MEM_OK) {
         struct mem_statistics s = count(&v);
         bool agrees = s.live_objects == heap->nlive && s.live_bytes == heap->live_bytes; /* M3 */

@@ -61,7 +61,7 @@ static void refusals(mem_heap *heap)
         thrown = true;
     }
     try {
-        mem::allocator<long>{heap}.allocate(SIZE_MAX / 2);
+        mem::allocator<long>{heap}.allocate(SIZE_MAX / sizeof(long) + 2);
     } catch (const std::bad_alloc &) {
         overflown = true;
     }

@@ -84,7 +84,7 @@ bool cache_refill_locked(struct spans *s, struct thread *t, unsigned sizeclass)
     struct window *w = &t->cache->window[sizeclass];
     if (w->unit != 0)
         spans_release_used(s, w->unit);
-    uint32_t unit = spans_adopt(s, sizeclass);
+    uint32_t unit = spans_adopt(s, sizeclass, t->cache->member.id);
     *w = (struct window){.unit = 0};
     if (unit == 0)
         return false;

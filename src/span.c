@@ -487,12 +487,31 @@ static uint32_t span_get(struct spans *s, unsigned sizeclass, int purpose)
     return unit;
 }
 
-uint32_t spans_adopt(struct spans *s, unsigned sizeclass)
+/* The first of a thread's own among those that have waited longest; else just the first. */
+static uint32_t first_of_owner(const struct spans *s, unsigned sizeclass, int owner)
 {
-    uint32_t unit = span_get(s, sizeclass, FOR_OBJECTS);
+    enum { TRIES = 8 };
+    uint32_t first = first_of(s, FOR_OBJECTS, sizeclass, false), unit = first;
+    for (int i = 0; unit != NO_UNIT && i < TRIES; i++, unit = span_at(s, unit)->next) {
+        if (span_at(s, unit)->owner == owner)
+            return unit;
+        if (span_at(s, unit)->next == first)
+            break;
+    }
+    return first;
+}
+
+uint32_t spans_adopt(struct spans *s, unsigned sizeclass, int owner)
+{
+    uint32_t unit = first_of_owner(s, sizeclass, owner);
+    if (unit != NO_UNIT)
+        queue_remove(s, unit);
+    else
+        unit = span_get(s, sizeclass, FOR_OBJECTS);
     if (unit == NO_UNIT)
         return NO_UNIT;
     struct span *span = span_at(s, unit);
+    span->owner = owner;
     span->status = SPAN_OWNED;
     set_hint(span, HINT_NEVER);
     publish(span);

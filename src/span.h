@@ -66,6 +66,7 @@ struct span {
     uint16_t nslots;
     uint16_t search; /* where a free slot is looked for first, under the lock */
     uint8_t sizeclass, purpose, status;
+    int owner;               /* the thread that has it or had it last */
     _Alignas(64) char end[]; /* one cache line: threads write hints of neighbours */
 };
 static_assert(sizeof(struct span) == 64, "the map is found by a shift");
@@ -133,8 +134,10 @@ bool spans_resize(struct spans *s, const struct slot *slot, size_t nbytes);
 void *spans_take_ours(struct spans *s, size_t nbytes);
 void spans_free_ours(struct spans *s, void *ours);
 
-/* A span with free slots, OWNED by whoever asks: the unit, or 0 if there is no room. */
-uint32_t spans_adopt(struct spans *s, unsigned sizeclass);
+/* A span with free slots, OWNED by a thread: the unit, or 0 if there is no room. Better one
+ * that it had before: two threads that write to the states of one span, and to objects
+ * side by side, wait for each other's cache lines. */
+uint32_t spans_adopt(struct spans *s, unsigned sizeclass, int owner);
 
 /* Its owner is done with it: for some reason; or since less than an eighth of it is free. */
 void spans_release(struct spans *s, uint32_t unit);

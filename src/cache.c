@@ -14,30 +14,26 @@ static void window_move(struct window *w)
 }
 
 /* How many of n slots have to be free for the trouble: a part of them, 2^-part. */
-enum { HALF = 1, EIGHTH = 3, ANY = 7 };
+enum { EIGHTH = 3, ANY = 7 };
 
 static bool are_enough(uint64_t mask, uint32_t n, unsigned part)
 {
     return mask != 0 && count_bits(mask) >= least(n, STATES_AT_ONCE) >> part;
 }
 
-/* Finds 64 slots of which a part is free. Those just used are taken again only if half
- * of them is: then they are in the processor's cache; else the longer they wait, the
- * more are free. If there are none, then as few are free in the whole span. */
+/* Finds 64 slots of which a part is free, best those just used: they are in the processor's
+ * cache, and have their pages. If there are none, then as few are free in the whole span. */
 static bool window_scan(struct window *w, unsigned part)
 {
-    uint32_t start = w->first, n = w->nslots - w->first;
+    uint32_t start = w->first;
     if (w->unit == 0)
         return false;
-    w->mask = free_slots(w->states, n);
-    if (are_enough(w->mask, n, HALF))
-        return true;
     do {
-        window_move(w);
-        n = w->nslots - w->first;
+        uint32_t n = w->nslots - w->first;
         w->mask = free_slots(w->states, n);
         if (are_enough(w->mask, n, part))
             return true;
+        window_move(w);
     } while (w->first != start);
     w->mask = 0;
     return false;

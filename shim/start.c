@@ -48,12 +48,12 @@ static bool join(void)
     if (shim_row != NULL || shim_thread.has_ended)
         return false;
     heap_join(&shim_heap, &shim_thread);
-    return thread_small(&shim_thread) > 0;
+    return thread_cache(&shim_thread) != NULL;
 }
 
 bool shim_has_cache(void)
 {
-    return thread_small(&shim_thread) > 0 || (await_end() && join());
+    return thread_cache(&shim_thread) != NULL || (await_end() && join());
 }
 
 /* --- starting ---------------------------------------------------------------- */

@@ -39,33 +39,84 @@ static bool window_scan(struct window *w, unsigned part)
     return false;
 }
 
-static void window_open(struct window *w, const struct spans *s, uint32_t unit)
+static void window_open(struct window *w, const struct cache *c, uint32_t unit)
 {
-    const struct span *span = span_at(s, unit);
-    *w = (struct window){.states = span->states,
-                         .base = (unsigned char *)spans_unit_address(s, unit),
-                         .slot_bytes = span->slot_bytes,
-                         .full = span->slot_bytes + 1,
-                         .unit = unit,
-                         .nslots = span->nslots};
+    const struct span *span = &c->map[unit - 1];
+    w->states = span->states;
+    w->base = (unsigned char *)(c->base + ((uintptr_t)(unit - 1) << UNIT_SHIFT));
+    w->slot_bytes = span->slot_bytes;
+    w->full = span->slot_bytes + 1;
+    w->first = 0;
+    w->nslots = span->nslots;
+    w->last = 0;
+    w->unit = unit;
+}
+
+/* --- spans that rest ---------------------------------------------------------------- */
+
+static uint32_t oldest(const struct window *w)
+{
+    return w->nresting == 0 ? 0 : w->resting[w->oldest];
+}
+
+static void forget_oldest(struct window *w)
+{
+    w->oldest = (uint16_t)(w->oldest + 1) % NRESTING;
+    w->nresting--;
+}
+
+/* There is room for one more. */
+static void window_rest(struct window *w, const struct cache *c)
+{
+    if (w->unit == 0)
+        return;
+    w->resting[(w->oldest + w->nresting) % NRESTING] = w->unit;
+    w->nresting++;
+    span_rest(&c->map[w->unit - 1], w->nslots, w);
+    w->mask = 0;
+    w->unit = 0;
+}
+
+/* Another of the thread's spans of which enough is free. */
+static bool window_change(struct window *w, const struct cache *c)
+{
+    uint32_t unit;
+    while ((unit = oldest(w)) != 0) {
+        struct span *span = &c->map[unit - 1];
+        if (!span_has_rested(span, w->nslots))
+            return false;
+        forget_oldest(w);
+        if (span_wake(span, w)) {
+            window_rest(w, c);
+            window_open(w, c, unit);
+            return true;
+        }
+    }
+    return false;
 }
 
 static void window_close(struct spans *s, struct window *w)
 {
-    uint32_t unit = w->unit;
-    w->mask = 0;
-    w->unit = 0;
-    if (unit != 0)
-        spans_release(s, unit);
+    uint32_t unit;
+    for (; (unit = oldest(w)) != 0; forget_oldest(w))
+        if (span_wake(span_at(s, unit), w))
+            spans_release(s, unit);
+    if (w->unit != 0)
+        spans_release(s, w->unit);
+    spans_free_ours(s, w);
 }
+
+/* --- taking -------------------------------------------------------------------------- */
 
 bool cache_take(struct thread *t, size_t nbytes, unsigned sizeclass, void **object)
 {
     bool taken = false;
     thread_enter(t);
-    if (thread_small(t) > 0) {
-        struct window *w = &t->cache->window[sizeclass];
-        taken = w->mask != 0 || window_scan(w, EIGHTH);
+    const struct cache *c = thread_cache(t);
+    if (c != NULL) {
+        struct window *w = c->window[sizeclass];
+        taken = w->mask != 0 || window_scan(w, EIGHTH) ||
+                (window_change(w, c) && window_scan(w, EIGHTH));
         if (taken)
             *object = window_take_any(w, w->mask, nbytes);
     }
@@ -73,18 +124,43 @@ bool cache_take(struct thread *t, size_t nbytes, unsigned sizeclass, void **obje
     return taken;
 }
 
+/* The window of a class; `none` if there is no room for one. */
+static struct window *window_of(struct spans *s, struct cache *c, unsigned sizeclass)
+{
+    struct window *w = c->window[sizeclass];
+    if (w != &c->none || (w = spans_take_ours(s, sizeof *w)) == NULL)
+        return c->window[sizeclass];
+    c->window[sizeclass] = w;
+    size_t first = sizeclass == 0 ? 0 : sizeclass_bytes(sizeclass - 1) / GRANULE_BYTES + 1;
+    size_t last = sizeclass_bytes(sizeclass) / GRANULE_BYTES;
+    for (size_t i = first; i <= last && i < NBY_SIZE; i++)
+        c->by_size[i] = w;
+    return w;
+}
+
+/* The one that has rested longest is anybody's, if there are too many. */
+static void make_room_to_rest(struct spans *s, struct window *w)
+{
+    if (w->nresting < NRESTING)
+        return;
+    uint32_t unit = oldest(w);
+    forget_oldest(w);
+    if (span_wake(span_at(s, unit), w))
+        spans_release_used(s, unit);
+}
+
 bool cache_refill_locked(struct spans *s, struct thread *t, unsigned sizeclass)
 {
-    if (t->cache == NULL)
+    struct cache *c = t->cache;
+    struct window *w = c == NULL ? NULL : window_of(s, c, sizeclass);
+    if (w == NULL || w == &c->none)
         return false;
-    struct window *w = &t->cache->window[sizeclass];
-    if (w->unit != 0)
-        spans_release_used(s, w->unit);
-    uint32_t unit = spans_adopt(s, sizeclass, t->cache->member.id);
-    *w = (struct window){.unit = 0};
+    make_room_to_rest(s, w);
+    window_rest(w, c);
+    uint32_t unit = spans_adopt(s, sizeclass);
     if (unit == 0)
         return false;
-    window_open(w, s, unit);
+    window_open(w, c, unit);
     return window_scan(w, EIGHTH) || window_scan(w, ANY);
 }
 
@@ -100,35 +176,32 @@ void cache_open_locked(struct spans *s, struct thread *t)
     c->nbytes = (uintptr_t)r->base + r->nbytes - c->base;
     c->map = span_at(s, 1);
     for (size_t i = 0; i < NBY_SIZE; i++)
-        c->by_size[i] = &c->window[sizeclass_of(i * GRANULE_BYTES)];
+        c->by_size[i] = &c->none;
+    for (size_t i = 0; i < NCLASSES; i++)
+        c->window[i] = &c->none;
     threads_join_locked(&s->threads, &c->member, t);
-    t->cache = c;
-    __atomic_store_n(&t->small, CACHE_SMALL_MAX + 1, __ATOMIC_RELEASE);
+    thread_set_cache(t, c);
 }
 
-static void close_windows(struct spans *s, struct cache *c)
+/* It is no member any more. */
+static void cache_free_ours(struct spans *s, struct cache *c)
 {
     for (unsigned i = 0; i < NCLASSES; i++)
-        window_close(s, &c->window[i]);
+        if (c->window[i] != &c->none)
+            window_close(s, c->window[i]);
+    spans_free_ours(s, c);
 }
 
 static void close_cache(struct spans *s, struct cache *c)
 {
-    close_windows(s, c);
     threads_leave_locked(&s->threads, &c->member);
-    spans_free_ours(s, c);
-}
-
-static void part(struct thread *t)
-{
-    __atomic_store_n(&t->small, 0, __ATOMIC_RELAXED);
-    t->cache = NULL;
+    cache_free_ours(s, c);
 }
 
 void cache_close_locked(struct spans *s, struct thread *t)
 {
     struct cache *c = t->cache;
-    part(t);
+    thread_set_cache(t, NULL);
     if (c != NULL)
         close_cache(s, c);
 }
@@ -141,8 +214,7 @@ void caches_close_others_locked(struct spans *s, const struct thread *mine)
         next = m->next;
         if (m->thread == mine)
             continue;
-        close_windows(s, (struct cache *)m);
-        spans_free_ours(s, m); /* the thread's own memory may be gone */
+        cache_free_ours(s, (struct cache *)m); /* the thread's own memory may be gone */
     }
     if (mine->cache != NULL)
         threads_join_locked(&s->threads, &mine->cache->member, mine->cache->member.thread);
@@ -150,27 +222,24 @@ void caches_close_others_locked(struct spans *s, const struct thread *mine)
 
 bool caches_revoke_locked(struct spans *s)
 {
-    const struct member *m;
+    struct member *m;
     for (m = s->threads.first; m != NULL; m = m->next)
-        __atomic_store_n(&m->thread->small, 0, __ATOMIC_RELEASE);
+        thread_set_cache(m->thread, NULL);
     bool quiet = threads_wait_locked(&s->threads);
-    while (quiet && s->threads.first != NULL) {
-        part(s->threads.first->thread);
+    while (quiet && s->threads.first != NULL)
         close_cache(s, (struct cache *)s->threads.first);
-    }
     for (m = s->threads.first; m != NULL; m = m->next)
-        __atomic_store_n(&m->thread->small, CACHE_SMALL_MAX + 1, __ATOMIC_RELEASE);
+        thread_set_cache(m->thread, (struct cache *)m);
     return quiet;
 }
 
 /* --- objects of any size ------------------------------------------------------------ */
 
 /* As cache_look, in spans of WIDE_UNITS. */
-static bool look_wide(const struct thread *t, const void *address, struct cached_slot *at)
+static bool look_wide(const struct cache *c, const void *address, struct cached_slot *at)
 {
-    if (thread_small(t) == 0)
+    if (c == NULL)
         return false;
-    const struct cache *c = t->cache;
     size_t offset = (uintptr_t)address - c->base, unit = offset >> UNIT_SHIFT;
     if (offset >= c->nbytes)
         return false;
@@ -188,16 +257,17 @@ static bool look_wide(const struct thread *t, const void *address, struct cached
     return __atomic_load_n(at->state, __ATOMIC_RELAXED) != 0;
 }
 
-static bool look_any(const struct thread *t, const void *address, struct cached_slot *at)
+static bool look_any(const struct cache *c, const void *address, struct cached_slot *at)
 {
-    return cache_look(t, address, at) || look_wide(t, address, at);
+    return cache_look(c, address, at) || look_wide(c, address, at);
 }
 
 enum cache_freed cache_free_wide(struct thread *t, const void *address)
 {
     struct cached_slot at;
     thread_enter(t);
-    enum cache_freed freed = look_wide(t, address, &at) ? cached_slot_free(&at) : CACHE_NOT_FREED;
+    enum cache_freed freed =
+        look_wide(thread_cache(t), address, &at) ? cached_slot_free(&at) : CACHE_NOT_FREED;
     thread_leave(t);
     return freed;
 }
@@ -212,7 +282,7 @@ bool cache_size(struct thread *t, const void *address, size_t *nbytes)
 {
     struct cached_slot at;
     thread_enter(t);
-    bool found = look_any(t, address, &at);
+    bool found = look_any(thread_cache(t), address, &at);
     if (found)
         *nbytes = object_bytes(&at);
     thread_leave(t);
@@ -223,7 +293,7 @@ bool cache_resize(struct thread *t, const void *address, size_t nbytes)
 {
     struct cached_slot at;
     thread_enter(t);
-    bool done = look_any(t, address, &at) &&
+    bool done = look_any(thread_cache(t), address, &at) &&
                 slot_suits(at.span->slot_bytes, object_bytes(&at), nbytes) &&
                 span_resize_object(at.state - at.index, at.span->nslots, at.index,
                                    at.span->slot_bytes - (uint32_t)nbytes);

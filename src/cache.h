@@ -4,6 +4,7 @@
  *
  *     by_size[(n + 15) / 16] ---> window ---> 64 states of the thread's span
  *                                 mask: those that it found to be 0
+ *                                 resting: spans that it has used up, the oldest first
  *
  *   T1  to take is to take a bit out of the mask, and to set that state. Only the
  *       owner of a span does it [S3], so what it saw free stays free for it;
@@ -12,11 +13,14 @@
  *   T3  both are done while the thread is `busy` (thread.h): the span does not become
  *       anything else meanwhile, whatever the address is and whoever frees there, too.
  *       So what is refused here was judged by states that were there;
- *   T4  what cannot be done here is done under the lock. All caches go, with their
- *       windows, before anybody is told that there is no space: `small` is made 0,
- *       and who is busy is waited for.
+ *   T4  a span that is used up rests. It is still the thread's, which takes it again
+ *       without the lock when an eighth of it is free; unless somebody took it over, under
+ *       the lock, since most of it was freed meanwhile. Both compare and swap [S6];
+ *   T5  what cannot be done here is done under the lock. All caches go, with their
+ *       windows, before anybody is told that there is no space: each thread's pointer is
+ *       made NULL, and who is busy is waited for.
  *
- * Nothing here is a read-modify-write that other processors would have to see.
+ * Nothing on the fast paths is a read-modify-write that other processors have to see.
  * The idea of a window of free bits is that of tcmalloc's and Go's span allocators;
  * states instead of lists is what makes frees from elsewhere the same as one's own.
  */
@@ -29,6 +33,9 @@ enum { CACHE_SMALL_MAX = 2048 };
 static_assert(UNIT_BYTES / CACHE_SMALL_MAX < STATES_AT_ONCE, "larger slots are in one window");
 enum { NBY_SIZE = CACHE_SMALL_MAX / GRANULE_BYTES + 1 };
 
+enum { NRESTING = 16 };
+
+/* What a thread has of a class. */
 struct window {
     uint64_t mask;         /* slots known to be free */
     unsigned char *states; /* of the first of 64 slots; all within one span */
@@ -39,16 +46,19 @@ struct window {
     uint32_t nslots; /* of the span */
     uint32_t last;   /* of large slots, the one taken last */
     uint32_t unit;   /* 0: there is none */
+    uint16_t oldest, nresting;
+    uint32_t resting[NRESTING]; /* units, a ring; some may be others' by now */
 };
 
-/* Only its thread uses it; and who has the lock, after `small` was made 0. */
+/* Only its thread uses it; and who has the lock, after the thread was parted from it. */
 struct cache {
     struct member member; /* the first */
     uintptr_t base;       /* of the first unit, in which the region begins */
     size_t nbytes;        /* from there to the end of the region */
     struct span *map;     /* its entry */
     struct window *by_size[NBY_SIZE];
-    struct window window[NCLASSES];
+    struct window *window[NCLASSES]; /* of classes that it has not used, `none` */
+    struct window none;              /* in which there is nothing */
 };
 
 /* Makes a cache for the calling thread; without one if there is no room. */
@@ -113,14 +123,15 @@ static inline void *window_take_large(struct window *w, size_t nbytes)
     return window_take_any(w, mask, nbytes);
 }
 
-/* An object of nbytes, if that is less than t->small, from the slots that its window
- * knows to be free. False: see cache_take. */
+/* An object of at most CACHE_SMALL_MAX bytes, from the slots that its window knows to be
+ * free. False: see cache_take. */
 static inline bool cache_take_small(struct thread *t, size_t nbytes, void **object)
 {
     bool taken = false;
     thread_enter(t);
-    if (nbytes < thread_small(t)) {
-        struct window *w = t->cache->by_size[(nbytes + 15) / 16];
+    const struct cache *c = thread_cache(t);
+    if (c != NULL && nbytes <= CACHE_SMALL_MAX) {
+        struct window *w = c->by_size[(nbytes + 15) / 16];
         uint64_t mask = w->mask;
         taken = mask != 0;
         if (taken)
@@ -136,8 +147,9 @@ static inline bool cache_take_large(struct thread *t, size_t nbytes, unsigned si
 {
     *object = NULL;
     thread_enter(t);
-    if (thread_small(t) > 0 && t->cache->window[sizeclass].unit != 0)
-        *object = window_take_large(&t->cache->window[sizeclass], nbytes);
+    const struct cache *c = thread_cache(t);
+    if (c != NULL && c->window[sizeclass]->unit != 0)
+        *object = window_take_large(c->window[sizeclass], nbytes);
     thread_leave(t);
     return *object != NULL;
 }
@@ -151,11 +163,10 @@ struct cached_slot {
 
 /* Reads only what a span has published. The thread is busy. False: no such slot can be
  * seen, which does not say that there is no object. */
-static inline bool cache_look(const struct thread *t, const void *address, struct cached_slot *at)
+static inline bool cache_look(const struct cache *c, const void *address, struct cached_slot *at)
 {
-    if (thread_small(t) == 0)
+    if (c == NULL)
         return false;
-    const struct cache *c = t->cache;
     size_t offset = (uintptr_t)address - c->base;
     if (offset >= c->nbytes)
         return false;
@@ -184,7 +195,8 @@ static inline enum cache_freed cache_free(struct thread *t, const void *address)
 {
     struct cached_slot at;
     thread_enter(t);
-    enum cache_freed freed = cache_look(t, address, &at) ? cached_slot_free(&at) : CACHE_NOT_FREED;
+    bool found = cache_look(thread_cache(t), address, &at);
+    enum cache_freed freed = found ? cached_slot_free(&at) : CACHE_NOT_FREED;
     thread_leave(t);
     return freed;
 }

@@ -96,7 +96,7 @@ enum heap_result heap_resize(struct heap *h, const void *address, size_t nbytes)
 bool heap_trim(struct heap *h);
 
 /* Gives the calling thread a cache, so that it takes and frees small objects without the
- * lock (cache.h). It has none afterwards (t->small == 0) if the heap can have none, or
+ * lock (cache.h). It has none afterwards (t->cache == NULL) if the heap can have none, or
  * is nearly full; and loses it again when somebody else needs the last of the space. */
 void heap_join(struct heap *h, struct thread *t);
 

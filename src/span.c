@@ -402,9 +402,48 @@ static void settle(struct spans *s, uint32_t unit, uint32_t least)
     }
 }
 
-static uint32_t share(const struct span *span)
+static uint32_t share(uint32_t nslots)
 {
-    return (uint32_t)ceil_div(span->nslots, QUEUE_SHARE);
+    return (uint32_t)ceil_div(nslots, QUEUE_SHARE);
+}
+
+/* --- resting --------------------------------------------------------------------------- */
+
+/* So many frees of a span that rests, and somebody takes it over. */
+static int32_t rest_max(uint32_t nslots)
+{
+    return (int32_t)(nslots - nslots / 4);
+}
+
+void span_rest(struct span *span, uint32_t nslots, const void *owner)
+{
+    set_hint(span, rest_max(nslots));
+    __atomic_store_n(&span->resting, owner, __ATOMIC_RELEASE);
+}
+
+static bool stop_resting(struct span *span, const void *owner)
+{
+    return __atomic_compare_exchange_n(&span->resting, &owner, NULL, false, __ATOMIC_ACQUIRE,
+                                       __ATOMIC_RELAXED);
+}
+
+bool span_wake(struct span *span, const void *owner)
+{
+    if (!stop_resting(span, owner))
+        return false;
+    set_hint(span, HINT_NEVER);
+    return true;
+}
+
+bool span_has_rested(const struct span *span, uint32_t nslots)
+{
+    return get_hint(span) <= rest_max(nslots) - (int32_t)share(nslots);
+}
+
+static bool take_over(struct span *span)
+{
+    const void *owner = __atomic_load_n(&span->resting, __ATOMIC_RELAXED);
+    return owner != NULL && stop_resting(span, owner);
 }
 
 static void recount(struct spans *s, uint32_t unit)
@@ -413,9 +452,9 @@ static void recount(struct spans *s, uint32_t unit)
     if (span->status == SPAN_QUEUED)
         queue_remove(s, unit);
     if (span->status == SPAN_QUEUED || span->status == SPAN_FLOATING)
-        settle(s, unit, share(span));
-    else if (span->status == SPAN_OWNED)
-        set_hint(span, HINT_NEVER);
+        settle(s, unit, share(span->nslots));
+    else if (span->status == SPAN_OWNED && take_over(span))
+        settle(s, unit, share(span->nslots));
 }
 
 void spans_recount(struct spans *s, const void *address)
@@ -429,7 +468,7 @@ void spans_recount(struct spans *s, const void *address)
 
 void spans_release(struct spans *s, uint32_t unit)
 {
-    settle(s, unit, share(span_at(s, unit)));
+    settle(s, unit, share(span_at(s, unit)->nslots));
     if (are_enough_empty(s))
         give_back_empty(s);
 }
@@ -438,7 +477,7 @@ void spans_release(struct spans *s, uint32_t unit)
 void spans_release_used(struct spans *s, uint32_t unit)
 {
     struct span *span = span_at(s, unit);
-    set_hint(span, (int32_t)share(span));
+    set_hint(span, (int32_t)share(span->nslots));
     span->status = SPAN_FLOATING;
 }
 
@@ -452,7 +491,7 @@ static void look_at_all(struct spans *s, bool desperate)
             continue;
         if (span->status == SPAN_QUEUED)
             queue_remove(s, unit);
-        settle(s, unit, desperate ? 1 : share(span));
+        settle(s, unit, desperate ? 1 : share(span->nslots));
     }
     s->nmade = 0;
 }
@@ -487,31 +526,12 @@ static uint32_t span_get(struct spans *s, unsigned sizeclass, int purpose)
     return unit;
 }
 
-/* The first of a thread's own among those that have waited longest; else just the first. */
-static uint32_t first_of_owner(const struct spans *s, unsigned sizeclass, int owner)
+uint32_t spans_adopt(struct spans *s, unsigned sizeclass)
 {
-    enum { TRIES = 8 };
-    uint32_t first = first_of(s, FOR_OBJECTS, sizeclass, false), unit = first;
-    for (int i = 0; unit != NO_UNIT && i < TRIES; i++, unit = span_at(s, unit)->next) {
-        if (span_at(s, unit)->owner == owner)
-            return unit;
-        if (span_at(s, unit)->next == first)
-            break;
-    }
-    return first;
-}
-
-uint32_t spans_adopt(struct spans *s, unsigned sizeclass, int owner)
-{
-    uint32_t unit = first_of_owner(s, sizeclass, owner);
-    if (unit != NO_UNIT)
-        queue_remove(s, unit);
-    else
-        unit = span_get(s, sizeclass, FOR_OBJECTS);
+    uint32_t unit = span_get(s, sizeclass, FOR_OBJECTS);
     if (unit == NO_UNIT)
         return NO_UNIT;
     struct span *span = span_at(s, unit);
-    span->owner = owner;
     span->status = SPAN_OWNED;
     set_hint(span, HINT_NEVER);
     publish(span);
@@ -561,7 +581,7 @@ static bool slot_take(struct spans *s, unsigned sizeclass, int purpose, uint32_t
             index = first_free(span, 0);
         if (index == span->nslots) { /* the queue was wrong: there is none in this one */
             queue_remove(s, unit);
-            settle(s, unit, share(span));
+            settle(s, unit, share(span->nslots));
             continue;
         }
         span_make_object(span->states, span->nslots, index, slack);

@@ -18,6 +18,7 @@
  *
  *           OWNED ----------> FLOATING ------> QUEUED ------> EMPTY -----> the ledger
  *         a thread's      few slots are free  an eighth is   all slots are
+ *         and may rest                            |              |
  *           ^                                     |              |
  *           +-------------------------------------+--------------+
  *
@@ -25,7 +26,9 @@
  *       free at the same time may lose a step of it, so it decides nothing: the
  *       states are counted, under the lock, before a span moves on, and all spans are
  *       looked at before anybody is told that there is no space;
- *   S6  the map goes with the last span.
+ *   S6  an OWNED span may rest: `resting` says so. Who makes that NULL decides: its owner wakes
+ *       it, without the lock; or who has the lock takes it over, and it is nobody's;
+ *   S7  the map goes with the last span.
  *
  * Blocks are slots themselves, in spans of their own whose block lies among their own
  * slots. All positions are units, none an address, but for `states`.
@@ -60,13 +63,13 @@ struct span {
     unsigned char *states;
     uint32_t visible_wide; /* the same as `visible` for a span of WIDE_UNITS */
     uint32_t back;         /* in the others of these: how many units before is the first? */
+    const void *resting;   /* while it rests, its owner; else NULL */
     uint32_t slot_bytes;
     uint32_t reciprocal;     /* a multiplication finds the slot: see span_reciprocal */
     uint32_t next, previous; /* in the queue, a ring */
     uint16_t nslots;
     uint16_t search; /* where a free slot is looked for first, under the lock */
     uint8_t sizeclass, purpose, status;
-    int owner;               /* the thread that has it or had it last */
     _Alignas(64) char end[]; /* one cache line: threads write hints of neighbours */
 };
 static_assert(sizeof(struct span) == 64, "the map is found by a shift");
@@ -134,10 +137,8 @@ bool spans_resize(struct spans *s, const struct slot *slot, size_t nbytes);
 void *spans_take_ours(struct spans *s, size_t nbytes);
 void spans_free_ours(struct spans *s, void *ours);
 
-/* A span with free slots, OWNED by a thread: the unit, or 0 if there is no room. Better one
- * that it had before: two threads that write to the states of one span, and to objects
- * side by side, wait for each other's cache lines. */
-uint32_t spans_adopt(struct spans *s, unsigned sizeclass, int owner);
+/* A span with free slots, OWNED by a thread: the unit, or 0 if there is no room. */
+uint32_t spans_adopt(struct spans *s, unsigned sizeclass);
 
 /* Its owner is done with it: for some reason; or since less than an eighth of it is free. */
 void spans_release(struct spans *s, uint32_t unit);
@@ -209,6 +210,12 @@ static inline uint32_t slack_max(uint32_t slot_bytes)
 {
     return slot_bytes > ALL_NEAR_MAX ? UINT16_MAX : SLACK_NEAR_MAX;
 }
+
+/* Its owner, whatever that is, lets a span of nslots rest; and wakes it: false if it is
+ * that one's no more. In between: has an eighth of it been freed? */
+void span_rest(struct span *span, uint32_t nslots, const void *owner);
+bool span_wake(struct span *span, const void *owner);
+bool span_has_rested(const struct span *span, uint32_t nslots);
 
 /* The slack of an object; makes a free slot an object with so much, for its owner; and
  * gives an object another, for anybody: false if it is free by now. That is the one

@@ -26,10 +26,9 @@
 
 struct cache;
 
-/* In thread-local memory. Zero: it has none, and may get one. */
+/* In thread-local memory. Zero: it has nothing, and may get it. */
 struct thread {
-    struct cache *cache; /* what it has to itself (cache.h) */
-    uint32_t small;      /* the cache is there, and good for objects of less bytes; 0: it is not */
+    struct cache *cache; /* what it has to itself (cache.h); NULL: nothing, or no more */
     bool busy;
     bool is_awaited; /* somebody will be told when it ends */
     bool has_ended;  /* it gets no more */
@@ -68,11 +67,16 @@ static inline void thread_leave(struct thread *t)
     __atomic_store_n(&t->busy, false, __ATOMIC_RELEASE);
 }
 
-/* Objects of less bytes may be asked of the cache; 0: there is none. To be relied on
- * only while busy. */
-static inline uint32_t thread_small(const struct thread *t)
+/* NULL: there is none. To be relied on only while busy. */
+static inline struct cache *thread_cache(const struct thread *t)
 {
-    return __atomic_load_n(&t->small, __ATOMIC_ACQUIRE);
+    return __atomic_load_n(&t->cache, __ATOMIC_ACQUIRE);
+}
+
+/* Who has the lock gives and takes it. */
+static inline void thread_set_cache(struct thread *t, struct cache *c)
+{
+    __atomic_store_n(&t->cache, c, __ATOMIC_RELEASE);
 }
 
 #endif

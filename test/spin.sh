@@ -4,7 +4,7 @@
 # spin.sh - prints TAP: the protocol by which threads share spans holds in every
 # interleaving within bounds, and each error that is seeded in it is found.
 #
-#     test/spin.sh          within bounds that take less than a minute
+#     test/spin.sh          within bounds that take a minute or two
 #     test/spin.sh --more   within larger ones instead: minutes
 #
 # test/spin/span.pml says what the protocol and the bounds are.
@@ -59,6 +59,7 @@ found() { # what pattern definition...
 
 if [ "${1:-}" = --more ]; then
     holds '2 threads, 2 spans of 2 slots, 4 calls' NTHREADS=2 NCALLS=4
+    holds '2 threads, 2 spans of 2 slots, 1 call from anywhere, any free' ANYWHERE WILD NTHREADS=2 NCALLS=1
     holds '3 threads, 2 spans of 2 slots, 2 calls' NCALLS=2
     holds '3 threads, 2 spans of 1 slot, 1 call from anywhere' ANYWHERE NSLOTS=1 NCALLS=1
     holds '3 threads, 1 span of 2 slots, 2 calls, any free' WILD NSPANS=1 NCALLS=2
@@ -68,7 +69,7 @@ if [ "${1:-}" = --more ]; then
 fi
 
 holds '2 threads, 2 spans of 2 slots, 3 calls' NTHREADS=2 NCALLS=3
-holds '2 threads, 2 spans of 2 slots, 1 call from anywhere, any free' ANYWHERE WILD NTHREADS=2 NCALLS=1
+holds '2 threads, 2 spans of 1 slot, 1 call from anywhere, any free' ANYWHERE WILD NTHREADS=2 NSLOTS=1 NCALLS=1
 holds '2 threads, 1 span of 3 slots, 2 calls, any free' WILD NTHREADS=2 NSPANS=1 NSLOTS=3 ENOUGH=2 NCALLS=2
 holds '3 threads, 1 span of 2 slots, 1 call from anywhere' ANYWHERE NSPANS=1 NCALLS=1
 holds '3 threads, 1 span of 1 slot, 1 call from anywhere, any free' ANYWHERE WILD NSPANS=1 NSLOTS=1 NCALLS=1
@@ -90,6 +91,9 @@ seeded 'no barrier before the wait' "$lost_cache" NO_BARRIER WILD
 seeded 'no wait after the caches are closed' "$lost_cache" NO_REVOKE_WAIT
 seeded 'busy = 1 while asking for the lock' 'invalid end state' BUSY_AT_LOCK WILD
 seeded 'the end of a thread forgets its span' 'assertion violated' EXIT_FORGETS
+seeded 'who wakes a span looks and then writes' 'assertion violated' WAKE_NO_SWAP
+seeded 'a span is taken over that does not rest' 'assertion violated' TAKE_ANY
+seeded 'the end of a thread forgets what rests' 'assertion violated' EXIT_FORGETS_RESTED
 seeded 'the scan is not busy' "$lost_memory" IDLE_SCAN
 seeded 'a mask outlives its window' 'assertion violated +!' MASK_KEPT
 seeded 'frees by who is not waited for, without the lock' "$lost_memory" UNKNOWN_FREES WILD

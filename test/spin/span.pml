@@ -9,6 +9,7 @@
  *      by one cache;       nobody's,           enough      no slot     the ledger's
  *      its thread takes    few slots           slots       is live     memory, after a
  *      slots, no lock      are free            are free                grace period
+ *      (or it rests)
  *
  * Down this line a span may leave out steps. The status is guarded by the lock, and
  * changes only after the states were counted. Without the lock there are two things,
@@ -22,6 +23,11 @@
  *                                         state[slot] = 0
  *                                       then, if the hint came down to 0: lock, count
  *
+ * A span that its owner has used up rests. The owner wakes it, between busy = 1 and
+ * busy = 0; or somebody takes it over, with the lock, as its hint came down to 0. Both
+ * compare and swap `resting`. A cache remembers one span (NRESTING is 1), which may be
+ * somebody else's by now.
+ *
  * Who has the lock and needs the others out of the way changes what they look at first
  * (described, is_open), has a barrier run on all processors, and waits until it has
  * seen each of them with busy = 0. Who comes later sees the change. Nobody asks for
@@ -31,8 +37,8 @@
  *   P2  States and hint are touched only while their memory is the span's, a cache only
  *       while it is there.
  *   P3  No memory goes to the ledger with a live object in it.
- *   P4  A span is in a queue once if it is QUEUED or EMPTY, and in one window if it is
- *       OWNED; else nowhere.
+ *   P4  A span is in a queue once if it is QUEUED or EMPTY, and in one window, or resting,
+ *       if it is OWNED; else nowhere.
  *   P5  An object that is freed once is freed. (With WILD anybody may free any address at
  *       any time: that is refused, or frees what lives there. P1 to P4 hold.)
  *   P6  malloc fails only if each slot was live at some time during its sweep.
@@ -85,6 +91,7 @@ typedef Span {
     bool described;      /* those without the lock see that here is a span */
     byte live;           /* bit i is state[i], the truth */
     short hint;
+    byte resting = NOBODY; /* whose it is */
     bool is_there;       /* ghost: states and hint are the span's, not the ledger's */
     byte claimed;        /* ghost, bit i: somebody is about to free it, and nobody else */
     byte late;           /* ghost, bit i: freed during the sweep */
@@ -92,6 +99,7 @@ typedef Span {
 typedef Cache {
     bool is_open;           /* what the thread looks at first */
     byte window = NO_SPAN;  /* the thread's while it is busy; who has the lock closes it */
+    byte rested = NO_SPAN;  /* likewise */
     byte busy = IDLE;
     bool is_member;         /* guarded by the lock: the cache is there, its thread is waited for */
 }
@@ -117,6 +125,7 @@ inline unlock() /* P4 */
         for (a : 0 .. NSPANS - 1) {
             b = 0;
             for (t : 0 .. NTHREADS - 1) { b = b + (cache[t].window == a) }
+            b = b + (span[a].resting != NOBODY);
             assert(b == (span[a].status == OWNED));
             assert(span[a].nqueued == (span[a].status == QUEUED || span[a].status == EMPTY));
             assert(span[a].is_there == (span[a].status != NONE))
@@ -282,7 +291,14 @@ inline give_back_empty_perhaps() /* it is no matter when */
 inline recount(x)
 {
     if
-    :: span[x].status == OWNED -> set_hint(x, HUGE)
+#ifdef TAKE_ANY
+    :: atomic { span[x].status == OWNED -> span[x].resting = NOBODY; span[x].status = FLOATING };
+       settle(x, ENOUGH)
+#else
+    :: atomic { span[x].status == OWNED && span[x].resting != NOBODY ->
+           span[x].resting = NOBODY; span[x].status = FLOATING };
+       settle(x, ENOUGH)
+#endif
 #ifdef NO_RECOUNT
     :: span[x].status == QUEUED -> atomic { queue_as(x, EMPTY); span[x].described = false }
     :: span[x].status == FLOATING -> settle(x, ENOUGH)
@@ -311,6 +327,41 @@ inline close_window()
     w = NO_SPAN
 }
 
+/* The one that rests becomes anybody's. */
+inline close_rested()
+{
+    atomic {
+        w = cache[me].rested;
+        cache[me].rested = NO_SPAN;
+        if
+        :: w != NO_SPAN && span[w].resting == me ->
+            span[w].resting = NOBODY;
+            span[w].status = FLOATING
+        :: else -> w = NO_SPAN
+        fi
+    };
+    if
+    :: w != NO_SPAN -> settle(w, ENOUGH); give_back_empty_perhaps()
+    :: else
+    fi;
+    w = NO_SPAN
+}
+
+/* What the window has rests; there is room for it. */
+inline rest_window()
+{
+    if
+    :: cache[me].window != NO_SPAN ->
+        set_hint(cache[me].window, 1);
+        atomic {
+            cache[me].rested = cache[me].window;
+            span[cache[me].rested].resting = me;
+            cache[me].window = NO_SPAN
+        }
+    :: else
+    fi
+}
+
 /* All caches are closed; then every span goes where it belongs. */
 inline sweep()
 {
@@ -331,6 +382,13 @@ inline sweep()
             cache[a].window = NO_SPAN;
             if
             :: w != NO_SPAN -> span[w].status = FLOATING
+            :: else
+            fi;
+            w = cache[a].rested;
+            cache[a].rested = NO_SPAN;
+            if
+            :: w != NO_SPAN && span[w].resting == a ->
+                span[w].resting = NOBODY; span[w].status = FLOATING
             :: else
             fi
         }
@@ -490,14 +548,58 @@ malloc:
     :: else
     fi;
     if
-    :: w == NO_SPAN || mask == 0 -> leave(); goto malloc_refill
+    :: w == NO_SPAN || mask == 0 -> goto malloc_wake
     :: else
     fi;
+malloc_take:
     take_slot(w, mask);
     leave();
     goto next_call;
 
+malloc_wake: /* still busy. The window's span, w, and the one that rests change places */
+    atomic { k = cache[me].rested; cache[me].rested = NO_SPAN };
+    if
+    :: k == NO_SPAN -> goto malloc_woken
+    :: else
+    fi;
+#ifdef WAKE_NO_SWAP
+    if
+    :: span[k].resting == me
+    :: else -> k = NO_SPAN; goto malloc_woken
+    fi;
+#endif
+    atomic {
+        if
+#ifdef WAKE_NO_SWAP
+        :: true ->
+#else
+        :: span[k].resting == me ->
+#endif
+            span[k].resting = NOBODY;
+            cache[me].window = k; /* all at once, so that P4 can be seen */
+            cache[me].rested = w;
+            if
+            :: w != NO_SPAN -> span[w].resting = me; span[w].hint = 1
+            :: else
+            fi
+        :: else -> k = NO_SPAN
+        fi
+    };
+malloc_woken:
+    if
+    :: k == NO_SPAN -> leave(); goto malloc_refill
+    :: else
+    fi;
+    w = k; k = 0;
+    set_hint(w, HUGE);
+    find_free(w, mask);
+    if
+    :: mask == 0 -> leave(); goto malloc_refill
+    :: else -> goto malloc_take
+    fi;
+
 malloc_refill:
+    k = 0;
     if
 #ifdef NO_SPACE_EARLY
     :: is_second -> no_space(); goto next_call
@@ -507,7 +609,8 @@ malloc_refill:
     :: else
     fi;
     lock();
-    close_window();
+    close_rested();
+    rest_window();
     atomic { cache[me].is_member = true; cache[me].is_open = true; get_span(OWNED) };
     if
     :: w != NO_SPAN ->
@@ -624,6 +727,11 @@ exit: /* but it may come back */
 #else
     close_window();
 #endif
+#ifdef EXIT_FORGETS_RESTED
+    cache[me].rested = NO_SPAN;
+#else
+    close_rested();
+#endif
     atomic { mask = 0; cache[me].is_member = false };
     unlock();
     goto next_call;
@@ -648,7 +756,7 @@ ended:
  *
  * All memory is the ledger's; or, with ANYWHERE, each span is anything that it can be
  * while nobody is in a call, with any slots live and any mask. No promise depends
- * on a hint. Threads are alike, so the owner of span x is thread x, and it is the last
+ * on a hint. Threads are alike, so the owner of span x, which may rest, is thread x, and it is the last
  * that may have no cache.
  */
 inline choose_span(x)
@@ -657,7 +765,10 @@ inline choose_span(x)
     :: goto chosen /* NONE */
     :: x < NTHREADS ->
         span[x].status = OWNED;
-        cache[x].window = x;
+        if
+        :: cache[x].window = x
+        :: cache[x].rested = x; span[x].resting = x
+        fi;
         cache[x].is_member = true;
         cache[x].is_open = true
     :: span[x].status = FLOATING

@@ -30,8 +30,8 @@ static void *take(struct thread *t, size_t nbytes)
 {
     void *object;
     unsigned sizeclass = heap_sizeclass(&heap, nbytes, 1);
-    while (thread_small(t) > 0 && sizeclass < NCLASSES) {
-        bool small = nbytes < thread_small(t) && nbytes % 3 > 0; /* else by the other way */
+    while (thread_cache(t) != NULL && sizeclass < NCLASSES) {
+        bool small = nbytes <= CACHE_SMALL_MAX && nbytes % 3 > 0; /* else by the other way */
         if ((small && cache_take_small(t, nbytes, &object)) ||
             (nbytes > CACHE_SMALL_MAX && nbytes % 5 > 0 &&
              cache_take_large(t, nbytes, sizeclass, &object)) ||
@@ -80,7 +80,7 @@ static void test_every_size(void **state)
     open_heap();
     struct thread self = {0}, *t = &self;
     heap_join(&heap, t);
-    assert_int_not_equal(thread_small(t), 0);
+    assert_non_null(thread_cache(t));
     for (size_t step = 0; step < 7; step++) {
         for (size_t n = step; n <= SPAN_OBJECT_MAX; n += 37) {
             object[n] = take(t, n);
@@ -104,7 +104,7 @@ static void test_every_size(void **state)
     assert_int_equal(give(t, (void *)((uintptr_t)region - 1)), HEAP_NOT_OURS);
     assert_int_equal(give(t, NULL), HEAP_NOT_OURS);
     assert_int_equal(give(t, t->cache), HEAP_NO_OBJECT); /* the library's own */
-    assert_int_equal(give(t, t->cache->window[sizeclass_of(74)].states), HEAP_NO_OBJECT);
+    assert_int_equal(give(t, t->cache->window[sizeclass_of(74)]->states), HEAP_NO_OBJECT);
     heap_leave(&heap, t);
     assert_whole();
 }
@@ -162,6 +162,67 @@ static void test_pairs_stay_where_they_are(void **state)
     heap_leave(&heap, t);
 }
 
+enum { OF_1K = UNIT_BYTES / 1024, NUSED = 4 * OF_1K };
+
+/* Fills four spans with objects of 1 KiB; all but the last one rest. */
+static void use_up(struct thread *t, unsigned char *object[NUSED])
+{
+    for (int i = 0; i < NUSED; i++) {
+        object[i] = take(t, 1024);
+        assert_ptr_equal(object[i], object[i - i % OF_1K] + i % OF_1K * 1024);
+    }
+    assert_int_equal(t->cache->window[sizeclass_of(1024)]->nresting, NUSED / OF_1K - 1);
+}
+
+/* An eighth of the oldest was freed, by anybody: it is taken again, without the lock. */
+static void test_a_span_that_has_rested(void **state)
+{
+    (void)state;
+    unsigned char *object[NUSED];
+    void *again;
+    open_heap();
+    struct thread self = {0}, *t = &self;
+    heap_join(&heap, t);
+    use_up(t, object);
+    for (int i = 0; i < OF_1K / 8; i++) {
+        assert_false(cache_take(t, 1024, sizeclass_of(1024), &again));
+        assert_int_equal(give(i % 2 ? t : &nobody, object[8 * i]), HEAP_OK);
+    }
+    for (int i = 0; i < OF_1K / 8; i++) {
+        assert_true(cache_take(t, 1024, sizeclass_of(1024), &again));
+        assert_ptr_equal(again, object[8 * i]);
+    }
+    assert_false(cache_take(t, 1024, sizeclass_of(1024), &again));
+    heap_leave(&heap, t);
+    for (int i = 0; i < NUSED; i++)
+        assert_int_equal(give(t, object[i]), HEAP_OK);
+    assert_whole();
+}
+
+/* Of one that rests most was freed: it is anybody's, and not taken by two. */
+static void test_a_span_that_is_taken_over(void **state)
+{
+    (void)state;
+    unsigned char *object[NUSED], *again;
+    open_heap();
+    struct thread self = {0}, other = {0}, *t = &self;
+    heap_join(&heap, t);
+    heap_join(&heap, &other);
+    use_up(t, object);
+    for (int i = 0; i < OF_1K - 1; i++)
+        assert_int_equal(give(&other, object[i]), HEAP_OK);
+    for (int i = 0; i < OF_1K - 1; i++)
+        assert_ptr_equal(take(&other, 1024), object[i]);
+    for (int i = 0; i < OF_1K; i++) { /* the second, which still rests, or a new one */
+        again = take(t, 1024);
+        assert_true(again < object[0] || again >= object[0] + UNIT_BYTES);
+    }
+    assert_int_equal(check_heap(&heap), HEAP_OK);
+    heap_leave(&heap, &other);
+    heap_leave(&heap, t);
+    assert_int_equal(check_heap(&heap), HEAP_OK);
+}
+
 /* Every slot is found before there is no space, also the few that are free in spans
  * that nobody would take for them. */
 static void test_the_last_slot_is_found(void **state)
@@ -199,9 +260,9 @@ static void test_too_much_revokes_nothing(void **state)
     assert_int_equal(give(t, take(t, 100)), HEAP_OK);
     assert_int_equal(heap_take(&heap, REGION + 1, FIT_ANY, &object), HEAP_NO_SPACE);
     assert_int_equal(heap_take(&heap, SIZE_MAX / 2, FIT_ANY, &object), HEAP_NO_SPACE);
-    assert_int_not_equal(thread_small(t), 0);
+    assert_non_null(thread_cache(t));
     assert_int_equal(heap_take(&heap, REGION - 48, FIT_ANY, &object), HEAP_OK);
-    assert_int_equal(thread_small(t), 0);
+    assert_null(thread_cache(t));
 }
 
 /* In the child of a fork the other threads are gone, one of them in the midst of it. */
@@ -286,7 +347,7 @@ static void *work(void *number)
     for (int life = 0; life < 10; life++) {
         struct thread self = {0}, *t = &self;
         for (int i = 0; i < NROUNDS / 10; i++) {
-            if (thread_small(t) == 0 && (number != NULL || life % 2))
+            if (thread_cache(t) == NULL && (number != NULL || life % 2))
                 heap_join(&heap, t); /* again, when it was revoked */
             one_round(t, &dice);
         }
@@ -428,6 +489,8 @@ int main(void)
         cmocka_unit_test(test_what_lies_behind_the_last_slot),
         cmocka_unit_test(test_resize_in_the_slot),
         cmocka_unit_test(test_pairs_stay_where_they_are),
+        cmocka_unit_test(test_a_span_that_has_rested),
+        cmocka_unit_test(test_a_span_that_is_taken_over),
         cmocka_unit_test(test_the_last_slot_is_found),
         cmocka_unit_test(test_too_much_revokes_nothing),
         cmocka_unit_test(test_caches_of_threads_that_are_gone),

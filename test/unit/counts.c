@@ -143,7 +143,7 @@ static void test_what_is_there_counts_as_taken(void **state)
     (void)state;
     static struct thread t;
     heap_join(&heap, &t);
-    bool has = t.small > 0;
+    bool has = t.cache != NULL;
     for (int i = 0; i < 200; i++) {
         size_t size = (size_t)i * 9;
         unsigned sizeclass = heap_sizeclass(&heap, size, 1);
@@ -158,10 +158,10 @@ static void test_what_is_there_counts_as_taken(void **state)
     heap_lock(&heap);
     assert_true(heap_count_locked(&heap, &counts));
     heap_unlock(&heap);
-    assert_int_equal(t.small, 0);
+    assert_null(t.cache);
     assert_same();
     heap_join(&heap, &t);
-    assert_int_equal(t.small, 0); /* never again */
+    assert_null(t.cache); /* never again */
 }
 
 static void test_counting_from_the_first(void **state)
@@ -175,7 +175,7 @@ static void test_counting_from_the_first(void **state)
     heap_open_locked(&heap, all, NULL);
     assert_int_equal(counts.region_bytes, REGION);
     heap_join(&heap, &t);
-    assert_int_equal(t.small, 0);
+    assert_null(t.cache);
     assert_int_equal(heap_take(&heap, 100, FIT_ANY, &first), HEAP_OK);
     assert_int_equal(counts.live_bytes, 100);
 }

@@ -109,6 +109,15 @@ static void refuse(const char *call, const void *address, enum heap_result why)
         abort();
 }
 
+/* A thread that frees has use for a cache, too. But libc calls free when a thread is all but
+ * gone, and will not say that it ends if nobody has asked to hear of it before. */
+static bool is_worth_a_cache(struct thread *t)
+{
+    enum { FEW = 64 };
+    t->nfrees = (uint8_t)least(t->nfrees + 1u, FEW);
+    return t->is_awaited || t->nfrees == FEW;
+}
+
 /* Frees what the thread's cache does not see: what is no slot; what is wrong. */
 void shim_free_slowly(const void *address, const char *call)
 {
@@ -119,10 +128,8 @@ void shim_free_slowly(const void *address, const char *call)
         shim_recount(address);
     if (freed != CACHE_NOT_FREED)
         return;
-    /* For the next time; but libc calls free when a thread is all but gone, and will not
-     * say that it ends, if it has never asked for memory. */
-    if (shim_thread.is_awaited)
-        (void)shim_has_cache();
+    if (is_worth_a_cache(&shim_thread))
+        (void)shim_has_cache(); /* for the next time */
     enum heap_result result = heap_free_exact(&shim_heap, address);
     if (result != HEAP_OK)
         refuse(call, address, result);

@@ -32,6 +32,7 @@ struct thread {
     bool busy;
     bool is_awaited; /* somebody will be told when it ends */
     bool has_ended;  /* it gets no more */
+    uint8_t nfrees;  /* so far, of one that has never asked for memory */
 };
 static_assert(sizeof(struct thread) <= 2 * sizeof(void *), "M5: two words of TLS");
 

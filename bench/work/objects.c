@@ -93,11 +93,11 @@ void run_shuffled(struct job *job)
 
 /* Objects of 16 to 512 bytes, replaced at random when so many live that the caches
    hold them, or do not. An operation is a free and a malloc; building the heap and
-   clearing it away are not timed. Many objects are fewer at a scale below 1. */
+   clearing it away are not timed. Millions are fewer at a scale below 1. */
 void run_replace(struct job *job)
 {
     size_t n = job->work->nlive;
-    if (n > 1000 && job->scale < 1)
+    if (n > 100000 && job->scale < 1)
         n = (size_t)((double)n * job->scale) + 1;
     void **objects = table_new(n * sizeof(*objects));
     uint64_t state = 1, sum = 0;

@@ -60,6 +60,14 @@ static void *take_from_heap(size_t nbytes, size_t align)
     return result == HEAP_OK ? object : no_room();
 }
 
+/* Of large slots the one that was used last, or the lowest: the others may have no pages. */
+static bool take_from_cache(size_t nbytes, unsigned sizeclass, void **object)
+{
+    return (sizeclass > sizeclass_of(CACHE_SMALL_MAX) &&
+            cache_take_large(&shim_thread, nbytes, sizeclass, object)) ||
+           cache_take(&shim_thread, nbytes, sizeclass, object);
+}
+
 /* By the cache if it can, else by the heap. */
 static void *take_anyhow(size_t nbytes, size_t align)
 {
@@ -67,7 +75,7 @@ static void *take_anyhow(size_t nbytes, size_t align)
     bool has = shim_has_cache();
     unsigned sizeclass = has ? heap_sizeclass(&shim_heap, nbytes, align) : NCLASSES;
     while (sizeclass < NCLASSES && has) {
-        if (cache_take(&shim_thread, nbytes, sizeclass, &object))
+        if (take_from_cache(nbytes, sizeclass, &object))
             return object;
         has = heap_refill(&shim_heap, &shim_thread, sizeclass);
     }

@@ -19,7 +19,7 @@ ALL_CFLAGS := -std=c11 -D_GNU_SOURCE $(WARN) -Iinclude -pthread $(CPPFLAGS) $(CF
 LIB_CFLAGS := $(ALL_CFLAGS) -fPIC -fvisibility=hidden -ftls-model=initial-exec
 
 # Each file may include only what stands before it.
-LAYERS := base os region btree ledger freelist chunk sizeclass thread span cache counts heap check dump mem_heap mem
+LAYERS := base os region btree ledger freelist chunk sizeclass thread span cache counts trim heap check dump mem_heap mem
 SOURCES := $(filter-out src/base.c src/sizeclass.c,$(LAYERS:%=src/%.c))
 OBJECTS := $(SOURCES:src/%.c=$(BUILD)/obj/%.o)
 

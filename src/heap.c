@@ -22,7 +22,7 @@ void heap_open_locked(struct heap *h, struct region region, MemNodePtr *head)
     region.nbytes -= region.nbytes % GRANULE_BYTES;
     chunks_open(&h->chunks, region, head);
     spans_open(&h->spans, &h->chunks);
-    h->trimmed = 0;
+    h->trim = (struct trim){0};
     h->has_caches =
         head == NULL && h->counts == NULL && h->spans.unit_shift == UNIT_SHIFT && threads_open();
     if (h->counts != NULL)
@@ -306,26 +306,16 @@ static void trim_locked(struct heap *h, size_t least)
                         ledger_nbytes(&h->chunks.ledger));
     if (h->counts != NULL)
         h->counts->given_back_bytes += (uint64_t)h->chunks.ledger.ndirty * GRANULE_BYTES;
-    h->chunks.ledger.ndirty = 0;
-    h->trimmed = os_milliseconds();
+    h->chunks.ledger.ndirty = h->chunks.ledger.least_dirty = 0;
 }
 
-/* Pages that go back and are wanted again cost a fault each. So much has to be free that
- * has not gone back, measured by what is in use: at once if it is very much; a little
- * less if nothing has gone back for a while, so that what a program has left when it
- * falls idle is small beside what it had. */
-static bool is_time_to_trim_locked(const struct heap *h)
+/* The map of spans is hardly touched. The clock is asked only where it matters. */
+static bool is_time_to_trim_locked(struct heap *h)
 {
-    enum { MUCH = (16 << 20) / GRANULE_BYTES, LITTLE = (1 << 20) / GRANULE_BYTES };
-    enum { A_WHILE = 100 }; /* milliseconds */
-    const struct ledger *l = &h->chunks.ledger;
-    if (h->chunks.list.head != NULL || h->keeps_pages || l->ndirty < LITTLE)
-        return false;
-    uint32_t nlive = l->nlive - spans_map_granules(&h->spans); /* that is hardly touched */
-    if (l->ndirty >= MUCH + nlive / 2)
-        return true;
-    uint32_t little = l->used / 32 > LITTLE ? l->used / 32 : LITTLE;
-    return l->ndirty >= little + nlive / 4 && os_milliseconds() - h->trimmed >= A_WHILE;
+    struct ledger *l = &h->chunks.ledger;
+    uint32_t nspare = spans_map_granules(&h->spans);
+    return h->chunks.list.head == NULL && !h->keeps_pages && l->ndirty >= trim_least(l, nspare) &&
+           trim_is_due(&h->trim, l, nspare, os_milliseconds());
 }
 
 bool heap_trim(struct heap *h)

@@ -15,6 +15,7 @@
 #include "cache.h"
 #include "chunk.h"
 #include "counts.h"
+#include "trim.h"
 
 struct heap {
     pthread_mutex_t lock; /* guards everything below */
@@ -22,7 +23,7 @@ struct heap {
     struct spans spans;
     bool has_caches;       /* for threads */
     bool keeps_pages;      /* the memory is the caller's: none goes back to the system */
-    uint64_t trimmed;      /* when free pages last went back to the system, in milliseconds */
+    struct trim trim;      /* when free pages go back to the system */
     struct counts *counts; /* NULL: nobody counts */
 };
 

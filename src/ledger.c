@@ -55,6 +55,7 @@ void ledger_open(struct ledger *l, void *end, size_t nbytes)
     l->most = 0;
     l->nlive = 0;
     l->ndirty = 0;
+    l->least_dirty = 0;
     btree_open(&l->b, end);
 }
 
@@ -202,13 +203,14 @@ static uint32_t take_from_hole(struct ledger *l, const struct chunk *from, uint3
 
 uint32_t ledger_take(struct ledger *l, const struct chunk *from, uint32_t length, uint32_t slack)
 {
-    bool is_fresh = from->start + length > l->used;
+    uint32_t used = l->used;
     if (from->start == l->b.top)
         take_from_tail(l, length, slack);
     else
         length = take_from_hole(l, from, length, slack);
     l->nlive += length;
-    l->ndirty -= is_fresh ? 0 : least(l->ndirty, length);
+    if (from->start < used) /* what is above was never written to */
+        l->ndirty -= least(l->ndirty, least(length, used - from->start));
     return length;
 }
 
@@ -224,6 +226,7 @@ void ledger_give_back(struct ledger *l, uint32_t start)
     bool right_is_free = btree_next(&l->b, &side) && (right = chunk_at(l, &side)).state == 0;
     bool last = this.start + this.length == l->b.top;
     l->nlive -= this.length;
+    l->least_dirty = least(l->least_dirty, l->ndirty);
     l->ndirty += this.length;
 
     if (right_is_free) {

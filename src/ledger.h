@@ -40,7 +40,8 @@ struct ledger {
     uint32_t used; /* and ever: nothing above was ever given out */
     uint32_t most; /* chunks that there ever were: so far down records may have been written */
     uint32_t nlive;
-    uint32_t ndirty; /* free, but not since the layer above last set this to 0: an estimate */
+    uint32_t ndirty;      /* free, but not since the layer above last set this to 0: an estimate */
+    uint32_t least_dirty; /* the least that was before more was freed, likewise */
 };
 
 /* `state` 0 is free; else live, with state - 1 bytes at the end that nobody asked

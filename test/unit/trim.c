@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * trim.c - when free pages go back (trim.h): programs in which memory is a few numbers, and
+ * the clock goes as fast as they like.
+ */
+#include "unit.h"
+
+#include "../../src/trim.h"
+
+enum { MIB = (1 << 20) / GRANULE_BYTES, HEAP = 48 * MIB, SPARE = 48 * MIB, START_MS = 5000000 };
+
+static struct ledger l;
+static struct trim t;
+static uint64_t now, ngone;
+static unsigned ntrims;
+
+static int open_heap(void **state)
+{
+    (void)state;
+    l = (struct ledger){.nlive = SPARE + HEAP, .used = SPARE + HEAP};
+    t = (struct trim){0};
+    now = START_MS;
+    ngone = ntrims = 0;
+    return 0;
+}
+
+/* What the ledger does with its numbers, and then the heap. */
+static void freed(uint32_t length)
+{
+    l.nlive -= length;
+    l.least_dirty = least(l.least_dirty, l.ndirty);
+    l.ndirty += length;
+    if (!trim_is_due(&t, &l, SPARE, now))
+        return;
+    ntrims++;
+    ngone += l.ndirty;
+    l.ndirty = l.least_dirty = 0;
+}
+
+static void taken(uint32_t length)
+{
+    l.nlive += length;
+    l.ndirty -= least(l.ndirty, length);
+}
+
+/* A quarter of it is freed and taken again, or more, every millisecond. */
+static void work(uint32_t length, unsigned ms)
+{
+    for (uint64_t end = now + ms; now < end; now++) {
+        for (uint32_t i = 0; i < length; i += MIB)
+            freed(MIB);
+        taken(length);
+    }
+}
+
+static void test_what_is_wanted_again_stays(void **state)
+{
+    (void)state;
+    work(HEAP / 2, 10000);
+    assert_int_equal(ntrims, 0);
+}
+
+static void test_what_stays_free_goes(void **state)
+{
+    (void)state;
+    work(HEAP / 2, 1000);
+    for (int i = 0; i < HEAP / 2; i += MIB)
+        freed(MIB);
+    assert_int_equal(ntrims, 0);
+    work(MIB, 200);
+    assert_int_equal(ntrims, 0);
+    work(MIB, 500);
+    assert_int_equal(ntrims, 1);
+    assert_in_range(ngone, HEAP / 2, HEAP / 2 + MIB);
+}
+
+static void test_a_little_stays(void **state)
+{
+    (void)state;
+    for (uint32_t i = 0; i < HEAP / 8; i += MIB)
+        freed(MIB);
+    work(MIB, 10000);
+    assert_int_equal(ntrims, 0);
+}
+
+/* Nobody asks afterwards. */
+static void test_a_program_that_falls_is_small_at_once(void **state)
+{
+    (void)state;
+    work(HEAP / 2, 1000);
+    while (l.nlive > SPARE)
+        freed(MIB / 16);
+    assert_in_range(l.ndirty, 0, HEAP / 16);
+    assert_in_range(ntrims, 1, 8);
+}
+
+/* Also one that has trimmed again and again for some time, and is large. */
+static void test_there_is_credit_for_a_fall(void **state)
+{
+    enum { LARGE = 1024 * MIB };
+    (void)state;
+    l.nlive = l.used = SPARE + LARGE;
+    for (int i = 0; i < 20; i++) {
+        freed(LARGE / 8 * 3);
+        work(MIB, 510);
+        taken(LARGE / 8 * 3);
+    }
+    assert_in_range(ntrims, 5, 20);
+    while (l.nlive > SPARE)
+        freed(MIB);
+    assert_in_range(l.ndirty, 0, LARGE / 16);
+}
+
+static void test_very_much_goes_at_once(void **state)
+{
+    enum { MANY = 16 };
+    (void)state;
+    l.nlive = l.used = SPARE + MANY * HEAP;
+    freed(MANY * HEAP / 2);
+    assert_int_equal(ntrims, 0);
+    freed(2 * HEAP);
+    assert_int_equal(ntrims, 1);
+}
+
+/* The worst for P2: all falls and is wanted again at once. */
+static void test_falls_are_bounded(void **state)
+{
+    enum { SECONDS = 10 };
+    (void)state;
+    work(HEAP, SECONDS * 1000);
+    assert_in_range(ngone, (uint64_t)HEAP * SECONDS, (uint64_t)HEAP * (SECONDS + 4));
+}
+
+/* The worst for P1: always as much as it just leaves alone, and that is wanted again. */
+static void test_faults_are_bounded(void **state)
+{
+    enum { LARGE = 1024 * MIB, SECONDS = 20 };
+    (void)state;
+    l.used = SPARE + LARGE;
+    for (uint64_t end = now + SECONDS * 1000; now < end; now++) {
+        l.nlive = SPARE + LARGE / 2;
+        l.ndirty = LARGE / 2 - MIB;
+        freed(MIB);
+    }
+    uint64_t most = (uint64_t)256 * MIB * SECONDS;
+    assert_in_range(ngone, most / 2, most);
+}
+
+/* A clock that stands still, and one that was away for a year. */
+static void test_clocks(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 1000; i++) {
+        freed(HEAP);
+        taken(HEAP);
+    }
+    assert_int_equal(ntrims, 4);
+    now += (uint64_t)365 * 24 * 3600 * 1000;
+    for (int i = 0; i < 1000; i++) {
+        freed(HEAP);
+        taken(HEAP);
+    }
+    assert_int_equal(ntrims, 7);
+}
+
+#define TEST(name) cmocka_unit_test_setup(name, open_heap)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_what_is_wanted_again_stays),
+        TEST(test_what_stays_free_goes),
+        TEST(test_a_little_stays),
+        TEST(test_a_program_that_falls_is_small_at_once),
+        TEST(test_there_is_credit_for_a_fall),
+        TEST(test_very_much_goes_at_once),
+        TEST(test_falls_are_bounded),
+        TEST(test_faults_are_bounded),
+        TEST(test_clocks),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -149,11 +149,20 @@ static void make_room_to_rest(struct spans *s, struct window *w)
         spans_release_used(s, unit);
 }
 
+/* A wide span that a thread hardly uses keeps half a MiB from all others: if there are others,
+ * those that want but a few of its slots share one, under the lock. */
+static bool is_worth_a_span(const struct spans *s, struct window *w, unsigned sizeclass)
+{
+    enum { A_FEW = 8 };
+    bool alone = s->threads.first->next == NULL, has = w->unit != 0 || w->nresting > 0;
+    return alone || has || !is_wide(sizeclass_bytes(sizeclass)) || w->wanted++ >= A_FEW;
+}
+
 bool cache_refill_locked(struct spans *s, struct thread *t, unsigned sizeclass)
 {
     struct cache *c = t->cache;
     struct window *w = c == NULL ? NULL : window_of(s, c, sizeclass);
-    if (w == NULL || w == &c->none)
+    if (w == NULL || w == &c->none || !is_worth_a_span(s, w, sizeclass))
         return false;
     make_room_to_rest(s, w);
     window_rest(w, c);

@@ -46,6 +46,7 @@ struct window {
     uint32_t nslots; /* of the span */
     uint32_t last;   /* of large slots, the one taken last */
     uint32_t unit;   /* 0: there is none */
+    uint32_t wanted; /* so often there was none, of wide spans */
     uint16_t oldest, nresting;
     uint32_t resting[NRESTING]; /* units, a ring; some may be others' by now */
 };

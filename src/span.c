@@ -585,7 +585,8 @@ static bool slot_take(struct spans *s, unsigned sizeclass, int purpose, uint32_t
             continue;
         }
         span_make_object(span->states, span->nslots, index, slack);
-        span->search = (uint16_t)(index + 1);
+        /* The lowest of large ones: the others may have no pages. */
+        span->search = (uint16_t)(is_wide(span->slot_bytes) ? 0 : index + 1);
         set_hint(span, get_hint(span) + 1);
         *slot = (struct slot){.unit = unit, .index = index, .bytes = span->slot_bytes};
         return true;

@@ -321,6 +321,24 @@ static void aligned_among_others(void)
     check(aligned && in_use() == before, "2000 objects at random alignments come and go");
 }
 
+/* Of large slots most have no pages: those that have are taken again, by each call. */
+static void used_again(void)
+{
+    void *first[3] = {NULL}, *p[3];
+    size_t nmoved = 0;
+    for (int i = 0; i < 30; i++) {
+        p[0] = opaque(calloc(1, 20000));
+        p[1] = opaque(realloc(opaque(malloc(30)), 30000));
+        p[2] = opaque(memalign(64, 40000));
+        for (int k = 0; k < 3; k++) {
+            nmoved += i > 0 && p[k] != first[k];
+            first[k] = p[k];
+            free(p[k]);
+        }
+    }
+    check(nmoved == 0, "calloc, realloc and memalign take what was freed last");
+}
+
 static void asking(void)
 {
     check(malloc_usable_size(NULL) == 0, "malloc_usable_size(NULL) is 0");
@@ -403,6 +421,7 @@ int main(void)
     posix_memalign_itself();
     other_alignments();
     aligned_among_others();
+    used_again();
     asking();
     giving_back();
     return done();

@@ -250,6 +250,39 @@ static void test_the_last_slot_is_found(void **state)
 }
 
 /* What could never fit is no reason to take from everybody what they have. */
+/* Of wide spans two threads have one together, until one of them wants more; who is alone
+ * has its own at once. The lowest slot is taken first. */
+static void test_a_few_wide_slots_are_shared(void **state)
+{
+    enum { SIZE = 20000, MANY = 9 };
+    unsigned sizeclass = sizeclass_of(SIZE);
+    (void)state;
+    open_heap();
+    struct thread one = {0}, two = {0};
+    heap_join(&heap, &one);
+    void *first = take(&one, SIZE), *object[MANY];
+    assert_int_not_equal(one.cache->window[sizeclass]->unit, 0);
+    assert_int_equal(give(&one, first), HEAP_OK);
+    sizeclass = sizeclass_of(2 * SIZE);
+    heap_join(&heap, &two);
+    first = take(&one, 2 * SIZE);
+    uint32_t nheld = heap.spans.nheld;
+    for (int i = 0; i < MANY; i++) {
+        assert_int_equal(two.cache->window[sizeclass]->unit, 0);
+        object[0] = take(&two, 2 * SIZE);
+        assert_int_equal(heap.spans.nheld, nheld);
+        assert_ptr_equal(object[0], (char *)first + sizeclass_bytes(sizeclass));
+        if (i + 1 < MANY)
+            assert_int_equal(give(&two, object[0]), HEAP_OK);
+    }
+    assert_int_not_equal(two.cache->window[sizeclass]->unit, 0);
+    heap_leave(&heap, &one);
+    heap_leave(&heap, &two);
+    assert_int_equal(give(&nobody, first), HEAP_OK);
+    assert_int_equal(give(&nobody, object[0]), HEAP_OK);
+    assert_whole();
+}
+
 static void test_too_much_revokes_nothing(void **state)
 {
     (void)state;
@@ -492,6 +525,7 @@ int main(void)
         cmocka_unit_test(test_a_span_that_has_rested),
         cmocka_unit_test(test_a_span_that_is_taken_over),
         cmocka_unit_test(test_the_last_slot_is_found),
+        cmocka_unit_test(test_a_few_wide_slots_are_shared),
         cmocka_unit_test(test_too_much_revokes_nothing),
         cmocka_unit_test(test_caches_of_threads_that_are_gone),
         cmocka_unit_test(test_many_threads),

@@ -47,7 +47,7 @@ static uint32_t nunits_used(const struct spans *s)
 
 void spans_open(struct spans *s, struct chunks *chunks)
 {
-    enum { KEPT = 8 };
+    enum { KEPT = 24 };
     *s = (struct spans){.chunks = chunks, .unit_shift = UNIT_SHIFT};
     while (s->unit_shift >= UNIT_SHIFT_MIN &&
            chunks->region.nbytes >> s->unit_shift >> NUNITS_SHIFT == 0)
@@ -380,8 +380,8 @@ static bool are_enough_empty(const struct spans *s)
  * before, and again. */
 static int32_t nfrees_until_empty(uint32_t nobjects)
 {
-    enum { PART = 8 };
-    return (int32_t)(nobjects - nobjects / PART);
+    enum { PART = 8, FEW = 16 };
+    return (int32_t)(nobjects <= FEW ? nobjects : nobjects - nobjects / PART);
 }
 
 /* Puts a span that nobody owns, and that is in no queue, where it belongs [S4]: in a
@@ -510,6 +510,14 @@ static bool is_time_to_look(const struct spans *s)
     return s->nmade >= LEAST && s->nmade >= s->nheld / 2;
 }
 
+/* Memory that was used before is better than what was not: it has its pages. */
+static void give_back_others(struct spans *s)
+{
+    enum { SOME = 4 };
+    if (s->nempty >= SOME)
+        give_back_empty(s);
+}
+
 /* A span with free slots, in no queue and with no status; NO_UNIT if there is no room. */
 static uint32_t span_get(struct spans *s, unsigned sizeclass, int purpose)
 {
@@ -520,8 +528,10 @@ static uint32_t span_get(struct spans *s, unsigned sizeclass, int purpose)
     }
     if (unit == NO_UNIT)
         unit = first_of(s, purpose, sizeclass, true);
-    if (unit == NO_UNIT)
+    if (unit == NO_UNIT) {
+        give_back_others(s);
         return span_make(s, sizeclass, purpose);
+    }
     queue_remove(s, unit);
     return unit;
 }

@@ -52,9 +52,16 @@ static void *take_or_throw(size_t nbytes, size_t align)
 
 /* --- new: plain, nothrow, aligned, both ------------------------------------------ */
 
-MEM_API void *_Znwm(size_t nbytes)
+/* Apart, so that the way before it needs no frame. */
+__attribute__((noinline)) static void *new_slowly(size_t nbytes)
 {
     return take_or_throw(nbytes, GRANULE_BYTES);
+}
+
+MEM_API void *_Znwm(size_t nbytes)
+{
+    void *object;
+    return cache_take_small(&shim_thread, nbytes, &object) ? object : new_slowly(nbytes);
 }
 
 MEM_API void *_ZnwmRKSt9nothrow_t(size_t nbytes, const void *nothrow)

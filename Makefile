@@ -19,7 +19,7 @@ ALL_CFLAGS := -std=c11 -D_GNU_SOURCE $(WARN) -Iinclude -pthread $(CPPFLAGS) $(CF
 LIB_CFLAGS := $(ALL_CFLAGS) -fPIC -fvisibility=hidden -ftls-model=initial-exec
 
 # Each file may include only what stands before it.
-LAYERS := base os region btree ledger freelist chunk sizeclass thread span cache counts trim heap check dump mem_heap mem
+LAYERS := base os region btree ledger freelist chunk sizeclass thread span cache counts trim heap check dump registry peek header mem_heap mem
 SOURCES := $(filter-out src/base.c src/sizeclass.c,$(LAYERS:%=src/%.c))
 OBJECTS := $(SOURCES:src/%.c=$(BUILD)/obj/%.o)
 
@@ -43,7 +43,7 @@ $(BUILD)/libmem.a: $(OBJECTS)
 # -fno-builtin, or the compiler makes calloc of malloc and memset: a call of itself.
 SHIM := malloc info new start options report sheet
 SHIM_OBJECTS := $(SHIM:%=$(BUILD)/obj/shim/%.o)
-HEAP_OBJECTS := $(filter-out $(patsubst %,$(BUILD)/obj/%.o,check dump mem_heap mem),$(OBJECTS))
+HEAP_OBJECTS := $(filter-out $(patsubst %,$(BUILD)/obj/%.o,check dump registry peek header mem_heap mem),$(OBJECTS))
 
 $(BUILD)/obj/shim/%.o: shim/%.c Makefile
 	@mkdir -p $(@D)
@@ -105,7 +105,9 @@ $(MODELLED): $(BUILD)/%: %.c test/model.c $(wildcard test/*.h) $(BUILD)/libmem.a
 	$(LINK) $(BUILD)/libmem.a
 # Alignments that are no power of two are asked for, to see them refused.
 $(MALLOC): $(BUILD)/%: %.c $(wildcard test/malloc/*.h) $(BUILD)/libmem-malloc.so
-	$(LINK) -fno-builtin -fno-sanitize=alignment -ldl
+	$(LINK) -fno-builtin -fno-sanitize=alignment $(BESIDE) -ldl
+$(BUILD)/test/malloc/find: $(BUILD)/libmem.so
+$(BUILD)/test/malloc/find: BESIDE = -L$(BUILD) -lmem
 $(FAILING): test/malloc/failing.c test/malloc/failing.h
 	$(LINK) -fPIC -shared -fvisibility=hidden -ldl
 CONTAINERS := $(BUILD)/test/containers
@@ -131,6 +133,15 @@ demo-fit: all $(EXAMPLES)
 .PHONY: bench-fit
 bench-fit: all
 	@bench/fit.sh
+
+# GC_base of libgc beside it, if there is one.
+GC := $(if $(call has_library,bdw-gc),-DWITH_GC -lgc)
+$(BUILD)/bench/find: bench/find.c include/mem_heap.h $(BUILD)/libmem.so Makefile
+	$(LINK) -L$(BUILD) -lmem $(GC)
+.PHONY: bench-find
+bench-find: all $(BUILD)/bench/find
+	$(if $(GC),,@echo "bench-find: no libgc here (libgc-dev): without GC_base")
+	@bench/find.sh $(BUILD)
 
 # gcc would take away a malloc whose free it sees.
 $(BUILD)/bench/work: $(wildcard bench/work/*.[ch]) tools/trace.h Makefile
@@ -213,6 +224,7 @@ check-malloc: all $(MALLOC) $(FAILING)
 	@$(RUN_MALLOC) $(IN_MALLOC)/symbols $(IN_MALLOC)/semantics $(IN_MALLOC)/early \
 	    $(IN_MALLOC)/misuse "$(IN_MALLOC)/threads $(THREADS)" \
 	    $(if $(filter gcc,$(LABEL)),"$(IN_MALLOC)/shrink 1024")
+	@LD_LIBRARY_PATH=$(BUILD) $(RUN_MALLOC) $(IN_MALLOC)/find
 	@LIBMEM=onerror=report $(RUN_MALLOC) $(IN_MALLOC)/misuse \
 	    "$(IN_MALLOC)/badfree $(HEAPS) $(SEED)" "$(IN_MALLOC)/badfree_threads $(ROUNDS) $(SEED)"
 	@LIBMEM=onerror=ignore $(RUN_MALLOC) $(IN_MALLOC)/misuse \
@@ -221,16 +233,18 @@ check-malloc: all $(MALLOC) $(FAILING)
 	@$(if $(WITH),,$(RUN_MALLOC) $(IN_MALLOC)/fault \
 	    "test/malloc/start.sh $(BUILD)/libmem-malloc.so $(IN_MALLOC)")
 
-THREADED := $(filter %/c13_threads %/mem_heap_threads,$(CONTRACT) $(UNIT))
+THREADED := $(filter %/c13_threads %/mem_heap_threads %/mem_find_threads,$(CONTRACT) $(UNIT))
 check-threads: all $(THREADED)
 	@$(RUN) $(THREADED)
 
-# As long and as often as one likes: make soak CALLS=1000000000 SEED=42
+# As long and as often as one likes: make soak CALLS=1000000000 ASKED=1000000000 SEED=42
 # and make soak-malloc HEAPS=100000000 ROUNDS=1000000
 .PHONY: soak soak-malloc
 SOAK_SEED = $(if $(filter file,$(origin SEED)),$$(date +%s),$(SEED))
-soak: all $(BUILD)/test/random
+ASKED ?= 100000000
+soak: all $(BUILD)/test/random $(BUILD)/test/unit/mem_find_threads
 	@$(BUILD)/test/random $(CALLS) $(SOAK_SEED)
+	@$(BUILD)/test/unit/mem_find_threads $(ASKED)
 soak-malloc: HEAPS := $(if $(filter file,$(origin HEAPS)),10000000,$(HEAPS))
 soak-malloc: ROUNDS := $(if $(filter file,$(origin ROUNDS)),100000,$(ROUNDS))
 soak-malloc: all $(MALLOC)
@@ -277,6 +291,7 @@ help:
 	@echo 'make bench      libmem-malloc.so beside other allocators: see bench/malloc.sh'
 	@echo 'make demo-fit   counts the words of licence texts, with each placement style'
 	@echo 'make bench-fit  the fits beside a textbook list: table, CSV, picture'
+	@echo 'make bench-find  any address to its object, beside GC_base of libgc'
 	@echo 'make instructions  counts anew what each path costs: test/instructions.tsv'
 	@echo 'make layers     each file includes only what stands below it'
 	@echo 'make format     clang-format'

@@ -22,7 +22,10 @@
  *   MEM_NO_HEAP  NULL, a misaligned address, or memory in which there is no heap (of a
  *                heap that was destroyed: only where its memory was the caller's, until
  *                that is written to; its mapping is gone, and to look there is a fault);
- *   MEM_BUSY     made by a visitor of mem_walk, on the heap that is being walked.
+ *   MEM_BUSY     made by a visitor of mem_walk, on the heap that is being walked; but for
+ *                mem_find and mem_find_in, which such a visitor may call;
+ *   MEM_DAMAGED  something has written into the heap's own data. What is not seen at once
+ *                mem_check finds.
  * The others are named where they can come. A call that fails has changed nothing. Results
  * that are pointers are NULL then, and mem_last_error says why.
  */
@@ -41,7 +44,7 @@ typedef struct mem_heap mem_heap;
 enum mem_result {
     MEM_OK = 0,
     MEM_NO_HEAP,       /* there is no heap at that address */
-    MEM_BUSY,          /* the heap is being walked by the caller itself */
+    MEM_BUSY,          /* the heap is being walked by the caller itself; or was changing */
     MEM_BAD_SIZE,      /* of a heap: 0, or of a buffer: less than MEM_HEAP_MIN */
     MEM_BAD_BUFFER,    /* NULL, or no multiple of 16 */
     MEM_BAD_OPTIONS,   /* an option that does not exist */
@@ -149,9 +152,22 @@ struct mem_piece {
     void *start;
     size_t size; /* of an object: as asked for; of a free chunk: all of it */
     bool live;
+    mem_heap *heap; /* that it is in; NULL: that of Mem_Init, or malloc's */
 };
 
-/* The piece that `address` lies in. MEM_NOT_OURS, MEM_NO_OBJECT; *found is not written. */
+/* The piece that `address` lies in, whatever heap that is, and whatever the address is. Of
+ * heaps in each other's objects it is the innermost. Never waits for a lock, and may be
+ * called by a signal handler, also one that has interrupted a call on the heap; other
+ * threads may use and destroy heaps meanwhile. Leaves errno and mem_last_error alone.
+ * MEM_NOT_OURS: in no heap; MEM_NO_OBJECT; *found is not written. MEM_BUSY: the heap was
+ * being changed all the time, for some milliseconds; or by the call that was interrupted.
+ * That is never said of a small object in a heap of more than 1 MiB, unless the call is
+ * one that gets or gives back 64 KiB for these. MEM_DAMAGED: what is there makes no sense.
+ * O(log h) in the number of heaps, and for other than small objects O(log n). */
+enum mem_result mem_find(const void *address, struct mem_piece *found);
+
+/* The same in one heap: MEM_NOT_OURS of all other addresses. It may wait for the lock, if
+ * the heap changes all the time, and is not for signal handlers. */
 enum mem_result mem_find_in(mem_heap *heap, const void *address, struct mem_piece *found);
 
 /* Visits every live object and every free chunk in address order, until there are no more

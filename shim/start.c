@@ -126,6 +126,17 @@ static void start_counting_locked(void)
     }
 }
 
+/* libmem.so's, if the program has it: then mem_find tells of this heap, too. That is all
+ * that the two know of each other. */
+__attribute__((weak, visibility("default"))) void mem_heap_also(const struct heap *heap,
+                                                                size_t heap_bytes);
+
+static void tell_libmem(void)
+{
+    if (mem_heap_also != NULL && shim_heap.chunks.region.base != NULL)
+        mem_heap_also(&shim_heap, sizeof shim_heap);
+}
+
 /* The environment is NULL before libc knows it; then the constructor reads it. */
 static void read_options_locked(char *const *environment)
 {
@@ -157,6 +168,8 @@ void shim_start(char *const *environment)
     if (guard && os_at_fork(lock_for_fork, unlock_in_parent, unlock_in_child) &&
         pthread_key_create(&key, end_thread) == 0)
         __atomic_store_n(&has_key, true, __ATOMIC_RELEASE);
+    if (guard)
+        tell_libmem();
     errno = number;
 }
 

@@ -25,9 +25,42 @@
 #endif
 #if defined(__SANITIZE_THREAD__) || __has_feature(thread_sanitizer)
 enum { UNDER_TSAN = 1 };
+/* A function that reads what others may be writing, and finds out afterwards. */
+#define RACING __attribute__((no_sanitize_thread))
 #else
 enum { UNDER_TSAN = 0 };
+#define RACING
 #endif
+
+/* A count of changes: odd while somebody who has a lock makes one. Who has no lock looks
+ * at it before and after, and believes what was read in between if it is even and the
+ * same (Lameter, "Effective Synchronization on Linux/NUMA Systems", 2005). */
+static inline void change_begin(uint32_t *changes)
+{
+    __atomic_store_n(changes, *changes + 1, __ATOMIC_RELAXED);
+    if (!UNDER_TSAN)
+        __atomic_thread_fence(__ATOMIC_RELEASE);
+}
+
+static inline void change_end(uint32_t *changes)
+{
+    __atomic_store_n(changes, *changes + 1, __ATOMIC_RELEASE);
+}
+
+RACING static inline uint32_t changes_seen(const uint32_t *changes)
+{
+    return __atomic_load_n(changes, __ATOMIC_ACQUIRE);
+}
+
+RACING static inline bool is_unchanged(const uint32_t *changes, uint32_t seen)
+{
+    if (!UNDER_TSAN)
+        __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    return seen % 2 == 0 && __atomic_load_n(changes, __ATOMIC_RELAXED) == seen;
+}
+
+/* What may be changing just now: once, and not torn. */
+#define NOW(place) __atomic_load_n(&(place), __ATOMIC_RELAXED)
 
 /* Which of 64 bytes are 0: bit i for byte i, as if each was loaded with acquire. */
 #if defined(__SSE2__)

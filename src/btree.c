@@ -21,7 +21,7 @@ struct node {
 };
 static_assert(sizeof(struct node) == NODE_BYTES, "a node is four cache lines");
 
-static int cap_of(unsigned level)
+RACING static int cap_of(unsigned level)
 {
     return level == 0 ? LEAF_CAP : INNER_CAP;
 }
@@ -33,7 +33,7 @@ static int min_of(unsigned level)
 
 /* --- nodes and arrays ------------------------------------------------------ */
 
-static struct node *node_at(const struct btree *b, uint32_t id)
+RACING static struct node *node_at(const struct btree *b, uint32_t id)
 {
     return (struct node *)(b->end - ((size_t)id + 1) * NODE_BYTES);
 }
@@ -92,7 +92,7 @@ static uint32_t node_take(struct btree *b, enum order order, unsigned level)
 /* How many words are <= key. An array is halved down to the size of a node. In a
  * node the line is found by the first word of each, then all in it are counted:
  * loads that do not wait for one another, and no branch to mispredict. */
-static int count_below_or_at(const uint64_t *word, int nwords, uint64_t key)
+RACING static int count_below_or_at(const uint64_t *word, int nwords, uint64_t key)
 {
     enum { LINE_WORDS = 8, LINE_1 = 7 }; /* line 0 begins with the node's header */
     const uint64_t *first = word;
@@ -259,6 +259,61 @@ static uint32_t end_at(const struct btree *b, const struct cursor *c, int level)
 uint32_t btree_chunk_end(const struct btree *b, const struct cursor *c)
 {
     return end_at(b, c, 0);
+}
+
+RACING static uint32_t peek_end(const uint64_t *word, int nwords, int slot, uint32_t end)
+{
+    return slot + 1 < nwords ? high_of(NOW(word[slot + 1])) : end;
+}
+
+/* The leaf in which `key` is sought, and where that ends; NULL: it makes no sense. */
+RACING static const uint64_t *peek_leaf(const struct btree *b, size_t nbytes, uint64_t key,
+                                        int *nwords, uint32_t *end)
+{
+    uint32_t level = NOW(b->tree[BY_ADDRESS].height), id = NOW(b->tree[BY_ADDRESS].root);
+    if (level > HEIGHT_MAX)
+        return NULL;
+    for (;; level--) {
+        if (id >= nbytes / NODE_BYTES)
+            return NULL;
+        const struct node *x = node_at(b, id);
+        *nwords = NOW(x->nwords);
+        if (*nwords == 0 || *nwords > cap_of(level))
+            return NULL;
+        if (level == 0)
+            return x->word;
+        int n = count_below_or_at(x->word, *nwords, key), slot = n > 0 ? n - 1 : 0;
+        *end = peek_end(x->word, *nwords, slot, *end);
+        id = NOW(x->child[slot]);
+    }
+}
+
+RACING static const uint64_t *peek_array(const struct btree *b, size_t nbytes, int *nwords)
+{
+    uint32_t n = NOW(b->tree[BY_ADDRESS].nwords), nnodes = NOW(b->nnodes);
+    size_t below = (size_t)nnodes * NODE_BYTES + n * sizeof(uint64_t);
+    if (n == 0 || n > ARRAY_MAX || below > nbytes)
+        return NULL;
+    *nwords = (int)n;
+    return (const uint64_t *)(const void *)(b->end - below);
+}
+
+RACING bool btree_peek(const struct btree *b, size_t nbytes, uint64_t key, uint64_t *found,
+                       uint32_t *end)
+{
+    int nwords;
+    *end = NOW(b->top);
+    bool is_array = NOW(b->tree[BY_ADDRESS].height) == 0;
+    const uint64_t *word =
+        is_array ? peek_array(b, nbytes, &nwords) : peek_leaf(b, nbytes, key, &nwords, end);
+    if (word == NULL)
+        return false;
+    int slot = count_below_or_at(word, nwords, key) - 1;
+    if (slot == NO_SLOT)
+        return false;
+    *end = peek_end(word, nwords, slot, *end);
+    *found = NOW(word[slot]);
+    return true;
 }
 
 /* The longest free chunk at or below a slot; in the leaf, that chunk itself. */

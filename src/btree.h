@@ -127,6 +127,12 @@ bool btree_first_free(const struct btree *b, uint32_t ngranules, struct cursor *
 bool btree_free_above(const struct btree *b, struct cursor *c);
 bool btree_free_below(const struct btree *b, struct cursor *c);
 
+/* For who has no lock: the last word BY_ADDRESS that is <= key, and where its chunk ends.
+ * Never reads outside `nbytes` below b->end, nor for ever, whatever is there; what it
+ * says is good only if nothing has changed meanwhile. False: there is none, or what is
+ * there makes no sense. */
+bool btree_peek(const struct btree *b, size_t nbytes, uint64_t key, uint64_t *word, uint32_t *end);
+
 /* Inserts `word` right after the cursor, which must be btree_floor's for it. */
 void btree_insert(struct btree *b, struct cursor *c, uint64_t word);
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "ledger.h"
 
-static uint64_t nchunks(const struct ledger *l)
+RACING static uint64_t nchunks(const struct ledger *l)
 {
     return l->b.tree[BY_ADDRESS].nwords;
 }
 
 /* The granules that are left for chunks if each has `cost` bytes for its record. */
-static uint32_t limit(const struct ledger *l, uint64_t nrecords, uint64_t cost)
+RACING static uint32_t limit(const struct ledger *l, uint64_t nrecords, uint64_t cost)
 {
     uint64_t taken = nrecords * cost;
     return taken < l->nbytes ? (uint32_t)((l->nbytes - taken) / GRANULE_BYTES) : 0;
@@ -25,7 +25,7 @@ static void note_most(struct ledger *l)
         l->most = (uint32_t)nchunks(l);
 }
 
-struct chunk ledger_tail(const struct ledger *l)
+RACING struct chunk ledger_tail(const struct ledger *l)
 {
     uint32_t top = l->b.top;
     uint32_t end = limit(l, nchunks(l) + 1, CHUNK_COST);
@@ -56,6 +56,7 @@ void ledger_open(struct ledger *l, void *end, size_t nbytes)
     l->nlive = 0;
     l->ndirty = 0;
     l->least_dirty = 0;
+    l->changes = 0;
     btree_open(&l->b, end);
 }
 
@@ -201,7 +202,7 @@ static uint32_t take_from_hole(struct ledger *l, const struct chunk *from, uint3
     return length;
 }
 
-uint32_t ledger_take(struct ledger *l, const struct chunk *from, uint32_t length, uint32_t slack)
+static uint32_t take(struct ledger *l, const struct chunk *from, uint32_t length, uint32_t slack)
 {
     uint32_t used = l->used;
     if (from->start == l->b.top)
@@ -214,7 +215,7 @@ uint32_t ledger_take(struct ledger *l, const struct chunk *from, uint32_t length
     return length;
 }
 
-void ledger_give_back(struct ledger *l, uint32_t start)
+static void give_back(struct ledger *l, uint32_t start)
 {
     struct cursor c, side;
     seek(l, start, &c);
@@ -287,18 +288,20 @@ static void set_slack(struct ledger *l, uint32_t start, uint32_t slack)
 void ledger_take_aligned(struct ledger *l, const struct chunk *from, uint32_t skip, uint32_t length,
                          uint32_t slack)
 {
-    ledger_take(l, from, skip + length, slack);
-    if (skip == 0)
-        return;
-    split(l, from->start, from->start + skip, slack);
-    ledger_give_back(l, from->start);
+    change_begin(&l->changes);
+    take(l, from, skip + length, slack);
+    if (skip > 0) {
+        split(l, from->start, from->start + skip, slack);
+        give_back(l, from->start);
+    }
+    change_end(&l->changes);
 }
 
 static bool shrink_chunk(struct ledger *l, const struct chunk *c, uint32_t length, uint32_t slack)
 {
     if (length < c->length && has_room(l, 1)) {
         split(l, c->start, c->start + length, 0);
-        ledger_give_back(l, c->start + length);
+        give_back(l, c->start + length);
     } else {
         if (c->length - length >= UINT32_MAX / GRANULE_BYTES)
             return false;
@@ -308,7 +311,7 @@ static bool shrink_chunk(struct ledger *l, const struct chunk *c, uint32_t lengt
     return true;
 }
 
-bool ledger_resize(struct ledger *l, uint32_t start, uint32_t length, uint32_t slack)
+static bool resize(struct ledger *l, uint32_t start, uint32_t length, uint32_t slack)
 {
     struct chunk c, next;
     ledger_find(l, start, &c);
@@ -318,10 +321,33 @@ bool ledger_resize(struct ledger *l, uint32_t start, uint32_t length, uint32_t s
     if (!ledger_find(l, end, &next) || next.state != 0 || next.length < more ||
         !can_take(l, &next, more))
         return false;
-    uint32_t taken = ledger_take(l, &next, more, 0);
+    uint32_t taken = take(l, &next, more, 0);
     join(l, end);
     set_slack(l, start, slack + (taken - more) * GRANULE_BYTES);
     return true;
+}
+
+uint32_t ledger_take(struct ledger *l, const struct chunk *from, uint32_t length, uint32_t slack)
+{
+    change_begin(&l->changes);
+    length = take(l, from, length, slack);
+    change_end(&l->changes);
+    return length;
+}
+
+void ledger_give_back(struct ledger *l, uint32_t start)
+{
+    change_begin(&l->changes);
+    give_back(l, start);
+    change_end(&l->changes);
+}
+
+bool ledger_resize(struct ledger *l, uint32_t start, uint32_t length, uint32_t slack)
+{
+    change_begin(&l->changes);
+    bool done = resize(l, start, length, slack);
+    change_end(&l->changes);
+    return done;
 }
 
 /* --- asking ---------------------------------------------------------------- */
@@ -337,6 +363,25 @@ bool ledger_find(const struct ledger *l, uint32_t granule, struct chunk *found)
         return false;
     *found = chunk_at(l, &c);
     return true;
+}
+
+RACING bool ledger_peek(const struct ledger *l, uint32_t granule, struct chunk *found)
+{
+    uint64_t word;
+    uint32_t end;
+    if (granule >= NOW(l->b.top)) {
+        *found = ledger_tail(l);
+        if (granule - found->start >= found->length)
+            found->length = 0;
+        return true;
+    }
+    if (!btree_peek(&l->b, l->nbytes, word_of(granule, UINT32_MAX), &word, &end) ||
+        high_of(word) > granule || end <= granule)
+        return false;
+    *found = (struct chunk){high_of(word), end - high_of(word), low_of(word)};
+    uint64_t nbytes = (uint64_t)found->length * GRANULE_BYTES;
+    return end <= l->nbytes / GRANULE_BYTES &&
+           (found->state == 0 || found->state == CHUNK_RESERVED || found->state - 1 <= nbytes);
 }
 
 void ledger_around(const struct ledger *l, uint32_t granule, struct around *a)

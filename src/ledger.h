@@ -42,6 +42,7 @@ struct ledger {
     uint32_t nlive;
     uint32_t ndirty;      /* free, but not since the layer above last set this to 0: an estimate */
     uint32_t least_dirty; /* the least that was before more was freed, likewise */
+    uint32_t changes;     /* odd while there is one */
 };
 
 /* `state` 0 is free; else live, with state - 1 bytes at the end that nobody asked
@@ -95,6 +96,11 @@ void ledger_give_back(struct ledger *l, uint32_t start);
 
 /* The chunk (the tail too) that a granule lies in; false if it lies in none. O(log n). */
 bool ledger_find(const struct ledger *l, uint32_t granule, struct chunk *found);
+
+/* The same for who has no lock, and looks at `changes` before and after: never reads
+ * outside the region, nor for ever, whatever is there. A length of 0: it lies in none.
+ * False: what is there makes no sense. */
+bool ledger_peek(const struct ledger *l, uint32_t granule, struct chunk *found);
 
 /* The free chunks around a place, in address order; a length of 0: there is none.
  *

@@ -12,6 +12,7 @@
 #include "dump.h"
 #include "heap.h"
 #include "os.h"
+#include "registry.h"
 
 MEM_API int m_error;
 MEM_API MemNodePtr m_free_list;
@@ -72,6 +73,8 @@ static int init_locked(size_t nbytes)
     if (!region_map(&region, nbytes))
         return fail(E_NO_SPACE, ENOMEM);
     heap_open_locked(&the_heap, region, &m_free_list);
+    struct place place = {(uintptr_t)region.base, region.nbytes, NULL, &the_heap, 0, 0};
+    (void)registry_add(&place); /* without it mem_find does not know of this heap */
     return 0;
 }
 
@@ -94,7 +97,9 @@ static void *take(int size, enum fit fit)
         fail(E_BAD_ARGS, EINVAL);
         return NULL;
     }
+    registry_call_begins();
     enum heap_result result = heap_take(&the_heap, (size_t)size, fit, &object);
+    registry_call_ends();
     return answer(result) == 0 ? object : NULL;
 }
 
@@ -119,7 +124,12 @@ MEM_API void *(Mem_Alloc)(int size, int style)
 
 MEM_API int Mem_Free(void *ptr)
 {
-    return ptr == NULL ? 0 : answer(heap_free(&the_heap, ptr));
+    if (ptr == NULL)
+        return 0;
+    registry_call_begins();
+    enum heap_result result = heap_free(&the_heap, ptr);
+    registry_call_ends();
+    return answer(result);
 }
 
 MEM_API int Mem_IsValid(void *ptr)

@@ -1,59 +1,18 @@
 /* SPDX-License-Identifier: MIT
  *
- * mem_heap.c - heaps of the caller's own. The promises are in mem_heap.h.
- *
- *     low                                                             low + nbytes
- *      | header | lock? | extras? | state |  chunks -->  gap  <-- ledger  |
- *      |<---------- struct mem_heap ----->|<-------- the region --------->|
- *
- *   M1  a heap too small for spans has no address in its header: `struct heap` is made
- *       on the stack for each call, of what is stored as numbers;
- *   M2  what only some heaps need (a lock; a limit and callbacks; all that spans need)
- *       has no place in the header of others, so that 256 bytes are enough for a heap;
- *   M3  live_bytes and nlive are what a walk would count.
+ * mem_heap.c - the calls on heaps of the caller's own. The promises are in mem_heap.h,
+ * what lies where is in header.h.
  */
 #include "../include/mem_heap.h"
 
 #include <errno.h>
 
 #include "check.h"
-#include "heap.h"
+#include "header.h"
 #include "os.h"
+#include "registry.h"
 
-enum { MAGIC = 0x3150484D }; /* "MHP1" */
 enum { FLAGS = MEM_SINGLE_THREADED | MEM_FILL_NEW | MEM_FILL_FREED };
-enum { ALIGN = 16, WITH_SPANS = (1 << 20) + (1 << 10) };
-
-/* The ledger of a heap without spans, but for the two that follow from where it lies. */
-struct stored {
-    struct tree tree[2];
-    uint32_t nnodes, top, high, nlive;
-};
-
-struct extras {
-    size_t limit;
-    bool (*on_exhausted)(mem_heap *heap, size_t size, void *context);
-    void (*on_refused)(mem_heap *heap, const void *address, enum mem_result why, void *context);
-    void *context;
-};
-
-struct mem_heap {
-    uint32_t magic;
-    uint32_t nlive;
-    size_t nbytes; /* from here to the end of the region */
-    size_t live_bytes, peak_bytes;
-    uint16_t lock, extras, state, region; /* where they are, in bytes from here; 0: none */
-    uint8_t flags, style, fill_new, fill_freed;
-    bool is_mapped, has_spans, is_walked;
-};
-
-enum {
-    LARGEST_SMALL_HEADER = sizeof(struct mem_heap) + sizeof(pthread_mutex_t) +
-                           sizeof(struct extras) + sizeof(struct stored) + ALIGN
-};
-static_assert(LARGEST_SMALL_HEADER + CHUNK_COST + 2 * GRANULE_BYTES <= 256,
-              "the smallest heap holds an object of 32 bytes, whatever its options");
-static_assert(MEM_HEAP_MAX == REGION_BYTES_MAX, "");
 
 static _Thread_local enum mem_result last_error;
 
@@ -123,87 +82,66 @@ static enum mem_result result_of(enum heap_result result)
     return MEM_DAMAGED;
 }
 
-/* --- the parts of a header -------------------------------------------------- */
-
-static void *part(const mem_heap *m, size_t offset)
-{
-    return offset == 0 ? NULL : (unsigned char *)(uintptr_t)m + offset;
-}
-
-static pthread_mutex_t *lock_of(const mem_heap *m)
-{
-    return part(m, m->lock);
-}
-
-static struct extras *extras_of(const mem_heap *m)
-{
-    return part(m, m->extras);
-}
-
-static struct region region_of(const mem_heap *m)
-{
-    return (struct region){part(m, m->region), m->nbytes - m->region, m->is_mapped};
-}
-
-static void load(const mem_heap *m, struct heap *h)
-{
-    const struct stored *s = part(m, m->state);
-    struct region r = region_of(m);
-    *h = (struct heap){.keeps_pages = true};
-    h->chunks.region = r;
-    h->chunks.ledger = (struct ledger){
-        .b = {.end = r.base + r.nbytes,
-              .nnodes = s->nnodes,
-              .top = s->top,
-              .tree = {s->tree[0], s->tree[1]}},
-        .nbytes = r.nbytes,
-        .high = s->high,
-        .used = s->high, /* `used` and `ndirty` matter to those who give pages back */
-        .nlive = s->nlive,
-    };
-    h->spans.chunks = &h->chunks; /* object_max is 0: there are none */
-}
-
-static void store(const mem_heap *m, const struct heap *h)
-{
-    const struct ledger *l = &h->chunks.ledger;
-    *(struct stored *)part(m, m->state) = (struct stored){
-        .tree = {l->b.tree[0], l->b.tree[1]},
-        .nnodes = l->b.nnodes,
-        .top = l->b.top,
-        .high = l->high,
-        .nlive = l->nlive,
-    };
-}
-
 /* --- going in and out ---------------------------------------------------------- */
 
 /* A call at work in a heap. */
 struct visit {
     mem_heap *m;
     struct heap *h;
+    bool changes;
     struct heap view;
 };
 
-static enum mem_result enter(mem_heap *m, struct visit *v)
+static pthread_mutex_t *lock_of(const mem_heap *m)
 {
-    if (m == NULL || (uintptr_t)m % ALIGN != 0 || m->magic != MAGIC)
-        return say(MEM_NO_HEAP);
-    if (m->lock == 0 ? m->is_walked : pthread_mutex_lock(lock_of(m)) == EDEADLK)
-        return say(MEM_BUSY);
-    v->m = m;
-    v->h = m->has_spans ? part(m, m->state) : &v->view;
-    if (!m->has_spans)
-        load(m, v->h);
-    return MEM_OK;
+    return header_part(m, m->lock);
+}
+
+/* Nothing else of it may be read before. */
+static enum mem_result look_at(const mem_heap *m)
+{
+    if (m == NULL || (uintptr_t)m % HEAP_ALIGN != 0 || m->magic != HEAP_MAGIC)
+        return MEM_NO_HEAP;
+    return header_is_whole(m) ? MEM_OK : MEM_DAMAGED;
 }
 
 static void leave(const struct visit *v)
 {
-    if (!v->m->has_spans)
-        store(v->m, v->h);
-    if (v->m->lock != 0)
-        pthread_mutex_unlock(lock_of(v->m));
+    mem_heap *m = v->m;
+    if (v->changes && !m->has_spans)
+        header_store(m, v->h);
+    if (v->changes) {
+        header_sum_numbers(m);
+        change_end(&m->changes);
+    }
+    if (m->lock != 0)
+        pthread_mutex_unlock(lock_of(m));
+    registry_call_ends();
+}
+
+static enum mem_result enter(mem_heap *m, struct visit *v, bool to_change)
+{
+    enum mem_result result = look_at(m);
+    if (result != MEM_OK)
+        return say(result);
+    registry_call_begins();
+    if (m->lock == 0 ? m->is_walked : pthread_mutex_lock(lock_of(m)) == EDEADLK) {
+        registry_call_ends();
+        return say(MEM_BUSY);
+    }
+    v->m = m;
+    v->changes = false;
+    v->h = m->has_spans ? header_part(m, m->state) : &v->view;
+    if (!header_numbers_are_whole(m)) {
+        leave(v);
+        return say(MEM_DAMAGED);
+    }
+    if (!m->has_spans)
+        header_load(m, v->h);
+    v->changes = to_change;
+    if (to_change)
+        change_begin(&m->changes);
+    return MEM_OK;
 }
 
 /* --- making heaps ------------------------------------------------------------ */
@@ -211,26 +149,6 @@ static void leave(const struct visit *v)
 static bool options_exist(const struct mem_options *o)
 {
     return (o->flags & ~(unsigned)FLAGS) == 0 && (unsigned)o->style <= MEM_FIRST_FIT;
-}
-
-/* Puts a part behind those that are there. */
-static uint16_t place_part(mem_heap *m, size_t nbytes)
-{
-    uint16_t at = m->region;
-    m->region = (uint16_t)(m->region + ceil_div(nbytes, sizeof(void *)) * sizeof(void *));
-    return at;
-}
-
-static void lay_out(mem_heap *m, const struct mem_options *o)
-{
-    m->region = sizeof *m;
-    if ((o->flags & MEM_SINGLE_THREADED) == 0)
-        m->lock = place_part(m, sizeof(pthread_mutex_t));
-    if (o->limit != 0 || o->on_exhausted != NULL || o->on_refused != NULL)
-        m->extras = place_part(m, sizeof(struct extras));
-    m->has_spans = m->nbytes >= WITH_SPANS;
-    m->state = place_part(m, m->has_spans ? sizeof(struct heap) : sizeof(struct stored));
-    m->region = (uint16_t)(ceil_div(m->region, ALIGN) * ALIGN);
 }
 
 static void open_lock(pthread_mutex_t *lock)
@@ -245,23 +163,21 @@ static void open_lock(pthread_mutex_t *lock)
 static mem_heap *open_heap(void *memory, size_t nbytes, const struct mem_options *o, bool is_mapped)
 {
     mem_heap *m = memory;
-    *m = (mem_heap){.magic = MAGIC,
-                    .nbytes = nbytes,
-                    .flags = (uint8_t)o->flags,
-                    .style = (uint8_t)o->style,
-                    .fill_new = o->fill_new,
-                    .fill_freed = o->fill_freed,
-                    .is_mapped = is_mapped};
-    lay_out(m, o);
+    header_make(m, nbytes, o, is_mapped);
     if (m->lock != 0)
         open_lock(lock_of(m));
-    if (m->extras != 0)
-        *extras_of(m) = (struct extras){o->limit, o->on_exhausted, o->on_refused, o->context};
-    struct heap small, *h = m->has_spans ? part(m, m->state) : &small;
-    heap_open_single(h, region_of(m), !is_mapped);
+    struct heap small, *h = m->has_spans ? header_part(m, m->state) : &small;
+    heap_open_single(h, header_region(m), !is_mapped);
     if (!m->has_spans)
-        store(m, h);
-    return m;
+        header_store(m, h);
+    header_sum_numbers(m);
+    struct place place = {(uintptr_t)m, nbytes, m, m->has_spans ? h : NULL, 0, 0};
+    if (registry_add(&place))
+        return m;
+    m->magic = 0;
+    if (is_mapped)
+        os_unmap(m, nbytes);
+    return null(MEM_NO_MEMORY);
 }
 
 static const struct mem_options no_options;
@@ -284,7 +200,7 @@ MEM_API mem_heap *mem_heap_create(size_t nbytes, const struct mem_options *optio
 MEM_API mem_heap *mem_heap_in(void *buffer, size_t nbytes, const struct mem_options *options)
 {
     const struct mem_options *o = options == NULL ? &no_options : options;
-    if (buffer == NULL || (uintptr_t)buffer % ALIGN != 0)
+    if (buffer == NULL || (uintptr_t)buffer % HEAP_ALIGN != 0)
         return null(MEM_BAD_BUFFER);
     if (nbytes < MEM_HEAP_MIN)
         return null(MEM_BAD_SIZE);
@@ -292,20 +208,21 @@ MEM_API mem_heap *mem_heap_in(void *buffer, size_t nbytes, const struct mem_opti
         return null(MEM_TOO_LARGE);
     if (!options_exist(o))
         return null(MEM_BAD_OPTIONS);
-    return open_heap(buffer, nbytes - nbytes % ALIGN, o, false);
+    return open_heap(buffer, nbytes - nbytes % HEAP_ALIGN, o, false);
 }
 
 MEM_API enum mem_result mem_heap_destroy(mem_heap *heap)
 {
     struct visit v;
-    enum mem_result result = enter(heap, &v);
+    enum mem_result result = enter(heap, &v, false);
     if (result != MEM_OK)
         return result;
     leave(&v);
+    bool may_go = registry_remove(heap);
     if (heap->lock != 0)
         pthread_mutex_destroy(lock_of(heap));
     heap->magic = 0;
-    if (heap->is_mapped)
+    if (heap->is_mapped && may_go)
         os_unmap(heap, heap->nbytes);
     return MEM_OK;
 }
@@ -326,10 +243,16 @@ static void count_live(mem_heap *m, size_t more, size_t less)
         m->peak_bytes = m->live_bytes;
 }
 
+static size_t limit_of(const mem_heap *m)
+{
+    const struct extras *e = header_part(m, m->extras);
+    return e == NULL ? 0 : e->limit;
+}
+
 /* Would the objects be too much if one of `old` bytes became one of `size`? */
 static bool is_over_limit(const mem_heap *m, size_t size, size_t old)
 {
-    size_t limit = m->extras == 0 ? 0 : extras_of(m)->limit;
+    size_t limit = limit_of(m);
     size_t others = m->live_bytes - old;
     return limit > 0 && size > old && (others > limit || size > limit - others);
 }
@@ -354,7 +277,7 @@ static enum mem_result take(const struct visit *v, const struct wish *w, void **
 static enum mem_result allocate_once(mem_heap *m, const struct wish *w, void **object)
 {
     struct visit v;
-    enum mem_result result = enter(m, &v);
+    enum mem_result result = enter(m, &v, true);
     if (result != MEM_OK)
         return result;
     if (w->size > m->nbytes)
@@ -374,7 +297,7 @@ static bool is_relieved(mem_heap *m, enum mem_result result, size_t size)
 {
     if (result != MEM_NO_SPACE && result != MEM_OVER_LIMIT)
         return false;
-    const struct extras *e = extras_of(m);
+    const struct extras *e = header_extras(m);
     return e != NULL && e->on_exhausted != NULL && e->on_exhausted(m, size, e->context);
 }
 
@@ -391,7 +314,7 @@ static void *allocate(mem_heap *m, const struct wish *w)
 /* The style that the heap was made with; checked again when it is entered. */
 static enum mem_style style_of(const mem_heap *m)
 {
-    bool is_heap = m != NULL && (uintptr_t)m % ALIGN == 0 && m->magic == MAGIC;
+    bool is_heap = m != NULL && (uintptr_t)m % HEAP_ALIGN == 0 && m->magic == HEAP_MAGIC;
     return is_heap ? (enum mem_style)m->style : MEM_ANY_FIT;
 }
 
@@ -415,7 +338,7 @@ MEM_API void *mem_aligned(mem_heap *heap, size_t size, size_t align)
     enum mem_style style = style_of(heap);
     if (!is_power_of_two(align))
         return null(MEM_BAD_ALIGNMENT);
-    if (align > ALIGN && style != MEM_ANY_FIT)
+    if (align > HEAP_ALIGN && style != MEM_ANY_FIT)
         style = MEM_BEST_FIT;
     return allocate(heap, &(struct wish){size, align, style, false});
 }
@@ -425,7 +348,7 @@ MEM_API void *mem_alloc_fit(mem_heap *heap, size_t size, size_t align, enum mem_
     if (!is_power_of_two(align))
         return null(MEM_BAD_ALIGNMENT);
     if ((unsigned)style > MEM_FIRST_FIT ||
-        (align > ALIGN && style != MEM_ANY_FIT && style != MEM_BEST_FIT))
+        (align > HEAP_ALIGN && style != MEM_ANY_FIT && style != MEM_BEST_FIT))
         return null(MEM_BAD_STYLE);
     return allocate(heap, &(struct wish){size, align, style, false});
 }
@@ -446,7 +369,7 @@ static bool find_free(const struct heap *h, const void *address, struct mem_piec
         start = offset - slot.into;
         nbytes = slot.bytes;
     }
-    *found = (struct mem_piece){h->chunks.region.base + start, nbytes, false};
+    *found = (struct mem_piece){h->chunks.region.base + start, nbytes, false, NULL};
     return start + nbytes <= end;
 }
 
@@ -465,7 +388,7 @@ static enum mem_result verdict(const struct visit *v, const void *address, enum 
 
 static enum mem_result refuse(mem_heap *m, const void *address, enum mem_result why)
 {
-    const struct extras *e = extras_of(m);
+    const struct extras *e = header_extras(m);
     if (e != NULL && e->on_refused != NULL)
         e->on_refused(m, address, why, e->context);
     return say(why);
@@ -493,7 +416,7 @@ static enum mem_result free_locked(const struct visit *v, const void *address, b
 static enum mem_result free_at(mem_heap *m, const void *address, bool exact)
 {
     struct visit v;
-    enum mem_result result = enter(m, &v);
+    enum mem_result result = enter(m, &v, true);
     if (result != MEM_OK || address == NULL) {
         if (result == MEM_OK)
             leave(&v);
@@ -550,7 +473,7 @@ static enum mem_result resize_once(mem_heap *m, void *object, size_t size, bool 
 {
     struct visit v;
     struct object old;
-    enum mem_result result = enter(m, &v);
+    enum mem_result result = enter(m, &v, true);
     if (result != MEM_OK)
         return result;
     result = verdict(&v, object, heap_find_locked(v.h, object, &old));
@@ -585,22 +508,147 @@ MEM_API void *mem_resize(mem_heap *heap, void *object, size_t size)
 
 /* --- asking ---------------------------------------------------------------- */
 
-MEM_API enum mem_result mem_find_in(mem_heap *heap, const void *address, struct mem_piece *found)
+static enum mem_result find_locked(mem_heap *m, const void *address, struct mem_piece *found)
 {
     struct visit v;
     struct object object;
-    enum mem_result result = enter(heap, &v);
+    enum mem_result result = enter(m, &v, false);
     if (result != MEM_OK)
         return result;
     result = verdict(&v, address, heap_find_locked(v.h, address, &object));
     if (result == MEM_INSIDE)
         result = MEM_OK;
     if (result == MEM_OK)
-        *found = (struct mem_piece){object.start, object.size, true};
-    else if (result == MEM_FREE)
-        find_free(v.h, address, found);
+        *found = (struct mem_piece){object.start, object.size, true, m};
+    else if (result == MEM_FREE && find_free(v.h, address, found))
+        found->heap = m;
     leave(&v);
     return result == MEM_FREE ? MEM_OK : say(result);
+}
+
+/* What was peeked at is to callers. */
+static enum mem_result told(enum peek what, const struct peeked *p, mem_heap *heap,
+                            struct mem_piece *found)
+{
+    switch (what) {
+    case PEEK_OBJECT:
+    case PEEK_FREE:
+        *found = (struct mem_piece){p->start, p->size, what == PEEK_OBJECT, heap};
+        return MEM_OK;
+    case PEEK_OUTSIDE:
+        return MEM_NOT_OURS;
+    case PEEK_NONSENSE:
+        return MEM_DAMAGED;
+    case PEEK_CHANGING:
+        return MEM_BUSY;
+    case PEEK_NO_OBJECT:
+    case PEEK_NO_SLOT:
+        break;
+    }
+    return MEM_NO_OBJECT;
+}
+
+MEM_API enum mem_result mem_find_in(mem_heap *heap, const void *address, struct mem_piece *found)
+{
+    enum { TRIES = 8 };
+    struct peeked p;
+    enum peek what = PEEK_CHANGING;
+    enum mem_result result = look_at(heap);
+    if (result != MEM_OK)
+        return say(result);
+    for (int i = 0; i < TRIES && what == PEEK_CHANGING; i++)
+        what = header_peek(heap, address, &p);
+    if (what == PEEK_CHANGING)
+        return find_locked(heap, address, found);
+    return say(told(what, &p, heap, found));
+}
+
+/* --- any address -------------------------------------------------------------- */
+
+/* A place in which there is no heap any more: its memory was the caller's, who has not
+ * destroyed it and uses it for something else. */
+RACING static bool is_there(const struct place *p)
+{
+    return p->owner == NULL || ((const mem_heap *)p->owner)->magic == HEAP_MAGIC;
+}
+
+RACING static enum mem_result find_once(const struct place *p, const void *address,
+                                        struct mem_piece *found)
+{
+    struct peeked peeked;
+    mem_heap *m = p->owner;
+    enum peek what = PEEK_NONSENSE;
+    if (m == NULL)
+        what = peek_heap(p->heap, address, &peeked);
+    else if (header_is_whole(m) && m->nbytes == p->nbytes)
+        what = header_peek(m, address, &peeked);
+    return told(what, &peeked, m, found);
+}
+
+/* Whoever changes the heap may itself be waiting for a processor. */
+static enum mem_result find_in_place(const struct place *p, const void *address,
+                                     struct mem_piece *found)
+{
+    enum mem_result result = MEM_BUSY;
+    for (unsigned n = 0; result == MEM_BUSY && registry_wait(n); n++)
+        result = find_once(p, address, found);
+    return result;
+}
+
+static enum mem_result find_anywhere(struct look *look, const void *address,
+                                     struct mem_piece *found)
+{
+    struct place p;
+    struct peeked_spans spans = {0};
+    enum registry_result result = registry_find((uintptr_t)address, &p);
+    while (result == REGISTRY_FOUND && !is_there(&p)) {
+        struct place inner = p;
+        result = registry_find_around(&inner, &p);
+    }
+    if (result != REGISTRY_FOUND)
+        return result == REGISTRY_NONE ? MEM_NOT_OURS : MEM_BUSY;
+    bool has_spans = p.heap != NULL && peek_spans(p.heap, &spans);
+    spans.owner = p.owner;
+    registry_note(look, &spans, has_spans ? p.version : 0);
+    return find_in_place(&p, address, found);
+}
+
+__attribute__((noinline)) static enum mem_result find_slowly(const void *address,
+                                                             struct mem_piece *found)
+{
+    struct look look = registry_begin();
+    enum mem_result result = find_anywhere(&look, address, found);
+    registry_end(&look);
+    return result;
+}
+
+/* An object in a slot of the heap that the last one was in: nearly always it is, and
+ * all that is in a hurry. */
+MEM_API enum mem_result mem_find(const void *address, struct mem_piece *found)
+{
+    struct peeked p;
+    uint32_t was;
+    struct reader *r = registry_begin_fast((uintptr_t)address, &was);
+    if (r == NULL)
+        return find_slowly(address, found);
+    bool seen = peek_object(&r->last, (uintptr_t)address, &p);
+    void *owner = r->last.owner;
+    registry_end_fast(r, was);
+    if (!seen)
+        return find_slowly(address, found);
+    *found = (struct mem_piece){p.start, p.size, true, owner};
+    return MEM_OK;
+}
+
+/* Called by a libmem-malloc.so that a program has beside this library; of another version
+ * it is not. */
+MEM_API void mem_heap_also(const struct heap *heap, size_t heap_bytes);
+MEM_API void mem_heap_also(const struct heap *heap, size_t heap_bytes)
+{
+    const struct region *r = &heap->chunks.region;
+    struct place place = {(uintptr_t)r->base, r->nbytes, NULL, heap, 0, 0};
+    if (heap_bytes == sizeof *heap)
+        (void)registry_add(&place);
 }
 
 MEM_API enum mem_result mem_walk(mem_heap *heap, mem_visitor visit, void *context)
@@ -608,14 +656,15 @@ MEM_API enum mem_result mem_walk(mem_heap *heap, mem_visitor visit, void *contex
     struct visit v;
     struct piece p;
     bool more = true;
-    enum mem_result result = enter(heap, &v);
+    enum mem_result result = enter(heap, &v, false);
     if (result != MEM_OK)
         return result;
     heap->is_walked = true;
     for (size_t at = 0; more && heap_piece_locked(v.h, at, &p); at += p.nbytes) {
         bool live = p.kind == PIECE_OBJECT;
         if (p.kind != PIECE_OURS)
-            more = visit(&(struct mem_piece){p.start, live ? p.size : p.nbytes, live}, context);
+            more =
+                visit(&(struct mem_piece){p.start, live ? p.size : p.nbytes, live, heap}, context);
     }
     heap->is_walked = false;
     leave(&v);
@@ -640,7 +689,7 @@ static struct mem_statistics count(const struct visit *v)
 {
     struct mem_statistics s = {.region_bytes = v->m->nbytes, .peak_bytes = v->m->peak_bytes};
     struct piece p;
-    s.limit = v->m->extras == 0 ? 0 : extras_of(v->m)->limit;
+    s.limit = limit_of(v->m);
     for (size_t at = 0; heap_piece_locked(v->h, at, &p); at += p.nbytes)
         count_piece(&p, &s);
     s.metadata_bytes = s.region_bytes - s.live_bytes - s.slack_bytes - s.free_bytes;
@@ -650,7 +699,7 @@ static struct mem_statistics count(const struct visit *v)
 MEM_API enum mem_result mem_stats(mem_heap *heap, struct mem_statistics *stats)
 {
     struct visit v;
-    enum mem_result result = enter(heap, &v);
+    enum mem_result result = enter(heap, &v, false);
     if (result != MEM_OK)
         return result;
     *stats = count(&v);
@@ -661,7 +710,7 @@ MEM_API enum mem_result mem_stats(mem_heap *heap, struct mem_statistics *stats)
 MEM_API enum mem_result mem_check(mem_heap *heap)
 {
     struct visit v;
-    enum mem_result result = enter(heap, &v);
+    enum mem_result result = enter(heap, &v, false);
     if (result != MEM_OK)
         return result;
     result = result_of(check_heap_locked(v.h));

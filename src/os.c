@@ -129,6 +129,14 @@ int os_thread_id(void)
     return (int)syscall(SYS_gettid);
 }
 
+bool os_thread_is_gone(int id)
+{
+    int number = errno;
+    bool gone = syscall(SYS_tgkill, getpid(), id, 0) != 0 && errno == ESRCH;
+    errno = number;
+    return gone;
+}
+
 void os_pause(unsigned n)
 {
     enum { YIELDS = 100 };

@@ -49,8 +49,9 @@ void os_write(int fd, const char *text, size_t nbytes);
 bool os_barrier_open(void);
 bool os_barrier(void);
 
-/* The number of the calling thread. */
+/* The number of the calling thread; and whether there is no such thread in this process. */
 int os_thread_id(void);
+bool os_thread_is_gone(int id);
 
 /* Lets others run: for the n-th time in a row that what is waited for is not there. */
 void os_pause(unsigned n);

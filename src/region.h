@@ -33,7 +33,7 @@ void region_halve(struct region *r);
 /* How far into the region an address lies. Not less than r->nbytes for every
  * address outside it: below the base the difference wraps to a huge number, so
  * that one compare answers. */
-static inline size_t region_offset(const struct region *r, const void *address)
+RACING static inline size_t region_offset(const struct region *r, const void *address)
 {
     return (uintptr_t)address - (uintptr_t)r->base;
 }

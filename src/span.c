@@ -318,8 +318,22 @@ static bool block_place(struct spans *s, uint32_t unit)
     return true;
 }
 
-/* A new span is EMPTY, and in no queue yet. */
-static uint32_t span_make(struct spans *s, unsigned sizeclass, int purpose)
+/* A span that is made may have one of ours made first, and one change be in another. */
+static bool changes_begin(struct spans *s)
+{
+    if (s->changes % 2 != 0)
+        return false;
+    change_begin(&s->changes);
+    return true;
+}
+
+static void changes_end(struct spans *s, bool outermost)
+{
+    if (outermost)
+        change_end(&s->changes);
+}
+
+static uint32_t span_cut(struct spans *s, unsigned sizeclass, int purpose)
 {
     uint32_t slot_bytes = sizeclass_bytes(sizeclass), n = is_wide(slot_bytes) ? WIDE_UNITS : 1;
     uint32_t unit = units_take(s, n);
@@ -338,14 +352,25 @@ static uint32_t span_make(struct spans *s, unsigned sizeclass, int purpose)
     return unit;
 }
 
+/* A new span is EMPTY, and in no queue yet. */
+static uint32_t span_make(struct spans *s, unsigned sizeclass, int purpose)
+{
+    bool outermost = changes_begin(s);
+    uint32_t unit = span_cut(s, sizeclass, purpose);
+    changes_end(s, outermost);
+    return unit;
+}
+
 /* Of an empty span, out of its queue, that nobody can be looking at any more. Its block
  * is freed after it, as that may empty the block's span. */
 static void span_give_back(struct spans *s, uint32_t unit)
 {
     struct span was = *span_at(s, unit);
+    bool outermost = changes_begin(s);
     units_give_back(s, unit, nunits_in(&was));
     if (was.purpose == FOR_OBJECTS)
         spans_free_ours(s, was.states);
+    changes_end(s, outermost);
 }
 
 static void give_back_queue(struct spans *s, int purpose, unsigned sizeclass)

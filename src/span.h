@@ -96,6 +96,7 @@ struct spans {
     uint32_t nheld;      /* units in spans */
     uint32_t nempty;     /* and in EMPTY ones */
     uint32_t nmade;      /* spans, since all were looked at */
+    uint32_t changes;    /* odd while a span is made or goes */
 };
 
 /* What an address in a span is. */
@@ -216,6 +217,28 @@ static inline uint32_t slack_max(uint32_t slot_bytes)
 void span_rest(struct span *span, uint32_t nslots, const void *owner);
 bool span_wake(struct span *span, const void *owner);
 bool span_has_rested(const struct span *span, uint32_t nslots);
+
+/* What a state says, for who has no lock. */
+static inline bool state_is_object(uint32_t state)
+{
+    return state != 0;
+}
+
+/* It is an object whose slack it tells itself. */
+static inline bool state_is_near(uint32_t state)
+{
+    return (uint8_t)(state - 1) <= SLACK_NEAR_MAX;
+}
+
+static inline bool state_is_far(uint32_t state)
+{
+    return state == STATE_FAR;
+}
+
+static inline uint32_t state_slack_near(uint32_t state)
+{
+    return state - 1;
+}
 
 /* The slack of an object; makes a free slot an object with so much, for its owner; and
  * gives an object another, for anybody: false if it is free by now. That is the one

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+#include "header.h"
+
+enum { VERSION = 1 };
+
+/* A bit of a word that is not as it was is a bit of the sum that is not. */
+RACING static uint64_t add_to_sum(uint64_t sum, const void *words, size_t nbytes)
+{
+    const unsigned char *p = words;
+    for (size_t i = 0; i < nbytes; i += sizeof(uint64_t)) {
+        uint64_t word;
+        memcpy(&word, p + i, sizeof word);
+        sum = (sum << 9 | sum >> 55) ^ word;
+    }
+    return sum;
+}
+
+RACING static uint32_t folded(uint64_t sum)
+{
+    return (uint32_t)(sum ^ sum >> 32);
+}
+
+RACING static uint32_t sum_of_constants(const mem_heap *m)
+{
+    enum { FIRST = offsetof(struct mem_heap, nbytes), END = offsetof(struct mem_heap, live_bytes) };
+    static_assert((END - FIRST) % sizeof(uint64_t) == 0, "whole words");
+    return folded(add_to_sum(HEAP_MAGIC, &m->nbytes, END - FIRST));
+}
+
+static uint32_t sum_of_numbers(const mem_heap *m)
+{
+    static_assert(sizeof(struct stored) % sizeof(uint64_t) == 0, "whole words");
+    uint64_t sum = add_to_sum(m->nlive, &m->live_bytes, 2 * sizeof m->live_bytes);
+    if (!m->has_spans)
+        sum = add_to_sum(sum, header_part(m, m->state), sizeof(struct stored));
+    return folded(sum);
+}
+
+static uint64_t sum_of_extras(const struct extras *e)
+{
+    return add_to_sum(HEAP_MAGIC, e, offsetof(struct extras, sum));
+}
+
+/* --- making it ------------------------------------------------------------------- */
+
+/* Puts a part behind those that are there. */
+static uint16_t place_part(mem_heap *m, size_t nbytes)
+{
+    uint16_t at = m->region;
+    m->region = (uint16_t)(m->region + ceil_div(nbytes, sizeof(void *)) * sizeof(void *));
+    return at;
+}
+
+static void lay_out(mem_heap *m, const struct mem_options *o)
+{
+    m->region = sizeof *m;
+    if ((o->flags & MEM_SINGLE_THREADED) == 0)
+        m->lock = place_part(m, sizeof(pthread_mutex_t));
+    if (o->limit != 0 || o->on_exhausted != NULL || o->on_refused != NULL)
+        m->extras = place_part(m, sizeof(struct extras));
+    m->has_spans = m->nbytes >= WITH_SPANS;
+    m->state = place_part(m, m->has_spans ? sizeof(struct heap) : sizeof(struct stored));
+    m->region = (uint16_t)(ceil_div(m->region, HEAP_ALIGN) * HEAP_ALIGN);
+}
+
+void header_make(mem_heap *m, size_t nbytes, const struct mem_options *o, bool is_mapped)
+{
+    memset(m, 0, sizeof *m);
+    m->magic = HEAP_MAGIC;
+    m->version = VERSION;
+    m->nbytes = nbytes;
+    m->flags = (uint8_t)o->flags;
+    m->style = (uint8_t)o->style;
+    m->fill_new = o->fill_new;
+    m->fill_freed = o->fill_freed;
+    m->is_mapped = is_mapped;
+    lay_out(m, o);
+    m->sum = sum_of_constants(m);
+    struct extras *e = header_part(m, m->extras);
+    if (e == NULL)
+        return;
+    *e = (struct extras){o->limit, o->on_exhausted, o->on_refused, o->context, 0};
+    e->sum = sum_of_extras(e);
+}
+
+/* --- is it whole? ------------------------------------------------------------------ */
+
+RACING bool header_is_whole(const mem_heap *m)
+{
+    return m->magic == HEAP_MAGIC && m->sum == sum_of_constants(m);
+}
+
+bool header_numbers_are_whole(const mem_heap *m)
+{
+    return m->sum_of_numbers == sum_of_numbers(m);
+}
+
+void header_sum_numbers(mem_heap *m)
+{
+    m->sum_of_numbers = sum_of_numbers(m);
+}
+
+bool header_extras_are_whole(const mem_heap *m)
+{
+    const struct extras *e = header_part(m, m->extras);
+    return e == NULL || e->sum == sum_of_extras(e);
+}
+
+struct extras *header_extras(const mem_heap *m)
+{
+    return header_extras_are_whole(m) ? header_part(m, m->extras) : NULL;
+}
+
+/* --- the heap in it ---------------------------------------------------------------- */
+
+void header_load(const mem_heap *m, struct heap *h)
+{
+    const struct stored *s = header_part(m, m->state);
+    struct region r = header_region(m);
+    *h = (struct heap){.keeps_pages = true};
+    h->chunks.region = r;
+    h->chunks.ledger = (struct ledger){
+        .b = {.end = r.base + r.nbytes,
+              .nnodes = s->nnodes,
+              .top = s->top,
+              .tree = {s->tree[0], s->tree[1]}},
+        .nbytes = r.nbytes,
+        .high = s->high,
+        .used = s->high, /* `used` and `ndirty` matter to those who give pages back */
+        .nlive = s->nlive,
+    };
+    h->spans.chunks = &h->chunks; /* object_max is 0: there are none */
+}
+
+void header_store(mem_heap *m, const struct heap *h)
+{
+    const struct ledger *l = &h->chunks.ledger;
+    *(struct stored *)header_part(m, m->state) = (struct stored){
+        .tree = {l->b.tree[0], l->b.tree[1]},
+        .nnodes = l->b.nnodes,
+        .top = l->b.top,
+        .high = l->high,
+        .nlive = l->nlive,
+    };
+}
+
+RACING static enum peek peek_stored(const mem_heap *m, size_t offset, struct peeked *p)
+{
+    const struct stored *s = header_part(m, m->state);
+    struct region r = header_region(m);
+    uint32_t seen = changes_seen(&m->changes);
+    struct ledger l = {.nbytes = r.nbytes};
+    l.b.end = r.base + r.nbytes;
+    l.b.nnodes = NOW(s->nnodes);
+    l.b.top = NOW(s->top);
+    l.b.tree[BY_ADDRESS].nwords = NOW(s->tree[BY_ADDRESS].nwords);
+    l.b.tree[BY_ADDRESS].root = NOW(s->tree[BY_ADDRESS].root);
+    l.b.tree[BY_ADDRESS].height = NOW(s->tree[BY_ADDRESS].height);
+    l.high = NOW(s->high);
+    enum peek what = peek_ledger(&l, r.base, offset, p);
+    return is_unchanged(&m->changes, seen) ? what : PEEK_CHANGING;
+}
+
+RACING enum peek header_peek(const mem_heap *m, const void *address, struct peeked *p)
+{
+    size_t offset = (uintptr_t)address - (uintptr_t)m;
+    if (offset >= m->nbytes)
+        return PEEK_OUTSIDE;
+    if (offset < m->region)
+        return PEEK_NO_OBJECT;
+    if (m->has_spans)
+        return peek_heap(header_part(m, m->state), address, p);
+    return peek_stored(m, offset - m->region, p);
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * header.h - what a heap of one's own has at the low end of its memory.
+ *
+ *     low                                                             low + nbytes
+ *      | header | lock? | extras? | state |  chunks -->  gap  <-- ledger  |
+ *      |<---------- struct mem_heap ----->|<-------- the region --------->|
+ *
+ *   M1  a heap too small for spans has no address in its header: `struct heap` is made
+ *       on the stack for each call, of what is stored as numbers;
+ *   M2  what only some heaps need (a lock; a limit and callbacks; all that spans need)
+ *       has no place in the header of others, so that 256 bytes are enough for a heap;
+ *   M3  live_bytes and nlive are what a walk would count;
+ *   M4  each byte but those of the lock is in a sum: of what never changes; of the
+ *       numbers, between calls that change them; of the extras. One that is not what was
+ *       written is found before anything is done by it.
+ */
+#ifndef HEADER_H
+#define HEADER_H
+
+#include "../include/mem_heap.h"
+#include "heap.h"
+#include "peek.h"
+
+enum { HEAP_MAGIC = 0x3150484D }; /* "MHP1" */
+enum { HEAP_ALIGN = 16, WITH_SPANS = (1 << 20) + (1 << 10) };
+
+/* The ledger of a heap without spans, but for what follows from where it lies. */
+struct stored {
+    struct tree tree[2];
+    uint32_t nnodes, top, high, nlive;
+};
+
+struct extras {
+    size_t limit;
+    bool (*on_exhausted)(mem_heap *heap, size_t size, void *context);
+    void (*on_refused)(mem_heap *heap, const void *address, enum mem_result why, void *context);
+    void *context;
+    uint64_t sum;
+};
+
+struct mem_heap {
+    uint32_t magic, sum;                  /* the sum of what stands between this and live_bytes */
+    size_t nbytes;                        /* from here to the end of the region */
+    uint16_t lock, extras, state, region; /* where they are, in bytes from here; 0: none */
+    uint8_t flags, style, fill_new, fill_freed, version;
+    bool is_mapped, has_spans;
+
+    size_t live_bytes, peak_bytes;
+    uint32_t nlive, sum_of_numbers;
+    uint32_t changes; /* odd while a call changes a heap without spans */
+    bool is_walked;
+};
+
+enum {
+    LARGEST_SMALL_HEADER = sizeof(struct mem_heap) + sizeof(pthread_mutex_t) +
+                           sizeof(struct extras) + sizeof(struct stored) + HEAP_ALIGN
+};
+static_assert(LARGEST_SMALL_HEADER + CHUNK_COST + 2 * GRANULE_BYTES <= 256,
+              "the smallest heap holds an object of 32 bytes, whatever its options");
+static_assert(MEM_HEAP_MAX == REGION_BYTES_MAX, "");
+
+/* A new header for a heap of nbytes. Its lock and its state are not open yet. */
+void header_make(mem_heap *m, size_t nbytes, const struct mem_options *o, bool is_mapped);
+
+RACING static inline void *header_part(const mem_heap *m, size_t offset)
+{
+    return offset == 0 ? NULL : (unsigned char *)(uintptr_t)m + offset;
+}
+
+RACING static inline struct region header_region(const mem_heap *m)
+{
+    return (struct region){header_part(m, m->region), m->nbytes - m->region, m->is_mapped};
+}
+
+/* Is there a header whose constant part is whole? Reads nothing else. */
+bool header_is_whole(const mem_heap *m);
+
+/* The struct heap of one that has no spans; and back into the header. */
+void header_load(const mem_heap *m, struct heap *h);
+void header_store(mem_heap *m, const struct heap *h);
+
+/* The numbers, under the lock: are they what was written last? After they have changed. */
+bool header_numbers_are_whole(const mem_heap *m);
+void header_sum_numbers(mem_heap *m);
+
+/* The extras; NULL: there are none, or they have been written to (header_extras_are_whole). */
+struct extras *header_extras(const mem_heap *m);
+bool header_extras_are_whole(const mem_heap *m);
+
+/* What an address is, without the lock. The header is whole. */
+enum peek header_peek(const mem_heap *m, const void *address, struct peeked *p);
+
+#endif

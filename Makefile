@@ -242,9 +242,11 @@ check-threads: all $(THREADED)
 .PHONY: soak soak-malloc
 SOAK_SEED = $(if $(filter file,$(origin SEED)),$$(date +%s),$(SEED))
 ASKED ?= 100000000
-soak: all $(BUILD)/test/random $(BUILD)/test/unit/mem_find_threads
+FLIPS ?= 1000000
+soak: all $(BUILD)/test/random $(BUILD)/test/unit/mem_find_threads $(BUILD)/test/unit/mem_flips
 	@$(BUILD)/test/random $(CALLS) $(SOAK_SEED)
 	@$(BUILD)/test/unit/mem_find_threads $(ASKED)
+	@$(BUILD)/test/unit/mem_flips $(FLIPS) $(SOAK_SEED)
 soak-malloc: HEAPS := $(if $(filter file,$(origin HEAPS)),10000000,$(HEAPS))
 soak-malloc: ROUNDS := $(if $(filter file,$(origin ROUNDS)),100000,$(ROUNDS))
 soak-malloc: all $(MALLOC)

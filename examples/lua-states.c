@@ -67,7 +67,7 @@ int main(int argc, char **argv)
         nright += run(all[i].lua, i == nstates / 2);
     for (size_t i = 0; i < nstates; i++) {
         struct mem_statistics s;
-        nright += mem_check(all[i].heap) == MEM_OK && mem_stats(all[i].heap, &s) == MEM_OK;
+        nright += mem_check(all[i].heap, NULL) == MEM_OK && mem_stats(all[i].heap, &s) == MEM_OK;
         peak = i != nstates / 2 && s.peak_bytes > peak ? s.peak_bytes : peak;
         mem_heap_destroy(all[i].heap);
     }

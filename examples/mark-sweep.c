@@ -151,7 +151,8 @@ int main(int argc, char **argv)
     root[1] = NULL;
     report("nothing is reachable");
     struct mem_statistics s;
-    bool whole = mem_check(heap) == MEM_OK && mem_stats(heap, &s) == MEM_OK && s.free_chunks == 1;
+    bool whole =
+        mem_check(heap, NULL) == MEM_OK && mem_stats(heap, &s) == MEM_OK && s.free_chunks == 1;
     printf(whole ? "The heap is one free chunk again.\n" : "The heap is NOT whole.\n");
     mem_heap_destroy(heap);
     return whole ? 0 : 1;

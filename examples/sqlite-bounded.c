@@ -49,7 +49,7 @@ static void stop(void *unused)
 {
     struct mem_statistics s;
     (void)unused;
-    if (mem_check(heap) == MEM_OK && mem_stats(heap, &s) == MEM_OK)
+    if (mem_check(heap, NULL) == MEM_OK && mem_stats(heap, &s) == MEM_OK)
         printf("at the end: %zu objects, %zu bytes at most\n", s.live_objects, s.peak_bytes);
     mem_heap_destroy(heap);
 }

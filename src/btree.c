@@ -33,9 +33,26 @@ static int min_of(unsigned level)
 
 /* --- nodes and arrays ------------------------------------------------------ */
 
-RACING static struct node *node_at(const struct btree *b, uint32_t id)
+RACING static struct node *node_place(const struct btree *b, uint32_t id)
 {
     return (struct node *)(b->end - ((size_t)id + 1) * NODE_BYTES);
+}
+
+/* What it has been told by another node need not be one [B5]. */
+static struct node *node_at(const struct btree *b, uint32_t id)
+{
+    return node_place(b, id < b->nnodes ? id : 0);
+}
+
+static int nwords_of(const struct node *x, unsigned level)
+{
+    int n = x->nwords;
+    return n > 0 && n <= cap_of(level) ? n : 1;
+}
+
+static bool has_room(const struct btree *b, size_t nbytes)
+{
+    return btree_nbytes(b) + nbytes <= b->room;
 }
 
 static struct node *node_of(const struct step *s)
@@ -65,6 +82,8 @@ static void arrays_move(const struct btree *b, const uint64_t *at, ptrdiff_t n)
 
 static void array_insert(struct btree *b, enum order order, int slot, uint64_t word)
 {
+    if (!has_room(b, sizeof word))
+        return;
     uint64_t *at = array_of(b, order) + slot;
     arrays_move(b, at, 1);
     at[-1] = word;
@@ -79,9 +98,11 @@ static void array_remove(struct btree *b, enum order order, int slot)
 
 static uint32_t node_take(struct btree *b, enum order order, unsigned level)
 {
-    arrays_move(b, (uint64_t *)node_at(b, b->nnodes) + NODE_BYTES / sizeof(uint64_t),
+    if (!has_room(b, NODE_BYTES))
+        return 0;
+    arrays_move(b, (uint64_t *)node_place(b, b->nnodes) + NODE_BYTES / sizeof(uint64_t),
                 NODE_BYTES / sizeof(uint64_t));
-    struct node *x = node_at(b, b->nnodes);
+    struct node *x = node_place(b, b->nnodes);
     x->order = (uint8_t)order;
     x->level = (uint8_t)level;
     x->nwords = 0;
@@ -121,17 +142,18 @@ static uint64_t key_of(enum order order, uint64_t word)
 static void node_repoint(struct btree *b, uint32_t id)
 {
     const struct node *x = node_at(b, id);
-    struct tree *t = &b->tree[x->order];
-    if (x->level == t->height) {
+    struct tree *t = &b->tree[x->order == BY_SIZE ? BY_SIZE : BY_ADDRESS];
+    if (x->level >= t->height) {
         t->root = id;
         return;
     }
     uint64_t key = key_of((enum order)x->order, x->word[0]);
     uint32_t above = t->root;
-    for (;;) {
+    for (unsigned level = t->height;; level--) {
         struct node *parent = node_at(b, above);
-        int slot = count_below_or_at(parent->word, parent->nwords, key) - 1;
-        if (parent->level == x->level + 1) {
+        int n = count_below_or_at(parent->word, nwords_of(parent, level), key);
+        int slot = n > 0 ? n - 1 : 0;
+        if (level == x->level + 1u) {
             parent->child[slot] = id;
             return;
         }
@@ -142,6 +164,8 @@ static void node_repoint(struct btree *b, uint32_t id)
 static void node_give_back(struct btree *b, uint32_t id)
 {
     uint32_t last = b->nnodes - 1;
+    if (id >= b->nnodes)
+        return;
     if (id != last) {
         *node_at(b, id) = *node_at(b, last);
         node_repoint(b, id);
@@ -150,9 +174,20 @@ static void node_give_back(struct btree *b, uint32_t id)
     b->nnodes = last;
 }
 
-void btree_open(struct btree *b, void *end)
+void btree_open(struct btree *b, void *end, size_t room)
 {
-    *b = (struct btree){.end = end};
+    *b = (struct btree){.end = end, .room = room};
+}
+
+bool btree_is_sane(const struct btree *b)
+{
+    for (int o = BY_ADDRESS; o <= BY_SIZE; o++) {
+        const struct tree *t = &b->tree[o];
+        if (t->height > HEIGHT_MAX || (t->height == 0 && t->nwords > ARRAY_MAX) ||
+            (t->height > 0 && (t->root >= b->nnodes || t->nwords <= ARRAY_AGAIN)))
+            return false;
+    }
+    return btree_nbytes(b) <= b->room;
 }
 
 size_t btree_nbytes(const struct btree *b)
@@ -166,7 +201,7 @@ static struct step *enter(struct cursor *c, int level, struct node *x)
 {
     struct step *s = &c->step[level];
     s->word = x->word;
-    s->nwords = x->nwords;
+    s->nwords = nwords_of(x, (unsigned)level);
     return s;
 }
 
@@ -222,7 +257,7 @@ bool btree_last(const struct btree *b, enum order order, struct cursor *c)
 bool btree_next(const struct btree *b, struct cursor *c)
 {
     int level = 0;
-    while (c->step[level].slot + 1 == c->step[level].nwords)
+    while (c->step[level].slot + 1 >= c->step[level].nwords)
         if (++level > c->height)
             return false;
     c->step[level].slot++;
@@ -276,7 +311,7 @@ RACING static const uint64_t *peek_leaf(const struct btree *b, size_t nbytes, ui
     for (;; level--) {
         if (id >= nbytes / NODE_BYTES)
             return NULL;
-        const struct node *x = node_at(b, id);
+        const struct node *x = node_place(b, id);
         *nwords = NOW(x->nwords);
         if (*nwords == 0 || *nwords > cap_of(level))
             return NULL;
@@ -390,12 +425,13 @@ static uint32_t longest_free(const uint64_t *word, int nwords, uint32_t end)
 /* B2: the word that stands for a node which ends at `end`. */
 static uint64_t summary_of(const struct node *x, uint32_t end)
 {
+    int nwords = nwords_of(x, x->level);
     if (x->order == BY_SIZE)
         return x->word[0];
     if (x->level == 0)
-        return word_of(high_of(x->word[0]), longest_free(x->word, x->nwords, end));
+        return word_of(high_of(x->word[0]), longest_free(x->word, nwords, end));
     uint32_t longest = 0;
-    for (int i = 0; i < x->nwords; i++)
+    for (int i = 0; i < nwords; i++)
         longest = low_of(x->word[i]) > longest ? low_of(x->word[i]) : longest;
     return word_of(high_of(x->word[0]), longest);
 }
@@ -455,30 +491,33 @@ struct group {
     int nwords, nnodes;
 };
 
-static void gather(const struct btree *b, struct group *g, const uint32_t *id, int nnodes)
+static void gather(const struct btree *b, struct group *g, unsigned level, const uint32_t *id,
+                   int nnodes)
 {
     g->nwords = 0;
     g->nnodes = nnodes;
     for (int i = 0; i < nnodes; i++) {
         const struct node *x = node_at(b, id[i]);
-        memcpy(g->word + g->nwords, x->word, x->nwords * sizeof(uint64_t));
-        if (x->level > 0)
-            memcpy(g->child + g->nwords, x->child, x->nwords * sizeof(uint32_t));
-        g->nwords += x->nwords;
+        int n = nwords_of(x, level);
+        memcpy(g->word + g->nwords, x->word, (size_t)n * sizeof(uint64_t));
+        if (level > 0)
+            memcpy(g->child + g->nwords, x->child, (size_t)n * sizeof(uint32_t));
+        g->nwords += n;
         g->id[i] = id[i];
     }
 }
 
 /* Lays the words evenly into the nodes g->id, which end at `end`; writes the
  * word that stands for each node to summary[]. */
-static void scatter(const struct btree *b, const struct group *g, uint32_t end, uint64_t *summary)
+static void scatter(const struct btree *b, const struct group *g, unsigned level, uint32_t end,
+                    uint64_t *summary)
 {
     int done = 0;
     for (int i = 0; i < g->nnodes; i++) {
         struct node *x = node_at(b, g->id[i]);
         int n = (g->nwords - done) / (g->nnodes - i);
         memcpy(x->word, g->word + done, (size_t)n * sizeof(uint64_t));
-        if (x->level > 0)
+        if (level > 0)
             memcpy(x->child, g->child + done, (size_t)n * sizeof(uint32_t));
         x->nwords = (uint16_t)n;
         done += n;
@@ -486,18 +525,18 @@ static void scatter(const struct btree *b, const struct group *g, uint32_t end, 
     }
 }
 
-/* In the parent: the `before` children from `first` on become those of the group. */
-static void adopt(struct node *parent, int first, int before, const struct group *g,
+/* In the parent of nwords: the `before` children from `first` on become those of the group. */
+static void adopt(struct node *parent, int nwords, int first, int before, const struct group *g,
                   const uint64_t *summary)
 {
-    size_t after = (size_t)(parent->nwords - first - before);
+    size_t after = (size_t)(nwords - first - before);
     memmove(parent->word + first + g->nnodes, parent->word + first + before,
             after * sizeof(uint64_t));
     memmove(parent->child + first + g->nnodes, parent->child + first + before,
             after * sizeof(uint32_t));
     memcpy(parent->word + first, summary, (size_t)g->nnodes * sizeof(uint64_t));
     memcpy(parent->child + first, g->id, (size_t)g->nnodes * sizeof(uint32_t));
-    parent->nwords = (uint16_t)(parent->nwords + g->nnodes - before);
+    parent->nwords = (uint16_t)(nwords + g->nnodes - before);
 }
 
 /* How many nodes the words of `nnodes` should fill: one more if a word is to
@@ -521,21 +560,23 @@ static void regroup(struct btree *b, const struct cursor *c, int level, bool gro
 {
     const struct step *up = &c->step[level + 1];
     struct node *parent = node_of(up);
-    int before = parent->nwords < GROUP_MAX ? parent->nwords : GROUP_MAX;
+    int nwords = up->nwords, before = nwords < GROUP_MAX ? nwords : GROUP_MAX;
     int first = up->slot > before / 2 ? up->slot - before / 2 : 0;
-    if (first > parent->nwords - before)
-        first = parent->nwords - before;
-    uint32_t end = first + before < parent->nwords ? high_of(parent->word[first + before])
-                                                   : end_at(b, c, level + 2);
+    if (first > nwords - before)
+        first = nwords - before;
+    uint32_t end =
+        first + before < nwords ? high_of(parent->word[first + before]) : end_at(b, c, level + 2);
     struct group g;
     uint64_t summary[GROUP_MAX + 1];
     uint32_t surplus = parent->child[first + before - 1];
-    gather(b, &g, parent->child + first, before);
+    gather(b, &g, (unsigned)level, parent->child + first, before);
     g.nnodes = nnodes_wanted(g.nwords, before, (unsigned)level, grow);
+    if (nwords + g.nnodes - before > INNER_CAP)
+        return; /* B3 is broken */
     if (g.nnodes > before)
         g.id[before] = node_take(b, c->order, (unsigned)level);
-    scatter(b, &g, end, summary);
-    adopt(parent, first, before, &g, summary);
+    scatter(b, &g, (unsigned)level, end, summary);
+    adopt(parent, nwords, first, before, &g, summary);
     if (g.nnodes < before)
         node_give_back(b, surplus);
 }
@@ -573,12 +614,13 @@ static void tree_to_array(struct btree *b, enum order order)
     uint64_t word[ARRAY_AGAIN];
     uint32_t id[INNER_CAP + 1] = {t->root};
     int nnodes = 1, nwords = 0;
-    assert(t->height == 1);
     const struct node *root = node_at(b, t->root);
-    for (int i = 0; i < root->nwords; i++) {
+    for (int i = 0; i < nwords_of(root, 1); i++) {
         const struct node *x = node_at(b, root->child[i]);
-        memcpy(word + nwords, x->word, x->nwords * sizeof(uint64_t));
-        nwords += x->nwords;
+        int n = nwords_of(x, 0);
+        n = n <= ARRAY_AGAIN - nwords ? n : ARRAY_AGAIN - nwords; /* more were never there */
+        memcpy(word + nwords, x->word, (size_t)n * sizeof(uint64_t));
+        nwords += n;
         id[nnodes++] = root->child[i];
     }
     /* The highest first: then a node that moves is never one of these. */
@@ -614,9 +656,9 @@ static void make_room(struct btree *b, const struct cursor *c)
     int level = 0;
     while (level < c->height && c->step[level + 1].nwords == INNER_CAP)
         level++;
-    if (level == c->height)
+    if (level == c->height && level < HEIGHT_MAX)
         grow_root(b, c->order);
-    else
+    else if (level < c->height)
         regroup(b, c, level, true);
 }
 
@@ -631,7 +673,7 @@ static void shrink(struct btree *b, enum order order, uint64_t key)
             break;
         regroup(b, &c, level, false);
     }
-    while (t->height > 0 && node_at(b, t->root)->nwords == 1) {
+    while (t->height > 1 && nwords_of(node_at(b, t->root), t->height) == 1) {
         uint32_t old = t->root;
         t->root = node_at(b, old)->child[0];
         t->height--;
@@ -643,6 +685,13 @@ static void shrink(struct btree *b, enum order order, uint64_t key)
 
 /* --- changing -------------------------------------------------------------- */
 
+/* One bit that changes in a word is one that changes in the sum. */
+static uint32_t add_to_sum(uint32_t sum, uint64_t word)
+{
+    uint32_t low = low_of(word);
+    return sum ^ high_of(word) ^ (low << 13 | low >> 19);
+}
+
 void btree_insert(struct btree *b, struct cursor *c, uint64_t word)
 {
     struct tree *t = &b->tree[c->order];
@@ -652,19 +701,23 @@ void btree_insert(struct btree *b, struct cursor *c, uint64_t word)
         btree_floor(b, c->order, key, c);
     }
     if (t->height == 0) {
+        b->sum = add_to_sum(b->sum, word);
         array_insert(b, c->order, c->step[0].slot + 1, word);
         return;
     }
-    while (c->step[0].nwords == LEAF_CAP) {
+    for (int i = 0; i < 2 * HEIGHT_MAX && c->step[0].nwords == LEAF_CAP; i++) {
         make_room(b, c);
         btree_floor(b, c->order, key, c);
     }
     struct step *s = &c->step[0];
+    if (s->nwords == LEAF_CAP)
+        return; /* B3 is broken */
     uint64_t *at = s->word + s->slot + 1;
     memmove(at + 1, at, (size_t)(s->nwords - s->slot - 1) * sizeof *at);
     *at = word;
+    b->sum = add_to_sum(b->sum, word);
     s->nwords++;
-    node_of(s)->nwords++;
+    node_of(s)->nwords = (uint16_t)s->nwords;
     t->nwords++;
     uint32_t start = high_of(word), end = end_of(b, c, s->slot + 1);
     struct change cut = {.is = free_length(word, end)};
@@ -679,8 +732,11 @@ void btree_remove(struct btree *b, struct cursor *c)
 {
     struct tree *t = &b->tree[c->order];
     struct step *s = &c->step[0];
+    if (s->slot == NO_SLOT)
+        return;
     uint64_t *at = s->word + s->slot;
     uint64_t gone = *at;
+    b->sum = add_to_sum(b->sum, gone);
     if (t->height == 0) {
         array_remove(b, c->order, s->slot);
         s->word = array_of(b, c->order);
@@ -691,7 +747,7 @@ void btree_remove(struct btree *b, struct cursor *c)
     uint32_t start = high_of(gone), end = end_of(b, c, s->slot);
     memmove(at, at + 1, (size_t)(s->nwords - s->slot - 1) * sizeof *at);
     s->nwords--;
-    node_of(s)->nwords--;
+    node_of(s)->nwords = (uint16_t)s->nwords;
     t->nwords--;
     bool shrunk = s->nwords < LEAF_MIN || t->nwords <= ARRAY_AGAIN;
     uint64_t stays = key_of(c->order, s->word[0]);
@@ -719,9 +775,12 @@ void btree_remove(struct btree *b, struct cursor *c)
 
 void btree_update(struct btree *b, struct cursor *c, uint64_t word)
 {
+    if (c->step[0].slot == NO_SLOT)
+        return;
     uint64_t *at = &c->step[0].word[c->step[0].slot];
     uint32_t end = end_of(b, c, c->step[0].slot);
     struct change change = {free_length(*at, end), free_length(word, end)};
+    b->sum = add_to_sum(add_to_sum(b->sum, *at), word);
     *at = word;
     refresh(b, c, change);
 }
@@ -731,6 +790,7 @@ void btree_update(struct btree *b, struct cursor *c, uint64_t word)
 struct census {
     uint64_t nwords, nnodes;
     uint64_t last; /* the word before, for the order */
+    uint32_t sum;
     bool started;
 };
 
@@ -744,7 +804,8 @@ static bool node_is_valid(const struct btree *b, enum order order, uint32_t id, 
         return false;
     if (!may_be_small && x->nwords < min_of(level))
         return false;
-    census->nnodes++;
+    if (++census->nnodes > b->nnodes)
+        return false; /* one of them twice */
     for (int i = 0; i < x->nwords; i++) {
         uint32_t stop = i + 1 < x->nwords ? high_of(x->word[i + 1]) : end;
         if (level > 0) {
@@ -757,35 +818,40 @@ static bool node_is_valid(const struct btree *b, enum order order, uint32_t id, 
         if (census->started && x->word[i] <= census->last)
             return false;
         census->last = x->word[i];
+        census->sum = add_to_sum(census->sum, x->word[i]);
         census->started = true;
         census->nwords++;
     }
     return true;
 }
 
-static bool array_is_valid(const uint64_t *word, uint32_t nwords)
+static bool array_is_valid(const uint64_t *word, uint32_t nwords, uint32_t *sum)
 {
-    if (nwords > ARRAY_MAX)
-        return false;
-    for (uint32_t i = 1; i < nwords; i++)
-        if (word[i - 1] >= word[i])
+    for (uint32_t i = 0; i < nwords; i++) {
+        if (i > 0 && word[i - 1] >= word[i])
             return false;
+        *sum = add_to_sum(*sum, word[i]);
+    }
     return true;
 }
 
 bool btree_is_valid(const struct btree *b)
 {
     uint64_t nnodes = 0;
+    uint32_t sum = 0;
+    if (!btree_is_sane(b))
+        return false;
     for (int o = BY_ADDRESS; o <= BY_SIZE; o++) {
         const struct tree *t = &b->tree[o];
         struct census census = {0};
-        if (t->height == 0 && !array_is_valid(array_of(b, (enum order)o), t->nwords))
+        if (t->height == 0 && !array_is_valid(array_of(b, (enum order)o), t->nwords, &sum))
             return false;
         if (t->height > 0 &&
             (!node_is_valid(b, (enum order)o, t->root, t->height, b->top, true, &census) ||
              census.nwords != t->nwords))
             return false;
         nnodes += census.nnodes;
+        sum ^= census.sum;
     }
-    return nnodes == b->nnodes; /* B1: none lost, none twice */
+    return nnodes == b->nnodes && sum == b->sum; /* B1: none lost, none twice */
 }

@@ -31,6 +31,13 @@
  *   B4  so the memory is at most BTREE_COST bytes for each word BY_ADDRESS, if
  *       BY_SIZE has at most half as many (test/unit/btree.c counts it out).
  *
+ *   B5  whatever somebody has written over the nodes and arrays: nothing outside the
+ *       `room` is read or written, and every call returns. What it then does is of no
+ *       use; only btree_is_valid and btree_peek say so.
+ *
+ *   B6  a sum of all words is kept: a boundary between two objects may be moved so that
+ *       no count would tell.
+ *
  * Not thread-safe. A cursor is good until the next change to either sequence.
  */
 #ifndef BTREE_H
@@ -64,6 +71,8 @@ struct btree {
     uint32_t nnodes;
     uint32_t top; /* where the last chunk ends, before and after each change */
     struct tree tree[2];
+    uint32_t sum; /* of all words (B6) */
+    size_t room;  /* bytes below `end` that it may have */
 };
 
 /* A place in a sequence: the way down to it. step[0] is the leaf or the array. */
@@ -96,8 +105,11 @@ static inline uint64_t cursor_word(const struct cursor *c)
     return c->step[0].word[c->step[0].slot];
 }
 
-/* Two empty sequences below `end`, which is a multiple of 16. */
-void btree_open(struct btree *b, void *end);
+/* Two empty sequences in the `room` bytes below `end`, which is a multiple of 16. */
+void btree_open(struct btree *b, void *end, size_t room);
+
+/* Can these numbers be? B5 holds if they can. O(1). */
+bool btree_is_sane(const struct btree *b);
 
 /* Memory in use below `end`, in bytes. */
 size_t btree_nbytes(const struct btree *b);
@@ -143,7 +155,7 @@ void btree_remove(struct btree *b, struct cursor *c);
 /* Replaces the word at the cursor by one that sorts in the same place. */
 void btree_update(struct btree *b, struct cursor *c, uint64_t word);
 
-/* Recounts B1 to B3. */
+/* Recounts B1 to B3, and B6. */
 bool btree_is_valid(const struct btree *b);
 
 #endif

@@ -14,4 +14,7 @@
 enum heap_result check_heap(struct heap *h);
 enum heap_result check_heap_locked(const struct heap *h);
 
+/* What makes it HEAP_BROKEN, in words; NULL: nothing. */
+const char *check_fault_locked(const struct heap *h);
+
 #endif

@@ -23,7 +23,7 @@ static uint32_t take(struct chunks *c, const struct chunk *from, uint32_t length
                      const struct freelist_spot *spot)
 {
     length = ledger_take(&c->ledger, from, length, slack);
-    if (c->list.head != NULL)
+    if (c->list.head != NULL && length > 0)
         freelist_taken(&c->list, spot, length);
     return length;
 }
@@ -39,9 +39,8 @@ enum chunks_result chunks_take(struct chunks *c, uint32_t length, uint32_t slack
         freelist_mend(&c->list, &spot);
         return CHUNKS_DAMAGED;
     }
-    take(c, &from, length, slack, &spot);
     *start = from.start;
-    return CHUNKS_OK;
+    return take(c, &from, length, slack, &spot) > 0 ? CHUNKS_OK : CHUNKS_BROKEN;
 }
 
 /* With a list, in steps of which each is known to it:
@@ -75,8 +74,7 @@ enum chunks_result chunks_take_aligned(struct chunks *c, uint32_t length, uint32
     *start = from.start + skip;
     if (c->list.head != NULL)
         return take_behind(c, &from, skip, length, slack) ? CHUNKS_OK : CHUNKS_NONE;
-    ledger_take_aligned(&c->ledger, &from, skip, length, slack);
-    return CHUNKS_OK;
+    return ledger_take_aligned(&c->ledger, &from, skip, length, slack) ? CHUNKS_OK : CHUNKS_BROKEN;
 }
 
 void chunks_give_back(struct chunks *c, uint32_t start, uint32_t end)

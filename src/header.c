@@ -123,7 +123,9 @@ void header_load(const mem_heap *m, struct heap *h)
         .b = {.end = r.base + r.nbytes,
               .nnodes = s->nnodes,
               .top = s->top,
-              .tree = {s->tree[0], s->tree[1]}},
+              .sum = s->sum,
+              .tree = {s->tree[0], s->tree[1]},
+              .room = r.nbytes},
         .nbytes = r.nbytes,
         .high = s->high,
         .used = s->high, /* `used` and `ndirty` matter to those who give pages back */
@@ -139,6 +141,7 @@ void header_store(mem_heap *m, const struct heap *h)
         .tree = {l->b.tree[0], l->b.tree[1]},
         .nnodes = l->b.nnodes,
         .top = l->b.top,
+        .sum = l->b.sum,
         .high = l->high,
         .nlive = l->nlive,
     };

@@ -28,7 +28,7 @@ enum { HEAP_ALIGN = 16, WITH_SPANS = (1 << 20) + (1 << 10) };
 /* The ledger of a heap without spans, but for what follows from where it lies. */
 struct stored {
     struct tree tree[2];
-    uint32_t nnodes, top, high, nlive;
+    uint32_t nnodes, top, sum, unused, high, nlive;
 };
 
 struct extras {
@@ -48,13 +48,14 @@ struct mem_heap {
 
     size_t live_bytes, peak_bytes;
     uint32_t nlive, sum_of_numbers;
-    uint32_t changes; /* odd while a call changes a heap without spans */
-    bool is_walked;
+    uint32_t changes;  /* odd while a call changes a heap without spans */
+    uint8_t is_walked; /* no bool: it may be anything */
 };
 
 enum {
-    LARGEST_SMALL_HEADER = sizeof(struct mem_heap) + sizeof(pthread_mutex_t) +
-                           sizeof(struct extras) + sizeof(struct stored) + HEAP_ALIGN
+    ALL_PARTS = sizeof(struct mem_heap) + sizeof(pthread_mutex_t) + sizeof(struct extras) +
+                sizeof(struct stored),
+    LARGEST_SMALL_HEADER = (ALL_PARTS + HEAP_ALIGN - 1) / HEAP_ALIGN * HEAP_ALIGN
 };
 static_assert(LARGEST_SMALL_HEADER + CHUNK_COST + 2 * GRANULE_BYTES <= 256,
               "the smallest heap holds an object of 32 bytes, whatever its options");

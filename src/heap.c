@@ -95,7 +95,9 @@ static enum heap_result take_chunk(struct heap *h, size_t nbytes, size_t align, 
             ? chunks_take(&h->chunks, length, slack, fit, &start)
             : chunks_take_aligned(&h->chunks, length, (uint32_t)ngranules, slack, &start);
     if (result != CHUNKS_OK)
-        return result == CHUNKS_NONE ? HEAP_NO_SPACE : HEAP_DAMAGED;
+        return result == CHUNKS_NONE      ? HEAP_NO_SPACE
+               : result == CHUNKS_DAMAGED ? HEAP_DAMAGED
+                                          : HEAP_BROKEN;
     *object = region_at(&h->chunks.region, start);
     return HEAP_OK;
 }
@@ -204,8 +206,11 @@ static enum heap_result judge_chunk(const struct heap *h, const struct chunk *c,
         return HEAP_FREE;
     if (c->state == CHUNK_RESERVED)
         return HEAP_NO_OBJECT;
+    size_t nbytes = (size_t)c->length * GRANULE_BYTES, slack = c->state - 1;
+    if (slack > nbytes)
+        return HEAP_BROKEN;
     found->start = region_at(&h->chunks.region, c->start);
-    found->size = (size_t)c->length * GRANULE_BYTES - (c->state - 1);
+    found->size = nbytes - slack;
     return HEAP_INSIDE;
 }
 
@@ -215,14 +220,17 @@ static enum heap_result judge_locked(const struct heap *h, const void *address, 
                                      struct object *found)
 {
     size_t offset = region_offset(&h->chunks.region, address);
+    uint32_t granule = (uint32_t)(offset / GRANULE_BYTES);
     enum heap_result result;
     if (offset >= h->chunks.region.nbytes)
         return HEAP_NOT_OURS;
     p->in_span = spans_find(&h->spans, offset, &p->slot);
     if (p->in_span)
         result = judge_slot(address, &p->slot, found);
-    else if (ledger_find(&h->chunks.ledger, (uint32_t)(offset / GRANULE_BYTES), &p->chunk))
+    else if (ledger_find(&h->chunks.ledger, granule, &p->chunk))
         result = judge_chunk(h, &p->chunk, found);
+    else if (granule < h->chunks.ledger.b.top)
+        return HEAP_BROKEN; /* chunks tile all below [L1] */
     else
         return HEAP_NO_OBJECT; /* the ledger, or what is left over below it */
     if (result != HEAP_INSIDE)
@@ -480,7 +488,7 @@ bool heap_piece_locked(const struct heap *h, size_t offset, struct piece *p)
     }
     p->kind = c.state == 0 ? PIECE_FREE : PIECE_OBJECT;
     p->size = c.state == 0 ? 0 : p->nbytes - (c.state - 1);
-    return true;
+    return r->base + (size_t)c.start * GRANULE_BYTES == p->start && p->size <= p->nbytes;
 }
 
 static struct heap_sums sum_locked(const struct heap *h)

@@ -138,7 +138,7 @@ struct piece {
 };
 
 /* The piece that begins `offset` bytes into the region: 0, or where another ended.
- * False: that is the end. O(log n). */
+ * False: that is the end; or, below the ledger's top, the ledger is damaged. O(log n). */
 bool heap_piece_locked(const struct heap *h, size_t offset, struct piece *p);
 
 /* What is in a heap, counted out. O(n log n), and other threads wait; but for those

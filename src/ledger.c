@@ -57,7 +57,7 @@ void ledger_open(struct ledger *l, void *end, size_t nbytes)
     l->ndirty = 0;
     l->least_dirty = 0;
     l->changes = 0;
-    btree_open(&l->b, end);
+    btree_open(&l->b, end, nbytes);
 }
 
 /* --- choosing -------------------------------------------------------------- */
@@ -164,8 +164,8 @@ static void size_remove(struct ledger *l, uint32_t length, uint32_t start)
 {
     struct cursor c;
     btree_floor(&l->b, BY_SIZE, word_of(length, start), &c);
-    assert(cursor_word(&c) == word_of(length, start));
-    btree_remove(&l->b, &c);
+    if (c.step[0].slot != NO_SLOT && cursor_word(&c) == word_of(length, start))
+        btree_remove(&l->b, &c);
 }
 
 /* [live][------ tail ------] => [live][this][--- tail ---] */
@@ -181,6 +181,16 @@ static void take_from_tail(struct ledger *l, uint32_t length, uint32_t slack)
     note_most(l);
 }
 
+/* The order by size says so; does the one by address, too? [L5] */
+static bool is_hole(const struct ledger *l, const struct chunk *c, struct cursor *at)
+{
+    if (!seek(l, c->start, at))
+        return false;
+    struct chunk found = chunk_at(l, at);
+    return found.start == c->start && found.length == c->length && found.state == 0 &&
+           found.length <= l->b.top && found.start <= l->b.top - found.length;
+}
+
 static uint32_t take_from_hole(struct ledger *l, const struct chunk *from, uint32_t length,
                                uint32_t slack)
 {
@@ -191,7 +201,8 @@ static uint32_t take_from_hole(struct ledger *l, const struct chunk *from, uint3
     }
     struct cursor c;
     size_remove(l, from->length, from->start);
-    seek(l, from->start, &c);
+    if (!is_hole(l, from, &c))
+        return 0;
     btree_update(&l->b, &c, word_of(from->start, slack + 1));
     if (length < from->length) {
         /* [------ free ------] => [this][--- free ---] */
@@ -209,6 +220,8 @@ static uint32_t take(struct ledger *l, const struct chunk *from, uint32_t length
         take_from_tail(l, length, slack);
     else
         length = take_from_hole(l, from, length, slack);
+    if (length == 0)
+        return 0;
     l->nlive += length;
     if (from->start < used) /* what is above was never written to */
         l->ndirty -= least(l->ndirty, least(length, used - from->start));
@@ -218,9 +231,11 @@ static uint32_t take(struct ledger *l, const struct chunk *from, uint32_t length
 static void give_back(struct ledger *l, uint32_t start)
 {
     struct cursor c, side;
-    seek(l, start, &c);
+    if (!seek(l, start, &c))
+        return;
     struct chunk this = chunk_at(l, &c), left = {0}, right = {0};
-    assert(this.start == start && this.state != 0);
+    if (this.start != start || this.state == 0)
+        return;
     side = c;
     bool left_is_free = btree_prev(&l->b, &side) && (left = chunk_at(l, &side)).state == 0;
     side = c;
@@ -285,16 +300,17 @@ static void set_slack(struct ledger *l, uint32_t start, uint32_t slack)
     btree_update(&l->b, &c, word_of(start, slack + 1));
 }
 
-void ledger_take_aligned(struct ledger *l, const struct chunk *from, uint32_t skip, uint32_t length,
+bool ledger_take_aligned(struct ledger *l, const struct chunk *from, uint32_t skip, uint32_t length,
                          uint32_t slack)
 {
     change_begin(&l->changes);
-    take(l, from, skip + length, slack);
-    if (skip > 0) {
+    bool taken = take(l, from, skip + length, slack) > 0;
+    if (taken && skip > 0) {
         split(l, from->start, from->start + skip, slack);
         give_back(l, from->start);
     }
     change_end(&l->changes);
+    return taken;
 }
 
 static bool shrink_chunk(struct ledger *l, const struct chunk *c, uint32_t length, uint32_t slack)
@@ -314,7 +330,8 @@ static bool shrink_chunk(struct ledger *l, const struct chunk *c, uint32_t lengt
 static bool resize(struct ledger *l, uint32_t start, uint32_t length, uint32_t slack)
 {
     struct chunk c, next;
-    ledger_find(l, start, &c);
+    if (!ledger_find(l, start, &c))
+        return false;
     if (length <= c.length)
         return shrink_chunk(l, &c, length, slack);
     uint32_t end = start + c.length, more = length - c.length;
@@ -322,6 +339,8 @@ static bool resize(struct ledger *l, uint32_t start, uint32_t length, uint32_t s
         !can_take(l, &next, more))
         return false;
     uint32_t taken = take(l, &next, more, 0);
+    if (taken == 0)
+        return false;
     join(l, end);
     set_slack(l, start, slack + (taken - more) * GRANULE_BYTES);
     return true;
@@ -362,7 +381,8 @@ bool ledger_find(const struct ledger *l, uint32_t granule, struct chunk *found)
     if (!seek(l, granule, &c))
         return false;
     *found = chunk_at(l, &c);
-    return true;
+    return found->start <= granule && granule - found->start < found->length &&
+           found->start + found->length <= l->b.top;
 }
 
 RACING bool ledger_peek(const struct ledger *l, uint32_t granule, struct chunk *found)
@@ -438,28 +458,49 @@ static bool hole_is_listed(const struct ledger *l, const struct chunk *hole)
     return btree_floor(&l->b, BY_SIZE, word, &c) && cursor_word(&c) == word;
 }
 
-bool ledger_is_valid(const struct ledger *l)
+bool ledger_is_sane(const struct ledger *l)
 {
     uint64_t cost = nchunks(l) * BTREE_COST;
-    if (l->b.top > l->high || l->b.top * (uint64_t)GRANULE_BYTES + cost > l->nbytes ||
-        ledger_nbytes(l) > cost || !btree_is_valid(&l->b))
-        return false;
+    return l->b.top <= l->high && l->b.top * (uint64_t)GRANULE_BYTES + cost <= l->nbytes &&
+           btree_is_sane(&l->b) && ledger_nbytes(l) <= cost;
+}
+
+static const char *chunk_fault(const struct ledger *l, uint32_t at, const struct chunk *c)
+{
+    uint64_t nbytes = (uint64_t)c->length * GRANULE_BYTES;
+    if (c->start != at || c->length == 0)
+        return "the records of two chunks overlap, or leave a gap";
+    if (c->state != 0 && c->state != CHUNK_RESERVED && c->state - 1 > nbytes)
+        return "the record of an object says more slack than it is long";
+    return c->state == 0 && !hole_is_listed(l, c) ? "a hole is not in the order by size" : NULL;
+}
+
+const char *ledger_fault(const struct ledger *l)
+{
     struct chunk chunk, before = {.state = 1};
     uint32_t nseen = 0, nholes = 0, nlive = 0;
+    const char *fault = NULL;
+    if (!ledger_is_sane(l))
+        return "the numbers of the ledger cannot be";
+    if (!btree_is_valid(&l->b))
+        return "a node or an array of the ledger is out of order";
     for (uint32_t at = 0; at < l->b.top; at += chunk.length) {
-        if (!ledger_find(l, at, &chunk) || chunk.start != at || chunk.length == 0)
-            return false;
-        bool hole = chunk.state == 0;
-        if (hole && (before.state == 0 || !hole_is_listed(l, &chunk)))
-            return false;
-        if (!hole && chunk.state != CHUNK_RESERVED &&
-            chunk.state - 1 > (uint64_t)chunk.length * GRANULE_BYTES)
-            return false; /* more slack than chunk */
+        if (!ledger_find(l, at, &chunk) || (fault = chunk_fault(l, at, &chunk)) != NULL)
+            return fault != NULL ? fault : "a chunk has no record";
+        if (chunk.state == 0 && before.state == 0)
+            return "two holes are neighbours";
         nseen++;
-        nholes += hole;
-        nlive += hole ? 0 : chunk.length;
+        nholes += chunk.state == 0;
+        nlive += chunk.state == 0 ? 0 : chunk.length;
         before = chunk;
     }
-    return before.state != 0 && nlive == l->nlive && nseen == nchunks(l) &&
-           nholes == l->b.tree[BY_SIZE].nwords;
+    if (before.state == 0)
+        return "the last chunk is a hole";
+    bool agrees = nlive == l->nlive && nseen == nchunks(l) && nholes == l->b.tree[BY_SIZE].nwords;
+    return agrees ? NULL : "the ledger has other records than it counts";
+}
+
+bool ledger_is_valid(const struct ledger *l)
+{
+    return ledger_fault(l) == NULL;
 }

@@ -24,6 +24,10 @@
  * fail. How full the trees happen to be changes nothing: placement depends on
  * the chunks alone, and a naive model can predict it (test/model.c).
  *
+ *   L5  whatever somebody has written over the records: nothing outside the region is read
+ *       or written, every call returns, and what is handed out is free by address, lies in
+ *       the region, and above no record. (That it is whole only ledger_fault says.)
+ *
  * All positions and lengths are in granules. Not thread-safe.
  */
 #ifndef LEDGER_H
@@ -76,8 +80,8 @@ bool ledger_choose_aligned(const struct ledger *l, uint32_t length, uint32_t ali
                            struct chunk *chosen, uint32_t *skip);
 
 /* Makes [start + skip, + length) of a free chunk as ledger_choose_aligned gave it a
- * live chunk, and leaves what is before and behind it free. O(log n). */
-void ledger_take_aligned(struct ledger *l, const struct chunk *from, uint32_t skip, uint32_t length,
+ * live chunk, and leaves what is before and behind it free. False: as above. O(log n). */
+bool ledger_take_aligned(struct ledger *l, const struct chunk *from, uint32_t skip, uint32_t length,
                          uint32_t slack);
 
 /* Makes the live chunk that begins at `start` `length` granules long, with `slack`
@@ -87,11 +91,12 @@ bool ledger_resize(struct ledger *l, uint32_t start, uint32_t length, uint32_t s
 
 /* Makes the low end of a free chunk, as ledger_choose gave it, a live chunk of
  * `length` granules with `slack` unused bytes at the end. Returns its length: more,
- * if there was no room for a record of the rest. O(log n). */
+ * if there was no room for a record of the rest; 0, if there is no such free chunk:
+ * the ledger is damaged. O(log n). */
 uint32_t ledger_take(struct ledger *l, const struct chunk *from, uint32_t length, uint32_t slack);
 
-/* The live chunk that begins at `start` is free, and one with its free
- * neighbours. Cannot fail. O(log n). */
+/* The live chunk that begins at `start` is free, and one with its free neighbours. Cannot
+ * fail, but that of a chunk that is not there nothing is done. O(log n). */
 void ledger_give_back(struct ledger *l, uint32_t start);
 
 /* The chunk (the tail too) that a granule lies in; false if it lies in none. O(log n). */
@@ -127,7 +132,11 @@ size_t ledger_nbytes(const struct ledger *l);
  * ledger? (A free list may have, to the first granule.) */
 bool ledger_is_fresh(const struct ledger *l, uint32_t start, uint32_t length);
 
-/* Recounts L1 to L3 and all below. O(n log n). */
+/* Can these numbers be? L5 holds if they can. O(1). */
+bool ledger_is_sane(const struct ledger *l);
+
+/* Recounts L1 to L3 and all below: NULL, or what is wrong, in words. O(n log n). */
+const char *ledger_fault(const struct ledger *l);
 bool ledger_is_valid(const struct ledger *l);
 
 #endif

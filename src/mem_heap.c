@@ -119,25 +119,34 @@ static void leave(const struct visit *v)
     registry_call_ends();
 }
 
+/* Under the lock, before anything is done by them: NULL, or what is wrong with the numbers
+ * in the header. A count of changes that is odd now was not made so by a call. */
+static const char *numbers_fault(const struct visit *v)
+{
+    if (!header_numbers_are_whole(v->m) || v->m->changes % 2 != 0)
+        return "the numbers in the header have been written to";
+    return ledger_is_sane(&v->h->chunks.ledger) ? NULL : "the numbers of the ledger cannot be";
+}
+
 static enum mem_result enter(mem_heap *m, struct visit *v, bool to_change)
 {
     enum mem_result result = look_at(m);
     if (result != MEM_OK)
         return say(result);
     registry_call_begins();
-    if (m->lock == 0 ? m->is_walked : pthread_mutex_lock(lock_of(m)) == EDEADLK) {
+    if (m->lock == 0 ? m->is_walked != 0 : pthread_mutex_lock(lock_of(m)) == EDEADLK) {
         registry_call_ends();
         return say(MEM_BUSY);
     }
     v->m = m;
     v->changes = false;
     v->h = m->has_spans ? header_part(m, m->state) : &v->view;
-    if (!header_numbers_are_whole(m)) {
+    if (!m->has_spans)
+        header_load(m, v->h);
+    if (numbers_fault(v) != NULL) {
         leave(v);
         return say(MEM_DAMAGED);
     }
-    if (!m->has_spans)
-        header_load(m, v->h);
     v->changes = to_change;
     if (to_change)
         change_begin(&m->changes);
@@ -548,21 +557,6 @@ static enum mem_result told(enum peek what, const struct peeked *p, mem_heap *he
     return MEM_NO_OBJECT;
 }
 
-MEM_API enum mem_result mem_find_in(mem_heap *heap, const void *address, struct mem_piece *found)
-{
-    enum { TRIES = 8 };
-    struct peeked p;
-    enum peek what = PEEK_CHANGING;
-    enum mem_result result = look_at(heap);
-    if (result != MEM_OK)
-        return say(result);
-    for (int i = 0; i < TRIES && what == PEEK_CHANGING; i++)
-        what = header_peek(heap, address, &p);
-    if (what == PEEK_CHANGING)
-        return find_locked(heap, address, found);
-    return say(told(what, &p, heap, found));
-}
-
 /* --- any address -------------------------------------------------------------- */
 
 /* A place in which there is no heap any more: its memory was the caller's, who has not
@@ -623,20 +617,64 @@ __attribute__((noinline)) static enum mem_result find_slowly(const void *address
 }
 
 /* An object in a slot of the heap that the last one was in: nearly always it is, and
- * all that is in a hurry. */
-MEM_API enum mem_result mem_find(const void *address, struct mem_piece *found)
+ * all that is in a hurry. False: it is not seen to be one. */
+static inline bool find_fast(const void *address, struct mem_piece *found)
 {
     struct peeked p;
     uint32_t was;
     struct reader *r = registry_begin_fast((uintptr_t)address, &was);
     if (r == NULL)
-        return find_slowly(address, found);
+        return false;
     bool seen = peek_object(&r->last, (uintptr_t)address, &p);
     void *owner = r->last.owner;
     registry_end_fast(r, was);
-    if (!seen)
-        return find_slowly(address, found);
-    *found = (struct mem_piece){p.start, p.size, true, owner};
+    if (seen)
+        *found = (struct mem_piece){p.start, p.size, true, owner};
+    return seen;
+}
+
+MEM_API enum mem_result mem_find(const void *address, struct mem_piece *found)
+{
+    return find_fast(address, found) ? MEM_OK : find_slowly(address, found);
+}
+
+/* For the next time. */
+static void note_heap(const mem_heap *m)
+{
+    struct place p;
+    struct peeked_spans spans;
+    struct look look = registry_begin();
+    bool has_spans = registry_find((uintptr_t)m, &p) == REGISTRY_FOUND && p.owner == m &&
+                     p.heap != NULL && peek_spans(p.heap, &spans);
+    spans.owner = p.owner;
+    if (has_spans)
+        registry_note(&look, &spans, p.version);
+    registry_end(&look);
+}
+
+static enum mem_result find_in_slowly(mem_heap *heap, const void *address, struct mem_piece *found)
+{
+    enum { TRIES = 8 };
+    struct peeked p;
+    enum peek what = PEEK_CHANGING;
+    enum mem_result result = look_at(heap);
+    if (result != MEM_OK)
+        return say(result);
+    if (heap->has_spans)
+        note_heap(heap);
+    for (int i = 0; i < TRIES && what == PEEK_CHANGING; i++)
+        what = header_peek(heap, address, &p);
+    if (what == PEEK_CHANGING)
+        return find_locked(heap, address, found);
+    return say(told(what, &p, heap, found));
+}
+
+MEM_API enum mem_result mem_find_in(mem_heap *heap, const void *address, struct mem_piece *found)
+{
+    struct mem_piece piece;
+    if (heap == NULL || !find_fast(address, &piece) || piece.heap != heap)
+        return find_in_slowly(heap, address, found);
+    *found = piece;
     return MEM_OK;
 }
 
@@ -651,24 +689,32 @@ MEM_API void mem_heap_also(const struct heap *heap, size_t heap_bytes)
         (void)registry_add(&place);
 }
 
+/* Where no piece begins: behind the last, or where the ledger is damaged? */
+static bool is_end(const struct heap *h, size_t offset)
+{
+    return offset / GRANULE_BYTES >= h->chunks.ledger.b.top;
+}
+
 MEM_API enum mem_result mem_walk(mem_heap *heap, mem_visitor visit, void *context)
 {
     struct visit v;
     struct piece p;
     bool more = true;
+    size_t at = 0;
     enum mem_result result = enter(heap, &v, false);
     if (result != MEM_OK)
         return result;
     heap->is_walked = true;
-    for (size_t at = 0; more && heap_piece_locked(v.h, at, &p); at += p.nbytes) {
+    for (; more && heap_piece_locked(v.h, at, &p); at += p.nbytes) {
         bool live = p.kind == PIECE_OBJECT;
         if (p.kind != PIECE_OURS)
             more =
                 visit(&(struct mem_piece){p.start, live ? p.size : p.nbytes, live, heap}, context);
     }
     heap->is_walked = false;
+    result = more && !is_end(v.h, at) ? MEM_DAMAGED : MEM_OK;
     leave(&v);
-    return MEM_OK;
+    return say(result);
 }
 
 static void count_piece(const struct piece *p, struct mem_statistics *s)
@@ -685,40 +731,64 @@ static void count_piece(const struct piece *p, struct mem_statistics *s)
     }
 }
 
-static struct mem_statistics count(const struct visit *v)
+/* False: not to the end. */
+static bool count(const struct visit *v, struct mem_statistics *s)
 {
-    struct mem_statistics s = {.region_bytes = v->m->nbytes, .peak_bytes = v->m->peak_bytes};
     struct piece p;
-    s.limit = limit_of(v->m);
-    for (size_t at = 0; heap_piece_locked(v->h, at, &p); at += p.nbytes)
-        count_piece(&p, &s);
-    s.metadata_bytes = s.region_bytes - s.live_bytes - s.slack_bytes - s.free_bytes;
-    return s;
+    size_t at = 0;
+    *s = (struct mem_statistics){.region_bytes = v->m->nbytes, .peak_bytes = v->m->peak_bytes};
+    s->limit = limit_of(v->m);
+    for (; heap_piece_locked(v->h, at, &p); at += p.nbytes)
+        count_piece(&p, s);
+    s->metadata_bytes = s->region_bytes - s->live_bytes - s->slack_bytes - s->free_bytes;
+    return is_end(v->h, at);
 }
 
 MEM_API enum mem_result mem_stats(mem_heap *heap, struct mem_statistics *stats)
 {
     struct visit v;
+    struct mem_statistics s;
     enum mem_result result = enter(heap, &v, false);
     if (result != MEM_OK)
         return result;
-    *stats = count(&v);
+    if (count(&v, &s))
+        *stats = s;
+    else
+        result = MEM_DAMAGED;
     leave(&v);
-    return MEM_OK;
+    return say(result);
 }
 
-MEM_API enum mem_result mem_check(mem_heap *heap)
+/* What is wrong, in words, or NULL. */
+static const char *fault(const struct visit *v)
+{
+    struct mem_statistics s;
+    const char *wrong = numbers_fault(v);
+    if (wrong == NULL && !header_extras_are_whole(v->m))
+        wrong = "the limit or the callbacks have been written to";
+    if (wrong == NULL)
+        wrong = check_fault_locked(v->h);
+    if (wrong == NULL && (!count(v, &s) || s.live_objects != v->m->nlive ||
+                          s.live_bytes != v->m->live_bytes)) /* M3 */
+        wrong = "there are other objects than the header counts";
+    return wrong;
+}
+
+MEM_API enum mem_result mem_check(mem_heap *heap, const char **wrong)
 {
     struct visit v;
-    enum mem_result result = enter(heap, &v, false);
-    if (result != MEM_OK)
-        return result;
-    result = result_of(check_heap_locked(v.h));
-    if (result == MEM_OK) {
-        struct mem_statistics s = count(&v);
-        bool agrees = s.live_objects == heap->nlive && s.live_bytes == heap->live_bytes; /* M3 */
-        result = agrees ? MEM_OK : MEM_DAMAGED;
+    const char *what = "the header has been written to";
+    enum mem_result result = look_at(heap);
+    if (result == MEM_NO_HEAP)
+        what = mem_strerror(MEM_NO_HEAP);
+    if (result == MEM_OK && (result = enter(heap, &v, false)) == MEM_OK) {
+        what = fault(&v);
+        result = what == NULL ? MEM_OK : MEM_DAMAGED;
+        leave(&v);
+    } else if (result == MEM_BUSY) {
+        what = mem_strerror(MEM_BUSY);
     }
-    leave(&v);
+    if (wrong != NULL)
+        *wrong = what;
     return say(result);
 }

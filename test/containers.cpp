@@ -23,7 +23,7 @@ static void result(bool ok, const char *what)
 static std::size_t live(mem_heap *heap)
 {
     mem_statistics s;
-    return mem_stats(heap, &s) == MEM_OK && mem_check(heap) == MEM_OK ? s.live_objects : SIZE_MAX;
+    return mem_stats(heap, &s) == MEM_OK && mem_check(heap, nullptr) == MEM_OK ? s.live_objects : SIZE_MAX;
 }
 
 template <class T> using vector = std::vector<T, mem::allocator<T>>;

@@ -136,12 +136,12 @@ static void history(size_t nbytes, int ncalls)
     }
     for (int i = 0; i < NHEAPS; i++) {
         struct modelled *m = &modelled[i];
-        assert_ok(mem_check(m->heap));
+        assert_ok(mem_check(m->heap, NULL));
         while (m->n > 0)
             free_modelled(m, 0);
-        assert_ok(mem_check(m->heap));
+        assert_ok(mem_check(m->heap, NULL));
         assert_ok(mem_heap_destroy(m->heap));
-        assert_int_equal(mem_check(m->heap), MEM_NO_HEAP);
+        assert_int_equal(mem_check(m->heap, NULL), MEM_NO_HEAP);
     }
 }
 
@@ -299,7 +299,7 @@ static void assert_all_seen(mem_heap *heap, size_t nbytes)
 {
     struct seen seen = {.end = memory};
     struct mem_statistics stats;
-    assert_ok(mem_check(heap));
+    assert_ok(mem_check(heap, NULL));
     assert_ok(mem_walk(heap, see, &seen));
     assert_ok(mem_stats(heap, &stats));
     assert_int_equal(seen.nlive, nowned);
@@ -493,7 +493,7 @@ static void test_no_heap(void **state)
         assert_int_equal(mem_find_in(none[i], memory, &piece), MEM_NO_HEAP);
         assert_int_equal(mem_walk(none[i], stop_at_once, &n), MEM_NO_HEAP);
         assert_int_equal(mem_stats(none[i], &stats), MEM_NO_HEAP);
-        assert_int_equal(mem_check(none[i]), MEM_NO_HEAP);
+        assert_int_equal(mem_check(none[i], NULL), MEM_NO_HEAP);
         assert_int_equal(mem_heap_destroy(none[i]), MEM_NO_HEAP);
     }
     assert_int_equal(n, 0);
@@ -554,7 +554,7 @@ static void mistakes(unsigned flags, size_t nbytes)
     assert_ok(mem_walk(heap, stop_at_once, &nvisits));
     assert_int_equal(nvisits, 1);
     assert_ok(mem_walk(heap, call_from_visit, heap));
-    assert_ok(mem_check(heap));
+    assert_ok(mem_check(heap, NULL));
     assert_ok(mem_free(heap, p));
     assert_int_equal(mem_free(heap, p), MEM_FREE);
     assert_ok(mem_heap_destroy(heap));
@@ -580,9 +580,9 @@ static void test_damage_is_found(void **state)
         assert_non_null(mem_alloc(heap, 100));
     unsigned char was = memory[4095 - 8];
     memory[4095 - 8] ^= 0x40;
-    assert_int_equal(mem_check(heap), MEM_DAMAGED);
+    assert_int_equal(mem_check(heap, NULL), MEM_DAMAGED);
     memory[4095 - 8] = was;
-    assert_ok(mem_check(heap));
+    assert_ok(mem_check(heap, NULL));
 }
 
 static void test_each_result_has_words(void **state)
@@ -619,7 +619,7 @@ static bool give_up_reserve(mem_heap *heap, size_t size, void *context)
 static void note(mem_heap *heap, const void *address, enum mem_result why, void *context)
 {
     struct script *s = context;
-    assert_ok(mem_check(heap));
+    assert_ok(mem_check(heap, NULL));
     s->nrefused++;
     s->address = address;
     s->why = why;
@@ -729,7 +729,7 @@ static void run_confined(void)
             good &= p != NULL && mem_resize(heap, p, nbytes / 9) != NULL;
             good &= mem_free_any(heap, q) == MEM_OK && mem_free(heap, p) == MEM_OK;
         }
-        good &= mem_check(heap) == MEM_OK && mem_heap_destroy(heap) == MEM_OK;
+        good &= mem_check(heap, NULL) == MEM_OK && mem_heap_destroy(heap) == MEM_OK;
     }
     syscall(SYS_exit, good ? 0 : 1);
 }

@@ -72,7 +72,7 @@ static void run(mem_heap *const heap[NTHREADS])
         assert_int_equal(pthread_join(w[i].thread, NULL), 0);
         assert_int_equal(w[i].nwrong, 0);
         assert_true(w[i].ntaken > NCALLS / 10);
-        assert_int_equal(mem_check(heap[i]), MEM_OK);
+        assert_int_equal(mem_check(heap[i], NULL), MEM_OK);
         assert_int_equal(mem_stats(heap[i], &stats), MEM_OK);
     }
 }

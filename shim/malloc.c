@@ -68,18 +68,36 @@ static bool take_from_cache(size_t nbytes, unsigned sizeclass, void **object)
            cache_take(&shim_thread, nbytes, sizeclass, object);
 }
 
+/* In a slot that is good for `room` bytes at a multiple of align. */
+static bool take_slot(size_t nbytes, size_t room, size_t align, void **object)
+{
+    bool has = shim_has_cache();
+    unsigned sizeclass = has ? heap_sizeclass(&shim_heap, room, align) : NCLASSES;
+    while (sizeclass < NCLASSES && has) {
+        if (take_from_cache(nbytes, sizeclass, object))
+            return true;
+        has = heap_refill(&shim_heap, &shim_thread, sizeclass);
+    }
+    return false;
+}
+
 /* By the cache if it can, else by the heap. */
 static void *take_anyhow(size_t nbytes, size_t align)
 {
     void *object;
-    bool has = shim_has_cache();
-    unsigned sizeclass = has ? heap_sizeclass(&shim_heap, nbytes, align) : NCLASSES;
-    while (sizeclass < NCLASSES && has) {
-        if (take_from_cache(nbytes, sizeclass, &object))
-            return object;
-        has = heap_refill(&shim_heap, &shim_thread, sizeclass);
-    }
-    return take_from_heap(nbytes, align);
+    return take_slot(nbytes, nbytes, align, &object) ? object : take_from_heap(nbytes, align);
+}
+
+/* For an object of `old` bytes that moves. Who grows by little comes back soon, and finds
+ * room for a few times more where it is. */
+static void *take_again(size_t nbytes, size_t old)
+{
+    enum { PART = 8 };
+    void *object;
+    bool by_little = nbytes > old && nbytes - old <= old / PART;
+    if (by_little && take_slot(nbytes, nbytes + nbytes / PART, GRANULE_BYTES, &object))
+        return object;
+    return shim_take(nbytes);
 }
 
 __attribute__((noinline)) void *shim_take_slowly(size_t nbytes)
@@ -169,9 +187,9 @@ static void *resize(const char *call, void *address, size_t nbytes)
 {
     struct object old = {0};
     enum heap_result result = HEAP_OK;
-    if (cache_resize(&shim_thread, address, nbytes))
+    if (cache_resize(&shim_thread, address, nbytes, &old.size))
         return address;
-    if (!cache_size(&shim_thread, address, &old.size)) {
+    if (old.size == SIZE_MAX) {
         result = heap_resize(&shim_heap, address, nbytes);
         if (result == HEAP_OK)
             return address;
@@ -183,7 +201,7 @@ static void *resize(const char *call, void *address, size_t nbytes)
         errno = EINVAL;
         return NULL;
     }
-    void *object = shim_take(nbytes);
+    void *object = take_again(nbytes, old.size);
     if (object == NULL) {
         if (nbytes <= old.size)
             return address; /* no room for less: it stays as large as it is */

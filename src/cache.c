@@ -298,14 +298,18 @@ bool cache_size(struct thread *t, const void *address, size_t *nbytes)
     return found;
 }
 
-bool cache_resize(struct thread *t, const void *address, size_t nbytes)
+bool cache_resize(struct thread *t, const void *address, size_t nbytes, size_t *old)
 {
     struct cached_slot at;
+    bool done = false;
     thread_enter(t);
-    bool done = look_any(thread_cache(t), address, &at) &&
-                slot_suits(at.span->slot_bytes, object_bytes(&at), nbytes) &&
-                span_resize_object(at.state - at.index, at.span->nslots, at.index,
-                                   at.span->slot_bytes - (uint32_t)nbytes);
+    *old = SIZE_MAX;
+    if (look_any(thread_cache(t), address, &at)) {
+        *old = object_bytes(&at);
+        done = slot_suits(at.span->slot_bytes, *old, nbytes) &&
+               span_resize_object(at.state - at.index, at.span->nslots, at.index,
+                                  at.span->slot_bytes - (uint32_t)nbytes);
+    }
     thread_leave(t);
     return done;
 }

@@ -208,7 +208,8 @@ enum cache_freed cache_free_wide(struct thread *t, const void *address);
 /* The size of the object that begins at `address`; false if none can be seen to. */
 bool cache_size(struct thread *t, const void *address, size_t *nbytes);
 
-/* Gives that object another size where it is; false: it cannot be seen, or not there. */
-bool cache_resize(struct thread *t, const void *address, size_t nbytes);
+/* Gives that object another size where it is; false: not there. *old is the size that it had,
+ * or SIZE_MAX if none can be seen. */
+bool cache_resize(struct thread *t, const void *address, size_t nbytes, size_t *old);
 
 #endif

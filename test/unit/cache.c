@@ -131,17 +131,21 @@ static void test_resize_in_the_slot(void **state)
     struct thread self = {0}, *t = &self;
     heap_join(&heap, t);
     unsigned char *narrow = take(t, 1000), *wide = take(t, 5000);
-    assert_true(cache_resize(t, narrow, 1024) && size_of(t, narrow) == 1024);
-    assert_true(cache_resize(t, narrow, 600) && size_of(t, narrow) == 600);
-    assert_false(cache_resize(t, narrow, 1025) || cache_resize(t, narrow, 200));
-    assert_false(cache_resize(t, narrow + 1, 900) || cache_resize(t, narrow + 1024, 900));
+    size_t old;
+    assert_true(cache_resize(t, narrow, 1024, &old) && old == 1000 && size_of(t, narrow) == 1024);
+    assert_true(cache_resize(t, narrow, 600, &old) && size_of(t, narrow) == 600);
+    assert_false(cache_resize(t, narrow, 1025, &old) || cache_resize(t, narrow, 200, &old));
+    assert_false(cache_resize(t, narrow + 1, 900, &old) ||
+                 cache_resize(t, narrow + 1024, 900, &old));
+    assert_int_equal(old, SIZE_MAX);
     assert_int_equal(size_of(t, narrow), 600);
-    assert_true(cache_resize(t, wide, 5120) && size_of(t, wide) == 5120);
-    assert_true(cache_resize(t, wide, 3000) && size_of(t, wide) == 3000);
-    assert_false(cache_resize(t, wide, 5121) || cache_resize(t, wide, 1200));
+    assert_false(cache_resize(t, narrow, 1025, &old) || old != 600);
+    assert_true(cache_resize(t, wide, 5120, &old) && size_of(t, wide) == 5120);
+    assert_true(cache_resize(t, wide, 3000, &old) && size_of(t, wide) == 3000);
+    assert_false(cache_resize(t, wide, 5121, &old) || cache_resize(t, wide, 1200, &old));
     assert_int_equal(size_of(&nobody, wide), 3000); /* the judge under the lock says the same */
     assert_int_equal(give(t, narrow), HEAP_OK);
-    assert_false(cache_resize(t, narrow, 800));
+    assert_false(cache_resize(t, narrow, 800, &old) || old != SIZE_MAX);
     heap_leave(&heap, t);
 }
 
@@ -437,10 +441,11 @@ static void meet(int turn)
 static void *resize_it(void *nothing)
 {
     struct thread self = {0}, *t = &self;
+    size_t old;
     heap_join(&heap, t);
     for (int i = 1; i <= NROUNDS / 8; i++) {
         meet(2 * i - 1);
-        (void)cache_resize(t, contested, 90);
+        (void)cache_resize(t, contested, 90, &old);
         meet(2 * i);
     }
     heap_leave(&heap, t);

@@ -2,9 +2,12 @@
  *
  * sizeclass.h - the sizes that slots come in.
  *
- *     16, 32, ... 128, then eight to each doubling: 144, 160, ... 256, 288, ... 65536
+ *     16, 32, ... 128, then eight to each doubling: 144, 160, ... 256, 288, ... 8192,
+ *     then every second of these: 10240, 12288, 14336, 16384, 20480, ... 65536
  *
- * So no more than an eighth of a slot is slack.
+ * So no more than an eighth of a slot is slack, or a fifth. A class has pages for as many
+ * objects as it ever had at once, which counts where the objects are large and few: there
+ * fewer classes take less memory, although each has more slack.
  */
 #ifndef SIZECLASS_H
 #define SIZECLASS_H
@@ -12,6 +15,7 @@
 #include "base.h"
 
 enum { SMALL_STEP = 16, SMALL_MAX = 128, NSMALL = SMALL_MAX / SMALL_STEP, STEPS = 8 };
+enum { FEWER_FROM = 8192 };
 enum { SLOT_BYTES_MAX = 65536, NCLASSES = NSMALL + 9 * STEPS };
 
 /* The smallest class for nbytes <= SLOT_BYTES_MAX. */
@@ -22,6 +26,7 @@ static inline unsigned sizeclass_of(size_t nbytes)
     unsigned last = (unsigned)nbytes - 1;
     unsigned doubling = 31 - (unsigned)__builtin_clz(last); /* 2^doubling <= last */
     unsigned step = (last >> (doubling - 3)) - STEPS;
+    step |= last >= FEWER_FROM;
     return NSMALL + (doubling - 7) * STEPS + step;
 }
 

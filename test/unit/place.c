@@ -338,7 +338,9 @@ static void test_sizeclasses(void **state)
     for (unsigned nbytes = 0; nbytes <= SLOT_BYTES_MAX; nbytes++) {
         unsigned c = sizeclass_of(nbytes);
         assert_true(c < NCLASSES && sizeclass_bytes(c) >= nbytes);
-        assert_true(c == 0 || sizeclass_bytes(c - 1) < nbytes);
+        unsigned slack = sizeclass_bytes(c) - nbytes;
+        assert_true(c == 0 || sizeclass_bytes(c - (nbytes > 8192 ? 2 : 1)) < nbytes);
+        assert_true(nbytes <= SMALL_MAX || slack < sizeclass_bytes(c) / (nbytes > 8192 ? 5 : 8));
         assert_true(nbytes > 1024 || sizeclass_bytes(c) - nbytes <= SLACK_NEAR_MAX);
     }
 }

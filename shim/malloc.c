@@ -235,17 +235,25 @@ static bool is_power_of_two(size_t n)
 
 /* --- the C functions ------------------------------------------------------------ */
 
+static bool is_large(size_t nbytes)
+{
+    return nbytes > CACHE_SMALL_MAX && nbytes <= SPAN_OBJECT_MAX;
+}
+
 /* Each apart, so that those before it need no frame. */
 __attribute__((noinline)) static void *malloc_slowly(size_t nbytes)
 {
+    void *object;
+    if (is_large(nbytes) &&
+        cache_take_large(&shim_thread, nbytes, sizeclass_of(nbytes), &object))
+        return object;
     return or_errno(shim_take_slowly(nbytes));
 }
 
 __attribute__((noinline)) static void *malloc_larger(size_t nbytes)
 {
     void *object;
-    if (nbytes > CACHE_SMALL_MAX && nbytes <= SPAN_OBJECT_MAX &&
-        cache_take_large(&shim_thread, nbytes, sizeclass_of(nbytes), &object))
+    if (is_large(nbytes) && cache_take_last(&shim_thread, nbytes, sizeclass_of(nbytes), &object))
         return object;
     return malloc_slowly(nbytes);
 }

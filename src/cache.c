@@ -39,6 +39,14 @@ static bool window_scan(struct window *w, unsigned part)
     return false;
 }
 
+static void window_set_last(struct window *w, size_t i)
+{
+    w->last = (struct last_slot){.slot = w->base + i * w->slot_bytes,
+                                 .state = w->states + i,
+                                 .slack = far_slack(w->states, w->nslots, (uint32_t)i),
+                                 .bit = (uint64_t)1 << i};
+}
+
 static void window_open(struct window *w, const struct cache *c, uint32_t unit)
 {
     const struct span *span = &c->map[unit - 1];
@@ -48,8 +56,8 @@ static void window_open(struct window *w, const struct cache *c, uint32_t unit)
     w->full = span->slot_bytes + 1;
     w->first = 0;
     w->nslots = span->nslots;
-    w->last = 0;
     w->unit = unit;
+    window_set_last(w, 0);
 }
 
 /* --- spans that rest ---------------------------------------------------------------- */
@@ -120,6 +128,29 @@ bool cache_take(struct thread *t, size_t nbytes, unsigned sizeclass, void **obje
         if (taken)
             *object = window_take_any(w, w->mask, nbytes);
     }
+    thread_leave(t);
+    return taken;
+}
+
+static bool window_take_large(struct window *w, size_t nbytes, void **object)
+{
+    if (w->unit == 0)
+        return false;
+    uint64_t mask = is_wide((uint32_t)w->slot_bytes) ? free_slots(w->states, w->nslots) : w->mask;
+    if (mask == 0)
+        return false;
+    window_set_last(w, lowest_bit(mask));
+    *object = window_take_any(w, mask, nbytes);
+    return true;
+}
+
+bool cache_take_large(struct thread *t, size_t nbytes, unsigned sizeclass, void **object)
+{
+    thread_enter(t);
+    const struct cache *c = thread_cache(t);
+    struct window *w = c == NULL ? NULL : c->window[sizeclass];
+    bool taken = w != NULL && (window_take_last(w, nbytes, object) ||
+                               window_take_large(w, nbytes, object));
     thread_leave(t);
     return taken;
 }

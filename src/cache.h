@@ -33,6 +33,14 @@ enum { CACHE_SMALL_MAX = 2048 };
 static_assert(UNIT_BYTES / CACHE_SMALL_MAX < STATES_AT_ONCE, "larger slots are in one window");
 enum { NBY_SIZE = CACHE_SMALL_MAX / GRANULE_BYTES + 1 };
 
+/* Of large slots, the one taken last. */
+struct last_slot {
+    void *slot;
+    unsigned char *state;
+    uint16_t *slack;
+    uint64_t bit; /* in the mask */
+};
+
 enum { NRESTING = 16 };
 
 /* What a thread has of a class. */
@@ -44,9 +52,9 @@ struct window {
     uint32_t full;   /* the state of an object without a byte */
     uint32_t first;  /* the number of the first slot in the span */
     uint32_t nslots; /* of the span */
-    uint32_t last;   /* of large slots, the one taken last */
     uint32_t unit;   /* 0: there is none */
     uint32_t wanted; /* so often there was none, of wide spans */
+    struct last_slot last;
     uint16_t oldest, nresting;
     uint32_t resting[NRESTING]; /* units, a ring; some may be others' by now */
 };
@@ -107,21 +115,16 @@ static inline void *window_take_any(struct window *w, uint64_t mask, size_t nbyt
 }
 
 /* Large slots, of which a span has no more than 64: the one taken last, if it is free
- * again, since it is in the processor's cache; else the lowest, since it has its pages. */
-static inline void *window_take_large(struct window *w, size_t nbytes)
+ * again, since it is in the processor's cache. Their slack is always told behind the states. */
+static inline bool window_take_last(struct window *w, size_t nbytes, void **object)
 {
-    uint64_t mask = w->mask, last = (uint64_t)1 << w->last;
-    if (__atomic_load_n(w->states + w->last, __ATOMIC_ACQUIRE) == 0) {
-        void *object = window_take_any(w, last, nbytes);
-        w->mask = mask & ~last;
-        return object;
-    }
-    if (is_wide((uint32_t)w->slot_bytes))
-        mask = free_slots(w->states, w->nslots);
-    if (mask == 0)
-        return NULL;
-    w->last = (uint32_t)lowest_bit(mask);
-    return window_take_any(w, mask, nbytes);
+    if (w->unit == 0 || __atomic_load_n(w->last.state, __ATOMIC_ACQUIRE) != 0)
+        return false;
+    w->mask &= ~w->last.bit;
+    __atomic_store_n(w->last.slack, (uint16_t)(w->slot_bytes - nbytes), __ATOMIC_RELAXED);
+    __atomic_store_n(w->last.state, (uint8_t)STATE_FAR, __ATOMIC_RELEASE);
+    *object = w->last.slot;
+    return true;
 }
 
 /* An object of at most CACHE_SMALL_MAX bytes, from the slots that its window knows to be
@@ -142,18 +145,19 @@ static inline bool cache_take_small(struct thread *t, size_t nbytes, void **obje
     return taken;
 }
 
-/* The same for a class of large slots: those above CACHE_SMALL_MAX. */
-static inline bool cache_take_large(struct thread *t, size_t nbytes, unsigned sizeclass,
-                                    void **object)
+/* One of a class of large slots, those above CACHE_SMALL_MAX, if it is the last again. */
+static inline bool cache_take_last(struct thread *t, size_t nbytes, unsigned sizeclass,
+                                   void **object)
 {
-    *object = NULL;
     thread_enter(t);
     const struct cache *c = thread_cache(t);
-    if (c != NULL && c->window[sizeclass]->unit != 0)
-        *object = window_take_large(c->window[sizeclass], nbytes);
+    bool taken = c != NULL && window_take_last(c->window[sizeclass], nbytes, object);
     thread_leave(t);
-    return *object != NULL;
+    return taken;
 }
+
+/* The same; else the lowest, since it has its pages. */
+bool cache_take_large(struct thread *t, size_t nbytes, unsigned sizeclass, void **object);
 
 /* A slot that `address` is the exact start of. */
 struct cached_slot {

@@ -23,6 +23,7 @@ void heap_open_locked(struct heap *h, struct region region, MemNodePtr *head)
     chunks_open(&h->chunks, region, head);
     spans_open(&h->spans, &h->chunks);
     h->trim = (struct trim){0};
+    h->is_swept = false;
     h->has_caches =
         head == NULL && h->counts == NULL && h->spans.unit_shift == UNIT_SHIFT && threads_open();
     if (h->counts != NULL)
@@ -130,9 +131,9 @@ static enum heap_result take_once(struct heap *h, size_t nbytes, size_t align, e
  * is empty. */
 static bool sweep_locked(struct heap *h)
 {
-    if (h->spans.nheld == 0)
+    if (h->spans.nheld == 0 || h->is_swept)
         return false;
-    caches_revoke_locked(&h->spans);
+    h->is_swept = caches_revoke_locked(&h->spans);
     spans_sweep(&h->spans);
     return true;
 }
@@ -269,10 +270,12 @@ enum heap_result heap_find(struct heap *h, const void *address, struct object *f
 
 static void give_back_locked(struct heap *h, const struct place *p)
 {
-    if (p->in_span)
+    if (p->in_span) {
         spans_free(&h->spans, &p->slot);
-    else
+        h->is_swept = false;
+    } else {
         chunks_give_back(&h->chunks, p->chunk.start, p->chunk.start + p->chunk.length);
+    }
 }
 
 enum heap_result heap_free(struct heap *h, const void *address)
@@ -390,8 +393,10 @@ static bool has_room_for_caches_locked(const struct heap *h)
 void heap_join(struct heap *h, struct thread *t)
 {
     heap_lock(h);
-    if (h->chunks.region.base != NULL && t->cache == NULL && has_room_for_caches_locked(h))
+    if (h->chunks.region.base != NULL && t->cache == NULL && has_room_for_caches_locked(h)) {
         cache_open_locked(&h->spans, t);
+        h->is_swept = false;
+    }
     heap_unlock(h);
 }
 

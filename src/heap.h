@@ -21,9 +21,10 @@ struct heap {
     pthread_mutex_t lock; /* guards everything below */
     struct chunks chunks;
     struct spans spans;
-    bool has_caches;       /* for threads */
-    bool keeps_pages;      /* the memory is the caller's: none goes back to the system */
-    struct trim trim;      /* when free pages go back to the system */
+    bool has_caches;  /* for threads */
+    bool is_swept;    /* no slot was freed, and no cache made, since all spans were looked at */
+    bool keeps_pages; /* the memory is the caller's: none goes back to the system */
+    struct trim trim; /* when free pages go back to the system */
     struct counts *counts; /* NULL: nobody counts */
 };
 

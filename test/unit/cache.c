@@ -303,6 +303,40 @@ static void test_too_much_revokes_nothing(void **state)
 }
 
 /* In the child of a fork the other threads are gone, one of them in the midst of it. */
+/* Does a request that is refused look at all spans again? */
+static bool is_swept_again(void)
+{
+    enum { MARK = 7 };
+    void *object;
+    heap.spans.nmade = MARK; /* which is 0 when all have been looked at */
+    assert_int_equal(heap_take(&heap, REGION - 48, FIT_ANY, &object), HEAP_NO_SPACE);
+    return heap.spans.nmade != MARK;
+}
+
+static void test_a_full_heap_is_swept_once(void **state)
+{
+    (void)state;
+    open_heap();
+    struct thread self = {0}, *t = &self;
+    void *object[3], *chunk = take(&nobody, SIZE_MAX_TAKEN);
+    for (int i = 0; i < 3; i++)
+        object[i] = take(&nobody, 100);
+    assert_true(is_swept_again());
+    assert_false(is_swept_again());
+    assert_int_equal(give(&nobody, object[0]), HEAP_OK);
+    assert_true(is_swept_again());
+    assert_int_equal(give(&nobody, chunk), HEAP_OK);
+    object[0] = take(&nobody, 100);
+    assert_false(is_swept_again());
+    heap_join(&heap, t);
+    assert_int_equal(give(t, object[0]), HEAP_OK);
+    assert_true(is_swept_again()); /* and the cache is gone */
+    assert_false(is_swept_again());
+    assert_int_equal(give(&nobody, object[1]), HEAP_OK);
+    assert_int_equal(give(&nobody, object[2]), HEAP_OK);
+    assert_whole();
+}
+
 static void test_caches_of_threads_that_are_gone(void **state)
 {
     (void)state;
@@ -532,6 +566,7 @@ int main(void)
         cmocka_unit_test(test_the_last_slot_is_found),
         cmocka_unit_test(test_a_few_wide_slots_are_shared),
         cmocka_unit_test(test_too_much_revokes_nothing),
+        cmocka_unit_test(test_a_full_heap_is_swept_once),
         cmocka_unit_test(test_caches_of_threads_that_are_gone),
         cmocka_unit_test(test_many_threads),
         cmocka_unit_test(test_resize_races_with_free),

@@ -476,39 +476,65 @@ static void judge_slot_piece(const struct slot *slot, struct piece *p)
     p->size = slot->is_object ? slot->bytes - slot->slack : 0;
 }
 
-bool heap_piece_locked(const struct heap *h, size_t offset, struct piece *p)
+static bool chunk_at_locked(const struct heap *h, size_t offset, struct chunk *c)
 {
-    struct chunk c;
+    return h->chunks.region.base != NULL &&
+           ledger_find(&h->chunks.ledger, (uint32_t)(offset / GRANULE_BYTES), c);
+}
+
+static size_t chunk_end(const struct chunk *c)
+{
+    return ((size_t)c->start + c->length) * GRANULE_BYTES;
+}
+
+/* False: the ledger contradicts itself. */
+static bool judge_piece_locked(const struct heap *h, const struct chunk *c, size_t offset,
+                               struct piece *p)
+{
     struct slot slot;
-    const struct region *r = &h->chunks.region;
-    if (r->base == NULL || !ledger_find(&h->chunks.ledger, (uint32_t)(offset / GRANULE_BYTES), &c))
-        return false;
-    size_t end = ((size_t)c.start + c.length) * GRANULE_BYTES;
-    *p = (struct piece){.start = r->base + offset, .nbytes = end - offset, .kind = PIECE_OURS};
-    if (c.state == CHUNK_RESERVED) {
+    size_t rest = chunk_end(c) - offset;
+    unsigned char *start = h->chunks.region.base + offset;
+    *p = (struct piece){.start = start, .nbytes = rest, .kind = PIECE_OURS};
+    if (c->state == CHUNK_RESERVED) {
         /* A span; what is left over behind its slots; or the map. */
-        if (spans_find(&h->spans, offset, &slot) && slot.bytes <= end - offset)
+        if (spans_find(&h->spans, offset, &slot) && slot.bytes <= rest)
             judge_slot_piece(&slot, p);
         return true;
     }
-    p->kind = c.state == 0 ? PIECE_FREE : PIECE_OBJECT;
-    p->size = c.state == 0 ? 0 : p->nbytes - (c.state - 1);
-    return r->base + (size_t)c.start * GRANULE_BYTES == p->start && p->size <= p->nbytes;
+    p->kind = c->state == 0 ? PIECE_FREE : PIECE_OBJECT;
+    p->size = c->state == 0 ? 0 : p->nbytes - (c->state - 1);
+    return (size_t)c->start * GRANULE_BYTES == offset && p->size <= p->nbytes;
+}
+
+bool heap_piece_locked(const struct heap *h, size_t offset, struct piece *p)
+{
+    struct chunk c;
+    return chunk_at_locked(h, offset, &c) && judge_piece_locked(h, &c, offset, p);
+}
+
+static void add_piece(struct heap_sums *sums, const struct piece *p)
+{
+    bool is_free = p->kind == PIECE_FREE || p->kind == PIECE_FREE_SLOT;
+    sums->nfree += is_free;
+    sums->free_bytes += is_free ? p->nbytes : 0;
+    sums->nobjects += p->kind == PIECE_OBJECT;
+    sums->object_bytes += p->size;
+    sums->span_bytes += p->kind == PIECE_OURS ? p->nbytes : 0;
 }
 
 static struct heap_sums sum_locked(const struct heap *h)
 {
     struct heap_sums sums = {.region_bytes = h->chunks.region.nbytes};
     struct piece p;
-    for (size_t at = 0; heap_piece_locked(h, at, &p); at += p.nbytes) {
-        bool is_free = p.kind == PIECE_FREE || p.kind == PIECE_FREE_SLOT;
-        sums.nfree += is_free;
-        sums.free_bytes += is_free ? p.nbytes : 0;
-        sums.nobjects += p.kind == PIECE_OBJECT;
-        sums.object_bytes += p.size;
-        sums.span_bytes += p.kind == PIECE_OURS ? p.nbytes : 0;
-    }
+    struct chunk c;
     sums.ledger_bytes = sums.region_bytes > 0 ? ledger_nbytes(&h->chunks.ledger) : 0;
+    /* The ledger is asked once for a chunk, not for each slot in it. */
+    for (size_t at = 0; chunk_at_locked(h, at, &c) && at < chunk_end(&c);)
+        for (; at < chunk_end(&c); at += p.nbytes) {
+            if (!judge_piece_locked(h, &c, at, &p))
+                return sums;
+            add_piece(&sums, &p);
+        }
     return sums;
 }
 

@@ -166,21 +166,28 @@ __attribute__((noinline)) void shim_recount(const void *address)
     heap_recount(&shim_heap, address);
 }
 
-/* Makes an object all zero. What is large loses its pages instead of being written
- * to, so that what a program does not use of it costs no memory. Here belongs the
- * question whether the memory was ever handed out before: if not, it is zero. */
-static void clear(unsigned char *object, size_t nbytes)
+/* Makes an object of several pages all zero: they are lost instead of being written to, so
+ * that what a program does not use of it costs no memory. False: the system refuses. */
+static bool clear_pages(unsigned char *object, size_t nbytes)
 {
-    enum { LARGE = 1 << 20 };
     size_t page = os_page_bytes();
     unsigned char *first = object + (-(uintptr_t)object & (page - 1));
-    size_t whole = nbytes < LARGE ? 0 : (nbytes - (size_t)(first - object)) / page * page;
-    if (whole == 0 || !os_give_back(first, whole)) {
+    size_t before = (size_t)(first - object), whole = (nbytes - before) / page * page;
+    if (!os_give_back(first, whole))
+        return false;
+    memset(object, 0, before);
+    memset(first + whole, 0, nbytes - before - whole);
+    return true;
+}
+
+/* Here belongs the question whether the memory was ever handed out before: if not, it is
+ * zero. */
+static void *clear(void *object, size_t nbytes)
+{
+    enum { LARGE = 1 << 20 };
+    if (nbytes < LARGE || !clear_pages(object, nbytes))
         memset(object, 0, nbytes);
-        return;
-    }
-    memset(object, 0, (size_t)(first - object));
-    memset(first + whole, 0, nbytes - (size_t)(first - object) - whole);
+    return object;
 }
 
 static void *resize(const char *call, void *address, size_t nbytes)
@@ -264,15 +271,20 @@ MEM_API void *malloc(size_t nbytes)
     return cache_take_small(&shim_thread, nbytes, &object) ? object : malloc_larger(nbytes);
 }
 
+__attribute__((noinline)) static void *calloc_slowly(size_t nbytes)
+{
+    void *object = or_errno(shim_take_slowly(nbytes));
+    return object == NULL ? NULL : clear(object, nbytes);
+}
+
 MEM_API void *calloc(size_t nmembers, size_t nbytes)
 {
     size_t all;
+    void *object;
     if (__builtin_mul_overflow(nmembers, nbytes, &all))
         all = SIZE_MAX; /* too large */
-    void *object = or_errno(shim_take(all));
-    if (object != NULL)
-        clear(object, all);
-    return object;
+    return cache_take_small(&shim_thread, all, &object) ? memset(object, 0, all)
+                                                        : calloc_slowly(all);
 }
 
 MEM_API void *realloc(void *address, size_t nbytes)

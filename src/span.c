@@ -400,13 +400,15 @@ static bool are_enough_empty(const struct spans *s)
     return s->nempty > s->nkept + (s->nkept > 0 ? s->nheld / PART : 0);
 }
 
-/* Threads that free at the same time lose some steps of a hint. If all objects were to be
- * waited for, one lost step would keep an empty span for good; so count again a little
- * before, and again. */
-static int32_t nfrees_until_empty(uint32_t nobjects)
+/* Threads that free at the same time lose some steps of a hint: of two that always meet,
+ * half. If all objects were to be waited for, one lost step would keep an empty span for
+ * good; so count again a little before, and again; or, if there are others, at half of them. */
+static int32_t nfrees_until_empty(const struct spans *s, uint32_t nobjects)
 {
-    enum { PART = 8, FEW = 16 };
-    return (int32_t)(nobjects <= FEW ? nobjects : nobjects - nobjects / PART);
+    enum { PART = 8 };
+    bool alone = s->threads.first == NULL || s->threads.first->next == NULL;
+    uint32_t n = alone ? nobjects - nobjects / PART : nobjects / 2;
+    return n > 0 ? (int32_t)n : 1;
 }
 
 /* Puts a span that nobody owns, and that is in no queue, where it belongs [S4]: in a
@@ -419,7 +421,7 @@ static void settle(struct spans *s, uint32_t unit, uint32_t least)
         unpublish(span);
         queue_push(s, unit, SPAN_EMPTY);
     } else if (nfree >= least) {
-        set_hint(span, nfrees_until_empty(nlive - nreserved(span)));
+        set_hint(span, nfrees_until_empty(s, nlive - nreserved(span)));
         queue_push(s, unit, SPAN_QUEUED);
     } else {
         set_hint(span, (int32_t)(least - nfree));
@@ -434,10 +436,11 @@ static uint32_t share(uint32_t nslots)
 
 /* --- resting --------------------------------------------------------------------------- */
 
-/* So many frees of a span that rests, and somebody takes it over. */
+/* So many frees of a span that rests, and somebody takes it over. At most an eighth of it was
+ * free before; and half of the steps may be lost. */
 static int32_t rest_max(uint32_t nslots)
 {
-    return (int32_t)(nslots - nslots / 4);
+    return (int32_t)(nslots / 2 - nslots / QUEUE_SHARE);
 }
 
 void span_rest(struct span *span, uint32_t nslots, const void *owner)

@@ -46,8 +46,8 @@ static struct node *node_at(const struct btree *b, uint32_t id)
 
 static int nwords_of(const struct node *x, unsigned level)
 {
-    int n = x->nwords;
-    return n > 0 && n <= cap_of(level) ? n : 1;
+    unsigned n = x->nwords;
+    return n - 1 < (unsigned)cap_of(level) ? (int)n : 1;
 }
 
 static bool has_room(const struct btree *b, size_t nbytes)
@@ -236,8 +236,9 @@ bool btree_floor(const struct btree *b, enum order order, uint64_t key, struct c
     for (int level = c->height; level > 0; level--) {
         int n = count_below_or_at(s->word, s->nwords, key);
         s->slot = n > 0 ? n - 1 : 0; /* before all: down the left edge */
-        prefetch_node(node_at(b, node_of(s)->child[s->slot]));
-        s = enter_child(b, c, level - 1);
+        struct node *child = node_at(b, node_of(s)->child[s->slot]);
+        prefetch_node(child);
+        s = enter(c, level - 1, child);
     }
     s->slot = count_below_or_at(s->word, s->nwords, key) - 1;
     return s->slot != NO_SLOT;

@@ -184,11 +184,8 @@ static void take_from_tail(struct ledger *l, uint32_t length, uint32_t slack)
 /* The order by size says so; does the one by address, too? [L5] */
 static bool is_hole(const struct ledger *l, const struct chunk *c, struct cursor *at)
 {
-    if (!seek(l, c->start, at))
-        return false;
-    struct chunk found = chunk_at(l, at);
-    return found.start == c->start && found.length == c->length && found.state == 0 &&
-           found.length <= l->b.top && found.start <= l->b.top - found.length;
+    return seek(l, c->start, at) && cursor_word(at) == word_of(c->start, 0) &&
+           btree_chunk_end(&l->b, at) - c->start == c->length && c->length <= l->b.top - c->start;
 }
 
 static uint32_t take_from_hole(struct ledger *l, const struct chunk *from, uint32_t length,

@@ -58,6 +58,7 @@ enum mem_result {
     MEM_NO_OBJECT,     /* in the heap, but in its own data, or behind an object's last byte */
     MEM_FREE,          /* in free memory: freed already, or never given out */
     MEM_INSIDE,        /* in a live object, but not at its start */
+    MEM_BAD_VERSION,   /* of the library that made the heap */
     MEM_DAMAGED        /* somebody has written into the heap's own data */
 };
 
@@ -114,6 +115,24 @@ mem_heap *mem_heap_create(size_t nbytes, const struct mem_options *options);
  * but to wait for a lock. What the memory holds does not matter.
  * NULL: MEM_BAD_BUFFER, MEM_BAD_SIZE, MEM_TOO_LARGE, MEM_BAD_OPTIONS. */
 mem_heap *mem_heap_in(void *buffer, size_t nbytes, const struct mem_options *options);
+
+/* The heap that is in the buffer already: which was detached, or of which this is a copy,
+ * made while no call was under way; here or in another process, at this or another address.
+ * It checks itself first, as by mem_check. nbytes may be more than the heap has.
+ * What cannot be promised: addresses within objects are the program's to correct, as offsets
+ * from the heap; objects with an alignment of more than 16 have it still if the heap has
+ * moved by a multiple of that. A heap of more than 1 MiB with small objects has to lie as
+ * before within 64 KiB (MEM_BAD_BUFFER). All options are as they were, but for the
+ * callbacks and their context: these are as in `options`, which may be NULL. (If there are
+ * any, there must have been some, or a limit: MEM_BAD_OPTIONS.) The lock is new, and good for
+ * the threads of one process.
+ * NULL: MEM_BAD_BUFFER, MEM_BAD_SIZE, MEM_NO_HEAP, MEM_BAD_VERSION, MEM_DAMAGED, also of a copy
+ * made while a call was under way; MEM_BUSY (it is attached already), MEM_NO_MEMORY. */
+mem_heap *mem_heap_attach(void *buffer, size_t nbytes, const struct mem_options *options);
+
+/* The heap may be attached to again, and not be used before; the memory of its buffer may go
+ * or move. MEM_BAD_BUFFER: it is a mapping of its own. */
+enum mem_result mem_heap_detach(mem_heap *heap);
 
 /* The heap, its objects and its mapping are gone; a buffer is the caller's again. */
 enum mem_result mem_heap_destroy(mem_heap *heap);

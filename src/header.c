@@ -79,6 +79,7 @@ void header_make(mem_heap *m, size_t nbytes, const struct mem_options *o, bool i
     struct extras *e = header_part(m, m->extras);
     if (e == NULL)
         return;
+    memset(e, 0, sizeof *e);
     *e = (struct extras){o->limit, o->on_exhausted, o->on_refused, o->context, 0};
     e->sum = sum_of_extras(e);
 }
@@ -88,6 +89,34 @@ void header_make(mem_heap *m, size_t nbytes, const struct mem_options *o, bool i
 RACING bool header_is_whole(const mem_heap *m)
 {
     return m->magic == HEAP_MAGIC && m->sum == sum_of_constants(m);
+}
+
+enum mem_result header_examine(const mem_heap *m, size_t nbytes)
+{
+    if (nbytes < MEM_HEAP_MIN)
+        return MEM_BAD_SIZE;
+    if (m->magic != HEAP_MAGIC && m->magic != HEAP_DETACHED)
+        return MEM_NO_HEAP;
+    if (m->version != VERSION)
+        return MEM_BAD_VERSION;
+    if (m->sum != sum_of_constants(m))
+        return MEM_DAMAGED;
+    return m->nbytes <= nbytes ? MEM_OK : MEM_BAD_SIZE;
+}
+
+void header_make_anew(mem_heap *m, const struct mem_options *o)
+{
+    struct extras *e = header_part(m, m->extras);
+    m->magic = HEAP_MAGIC;
+    m->is_mapped = false;
+    m->is_walked = false;
+    m->sum = sum_of_constants(m);
+    if (e == NULL)
+        return;
+    e->on_exhausted = o->on_exhausted;
+    e->on_refused = o->on_refused;
+    e->context = o->context;
+    e->sum = sum_of_extras(e);
 }
 
 bool header_numbers_are_whole(const mem_heap *m)

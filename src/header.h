@@ -22,7 +22,7 @@
 #include "heap.h"
 #include "peek.h"
 
-enum { HEAP_MAGIC = 0x3150484D }; /* "MHP1" */
+enum { HEAP_MAGIC = 0x3150484D, HEAP_DETACHED = 0x2D70686D }; /* "MHP1", "mhp-": many bits */
 enum { HEAP_ALIGN = 16, WITH_SPANS = (1 << 20) + (1 << 10) };
 
 /* The ledger of a heap without spans, but for what follows from where it lies. */
@@ -76,6 +76,12 @@ RACING static inline struct region header_region(const mem_heap *m)
 
 /* Is there a header whose constant part is whole? Reads nothing else. */
 bool header_is_whole(const mem_heap *m);
+
+/* Is there one that can be attached to: of this version, whole, of no more than nbytes? */
+enum mem_result header_examine(const mem_heap *m, size_t nbytes);
+
+/* In memory of the caller's from now on, with these callbacks if it has room for any. */
+void header_make_anew(mem_heap *m, const struct mem_options *o);
 
 /* The struct heap of one that has no spans; and back into the header. */
 void header_load(const mem_heap *m, struct heap *h);

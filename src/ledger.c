@@ -185,7 +185,8 @@ static void take_from_tail(struct ledger *l, uint32_t length, uint32_t slack)
 static bool is_hole(const struct ledger *l, const struct chunk *c, struct cursor *at)
 {
     return seek(l, c->start, at) && cursor_word(at) == word_of(c->start, 0) &&
-           btree_chunk_end(&l->b, at) - c->start == c->length && c->length <= l->b.top - c->start;
+           btree_chunk_end(&l->b, at) - c->start == c->length && c->start <= l->b.top &&
+           c->length <= l->b.top - c->start;
 }
 
 static uint32_t take_from_hole(struct ledger *l, const struct chunk *from, uint32_t length,

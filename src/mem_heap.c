@@ -53,6 +53,7 @@ MEM_API const char *mem_strerror(enum mem_result result)
         [MEM_NO_OBJECT] = "the address is in the heap, but in no object",
         [MEM_FREE] = "the address is in free memory",
         [MEM_INSIDE] = "the address is inside an object, but not its start",
+        [MEM_BAD_VERSION] = "another version of the library has made the heap",
         [MEM_DAMAGED] = "the heap's own data have been written to",
     };
     size_t n = sizeof text / sizeof text[0];
@@ -153,6 +154,62 @@ static enum mem_result enter(mem_heap *m, struct visit *v, bool to_change)
     return MEM_OK;
 }
 
+/* --- counting ------------------------------------------------------------------ */
+
+static size_t limit_of(const mem_heap *m)
+{
+    const struct extras *e = header_part(m, m->extras);
+    return e == NULL ? 0 : e->limit;
+}
+
+/* Where no piece begins: behind the last, or where the ledger is damaged? */
+static bool is_end(const struct heap *h, size_t offset)
+{
+    return offset / GRANULE_BYTES >= h->chunks.ledger.b.top;
+}
+
+static void count_piece(const struct piece *p, struct mem_statistics *s)
+{
+    if (p->kind == PIECE_OBJECT) {
+        s->live_objects++;
+        s->live_bytes += p->size;
+        s->slack_bytes += p->nbytes - p->size;
+    } else if (p->kind != PIECE_OURS) {
+        s->free_chunks++;
+        s->free_bytes += p->nbytes;
+        if (p->kind == PIECE_FREE && p->nbytes > s->largest_free)
+            s->largest_free = p->nbytes;
+    }
+}
+
+/* False: not to the end. */
+static bool count(const struct visit *v, struct mem_statistics *s)
+{
+    struct piece p;
+    size_t at = 0;
+    *s = (struct mem_statistics){.region_bytes = v->m->nbytes, .peak_bytes = v->m->peak_bytes};
+    s->limit = limit_of(v->m);
+    for (; heap_piece_locked(v->h, at, &p); at += p.nbytes)
+        count_piece(&p, s);
+    s->metadata_bytes = s->region_bytes - s->live_bytes - s->slack_bytes - s->free_bytes;
+    return is_end(v->h, at);
+}
+
+/* What is wrong, in words, or NULL. */
+static const char *fault(const struct visit *v)
+{
+    struct mem_statistics s;
+    const char *wrong = numbers_fault(v);
+    if (wrong == NULL && !header_extras_are_whole(v->m))
+        wrong = "the limit or the callbacks have been written to";
+    if (wrong == NULL)
+        wrong = check_fault_locked(v->h);
+    if (wrong == NULL && (!count(v, &s) || s.live_objects != v->m->nlive ||
+                          s.live_bytes != v->m->live_bytes)) /* M3 */
+        wrong = "there are other objects than the header counts";
+    return wrong;
+}
+
 /* --- making heaps ------------------------------------------------------------ */
 
 static bool options_exist(const struct mem_options *o)
@@ -169,6 +226,13 @@ static void open_lock(pthread_mutex_t *lock)
     pthread_mutexattr_destroy(&attributes);
 }
 
+static bool enrol(mem_heap *m)
+{
+    const struct heap *h = m->has_spans ? header_part(m, m->state) : NULL;
+    struct place place = {(uintptr_t)m, m->nbytes, m, h, 0, 0};
+    return registry_add(&place);
+}
+
 static mem_heap *open_heap(void *memory, size_t nbytes, const struct mem_options *o, bool is_mapped)
 {
     mem_heap *m = memory;
@@ -180,8 +244,7 @@ static mem_heap *open_heap(void *memory, size_t nbytes, const struct mem_options
     if (!m->has_spans)
         header_store(m, h);
     header_sum_numbers(m);
-    struct place place = {(uintptr_t)m, nbytes, m, m->has_spans ? h : NULL, 0, 0};
-    if (registry_add(&place))
+    if (enrol(m))
         return m;
     m->magic = 0;
     if (is_mapped)
@@ -236,6 +299,94 @@ MEM_API enum mem_result mem_heap_destroy(mem_heap *heap)
     return MEM_OK;
 }
 
+/* --- moving ---------------------------------------------------------------- */
+
+/* What a heap with spans knows of where it lies. */
+static bool move_to(mem_heap *m, struct heap *h, const unsigned char *was)
+{
+    struct chunks *c = &h->chunks;
+    struct region r = header_region(m);
+    ptrdiff_t delta = (ptrdiff_t)((uintptr_t)r.base - (uintptr_t)was);
+    r.is_zero = false;
+    c->region = r;
+    c->list = (struct freelist){&c->region, &c->ledger, NULL};
+    c->ledger.b.end = r.base + r.nbytes;
+    c->ledger.b.room = c->ledger.nbytes = r.nbytes;
+    h->spans.chunks = c;
+    h->spans.threads.first = NULL;
+    h->has_caches = false;
+    h->keeps_pages = true;
+    h->counts = NULL;
+    return h->spans.changes % 2 == 0 && c->ledger.changes % 2 == 0 && ledger_is_sane(&c->ledger) &&
+           spans_move(&h->spans, delta);
+}
+
+/* With spans, and so with addresses: all are moved, and back again if it is of no use. */
+static enum mem_result settle(mem_heap *m)
+{
+    struct visit v = {.m = m, .h = header_part(m, m->state)};
+    struct heap was = *v.h;
+    if (!move_to(m, v.h, was.chunks.region.base)) {
+        size_t moved = (uintptr_t)v.h->chunks.region.base - (uintptr_t)was.chunks.region.base;
+        bool units = was.spans.nheld > 0 && moved % UNIT_BYTES != 0;
+        *v.h = was;
+        return units ? MEM_BAD_BUFFER : MEM_DAMAGED;
+    }
+    if (fault(&v) == NULL)
+        return MEM_OK;
+    spans_move(&v.h->spans,
+               (ptrdiff_t)((uintptr_t)was.chunks.region.base - (uintptr_t)v.h->chunks.region.base));
+    *v.h = was;
+    return MEM_DAMAGED;
+}
+
+static enum mem_result examine(mem_heap *m, size_t nbytes, const struct mem_options *o)
+{
+    struct visit v = {.m = m, .h = &v.view};
+    enum mem_result result = header_examine(m, nbytes);
+    if (result != MEM_OK)
+        return result;
+    if (registry_has(m))
+        return MEM_BUSY;
+    if (m->extras == 0 && (o->on_exhausted != NULL || o->on_refused != NULL))
+        return MEM_BAD_OPTIONS;
+    if (m->has_spans)
+        return settle(m);
+    header_load(m, v.h);
+    return fault(&v) == NULL ? MEM_OK : MEM_DAMAGED;
+}
+
+MEM_API mem_heap *mem_heap_attach(void *buffer, size_t nbytes, const struct mem_options *options)
+{
+    const struct mem_options *o = options == NULL ? &no_options : options;
+    mem_heap *m = buffer;
+    if (m == NULL || (uintptr_t)m % HEAP_ALIGN != 0)
+        return null(MEM_BAD_BUFFER);
+    enum mem_result result = examine(m, nbytes, o);
+    if (result != MEM_OK)
+        return null(result);
+    header_make_anew(m, o);
+    if (m->lock != 0)
+        open_lock(lock_of(m));
+    return enrol(m) ? m : null(MEM_NO_MEMORY);
+}
+
+MEM_API enum mem_result mem_heap_detach(mem_heap *heap)
+{
+    struct visit v;
+    enum mem_result result = enter(heap, &v, false);
+    if (result != MEM_OK)
+        return result;
+    leave(&v);
+    if (heap->is_mapped)
+        return say(MEM_BAD_BUFFER);
+    registry_remove(heap);
+    if (heap->lock != 0)
+        pthread_mutex_destroy(lock_of(heap));
+    heap->magic = HEAP_DETACHED;
+    return MEM_OK;
+}
+
 /* --- taking ---------------------------------------------------------------- */
 
 /* An object that is asked for. */
@@ -250,12 +401,6 @@ static void count_live(mem_heap *m, size_t more, size_t less)
     m->live_bytes = m->live_bytes + more - less;
     if (m->live_bytes > m->peak_bytes)
         m->peak_bytes = m->live_bytes;
-}
-
-static size_t limit_of(const mem_heap *m)
-{
-    const struct extras *e = header_part(m, m->extras);
-    return e == NULL ? 0 : e->limit;
 }
 
 /* Would the objects be too much if one of `old` bytes became one of `size`? */
@@ -689,12 +834,6 @@ MEM_API void mem_heap_also(const struct heap *heap, size_t heap_bytes)
         (void)registry_add(&place);
 }
 
-/* Where no piece begins: behind the last, or where the ledger is damaged? */
-static bool is_end(const struct heap *h, size_t offset)
-{
-    return offset / GRANULE_BYTES >= h->chunks.ledger.b.top;
-}
-
 MEM_API enum mem_result mem_walk(mem_heap *heap, mem_visitor visit, void *context)
 {
     struct visit v;
@@ -717,33 +856,6 @@ MEM_API enum mem_result mem_walk(mem_heap *heap, mem_visitor visit, void *contex
     return say(result);
 }
 
-static void count_piece(const struct piece *p, struct mem_statistics *s)
-{
-    if (p->kind == PIECE_OBJECT) {
-        s->live_objects++;
-        s->live_bytes += p->size;
-        s->slack_bytes += p->nbytes - p->size;
-    } else if (p->kind != PIECE_OURS) {
-        s->free_chunks++;
-        s->free_bytes += p->nbytes;
-        if (p->kind == PIECE_FREE && p->nbytes > s->largest_free)
-            s->largest_free = p->nbytes;
-    }
-}
-
-/* False: not to the end. */
-static bool count(const struct visit *v, struct mem_statistics *s)
-{
-    struct piece p;
-    size_t at = 0;
-    *s = (struct mem_statistics){.region_bytes = v->m->nbytes, .peak_bytes = v->m->peak_bytes};
-    s->limit = limit_of(v->m);
-    for (; heap_piece_locked(v->h, at, &p); at += p.nbytes)
-        count_piece(&p, s);
-    s->metadata_bytes = s->region_bytes - s->live_bytes - s->slack_bytes - s->free_bytes;
-    return is_end(v->h, at);
-}
-
 MEM_API enum mem_result mem_stats(mem_heap *heap, struct mem_statistics *stats)
 {
     struct visit v;
@@ -757,21 +869,6 @@ MEM_API enum mem_result mem_stats(mem_heap *heap, struct mem_statistics *stats)
         result = MEM_DAMAGED;
     leave(&v);
     return say(result);
-}
-
-/* What is wrong, in words, or NULL. */
-static const char *fault(const struct visit *v)
-{
-    struct mem_statistics s;
-    const char *wrong = numbers_fault(v);
-    if (wrong == NULL && !header_extras_are_whole(v->m))
-        wrong = "the limit or the callbacks have been written to";
-    if (wrong == NULL)
-        wrong = check_fault_locked(v->h);
-    if (wrong == NULL && (!count(v, &s) || s.live_objects != v->m->nlive ||
-                          s.live_bytes != v->m->live_bytes)) /* M3 */
-        wrong = "there are other objects than the header counts";
-    return wrong;
 }
 
 MEM_API enum mem_result mem_check(mem_heap *heap, const char **wrong)

@@ -741,6 +741,42 @@ bool spans_resize(struct spans *s, const struct slot *slot, size_t nbytes)
                               slot->bytes - (uint32_t)nbytes);
 }
 
+/* --- moving ------------------------------------------------------------------------ */
+
+/* Where the block of a span would be after a move: in the region, with all that belongs
+ * to it? */
+static bool block_would_be_inside(const struct spans *s, const struct span *span, ptrdiff_t delta)
+{
+    size_t offset = (uintptr_t)span->states + (uintptr_t)delta - (uintptr_t)region_of(s)->base;
+    return offset < region_of(s)->nbytes && block_bytes(span) <= region_of(s)->nbytes - offset;
+}
+
+/* False: some could not be moved; found out before any is. */
+static bool move_all(struct spans *s, ptrdiff_t delta, bool really)
+{
+    for (uint32_t unit = 1; unit <= least(nunits_used(s), s->nclear); unit++) {
+        struct span *span = span_at(s, unit);
+        if (span->slot_bytes == 0)
+            continue;
+        if (!really && !block_would_be_inside(s, span, delta))
+            return false;
+        span->states += really ? delta : 0;
+    }
+    return true;
+}
+
+bool spans_move(struct spans *s, ptrdiff_t delta)
+{
+    size_t map = (size_t)s->map * GRANULE_BYTES + QUEUES_BYTES;
+    if (s->unit_shift > UNIT_SHIFT || s->unit_shift + 1 < UNIT_SHIFT_MIN || s->nclear > nunits(s))
+        return false;
+    if (s->nheld == 0)
+        return true;
+    return delta % (ptrdiff_t)unit_bytes(s) == 0 &&
+           map + nunits(s) * sizeof(struct span) <= region_of(s)->nbytes &&
+           move_all(s, delta, false) && move_all(s, delta, true);
+}
+
 /* --- check ------------------------------------------------------------------------- */
 
 static bool states_are_valid(const struct spans *s, const struct span *span, uint32_t *nfree)

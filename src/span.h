@@ -156,6 +156,11 @@ void spans_sweep(struct spans *s);
 /* How much of the region the map has now. */
 uint32_t spans_map_granules(const struct spans *s);
 
+/* The region has been copied or mapped `delta` bytes higher than it was when addresses were
+ * last noted: corrects them. The units have to lie as they did. False: some do not, or what
+ * is there makes no sense; nothing has changed. */
+bool spans_move(struct spans *s, ptrdiff_t delta);
+
 /* Recounts S1 to S6. */
 bool spans_are_valid(const struct spans *s);
 

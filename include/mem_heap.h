@@ -15,8 +15,10 @@
  *
  * Threads: every call may be made from any thread, on one heap as on different ones, but
  * for mem_heap_create, mem_heap_in and mem_heap_destroy of the same memory; and unless
- * the heap is MEM_SINGLE_THREADED: then by one thread at a time. A child of fork that was
- * made while another thread was in a call must not use that heap.
+ * the heap is MEM_SINGLE_THREADED: then by one thread at a time. A fork waits for calls that
+ * are under way, so that the child has each heap as it was between two; but not for longer
+ * than some milliseconds (a visitor of mem_walk that takes its time): then the child may
+ * find MEM_DAMAGED. Memory that both share is for one of them.
  *
  * Every call but mem_strerror can fail with
  *   MEM_NO_HEAP  NULL, a misaligned address, or memory in which there is no heap (of a

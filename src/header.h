@@ -50,6 +50,8 @@ struct mem_heap {
     uint32_t nlive, sum_of_numbers;
     uint32_t changes;  /* odd while a call changes a heap without spans */
     uint8_t is_walked; /* no bool: it may be anything */
+    uint8_t is_held;   /* the lock is, until a fork is over */
+    uint16_t process;  /* that has made the lock: see process_number */
 };
 
 enum {

@@ -73,9 +73,14 @@ static int init_locked(size_t nbytes)
     if (!region_map(&region, nbytes))
         return fail(E_NO_SPACE, ENOMEM);
     heap_open_locked(&the_heap, region, &m_free_list);
-    struct place place = {(uintptr_t)region.base, region.nbytes, NULL, &the_heap, 0, 0};
-    (void)registry_add(&place); /* without it mem_find does not know of this heap */
     return 0;
+}
+
+/* Should this fail, mem_find does not know of this heap. */
+static void tell_registry(void)
+{
+    const struct region *r = &the_heap.chunks.region;
+    (void)registry_add(&(struct place){(uintptr_t)r->base, r->nbytes, NULL, &the_heap, 0, 0});
 }
 
 MEM_API int Mem_Init(int sizeOfRegion)
@@ -87,6 +92,8 @@ MEM_API int Mem_Init(int sizeOfRegion)
     heap_lock(&the_heap);
     int result = init_locked((size_t)sizeOfRegion);
     heap_unlock(&the_heap);
+    if (result == 0)
+        tell_registry();
     return result;
 }
 

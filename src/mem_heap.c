@@ -106,6 +106,41 @@ static enum mem_result look_at(const mem_heap *m)
     return header_is_whole(m) ? MEM_OK : MEM_DAMAGED;
 }
 
+/* How many forks it is away from the first. A lock that threads of the parent had held
+ * would be held for ever: it is made anew by who needs it first, and not by the fork, as
+ * the memory may be shared with the parent. */
+static uint16_t process_number;
+
+static void open_lock(mem_heap *m)
+{
+    pthread_mutexattr_t attributes;
+    pthread_mutexattr_init(&attributes);
+    pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ERRORCHECK); /* a visitor that calls */
+    pthread_mutex_init(lock_of(m), &attributes);
+    pthread_mutexattr_destroy(&attributes);
+    __atomic_store_n(&m->process, process_number, __ATOMIC_RELEASE);
+}
+
+static bool is_of_parent(const mem_heap *m)
+{
+    return __atomic_load_n(&m->process, __ATOMIC_ACQUIRE) != process_number;
+}
+
+__attribute__((noinline, cold)) static void renew_lock(mem_heap *m)
+{
+    registry_lock();
+    if (is_of_parent(m))
+        open_lock(m);
+    registry_unlock();
+}
+
+static int take_lock(mem_heap *m)
+{
+    if (is_of_parent(m))
+        renew_lock(m);
+    return pthread_mutex_lock(lock_of(m));
+}
+
 static void leave(const struct visit *v)
 {
     mem_heap *m = v->m;
@@ -135,7 +170,7 @@ static enum mem_result enter(mem_heap *m, struct visit *v, bool to_change)
     if (result != MEM_OK)
         return say(result);
     registry_call_begins();
-    if (m->lock == 0 ? m->is_walked != 0 : pthread_mutex_lock(lock_of(m)) == EDEADLK) {
+    if (m->lock == 0 ? m->is_walked != 0 : take_lock(m) == EDEADLK) {
         registry_call_ends();
         return say(MEM_BUSY);
     }
@@ -217,17 +252,88 @@ static bool options_exist(const struct mem_options *o)
     return (o->flags & ~(unsigned)FLAGS) == 0 && (unsigned)o->style <= MEM_FIRST_FIT;
 }
 
-static void open_lock(pthread_mutex_t *lock)
+/* --- forks ------------------------------------------------------------------------ */
+
+static mem_heap *lockable(const struct place *p)
 {
-    pthread_mutexattr_t attributes;
-    pthread_mutexattr_init(&attributes);
-    pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ERRORCHECK); /* a visitor that calls */
-    pthread_mutex_init(lock, &attributes);
-    pthread_mutexattr_destroy(&attributes);
+    mem_heap *m = p->owner;
+    return m != NULL && header_is_whole(m) && m->lock != 0 ? m : NULL;
 }
+
+static bool unlock_one(const struct place *p)
+{
+    mem_heap *m = lockable(p);
+    if (m != NULL && m->is_held == 1) {
+        m->is_held = 0;
+        pthread_mutex_unlock(lock_of(m));
+    }
+    return true;
+}
+
+static void unlock_all(void)
+{
+    registry_all_locked(unlock_one);
+}
+
+static bool lock_one(const struct place *p)
+{
+    enum { PATIENCE = 160 }; /* some milliseconds */
+    mem_heap *m = lockable(p);
+    if (m == NULL)
+        return true;
+    if (is_of_parent(m))
+        open_lock(m);
+    for (unsigned n = 0; n < PATIENCE; n++) {
+        if (pthread_mutex_trylock(lock_of(m)) == 0) {
+            m->is_held = 1;
+            return true;
+        }
+        os_pause(n);
+    }
+    return false;
+}
+
+static bool try_one(const struct place *p)
+{
+    lock_one(p);
+    return true;
+}
+
+/* Never waits for long with locks in hand: a visitor of one heap may want another. Who
+ * gives up has a heap in the child that may be found in the middle of a call: MEM_DAMAGED. */
+static bool lock_all(bool give_up)
+{
+    if (registry_all_locked(give_up ? try_one : lock_one))
+        return true;
+    unlock_all();
+    return false;
+}
+
+static bool free_in_child(const struct place *p)
+{
+    mem_heap *m = lockable(p);
+    if (m != NULL)
+        m->is_held = 0;
+    return true;
+}
+
+static void forked(void)
+{
+    process_number++;
+    registry_all_locked(free_in_child);
+}
+
+static void guard_forks(void)
+{
+    registry_guard_forks(lock_all, unlock_all, forked);
+}
+
+/* --- in and out of the registry --------------------------------------------------- */
 
 static bool enrol(mem_heap *m)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, guard_forks);
     const struct heap *h = m->has_spans ? header_part(m, m->state) : NULL;
     struct place place = {(uintptr_t)m, m->nbytes, m, h, 0, 0};
     return registry_add(&place);
@@ -238,7 +344,7 @@ static mem_heap *open_heap(void *memory, size_t nbytes, const struct mem_options
     mem_heap *m = memory;
     header_make(m, nbytes, o, is_mapped);
     if (m->lock != 0)
-        open_lock(lock_of(m));
+        open_lock(m);
     struct heap small, *h = m->has_spans ? header_part(m, m->state) : &small;
     heap_open_single(h, header_region(m), !is_mapped);
     if (!m->has_spans)
@@ -367,7 +473,7 @@ MEM_API mem_heap *mem_heap_attach(void *buffer, size_t nbytes, const struct mem_
         return null(result);
     header_make_anew(m, o);
     if (m->lock != 0)
-        open_lock(lock_of(m));
+        open_lock(m);
     return enrol(m) ? m : null(MEM_NO_MEMORY);
 }
 

@@ -182,16 +182,51 @@ static void forget_others(void)
     counted[0] = counted[1] = 0;
 }
 
+static bool (*lock_all)(bool give_up);
+static void (*unlock_all)(void), (*forked)(void);
+
+void registry_guard_forks(bool (*lock_them)(bool give_up), void (*unlock_them)(void),
+                          void (*in_child)(void))
+{
+    registry_lock();
+    lock_all = lock_them;
+    unlock_all = unlock_them;
+    forked = in_child;
+    registry_unlock();
+}
+
+/* Somebody who has the lock of a heap may be waiting for that of the table. */
+static void lock_before_fork(void)
+{
+    enum { TRIES = 5 };
+    for (unsigned n = 0;; n++) {
+        registry_lock();
+        if (lock_all == NULL || lock_all(n == TRIES))
+            return;
+        registry_unlock();
+        os_pause(n);
+    }
+}
+
+static void unlock_in_parent(void)
+{
+    if (unlock_all != NULL)
+        unlock_all();
+    registry_unlock();
+}
+
 static void unlock_in_child(void)
 {
     forget_others();
+    if (forked != NULL)
+        forked();
     registry_unlock();
 }
 
 static void guard_forks(void)
 {
-    /* Should this fail, a child of a threaded process may find the table locked. */
-    (void)os_at_fork(registry_lock, registry_unlock, unlock_in_child);
+    /* Should this fail, a child of a threaded process may find something locked. */
+    (void)os_at_fork(lock_before_fork, unlock_in_parent, unlock_in_child);
 }
 
 static bool add_locked(const struct place *p)
@@ -250,10 +285,12 @@ bool registry_has(const void *base)
     return has;
 }
 
-void registry_each_locked(void (*visit)(const struct place *p))
+bool registry_all_locked(bool (*visit)(const struct place *p))
 {
     for (uint32_t i = 0; i < table->n; i++)
-        visit(&table->place[i]);
+        if (!visit(&table->place[i]))
+            return false;
+    return true;
 }
 
 /* --- looking -------------------------------------------------------------------- */

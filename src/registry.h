@@ -72,8 +72,14 @@ bool registry_has(const void *base);
 void registry_lock(void);
 void registry_unlock(void);
 
-/* Each in turn, under the lock. */
-void registry_each_locked(void (*visit)(const struct place *p));
+/* Each in turn, until one returns false: was that so? */
+bool registry_all_locked(bool (*visit)(const struct place *p));
+
+/* Around each fork from now on: `lock_all` is called with the table locked, and, as long as it
+ * returns false, again; the last time it has to give up. Then `unlock_all` in the parent, and
+ * `forked` in the child. */
+void registry_guard_forks(bool (*lock_all)(bool give_up), void (*unlock_all)(void),
+                          void (*forked)(void));
 
 /* --- looking ------------------------------------------------------------------- */
 

@@ -869,7 +869,8 @@ __attribute__((noinline)) static enum mem_result find_slowly(const void *address
 
 /* An object in a slot of the heap that the last one was in: nearly always it is, and
  * all that is in a hurry. False: it is not seen to be one. */
-static inline bool find_fast(const void *address, struct mem_piece *found)
+static inline __attribute__((always_inline)) bool find_fast(const void *address,
+                                                            struct mem_piece *found)
 {
     struct peeked p;
     uint32_t was;

@@ -153,7 +153,8 @@ void header_load(const mem_heap *m, struct heap *h)
               .nnodes = s->nnodes,
               .top = s->top,
               .sum = s->sum,
-              .tree = {s->tree[0], s->tree[1]},
+              .tree = {{s->nwords[0], s->root[0], s->height[0]},
+                       {s->nwords[1], s->root[1], s->height[1]}},
               .room = r.nbytes},
         .nbytes = r.nbytes,
         .high = s->high,
@@ -166,8 +167,11 @@ void header_load(const mem_heap *m, struct heap *h)
 void header_store(mem_heap *m, const struct heap *h)
 {
     const struct ledger *l = &h->chunks.ledger;
+    const struct tree *tree = l->b.tree;
     *(struct stored *)header_part(m, m->state) = (struct stored){
-        .tree = {l->b.tree[0], l->b.tree[1]},
+        .nwords = {tree[0].nwords, tree[1].nwords},
+        .root = {tree[0].root, tree[1].root},
+        .height = {(uint8_t)tree[0].height, (uint8_t)tree[1].height},
         .nnodes = l->b.nnodes,
         .top = l->b.top,
         .sum = l->b.sum,
@@ -185,9 +189,9 @@ RACING static enum peek peek_stored(const mem_heap *m, size_t offset, struct pee
     l.b.end = r.base + r.nbytes;
     l.b.nnodes = NOW(s->nnodes);
     l.b.top = NOW(s->top);
-    l.b.tree[BY_ADDRESS].nwords = NOW(s->tree[BY_ADDRESS].nwords);
-    l.b.tree[BY_ADDRESS].root = NOW(s->tree[BY_ADDRESS].root);
-    l.b.tree[BY_ADDRESS].height = NOW(s->tree[BY_ADDRESS].height);
+    l.b.tree[BY_ADDRESS].nwords = NOW(s->nwords[BY_ADDRESS]);
+    l.b.tree[BY_ADDRESS].root = NOW(s->root[BY_ADDRESS]);
+    l.b.tree[BY_ADDRESS].height = NOW(s->height[BY_ADDRESS]);
     l.high = NOW(s->high);
     enum peek what = peek_ledger(&l, r.base, offset, p);
     return is_unchanged(&m->changes, seen) ? what : PEEK_CHANGING;

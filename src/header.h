@@ -27,8 +27,9 @@ enum { HEAP_ALIGN = 16, WITH_SPANS = (1 << 20) + (1 << 10) };
 
 /* The ledger of a heap without spans, but for what follows from where it lies. */
 struct stored {
-    struct tree tree[2];
-    uint32_t nnodes, top, sum, unused, high, nlive;
+    uint32_t nwords[2], root[2]; /* of each tree */
+    uint32_t nnodes, top, sum, high, nlive;
+    uint8_t height[2], unused[2];
 };
 
 struct extras {

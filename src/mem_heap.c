@@ -6,6 +6,7 @@
 #include "../include/mem_heap.h"
 
 #include <errno.h>
+#include <time.h>
 
 #include "check.h"
 #include "header.h"
@@ -275,22 +276,29 @@ static void unlock_all(void)
     registry_all_locked(unlock_one);
 }
 
+/* Who has it may be waiting for a processor. */
+static bool lock_in_time(pthread_mutex_t *lock)
+{
+    enum { PATIENCE = 200000000, A_SECOND = 1000000000 }; /* nanoseconds */
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += PATIENCE;
+    until.tv_sec += until.tv_nsec / A_SECOND;
+    until.tv_nsec %= A_SECOND;
+    return pthread_mutex_timedlock(lock, &until) == 0;
+}
+
 static bool lock_one(const struct place *p)
 {
-    enum { PATIENCE = 160 }; /* some milliseconds */
     mem_heap *m = lockable(p);
     if (m == NULL)
         return true;
     if (is_of_parent(m))
         open_lock(m);
-    for (unsigned n = 0; n < PATIENCE; n++) {
-        if (pthread_mutex_trylock(lock_of(m)) == 0) {
-            m->is_held = 1;
-            return true;
-        }
-        os_pause(n);
-    }
-    return false;
+    if (!lock_in_time(lock_of(m)))
+        return false;
+    m->is_held = 1;
+    return true;
 }
 
 static bool try_one(const struct place *p)

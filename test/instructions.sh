@@ -165,8 +165,8 @@ prove() {
         'divl   (%rcx)' 'sub    $0x18,%rsp' 'bnd call *%rax' 'xchg   %al,(%rcx)'; do
         unwelcome <<<"$line" >/dev/null && seen=$((seen + 1))
     done
-    [ "$seen" -eq 9 ] && ! unwelcome <<<'mov    %rsp,%rax' && code calloc | unwelcome | grep -q '^call'
-    result $? 'frames, calls, locks and divisions are seen, also those of calloc'
+    [ "$seen" -eq 9 ] && ! unwelcome <<<'mov    %rsp,%rax' && code mallinfo2 | unwelcome | grep -q '^call'
+    result $? 'frames, calls, locks and divisions are seen, also those of mallinfo2'
 }
 
 # --- the whole --------------------------------------------------------------------

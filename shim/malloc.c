@@ -251,8 +251,7 @@ static bool is_large(size_t nbytes)
 __attribute__((noinline)) static void *malloc_slowly(size_t nbytes)
 {
     void *object;
-    if (is_large(nbytes) &&
-        cache_take_large(&shim_thread, nbytes, sizeclass_of(nbytes), &object))
+    if (is_large(nbytes) && cache_take_large(&shim_thread, nbytes, sizeclass_of(nbytes), &object))
         return object;
     return or_errno(shim_take_slowly(nbytes));
 }

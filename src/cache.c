@@ -149,8 +149,8 @@ bool cache_take_large(struct thread *t, size_t nbytes, unsigned sizeclass, void 
     thread_enter(t);
     const struct cache *c = thread_cache(t);
     struct window *w = c == NULL ? NULL : c->window[sizeclass];
-    bool taken = w != NULL && (window_take_last(w, nbytes, object) ||
-                               window_take_large(w, nbytes, object));
+    bool taken =
+        w != NULL && (window_take_last(w, nbytes, object) || window_take_large(w, nbytes, object));
     thread_leave(t);
     return taken;
 }

@@ -7,23 +7,39 @@
 # valgrind puts its own malloc in the place of every other, unless told not to; so the
 # program says how large its region is, and makes bad frees, which only ours reports.
 #
-# Helgrind knows locks, and nothing of atomics. Where libmem-malloc.so does without a
-# lock, test/helgrind.supp names the function and says why. libmem.so needs none.
+# Helgrind knows locks, and nothing of atomics. The layers of libmem-malloc.so that do
+# without a lock are named below: of their functions no race is reported. What they call,
+# and everything else, has to be silent. libmem.so needs no exception.
 set -u
 export LC_ALL=C
 libraries=$(realpath "$1") programs=$(realpath "$2")
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 ntests=0
-suppressions=$(dirname "$0")/helgrind.supp
+suppressions=$work/lock-free.supp
 options=(--tool=helgrind --error-exitcode=9 --fair-sched=try --soname-synonyms=somalloc=nouserintercepts)
+
+# Ordered by atomics, and by a barrier on all processors (src/thread.h): the protocol of
+# states, hints and spans, which test/spin and ThreadSanitizer check. A race is reported at
+# whichever of two accesses comes second, so all functions of these files are named.
+lock_free=(base.h thread.h thread.c span.h span.c cache.h cache.c)
+names=$(cd "$(dirname "$0")/../src" &&
+    sed -nE 's/^[a-z][a-z0-9_ ]*[ *]([a-z_0-9]+)\(.*/\1/p' "${lock_free[@]}" | sort -u)
+for name in $names; do
+    for inner in '' 'fun:mem*' 'fun:_mm_*'; do
+        printf '{\n%s\nHelgrind:Race\n%s\nfun:%s\n}\n' "$name" "$inner" "$name"
+    done
+done | grep . >"$suppressions"
+# The first write to an object where metadata was before: see fresh() in helgrind/hand_over.c.
+printf '{\n%s\nHelgrind:Race\nfun:mem*\nfun:%s\n}\n' calloc calloc realloc realloc >>"$suppressions"
 
 result() { # status what
     ntests=$((ntests + 1))
     if [ "$1" -eq 0 ]; then echo "ok $ntests - $2"; else
         echo "not ok $ntests - $2"
         echo "# status $status"
-        grep -v '^libmem:' "$work/err" | sed 's/^/# /' | head -n 40
+        grep -v '^libmem:' "$work/err" | grep -A12 'data race' | sed 's/^/# /' | head -n 60
+        tail -n 3 "$work/err" | sed 's/^/# /'
     fi
 }
 
@@ -56,8 +72,6 @@ preloaded
 result $? 'M5 no race in libmem-malloc.so'
 [ "$(grep -c '^libmem: free(' "$work/err")" -gt 1000 ]
 result $? 'and it was our malloc that ran'
-gone=$(sed -n 's/^ *fun:\([a-z].*\)/\1/p' "$suppressions" | grep -vx memset | sort -u |
-    while read -r name; do grep -rqE "\b$name\(" src shim test/helgrind || echo "$name"; done)
-[ -z "$gone" ]
-result $? "no suppression for a function that is gone ${gone//$'\n'/ }"
+[ "$(wc -w <<<"$names")" -gt 100 ] && ! grep -qE '\<(tree|ledger|freelist)_' <<<"$names"
+result $? 'only the layers without a lock are excepted'
 echo "1..$ntests"

@@ -18,8 +18,9 @@ CFLAGS ?= -O2 -g -DNDEBUG
 ALL_CFLAGS := -std=c11 -D_GNU_SOURCE $(WARN) -Iinclude -pthread $(CPPFLAGS) $(CFLAGS)
 LIB_CFLAGS := $(ALL_CFLAGS) -fPIC -fvisibility=hidden -ftls-model=initial-exec
 
-# Each file may include only what stands before it.
-LAYERS := base os region btree ledger freelist chunk sizeclass thread span cache counts trim heap check dump registry peek header mem_heap mem
+# Each file may include only what stands before it. OWN: heaps of the caller's own.
+OWN := registry peek header visit recount find forks open mem_heap
+LAYERS := base os region btree ledger freelist chunk sizeclass thread span cache counts trim heap check dump $(OWN) mem
 SOURCES := $(filter-out src/base.c src/sizeclass.c,$(LAYERS:%=src/%.c))
 OBJECTS := $(SOURCES:src/%.c=$(BUILD)/obj/%.o)
 
@@ -43,7 +44,7 @@ $(BUILD)/libmem.a: $(OBJECTS)
 # -fno-builtin, or the compiler makes calloc of malloc and memset: a call of itself.
 SHIM := malloc info new start options report sheet
 SHIM_OBJECTS := $(SHIM:%=$(BUILD)/obj/shim/%.o)
-HEAP_OBJECTS := $(filter-out $(patsubst %,$(BUILD)/obj/%.o,check dump registry peek header mem_heap mem),$(OBJECTS))
+HEAP_OBJECTS := $(filter-out $(patsubst %,$(BUILD)/obj/%.o,check dump $(OWN) mem),$(OBJECTS))
 
 $(BUILD)/obj/shim/%.o: shim/%.c Makefile
 	@mkdir -p $(@D)

@@ -98,6 +98,12 @@ void header_sum_numbers(mem_heap *m);
 struct extras *header_extras(const mem_heap *m);
 bool header_extras_are_whole(const mem_heap *m);
 
+static inline size_t header_limit(const mem_heap *m)
+{
+    const struct extras *e = header_part(m, m->extras);
+    return e == NULL ? 0 : e->limit;
+}
+
 /* What an address is, without the lock. The header is whole. */
 enum peek header_peek(const mem_heap *m, const void *address, struct peeked *p);
 

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+#include "find.h"
+
+#include "registry.h"
+
+/* The free slot or chunk that the address lies in. False: what is left over behind the
+ * last slot of a span, which nobody can have. */
+static bool find_free(const struct heap *h, const void *address, struct mem_piece *found)
+{
+    size_t offset = region_offset(&h->chunks.region, address);
+    struct slot slot;
+    struct chunk chunk;
+    ledger_find(&h->chunks.ledger, (uint32_t)(offset / GRANULE_BYTES), &chunk);
+    size_t start = (size_t)chunk.start * GRANULE_BYTES;
+    size_t nbytes = (size_t)chunk.length * GRANULE_BYTES, end = start + nbytes;
+    if (spans_find(&h->spans, offset, &slot)) {
+        start = offset - slot.into;
+        nbytes = slot.bytes;
+    }
+    *found = (struct mem_piece){h->chunks.region.base + start, nbytes, false, NULL};
+    return start + nbytes <= end;
+}
+
+enum mem_result find_verdict(const struct visit *v, const void *address, enum heap_result result)
+{
+    struct mem_piece piece;
+    bool in_header = (uintptr_t)address - (uintptr_t)v->m < v->m->region;
+    if ((result == HEAP_NOT_OURS && in_header) ||
+        (result == HEAP_FREE && !find_free(v->h, address, &piece)))
+        return MEM_NO_OBJECT;
+    return visit_result(result);
+}
+
+/* --- asking ---------------------------------------------------------------- */
+
+static enum mem_result find_locked(mem_heap *m, const void *address, struct mem_piece *found)
+{
+    struct visit v;
+    struct object object;
+    enum mem_result result = visit_enter(m, &v, false);
+    if (result != MEM_OK)
+        return result;
+    result = find_verdict(&v, address, heap_find_locked(v.h, address, &object));
+    if (result == MEM_INSIDE)
+        result = MEM_OK;
+    if (result == MEM_OK)
+        *found = (struct mem_piece){object.start, object.size, true, m};
+    else if (result == MEM_FREE && find_free(v.h, address, found))
+        found->heap = m;
+    visit_leave(&v);
+    return result == MEM_FREE ? MEM_OK : say(result);
+}
+
+/* What was peeked at is to callers. */
+static enum mem_result told(enum peek what, const struct peeked *p, mem_heap *heap,
+                            struct mem_piece *found)
+{
+    switch (what) {
+    case PEEK_OBJECT:
+    case PEEK_FREE:
+        *found = (struct mem_piece){p->start, p->size, what == PEEK_OBJECT, heap};
+        return MEM_OK;
+    case PEEK_OUTSIDE:
+        return MEM_NOT_OURS;
+    case PEEK_NONSENSE:
+        return MEM_DAMAGED;
+    case PEEK_CHANGING:
+        return MEM_BUSY;
+    case PEEK_NO_OBJECT:
+    case PEEK_NO_SLOT:
+        break;
+    }
+    return MEM_NO_OBJECT;
+}
+
+/* --- any address -------------------------------------------------------------- */
+
+/* A place in which there is no heap any more: its memory was the caller's, who has not
+ * destroyed it and uses it for something else. */
+RACING static bool is_there(const struct place *p)
+{
+    return p->owner == NULL || ((const mem_heap *)p->owner)->magic == HEAP_MAGIC;
+}
+
+RACING static enum mem_result find_once(const struct place *p, const void *address,
+                                        struct mem_piece *found)
+{
+    struct peeked peeked;
+    mem_heap *m = p->owner;
+    enum peek what = PEEK_NONSENSE;
+    if (m == NULL)
+        what = peek_heap(p->heap, address, &peeked);
+    else if (header_is_whole(m) && m->nbytes == p->nbytes)
+        what = header_peek(m, address, &peeked);
+    return told(what, &peeked, m, found);
+}
+
+/* Whoever changes the heap may itself be waiting for a processor. */
+static enum mem_result find_in_place(const struct place *p, const void *address,
+                                     struct mem_piece *found)
+{
+    enum mem_result result = MEM_BUSY;
+    for (unsigned n = 0; result == MEM_BUSY && registry_wait(n); n++)
+        result = find_once(p, address, found);
+    return result;
+}
+
+static enum mem_result find_anywhere(struct look *look, const void *address,
+                                     struct mem_piece *found)
+{
+    struct place p;
+    struct peeked_spans spans = {0};
+    enum registry_result result = registry_find((uintptr_t)address, &p);
+    while (result == REGISTRY_FOUND && !is_there(&p)) {
+        struct place inner = p;
+        result = registry_find_around(&inner, &p);
+    }
+    if (result != REGISTRY_FOUND)
+        return result == REGISTRY_NONE ? MEM_NOT_OURS : MEM_BUSY;
+    bool has_spans = p.heap != NULL && peek_spans(p.heap, &spans);
+    spans.owner = p.owner;
+    registry_note(look, &spans, has_spans ? p.version : 0);
+    return find_in_place(&p, address, found);
+}
+
+__attribute__((noinline)) static enum mem_result find_slowly(const void *address,
+                                                             struct mem_piece *found)
+{
+    struct look look = registry_begin();
+    enum mem_result result = find_anywhere(&look, address, found);
+    registry_end(&look);
+    return result;
+}
+
+/* An object in a slot of the heap that the last one was in: nearly always it is, and
+ * all that is in a hurry. False: it is not seen to be one. */
+static inline __attribute__((always_inline)) bool find_fast(const void *address,
+                                                            struct mem_piece *found)
+{
+    struct peeked p;
+    uint32_t was;
+    struct reader *r = registry_begin_fast((uintptr_t)address, &was);
+    if (r == NULL)
+        return false;
+    bool seen = peek_object(&r->last, (uintptr_t)address, &p);
+    void *owner = r->last.owner;
+    registry_end_fast(r, was);
+    if (seen)
+        *found = (struct mem_piece){p.start, p.size, true, owner};
+    return seen;
+}
+
+MEM_API enum mem_result mem_find(const void *address, struct mem_piece *found)
+{
+    return find_fast(address, found) ? MEM_OK : find_slowly(address, found);
+}
+
+/* For the next time. */
+static void note_heap(const mem_heap *m)
+{
+    struct place p;
+    struct peeked_spans spans;
+    struct look look = registry_begin();
+    bool has_spans = registry_find((uintptr_t)m, &p) == REGISTRY_FOUND && p.owner == m &&
+                     p.heap != NULL && peek_spans(p.heap, &spans);
+    spans.owner = p.owner;
+    if (has_spans)
+        registry_note(&look, &spans, p.version);
+    registry_end(&look);
+}
+
+static enum mem_result find_in_slowly(mem_heap *heap, const void *address, struct mem_piece *found)
+{
+    enum { TRIES = 8 };
+    struct peeked p;
+    enum peek what = PEEK_CHANGING;
+    enum mem_result result = look_at(heap);
+    if (result != MEM_OK)
+        return say(result);
+    if (heap->has_spans)
+        note_heap(heap);
+    for (int i = 0; i < TRIES && what == PEEK_CHANGING; i++)
+        what = header_peek(heap, address, &p);
+    if (what == PEEK_CHANGING)
+        return find_locked(heap, address, found);
+    return say(told(what, &p, heap, found));
+}
+
+MEM_API enum mem_result mem_find_in(mem_heap *heap, const void *address, struct mem_piece *found)
+{
+    struct mem_piece piece;
+    if (heap == NULL || !find_fast(address, &piece) || piece.heap != heap)
+        return find_in_slowly(heap, address, found);
+    *found = piece;
+    return MEM_OK;
+}
+
+/* Called by a libmem-malloc.so that a program has beside this library; of another version
+ * it is not. */
+MEM_API void mem_heap_also(const struct heap *heap, size_t heap_bytes);
+MEM_API void mem_heap_also(const struct heap *heap, size_t heap_bytes)
+{
+    const struct region *r = &heap->chunks.region;
+    struct place place = {(uintptr_t)r->base, r->nbytes, NULL, heap, 0, 0};
+    if (heap_bytes == sizeof *heap)
+        (void)registry_add(&place);
+}

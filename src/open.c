@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * open.c - heaps of the caller's own come and go: made, destroyed, attached, detached.
+ */
+#include <pthread.h>
+
+#include "forks.h"
+#include "header.h"
+#include "os.h"
+#include "recount.h"
+#include "registry.h"
+#include "visit.h"
+
+enum { FLAGS = MEM_SINGLE_THREADED | MEM_FILL_NEW | MEM_FILL_FREED };
+
+static bool options_exist(const struct mem_options *o)
+{
+    return (o->flags & ~(unsigned)FLAGS) == 0 && (unsigned)o->style <= MEM_FIRST_FIT;
+}
+
+/* --- in and out of the registry --------------------------------------------------- */
+
+static bool enrol(mem_heap *m)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, forks_guard);
+    const struct heap *h = m->has_spans ? header_part(m, m->state) : NULL;
+    struct place place = {(uintptr_t)m, m->nbytes, m, h, 0, 0};
+    return registry_add(&place);
+}
+
+/* --- making them --------------------------------------------------------------- */
+
+static mem_heap *open_heap(void *memory, size_t nbytes, const struct mem_options *o, bool is_mapped)
+{
+    mem_heap *m = memory;
+    header_make(m, nbytes, o, is_mapped);
+    if (m->lock != 0)
+        visit_open_lock(m);
+    struct heap small, *h = m->has_spans ? header_part(m, m->state) : &small;
+    heap_open_single(h, header_region(m), !is_mapped);
+    if (!m->has_spans)
+        header_store(m, h);
+    header_sum_numbers(m);
+    if (enrol(m))
+        return m;
+    m->magic = 0;
+    if (is_mapped)
+        os_unmap(m, nbytes);
+    return null(MEM_NO_MEMORY);
+}
+
+static const struct mem_options no_options;
+
+MEM_API mem_heap *mem_heap_create(size_t nbytes, const struct mem_options *options)
+{
+    const struct mem_options *o = options == NULL ? &no_options : options;
+    struct region r;
+    if (nbytes == 0)
+        return null(MEM_BAD_SIZE);
+    if (nbytes > MEM_HEAP_MAX)
+        return null(MEM_TOO_LARGE);
+    if (!options_exist(o))
+        return null(MEM_BAD_OPTIONS);
+    if (!region_reserve(&r, nbytes))
+        return null(MEM_NO_MEMORY);
+    return open_heap(r.base, r.nbytes, o, true);
+}
+
+MEM_API mem_heap *mem_heap_in(void *buffer, size_t nbytes, const struct mem_options *options)
+{
+    const struct mem_options *o = options == NULL ? &no_options : options;
+    if (buffer == NULL || (uintptr_t)buffer % HEAP_ALIGN != 0)
+        return null(MEM_BAD_BUFFER);
+    if (nbytes < MEM_HEAP_MIN)
+        return null(MEM_BAD_SIZE);
+    if (nbytes > MEM_HEAP_MAX)
+        return null(MEM_TOO_LARGE);
+    if (!options_exist(o))
+        return null(MEM_BAD_OPTIONS);
+    return open_heap(buffer, nbytes - nbytes % HEAP_ALIGN, o, false);
+}
+
+MEM_API enum mem_result mem_heap_destroy(mem_heap *heap)
+{
+    struct visit v;
+    enum mem_result result = visit_enter(heap, &v, false);
+    if (result != MEM_OK)
+        return result;
+    visit_leave(&v);
+    bool may_go = registry_remove(heap);
+    if (heap->lock != 0)
+        pthread_mutex_destroy(lock_of(heap));
+    heap->magic = 0;
+    if (heap->is_mapped && may_go)
+        os_unmap(heap, heap->nbytes);
+    return MEM_OK;
+}
+
+/* --- moving ---------------------------------------------------------------- */
+
+/* What a heap with spans knows of where it lies. */
+static bool move_to(mem_heap *m, struct heap *h, const unsigned char *was)
+{
+    struct chunks *c = &h->chunks;
+    struct region r = header_region(m);
+    ptrdiff_t delta = (ptrdiff_t)((uintptr_t)r.base - (uintptr_t)was);
+    r.is_zero = false;
+    c->region = r;
+    c->list = (struct freelist){&c->region, &c->ledger, NULL};
+    c->ledger.b.end = r.base + r.nbytes;
+    c->ledger.b.room = c->ledger.nbytes = r.nbytes;
+    h->spans.chunks = c;
+    h->spans.threads.first = NULL;
+    h->has_caches = false;
+    h->keeps_pages = true;
+    h->counts = NULL;
+    return h->spans.changes % 2 == 0 && c->ledger.changes % 2 == 0 && ledger_is_sane(&c->ledger) &&
+           spans_move(&h->spans, delta);
+}
+
+/* With spans, and so with addresses: all are moved, and back again if it is of no use. */
+static enum mem_result settle(mem_heap *m)
+{
+    struct visit v = {.m = m, .h = header_part(m, m->state)};
+    struct heap was = *v.h;
+    if (!move_to(m, v.h, was.chunks.region.base)) {
+        size_t moved = (uintptr_t)v.h->chunks.region.base - (uintptr_t)was.chunks.region.base;
+        bool units = was.spans.nheld > 0 && moved % UNIT_BYTES != 0;
+        *v.h = was;
+        return units ? MEM_BAD_BUFFER : MEM_DAMAGED;
+    }
+    if (recount_fault(&v) == NULL)
+        return MEM_OK;
+    spans_move(&v.h->spans,
+               (ptrdiff_t)((uintptr_t)was.chunks.region.base - (uintptr_t)v.h->chunks.region.base));
+    *v.h = was;
+    return MEM_DAMAGED;
+}
+
+static enum mem_result examine(mem_heap *m, size_t nbytes, const struct mem_options *o)
+{
+    struct visit v = {.m = m, .h = &v.view};
+    enum mem_result result = header_examine(m, nbytes);
+    if (result != MEM_OK)
+        return result;
+    if (registry_has(m))
+        return MEM_BUSY;
+    if (m->extras == 0 && (o->on_exhausted != NULL || o->on_refused != NULL))
+        return MEM_BAD_OPTIONS;
+    if (m->has_spans)
+        return settle(m);
+    header_load(m, v.h);
+    return recount_fault(&v) == NULL ? MEM_OK : MEM_DAMAGED;
+}
+
+MEM_API mem_heap *mem_heap_attach(void *buffer, size_t nbytes, const struct mem_options *options)
+{
+    const struct mem_options *o = options == NULL ? &no_options : options;
+    mem_heap *m = buffer;
+    if (m == NULL || (uintptr_t)m % HEAP_ALIGN != 0)
+        return null(MEM_BAD_BUFFER);
+    enum mem_result result = examine(m, nbytes, o);
+    if (result != MEM_OK)
+        return null(result);
+    header_make_anew(m, o);
+    if (m->lock != 0)
+        visit_open_lock(m);
+    return enrol(m) ? m : null(MEM_NO_MEMORY);
+}
+
+MEM_API enum mem_result mem_heap_detach(mem_heap *heap)
+{
+    struct visit v;
+    enum mem_result result = visit_enter(heap, &v, false);
+    if (result != MEM_OK)
+        return result;
+    visit_leave(&v);
+    if (heap->is_mapped)
+        return say(MEM_BAD_BUFFER);
+    registry_remove(heap);
+    if (heap->lock != 0)
+        pthread_mutex_destroy(lock_of(heap));
+    heap->magic = HEAP_DETACHED;
+    return MEM_OK;
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+#include "recount.h"
+
+#include "check.h"
+
+/* Where no piece begins: behind the last, or where the ledger is damaged? */
+static bool is_end(const struct heap *h, size_t offset)
+{
+    return offset / GRANULE_BYTES >= h->chunks.ledger.b.top;
+}
+
+static void count_piece(const struct piece *p, struct mem_statistics *s)
+{
+    if (p->kind == PIECE_OBJECT) {
+        s->live_objects++;
+        s->live_bytes += p->size;
+        s->slack_bytes += p->nbytes - p->size;
+    } else if (p->kind != PIECE_OURS) {
+        s->free_chunks++;
+        s->free_bytes += p->nbytes;
+        if (p->kind == PIECE_FREE && p->nbytes > s->largest_free)
+            s->largest_free = p->nbytes;
+    }
+}
+
+/* False: not to the end. */
+static bool count(const struct visit *v, struct mem_statistics *s)
+{
+    struct piece p;
+    size_t at = 0;
+    *s = (struct mem_statistics){.region_bytes = v->m->nbytes, .peak_bytes = v->m->peak_bytes};
+    s->limit = header_limit(v->m);
+    for (; heap_piece_locked(v->h, at, &p); at += p.nbytes)
+        count_piece(&p, s);
+    s->metadata_bytes = s->region_bytes - s->live_bytes - s->slack_bytes - s->free_bytes;
+    return is_end(v->h, at);
+}
+
+const char *recount_fault(const struct visit *v)
+{
+    struct mem_statistics s;
+    const char *wrong = visit_numbers_fault(v);
+    if (wrong == NULL && !header_extras_are_whole(v->m))
+        wrong = "the limit or the callbacks have been written to";
+    if (wrong == NULL)
+        wrong = check_fault_locked(v->h);
+    if (wrong == NULL && (!count(v, &s) || s.live_objects != v->m->nlive ||
+                          s.live_bytes != v->m->live_bytes)) /* M3 */
+        wrong = "there are other objects than the header counts";
+    return wrong;
+}
+
+/* --- the calls -------------------------------------------------------------------- */
+
+MEM_API enum mem_result mem_walk(mem_heap *heap, mem_visitor visit, void *context)
+{
+    struct visit v;
+    struct piece p;
+    bool more = true;
+    size_t at = 0;
+    enum mem_result result = visit_enter(heap, &v, false);
+    if (result != MEM_OK)
+        return result;
+    heap->is_walked = true;
+    for (; more && heap_piece_locked(v.h, at, &p); at += p.nbytes) {
+        bool live = p.kind == PIECE_OBJECT;
+        if (p.kind != PIECE_OURS)
+            more =
+                visit(&(struct mem_piece){p.start, live ? p.size : p.nbytes, live, heap}, context);
+    }
+    heap->is_walked = false;
+    result = more && !is_end(v.h, at) ? MEM_DAMAGED : MEM_OK;
+    visit_leave(&v);
+    return say(result);
+}
+
+MEM_API enum mem_result mem_stats(mem_heap *heap, struct mem_statistics *stats)
+{
+    struct visit v;
+    struct mem_statistics s;
+    enum mem_result result = visit_enter(heap, &v, false);
+    if (result != MEM_OK)
+        return result;
+    if (count(&v, &s))
+        *stats = s;
+    else
+        result = MEM_DAMAGED;
+    visit_leave(&v);
+    return say(result);
+}
+
+MEM_API enum mem_result mem_check(mem_heap *heap, const char **wrong)
+{
+    struct visit v;
+    const char *what = "the header has been written to";
+    enum mem_result result = look_at(heap);
+    if (result == MEM_NO_HEAP)
+        what = mem_strerror(MEM_NO_HEAP);
+    if (result == MEM_OK && (result = visit_enter(heap, &v, false)) == MEM_OK) {
+        what = recount_fault(&v);
+        result = what == NULL ? MEM_OK : MEM_DAMAGED;
+        visit_leave(&v);
+    } else if (result == MEM_BUSY) {
+        what = mem_strerror(MEM_BUSY);
+    }
+    if (wrong != NULL)
+        *wrong = what;
+    return say(result);
+}

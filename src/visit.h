@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * visit.h - a call at work in a heap of the caller's own, and how its results are told.
+ *
+ *     look_at    is there a heap? its lock; its numbers; odd changes
+ *     enter  ->  the call's work, in v.h  ->  leave: the numbers, even changes, the lock
+ *
+ *   V1  nothing is done by what the header says before its sum was looked at [M4];
+ *   V2  who visits a heap has its lock, if it has one, and is known to who looks at
+ *       addresses in this thread meanwhile (registry_call_begins);
+ *   V3  `changes` is odd while, and only while, a visitor changes the heap.
+ */
+#ifndef VISIT_H
+#define VISIT_H
+
+#include <pthread.h>
+
+#include "header.h"
+
+/* --- results --------------------------------------------------------------------- */
+
+extern _Thread_local enum mem_result visit_last_error __attribute__((tls_model("initial-exec")));
+
+static inline enum mem_result say(enum mem_result result)
+{
+    if (result != MEM_OK)
+        visit_last_error = result;
+    return result;
+}
+
+static inline void *null(enum mem_result why)
+{
+    say(why);
+    return NULL;
+}
+
+/* What heap.c says is to callers. */
+enum mem_result visit_result(enum heap_result result);
+
+/* --- the lock -------------------------------------------------------------------- */
+
+static inline pthread_mutex_t *lock_of(const mem_heap *m)
+{
+    return header_part(m, m->lock);
+}
+
+/* How many forks a process is away from the first is noted with each lock that it makes. One
+ * that threads of the parent had held would be held for ever: it is made anew by who needs
+ * it first, and not by the fork, as the memory may be shared with the parent. */
+void visit_open_lock(mem_heap *m);
+bool visit_is_of_parent(const mem_heap *m);
+void visit_forked(void);
+
+/* --- going in and out ------------------------------------------------------------ */
+
+/* A call at work in a heap. */
+struct visit {
+    mem_heap *m;
+    struct heap *h;
+    bool changes;
+    struct heap view;
+};
+
+/* Nothing else of it may be read before. */
+static inline enum mem_result look_at(const mem_heap *m)
+{
+    if (m == NULL || (uintptr_t)m % HEAP_ALIGN != 0 || m->magic != HEAP_MAGIC)
+        return MEM_NO_HEAP;
+    return header_is_whole(m) ? MEM_OK : MEM_DAMAGED;
+}
+
+/* MEM_NO_HEAP, MEM_DAMAGED, MEM_BUSY: has not entered. To be left again. */
+enum mem_result visit_enter(mem_heap *m, struct visit *v, bool to_change);
+void visit_leave(const struct visit *v);
+
+/* Under the lock, before anything is done by them: NULL, or what is wrong with the numbers
+ * in the header. A count of changes that is odd now was not made so by a call. */
+const char *visit_numbers_fault(const struct visit *v);
+
+#endif

@@ -19,7 +19,7 @@ ALL_CFLAGS := -std=c11 -D_GNU_SOURCE $(WARN) -Iinclude -pthread $(CPPFLAGS) $(CF
 LIB_CFLAGS := $(ALL_CFLAGS) -fPIC -fvisibility=hidden -ftls-model=initial-exec
 
 # Each file may include only what stands before it. OWN: heaps of the caller's own.
-OWN := registry peek header visit recount find forks open mem_heap
+OWN := registry peek fence header visit recount find forks open mem_heap
 LAYERS := base os region btree ledger freelist chunk sizeclass thread span cache counts trim heap check dump $(OWN) mem
 SOURCES := $(filter-out src/base.c src/sizeclass.c,$(LAYERS:%=src/%.c))
 OBJECTS := $(SOURCES:src/%.c=$(BUILD)/obj/%.o)
@@ -234,7 +234,7 @@ check-malloc: all $(MALLOC) $(FAILING)
 	@$(if $(WITH),,$(RUN_MALLOC) $(IN_MALLOC)/fault \
 	    "test/malloc/start.sh $(BUILD)/libmem-malloc.so $(IN_MALLOC)")
 
-THREADED := $(filter %/c13_threads %/mem_heap_threads %/mem_find_threads,$(CONTRACT) $(UNIT))
+THREADED := $(filter %/c13_threads %/mem_heap_threads %/mem_find_threads %/mem_guard,$(CONTRACT) $(UNIT))
 check-threads: all $(THREADED)
 	@$(RUN) $(THREADED)
 

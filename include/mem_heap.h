@@ -49,7 +49,7 @@ enum mem_result {
     MEM_BUSY,          /* the heap is being walked by the caller itself; or was changing */
     MEM_BAD_SIZE,      /* of a heap: 0, or of a buffer: less than MEM_HEAP_MIN */
     MEM_BAD_BUFFER,    /* NULL, or no multiple of 16 */
-    MEM_BAD_OPTIONS,   /* an option that does not exist */
+    MEM_BAD_OPTIONS,   /* an option that does not exist, or not there */
     MEM_BAD_ALIGNMENT, /* no power of two */
     MEM_BAD_STYLE,     /* no placement style, or not with this alignment */
     MEM_TOO_LARGE,     /* larger than the heap is; of a heap: more than MEM_HEAP_MAX */
@@ -83,7 +83,8 @@ enum mem_style {
 enum mem_flags {
     MEM_SINGLE_THREADED = 1, /* no lock at all */
     MEM_FILL_NEW = 2,        /* a new object is filled with `fill_new`, */
-    MEM_FILL_FREED = 4       /* and a freed one with `fill_freed`; both when resized, too */
+    MEM_FILL_FREED = 4,      /* and a freed one with `fill_freed`; both when resized, too */
+    MEM_GUARD_PAGES = 8      /* of mem_heap_create only, which see */
 };
 
 /* All zero: what NULL means. It is copied; the caller's may go. */
@@ -109,12 +110,22 @@ struct mem_options {
 
 /* A heap in one mapping of its own, of nbytes rounded up to whole pages; memory comes as
  * it is touched, and pages that stay free go back. The caller destroys it.
+ *
+ * MEM_GUARD_PAGES: a page that nobody may touch lies below and above the header, above the
+ * objects, and above the records; so the mapping is six pages larger. A write that runs from
+ * an object across either end of the objects, however long, or into the heap from outside, is
+ * a fault (SIGSEGV) before it reaches what the heap knows. Not promised: that one which
+ * stays among the objects is seen, nor one that leaps over a page. Such a heap has no slots
+ * (MEM_ANY_FIT is best fit). The page above the objects moves as their number grows, in
+ * system calls; if the system refuses one, the call fails with MEM_NO_SPACE.
+ *
  * NULL: MEM_BAD_SIZE (0), MEM_TOO_LARGE, MEM_BAD_OPTIONS, MEM_NO_MEMORY. */
 mem_heap *mem_heap_create(size_t nbytes, const struct mem_options *options);
 
 /* A heap in the caller's memory, which stays the caller's and must live until the heap is
  * destroyed; nbytes is rounded down to a multiple of 16. No call on it makes a system call,
- * but to wait for a lock. What the memory holds does not matter.
+ * but to wait for a lock; so there are no guard pages (MEM_BAD_OPTIONS). What the memory holds
+ * does not matter.
  * NULL: MEM_BAD_BUFFER, MEM_BAD_SIZE, MEM_TOO_LARGE, MEM_BAD_OPTIONS. */
 mem_heap *mem_heap_in(void *buffer, size_t nbytes, const struct mem_options *options);
 
@@ -126,7 +137,7 @@ mem_heap *mem_heap_in(void *buffer, size_t nbytes, const struct mem_options *opt
  * moved by a multiple of that. A heap of more than 1 MiB with small objects has to lie as
  * before within 64 KiB (MEM_BAD_BUFFER). All options are as they were, but for the
  * callbacks and their context: these are as in `options`, which may be NULL. (If there are
- * any, there must have been some, or a limit: MEM_BAD_OPTIONS.) The lock is new, and good for
+ * any, there must have been some, or a limit; and no guard pages: MEM_BAD_OPTIONS.) The lock is new, and good for
  * the threads of one process.
  * NULL: MEM_BAD_BUFFER, MEM_BAD_SIZE, MEM_NO_HEAP, MEM_BAD_VERSION, MEM_DAMAGED, also of a copy
  * made while a call was under way; MEM_BUSY (it is attached already), MEM_NO_MEMORY. */
@@ -209,7 +220,7 @@ struct mem_statistics {
     size_t free_bytes;     /* in these */
     size_t largest_free;   /* the longest run: mem_alloc_fit can have so many bytes at
                                  once, by any style, and no more; the limit aside */
-    size_t metadata_bytes; /* all else: header, records, and what is kept for them */
+    size_t metadata_bytes; /* all else: header, records, what is kept for them, guard pages */
 };
 
 /* Counts it all. O(n log n), and other threads wait. */

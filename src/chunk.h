@@ -41,6 +41,8 @@ enum chunks_result chunks_take(struct chunks *c, uint32_t length, uint32_t slack
 enum chunks_result chunks_take_aligned(struct chunks *c, uint32_t length, uint32_t align,
                                        uint32_t slack, uint32_t *start);
 
+/* NONE also: what was chosen is free, but the fence is in the way (ledger_is_clear). */
+
 /* The live chunk [start, end) is free. O(log n). */
 void chunks_give_back(struct chunks *c, uint32_t start, uint32_t end);
 

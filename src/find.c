@@ -24,7 +24,7 @@ static bool find_free(const struct heap *h, const void *address, struct mem_piec
 enum mem_result find_verdict(const struct visit *v, const void *address, enum heap_result result)
 {
     struct mem_piece piece;
-    bool in_header = (uintptr_t)address - (uintptr_t)v->m < v->m->region;
+    bool in_header = (uintptr_t)address - (uintptr_t)v->m < header_bytes(v->m);
     if ((result == HEAP_NOT_OURS && in_header) ||
         (result == HEAP_FREE && !find_free(v->h, address, &piece)))
         return MEM_NO_OBJECT;
@@ -95,18 +95,9 @@ RACING static enum mem_result find_once(const struct place *p, const void *addre
     return told(what, &peeked, m, found);
 }
 
-/* Whoever changes the heap may itself be waiting for a processor. */
-static enum mem_result find_in_place(const struct place *p, const void *address,
-                                     struct mem_piece *found)
-{
-    enum mem_result result = MEM_BUSY;
-    for (unsigned n = 0; result == MEM_BUSY && registry_wait(n); n++)
-        result = find_once(p, address, found);
-    return result;
-}
-
+/* `*again`: a heap was being changed. */
 static enum mem_result find_anywhere(struct look *look, const void *address,
-                                     struct mem_piece *found)
+                                     struct mem_piece *found, bool *again)
 {
     struct place p;
     struct peeked_spans spans = {0};
@@ -115,20 +106,26 @@ static enum mem_result find_anywhere(struct look *look, const void *address,
         struct place inner = p;
         result = registry_find_around(&inner, &p);
     }
+    *again = result == REGISTRY_FOUND;
     if (result != REGISTRY_FOUND)
         return result == REGISTRY_NONE ? MEM_NOT_OURS : MEM_BUSY;
     bool has_spans = p.heap != NULL && peek_spans(p.heap, &spans);
     spans.owner = p.owner;
     registry_note(look, &spans, has_spans ? p.version : 0);
-    return find_in_place(&p, address, found);
+    return find_once(&p, address, found);
 }
 
+/* Whoever changes the heap may itself be waiting for a processor; or for all looks to end. */
 __attribute__((noinline)) static enum mem_result find_slowly(const void *address,
                                                              struct mem_piece *found)
 {
-    struct look look = registry_begin();
-    enum mem_result result = find_anywhere(&look, address, found);
-    registry_end(&look);
+    enum mem_result result = MEM_BUSY;
+    bool again = true;
+    for (unsigned n = 0; result == MEM_BUSY && again && registry_wait(n); n++) {
+        struct look look = registry_begin();
+        result = find_anywhere(&look, address, found, &again);
+        registry_end(&look);
+    }
     return result;
 }
 
@@ -179,8 +176,10 @@ static enum mem_result find_in_slowly(mem_heap *heap, const void *address, struc
         return say(result);
     if (heap->has_spans)
         note_heap(heap);
+    struct look look = registry_begin(); /* a fence goes up only when it has ended */
     for (int i = 0; i < TRIES && what == PEEK_CHANGING; i++)
         what = header_peek(heap, address, &p);
+    registry_end(&look);
     if (what == PEEK_CHANGING)
         return find_locked(heap, address, found);
     return say(told(what, &p, heap, found));

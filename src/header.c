@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "header.h"
 
+#include "os.h"
+
 enum { VERSION = 1 };
 
 /* A bit of a word that is not as it was is a bit of the sum that is not. */
@@ -27,12 +29,18 @@ RACING static uint32_t sum_of_constants(const mem_heap *m)
     return folded(add_to_sum(HEAP_MAGIC, &m->nbytes, END - FIRST));
 }
 
+static size_t stored_bytes(const mem_heap *m)
+{
+    return sizeof(struct stored) + (m->guard_shift == 0 ? 0 : sizeof(struct stored_fence));
+}
+
 static uint32_t sum_of_numbers(const mem_heap *m)
 {
+    static_assert(sizeof(struct stored_fence) % sizeof(uint64_t) == 0, "whole words");
     static_assert(sizeof(struct stored) % sizeof(uint64_t) == 0, "whole words");
     uint64_t sum = add_to_sum(m->nlive, &m->live_bytes, 2 * sizeof m->live_bytes);
     if (!m->has_spans)
-        sum = add_to_sum(sum, header_part(m, m->state), sizeof(struct stored));
+        sum = add_to_sum(sum, header_part(m, m->state), stored_bytes(m));
     return folded(sum);
 }
 
@@ -59,7 +67,7 @@ static void lay_out(mem_heap *m, const struct mem_options *o)
     if (o->limit != 0 || o->on_exhausted != NULL || o->on_refused != NULL)
         m->extras = place_part(m, sizeof(struct extras));
     m->has_spans = m->nbytes >= WITH_SPANS;
-    m->state = place_part(m, m->has_spans ? sizeof(struct heap) : sizeof(struct stored));
+    m->state = place_part(m, m->has_spans ? sizeof(struct heap) : stored_bytes(m));
     m->region = (uint16_t)(ceil_div(m->region, HEAP_ALIGN) * HEAP_ALIGN);
 }
 
@@ -74,6 +82,8 @@ void header_make(mem_heap *m, size_t nbytes, const struct mem_options *o, bool i
     m->fill_new = o->fill_new;
     m->fill_freed = o->fill_freed;
     m->is_mapped = is_mapped;
+    if (o->flags & MEM_GUARD_PAGES)
+        m->guard_shift = (uint8_t)lowest_bit(os_page_bytes());
     lay_out(m, o);
     m->sum = sum_of_constants(m);
     struct extras *e = header_part(m, m->extras);
@@ -101,6 +111,8 @@ enum mem_result header_examine(const mem_heap *m, size_t nbytes)
         return MEM_BAD_VERSION;
     if (m->sum != sum_of_constants(m))
         return MEM_DAMAGED;
+    if (m->guard_shift != 0)
+        return MEM_BAD_OPTIONS;
     return m->nbytes <= nbytes ? MEM_OK : MEM_BAD_SIZE;
 }
 
@@ -142,6 +154,28 @@ struct extras *header_extras(const mem_heap *m)
 
 /* --- the heap in it ---------------------------------------------------------------- */
 
+RACING static struct stored_fence *fence_of(const mem_heap *m)
+{
+    return header_part(m, m->state + sizeof(struct stored));
+}
+
+/* A bit of `high` changes at least five bytes of it. */
+RACING static uint64_t seal_of(uint32_t low, uint32_t high)
+{
+    return (((uint64_t)low << 32 | high) ^ HEAP_MAGIC) * 0x9E3779B97F4A7C15;
+}
+
+/* False: it has been written to, or is changing; then none is sane. */
+RACING static bool load_fence(const mem_heap *m, struct ledger *l)
+{
+    const struct stored_fence *f = fence_of(m);
+    uint32_t low = NOW(f->low), high = NOW(f->high);
+    bool whole = NOW(f->seal) == seal_of(low, high) && (size_t)high * GRANULE_BYTES <= l->nbytes;
+    l->fence.page = (uint32_t)(header_guard_bytes(m) / GRANULE_BYTES);
+    ledger_set_fence(l, whole ? low : 0, whole ? high : 0);
+    return whole;
+}
+
 void header_load(const mem_heap *m, struct heap *h)
 {
     const struct stored *s = header_part(m, m->state);
@@ -162,6 +196,8 @@ void header_load(const mem_heap *m, struct heap *h)
         .nlive = s->nlive,
     };
     h->spans.chunks = &h->chunks; /* object_max is 0: there are none */
+    if (m->guard_shift != 0)
+        (void)load_fence(m, &h->chunks.ledger);
 }
 
 void header_store(mem_heap *m, const struct heap *h)
@@ -178,6 +214,10 @@ void header_store(mem_heap *m, const struct heap *h)
         .high = l->high,
         .nlive = l->nlive,
     };
+    if (m->guard_shift != 0)
+        *fence_of(m) = (struct stored_fence){.low = l->fence.low,
+                                             .high = l->fence.high,
+                                             .seal = seal_of(l->fence.low, l->fence.high)};
 }
 
 RACING static enum peek peek_stored(const mem_heap *m, size_t offset, struct peeked *p)
@@ -186,6 +226,8 @@ RACING static enum peek peek_stored(const mem_heap *m, size_t offset, struct pee
     struct region r = header_region(m);
     uint32_t seen = changes_seen(&m->changes);
     struct ledger l = {.nbytes = r.nbytes};
+    if (seen % 2 != 0)
+        return PEEK_CHANGING;
     l.b.end = r.base + r.nbytes;
     l.b.nnodes = NOW(s->nnodes);
     l.b.top = NOW(s->top);
@@ -193,6 +235,8 @@ RACING static enum peek peek_stored(const mem_heap *m, size_t offset, struct pee
     l.b.tree[BY_ADDRESS].root = NOW(s->root[BY_ADDRESS]);
     l.b.tree[BY_ADDRESS].height = NOW(s->height[BY_ADDRESS]);
     l.high = NOW(s->high);
+    if (m->guard_shift != 0 && !load_fence(m, &l))
+        return is_unchanged(&m->changes, seen) ? PEEK_NONSENSE : PEEK_CHANGING;
     enum peek what = peek_ledger(&l, r.base, offset, p);
     return is_unchanged(&m->changes, seen) ? what : PEEK_CHANGING;
 }
@@ -202,9 +246,9 @@ RACING enum peek header_peek(const mem_heap *m, const void *address, struct peek
     size_t offset = (uintptr_t)address - (uintptr_t)m;
     if (offset >= m->nbytes)
         return PEEK_OUTSIDE;
-    if (offset < m->region)
+    if (offset < header_bytes(m))
         return PEEK_NO_OBJECT;
     if (m->has_spans)
         return peek_heap(header_part(m, m->state), address, p);
-    return peek_stored(m, offset - m->region, p);
+    return peek_stored(m, offset - header_bytes(m), p);
 }

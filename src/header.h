@@ -6,6 +6,11 @@
  *      | header | lock? | extras? | state |  chunks -->  gap  <-- ledger  |
  *      |<---------- struct mem_heap ----->|<-------- the region --------->|
  *
+ * With guard pages (fence.h is the one in the gap):
+ *
+ *      |##| header ... |##|  chunks -->  |##|  <-- ledger  |##|
+ *       low             a page each                         low + nbytes
+ *
  *   M1  a heap too small for spans has no address in its header: `struct heap` is made
  *       on the stack for each call, of what is stored as numbers;
  *   M2  what only some heaps need (a lock; a limit and callbacks; all that spans need)
@@ -14,6 +19,7 @@
  *   M4  each byte but those of the lock is in a sum: of what never changes; of the
  *       numbers, between calls that change them; of the extras. One that is not what was
  *       written is found before anything is done by it.
+ *   M5  with guard pages a heap has no spans, whose states would lie among the objects.
  */
 #ifndef HEADER_H
 #define HEADER_H
@@ -32,6 +38,13 @@ struct stored {
     uint8_t height[2], unused[2];
 };
 
+/* And of a heap with guard pages, right behind it. To read by it what a fence is around is a
+ * fault, so it is looked at apart: the seal is not just one more sum. */
+struct stored_fence {
+    uint32_t high, low;
+    uint64_t seal;
+};
+
 struct extras {
     size_t limit;
     bool (*on_exhausted)(mem_heap *heap, size_t size, void *context);
@@ -45,7 +58,9 @@ struct mem_heap {
     size_t nbytes;                        /* from here to the end of the region */
     uint16_t lock, extras, state, region; /* where they are, in bytes from here; 0: none */
     uint8_t flags, style, fill_new, fill_freed, version;
-    bool is_mapped, has_spans;
+    bool is_mapped;
+    bool has_spans;      /* there is a struct heap in it, though with guard pages no span */
+    uint8_t guard_shift; /* a guard page has so many bytes, as a power of two; 0: there are none */
 
     size_t live_bytes, peak_bytes;
     uint32_t nlive, sum_of_numbers;
@@ -60,11 +75,13 @@ enum {
                 sizeof(struct stored),
     LARGEST_SMALL_HEADER = (ALL_PARTS + HEAP_ALIGN - 1) / HEAP_ALIGN * HEAP_ALIGN
 };
+static_assert(ALL_PARTS - sizeof(struct stored) + sizeof(struct heap) <= 4096, "a page");
 static_assert(LARGEST_SMALL_HEADER + CHUNK_COST + 2 * GRANULE_BYTES <= 256,
               "the smallest heap holds an object of 32 bytes, whatever its options");
 static_assert(MEM_HEAP_MAX == REGION_BYTES_MAX, "");
 
-/* A new header for a heap of nbytes. Its lock and its state are not open yet. */
+/* A new header for a heap of nbytes, guards around it not counted. Its lock and its state are
+ * not open yet. */
 void header_make(mem_heap *m, size_t nbytes, const struct mem_options *o, bool is_mapped);
 
 RACING static inline void *header_part(const mem_heap *m, size_t offset)
@@ -72,9 +89,28 @@ RACING static inline void *header_part(const mem_heap *m, size_t offset)
     return offset == 0 ? NULL : (unsigned char *)(uintptr_t)m + offset;
 }
 
+RACING static inline size_t header_guard_bytes(const mem_heap *m)
+{
+    return m->guard_shift == 0 ? 0 : (size_t)1 << m->guard_shift;
+}
+
+/* Where the region begins, in bytes from the header. */
+RACING static inline size_t header_bytes(const mem_heap *m)
+{
+    return m->guard_shift == 0 ? m->region : 2 * header_guard_bytes(m);
+}
+
 RACING static inline struct region header_region(const mem_heap *m)
 {
-    return (struct region){header_part(m, m->region), m->nbytes - m->region, m->is_mapped};
+    size_t at = header_bytes(m);
+    return (struct region){header_part(m, at), m->nbytes - at, m->is_mapped};
+}
+
+/* What was mapped for it. */
+static inline struct region header_mapping(const mem_heap *m)
+{
+    size_t guard = header_guard_bytes(m);
+    return (struct region){(unsigned char *)(uintptr_t)m - guard, m->nbytes + 2 * guard, false};
 }
 
 /* Is there a header whose constant part is whole? Reads nothing else. */

@@ -70,6 +70,13 @@ void heap_open_single(struct heap *h, struct region region, bool keeps_pages)
     h->spans.nkept = 0;
 }
 
+void heap_open_fenced(struct heap *h, struct region region, uint32_t page)
+{
+    heap_open_single(h, region, false);
+    h->spans.object_max = 0;
+    ledger_open_fenced(&h->chunks.ledger, region.base + region.nbytes, region.nbytes, page);
+}
+
 /* --- taking ---------------------------------------------------------------- */
 
 /* The granules that nbytes take; 0 for more than there can be. */

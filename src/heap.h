@@ -57,6 +57,9 @@ void heap_open_locked(struct heap *h, struct region region, MemNodePtr *head);
  * is the caller's; and empty spans are free memory at once. */
 void heap_open_single(struct heap *h, struct region region, bool keeps_pages);
 
+/* The same in a mapping with a fence (fence.h) of a page, in granules; and without spans. */
+void heap_open_fenced(struct heap *h, struct region region, uint32_t page);
+
 /* A new object of nbytes. 0 is an object, too: it has a start and no byte. HEAP_OK,
  * HEAP_NO_SPACE, HEAP_DAMAGED, HEAP_NO_REGION. */
 enum heap_result heap_take(struct heap *h, size_t nbytes, enum fit fit, void **object);

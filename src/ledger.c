@@ -9,7 +9,9 @@ RACING static uint64_t nchunks(const struct ledger *l)
 /* The granules that are left for chunks if each has `cost` bytes for its record. */
 RACING static uint32_t limit(const struct ledger *l, uint64_t nrecords, uint64_t cost)
 {
-    uint64_t taken = nrecords * cost;
+    uint64_t taken = nrecords * cost, page = (uint64_t)l->fence.page * GRANULE_BYTES;
+    if (page != 0)
+        taken = (ceil_div(taken, page) + 1) * page; /* L6 */
     return taken < l->nbytes ? (uint32_t)((l->nbytes - taken) / GRANULE_BYTES) : 0;
 }
 
@@ -57,7 +59,51 @@ void ledger_open(struct ledger *l, void *end, size_t nbytes)
     l->ndirty = 0;
     l->least_dirty = 0;
     l->changes = 0;
+    l->fence = (struct fence){0};
     btree_open(&l->b, end, nbytes);
+}
+
+/* --- the fence ------------------------------------------------------------- */
+
+RACING void ledger_set_fence(struct ledger *l, uint32_t low, uint32_t high)
+{
+    l->fence.low = low;
+    l->fence.high = high;
+    __atomic_store_n(&l->b.room, l->nbytes - (size_t)high * GRANULE_BYTES, __ATOMIC_RELAXED);
+}
+
+void ledger_open_fenced(struct ledger *l, void *end, size_t nbytes, uint32_t page)
+{
+    ledger_open(l, end, nbytes);
+    l->fence.page = page;
+    uint32_t low = limit(l, 1, CHUNK_COST);
+    ledger_set_fence(l, low, low + page);
+}
+
+/* Is there room on both sides of it for chunks up to `top`, and so many records more? */
+static bool is_clear(struct ledger *l, uint32_t top, uint64_t nmore)
+{
+    uint64_t nrecords = nchunks(l) + nmore;
+    if (l->fence.page == 0 || (top <= l->fence.low && nrecords * BTREE_COST <= l->b.room))
+        return true;
+    l->fence.wanted = limit(l, nrecords, BTREE_COST);
+    return false;
+}
+
+bool ledger_is_clear(struct ledger *l, const struct chunk *from, uint32_t skip, uint32_t length)
+{
+    uint32_t top = from->start == l->b.top ? from->start + skip + length : l->b.top;
+    return is_clear(l, top, skip > 0 ? 2 : has_room(l, 1));
+}
+
+static bool fence_is_sane(const struct ledger *l)
+{
+    const struct fence *f = &l->fence;
+    uint64_t page = f->page, low = f->low, high = f->high;
+    return page == 0 ||
+           (low % page == 0 && high % page == 0 && low < high && l->b.top <= low &&
+            high * GRANULE_BYTES < l->nbytes && l->b.room == l->nbytes - high * GRANULE_BYTES &&
+            l->b.top <= limit(l, nchunks(l), BTREE_COST));
 }
 
 /* --- choosing -------------------------------------------------------------- */
@@ -123,8 +169,11 @@ static bool fits_aligned(const struct ledger *l, const struct chunk *c, uint32_t
     enum { TAIL_SPARE = 2 }; /* granules for the record of what is skipped */
     *skip = skip_of(c->start, align, phase);
     uint64_t needed = (uint64_t)*skip + length;
-    if (*skip > 0 && c->start == l->b.top)
+    if (*skip > 0 && c->start == l->b.top) {
+        if (c->start + needed > limit(l, nchunks(l) + 2, BTREE_COST))
+            return false;
         needed += TAIL_SPARE;
+    }
     return needed <= c->length && (*skip == 0 ? can_take(l, c, length) : has_room(l, 2));
 }
 
@@ -314,6 +363,8 @@ bool ledger_take_aligned(struct ledger *l, const struct chunk *from, uint32_t sk
 static bool shrink_chunk(struct ledger *l, const struct chunk *c, uint32_t length, uint32_t slack)
 {
     if (length < c->length && has_room(l, 1)) {
+        if (!is_clear(l, l->b.top, 1))
+            return false;
         split(l, c->start, c->start + length, 0);
         give_back(l, c->start + length);
     } else {
@@ -335,6 +386,8 @@ static bool resize(struct ledger *l, uint32_t start, uint32_t length, uint32_t s
     uint32_t end = start + c.length, more = length - c.length;
     if (!ledger_find(l, end, &next) || next.state != 0 || next.length < more ||
         !can_take(l, &next, more))
+        return false;
+    if (!ledger_is_clear(l, &next, 0, more))
         return false;
     uint32_t taken = take(l, &next, more, 0);
     if (taken == 0)
@@ -393,7 +446,8 @@ RACING bool ledger_peek(const struct ledger *l, uint32_t granule, struct chunk *
             found->length = 0;
         return true;
     }
-    if (!btree_peek(&l->b, l->nbytes, word_of(granule, UINT32_MAX), &word, &end) ||
+    size_t room = l->fence.page == 0 ? l->nbytes : NOW(l->b.room);
+    if (!btree_peek(&l->b, room, word_of(granule, UINT32_MAX), &word, &end) ||
         high_of(word) > granule || end <= granule)
         return false;
     *found = (struct chunk){high_of(word), end - high_of(word), low_of(word)};
@@ -460,7 +514,7 @@ bool ledger_is_sane(const struct ledger *l)
 {
     uint64_t cost = nchunks(l) * BTREE_COST;
     return l->b.top <= l->high && l->b.top * (uint64_t)GRANULE_BYTES + cost <= l->nbytes &&
-           btree_is_sane(&l->b) && ledger_nbytes(l) <= cost;
+           btree_is_sane(&l->b) && ledger_nbytes(l) <= cost && fence_is_sane(l);
 }
 
 static const char *chunk_fault(const struct ledger *l, uint32_t at, const struct chunk *c)

@@ -28,6 +28,11 @@
  *       or written, every call returns, and what is handed out is free by address, lies in
  *       the region, and above no record. (That it is whole only ledger_fault says.)
  *
+ *   L6  between chunks and records there may be a fence: memory that nobody may touch, moved
+ *       only from outside (fence.h). No chunk reaches above its low end, no record below its
+ *       high end. Then records have whole pages, and L3 charges for these and for one page
+ *       more, the fence at its least.
+ *
  * All positions and lengths are in granules. Not thread-safe.
  */
 #ifndef LEDGER_H
@@ -36,6 +41,12 @@
 #include "btree.h"
 
 enum { CHUNK_COST = 24 };
+
+/* In granules; `page` is 0 if there is none. */
+struct fence {
+    uint32_t page, low, high;
+    uint32_t wanted; /* where its low end has to be, for what was refused last; or 0 */
+};
 
 struct ledger {
     struct btree b;
@@ -47,6 +58,7 @@ struct ledger {
     uint32_t ndirty;      /* free, but not since the layer above last set this to 0: an estimate */
     uint32_t least_dirty; /* the least that was before more was freed, likewise */
     uint32_t changes;     /* odd while there is one */
+    struct fence fence;
 };
 
 /* `state` 0 is free; else live, with state - 1 bytes at the end that nobody asked
@@ -66,6 +78,12 @@ enum fit { FIT_BEST, FIT_WORST, FIT_FIRST, FIT_ANY };
  * of GRANULE_BYTES; nbytes is at most 64 GiB. */
 void ledger_open(struct ledger *l, void *end, size_t nbytes);
 
+/* The same with a fence [L6]: nbytes are whole pages, three or more, of `page` granules. */
+void ledger_open_fenced(struct ledger *l, void *end, size_t nbytes, uint32_t page);
+
+/* Where the fence is from now on: low < high, around nothing. */
+void ledger_set_fence(struct ledger *l, uint32_t low, uint32_t high);
+
 /* Which free chunk an object of `length` > 0 granules should come from: the
  * smallest, the largest or the first that is large enough; the lowest one among
  * equals. False if none is; or if L3 forces it to take a hole whole that is 4 GiB
@@ -78,6 +96,10 @@ bool ledger_choose(const struct ledger *l, uint32_t length, enum fit fit, struct
  * but O(n) before it gives up. */
 bool ledger_choose_aligned(const struct ledger *l, uint32_t length, uint32_t align, uint32_t phase,
                            struct chunk *chosen, uint32_t *skip);
+
+/* Is the fence where that chunk can be taken? False: it is in the way, and has to move to
+ * where `fence.wanted` says now. (A resize in place is refused in the same way.) O(1). */
+bool ledger_is_clear(struct ledger *l, const struct chunk *from, uint32_t skip, uint32_t length);
 
 /* Makes [start + skip, + length) of a free chunk as ledger_choose_aligned gave it a
  * live chunk, and leaves what is before and behind it free. False: as above. O(log n). */

@@ -3,6 +3,7 @@
  * mem_heap.c - objects in heaps of the caller's own: taken, resized, given back. The promises
  * are in mem_heap.h, what lies where is in header.h.
  */
+#include "fence.h"
 #include "find.h"
 #include "header.h"
 #include "visit.h"
@@ -31,6 +32,13 @@ static bool is_over_limit(const mem_heap *m, size_t size, size_t old)
     return limit > 0 && size > old && (others > limit || size > limit - others);
 }
 
+/* Was it only the fence that was in the way of a call, and is it elsewhere now? */
+static bool is_way_made(const struct visit *v)
+{
+    struct chunks *c = &v->h->chunks;
+    return v->m->guard_shift != 0 && fence_move(&c->region, &c->ledger);
+}
+
 static enum mem_result take(const struct visit *v, const struct wish *w, void **object)
 {
     static const enum fit fits[] = {[MEM_ANY_FIT] = FIT_ANY,
@@ -38,6 +46,8 @@ static enum mem_result take(const struct visit *v, const struct wish *w, void **
                                     [MEM_WORST_FIT] = FIT_WORST,
                                     [MEM_FIRST_FIT] = FIT_FIRST};
     enum heap_result result = heap_place_locked(v->h, w->size, w->align, fits[w->style], object);
+    if (result == HEAP_NO_SPACE && is_way_made(v))
+        result = heap_place_locked(v->h, w->size, w->align, fits[w->style], object);
     if (result != HEAP_OK)
         return visit_result(result);
     v->m->nlive++;
@@ -200,10 +210,12 @@ static enum mem_result move(const struct visit *v, const struct object *old, siz
 
 static enum mem_result resize_in_place(const struct visit *v, const struct object *old, size_t size)
 {
-    enum mem_result result = visit_result(heap_resize_locked(v->h, old->start, size));
     unsigned char *start = old->start;
-    if (result != MEM_OK)
-        return result;
+    enum heap_result result = heap_resize_locked(v->h, start, size);
+    if (result == HEAP_NO_SPACE && is_way_made(v))
+        result = heap_resize_locked(v->h, start, size);
+    if (result != HEAP_OK)
+        return visit_result(result);
     if (size < old->size)
         fill_freed(v->m, start + size, old->size - size);
     else if (v->m->flags & MEM_FILL_NEW)

@@ -4,6 +4,7 @@
  */
 #include <pthread.h>
 
+#include "fence.h"
 #include "forks.h"
 #include "header.h"
 #include "os.h"
@@ -11,7 +12,8 @@
 #include "registry.h"
 #include "visit.h"
 
-enum { FLAGS = MEM_SINGLE_THREADED | MEM_FILL_NEW | MEM_FILL_FREED };
+enum { FLAGS = MEM_SINGLE_THREADED | MEM_FILL_NEW | MEM_FILL_FREED | MEM_GUARD_PAGES };
+enum { GUARDED_PAGES = 6 }; /* more than other heaps: four guards, header, the first records */
 
 static bool options_exist(const struct mem_options *o)
 {
@@ -31,22 +33,47 @@ static bool enrol(mem_heap *m)
 
 /* --- making them --------------------------------------------------------------- */
 
+/* All that is guarded but the fence is there already (create). */
+static bool open_inside(mem_heap *m)
+{
+    struct heap small, *h = m->has_spans ? header_part(m, m->state) : &small;
+    struct region r = header_region(m);
+    if (m->guard_shift == 0)
+        heap_open_single(h, r, !m->is_mapped);
+    else
+        heap_open_fenced(h, r, (uint32_t)(header_guard_bytes(m) / GRANULE_BYTES));
+    if (m->guard_shift != 0 && !fence_open(&r, &h->chunks.ledger))
+        return false;
+    if (!m->has_spans)
+        header_store(m, h);
+    header_sum_numbers(m);
+    return true;
+}
+
 static mem_heap *open_heap(void *memory, size_t nbytes, const struct mem_options *o, bool is_mapped)
 {
     mem_heap *m = memory;
     header_make(m, nbytes, o, is_mapped);
     if (m->lock != 0)
         visit_open_lock(m);
-    struct heap small, *h = m->has_spans ? header_part(m, m->state) : &small;
-    heap_open_single(h, header_region(m), !is_mapped);
-    if (!m->has_spans)
-        header_store(m, h);
-    header_sum_numbers(m);
-    if (enrol(m))
+    if (open_inside(m) && enrol(m))
         return m;
+    struct region mapping = header_mapping(m);
     m->magic = 0;
     if (is_mapped)
-        os_unmap(m, nbytes);
+        os_unmap(mapping.base, mapping.nbytes);
+    return null(MEM_NO_MEMORY);
+}
+
+/* [guard][header][guard][region][guard]: all but the one in the region. */
+static mem_heap *open_guarded(const struct region *r, const struct mem_options *o)
+{
+    size_t page = os_page_bytes();
+    unsigned char *header = r->base + page;
+    if (os_forbid(r->base, page) && os_forbid(header + page, page) &&
+        os_forbid(r->base + r->nbytes - page, page))
+        return open_heap(header, r->nbytes - 2 * page, o, true);
+    os_unmap(r->base, r->nbytes);
     return null(MEM_NO_MEMORY);
 }
 
@@ -62,8 +89,14 @@ MEM_API mem_heap *mem_heap_create(size_t nbytes, const struct mem_options *optio
         return null(MEM_TOO_LARGE);
     if (!options_exist(o))
         return null(MEM_BAD_OPTIONS);
-    if (!region_reserve(&r, nbytes))
+    bool guarded = (o->flags & MEM_GUARD_PAGES) != 0;
+    size_t more = guarded ? GUARDED_PAGES * os_page_bytes() : 0;
+    if (nbytes > MEM_HEAP_MAX - more)
+        return null(MEM_TOO_LARGE);
+    if (!region_reserve(&r, nbytes + more))
         return null(MEM_NO_MEMORY);
+    if (guarded)
+        return open_guarded(&r, o);
     return open_heap(r.base, r.nbytes, o, true);
 }
 
@@ -76,7 +109,7 @@ MEM_API mem_heap *mem_heap_in(void *buffer, size_t nbytes, const struct mem_opti
         return null(MEM_BAD_SIZE);
     if (nbytes > MEM_HEAP_MAX)
         return null(MEM_TOO_LARGE);
-    if (!options_exist(o))
+    if (!options_exist(o) || (o->flags & MEM_GUARD_PAGES) != 0)
         return null(MEM_BAD_OPTIONS);
     return open_heap(buffer, nbytes - nbytes % HEAP_ALIGN, o, false);
 }
@@ -92,8 +125,9 @@ MEM_API enum mem_result mem_heap_destroy(mem_heap *heap)
     if (heap->lock != 0)
         pthread_mutex_destroy(lock_of(heap));
     heap->magic = 0;
+    struct region mapping = header_mapping(heap);
     if (heap->is_mapped && may_go)
-        os_unmap(heap, heap->nbytes);
+        os_unmap(mapping.base, mapping.nbytes);
     return MEM_OK;
 }
 

@@ -66,6 +66,24 @@ bool os_give_back(void *address, size_t nbytes)
     return given;
 }
 
+static bool protect(void *address, size_t nbytes, int how)
+{
+    int number = errno;
+    bool done = mprotect(address, nbytes, how) == 0;
+    errno = number;
+    return done;
+}
+
+bool os_forbid(void *address, size_t nbytes)
+{
+    return protect(address, nbytes, PROT_NONE);
+}
+
+bool os_allow(void *address, size_t nbytes)
+{
+    return protect(address, nbytes, PROT_READ | PROT_WRITE);
+}
+
 size_t os_ram_bytes(void)
 {
     struct sysinfo info; /* sysconf may open a file for it, with stdio */

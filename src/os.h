@@ -30,6 +30,11 @@ void *os_map_file(const char *path, size_t *nbytes);
  * nothing has changed. Leaves errno alone. */
 bool os_give_back(void *address, size_t nbytes);
 
+/* From now on whoever touches these pages has a fault; and no longer. False if the system
+ * refuses, and nothing has changed. Leave errno alone. */
+bool os_forbid(void *address, size_t nbytes);
+bool os_allow(void *address, size_t nbytes);
+
 /* Bytes of memory in this machine; and bytes of address space that this process may
  * have, SIZE_MAX for no limit. */
 size_t os_ram_bytes(void);

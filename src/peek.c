@@ -20,6 +20,8 @@ RACING enum peek peek_ledger(const struct ledger *l, unsigned char *base, size_t
 {
     struct chunk c;
     uint32_t seen = changes_seen(&l->changes);
+    if (seen % 2 != 0)
+        return PEEK_CHANGING; /* and the fence may be moving to where one would look */
     bool sound = ledger_peek(l, (uint32_t)(offset / GRANULE_BYTES), &c);
     if (!is_unchanged(&l->changes, seen))
         return PEEK_CHANGING;

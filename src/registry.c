@@ -276,6 +276,14 @@ bool registry_remove(const void *base)
     return gone;
 }
 
+bool registry_wait_for_all(void)
+{
+    registry_lock();
+    bool gone = wait_for_readers_locked();
+    registry_unlock();
+    return gone;
+}
+
 bool registry_has(const void *base)
 {
     uint32_t at;

@@ -66,6 +66,9 @@ bool registry_add(const struct place *p);
  * memory has to stay. A system call, if another thread has ever asked. */
 bool registry_remove(const void *base);
 
+/* Waits until all who look now have finished. False: that cannot be known. */
+bool registry_wait_for_all(void);
+
 /* Is the memory at `base` that of a heap? */
 bool registry_has(const void *base);
 

@@ -20,7 +20,7 @@ MEM_API const char *mem_strerror(enum mem_result result)
         [MEM_BUSY] = "the heap is being walked by the caller",
         [MEM_BAD_SIZE] = "too small for a heap",
         [MEM_BAD_BUFFER] = "the buffer is NULL or no multiple of 16",
-        [MEM_BAD_OPTIONS] = "an option that does not exist",
+        [MEM_BAD_OPTIONS] = "an option that does not exist, or not there",
         [MEM_BAD_ALIGNMENT] = "the alignment is no power of two",
         [MEM_BAD_STYLE] = "no placement style, or not with this alignment",
         [MEM_TOO_LARGE] = "larger than there can be",

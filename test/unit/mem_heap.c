@@ -502,7 +502,7 @@ static void test_no_heap(void **state)
 static void test_no_such_heap_is_made(void **state)
 {
     (void)state;
-    struct mem_options flags = {.flags = 8}, style = {.style = (enum mem_style)4};
+    struct mem_options flags = {.flags = 16}, style = {.style = (enum mem_style)4};
     assert_null_for(MEM_BAD_SIZE, mem_heap_create(0, NULL));
     assert_null_for(MEM_TOO_LARGE, mem_heap_create(MEM_HEAP_MAX + 1, NULL));
     assert_null_for(MEM_TOO_LARGE, mem_heap_create(SIZE_MAX, NULL));

@@ -19,7 +19,7 @@ ALL_CFLAGS := -std=c11 -D_GNU_SOURCE $(WARN) -Iinclude -pthread $(CPPFLAGS) $(CF
 LIB_CFLAGS := $(ALL_CFLAGS) -fPIC -fvisibility=hidden -ftls-model=initial-exec
 
 # Each file may include only what stands before it. OWN: heaps of the caller's own.
-OWN := registry peek fence header visit recount find forks open mem_heap
+OWN := registry peek fence header guest visit recount find forks open mem_heap
 LAYERS := base os region btree ledger freelist chunk sizeclass thread span cache counts trim heap check dump $(OWN) mem
 SOURCES := $(filter-out src/base.c src/sizeclass.c,$(LAYERS:%=src/%.c))
 OBJECTS := $(SOURCES:src/%.c=$(BUILD)/obj/%.o)
@@ -81,7 +81,8 @@ programs_in = $(patsubst %.c,$(BUILD)/%,$(wildcard $(1)/*.c))
 # Two examples need a library, which there is for this processor only.
 has_library = $(if $(findstring aarch64,$(CC)),,$(shell pkg-config --exists $(1) 2>&1 && echo yes))
 EXAMPLES := $(filter-out $(if $(call has_library,lua5.4),,%/lua-states) \
-    $(if $(call has_library,sqlite3),,%/sqlite-bounded),$(call programs_in,examples))
+    $(if $(call has_library,sqlite3),,%/sqlite-bounded) %/census,$(call programs_in,examples))
+CENSUS := $(BUILD)/examples/census.so
 UNIT := $(call programs_in,test/unit)
 CONTRACT := $(call programs_in,test/contract)
 MISUSE := $(call programs_in,test/misuse)
@@ -96,6 +97,8 @@ $(EXAMPLES): $(BUILD)/%: %.c include/mem.h include/mem_heap.h $(BUILD)/libmem.so
 	$(LINK) -L$(BUILD) -lmem $(if $(NEEDS),$(shell pkg-config --cflags --libs $(NEEDS)))
 $(BUILD)/examples/lua-states: NEEDS = lua5.4
 $(BUILD)/examples/sqlite-bounded: NEEDS = sqlite3
+$(CENSUS): examples/census.c include/mem_heap.h $(BUILD)/libmem.so
+	$(LINK) -fPIC -shared -L$(BUILD) -lmem
 $(MISUSE): $(BUILD)/%: %.c test/observe.h test/misuse/misuse.h $(BUILD)/libmem.so
 	$(LINK) -L$(BUILD) -lmem -ldl
 $(CONTRACT): $(BUILD)/%: %.c test/observe.h test/contract/contract.h $(BUILD)/libmem.so
@@ -107,8 +110,11 @@ $(MODELLED): $(BUILD)/%: %.c test/model.c $(wildcard test/*.h) $(BUILD)/libmem.a
 # Alignments that are no power of two are asked for, to see them refused.
 $(MALLOC): $(BUILD)/%: %.c $(wildcard test/malloc/*.h) $(BUILD)/libmem-malloc.so
 	$(LINK) -fno-builtin -fno-sanitize=alignment $(BESIDE) -ldl
-$(BUILD)/test/malloc/find: $(BUILD)/libmem.so
-$(BUILD)/test/malloc/find: BESIDE = -L$(BUILD) -lmem
+$(BUILD)/test/malloc/find $(BUILD)/test/malloc/walk: $(BUILD)/libmem.so
+$(BUILD)/test/malloc/find $(BUILD)/test/malloc/walk: BESIDE = -L$(BUILD) -lmem
+WALK_STATIC := $(BUILD)/test/malloc/walk-static
+$(WALK_STATIC): test/malloc/walk.c test/malloc/tap.h $(BUILD)/libmem.a
+	$(LINK) -fno-builtin $(BUILD)/libmem.a -Wl,--export-dynamic-symbol=mem_heap_also
 $(FAILING): test/malloc/failing.c test/malloc/failing.h
 	$(LINK) -fPIC -shared -fvisibility=hidden -ldl
 CONTAINERS := $(BUILD)/test/containers
@@ -221,18 +227,21 @@ ROUNDS ?= 3000
 THREADS ?= 10000 1000 # threads, and forks
 RUN_MALLOC = test/run.sh --label $(LABEL) --tally $(TALLY) \
     --with "$(if $(WITH),$(WITH) -E,env) LD_PRELOAD=$(BUILD)/libmem-malloc.so"
-check-malloc: all $(MALLOC) $(FAILING)
+check-malloc: all $(MALLOC) $(WALK_STATIC) $(FAILING) $(CENSUS)
 	@$(RUN_MALLOC) $(IN_MALLOC)/symbols $(IN_MALLOC)/semantics $(IN_MALLOC)/early \
 	    $(IN_MALLOC)/misuse "$(IN_MALLOC)/threads $(THREADS)" \
 	    $(if $(filter gcc,$(LABEL)),"$(IN_MALLOC)/shrink 1024")
-	@LD_LIBRARY_PATH=$(BUILD) $(RUN_MALLOC) $(IN_MALLOC)/find
+	@LD_LIBRARY_PATH=$(BUILD) $(RUN_MALLOC) $(IN_MALLOC)/find $(IN_MALLOC)/walk \
+	    $(if $(WITH),,$(WALK_STATIC))
 	@LIBMEM=onerror=report $(RUN_MALLOC) $(IN_MALLOC)/misuse \
 	    "$(IN_MALLOC)/badfree $(HEAPS) $(SEED)" "$(IN_MALLOC)/badfree_threads $(ROUNDS) $(SEED)"
 	@LIBMEM=onerror=ignore $(RUN_MALLOC) $(IN_MALLOC)/misuse \
 	    "$(IN_MALLOC)/badfree $(ROUNDS)0 $(SEED)" "$(IN_MALLOC)/badfree_threads $(ROUNDS) $(SEED)"
 	@LIBMEM=region=8M $(RUN_MALLOC) $(IN_MALLOC)/full
 	@$(if $(WITH),,$(RUN_MALLOC) $(IN_MALLOC)/fault \
-	    "test/malloc/start.sh $(BUILD)/libmem-malloc.so $(IN_MALLOC)")
+	    "test/malloc/start.sh $(BUILD)/libmem-malloc.so $(IN_MALLOC)" && \
+	    LD_LIBRARY_PATH=$(BUILD) test/run.sh --label $(LABEL) --tally $(TALLY) \
+	    "test/malloc/census.sh $(BUILD)/libmem-malloc.so $(CENSUS)")
 
 THREADED := $(filter %/c13_threads %/mem_heap_threads %/mem_find_threads %/mem_guard,$(CONTRACT) $(UNIT))
 check-threads: all $(THREADED)

@@ -61,7 +61,8 @@ enum mem_result {
     MEM_FREE,          /* in free memory: freed already, or never given out */
     MEM_INSIDE,        /* in a live object, but not at its start */
     MEM_BAD_VERSION,   /* of the library that made the heap */
-    MEM_DAMAGED        /* somebody has written into the heap's own data */
+    MEM_DAMAGED,       /* somebody has written into the heap's own data */
+    MEM_FOREIGN        /* the heap is malloc's or Mem_Init's, and this call is not for it */
 };
 
 /* A short English sentence, in lower case and without a full stop. Never NULL. */
@@ -184,7 +185,7 @@ struct mem_piece {
     void *start;
     size_t size; /* of an object: as asked for; of a free chunk: all of it */
     bool live;
-    mem_heap *heap; /* that it is in; NULL: that of Mem_Init, or malloc's */
+    mem_heap *heap; /* that it is in; of mem_find, NULL: that of Mem_Init, or malloc's */
 };
 
 /* The piece that `address` lies in, whatever heap that is, and whatever the address is. Of
@@ -233,6 +234,24 @@ enum mem_result mem_stats(mem_heap *heap, struct mem_statistics *stats);
  * the heap, whatever has been written to its header and its records, but for the lock; and
  * each single bit there that is not as it was is found, unless it means nothing. */
 enum mem_result mem_check(mem_heap *heap, const char **wrong);
+
+/* Two heaps that are not one's own, to be looked at: the one that malloc of this process has,
+ * if libmem-malloc.so is that, and the one of Mem_Init. They are for mem_find_in, mem_walk,
+ * mem_stats and mem_check, from any thread but not in a signal handler; all other calls fail
+ * with MEM_FOREIGN or MEM_NO_HEAP, and never harm. They are there until the process ends, in a
+ * child of fork too.
+ *   The first has to find this library when the process starts: as a shared library, or in a
+ * program that is linked with libmem.a and -Wl,--export-dynamic-symbol=mem_heap_also.
+ *   Visitors of mem_walk may call anything, malloc and free and mem_walk again: other threads
+ * do not wait, and go on taking and freeing. So each object that lives, and is not resized,
+ * from begin to end of the walk is visited exactly once, with its size; all others, and free
+ * memory, once or not at all, as they were at some moment of it. All in address order, and
+ * none overlaps the one before. What a thread keeps to be handed out is free memory.
+ *   mem_stats and mem_check let other threads wait, but for small objects; peak_bytes is 0
+ * unless `mem run --report` counts.
+ * NULL: MEM_NO_HEAP, MEM_BAD_VERSION (of libmem-malloc.so). */
+mem_heap *mem_heap_of_process(void);
+mem_heap *mem_heap_of_classic(void);
 
 #ifdef __cplusplus
 } /* extern "C" */

@@ -126,15 +126,14 @@ static void start_counting_locked(void)
     }
 }
 
-/* libmem.so's, if the program has it: then mem_find tells of this heap, too. That is all
- * that the two know of each other. */
-__attribute__((weak, visibility("default"))) void mem_heap_also(const struct heap *heap,
-                                                                size_t heap_bytes);
+/* libmem.so's, if the program has it: then mem_find and others tell of this heap, too. That is
+ * all that the two know of each other. */
+__attribute__((weak, visibility("default"))) void mem_heap_also(struct heap *heap, size_t layout);
 
 static void tell_libmem(void)
 {
     if (mem_heap_also != NULL && shim_heap.chunks.region.base != NULL)
-        mem_heap_also(&shim_heap, sizeof shim_heap);
+        mem_heap_also(&shim_heap, HEAP_LAYOUT);
 }
 
 /* The environment is NULL before libc knows it; then the constructor reads it. */

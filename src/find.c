@@ -171,6 +171,9 @@ static enum mem_result find_in_slowly(mem_heap *heap, const void *address, struc
     enum { TRIES = 8 };
     struct peeked p;
     enum peek what = PEEK_CHANGING;
+    struct heap *guest = guest_heap(heap);
+    if (guest != NULL)
+        return say(told(guest_find(guest, address, &p), &p, heap, found));
     enum mem_result result = look_at(heap);
     if (result != MEM_OK)
         return say(result);
@@ -192,15 +195,4 @@ MEM_API enum mem_result mem_find_in(mem_heap *heap, const void *address, struct 
         return find_in_slowly(heap, address, found);
     *found = piece;
     return MEM_OK;
-}
-
-/* Called by a libmem-malloc.so that a program has beside this library; of another version
- * it is not. */
-MEM_API void mem_heap_also(const struct heap *heap, size_t heap_bytes);
-MEM_API void mem_heap_also(const struct heap *heap, size_t heap_bytes)
-{
-    const struct region *r = &heap->chunks.region;
-    struct place place = {(uintptr_t)r->base, r->nbytes, NULL, heap, 0, 0};
-    if (heap_bytes == sizeof *heap)
-        (void)registry_add(&place);
 }

@@ -519,6 +519,39 @@ bool heap_piece_locked(const struct heap *h, size_t offset, struct piece *p)
     return chunk_at_locked(h, offset, &c) && judge_piece_locked(h, &c, offset, p);
 }
 
+/* Behind `offset`: into what is there now that began before? */
+static size_t skip_locked(const struct heap *h, const struct chunk *c, size_t offset)
+{
+    struct slot slot;
+    if (c->state != CHUNK_RESERVED)
+        return chunk_end(c);
+    if (!spans_find(&h->spans, offset, &slot) || slot.into == 0)
+        return offset;
+    size_t next = offset + slot.bytes - slot.into;
+    return next < chunk_end(c) ? next : chunk_end(c);
+}
+
+bool heap_piece_from_locked(const struct heap *h, size_t *offset, struct piece *p)
+{
+    struct chunk c;
+    while (chunk_at_locked(h, *offset, &c)) {
+        uint32_t before = (uint32_t)(*offset / GRANULE_BYTES) - c.start;
+        if (c.state == 0) /* of free memory, the rest */
+            c = (struct chunk){c.start + before, c.length - before, 0};
+        bool begins = before == 0 || c.state == 0;
+        size_t next = begins ? *offset : skip_locked(h, &c, *offset);
+        if (next == *offset)
+            return judge_piece_locked(h, &c, *offset, p);
+        *offset = next;
+    }
+    return false;
+}
+
+bool heap_ends_locked(const struct heap *h, size_t offset)
+{
+    return offset / GRANULE_BYTES >= h->chunks.ledger.b.top;
+}
+
 static void add_piece(struct heap_sums *sums, const struct piece *p)
 {
     bool is_free = p->kind == PIECE_FREE || p->kind == PIECE_FREE_SLOT;

@@ -145,6 +145,18 @@ struct piece {
  * False: that is the end; or, below the ledger's top, the ledger is damaged. O(log n). */
 bool heap_piece_locked(const struct heap *h, size_t offset, struct piece *p);
 
+/* The same from any offset on: the piece that begins there or is the next to begin; or the rest
+ * of a free chunk. *offset is then where that is. So who has let go of the lock in between goes on where a piece ended,
+ * whatever has changed: what has not is seen, and not again. */
+bool heap_piece_from_locked(const struct heap *h, size_t *offset, struct piece *p);
+
+/* Does no piece begin there because all have ended? Else the ledger is damaged. */
+bool heap_ends_locked(const struct heap *h, size_t offset);
+
+/* Two libraries may share a heap if this is the same for both. It changes with struct heap and
+ * with whatever lies in a region. */
+#define HEAP_LAYOUT (((size_t)1 << 16) + sizeof(struct heap))
+
 /* What is in a heap, counted out. O(n log n), and other threads wait; but for those
  * with caches, who go on: then it is no more than near to the truth. */
 struct heap_sums {

@@ -10,6 +10,7 @@
 
 #include "check.h"
 #include "dump.h"
+#include "guest.h"
 #include "heap.h"
 #include "os.h"
 #include "registry.h"
@@ -76,13 +77,6 @@ static int init_locked(size_t nbytes)
     return 0;
 }
 
-/* Should this fail, mem_find does not know of this heap. */
-static void tell_registry(void)
-{
-    const struct region *r = &the_heap.chunks.region;
-    (void)registry_add(&(struct place){(uintptr_t)r->base, r->nbytes, NULL, &the_heap, 0, 0});
-}
-
 MEM_API int Mem_Init(int sizeOfRegion)
 {
     if (sizeOfRegion <= 0)
@@ -93,7 +87,7 @@ MEM_API int Mem_Init(int sizeOfRegion)
     int result = init_locked((size_t)sizeOfRegion);
     heap_unlock(&the_heap);
     if (result == 0)
-        tell_registry();
+        guest_add(GUEST_CLASSIC, &the_heap);
     return result;
 }
 

@@ -131,6 +131,24 @@ MEM_API enum mem_result mem_heap_destroy(mem_heap *heap)
     return MEM_OK;
 }
 
+/* --- those of others -------------------------------------------------------- */
+
+MEM_API mem_heap *mem_heap_of_process(void)
+{
+    mem_heap *m = guest_handle(GUEST_MALLOC);
+    if (m == NULL)
+        say(guest_is_of_another_version() ? MEM_BAD_VERSION : MEM_NO_HEAP);
+    return m;
+}
+
+MEM_API mem_heap *mem_heap_of_classic(void)
+{
+    mem_heap *m = guest_handle(GUEST_CLASSIC);
+    if (m == NULL)
+        say(MEM_NO_HEAP);
+    return m;
+}
+
 /* --- moving ---------------------------------------------------------------- */
 
 /* What a heap with spans knows of where it lies. */

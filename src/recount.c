@@ -3,12 +3,6 @@
 
 #include "check.h"
 
-/* Where no piece begins: behind the last, or where the ledger is damaged? */
-static bool is_end(const struct heap *h, size_t offset)
-{
-    return offset / GRANULE_BYTES >= h->chunks.ledger.b.top;
-}
-
 static void count_piece(const struct piece *p, struct mem_statistics *s)
 {
     if (p->kind == PIECE_OBJECT) {
@@ -23,17 +17,45 @@ static void count_piece(const struct piece *p, struct mem_statistics *s)
     }
 }
 
-/* False: not to the end. */
-static bool count(const struct visit *v, struct mem_statistics *s)
+/* Adds what is there to what is known. False: not to the end. */
+static bool count_all_locked(const struct heap *h, struct mem_statistics *s)
 {
     struct piece p;
     size_t at = 0;
-    *s = (struct mem_statistics){.region_bytes = v->m->nbytes, .peak_bytes = v->m->peak_bytes};
-    s->limit = header_limit(v->m);
-    for (; heap_piece_locked(v->h, at, &p); at += p.nbytes)
+    for (; heap_piece_locked(h, at, &p); at += p.nbytes)
         count_piece(&p, s);
     s->metadata_bytes = s->region_bytes - s->live_bytes - s->slack_bytes - s->free_bytes;
-    return is_end(v->h, at);
+    return heap_ends_locked(h, at);
+}
+
+static bool count(const struct visit *v, struct mem_statistics *s)
+{
+    *s = (struct mem_statistics){.region_bytes = v->m->nbytes, .peak_bytes = v->m->peak_bytes};
+    s->limit = header_limit(v->m);
+    return count_all_locked(v->h, s);
+}
+
+static enum mem_result count_guest(struct heap *h, struct mem_statistics *stats)
+{
+    heap_lock(h);
+    struct mem_statistics s = {.region_bytes = h->chunks.region.nbytes};
+    s.peak_bytes = h->counts == NULL ? 0 : h->counts->live_bytes_peak;
+    bool whole = count_all_locked(h, &s);
+    heap_unlock(h);
+    if (!whole)
+        return MEM_DAMAGED;
+    *stats = s;
+    return MEM_OK;
+}
+
+static enum mem_result check_guest(struct heap *h, const char **wrong)
+{
+    heap_lock(h);
+    const char *what = check_fault_locked(h);
+    heap_unlock(h);
+    if (wrong != NULL)
+        *wrong = what;
+    return what == NULL ? MEM_OK : MEM_DAMAGED;
 }
 
 const char *recount_fault(const struct visit *v)
@@ -58,6 +80,9 @@ MEM_API enum mem_result mem_walk(mem_heap *heap, mem_visitor visit, void *contex
     struct piece p;
     bool more = true;
     size_t at = 0;
+    struct heap *guest = guest_heap(heap);
+    if (guest != NULL)
+        return say(guest_walk(guest, heap, visit, context));
     enum mem_result result = visit_enter(heap, &v, false);
     if (result != MEM_OK)
         return result;
@@ -69,7 +94,7 @@ MEM_API enum mem_result mem_walk(mem_heap *heap, mem_visitor visit, void *contex
                 visit(&(struct mem_piece){p.start, live ? p.size : p.nbytes, live, heap}, context);
     }
     heap->is_walked = false;
-    result = more && !is_end(v.h, at) ? MEM_DAMAGED : MEM_OK;
+    result = more && !heap_ends_locked(v.h, at) ? MEM_DAMAGED : MEM_OK;
     visit_leave(&v);
     return say(result);
 }
@@ -78,6 +103,9 @@ MEM_API enum mem_result mem_stats(mem_heap *heap, struct mem_statistics *stats)
 {
     struct visit v;
     struct mem_statistics s;
+    struct heap *guest = guest_heap(heap);
+    if (guest != NULL)
+        return say(count_guest(guest, stats));
     enum mem_result result = visit_enter(heap, &v, false);
     if (result != MEM_OK)
         return result;
@@ -93,6 +121,9 @@ MEM_API enum mem_result mem_check(mem_heap *heap, const char **wrong)
 {
     struct visit v;
     const char *what = "the header has been written to";
+    struct heap *guest = guest_heap(heap);
+    if (guest != NULL)
+        return say(check_guest(guest, wrong));
     enum mem_result result = look_at(heap);
     if (result == MEM_NO_HEAP)
         what = mem_strerror(MEM_NO_HEAP);

@@ -93,12 +93,17 @@ bool span_resize_object(unsigned char *states, uint32_t nslots, uint32_t index, 
     return true;
 }
 
-uint32_t span_slack(unsigned char *states, uint32_t nslots, uint32_t index)
+/* The state may be another by now. */
+static uint32_t slack_of(unsigned char *states, uint32_t nslots, uint32_t index, uint32_t state)
 {
-    uint32_t state = __atomic_load_n(states + index, __ATOMIC_RELAXED);
     if (state == STATE_FAR)
         return __atomic_load_n(far_slack(states, nslots, index), __ATOMIC_RELAXED);
-    return state > 0 ? state - 1 : 0; /* it may be free by now */
+    return state > 0 ? state - 1 : 0;
+}
+
+uint32_t span_slack(unsigned char *states, uint32_t nslots, uint32_t index)
+{
+    return slack_of(states, nslots, index, __atomic_load_n(states + index, __ATOMIC_RELAXED));
 }
 
 static uint32_t count_free(const struct span *span)
@@ -709,8 +714,10 @@ bool spans_find(const struct spans *s, size_t offset, struct slot *slot)
                           .bytes = span->slot_bytes,
                           .into = into - index * span->slot_bytes,
                           .is_ours = span->purpose == FOR_US};
-    slot->is_object = index < span->nslots && state_get(span, index) != 0 && !slot->is_ours;
-    slot->slack = slot->is_object ? span_slack(span->states, span->nslots, index) : 0;
+    /* Once: it may be freed between two looks. */
+    uint32_t state = index < span->nslots ? state_get(span, index) : 0;
+    slot->is_object = state != 0 && !slot->is_ours;
+    slot->slack = slot->is_object ? slack_of(span->states, span->nslots, index, state) : 0;
     return true;
 }
 

@@ -33,6 +33,7 @@ MEM_API const char *mem_strerror(enum mem_result result)
         [MEM_INSIDE] = "the address is inside an object, but not its start",
         [MEM_BAD_VERSION] = "another version of the library has made the heap",
         [MEM_DAMAGED] = "the heap's own data have been written to",
+        [MEM_FOREIGN] = "the heap is malloc's or Mem_Init's, and this call is not for it",
     };
     size_t n = sizeof text / sizeof text[0];
     return (size_t)result < n ? text[result] : "no result of a heap";

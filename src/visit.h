@@ -15,6 +15,7 @@
 
 #include <pthread.h>
 
+#include "guest.h"
 #include "header.h"
 
 /* --- results --------------------------------------------------------------------- */
@@ -65,7 +66,7 @@ struct visit {
 static inline enum mem_result look_at(const mem_heap *m)
 {
     if (m == NULL || (uintptr_t)m % HEAP_ALIGN != 0 || m->magic != HEAP_MAGIC)
-        return MEM_NO_HEAP;
+        return guest_heap(m) == NULL ? MEM_NO_HEAP : MEM_FOREIGN;
     return header_is_whole(m) ? MEM_OK : MEM_DAMAGED;
 }
 

@@ -36,7 +36,7 @@ exported='Mem_Init Mem_Alloc Mem_AllocStyle Mem_Free Mem_IsValid Mem_GetSize Mem
     m_error m_free_list
     mem_heap_create mem_heap_in mem_heap_attach mem_heap_detach mem_heap_destroy mem_alloc mem_zalloc mem_aligned mem_alloc_fit
     mem_resize mem_free mem_free_any mem_find mem_find_in mem_walk mem_stats mem_check mem_strerror
-    mem_last_error mem_heap_also'
+    mem_last_error mem_heap_of_process mem_heap_of_classic mem_heap_also'
 
 # If nothing could be read, nothing would be forbidden in it.
 for name in $exported; do

@@ -52,7 +52,8 @@ enum mem_result {
     MEM_BAD_OPTIONS,   /* an option that does not exist, or not there */
     MEM_BAD_ALIGNMENT, /* no power of two */
     MEM_BAD_STYLE,     /* no placement style, or not with this alignment */
-    MEM_TOO_LARGE,     /* larger than the heap is; of a heap: more than MEM_HEAP_MAX */
+    MEM_TOO_LARGE,     /* larger than the heap or its parts are; of a heap: more than
+                          MEM_HEAP_MAX, in a buffer than MEM_PART_BYTES */
     MEM_NO_MEMORY,     /* the system refuses the mapping */
     MEM_NO_SPACE,      /* no free chunk can hold the object */
     MEM_OVER_LIMIT,    /* it would be more than the heap's limit */
@@ -106,19 +107,24 @@ struct mem_options {
     void *context; /* what both are given; the caller's */
 };
 
-#define MEM_HEAP_MIN ((size_t)256)      /* bytes of a buffer */
-#define MEM_HEAP_MAX ((size_t)16 << 32) /* bytes of a heap: 64 GiB */
+#define MEM_HEAP_MIN   ((size_t)256)     /* bytes of a buffer */
+#define MEM_HEAP_MAX   ((size_t)1 << 47) /* of a mapping: 128 TiB; most systems have less to give */
+#define MEM_PART_BYTES ((size_t)1 << 36) /* of a buffer at most; and see mem_heap_create: 64 GiB */
 
 /* A heap in one mapping of its own, of nbytes rounded up to whole pages; memory comes as
  * it is touched, and pages that stay free go back. The caller destroys it.
+ *   One of more than 64 GiB is cut into parts of MEM_PART_BYTES, the last as long as is left.
+ * An object lies in one part, and so has less than 64 GiB. It is placed in the first part that has
+ * room for it, there by its style; a part that was never needed costs no page.
  *
  * MEM_GUARD_PAGES: a page that nobody may touch lies below and above the header, above the
  * objects, and above the records; so the mapping is six pages larger. A write that runs from
  * an object across either end of the objects, however long, or into the heap from outside, is
  * a fault (SIGSEGV) before it reaches what the heap knows. Not promised: that one which
  * stays among the objects is seen, nor one that leaps over a page. Such a heap has no slots
- * (MEM_ANY_FIT is best fit). The page above the objects moves as their number grows, in
- * system calls; if the system refuses one, the call fails with MEM_NO_SPACE.
+ * (MEM_ANY_FIT is best fit), and no more than MEM_PART_BYTES in all. The page above the objects
+ * moves as their number grows, in system calls; if the system refuses one, the call fails with
+ * MEM_NO_SPACE.
  *
  * NULL: MEM_BAD_SIZE (0), MEM_TOO_LARGE, MEM_BAD_OPTIONS, MEM_NO_MEMORY. */
 mem_heap *mem_heap_create(size_t nbytes, const struct mem_options *options);
@@ -141,7 +147,8 @@ mem_heap *mem_heap_in(void *buffer, size_t nbytes, const struct mem_options *opt
  * any, there must have been some, or a limit; and no guard pages: MEM_BAD_OPTIONS.) The lock is new, and good for
  * the threads of one process.
  * NULL: MEM_BAD_BUFFER, MEM_BAD_SIZE, MEM_NO_HEAP, MEM_BAD_VERSION, MEM_DAMAGED, also of a copy
- * made while a call was under way; MEM_BUSY (it is attached already), MEM_NO_MEMORY. */
+ * made while a call was under way; MEM_BUSY (it is attached already), MEM_TOO_LARGE (it has
+ * several parts), MEM_NO_MEMORY. */
 mem_heap *mem_heap_attach(void *buffer, size_t nbytes, const struct mem_options *options);
 
 /* The heap may be attached to again, and not be used before; the memory of its buffer may go

@@ -24,7 +24,7 @@ static bool find_free(const struct heap *h, const void *address, struct mem_piec
 enum mem_result find_verdict(const struct visit *v, const void *address, enum heap_result result)
 {
     struct mem_piece piece;
-    bool in_header = (uintptr_t)address - (uintptr_t)v->m < header_bytes(v->m);
+    bool in_header = (uintptr_t)address - (uintptr_t)v->m < v->m->nbytes; /* and in no region */
     if ((result == HEAP_NOT_OURS && in_header) ||
         (result == HEAP_FREE && !find_free(v->h, address, &piece)))
         return MEM_NO_OBJECT;
@@ -40,6 +40,7 @@ static enum mem_result find_locked(mem_heap *m, const void *address, struct mem_
     enum mem_result result = visit_enter(m, &v, false);
     if (result != MEM_OK)
         return result;
+    visit_address(&v, address);
     result = find_verdict(&v, address, heap_find_locked(v.h, address, &object));
     if (result == MEM_INSIDE)
         result = MEM_OK;
@@ -95,12 +96,34 @@ RACING static enum mem_result find_once(const struct place *p, const void *addre
     return told(what, &peeked, m, found);
 }
 
+/* Where slots may be that the address is one of: in a part of it; NULL: nowhere. (A view is without
+ * spans, so nothing in it is noted.) */
+RACING static const struct heap *heap_with(const struct place *p, const void *address,
+                                           struct heap *view)
+{
+    const mem_heap *m = p->owner;
+    if (p->nbytes <= PART_BYTES || m == NULL)
+        return p->heap;
+    if (!header_is_whole(m) || m->nbytes != p->nbytes)
+        return NULL;
+    return header_heap(m, header_part_of(m, address), view);
+}
+
+static void note_spans(struct look *look, const struct place *p, const void *address)
+{
+    struct heap view;
+    struct peeked_spans spans = {0};
+    const struct heap *h = heap_with(p, address, &view);
+    bool has_spans = h != NULL && peek_spans(h, &spans);
+    spans.owner = p->owner;
+    registry_note(look, &spans, has_spans ? p->version : 0);
+}
+
 /* `*again`: a heap was being changed. */
 static enum mem_result find_anywhere(struct look *look, const void *address,
                                      struct mem_piece *found, bool *again)
 {
     struct place p;
-    struct peeked_spans spans = {0};
     enum registry_result result = registry_find((uintptr_t)address, &p);
     while (result == REGISTRY_FOUND && !is_there(&p)) {
         struct place inner = p;
@@ -109,9 +132,7 @@ static enum mem_result find_anywhere(struct look *look, const void *address,
     *again = result == REGISTRY_FOUND;
     if (result != REGISTRY_FOUND)
         return result == REGISTRY_NONE ? MEM_NOT_OURS : MEM_BUSY;
-    bool has_spans = p.heap != NULL && peek_spans(p.heap, &spans);
-    spans.owner = p.owner;
-    registry_note(look, &spans, has_spans ? p.version : 0);
+    note_spans(look, &p, address);
     return find_once(&p, address, found);
 }
 
@@ -153,16 +174,13 @@ MEM_API enum mem_result mem_find(const void *address, struct mem_piece *found)
 }
 
 /* For the next time. */
-static void note_heap(const mem_heap *m)
+static void note_heap(const mem_heap *m, const void *address)
 {
     struct place p;
-    struct peeked_spans spans;
     struct look look = registry_begin();
-    bool has_spans = registry_find((uintptr_t)m, &p) == REGISTRY_FOUND && p.owner == m &&
-                     p.heap != NULL && peek_spans(p.heap, &spans);
-    spans.owner = p.owner;
-    if (has_spans)
-        registry_note(&look, &spans, p.version);
+    if (registry_find((uintptr_t)m, &p) == REGISTRY_FOUND && p.owner == m &&
+        (uintptr_t)address - p.base < p.nbytes)
+        note_spans(&look, &p, address);
     registry_end(&look);
 }
 
@@ -178,7 +196,7 @@ static enum mem_result find_in_slowly(mem_heap *heap, const void *address, struc
     if (result != MEM_OK)
         return say(result);
     if (heap->has_spans)
-        note_heap(heap);
+        note_heap(heap, address);
     struct look look = registry_begin(); /* a fence goes up only when it has ended */
     for (int i = 0; i < TRIES && what == PEEK_CHANGING; i++)
         what = header_peek(heap, address, &p);

@@ -3,7 +3,7 @@
 
 #include "os.h"
 
-enum { VERSION = 1 };
+enum { VERSION = 2 };
 
 /* A bit of a word that is not as it was is a bit of the sum that is not. */
 RACING static uint64_t add_to_sum(uint64_t sum, const void *words, size_t nbytes)
@@ -38,7 +38,7 @@ static uint32_t sum_of_numbers(const mem_heap *m)
 {
     static_assert(sizeof(struct stored_fence) % sizeof(uint64_t) == 0, "whole words");
     static_assert(sizeof(struct stored) % sizeof(uint64_t) == 0, "whole words");
-    uint64_t sum = add_to_sum(m->nlive, &m->live_bytes, 2 * sizeof m->live_bytes);
+    uint64_t sum = add_to_sum(m->nopen, &m->live_bytes, 3 * sizeof m->live_bytes);
     if (!m->has_spans)
         sum = add_to_sum(sum, header_part(m, m->state), stored_bytes(m));
     return folded(sum);
@@ -82,6 +82,7 @@ void header_make(mem_heap *m, size_t nbytes, const struct mem_options *o, bool i
     m->fill_new = o->fill_new;
     m->fill_freed = o->fill_freed;
     m->is_mapped = is_mapped;
+    m->nopen = 1;
     if (o->flags & MEM_GUARD_PAGES)
         m->guard_shift = (uint8_t)lowest_bit(os_page_bytes());
     lay_out(m, o);
@@ -150,6 +151,38 @@ bool header_extras_are_whole(const mem_heap *m)
 struct extras *header_extras(const mem_heap *m)
 {
     return header_extras_are_whole(m) ? header_part(m, m->extras) : NULL;
+}
+
+/* --- parts ------------------------------------------------------------------------- */
+
+RACING static void *part_at(const mem_heap *m, size_t part)
+{
+    return part == 0 ? header_part(m, m->state) : header_part(m, part * PART_BYTES);
+}
+
+RACING static struct region part_region(const mem_heap *m, size_t part)
+{
+    size_t rest = m->nbytes - part * PART_BYTES;
+    size_t nbytes = (rest < PART_BYTES ? rest : PART_BYTES) - PART_HEAD;
+    return (struct region){header_part(m, part * PART_BYTES + PART_HEAD), nbytes, true};
+}
+
+RACING struct heap *header_heap(const mem_heap *m, size_t part, struct heap *view)
+{
+    if (part < __atomic_load_n(&m->nopen, __ATOMIC_ACQUIRE))
+        return part_at(m, part);
+    heap_open_single(view, part_region(m, part), false);
+    return view;
+}
+
+struct heap *header_open(mem_heap *m, size_t part)
+{
+    struct heap *h = part_at(m, part);
+    if (part < m->nopen)
+        return h;
+    heap_open_single(h, part_region(m, part), false);
+    __atomic_store_n(&m->nopen, m->nopen + 1, __ATOMIC_RELEASE);
+    return h;
 }
 
 /* --- the heap in it ---------------------------------------------------------------- */
@@ -248,7 +281,9 @@ RACING enum peek header_peek(const mem_heap *m, const void *address, struct peek
         return PEEK_OUTSIDE;
     if (offset < header_bytes(m))
         return PEEK_NO_OBJECT;
-    if (m->has_spans)
-        return peek_heap(header_part(m, m->state), address, p);
-    return peek_stored(m, offset - header_bytes(m), p);
+    if (!m->has_spans)
+        return peek_stored(m, offset - header_bytes(m), p);
+    struct heap view;
+    enum peek what = peek_heap(header_heap(m, header_part_of(m, address), &view), address, p);
+    return what == PEEK_OUTSIDE ? PEEK_NO_OBJECT : what; /* the struct heap of a part */
 }

@@ -11,6 +11,11 @@
  *      |##| header ... |##|  chunks -->  |##|  <-- ledger  |##|
  *       low             a page each                         low + nbytes
  *
+ * What is larger than a region can be is cut into parts of 64 GiB (PART_BYTES), each with one:
+ *
+ *     m                          m + 64 GiB                    m + 128 GiB
+ *      | header, region of part 0 | struct heap, region of part 1 | struct heap, region ...
+ *
  *   M1  a heap too small for spans has no address in its header: `struct heap` is made
  *       on the stack for each call, of what is stored as numbers;
  *   M2  what only some heaps need (a lock; a limit and callbacks; all that spans need)
@@ -18,8 +23,13 @@
  *   M3  live_bytes and nlive are what a walk would count;
  *   M4  each byte but those of the lock is in a sum: of what never changes; of the
  *       numbers, between calls that change them; of the extras. One that is not what was
- *       written is found before anything is done by it.
- *   M5  with guard pages a heap has no spans, whose states would lie among the objects.
+ *       written is found before anything is done by it;
+ *   M5  with guard pages a heap has no spans, whose states would lie among the objects; and
+ *       one part;
+ *   M6  the first nopen parts are open. In the others no byte was ever written, and each is
+ *       as if it was open and all of it free;
+ *   M7  an object lies in one part, so where it is says which. All else is one for all parts: the
+ *       lock, the limit, the counts.
  */
 #ifndef HEADER_H
 #define HEADER_H
@@ -62,8 +72,9 @@ struct mem_heap {
     bool has_spans;      /* there is a struct heap in it, though with guard pages no span */
     uint8_t guard_shift; /* a guard page has so many bytes, as a power of two; 0: there are none */
 
-    size_t live_bytes, peak_bytes;
-    uint32_t nlive, sum_of_numbers;
+    size_t live_bytes, peak_bytes, nlive;
+    uint32_t nopen; /* parts */
+    uint32_t sum_of_numbers;
     uint32_t changes;  /* odd while a call changes a heap without spans */
     uint8_t is_walked; /* no bool: it may be anything */
     uint8_t is_held;   /* the lock is, until a fork is over */
@@ -78,7 +89,10 @@ enum {
 static_assert(ALL_PARTS - sizeof(struct stored) + sizeof(struct heap) <= 4096, "a page");
 static_assert(LARGEST_SMALL_HEADER + CHUNK_COST + 2 * GRANULE_BYTES <= 256,
               "the smallest heap holds an object of 32 bytes, whatever its options");
-static_assert(MEM_HEAP_MAX == REGION_BYTES_MAX, "");
+
+#define PART_BYTES MEM_PART_BYTES
+enum { PART_HEAD = (sizeof(struct heap) + HEAP_ALIGN - 1) / HEAP_ALIGN * HEAP_ALIGN };
+static_assert(PART_BYTES == REGION_BYTES_MAX && MEM_HEAP_MAX / PART_BYTES <= UINT32_MAX, "");
 
 /* A new header for a heap of nbytes, guards around it not counted. Its lock and its state are
  * not open yet. */
@@ -100,10 +114,11 @@ RACING static inline size_t header_bytes(const mem_heap *m)
     return m->guard_shift == 0 ? m->region : 2 * header_guard_bytes(m);
 }
 
+/* Of part 0. */
 RACING static inline struct region header_region(const mem_heap *m)
 {
-    size_t at = header_bytes(m);
-    return (struct region){header_part(m, at), m->nbytes - at, m->is_mapped};
+    size_t at = header_bytes(m), nbytes = m->nbytes < PART_BYTES ? m->nbytes : PART_BYTES;
+    return (struct region){header_part(m, at), nbytes - at, m->is_mapped};
 }
 
 /* What was mapped for it. */
@@ -112,6 +127,24 @@ static inline struct region header_mapping(const mem_heap *m)
     size_t guard = header_guard_bytes(m);
     return (struct region){(unsigned char *)(uintptr_t)m - guard, m->nbytes + 2 * guard, false};
 }
+
+RACING static inline size_t header_nparts(const mem_heap *m)
+{
+    return ceil_div(m->nbytes, PART_BYTES);
+}
+
+/* The part that an address in the heap is in. */
+RACING static inline size_t header_part_of(const mem_heap *m, const void *address)
+{
+    return ((uintptr_t)address - (uintptr_t)m) / PART_BYTES;
+}
+
+/* The struct heap of a part, in a heap with spans. Of one that is not open: a free one is made
+ * in *view, to be looked at. It stays where it is, once it is open. */
+struct heap *header_heap(const mem_heap *m, size_t part, struct heap *view);
+
+/* The same, and the part is open: those before it are. */
+struct heap *header_open(mem_heap *m, size_t part);
 
 /* Is there a header whose constant part is whole? Reads nothing else. */
 bool header_is_whole(const mem_heap *m);

@@ -145,14 +145,21 @@ static bool sweep_locked(struct heap *h)
     return true;
 }
 
+/* Where no empty span is kept, all that a sweep can find is a slot that no queue has: to look for
+ * it in all of 64 GiB is of no use to a larger object. */
+static bool may_find_more(const struct heap *h, size_t nbytes)
+{
+    bool for_slot = nbytes <= h->spans.object_max, fits = nbytes < h->chunks.region.nbytes;
+    return for_slot || (fits && h->spans.nkept > 0);
+}
+
 INLINED enum heap_result place_locked(struct heap *h, size_t nbytes, size_t align, enum fit fit,
                                       void **object)
 {
     enum heap_result result = HEAP_NO_REGION;
     if (h->chunks.region.base != NULL)
         result = take_once(h, nbytes, align, fit, object);
-    bool may_fit = nbytes < h->chunks.region.nbytes;
-    if (result == HEAP_NO_SPACE && may_fit && sweep_locked(h)) /* S5 */
+    if (result == HEAP_NO_SPACE && may_find_more(h, nbytes) && sweep_locked(h)) /* S5 */
         result = take_once(h, nbytes, align, fit, object);
     if (result == HEAP_NO_SPACE && fit == FIT_ANY && align <= GRANULE_BYTES &&
         nbytes <= h->spans.object_max && (*object = spans_take_larger(&h->spans, nbytes)) != NULL)

@@ -24,6 +24,12 @@ static void count_live(mem_heap *m, size_t more, size_t less)
         m->peak_bytes = m->live_bytes;
 }
 
+/* Larger than any object can be? */
+static bool is_too_large(const mem_heap *m, size_t size)
+{
+    return size > m->nbytes || size > PART_BYTES;
+}
+
 /* Would the objects be too much if one of `old` bytes became one of `size`? */
 static bool is_over_limit(const mem_heap *m, size_t size, size_t old)
 {
@@ -39,13 +45,16 @@ static bool is_way_made(const struct visit *v)
     return v->m->guard_shift != 0 && fence_move(&c->region, &c->ledger);
 }
 
-static enum mem_result take(const struct visit *v, const struct wish *w, void **object)
+/* In the first part that has room [M7]. */
+static enum mem_result take(struct visit *v, const struct wish *w, void **object)
 {
     static const enum fit fits[] = {[MEM_ANY_FIT] = FIT_ANY,
                                     [MEM_BEST_FIT] = FIT_BEST,
                                     [MEM_WORST_FIT] = FIT_WORST,
                                     [MEM_FIRST_FIT] = FIT_FIRST};
-    enum heap_result result = heap_place_locked(v->h, w->size, w->align, fits[w->style], object);
+    enum heap_result result = HEAP_NO_SPACE;
+    for (size_t i = 0; result == HEAP_NO_SPACE && visit_open_part(v, i); i++)
+        result = heap_place_locked(v->h, w->size, w->align, fits[w->style], object);
     if (result == HEAP_NO_SPACE && is_way_made(v))
         result = heap_place_locked(v->h, w->size, w->align, fits[w->style], object);
     if (result != HEAP_OK)
@@ -64,7 +73,7 @@ static enum mem_result allocate_once(mem_heap *m, const struct wish *w, void **o
     enum mem_result result = visit_enter(m, &v, true);
     if (result != MEM_OK)
         return result;
-    if (w->size > m->nbytes)
+    if (is_too_large(m, w->size))
         result = MEM_TOO_LARGE;
     else if (is_over_limit(m, w->size, 0))
         result = MEM_OVER_LIMIT;
@@ -154,9 +163,10 @@ static void fill_freed(const mem_heap *m, unsigned char *from, size_t nbytes)
         memset(from, m->fill_freed, nbytes);
 }
 
-static enum mem_result free_locked(const struct visit *v, const void *address, bool exact)
+static enum mem_result free_locked(struct visit *v, const void *address, bool exact)
 {
     struct object found;
+    visit_address(v, address);
     enum mem_result result =
         find_verdict(v, address, heap_free_locked(v->h, address, exact, &found));
     if (result != MEM_OK)
@@ -193,8 +203,7 @@ MEM_API enum mem_result mem_free_any(mem_heap *heap, void *address)
 
 /* --- resizing -------------------------------------------------------------- */
 
-static enum mem_result move(const struct visit *v, const struct object *old, size_t size,
-                            void **object)
+static enum mem_result move(struct visit *v, const struct object *old, size_t size, void **object)
 {
     const struct wish w = {size, 1, (enum mem_style)v->m->style, false};
     struct object gone;
@@ -202,6 +211,7 @@ static enum mem_result move(const struct visit *v, const struct object *old, siz
     if (result != MEM_OK)
         return result;
     memcpy(*object, old->start, old->size < size ? old->size : size);
+    visit_address(v, old->start);
     heap_free_locked(v->h, old->start, true, &gone);
     v->m->nlive--;
     fill_freed(v->m, old->start, old->size);
@@ -232,10 +242,11 @@ static enum mem_result resize_once(mem_heap *m, void *object, size_t size, bool 
     enum mem_result result = visit_enter(m, &v, true);
     if (result != MEM_OK)
         return result;
+    visit_address(&v, object);
     result = find_verdict(&v, object, heap_find_locked(v.h, object, &old));
     *refused = result != MEM_OK;
     *now = object;
-    if (result == MEM_OK && size > m->nbytes)
+    if (result == MEM_OK && is_too_large(m, size))
         result = MEM_TOO_LARGE;
     else if (result == MEM_OK && is_over_limit(m, size, old.size))
         result = MEM_OVER_LIMIT;

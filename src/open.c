@@ -33,6 +33,15 @@ static bool enrol(mem_heap *m)
 
 /* --- making them --------------------------------------------------------------- */
 
+/* Memory comes as it is touched. The size is rounded up to whole pages. */
+static bool reserve(struct region *r, size_t nbytes)
+{
+    size_t page = os_page_bytes();
+    r->nbytes = ceil_div(nbytes, page) * page;
+    r->base = os_reserve(r->nbytes);
+    return r->base != NULL;
+}
+
 /* All that is guarded but the fence is there already (create). */
 static bool open_inside(mem_heap *m)
 {
@@ -91,9 +100,9 @@ MEM_API mem_heap *mem_heap_create(size_t nbytes, const struct mem_options *optio
         return null(MEM_BAD_OPTIONS);
     bool guarded = (o->flags & MEM_GUARD_PAGES) != 0;
     size_t more = guarded ? GUARDED_PAGES * os_page_bytes() : 0;
-    if (nbytes > MEM_HEAP_MAX - more)
+    if (guarded && nbytes > PART_BYTES - more)
         return null(MEM_TOO_LARGE);
-    if (!region_reserve(&r, nbytes + more))
+    if (!reserve(&r, nbytes + more))
         return null(MEM_NO_MEMORY);
     if (guarded)
         return open_guarded(&r, o);
@@ -107,7 +116,7 @@ MEM_API mem_heap *mem_heap_in(void *buffer, size_t nbytes, const struct mem_opti
         return null(MEM_BAD_BUFFER);
     if (nbytes < MEM_HEAP_MIN)
         return null(MEM_BAD_SIZE);
-    if (nbytes > MEM_HEAP_MAX)
+    if (nbytes > PART_BYTES)
         return null(MEM_TOO_LARGE);
     if (!options_exist(o) || (o->flags & MEM_GUARD_PAGES) != 0)
         return null(MEM_BAD_OPTIONS);
@@ -196,6 +205,8 @@ static enum mem_result examine(mem_heap *m, size_t nbytes, const struct mem_opti
     enum mem_result result = header_examine(m, nbytes);
     if (result != MEM_OK)
         return result;
+    if (m->nbytes > PART_BYTES)
+        return MEM_TOO_LARGE;
     if (registry_has(m))
         return MEM_BUSY;
     if (m->extras == 0 && (o->on_exhausted != NULL || o->on_refused != NULL))

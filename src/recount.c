@@ -28,11 +28,14 @@ static bool count_all_locked(const struct heap *h, struct mem_statistics *s)
     return heap_ends_locked(h, at);
 }
 
-static bool count(const struct visit *v, struct mem_statistics *s)
+static bool count(struct visit *v, struct mem_statistics *s)
 {
+    bool whole = true;
     *s = (struct mem_statistics){.region_bytes = v->m->nbytes, .peak_bytes = v->m->peak_bytes};
     s->limit = header_limit(v->m);
-    return count_all_locked(v->h, s);
+    for (size_t i = 0; whole && visit_part(v, i); i++)
+        whole = count_all_locked(v->h, s);
+    return whole;
 }
 
 static enum mem_result count_guest(struct heap *h, struct mem_statistics *stats)
@@ -58,14 +61,25 @@ static enum mem_result check_guest(struct heap *h, const char **wrong)
     return what == NULL ? MEM_OK : MEM_DAMAGED;
 }
 
-const char *recount_fault(const struct visit *v)
+static const char *fault_in_parts(struct visit *v)
+{
+    const char *wrong = NULL;
+    for (size_t i = 0; wrong == NULL && visit_part(v, i); i++) {
+        if (!ledger_is_sane(&v->h->chunks.ledger))
+            return "the numbers of the ledger cannot be";
+        wrong = check_fault_locked(v->h);
+    }
+    return wrong;
+}
+
+const char *recount_fault(struct visit *v)
 {
     struct mem_statistics s;
     const char *wrong = visit_numbers_fault(v);
     if (wrong == NULL && !header_extras_are_whole(v->m))
         wrong = "the limit or the callbacks have been written to";
     if (wrong == NULL)
-        wrong = check_fault_locked(v->h);
+        wrong = fault_in_parts(v);
     if (wrong == NULL && (!count(v, &s) || s.live_objects != v->m->nlive ||
                           s.live_bytes != v->m->live_bytes)) /* M3 */
         wrong = "there are other objects than the header counts";
@@ -74,12 +88,25 @@ const char *recount_fault(const struct visit *v)
 
 /* --- the calls -------------------------------------------------------------------- */
 
+/* False: `visit` does not want more, or *result says what is wrong. */
+static bool walk_part(const struct visit *v, mem_visitor visit, void *context,
+                      enum mem_result *result)
+{
+    struct piece p;
+    size_t at = 0;
+    for (; heap_piece_locked(v->h, at, &p); at += p.nbytes) {
+        bool live = p.kind == PIECE_OBJECT;
+        struct mem_piece piece = {p.start, live ? p.size : p.nbytes, live, v->m};
+        if (p.kind != PIECE_OURS && !visit(&piece, context))
+            return false;
+    }
+    *result = heap_ends_locked(v->h, at) ? MEM_OK : MEM_DAMAGED;
+    return *result == MEM_OK;
+}
+
 MEM_API enum mem_result mem_walk(mem_heap *heap, mem_visitor visit, void *context)
 {
     struct visit v;
-    struct piece p;
-    bool more = true;
-    size_t at = 0;
     struct heap *guest = guest_heap(heap);
     if (guest != NULL)
         return say(guest_walk(guest, heap, visit, context));
@@ -87,14 +114,9 @@ MEM_API enum mem_result mem_walk(mem_heap *heap, mem_visitor visit, void *contex
     if (result != MEM_OK)
         return result;
     heap->is_walked = true;
-    for (; more && heap_piece_locked(v.h, at, &p); at += p.nbytes) {
-        bool live = p.kind == PIECE_OBJECT;
-        if (p.kind != PIECE_OURS)
-            more =
-                visit(&(struct mem_piece){p.start, live ? p.size : p.nbytes, live, heap}, context);
-    }
+    for (size_t i = 0; visit_part(&v, i) && walk_part(&v, visit, context, &result);)
+        i++;
     heap->is_walked = false;
-    result = more && !heap_ends_locked(v.h, at) ? MEM_DAMAGED : MEM_OK;
     visit_leave(&v);
     return say(result);
 }

@@ -8,6 +8,6 @@
 #include "visit.h"
 
 /* What is wrong, in words, or NULL. */
-const char *recount_fault(const struct visit *v);
+const char *recount_fault(struct visit *v);
 
 #endif

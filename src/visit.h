@@ -57,9 +57,9 @@ void visit_forked(void);
 /* A call at work in a heap. */
 struct visit {
     mem_heap *m;
-    struct heap *h;
+    struct heap *h; /* of part 0 at first */
     bool changes;
-    struct heap view;
+    struct heap view; /* where no struct heap is in memory */
 };
 
 /* Nothing else of it may be read before. */
@@ -73,6 +73,32 @@ static inline enum mem_result look_at(const mem_heap *m)
 /* MEM_NO_HEAP, MEM_DAMAGED, MEM_BUSY: has not entered. To be left again. */
 enum mem_result visit_enter(mem_heap *m, struct visit *v, bool to_change);
 void visit_leave(const struct visit *v);
+
+/* Goes to a part: false, there is none. To be looked at; or to take from. */
+static inline bool visit_part(struct visit *v, size_t part)
+{
+    if (part > 0 && part >= header_nparts(v->m))
+        return false;
+    if (v->m->nbytes > PART_BYTES)
+        v->h = header_heap(v->m, part, &v->view);
+    return true;
+}
+
+static inline bool visit_open_part(struct visit *v, size_t part)
+{
+    if (part > 0 && part >= header_nparts(v->m))
+        return false;
+    if (v->m->nbytes > PART_BYTES)
+        v->h = header_open(v->m, part);
+    return true;
+}
+
+/* To the part that the address is in; of one outside, to any. */
+static inline void visit_address(struct visit *v, const void *address)
+{
+    if (v->m->nbytes > PART_BYTES)
+        visit_part(v, header_part_of(v->m, address));
+}
 
 /* Under the lock, before anything is done by them: NULL, or what is wrong with the numbers
  * in the header. A count of changes that is odd now was not made so by a call. */

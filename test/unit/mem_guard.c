@@ -236,16 +236,16 @@ static void test_sizes_and_options(void **state)
     assert_null(mem_heap_create(0, &options));
     assert_int_equal(mem_last_error(), MEM_BAD_SIZE);
     for (size_t less = 0; less < 6 * page; less += page / 2) {
-        assert_null(mem_heap_create(MEM_HEAP_MAX - less, &options));
+        assert_null(mem_heap_create(MEM_PART_BYTES - less, &options));
         assert_int_equal(mem_last_error(), MEM_TOO_LARGE);
     }
-    mem_heap *heap = mem_heap_create(MEM_HEAP_MAX - 6 * page, &options);
+    mem_heap *heap = mem_heap_create(MEM_PART_BYTES - 6 * page, &options);
     if (heap == NULL) {
         assert_int_equal(mem_last_error(), MEM_NO_MEMORY); /* a machine that promises no more */
         return;
     }
     assert_int_equal(mem_heap_detach(heap), MEM_BAD_BUFFER);
-    assert_whole(heap, MEM_HEAP_MAX - 6 * page);
+    assert_whole(heap, MEM_PART_BYTES - 6 * page);
     assert_ok(mem_heap_destroy(heap));
 }
 
@@ -433,7 +433,7 @@ static void test_looks_while_it_moves(void **state)
 static void test_flipped_headers(void **state)
 {
     (void)state;
-    enum { HEADER = 64, STORED = 56, COUNTS = 20, FENCE = 40 };
+    enum { HEADER = 72, STORED = 56, COUNTS = 20, FENCE = 40 };
     struct mem_piece found;
     mem_heap *heap = guarded(64 << 10, MEM_SINGLE_THREADED);
     fill(heap, 1000, 20);

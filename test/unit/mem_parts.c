@@ -1,0 +1,502 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * mem_parts.c - heaps of more than 64 GiB. Memory comes as it is touched, so a part is full
+ * as soon as one large object is in it, of which nobody touches anything.
+ */
+#include "unit.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../../include/mem_heap.h"
+
+#define GIB ((size_t)1 << 30)
+enum { NPARTS = 16 };
+static uint64_t dice = 3;
+static mem_heap *heap; /* of 1 TiB */
+static size_t largest; /* that a part holds; the first has a little less */
+
+#define assert_ok(call) assert_int_equal((call), MEM_OK)
+
+static size_t part_of(const void *address)
+{
+    return (size_t)((const char *)address - (const char *)heap) / MEM_PART_BYTES;
+}
+
+static char *part_at(size_t part)
+{
+    return (char *)heap + part * MEM_PART_BYTES;
+}
+
+/* --- what there is ---------------------------------------------------------------- */
+
+struct seen {
+    const char *end;
+    size_t nlive, live_bytes, nfree, free_bytes, nwrong;
+};
+
+static bool see(const struct mem_piece *p, void *context)
+{
+    struct seen *s = context;
+    struct mem_piece found;
+    const char *last = (const char *)p->start + (p->size > 0 ? p->size - 1 : 0);
+    s->nwrong += (const char *)p->start < s->end || p->heap != heap;
+    s->nwrong += part_of(p->start) != part_of(last);
+    s->nwrong += mem_find(last, &found) != MEM_OK || found.start != p->start ||
+                 found.size != p->size || found.live != p->live || found.heap != heap;
+    s->end = last + 1;
+    s->nlive += p->live;
+    s->live_bytes += p->live ? p->size : 0;
+    s->nfree += !p->live;
+    s->free_bytes += p->live ? 0 : p->size;
+    return true;
+}
+
+static struct mem_statistics assert_whole(void)
+{
+    struct mem_statistics s;
+    struct seen seen = {0};
+    const char *wrong = "?";
+    assert_ok(mem_check(heap, &wrong));
+    assert_null(wrong);
+    assert_ok(mem_walk(heap, see, &seen));
+    assert_int_equal(seen.nwrong, 0);
+    assert_ok(mem_stats(heap, &s));
+    assert_int_equal(s.region_bytes, NPARTS * MEM_PART_BYTES);
+    assert_int_equal(s.region_bytes,
+                     s.live_bytes + s.slack_bytes + s.free_bytes + s.metadata_bytes);
+    assert_int_equal(s.live_objects, seen.nlive);
+    assert_int_equal(s.live_bytes, seen.live_bytes);
+    assert_int_equal(s.free_chunks, seen.nfree);
+    assert_int_equal(s.free_bytes, seen.free_bytes);
+    return s;
+}
+
+static void assert_all_free(void)
+{
+    struct mem_statistics s = assert_whole();
+    assert_int_equal(s.live_objects, 0);
+    assert_int_equal(s.free_chunks, NPARTS);
+    assert_int_equal(s.largest_free, largest);
+}
+
+static void assert_found(const char *start, size_t size)
+{
+    struct mem_piece any, in;
+    for (int i = 0; i < 2; i++) { /* the second time by what was noted the first time */
+        const char *address = i == 0 ? start : start + size - 1;
+        assert_ok(mem_find(address, &any));
+        assert_ok(mem_find_in(heap, address, &in));
+        assert_true(any.live && any.start == start && any.size == size && any.heap == heap);
+        assert_true(in.live && in.start == start && in.size == size && in.heap == heap);
+    }
+}
+
+/* An object that takes all of a part that is free. */
+static char *fill_part(size_t part)
+{
+    struct mem_piece found;
+    assert_ok(mem_find(part_at(part) + GIB, &found));
+    assert_false(found.live);
+    char *object = mem_alloc(heap, found.size);
+    assert_int_equal(part_of(object), part);
+    return object;
+}
+
+static int open_it(void **state)
+{
+    (void)state;
+    struct mem_statistics s;
+    prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0); /* pages are counted */
+    heap = mem_heap_create(NPARTS * MEM_PART_BYTES, NULL);
+    if (heap == NULL)
+        return mem_last_error() == MEM_NO_MEMORY ? 0 : -1;
+    assert_ok(mem_stats(heap, &s));
+    largest = s.largest_free;
+    return largest + 1024 > MEM_PART_BYTES && largest < MEM_PART_BYTES ? 0 : -1;
+}
+
+static int close_it(void **state)
+{
+    (void)state;
+    return heap == NULL || mem_heap_destroy(heap) == MEM_OK ? 0 : -1;
+}
+
+/* A machine that promises no more than it has. */
+#define need_heap()                                                                                \
+    if (heap == NULL)                                                                              \
+    skip()
+
+/* --- the tests -------------------------------------------------------------------------- */
+
+static size_t resident_pages(void)
+{
+    size_t npages = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    if (file == NULL || fscanf(file, "%*s %zu", &npages) != 1)
+        npages = 0;
+    if (file != NULL)
+        fclose(file);
+    return npages;
+}
+
+static void test_what_it_costs(void **state)
+{
+    (void)state;
+    struct mem_statistics s;
+    (void)resident_pages(); /* stdio wants some itself */
+    size_t before = resident_pages();
+    mem_heap *large = mem_heap_create(64 * MEM_PART_BYTES, NULL); /* 4 TiB */
+    if (large == NULL && mem_last_error() == MEM_NO_MEMORY)
+        skip();
+    assert_ok(mem_stats(large, &s));
+    assert_ok(mem_check(large, NULL));
+    assert_int_equal(s.free_chunks, 64);
+    assert_int_equal(s.region_bytes, 64 * MEM_PART_BYTES);
+    char *p = mem_alloc(large, 100 << 20);
+    p[0] = p[50 << 20] = 1;
+    assert_true(resident_pages() < before + 32);
+    assert_ok(mem_free(large, p));
+    assert_ok(mem_heap_destroy(large));
+    assert_true(resident_pages() < before + 32);
+    assert_int_equal(mem_find(p, &(struct mem_piece){0}), MEM_NOT_OURS);
+}
+
+static void test_all_parts(void **state)
+{
+    (void)state;
+    need_heap();
+    char *object[NPARTS], *rest[NPARTS];
+    for (size_t i = 0; i < NPARTS; i++) {
+        object[i] = mem_alloc(heap, 60 * GIB + i);
+        assert_int_equal(part_of(object[i]), i);
+        object[i][0] = object[i][60 * GIB + i - 1] = (char)i;
+    }
+    assert_null(mem_alloc(heap, 60 * GIB));
+    assert_int_equal(mem_last_error(), MEM_NO_SPACE);
+    for (size_t i = 0; i < NPARTS; i++) {
+        rest[i] = mem_alloc_fit(heap, 3 * GIB, 1, MEM_BEST_FIT);
+        assert_int_equal(part_of(rest[i]), i);
+    }
+    for (size_t i = 0; i < NPARTS; i++) {
+        assert_found(object[i], 60 * GIB + i);
+        assert_found(rest[i], 3 * GIB);
+        assert_true(object[i][0] == (char)i && object[i][60 * GIB + i - 1] == (char)i);
+    }
+    struct mem_statistics s = assert_whole();
+    assert_int_equal(s.live_objects, 2 * NPARTS);
+    assert_int_equal(s.live_bytes, NPARTS * 63 * GIB + NPARTS * (NPARTS - 1) / 2);
+    for (size_t i = 0; i < NPARTS; i++) {
+        size_t k = i * 7 % NPARTS;
+        assert_ok(mem_free_any(heap, object[k] + 30 * GIB));
+        assert_int_equal(mem_free(heap, object[k]), MEM_FREE);
+        assert_ok(mem_free(heap, rest[NPARTS - 1 - k]));
+    }
+    assert_all_free();
+}
+
+static void test_refusals(void **state)
+{
+    (void)state;
+    need_heap();
+    struct mem_piece p;
+    char *object = mem_alloc(heap, 60 * GIB), *second = mem_alloc(heap, 50 * GIB);
+    assert_int_equal(part_of(second), 1);
+    struct mem_statistics before = assert_whole();
+    assert_int_equal(mem_free(heap, second + 1), MEM_INSIDE);
+    assert_int_equal(mem_free(heap, second + 50 * GIB), MEM_FREE);
+    assert_int_equal(mem_free(heap, object + 60 * GIB), MEM_FREE);
+    assert_int_equal(mem_free(heap, (char *)heap + 8), MEM_NO_OBJECT);
+    assert_int_equal(mem_free(heap, part_at(1)), MEM_NO_OBJECT);
+    assert_int_equal(mem_free_any(heap, part_at(1) + 100), MEM_NO_OBJECT);
+    assert_int_equal(mem_free_any(heap, part_at(1) - 1), MEM_NO_OBJECT); /* the records of 0 */
+    assert_int_equal(mem_free_any(heap, part_at(9) + GIB), MEM_FREE);
+    assert_int_equal(mem_free_any(heap, part_at(9)), MEM_NO_OBJECT);
+    assert_int_equal(mem_free_any(heap, part_at(NPARTS)), MEM_NOT_OURS);
+    assert_int_equal(mem_free_any(heap, (char *)heap - 1), MEM_NOT_OURS);
+    assert_int_equal(mem_find(part_at(1) + 8, &p), MEM_NO_OBJECT);
+    assert_int_equal(mem_find(part_at(12) + 8, &p), MEM_NO_OBJECT);
+    assert_int_equal(mem_find_in(heap, part_at(NPARTS), &p), MEM_NOT_OURS);
+    assert_ok(mem_find(part_at(12) + GIB, &p));
+    assert_true(!p.live && p.size + 1024 > MEM_PART_BYTES && p.heap == heap);
+    assert_null(mem_resize(heap, part_at(12) + GIB, 10));
+    assert_int_equal(mem_last_error(), MEM_FREE);
+    assert_null(mem_alloc(heap, MEM_PART_BYTES + 1));
+    assert_int_equal(mem_last_error(), MEM_TOO_LARGE);
+    assert_null(mem_resize(heap, second, MEM_PART_BYTES + 1));
+    assert_int_equal(mem_last_error(), MEM_TOO_LARGE);
+    assert_null(mem_alloc(heap, largest + 1));
+    assert_int_equal(mem_last_error(), MEM_NO_SPACE);
+    struct mem_statistics after = assert_whole();
+    assert_memory_equal(&before, &after, sizeof before);
+    assert_ok(mem_free(heap, object));
+    assert_ok(mem_free(heap, second));
+    assert_all_free();
+}
+
+/* Small objects, in slots and not, where the first two parts are full. */
+static void test_small_objects(void **state)
+{
+    (void)state;
+    need_heap();
+    enum { N = 3000 };
+    static char *small[N];
+    char *fill[2];
+    for (size_t i = 0; i < 2; i++)
+        fill[i] = fill_part(i);
+    for (size_t i = 0; i < N; i++) {
+        small[i] = mem_alloc(heap, 1 + i % 1000);
+        memset(small[i], (int)i, 1 + i % 1000);
+        assert_int_equal(part_of(small[i]), 2);
+    }
+    for (size_t i = 0; i < N; i++)
+        assert_found(small[i], 1 + i % 1000);
+    assert_int_equal(assert_whole().live_objects, N + 2);
+    assert_ok(mem_free(heap, fill[1]));
+    char *p = mem_alloc(heap, 10); /* the first part in which there is room */
+    assert_int_equal(part_of(p), 1);
+    assert_ok(mem_free(heap, p));
+    for (size_t i = 0; i < N; i++) {
+        size_t size = 1 + i % 1000, more = i % 3 == 0 ? 200000 : size + 100;
+        char *now = mem_resize(heap, small[i], more);
+        assert_int_equal(part_of(now), now == small[i] ? 2 : 1);
+        for (size_t k = 0; k < size; k++)
+            assert_int_equal(now[k], (char)i);
+        small[i] = now;
+    }
+    assert_int_equal(assert_whole().live_objects, N + 1);
+    for (size_t i = 0; i < N; i++)
+        assert_ok(i % 2 ? mem_free(heap, small[i]) : mem_free_any(heap, small[i] + i % 1000));
+    assert_ok(mem_free(heap, fill[0]));
+    assert_all_free();
+}
+
+static void test_resizing(void **state)
+{
+    (void)state;
+    need_heap();
+    char *object = mem_alloc(heap, 60 * GIB), *behind = mem_alloc(heap, 3 * GIB);
+    assert_ptr_equal(mem_resize(heap, object, 10 * GIB), object);
+    assert_ptr_equal(mem_resize(heap, object, 55 * GIB), object);
+    assert_found(object, 55 * GIB);
+    memcpy(behind, "moves", 6);
+    assert_ptr_equal(mem_resize(heap, behind, 4000), behind);
+    char *end = mem_alloc_fit(heap, 3 * GIB + GIB / 2, 1, MEM_WORST_FIT);
+    assert_int_equal(part_of(end), 0);
+    char *gap = mem_alloc_fit(heap, 3 * GIB, 1, MEM_FIRST_FIT);
+    assert_int_equal(part_of(gap), 0);
+    behind = mem_resize(heap, behind, 5 * GIB / 2);
+    assert_int_equal(part_of(behind), 1);
+    assert_string_equal(behind, "moves");
+    assert_whole();
+    assert_ok(mem_free(heap, object));
+    assert_ok(mem_free(heap, behind));
+    assert_ok(mem_free(heap, end));
+    assert_ok(mem_free(heap, gap));
+    assert_all_free();
+}
+
+/* In order of the parts, and then by style. */
+static void test_styles(void **state)
+{
+    (void)state;
+    need_heap();
+    static const enum mem_style styles[] = {MEM_ANY_FIT, MEM_BEST_FIT, MEM_WORST_FIT,
+                                            MEM_FIRST_FIT};
+    char *first = mem_alloc(heap, 60 * GIB), *second = mem_alloc(heap, 63 * GIB);
+    for (int i = 0; i < 4; i++) {
+        char *p = mem_alloc_fit(heap, GIB / 2, 1, styles[i]);
+        assert_int_equal(part_of(p), 0); /* in part 1 it would be tighter, in 2 there is more */
+        assert_ok(mem_free(heap, p));
+    }
+    char *p = mem_aligned(heap, GIB, 8 * GIB);
+    assert_true((uintptr_t)p % (8 * GIB) == 0);
+    assert_ok(mem_free(heap, first));
+    assert_ok(mem_free(heap, second));
+    assert_ok(mem_free(heap, p));
+    assert_all_free();
+}
+
+static void test_a_limit(void **state)
+{
+    (void)state;
+    struct mem_options limit = {.limit = 100 * GIB};
+    mem_heap *h = mem_heap_create(2 * MEM_PART_BYTES, &limit);
+    if (h == NULL && mem_last_error() == MEM_NO_MEMORY)
+        skip();
+    char *p = mem_alloc(h, 60 * GIB);
+    assert_null(mem_alloc(h, 60 * GIB));
+    assert_int_equal(mem_last_error(), MEM_OVER_LIMIT);
+    assert_non_null(mem_alloc(h, 40 * GIB));
+    assert_ok(mem_free(h, p));
+    assert_ok(mem_heap_destroy(h));
+}
+
+/* One page more than a part; and what cannot be. */
+static void test_sizes(void **state)
+{
+    (void)state;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    mem_heap *h = mem_heap_create(MEM_PART_BYTES + 1, NULL);
+    if (h == NULL && mem_last_error() == MEM_NO_MEMORY)
+        skip();
+    struct mem_statistics s;
+    assert_ok(mem_stats(h, &s));
+    assert_int_equal(s.region_bytes, MEM_PART_BYTES + page);
+    assert_int_equal(s.free_chunks, 2);
+    char *all = mem_alloc(h, s.largest_free), *p = mem_alloc(h, 3000);
+    assert_true(p > (char *)h + MEM_PART_BYTES);
+    memset(p, 1, 3000);
+    assert_null(mem_alloc(h, 5000));
+    assert_ok(mem_check(h, NULL));
+    assert_null(mem_heap_attach(h, SIZE_MAX, NULL));
+    assert_int_equal(mem_last_error(), MEM_TOO_LARGE);
+    assert_null(mem_heap_in(all, MEM_PART_BYTES + 1, NULL));
+    assert_int_equal(mem_last_error(), MEM_TOO_LARGE);
+    assert_ok(mem_free(h, p));
+    assert_ok(mem_free(h, all));
+    assert_ok(mem_heap_destroy(h));
+    assert_null(mem_heap_create(MEM_HEAP_MAX, NULL)); /* the stack is there, too */
+    assert_int_equal(mem_last_error(), MEM_NO_MEMORY);
+    assert_null(mem_heap_create(MEM_HEAP_MAX + 1, NULL));
+    assert_int_equal(mem_last_error(), MEM_TOO_LARGE);
+}
+
+/* The record of what begins `start` granules into the region that ends there. */
+static uint64_t *record_of(char *end, uint64_t start)
+{
+    for (uint64_t *word = (uint64_t *)(void *)end - 1; (char *)word > end - 1024; word--)
+        if (*word >> 32 == start)
+            return word;
+    return NULL;
+}
+
+/* In any part, what is written to its records is found: also where all sums stay as they are,
+ * since only a boundary has moved. */
+static void test_damage(void **state)
+{
+    (void)state;
+    mem_heap *h = mem_heap_create(3 * MEM_PART_BYTES, NULL);
+    if (h == NULL && mem_last_error() == MEM_NO_MEMORY)
+        skip();
+    const char *wrong = NULL;
+    for (int i = 0; i < 6; i++)
+        assert_non_null(mem_alloc(h, 30 * GIB)); /* two in each */
+    for (size_t i = 1; i <= 3; i++) {
+        uint64_t *record = record_of((char *)h + i * MEM_PART_BYTES, 30 * GIB / 16);
+        assert_ok(mem_check(h, NULL));
+        assert_non_null(record);
+        *record += (uint64_t)1 << 32;
+        assert_int_equal(mem_check(h, &wrong), MEM_DAMAGED);
+        assert_non_null(wrong);
+        *record -= (uint64_t)1 << 32;
+    }
+    assert_ok(mem_heap_destroy(h));
+}
+
+static void *churn(void *number)
+{
+    uint64_t state = 77 + (uintptr_t)number;
+    char *mine[50] = {0};
+    size_t nwrong = 0;
+    for (int k = 0; k < 20000; k++) {
+        size_t i = rnd(&state, 50), size = rnd(&state, 20) ? 1 + rnd(&state, 3000) : 7 * GIB;
+        if (mine[i] != NULL)
+            nwrong += mem_free(heap, mine[i]) != MEM_OK;
+        mine[i] = mem_alloc(heap, size);
+        struct mem_piece found;
+        enum mem_result result = mine[i] == NULL ? MEM_BUSY : mem_find(mine[i] + size - 1, &found);
+        nwrong += result == MEM_OK ? found.start != mine[i] : result != MEM_BUSY;
+    }
+    for (size_t i = 0; i < 50; i++)
+        if (mine[i] != NULL)
+            nwrong += mem_free(heap, mine[i]) != MEM_OK;
+    return (void *)nwrong;
+}
+
+static void test_threads_and_fork(void **state)
+{
+    (void)state;
+    need_heap();
+    pthread_t thread[3];
+    char *fill = fill_part(0), *p = mem_alloc(heap, 1000);
+    assert_int_equal(part_of(p), 1);
+    memset(p, 5, 1000);
+    for (uintptr_t i = 0; i < 3; i++)
+        assert_int_equal(pthread_create(&thread[i], NULL, churn, (void *)i), 0);
+    for (int i = 0; i < 5; i++) {
+        pid_t child = fork();
+        if (child == 0) {
+            assert_whole();
+            assert_found(p, 1000);
+            p[0] = 6;
+            _exit(mem_free(heap, p) == MEM_OK && mem_alloc(heap, 20 * GIB) != NULL ? 0 : 1);
+        }
+        int status = -1;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_int_equal(status, 0);
+    }
+    for (int i = 0; i < 3; i++) {
+        void *nwrong;
+        assert_int_equal(pthread_join(thread[i], &nwrong), 0);
+        assert_null(nwrong);
+    }
+    assert_int_equal(p[0], 5);
+    assert_ok(mem_free(heap, p));
+    assert_ok(mem_free(heap, fill));
+    assert_all_free();
+}
+
+/* Sizes up to 16 GiB; what is live is remembered, and what the heap says of it is right. */
+static void test_at_random(void **state)
+{
+    (void)state;
+    need_heap();
+    enum { N = 150 };
+    static struct {
+        char *start;
+        size_t size;
+    } live[N];
+    size_t nfull = 0, n = 0, nbytes = 0;
+    for (int k = 0; k < 20000; k++) {
+        size_t i = rnd(&dice, N), size = (size_t)1 << rnd(&dice, 35);
+        size -= rnd(&dice, 1000) * size / 2000;
+        if (live[i].start != NULL) {
+            assert_found(live[i].start, live[i].size);
+            assert_ok(mem_free_any(heap, live[i].start + rnd(&dice, 1000) * live[i].size / 1000));
+            nbytes -= live[i].size;
+            n--;
+        }
+        live[i].start = mem_alloc_fit(heap, size, 1, (enum mem_style)rnd(&dice, 4));
+        live[i].size = size;
+        n += live[i].start != NULL;
+        nbytes += live[i].start != NULL ? size : 0;
+        nfull += live[i].start == NULL;
+        if (k % 1000 == 0) {
+            struct mem_statistics s = assert_whole();
+            assert_int_equal(s.live_objects, n);
+            assert_int_equal(s.live_bytes, nbytes);
+        }
+    }
+    assert_true(nfull < 2000);
+    for (size_t i = 0; i < N; i++)
+        assert_ok(mem_free(heap, live[i].start));
+    assert_all_free();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_it_costs), cmocka_unit_test(test_all_parts),
+        cmocka_unit_test(test_refusals),      cmocka_unit_test(test_small_objects),
+        cmocka_unit_test(test_resizing),      cmocka_unit_test(test_styles),
+        cmocka_unit_test(test_a_limit),       cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_damage),        cmocka_unit_test(test_threads_and_fork),
+        cmocka_unit_test(test_at_random),
+    };
+    return cmocka_run_group_tests(tests, open_it, close_it);
+}

@@ -22,16 +22,18 @@ options=(--tool=helgrind --error-exitcode=9 --fair-sched=try --soname-synonyms=s
 # Ordered by atomics, and by a barrier on all processors (src/thread.h): the protocol of
 # states, hints and spans, which test/spin and ThreadSanitizer check. A race is reported at
 # whichever of two accesses comes second, so all functions of these files are named.
-lock_free=(base.h thread.h thread.c span.h span.c cache.h cache.c)
-names=$(cd "$(dirname "$0")/../src" &&
-    sed -nE 's/^[a-z][a-z0-9_ ]*[ *]([a-z_0-9]+)\(.*/\1/p' "${lock_free[@]}" | sort -u)
+functions() { # files of src or shim
+    (cd "$(dirname "$0")/.." && sed -nE 's/^[A-Za-z][A-Za-z0-9_ ]*[ *]([a-z_0-9]+)\(.*/\1/p' "$@") | sort -u
+}
+except() { # frame function
+    printf '{\n%s\nHelgrind:Race\n%s\nfun:%s\n}\n' "$2" "$1" "$2" | grep . >>"$suppressions"
+}
+names=$(functions src/{base,thread,span,cache}.h src/{thread,span,cache}.c)
 for name in $names; do
-    for inner in '' 'fun:mem*' 'fun:_mm_*'; do
-        printf '{\n%s\nHelgrind:Race\n%s\nfun:%s\n}\n' "$name" "$inner" "$name"
-    done
-done | grep . >"$suppressions"
+    for inner in '' 'fun:mem*' 'fun:_mm_*'; do except "$inner" "$name"; done
+done
 # The first write to an object where metadata was before: see fresh() in helgrind/hand_over.c.
-printf '{\n%s\nHelgrind:Race\nfun:mem*\nfun:%s\n}\n' calloc calloc realloc realloc >>"$suppressions"
+for name in $(functions shim/malloc.c); do except 'fun:mem*' "$name"; done
 
 result() { # status what
     ntests=$((ntests + 1))

@@ -20,7 +20,7 @@ LIB_CFLAGS := $(ALL_CFLAGS) -fPIC -fvisibility=hidden -ftls-model=initial-exec
 
 # Each file may include only what stands before it. OWN: heaps of the caller's own.
 OWN := registry peek fence header guest visit recount find forks open mem_heap
-LAYERS := base os region btree ledger freelist chunk sizeclass thread span cache counts trim heap check dump $(OWN) mem
+LAYERS := base os region btree ledger freelist chunk sizeclass thread span cache counts trim heap quick check dump $(OWN) mem
 SOURCES := $(filter-out src/base.c src/sizeclass.c,$(LAYERS:%=src/%.c))
 OBJECTS := $(SOURCES:src/%.c=$(BUILD)/obj/%.o)
 

@@ -76,7 +76,7 @@ enum mem_result mem_last_error(void);
  * low end of its chunk. */
 enum mem_style {
     MEM_ANY_FIT = 0, /* the library chooses: small objects from slots in a heap of a little
-                        more than 1 MiB (span.h), all others by best fit */
+                        more than 1 MiB (span.h) or with MEM_SLOTS, all others by best fit */
     MEM_BEST_FIT,    /* in the smallest free chunk that is large enough */
     MEM_WORST_FIT,   /* in the largest */
     MEM_FIRST_FIT    /* in the one at the lowest address that is large enough */
@@ -86,8 +86,16 @@ enum mem_flags {
     MEM_SINGLE_THREADED = 1, /* no lock at all */
     MEM_FILL_NEW = 2,        /* a new object is filled with `fill_new`, */
     MEM_FILL_FREED = 4,      /* and a freed one with `fill_freed`; both when resized, too */
-    MEM_GUARD_PAGES = 8      /* of mem_heap_create only, which see */
+    MEM_GUARD_PAGES = 8,     /* of mem_heap_create only, which see */
+    MEM_SLOTS = 16           /* slots for small objects in a heap of 16 KiB and more, too */
 };
+
+/* MEM_SLOTS: the heap is cut into some 24 to 48 units, each for objects of about one size, of which
+ * at least four fit. To take or free one is then a matter of some dozens of instructions, while an
+ * object in a chunk of its own needs a thousand and more; but units that are partly used, and the
+ * records of slots, cost a good part of a small heap. What finds no slot gets a chunk. The heap has
+ * no guard against damage as small ones without slots have (mem_check). Single-threaded heaps with
+ * slots and with neither a limit nor fill patterns are the fastest. */
 
 /* All zero: what NULL means. It is copied; the caller's may go. */
 struct mem_options {
@@ -141,8 +149,8 @@ mem_heap *mem_heap_in(void *buffer, size_t nbytes, const struct mem_options *opt
  * It checks itself first, as by mem_check. nbytes may be more than the heap has.
  * What cannot be promised: addresses within objects are the program's to correct, as offsets
  * from the heap; objects with an alignment of more than 16 have it still if the heap has
- * moved by a multiple of that. A heap of more than 1 MiB with small objects has to lie as
- * before within 64 KiB (MEM_BAD_BUFFER). All options are as they were, but for the
+ * moved by a multiple of that. A heap with small objects in slots has to lie as before within
+ * 64 KiB (MEM_BAD_BUFFER). All options are as they were, but for the
  * callbacks and their context: these are as in `options`, which may be NULL. (If there are
  * any, there must have been some, or a limit; and no guard pages: MEM_BAD_OPTIONS.) The lock is new, and good for
  * the threads of one process.
@@ -201,8 +209,8 @@ struct mem_piece {
  * threads may use and destroy heaps meanwhile. Leaves errno and mem_last_error alone.
  * MEM_NOT_OURS: in no heap; MEM_NO_OBJECT; *found is not written. MEM_BUSY: the heap was
  * being changed all the time, for some milliseconds; or by the call that was interrupted.
- * That is never said of a small object in a heap of more than 1 MiB, unless the call is
- * one that gets or gives back 64 KiB for these. MEM_DAMAGED: what is there makes no sense.
+ * That is never said of a small object in a slot, unless the call is one that gets or gives
+ * back memory for slots. MEM_DAMAGED: what is there makes no sense.
  * O(log h) in the number of heaps, and for other than small objects O(log n). */
 enum mem_result mem_find(const void *address, struct mem_piece *found);
 
@@ -237,7 +245,7 @@ enum mem_result mem_stats(mem_heap *heap, struct mem_statistics *stats);
 /* Recounts all that the heap knows of itself: MEM_DAMAGED if something contradicts
  * itself. `*wrong`, if there is one, is told what, in a few words of English; NULL: nothing.
  * O(n log n), and other threads wait.
- * In a heap of up to 1 MiB no call crashes, goes on for ever, or touches what is outside
+ * In a heap without slots no call crashes, goes on for ever, or touches what is outside
  * the heap, whatever has been written to its header and its records, but for the lock; and
  * each single bit there that is not as it was is found, unless it means nothing. */
 enum mem_result mem_check(mem_heap *heap, const char **wrong);

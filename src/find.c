@@ -80,7 +80,7 @@ static enum mem_result told(enum peek what, const struct peeked *p, mem_heap *he
  * destroyed it and uses it for something else. */
 RACING static bool is_there(const struct place *p)
 {
-    return p->owner == NULL || ((const mem_heap *)p->owner)->magic == HEAP_MAGIC;
+    return p->owner == NULL || header_is_here(p->owner);
 }
 
 RACING static enum mem_result find_once(const struct place *p, const void *address,

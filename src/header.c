@@ -38,6 +38,8 @@ static uint32_t sum_of_numbers(const mem_heap *m)
 {
     static_assert(sizeof(struct stored_fence) % sizeof(uint64_t) == 0, "whole words");
     static_assert(sizeof(struct stored) % sizeof(uint64_t) == 0, "whole words");
+    if (header_is_quick(m))
+        return 0;
     uint64_t sum = add_to_sum(m->nopen, &m->live_bytes, 3 * sizeof m->live_bytes);
     if (!m->has_spans)
         sum = add_to_sum(sum, header_part(m, m->state), stored_bytes(m));
@@ -59,6 +61,13 @@ static uint16_t place_part(mem_heap *m, size_t nbytes)
     return at;
 }
 
+/* Nothing else is to be done when an object comes or goes. */
+static bool is_plain(const struct mem_options *o)
+{
+    unsigned more = MEM_FILL_NEW | MEM_FILL_FREED | MEM_GUARD_PAGES;
+    return o->style == MEM_ANY_FIT && (o->flags & more) == 0 && o->limit == 0;
+}
+
 static void lay_out(mem_heap *m, const struct mem_options *o)
 {
     m->region = sizeof *m;
@@ -66,15 +75,23 @@ static void lay_out(mem_heap *m, const struct mem_options *o)
         m->lock = place_part(m, sizeof(pthread_mutex_t));
     if (o->limit != 0 || o->on_exhausted != NULL || o->on_refused != NULL)
         m->extras = place_part(m, sizeof(struct extras));
-    m->has_spans = m->nbytes >= WITH_SPANS;
+    m->has_spans = m->nbytes >= (o->flags & MEM_SLOTS ? WITH_SMALL_SPANS : WITH_SPANS);
+    if (m->has_spans && m->nbytes <= PART_BYTES && is_plain(o))
+        m->flags |= IS_QUICK;
     m->state = place_part(m, m->has_spans ? sizeof(struct heap) : stored_bytes(m));
+    if (header_is_quick(m))
+        (void)place_part(m, quick_bytes(m->nbytes));
     m->region = (uint16_t)(ceil_div(m->region, HEAP_ALIGN) * HEAP_ALIGN);
+}
+
+static uint32_t magic_of(const mem_heap *m)
+{
+    return header_is_quick(m) && m->lock == 0 ? HEAP_QUICK : HEAP_MAGIC;
 }
 
 void header_make(mem_heap *m, size_t nbytes, const struct mem_options *o, bool is_mapped)
 {
     memset(m, 0, sizeof *m);
-    m->magic = HEAP_MAGIC;
     m->version = VERSION;
     m->nbytes = nbytes;
     m->flags = (uint8_t)o->flags;
@@ -86,6 +103,7 @@ void header_make(mem_heap *m, size_t nbytes, const struct mem_options *o, bool i
     if (o->flags & MEM_GUARD_PAGES)
         m->guard_shift = (uint8_t)lowest_bit(os_page_bytes());
     lay_out(m, o);
+    m->magic = magic_of(m);
     m->sum = sum_of_constants(m);
     struct extras *e = header_part(m, m->extras);
     if (e == NULL)
@@ -99,14 +117,14 @@ void header_make(mem_heap *m, size_t nbytes, const struct mem_options *o, bool i
 
 RACING bool header_is_whole(const mem_heap *m)
 {
-    return m->magic == HEAP_MAGIC && m->sum == sum_of_constants(m);
+    return header_is_here(m) && m->sum == sum_of_constants(m);
 }
 
 enum mem_result header_examine(const mem_heap *m, size_t nbytes)
 {
     if (nbytes < MEM_HEAP_MIN)
         return MEM_BAD_SIZE;
-    if (m->magic != HEAP_MAGIC && m->magic != HEAP_DETACHED)
+    if (!header_is_here(m) && m->magic != HEAP_DETACHED)
         return MEM_NO_HEAP;
     if (m->version != VERSION)
         return MEM_BAD_VERSION;
@@ -120,7 +138,7 @@ enum mem_result header_examine(const mem_heap *m, size_t nbytes)
 void header_make_anew(mem_heap *m, const struct mem_options *o)
 {
     struct extras *e = header_part(m, m->extras);
-    m->magic = HEAP_MAGIC;
+    m->magic = magic_of(m);
     m->is_mapped = false;
     m->is_walked = false;
     m->sum = sum_of_constants(m);
@@ -171,7 +189,7 @@ RACING struct heap *header_heap(const mem_heap *m, size_t part, struct heap *vie
 {
     if (part < __atomic_load_n(&m->nopen, __ATOMIC_ACQUIRE))
         return part_at(m, part);
-    heap_open_single(view, part_region(m, part), false);
+    heap_open_single(view, part_region(m, part), false, false);
     return view;
 }
 
@@ -180,7 +198,7 @@ struct heap *header_open(mem_heap *m, size_t part)
     struct heap *h = part_at(m, part);
     if (part < m->nopen)
         return h;
-    heap_open_single(h, part_region(m, part), false);
+    heap_open_single(h, part_region(m, part), false, false);
     __atomic_store_n(&m->nopen, m->nopen + 1, __ATOMIC_RELEASE);
     return h;
 }

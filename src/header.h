@@ -2,9 +2,9 @@
  *
  * header.h - what a heap of one's own has at the low end of its memory.
  *
- *     low                                                             low + nbytes
- *      | header | lock? | extras? | state |  chunks -->  gap  <-- ledger  |
- *      |<---------- struct mem_heap ----->|<-------- the region --------->|
+ *     low                                                                    low + nbytes
+ *      | header | lock? | extras? | state quick? |  chunks -->  gap  <-- ledger  |
+ *      |<---------- struct mem_heap ------------>|<-------- the region --------->|
  *
  * With guard pages (fence.h is the one in the gap):
  *
@@ -23,7 +23,8 @@
  *   M3  live_bytes and nlive are what a walk would count;
  *   M4  each byte but those of the lock is in a sum: of what never changes; of the
  *       numbers, between calls that change them; of the extras. One that is not what was
- *       written is found before anything is done by it;
+ *       written is found before anything is done by it. Of the numbers of a heap with a short
+ *       way that is not said, nor does that (quick.h) look at the sums;
  *   M5  with guard pages a heap has no spans, whose states would lie among the objects; and
  *       one part;
  *   M6  the first nopen parts are open. In the others no byte was ever written, and each is
@@ -37,9 +38,12 @@
 #include "../include/mem_heap.h"
 #include "heap.h"
 #include "peek.h"
+#include "quick.h"
 
-enum { HEAP_MAGIC = 0x3150484D, HEAP_DETACHED = 0x2D70686D }; /* "MHP1", "mhp-": many bits */
-enum { HEAP_ALIGN = 16, WITH_SPANS = (1 << 20) + (1 << 10) };
+/* "MHP1"; "qHp!" of one with a short way and no lock; "mhp-": in many bits different. */
+enum { HEAP_MAGIC = 0x3150484D, HEAP_QUICK = 0x21704871, HEAP_DETACHED = 0x2D70686D };
+enum { HEAP_ALIGN = 16, WITH_SPANS = (1 << 20) + (1 << 10), WITH_SMALL_SPANS = 1 << 14 };
+enum { IS_QUICK = 128 };
 
 /* The ledger of a heap without spans, but for what follows from where it lies. */
 struct stored {
@@ -67,7 +71,7 @@ struct mem_heap {
     uint32_t magic, sum;                  /* the sum of what stands between this and live_bytes */
     size_t nbytes;                        /* from here to the end of the region */
     uint16_t lock, extras, state, region; /* where they are, in bytes from here; 0: none */
-    uint8_t flags, style, fill_new, fill_freed, version;
+    uint8_t flags, style, fill_new, fill_freed, version; /* in the flags also IS_QUICK */
     bool is_mapped;
     bool has_spans;      /* there is a struct heap in it, though with guard pages no span */
     uint8_t guard_shift; /* a guard page has so many bytes, as a power of two; 0: there are none */
@@ -145,6 +149,22 @@ struct heap *header_heap(const mem_heap *m, size_t part, struct heap *view);
 
 /* The same, and the part is open: those before it are. */
 struct heap *header_open(mem_heap *m, size_t part);
+
+/* Small objects have a short way: behind the struct heap is what it needs. */
+RACING static inline bool header_is_quick(const mem_heap *m)
+{
+    return (m->flags & IS_QUICK) != 0;
+}
+
+static inline struct quick *header_quick(const mem_heap *m)
+{
+    return header_part(m, m->state + sizeof(struct heap));
+}
+
+static inline bool header_is_here(const mem_heap *m)
+{
+    return m->magic == HEAP_MAGIC || m->magic == HEAP_QUICK;
+}
 
 /* Is there a header whose constant part is whole? Reads nothing else. */
 bool header_is_whole(const mem_heap *m);

@@ -61,18 +61,21 @@ APART static void count_resized_locked(struct heap *h, size_t nbytes, size_t nby
     count_use_locked(h);
 }
 
-void heap_open_single(struct heap *h, struct region region, bool keeps_pages)
+void heap_open_single(struct heap *h, struct region region, bool keeps_pages, bool keeps_spans)
 {
     assert((uintptr_t)region.base % GRANULE_BYTES == 0 && region.nbytes <= REGION_BYTES_MAX);
     *h = (struct heap){.keeps_pages = keeps_pages};
     chunks_open(&h->chunks, region, NULL);
     spans_open(&h->spans, &h->chunks);
-    h->spans.nkept = 0;
+    if (h->spans.object_max == 0)
+        spans_open_small(&h->spans, &h->chunks);
+    if (!keeps_spans)
+        h->spans.nkept = 0;
 }
 
 void heap_open_fenced(struct heap *h, struct region region, uint32_t page)
 {
-    heap_open_single(h, region, false);
+    heap_open_single(h, region, false, false);
     h->spans.object_max = 0;
     ledger_open_fenced(&h->chunks.ledger, region.base + region.nbytes, region.nbytes, page);
 }
@@ -115,9 +118,12 @@ unsigned heap_sizeclass(const struct heap *h, size_t nbytes, size_t align)
     size_t max = h->spans.object_max;
     if (nbytes > max || align > max || align > UNIT_BYTES / 8)
         return NCLASSES;
+    unsigned sizeclass =
+        align <= GRANULE_BYTES ? sizeclass_of(nbytes) : sizeclass_aligned(nbytes, align);
+    if (sizeclass >= NSMALL)
+        sizeclass |= h->spans.skipped;
     if (align <= GRANULE_BYTES)
-        return sizeclass_of(nbytes);
-    unsigned sizeclass = sizeclass_aligned(nbytes, align);
+        return sizeclass;
     uint32_t slot_bytes = sizeclass_bytes(sizeclass);
     return slot_bytes <= max && slot_can_hold(slot_bytes, nbytes) ? sizeclass : NCLASSES;
 }
@@ -435,11 +441,16 @@ bool heap_refill(struct heap *h, struct thread *t, unsigned sizeclass)
     return filled;
 }
 
+void heap_recount_locked(struct heap *h, const void *address)
+{
+    spans_recount(&h->spans, address);
+    trim_if_time_locked(h);
+}
+
 void heap_recount(struct heap *h, const void *address)
 {
     heap_lock(h);
-    spans_recount(&h->spans, address);
-    trim_if_time_locked(h);
+    heap_recount_locked(h, address);
     heap_unlock(h);
 }
 

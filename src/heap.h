@@ -54,8 +54,8 @@ enum heap_result {
 void heap_open_locked(struct heap *h, struct region region, MemNodePtr *head);
 
 /* The same for one of several heaps, without a list: no caches, no system call, the lock
- * is the caller's; and empty spans are free memory at once. */
-void heap_open_single(struct heap *h, struct region region, bool keeps_pages);
+ * is the caller's; and empty spans are free memory at once, unless a few are to be kept. */
+void heap_open_single(struct heap *h, struct region region, bool keeps_pages, bool keeps_spans);
 
 /* The same in a mapping with a fence (fence.h) of a page, in granules; and without spans. */
 void heap_open_fenced(struct heap *h, struct region region, uint32_t page);
@@ -121,6 +121,7 @@ bool heap_refill(struct heap *h, struct thread *t, unsigned sizeclass);
 
 /* What cache_free asks for after it has freed `address`. */
 void heap_recount(struct heap *h, const void *address);
+void heap_recount_locked(struct heap *h, const void *address);
 
 /* From now on `counts`, all 0 before, says exactly what the heap has in it and does. That
  * is done under the lock, so threads have no caches any more. Also before the heap is

@@ -45,18 +45,41 @@ static bool is_way_made(const struct visit *v)
     return v->m->guard_shift != 0 && fence_move(&c->region, &c->ledger);
 }
 
-/* In the first part that has room [M7]. */
+static enum heap_result place_in_parts(struct visit *v, size_t size, size_t align, enum fit fit,
+                                       void **object)
+{
+    enum heap_result result = HEAP_NO_SPACE;
+    for (size_t i = 0; result == HEAP_NO_SPACE && visit_open_part(v, i); i++)
+        result = heap_place_locked(v->h, size, align, fit, object);
+    if (result == HEAP_NO_SPACE && is_way_made(v))
+        result = heap_place_locked(v->h, size, align, fit, object);
+    return result;
+}
+
+/* In a slot, if that is possible; or in the first part that has room [M7]. */
+static enum heap_result place(struct visit *v, size_t size, size_t align, enum fit fit,
+                              void **object)
+{
+    struct quick *q = header_is_quick(v->m) ? header_quick(v->m) : NULL;
+    if (q != NULL && fit == FIT_ANY && align <= HEAP_ALIGN &&
+        (*object = quick_take_slowly(q, v->h, size)) != NULL)
+        return HEAP_OK;
+    if (q != NULL && fit != FIT_ANY)
+        quick_close(q, v->h);
+    enum heap_result result = place_in_parts(v, size, align, fit, object);
+    if (result != HEAP_NO_SPACE || q == NULL)
+        return result;
+    quick_close(q, v->h);
+    return place_in_parts(v, size, align, fit, object);
+}
+
 static enum mem_result take(struct visit *v, const struct wish *w, void **object)
 {
     static const enum fit fits[] = {[MEM_ANY_FIT] = FIT_ANY,
                                     [MEM_BEST_FIT] = FIT_BEST,
                                     [MEM_WORST_FIT] = FIT_WORST,
                                     [MEM_FIRST_FIT] = FIT_FIRST};
-    enum heap_result result = HEAP_NO_SPACE;
-    for (size_t i = 0; result == HEAP_NO_SPACE && visit_open_part(v, i); i++)
-        result = heap_place_locked(v->h, w->size, w->align, fits[w->style], object);
-    if (result == HEAP_NO_SPACE && is_way_made(v))
-        result = heap_place_locked(v->h, w->size, w->align, fits[w->style], object);
+    enum heap_result result = place(v, w->size, w->align, fits[w->style], object);
     if (result != HEAP_OK)
         return visit_result(result);
     v->m->nlive++;
@@ -107,12 +130,49 @@ static void *allocate(mem_heap *m, const struct wish *w)
 /* The style that the heap was made with; checked again when it is entered. */
 static enum mem_style style_of(const mem_heap *m)
 {
-    bool is_heap = m != NULL && (uintptr_t)m % HEAP_ALIGN == 0 && m->magic == HEAP_MAGIC;
+    bool is_heap = m != NULL && (uintptr_t)m % HEAP_ALIGN == 0 && header_is_here(m);
     return is_heap ? (enum mem_style)m->style : MEM_ANY_FIT;
 }
 
+/* --- the short way ------------------------------------------------------------ */
+
+/* The windows of a heap that is the calling thread's alone; NULL: it has none, or is none. */
+static inline struct quick *quick_of(const mem_heap *m)
+{
+    bool is_heap = m != NULL && (uintptr_t)m % HEAP_ALIGN == 0;
+    return is_heap && m->magic == HEAP_QUICK && !m->is_walked ? header_quick(m) : NULL;
+}
+
+static void *allocate_slowly(mem_heap *heap, size_t size);
+
 MEM_API void *mem_alloc(mem_heap *heap, size_t size)
 {
+    struct quick *q = quick_of(heap);
+    void *object = q == NULL ? NULL : quick_take(q, size);
+    if (object == NULL)
+        return allocate_slowly(heap, size);
+    heap->nlive++;
+    count_live(heap, size, 0);
+    return object;
+}
+
+static void *take_slowly(mem_heap *m, size_t size)
+{
+    registry_call_begins();
+    void *object = quick_take_slowly(header_quick(m), header_part(m, m->state), size);
+    registry_call_ends();
+    if (object == NULL)
+        return NULL;
+    m->nlive++;
+    count_live(m, size, 0);
+    return object;
+}
+
+static void *allocate_slowly(mem_heap *heap, size_t size)
+{
+    void *object;
+    if (quick_of(heap) != NULL && (object = take_slowly(heap, size)) != NULL)
+        return object;
     return allocate(heap, &(struct wish){size, 1, style_of(heap), false});
 }
 
@@ -191,14 +251,36 @@ static enum mem_result free_at(mem_heap *m, const void *address, bool exact)
     return result == MEM_OK ? MEM_OK : refuse(m, address, result);
 }
 
+static void recount(mem_heap *m, const void *address)
+{
+    registry_call_begins();
+    heap_recount_locked(header_part(m, m->state), address);
+    registry_call_ends();
+}
+
+static inline __attribute__((always_inline)) enum mem_result free_quickly(mem_heap *m,
+                                                                          void *address, bool exact)
+{
+    struct quick *q = quick_of(m);
+    size_t size;
+    bool is_due;
+    if (q == NULL || !quick_free(q, address, &size, &is_due))
+        return free_at(m, address, exact);
+    m->nlive--;
+    m->live_bytes -= size;
+    if (is_due)
+        recount(m, address);
+    return MEM_OK;
+}
+
 MEM_API enum mem_result mem_free(mem_heap *heap, void *object)
 {
-    return free_at(heap, object, true);
+    return free_quickly(heap, object, true);
 }
 
 MEM_API enum mem_result mem_free_any(mem_heap *heap, void *address)
 {
-    return free_at(heap, address, false);
+    return free_quickly(heap, address, false);
 }
 
 /* --- resizing -------------------------------------------------------------- */

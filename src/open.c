@@ -12,7 +12,9 @@
 #include "registry.h"
 #include "visit.h"
 
-enum { FLAGS = MEM_SINGLE_THREADED | MEM_FILL_NEW | MEM_FILL_FREED | MEM_GUARD_PAGES };
+enum {
+    FLAGS = MEM_SINGLE_THREADED | MEM_FILL_NEW | MEM_FILL_FREED | MEM_GUARD_PAGES | MEM_SLOTS
+};
 enum { GUARDED_PAGES = 6 }; /* more than other heaps: four guards, header, the first records */
 
 static bool options_exist(const struct mem_options *o)
@@ -48,11 +50,13 @@ static bool open_inside(mem_heap *m)
     struct heap small, *h = m->has_spans ? header_part(m, m->state) : &small;
     struct region r = header_region(m);
     if (m->guard_shift == 0)
-        heap_open_single(h, r, !m->is_mapped);
+        heap_open_single(h, r, !m->is_mapped, header_is_quick(m));
     else
         heap_open_fenced(h, r, (uint32_t)(header_guard_bytes(m) / GRANULE_BYTES));
     if (m->guard_shift != 0 && !fence_open(&r, &h->chunks.ledger))
         return false;
+    if (header_is_quick(m))
+        quick_open(header_quick(m), h, quick_bytes(m->nbytes));
     if (!m->has_spans)
         header_store(m, h);
     header_sum_numbers(m);
@@ -191,8 +195,11 @@ static enum mem_result settle(mem_heap *m)
         *v.h = was;
         return units ? MEM_BAD_BUFFER : MEM_DAMAGED;
     }
-    if (recount_fault(&v) == NULL)
+    if (recount_fault(&v) == NULL) {
+        if (header_is_quick(m))
+            quick_close(header_quick(m), v.h); /* they are where they were before the move */
         return MEM_OK;
+    }
     spans_move(&v.h->spans,
                (ptrdiff_t)((uintptr_t)was.chunks.region.base - (uintptr_t)v.h->chunks.region.base));
     *v.h = was;

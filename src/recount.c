@@ -80,10 +80,19 @@ const char *recount_fault(struct visit *v)
         wrong = "the limit or the callbacks have been written to";
     if (wrong == NULL)
         wrong = fault_in_parts(v);
+    if (wrong == NULL && header_is_quick(v->m) && !quick_is_valid(header_quick(v->m), v->h))
+        wrong = "the spans at hand are others than those in use";
     if (wrong == NULL && (!count(v, &s) || s.live_objects != v->m->nlive ||
                           s.live_bytes != v->m->live_bytes)) /* M3 */
         wrong = "there are other objects than the header counts";
     return wrong;
+}
+
+/* So that free memory is in one piece, whatever small objects came and went. */
+static void close_windows(const struct visit *v)
+{
+    if (header_is_quick(v->m))
+        quick_close(header_quick(v->m), v->h);
 }
 
 /* --- the calls -------------------------------------------------------------------- */
@@ -113,6 +122,7 @@ MEM_API enum mem_result mem_walk(mem_heap *heap, mem_visitor visit, void *contex
     enum mem_result result = visit_enter(heap, &v, false);
     if (result != MEM_OK)
         return result;
+    close_windows(&v);
     heap->is_walked = true;
     for (size_t i = 0; visit_part(&v, i) && walk_part(&v, visit, context, &result);)
         i++;
@@ -131,6 +141,7 @@ MEM_API enum mem_result mem_stats(mem_heap *heap, struct mem_statistics *stats)
     enum mem_result result = visit_enter(heap, &v, false);
     if (result != MEM_OK)
         return result;
+    close_windows(&v);
     if (count(&v, &s))
         *stats = s;
     else

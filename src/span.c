@@ -59,6 +59,32 @@ void spans_open(struct spans *s, struct chunks *chunks)
     s->nkept = chunks->list.head == NULL ? KEPT : 0;
 }
 
+/* Of 1 / UNITS of the region; as small ones as have any use. */
+static unsigned small_unit_shift(size_t nbytes)
+{
+    enum { UNITS = 24 };
+    unsigned shift = SMALL_UNIT_SHIFT_MIN;
+    while (nbytes >> (shift + 1) >= UNITS && shift < UNIT_SHIFT)
+        shift++;
+    return shift;
+}
+
+void spans_open_small(struct spans *s, struct chunks *chunks)
+{
+    enum { KEPT = 4 };
+    s->chunks = chunks;
+    s->unit_shift = small_unit_shift(chunks->region.nbytes);
+    s->object_max = (uint32_t)unit_bytes(s) >> SMALL_SLOTS_SHIFT;
+    s->skipped = 1;
+    s->nkept = (uint32_t)(chunks->region.nbytes >> s->unit_shift) / KEPT;
+}
+
+unsigned spans_nclasses(size_t nbytes)
+{
+    size_t small = (size_t)1 << small_unit_shift(nbytes) >> SMALL_SLOTS_SHIFT;
+    return (sizeclass_of(small < NARROW_BYTES_MAX ? small : NARROW_BYTES_MAX) | 1) + 1;
+}
+
 /* --- states ---------------------------------------------------------------------- */
 
 static uint32_t state_get(const struct span *span, uint32_t index)
@@ -338,17 +364,23 @@ static void changes_end(struct spans *s, bool outermost)
         change_end(&s->changes);
 }
 
+static void span_shape(const struct spans *s, struct span *span, unsigned sizeclass)
+{
+    span->slot_bytes = sizeclass_bytes(sizeclass);
+    span->reciprocal = span_reciprocal(span->slot_bytes);
+    span->nslots = (uint16_t)(nunits_in(span) * unit_bytes(s) / span->slot_bytes);
+    span->sizeclass = (uint8_t)sizeclass;
+    span->search = 0;
+}
+
 static uint32_t span_cut(struct spans *s, unsigned sizeclass, int purpose)
 {
-    uint32_t slot_bytes = sizeclass_bytes(sizeclass), n = is_wide(slot_bytes) ? WIDE_UNITS : 1;
+    uint32_t n = is_wide(sizeclass_bytes(sizeclass)) ? WIDE_UNITS : 1;
     uint32_t unit = units_take(s, n);
     if (unit == NO_UNIT)
         return NO_UNIT;
     struct span *span = span_at(s, unit);
-    span->slot_bytes = slot_bytes;
-    span->reciprocal = span_reciprocal(slot_bytes);
-    span->nslots = (uint16_t)(n * unit_bytes(s) / slot_bytes);
-    span->sizeclass = (uint8_t)sizeclass;
+    span_shape(s, span, sizeclass);
     span->purpose = (uint8_t)purpose;
     if (!block_place(s, unit)) {
         units_give_back(s, unit, n);
@@ -378,6 +410,33 @@ static void span_give_back(struct spans *s, uint32_t unit)
     changes_end(s, outermost);
 }
 
+/* An empty span of objects becomes one of another class, if its block is as large for both. Only
+ * where nobody looks without the lock but at what changes. */
+static bool span_recut(struct spans *s, uint32_t unit, unsigned sizeclass)
+{
+    struct span *span = span_at(s, unit), new = *span;
+    span_shape(s, &new, sizeclass);
+    if (is_wide(span->slot_bytes) || is_wide(new.slot_bytes) ||
+        block_bytes(span) != block_bytes(&new))
+        return false;
+    queue_remove(s, unit);
+    bool outermost = changes_begin(s);
+    span_shape(s, span, sizeclass);
+    memset(span->states, 0, block_bytes(span));
+    changes_end(s, outermost);
+    return true;
+}
+
+static uint32_t recut_any(struct spans *s, unsigned sizeclass)
+{
+    for (unsigned c = 0; c < NCLASSES && s->nempty > 0; c++) {
+        uint32_t unit = first_of(s, FOR_OBJECTS, c, true);
+        if (unit != NO_UNIT && span_recut(s, unit, sizeclass))
+            return unit;
+    }
+    return NO_UNIT;
+}
+
 static void give_back_queue(struct spans *s, int purpose, unsigned sizeclass)
 {
     uint32_t unit;
@@ -395,6 +454,11 @@ static void give_back_empty(struct spans *s)
     for (int purpose = FOR_OBJECTS; purpose < NPURPOSES; purpose++)
         for (unsigned c = 0; c < NCLASSES && s->nheld > 0; c++)
             give_back_queue(s, purpose, c);
+}
+
+void spans_give_back_empty(struct spans *s)
+{
+    give_back_empty(s);
 }
 
 /* To see that nobody is looking any more costs a system call if there are threads: wait
@@ -561,6 +625,11 @@ static uint32_t span_get(struct spans *s, unsigned sizeclass, int purpose)
     }
     if (unit == NO_UNIT)
         unit = first_of(s, purpose, sizeclass, true);
+    if (unit == NO_UNIT && purpose == FOR_OBJECTS && s->threads.first == NULL) {
+        unit = recut_any(s, sizeclass);
+        if (unit != NO_UNIT)
+            return unit;
+    }
     if (unit == NO_UNIT) {
         give_back_others(s);
         return span_make(s, sizeclass, purpose);
@@ -775,7 +844,7 @@ static bool move_all(struct spans *s, ptrdiff_t delta, bool really)
 bool spans_move(struct spans *s, ptrdiff_t delta)
 {
     size_t map = (size_t)s->map * GRANULE_BYTES + QUEUES_BYTES;
-    if (s->unit_shift > UNIT_SHIFT || s->unit_shift + 1 < UNIT_SHIFT_MIN || s->nclear > nunits(s))
+    if (s->unit_shift > UNIT_SHIFT || s->unit_shift < SMALL_UNIT_SHIFT_MIN || s->nclear > nunits(s))
         return false;
     if (s->nheld == 0)
         return true;

@@ -52,6 +52,9 @@ enum { SPAN_OBJECT_MAX = SLOT_BYTES_MAX };
 /* A region has at least 256 units, so that spans of a few objects do not fill it; those
  * of small regions are smaller, and a very small region has none. */
 enum { UNIT_SHIFT_MIN = 12, NUNITS_SHIFT = 8, SLOTS_SHIFT = 3 };
+
+/* Where that is asked for nevertheless: units of 512 bytes and more, four slots in each. */
+enum { SMALL_UNIT_SHIFT_MIN = 9, SMALL_SLOTS_SHIFT = 2 };
 static_assert(1 << WIDE_SHIFT == WIDE_UNITS, "");
 
 enum span_status { SPAN_NONE, SPAN_OWNED, SPAN_FLOATING, SPAN_QUEUED, SPAN_EMPTY };
@@ -89,6 +92,7 @@ struct spans {
     struct chunks *chunks;
     struct threads threads;
     unsigned unit_shift;
+    unsigned skipped;    /* bits of the numbers of classes that are always 1, but of the smallest */
     uint32_t object_max; /* in bytes; 0: there are no spans */
     uint32_t nkept;      /* empty spans that do not go back at once */
     uint32_t map;        /* where queues and map are, if nheld > 0 */
@@ -111,6 +115,12 @@ struct slot {
 /* In a heap with a free list an empty span is free memory at once, as the list says what
  * is free; else a few are kept for the next who wants one. */
 void spans_open(struct spans *s, struct chunks *chunks);
+
+/* In a region too small for that: few classes, in units of which most are in use. */
+void spans_open_small(struct spans *s, struct chunks *chunks);
+
+/* In a region of up to nbytes all narrow slots are of the first so many classes. */
+unsigned spans_nclasses(size_t nbytes);
 
 /* A slot for nbytes of a size class; NULL if there is no room, or if there would be more
  * slack than can be told. */
@@ -152,6 +162,9 @@ void spans_recount(struct spans *s, const void *address);
 /* Looks at all spans, so that each free slot is in a queue, and gives all empty
  * spans back. */
 void spans_sweep(struct spans *s);
+
+/* Gives all empty spans back. */
+void spans_give_back_empty(struct spans *s);
 
 /* How much of the region the map has now. */
 uint32_t spans_map_granules(const struct spans *s);

@@ -65,7 +65,7 @@ struct visit {
 /* Nothing else of it may be read before. */
 static inline enum mem_result look_at(const mem_heap *m)
 {
-    if (m == NULL || (uintptr_t)m % HEAP_ALIGN != 0 || m->magic != HEAP_MAGIC)
+    if (m == NULL || (uintptr_t)m % HEAP_ALIGN != 0 || !header_is_here(m))
         return guest_heap(m) == NULL ? MEM_NO_HEAP : MEM_FOREIGN;
     return header_is_whole(m) ? MEM_OK : MEM_DAMAGED;
 }

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Heaps of one's own with slots, of every size for which that makes a difference: random calls
+ * beside what the test itself knows, and after them all memory in one piece again (C5).
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "mem_heap.h"
+#include "unit.h"
+
+enum { LARGEST = 2 << 20, NOBJECTS = 4000 };
+
+static _Alignas(1 << 16) unsigned char memory[LARGEST];
+static mem_heap *heap;
+static struct known {
+    unsigned char *start;
+    size_t size;
+} known[NOBJECTS];
+static size_t nlive, live_bytes, peak_bytes;
+static uint64_t dice;
+
+static unsigned char mark_of(const struct known *k)
+{
+    return (unsigned char)((uintptr_t)k->start / 16 ^ k->size);
+}
+
+static void take(struct known *k, size_t size)
+{
+    unsigned way = rnd(&dice, 16);
+    k->size = size;
+    k->start = way == 0   ? mem_alloc_fit(heap, size, 1, MEM_FIRST_FIT)
+               : way == 1 ? mem_aligned(heap, size, 64)
+               : way == 2 ? mem_zalloc(heap, size)
+                          : mem_alloc(heap, size);
+    if (k->start == NULL) {
+        assert_int_equal(mem_last_error(), MEM_NO_SPACE);
+        return;
+    }
+    assert_int_equal((uintptr_t)k->start % (way == 1 ? 64 : 16), 0);
+    for (size_t i = 0; way == 2 && i < size; i++)
+        assert_int_equal(k->start[i], 0);
+    memset(k->start, mark_of(k), size);
+    nlive++;
+    live_bytes += size;
+    peak_bytes = live_bytes > peak_bytes ? live_bytes : peak_bytes;
+}
+
+static void look_at(const struct known *k)
+{
+    struct mem_piece piece;
+    for (size_t i = 0; i < k->size; i++)
+        assert_int_equal(k->start[i], mark_of(k));
+    size_t into = k->size == 0 ? 0 : rnd(&dice, (uint32_t)k->size);
+    assert_int_equal(mem_find(k->start + into, &piece), MEM_OK);
+    assert_true(piece.live && piece.start == k->start && piece.size == k->size &&
+                piece.heap == heap);
+}
+
+static void free_it(struct known *k)
+{
+    unsigned char *p = k->start;
+    look_at(k);
+    if (k->size > 1) {
+        assert_int_equal(mem_free(heap, p + 1), MEM_INSIDE);
+        assert_int_equal(mem_free(heap, p + k->size - 1), MEM_INSIDE);
+    }
+    if (rnd(&dice, 4) == 0)
+        assert_int_equal(mem_free_any(heap, p + (k->size > 0 ? k->size - 1 : 0)), MEM_OK);
+    else
+        assert_int_equal(mem_free(heap, p), MEM_OK);
+    enum mem_result again = mem_free(heap, p);
+    assert_true(again == MEM_FREE || again == MEM_NO_OBJECT || again == MEM_INSIDE);
+    nlive--;
+    live_bytes -= k->size;
+    k->start = NULL;
+}
+
+static void resize(struct known *k, size_t size)
+{
+    look_at(k);
+    unsigned char mark = mark_of(k), *p = mem_resize(heap, k->start, size);
+    if (p == NULL)
+        return;
+    for (size_t i = 0; i < size && i < k->size; i++)
+        assert_int_equal(p[i], mark);
+    live_bytes += size - k->size;
+    *k = (struct known){p, size};
+    memset(p, mark_of(k), size);
+    peak_bytes = live_bytes > peak_bytes ? live_bytes : peak_bytes;
+}
+
+static void check_all(void)
+{
+    const char *wrong;
+    if (mem_check(heap, &wrong) != MEM_OK)
+        fail_msg("%s", wrong);
+}
+
+static void check_numbers(bool *whole)
+{
+    struct mem_statistics s;
+    assert_int_equal(mem_stats(heap, &s), MEM_OK);
+    assert_int_equal(s.live_objects, nlive);
+    assert_int_equal(s.live_bytes, live_bytes);
+    assert_true(s.peak_bytes >= peak_bytes);
+    assert_int_equal(s.region_bytes,
+                     s.live_bytes + s.slack_bytes + s.free_bytes + s.metadata_bytes);
+    *whole = s.free_chunks == 1 && s.largest_free == s.free_bytes;
+}
+
+static void play(size_t size_max, int ncalls)
+{
+    bool whole;
+    for (int i = 0; i < ncalls; i++) {
+        struct known *k = &known[rnd(&dice, NOBJECTS)];
+        size_t size = rnd(&dice, 50) == 0 ? rnd(&dice, 9000) : rnd(&dice, (uint32_t)size_max);
+        if (k->start == NULL)
+            take(k, size);
+        else if (rnd(&dice, 8) == 0)
+            resize(k, size);
+        else
+            free_it(k);
+        if (i % 500 == 0)
+            check_all();
+        if (i % 3000 == 0)
+            check_numbers(&whole);
+    }
+    for (int i = 0; i < NOBJECTS; i++)
+        if (known[i].start != NULL)
+            free_it(&known[i]);
+}
+
+static const unsigned flags[] = {MEM_SLOTS, MEM_SLOTS | MEM_SINGLE_THREADED,
+                                 MEM_SLOTS | MEM_SINGLE_THREADED | MEM_FILL_FREED};
+
+static void test_random(void **state)
+{
+    (void)state;
+    for (size_t nbytes = 1 << 14; nbytes <= LARGEST; nbytes += nbytes / 2)
+        for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
+            bool whole;
+            heap = mem_heap_in(memory, nbytes, &(struct mem_options){.flags = flags[i]});
+            assert_non_null(heap);
+            dice = nbytes + i;
+            for (size_t size_max = 16; size_max <= 4096; size_max *= 4) {
+                play(size_max, 4000);
+                check_all();
+                check_numbers(&whole);
+                assert_true(whole);
+            }
+            assert_int_equal(mem_heap_destroy(heap), MEM_OK);
+            peak_bytes = 0;
+        }
+}
+
+/* Also to the last slot of any size, and at another address. */
+static void test_full_and_moved(void **state)
+{
+    (void)state;
+    enum { NBYTES = 1 << 16 };
+    static _Alignas(1 << 16) unsigned char elsewhere[NBYTES];
+    const struct mem_options o = {.flags = MEM_SLOTS | MEM_SINGLE_THREADED};
+    for (size_t size = 1; size < 1000; size += 1 + size / 2) {
+        size_t n = 0;
+        heap = mem_heap_in(memory, NBYTES, &o);
+        unsigned char *p;
+        while ((p = mem_alloc(heap, size)) != NULL)
+            known[n++] = (struct known){p, size};
+        for (size_t i = 0; i < n; i++)
+            memset(known[i].start, (int)(i & 255), size);
+        assert_int_equal(mem_last_error(), MEM_NO_SPACE);
+        assert_true(n * (size + 16) > NBYTES / 2);
+        for (size_t i = 0; i < n; i += 2)
+            assert_int_equal(mem_free(heap, known[i].start), MEM_OK);
+        assert_int_equal(mem_free(heap, mem_alloc(heap, size)), MEM_OK);
+        memcpy(elsewhere, memory, NBYTES); /* not detached: a copy while nothing is under way */
+        mem_heap *copy = mem_heap_attach(elsewhere, NBYTES, NULL);
+        assert_non_null(copy);
+        for (size_t i = 1; i < n; i += 2) {
+            p = elsewhere + (known[i].start - memory);
+            assert_int_equal(p[size - 1], i & 255);
+            assert_int_equal(mem_free(copy, p), MEM_OK);
+            assert_int_equal(mem_free(heap, known[i].start), MEM_OK);
+        }
+        for (int i = 0; i < 100; i++) {
+            p = mem_alloc(copy, size);
+            assert_true(p == NULL || (size_t)(p - elsewhere) < NBYTES);
+        }
+        assert_int_equal(mem_check(copy, NULL), MEM_OK);
+        assert_int_equal(mem_check(heap, NULL), MEM_OK);
+        assert_int_equal(mem_heap_destroy(copy), MEM_OK);
+        assert_int_equal(mem_heap_destroy(heap), MEM_OK);
+    }
+}
+
+/* What one class tells behind its states is nothing to another that has the span after it. */
+static void test_another_class(void **state)
+{
+    (void)state;
+    const struct mem_options o = {.flags = MEM_SLOTS | MEM_SINGLE_THREADED};
+    heap = mem_heap_in(memory, 1000000, &o);
+    for (size_t size = 2000; size > 1000; size -= 300) {
+        for (int i = 0; i < 100; i++) {
+            known[i].start = mem_alloc(heap, size);
+            assert_ptr_equal(mem_resize(heap, known[i].start, 600), known[i].start);
+        }
+        for (int i = 0; i < 100; i++)
+            assert_int_equal(mem_free(heap, known[i].start), MEM_OK);
+        check_all();
+    }
+    assert_int_equal(mem_heap_destroy(heap), MEM_OK);
+}
+
+static bool tries_to_use(const struct mem_piece *piece, void *context)
+{
+    (void)context;
+    assert_null(mem_alloc(heap, 16));
+    assert_int_equal(mem_last_error(), MEM_BUSY);
+    if (piece->live)
+        assert_int_equal(mem_free(heap, piece->start), MEM_BUSY);
+    return true;
+}
+
+static void test_while_it_is_walked(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        heap = mem_heap_in(memory, 1 << 16, &(struct mem_options){.flags = flags[i]});
+        for (int n = 0; n < 100; n++)
+            assert_non_null(mem_alloc(heap, 40));
+        assert_int_equal(mem_walk(heap, tries_to_use, NULL), MEM_OK);
+        assert_int_equal(mem_heap_destroy(heap), MEM_OK);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_random),
+                                       cmocka_unit_test(test_full_and_moved),
+                                       cmocka_unit_test(test_another_class),
+                                       cmocka_unit_test(test_while_it_is_walked)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

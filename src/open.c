@@ -12,9 +12,7 @@
 #include "registry.h"
 #include "visit.h"
 
-enum {
-    FLAGS = MEM_SINGLE_THREADED | MEM_FILL_NEW | MEM_FILL_FREED | MEM_GUARD_PAGES | MEM_SLOTS
-};
+enum { FLAGS = MEM_SINGLE_THREADED | MEM_FILL_NEW | MEM_FILL_FREED | MEM_GUARD_PAGES | MEM_SLOTS };
 enum { GUARDED_PAGES = 6 }; /* more than other heaps: four guards, header, the first records */
 
 static bool options_exist(const struct mem_options *o)

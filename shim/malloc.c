@@ -105,9 +105,9 @@ __attribute__((noinline)) void *shim_take_slowly(size_t nbytes)
     return take_anyhow(nbytes, GRANULE_BYTES);
 }
 
-void *shim_take_aligned(size_t nbytes, size_t align)
+__attribute__((noinline)) void *shim_take_aligned_slowly(size_t nbytes, size_t align)
 {
-    return align <= GRANULE_BYTES ? shim_take(nbytes) : take_anyhow(nbytes, align);
+    return take_anyhow(nbytes, align);
 }
 
 static void *or_errno(void *object)
@@ -240,6 +240,15 @@ static bool is_power_of_two(size_t n)
     return n != 0 && (n & (n - 1)) == 0;
 }
 
+__attribute__((noinline)) static int place_slowly(void **result, size_t align, size_t nbytes)
+{
+    void *object = shim_take_aligned_slowly(nbytes, align);
+    if (object == NULL)
+        return ENOMEM;
+    *result = object;
+    return 0;
+}
+
 /* --- the C functions ------------------------------------------------------------ */
 
 static bool is_large(size_t nbytes)
@@ -328,30 +337,46 @@ MEM_API void free_aligned_sized(void *address, size_t align, size_t nbytes)
 
 MEM_API int posix_memalign(void **result, size_t align, size_t nbytes)
 {
+    void *object;
     if (!is_power_of_two(align) || align % sizeof(void *) != 0)
         return EINVAL;
-    void *object = shim_take_aligned(nbytes, align);
-    if (object == NULL)
-        return ENOMEM;
+    if (!cache_take_aligned(&shim_thread, nbytes, align, &object))
+        return place_slowly(result, align, nbytes);
     *result = object;
     return 0;
 }
 
-MEM_API void *aligned_alloc(size_t align, size_t nbytes)
+__attribute__((noinline)) static void *aligned_slowly(size_t align, size_t nbytes)
 {
     if (is_power_of_two(align))
-        return or_errno(shim_take_aligned(nbytes, align));
+        return or_errno(shim_take_aligned_slowly(nbytes, align));
     errno = EINVAL;
     return NULL;
 }
 
+MEM_API void *aligned_alloc(size_t align, size_t nbytes)
+{
+    void *object;
+    return is_power_of_two(align) && cache_take_aligned(&shim_thread, nbytes, align, &object)
+               ? object
+               : aligned_slowly(align, nbytes);
+}
+
 /* As in glibc, what is not a power of two is rounded up to one. */
-MEM_API void *memalign(size_t align, size_t nbytes)
+__attribute__((noinline)) static void *memalign_slowly(size_t align, size_t nbytes)
 {
     size_t power = GRANULE_BYTES;
     while (power < align && power <= SIZE_MAX / 2)
         power *= 2;
-    return aligned_alloc(power < align ? 0 : power, nbytes);
+    return aligned_slowly(power < align ? 0 : power, nbytes);
+}
+
+MEM_API void *memalign(size_t align, size_t nbytes)
+{
+    void *object;
+    return is_power_of_two(align) && cache_take_aligned(&shim_thread, nbytes, align, &object)
+               ? object
+               : memalign_slowly(align, nbytes);
 }
 
 MEM_API void *valloc(size_t nbytes)

@@ -21,7 +21,14 @@ __attribute__((always_inline)) static inline void *shim_take(size_t nbytes)
 }
 
 /* The same at a multiple of align, a power of two. */
-void *shim_take_aligned(size_t nbytes, size_t align);
+void *shim_take_aligned_slowly(size_t nbytes, size_t align);
+__attribute__((always_inline)) static inline void *shim_take_aligned(size_t nbytes, size_t align)
+{
+    void *object;
+    return cache_take_aligned(&shim_thread, nbytes, align, &object)
+               ? object
+               : shim_take_aligned_slowly(nbytes, align);
+}
 
 /* Frees the object that begins at `address`; NULL is none. What it refuses it reports
  * in the name of the call, and aborts, as LIBMEM says. Leaves errno alone. */

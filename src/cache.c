@@ -9,6 +9,7 @@ static void window_move(struct window *w)
     bool last = w->nslots - w->first <= STATES_AT_ONCE;
     ptrdiff_t step = last ? -(ptrdiff_t)w->first : STATES_AT_ONCE;
     w->states += step;
+    w->far += step;
     w->base += step * (ptrdiff_t)w->slot_bytes;
     w->first += (uint32_t)step;
 }
@@ -43,7 +44,6 @@ static void window_set_last(struct window *w, size_t i)
 {
     w->last = (struct last_slot){.slot = w->base + i * w->slot_bytes,
                                  .state = w->states + i,
-                                 .slack = far_slack(w->states, w->nslots, (uint32_t)i),
                                  .bit = (uint64_t)1 << i};
 }
 
@@ -51,6 +51,7 @@ static void window_open(struct window *w, const struct cache *c, uint32_t unit)
 {
     const struct span *span = &c->map[unit - 1];
     w->states = span->states;
+    w->far = far_slack(span->states, span->nslots, 0);
     w->base = (unsigned char *)(c->base + ((uintptr_t)(unit - 1) << UNIT_SHIFT));
     w->slot_bytes = span->slot_bytes;
     w->full = span->slot_bytes + 1;

@@ -37,7 +37,6 @@ enum { NBY_SIZE = CACHE_SMALL_MAX / GRANULE_BYTES + 1 };
 struct last_slot {
     void *slot;
     unsigned char *state;
-    uint16_t *slack;
     uint64_t bit; /* in the mask */
 };
 
@@ -47,13 +46,15 @@ enum { NRESTING = 16 };
 struct window {
     uint64_t mask;         /* slots known to be free */
     unsigned char *states; /* of the first of 64 slots; all within one span */
+    uint16_t *far;         /* its slack, in slots that have such */
     unsigned char *base;   /* that slot */
     size_t slot_bytes;
-    uint32_t full;   /* the state of an object without a byte */
-    uint32_t first;  /* the number of the first slot in the span */
-    uint32_t nslots; /* of the span */
-    uint32_t unit;   /* 0: there is none */
-    uint32_t wanted; /* so often there was none, of wide spans */
+    uint32_t full;    /* the state of an object without a byte */
+    uint32_t first;   /* the number of the first slot in the span */
+    uint32_t nslots;  /* of the span */
+    uint32_t unit;    /* 0: there is none */
+    uint16_t wanted;  /* so often there was none, of wide spans */
+    uint16_t nowhere; /* is written and never read */
     struct last_slot last;
     uint16_t oldest, nresting;
     uint32_t resting[NRESTING]; /* units, a ring; some may be others' by now */
@@ -102,16 +103,21 @@ static inline void *window_take(struct window *w, uint64_t mask, uint32_t state)
     return w->base + i * w->slot_bytes;
 }
 
-/* The same for any class. */
+/* Where the slack of a slot is written: if it is not far, nowhere. Sizes are hard to foretell,
+ * so that no branch depends on them. */
+static inline uint16_t *window_slack(struct window *w, size_t i, bool is_far)
+{
+    uintptr_t nowhere = (uintptr_t)&w->nowhere, there = (uintptr_t)(w->far + i);
+    return (uint16_t *)(nowhere + ((there - nowhere) & -(uintptr_t)is_far));
+}
+
+/* The same for any slack that such a slot can tell. */
 static inline void *window_take_any(struct window *w, uint64_t mask, size_t nbytes)
 {
-    uint32_t slack = (uint32_t)(w->slot_bytes - nbytes);
-    if (slack <= SLACK_NEAR_MAX)
-        return window_take(w, mask, slack + 1);
-    uint32_t index = w->first + (uint32_t)lowest_bit(mask);
-    uint16_t *far = far_slack(w->states - w->first, w->nslots, index);
-    __atomic_store_n(far, (uint16_t)slack, __ATOMIC_RELAXED);
-    return window_take(w, mask, STATE_FAR);
+    uint32_t slack = w->full - 1 - (uint32_t)nbytes;
+    uint16_t *place = window_slack(w, lowest_bit(mask), slack > SLACK_NEAR_MAX);
+    __atomic_store_n(place, (uint16_t)slack, __ATOMIC_RELAXED);
+    return window_take(w, mask, least(slack + 1, STATE_FAR));
 }
 
 /* Large slots, of which a span has no more than 64: the one taken last, if it is free
@@ -121,7 +127,8 @@ static inline bool window_take_last(struct window *w, size_t nbytes, void **obje
     if (w->unit == 0 || __atomic_load_n(w->last.state, __ATOMIC_ACQUIRE) != 0)
         return false;
     w->mask &= ~w->last.bit;
-    __atomic_store_n(w->last.slack, (uint16_t)(w->slot_bytes - nbytes), __ATOMIC_RELAXED);
+    __atomic_store_n(w->far + (w->last.state - w->states), (uint16_t)(w->slot_bytes - nbytes),
+                     __ATOMIC_RELAXED);
     __atomic_store_n(w->last.state, (uint8_t)STATE_FAR, __ATOMIC_RELEASE);
     *object = w->last.slot;
     return true;
@@ -140,6 +147,26 @@ static inline bool cache_take_small(struct thread *t, size_t nbytes, void **obje
         taken = mask != 0;
         if (taken)
             *object = window_take(w, mask, w->full - (uint32_t)nbytes);
+    }
+    thread_leave(t);
+    return taken;
+}
+
+/* The same at a multiple of align, any power of two: if what both need is small. A few bytes
+ * at a multiple of 256 have more slack than such a slot can tell. */
+static inline bool cache_take_aligned(struct thread *t, size_t nbytes, size_t align, void **object)
+{
+    enum { LEAST = ALL_NEAR_MAX - SLACK_NEAR_MAX };
+    size_t room = sizeclass_room(nbytes, align);
+    bool taken = false;
+    thread_enter(t);
+    const struct cache *c = thread_cache(t);
+    if (c != NULL && nbytes - LEAST <= CACHE_SMALL_MAX - LEAST && room <= CACHE_SMALL_MAX) {
+        struct window *w = c->by_size[(room + 15) / 16];
+        uint64_t mask = w->mask;
+        taken = mask != 0;
+        if (taken)
+            *object = window_take_any(w, mask, nbytes);
     }
     thread_leave(t);
     return taken;

@@ -118,8 +118,8 @@ unsigned heap_sizeclass(const struct heap *h, size_t nbytes, size_t align)
     size_t max = h->spans.object_max;
     if (nbytes > max || align > max || align > UNIT_BYTES / 8)
         return NCLASSES;
-    unsigned sizeclass =
-        align <= GRANULE_BYTES ? sizeclass_of(nbytes) : sizeclass_aligned(nbytes, align);
+    size_t room = align <= GRANULE_BYTES ? nbytes : sizeclass_room(nbytes + (nbytes == 0), align);
+    unsigned sizeclass = sizeclass_of(room);
     if (sizeclass >= NSMALL)
         sizeclass |= h->spans.skipped;
     if (align <= GRANULE_BYTES)

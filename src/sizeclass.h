@@ -24,7 +24,7 @@ static inline unsigned sizeclass_of(size_t nbytes)
     if (nbytes <= SMALL_MAX)
         return nbytes <= SMALL_STEP ? 0 : (unsigned)(nbytes - 1) / SMALL_STEP;
     unsigned last = (unsigned)nbytes - 1;
-    unsigned doubling = 31 - (unsigned)__builtin_clz(last); /* 2^doubling <= last */
+    unsigned doubling = 31 ^ (unsigned)__builtin_clz(last); /* 2^doubling <= last */
     unsigned step = (last >> (doubling - 3)) - STEPS;
     step |= last >= FEWER_FROM;
     return NSMALL + (doubling - 7) * STEPS + step;
@@ -39,14 +39,13 @@ static inline unsigned sizeclass_bytes(unsigned sizeclass)
     return (STEPS + step + 1) << (doubling - 3);
 }
 
-/* The smallest class for nbytes whose slots all begin at a multiple of align, a power
- * of two; both at most SLOT_BYTES_MAX. */
-static inline unsigned sizeclass_aligned(size_t nbytes, size_t align)
+/* The first multiple of align, a power of two, that is nbytes > 0 or more; near SIZE_MAX that
+ * wraps to 0. The class for so many is the smallest for nbytes whose slots all begin at a
+ * multiple of align: all multiples of a step are classes, in the doubling that it belongs to,
+ * and so is what is rounded to more than a step; what is rounded to less goes into it. */
+static inline size_t sizeclass_room(size_t nbytes, size_t align)
 {
-    unsigned sizeclass = sizeclass_of(nbytes > align ? nbytes : align);
-    while ((sizeclass_bytes(sizeclass) & (align - 1)) != 0)
-        sizeclass++;
-    return sizeclass;
+    return (nbytes + align - 1) & -align;
 }
 
 #endif

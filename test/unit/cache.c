@@ -109,6 +109,59 @@ static void test_every_size(void **state)
     assert_whole();
 }
 
+/* With a cache, and what it does not do, by the heap; `*nquick` are those of the cache. */
+static void *take_aligned(struct thread *t, size_t nbytes, size_t align, unsigned *nquick)
+{
+    void *object;
+    unsigned sizeclass = heap_sizeclass(&heap, nbytes, align);
+    for (int i = 0; i < 2; i++) {
+        if (cache_take_aligned(t, nbytes, align, &object)) {
+            ++*nquick;
+            return object;
+        }
+        if (sizeclass == NCLASSES || sizeclass_bytes(sizeclass) > CACHE_SMALL_MAX)
+            break;
+        if (t->cache->window[sizeclass]->mask == 0)
+            heap_refill(&heap, t, sizeclass);
+    }
+    enum heap_result result = heap_take_aligned(&heap, nbytes, align, &object);
+    return result == HEAP_OK ? object : NULL;
+}
+
+static void test_every_alignment(void **state)
+{
+    (void)state;
+    enum { MOST = CACHE_SMALL_MAX + 100 };
+    static unsigned char *object[MOST];
+    unsigned nquick = 0, nsmall = 0, ntoo_near = 0, nnever = 0;
+    open_heap();
+    struct thread self = {0}, *t = &self;
+    heap_join(&heap, t);
+    for (size_t align = 1; align <= 2 * CACHE_SMALL_MAX; align *= 2) {
+        for (size_t n = 0; n < MOST; n++) {
+            object[n] = take_aligned(t, n, align, &nquick);
+            nsmall += n >= 3 && n <= CACHE_SMALL_MAX && align <= CACHE_SMALL_MAX;
+            ntoo_near += (uintptr_t)object[n] % align != 0 || object[n] == NULL;
+            memset(object[n], (int)(n % 251), n);
+        }
+        for (size_t n = 0; n < MOST; n++) {
+            for (size_t i = 0; i < n; i++)
+                ntoo_near += object[n][i] != n % 251;
+            assert_int_equal(size_of(t, object[n]), n);
+            assert_int_equal(give(t, object[n]), HEAP_OK);
+            assert_int_equal(give(t, object[n]), HEAP_FREE);
+        }
+    }
+    assert_int_equal(ntoo_near, 0);
+    assert_int_equal(nquick, nsmall);
+    take_aligned(t, SIZE_MAX - 62, 64, &nnever); /* it wraps to 0; and to 1 at 0 */
+    take_aligned(t, SIZE_MAX, 64, &nnever);
+    take_aligned(t, 1, (size_t)1 << 63, &nnever);
+    assert_int_equal(nnever, 0);
+    heap_leave(&heap, t);
+    assert_whole();
+}
+
 static void test_what_lies_behind_the_last_slot(void **state)
 {
     (void)state;
@@ -558,6 +611,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_size),
+        cmocka_unit_test(test_every_alignment),
         cmocka_unit_test(test_what_lies_behind_the_last_slot),
         cmocka_unit_test(test_resize_in_the_slot),
         cmocka_unit_test(test_pairs_stay_where_they_are),

@@ -360,10 +360,19 @@ static void test_reciprocals(void **state)
             assert_int_equal((uint32_t)product < reciprocal, into % bytes == 0);
         }
     }
-    for (unsigned align = 16; align <= UNIT_BYTES / 8; align *= 2)
-        for (unsigned nbytes = 0; nbytes <= 8192; nbytes += 7) {
-            unsigned fit = sizeclass_aligned(nbytes, align);
-            assert_true(sizeclass_bytes(fit) >= nbytes && sizeclass_bytes(fit) % align == 0);
+}
+
+/* The smallest class at a multiple of align, as one by one it would be found. */
+static void test_aligned_sizeclasses(void **state)
+{
+    (void)state;
+    for (unsigned align = 1; align <= UNIT_BYTES / 8; align *= 2)
+        for (unsigned nbytes = 1; nbytes <= SLOT_BYTES_MAX; nbytes++) {
+            unsigned best = sizeclass_of(nbytes);
+            while (sizeclass_bytes(best) % align != 0)
+                best++;
+            assert_int_equal(sizeclass_bytes(sizeclass_of(sizeclass_room(nbytes, align))),
+                             sizeclass_bytes(best));
         }
 }
 
@@ -443,6 +452,7 @@ int main(void)
         cmocka_unit_test(test_spans_make_room),
         cmocka_unit_test(test_sizeclasses),
         cmocka_unit_test(test_reciprocals),
+        cmocka_unit_test(test_aligned_sizeclasses),
         cmocka_unit_test(test_a_larger_slot_is_the_last_resort),
         cmocka_unit_test(test_a_lost_span_is_seen),
         cmocka_unit_test(test_the_map_where_records_were),

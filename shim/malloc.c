@@ -60,21 +60,13 @@ static void *take_from_heap(size_t nbytes, size_t align)
     return result == HEAP_OK ? object : no_room();
 }
 
-/* Of large slots the one that was used last, or the lowest: the others may have no pages. */
-static bool take_from_cache(size_t nbytes, unsigned sizeclass, void **object)
-{
-    return (sizeclass > sizeclass_of(CACHE_SMALL_MAX) &&
-            cache_take_large(&shim_thread, nbytes, sizeclass, object)) ||
-           cache_take(&shim_thread, nbytes, sizeclass, object);
-}
-
 /* In a slot that is good for `room` bytes at a multiple of align. */
 static bool take_slot(size_t nbytes, size_t room, size_t align, void **object)
 {
     bool has = shim_has_cache();
     unsigned sizeclass = has ? heap_sizeclass(&shim_heap, room, align) : NCLASSES;
     while (sizeclass < NCLASSES && has) {
-        if (take_from_cache(nbytes, sizeclass, object))
+        if (cache_take(&shim_thread, nbytes, sizeclass, object))
             return true;
         has = heap_refill(&shim_heap, &shim_thread, sizeclass);
     }
@@ -145,6 +137,16 @@ static bool is_worth_a_cache(struct thread *t)
 }
 
 /* Frees what the thread's cache does not see: what is no slot; what is wrong. */
+__attribute__((noinline)) static void free_by_heap(const void *address, const char *call)
+{
+    if (is_worth_a_cache(&shim_thread))
+        (void)shim_has_cache(); /* for the next time */
+    enum heap_result result = heap_free_exact(&shim_heap, address);
+    if (result != HEAP_OK)
+        refuse(call, address, result);
+}
+
+/* The wide slots first. */
 void shim_free_slowly(const void *address, const char *call)
 {
     if (address == NULL)
@@ -152,13 +154,8 @@ void shim_free_slowly(const void *address, const char *call)
     enum cache_freed freed = cache_free_wide(&shim_thread, address);
     if (freed == CACHE_FREED_RECOUNT)
         shim_recount(address);
-    if (freed != CACHE_NOT_FREED)
-        return;
-    if (is_worth_a_cache(&shim_thread))
-        (void)shim_has_cache(); /* for the next time */
-    enum heap_result result = heap_free_exact(&shim_heap, address);
-    if (result != HEAP_OK)
-        refuse(call, address, result);
+    else if (freed == CACHE_NOT_FREED)
+        free_by_heap(address, call);
 }
 
 __attribute__((noinline)) void shim_recount(const void *address)
@@ -259,16 +256,13 @@ static bool is_large(size_t nbytes)
 /* Each apart, so that those before it need no frame. */
 __attribute__((noinline)) static void *malloc_slowly(size_t nbytes)
 {
-    void *object;
-    if (is_large(nbytes) && cache_take_large(&shim_thread, nbytes, sizeclass_of(nbytes), &object))
-        return object;
     return or_errno(shim_take_slowly(nbytes));
 }
 
 __attribute__((noinline)) static void *malloc_larger(size_t nbytes)
 {
     void *object;
-    if (is_large(nbytes) && cache_take_last(&shim_thread, nbytes, sizeclass_of(nbytes), &object))
+    if (is_large(nbytes) && cache_take_large(&shim_thread, nbytes, sizeclass_of(nbytes), &object))
         return object;
     return malloc_slowly(nbytes);
 }

@@ -40,13 +40,6 @@ static bool window_scan(struct window *w, unsigned part)
     return false;
 }
 
-static void window_set_last(struct window *w, size_t i)
-{
-    w->last = (struct last_slot){.slot = w->base + i * w->slot_bytes,
-                                 .state = w->states + i,
-                                 .bit = (uint64_t)1 << i};
-}
-
 static void window_open(struct window *w, const struct cache *c, uint32_t unit)
 {
     const struct span *span = &c->map[unit - 1];
@@ -58,7 +51,7 @@ static void window_open(struct window *w, const struct cache *c, uint32_t unit)
     w->first = 0;
     w->nslots = span->nslots;
     w->unit = unit;
-    window_set_last(w, 0);
+    w->last = 0;
 }
 
 /* --- spans that rest ---------------------------------------------------------------- */
@@ -117,41 +110,31 @@ static void window_close(struct spans *s, struct window *w)
 
 /* --- taking -------------------------------------------------------------------------- */
 
+static bool window_take_or_change(struct window *w, const struct cache *c, size_t nbytes,
+                                  void **object)
+{
+    bool has =
+        w->mask != 0 || window_scan(w, EIGHTH) || (window_change(w, c) && window_scan(w, EIGHTH));
+    if (has)
+        *object = window_take_any(w, w->mask, nbytes);
+    return has;
+}
+
+static bool window_take_large_or_change(struct window *w, const struct cache *c, size_t nbytes,
+                                        void **object)
+{
+    bool has = w->mask != 0 || window_scan(w, ANY) || (window_change(w, c) && window_scan(w, ANY));
+    return has && window_take_large(w, nbytes, object);
+}
+
 bool cache_take(struct thread *t, size_t nbytes, unsigned sizeclass, void **object)
 {
-    bool taken = false;
+    bool taken = false, large = sizeclass > sizeclass_of(CACHE_SMALL_MAX);
     thread_enter(t);
     const struct cache *c = thread_cache(t);
-    if (c != NULL) {
-        struct window *w = c->window[sizeclass];
-        taken = w->mask != 0 || window_scan(w, EIGHTH) ||
-                (window_change(w, c) && window_scan(w, EIGHTH));
-        if (taken)
-            *object = window_take_any(w, w->mask, nbytes);
-    }
-    thread_leave(t);
-    return taken;
-}
-
-static bool window_take_large(struct window *w, size_t nbytes, void **object)
-{
-    if (w->unit == 0)
-        return false;
-    uint64_t mask = is_wide((uint32_t)w->slot_bytes) ? free_slots(w->states, w->nslots) : w->mask;
-    if (mask == 0)
-        return false;
-    window_set_last(w, lowest_bit(mask));
-    *object = window_take_any(w, mask, nbytes);
-    return true;
-}
-
-bool cache_take_large(struct thread *t, size_t nbytes, unsigned sizeclass, void **object)
-{
-    thread_enter(t);
-    const struct cache *c = thread_cache(t);
-    struct window *w = c == NULL ? NULL : c->window[sizeclass];
-    bool taken =
-        w != NULL && (window_take_last(w, nbytes, object) || window_take_large(w, nbytes, object));
+    if (c != NULL)
+        taken = (large ? window_take_large_or_change : window_take_or_change)(c->window[sizeclass],
+                                                                              c, nbytes, object);
     thread_leave(t);
     return taken;
 }
@@ -276,41 +259,9 @@ bool caches_revoke_locked(struct spans *s)
 
 /* --- objects of any size ------------------------------------------------------------ */
 
-/* As cache_look, in spans of WIDE_UNITS. */
-static bool look_wide(const struct cache *c, const void *address, struct cached_slot *at)
-{
-    if (c == NULL)
-        return false;
-    size_t offset = (uintptr_t)address - c->base, unit = offset >> UNIT_SHIFT;
-    if (offset >= c->nbytes)
-        return false;
-    unit -= __atomic_load_n(&c->map[unit].back, __ATOMIC_RELAXED);
-    at->span = &c->map[unit];
-    uint32_t reciprocal = __atomic_load_n(&at->span->visible_wide, __ATOMIC_ACQUIRE);
-    uint32_t into = (uint32_t)(offset - (unit << UNIT_SHIFT));
-    if (into >= WIDE_UNITS * UNIT_BYTES || into % (1 << WIDE_SHIFT) != 0)
-        return false;
-    uint64_t product = (uint64_t)(into >> WIDE_SHIFT) * reciprocal;
-    if ((uint32_t)product >= reciprocal)
-        return false;
-    at->index = (uint32_t)(product >> 32);
-    at->state = at->span->states + at->index;
-    return __atomic_load_n(at->state, __ATOMIC_RELAXED) != 0;
-}
-
 static bool look_any(const struct cache *c, const void *address, struct cached_slot *at)
 {
-    return cache_look(c, address, at) || look_wide(c, address, at);
-}
-
-enum cache_freed cache_free_wide(struct thread *t, const void *address)
-{
-    struct cached_slot at;
-    thread_enter(t);
-    enum cache_freed freed =
-        look_wide(thread_cache(t), address, &at) ? cached_slot_free(&at) : CACHE_NOT_FREED;
-    thread_leave(t);
-    return freed;
+    return cache_look(c, address, at) || cache_look_wide(c, address, at);
 }
 
 /* Of a slot that was found, with what it says of itself now. */

@@ -33,13 +33,6 @@ enum { CACHE_SMALL_MAX = 2048 };
 static_assert(UNIT_BYTES / CACHE_SMALL_MAX < STATES_AT_ONCE, "larger slots are in one window");
 enum { NBY_SIZE = CACHE_SMALL_MAX / GRANULE_BYTES + 1 };
 
-/* Of large slots, the one taken last. */
-struct last_slot {
-    void *slot;
-    unsigned char *state;
-    uint64_t bit; /* in the mask */
-};
-
 enum { NRESTING = 16 };
 
 /* What a thread has of a class. */
@@ -55,7 +48,7 @@ struct window {
     uint32_t unit;    /* 0: there is none */
     uint16_t wanted;  /* so often there was none, of wide spans */
     uint16_t nowhere; /* is written and never read */
-    struct last_slot last;
+    uint32_t last;    /* of large slots, the one taken last */
     uint16_t oldest, nresting;
     uint32_t resting[NRESTING]; /* units, a ring; some may be others' by now */
 };
@@ -120,17 +113,23 @@ static inline void *window_take_any(struct window *w, uint64_t mask, size_t nbyt
     return window_take(w, mask, least(slack + 1, STATE_FAR));
 }
 
-/* Large slots, of which a span has no more than 64: the one taken last, if it is free
- * again, since it is in the processor's cache. Their slack is always told behind the states. */
-static inline bool window_take_last(struct window *w, size_t nbytes, void **object)
+/* Large slots, of which a span has no more than 64: the one taken last, if it is free again,
+ * since it is in the processor's cache; else the lowest, since it has its pages. Their slack
+ * is always told behind the states. */
+static inline bool window_take_large(struct window *w, size_t nbytes, void **object)
 {
-    if (w->unit == 0 || __atomic_load_n(w->last.state, __ATOMIC_ACQUIRE) != 0)
+    size_t i = w->last;
+    if (w->unit == 0)
         return false;
-    w->mask &= ~w->last.bit;
-    __atomic_store_n(w->far + (w->last.state - w->states), (uint16_t)(w->slot_bytes - nbytes),
-                     __ATOMIC_RELAXED);
-    __atomic_store_n(w->last.state, (uint8_t)STATE_FAR, __ATOMIC_RELEASE);
-    *object = w->last.slot;
+    if (__atomic_load_n(w->states + i, __ATOMIC_ACQUIRE) != 0) {
+        if (w->mask == 0)
+            return false;
+        w->last = (uint32_t)(i = lowest_bit(w->mask));
+    }
+    w->mask &= ~((uint64_t)1 << i);
+    __atomic_store_n(w->far + i, (uint16_t)(w->slot_bytes - nbytes), __ATOMIC_RELAXED);
+    __atomic_store_n(w->states + i, (uint8_t)STATE_FAR, __ATOMIC_RELEASE);
+    *object = w->base + i * w->slot_bytes;
     return true;
 }
 
@@ -172,19 +171,20 @@ static inline bool cache_take_aligned(struct thread *t, size_t nbytes, size_t al
     return taken;
 }
 
-/* One of a class of large slots, those above CACHE_SMALL_MAX, if it is the last again. */
-static inline bool cache_take_last(struct thread *t, size_t nbytes, unsigned sizeclass,
-                                   void **object)
+/* One of a class of large slots, those above CACHE_SMALL_MAX. */
+__attribute__((always_inline)) static inline bool
+cache_take_large(struct thread *t, size_t nbytes, unsigned sizeclass, void **object)
 {
+    bool taken = false;
     thread_enter(t);
     const struct cache *c = thread_cache(t);
-    bool taken = c != NULL && window_take_last(c->window[sizeclass], nbytes, object);
+    if (c != NULL) {
+        struct window *w = c->window[sizeclass];
+        taken = window_take_large(w, nbytes, object);
+    }
     thread_leave(t);
     return taken;
 }
-
-/* The same; else the lowest, since it has its pages. */
-bool cache_take_large(struct thread *t, size_t nbytes, unsigned sizeclass, void **object);
 
 /* A slot that `address` is the exact start of. */
 struct cached_slot {
@@ -212,6 +212,31 @@ static inline bool cache_look(const struct cache *c, const void *address, struct
     return __atomic_load_n(at->state, __ATOMIC_RELAXED) != 0;
 }
 
+/* As cache_look, in spans of WIDE_UNITS. */
+static inline bool cache_look_wide(const struct cache *c, const void *address,
+                                   struct cached_slot *at)
+{
+    if (c == NULL)
+        return false;
+    size_t offset = (uintptr_t)address - c->base, unit = offset >> UNIT_SHIFT;
+    if (offset >= c->nbytes)
+        return false;
+    unit -= __atomic_load_n(&c->map[unit].back, __ATOMIC_RELAXED);
+    at->span = &c->map[unit];
+    uint32_t reciprocal = __atomic_load_n(&at->span->visible_wide, __ATOMIC_ACQUIRE);
+    uint32_t into = (uint32_t)(offset - (unit << UNIT_SHIFT));
+    /* In eights of bytes; what is no multiple is more than there is, and so is what is torn. */
+    uint32_t eighths = into >> WIDE_SHIFT | into << (32 - WIDE_SHIFT);
+    if (eighths >= WIDE_UNITS * UNIT_BYTES >> WIDE_SHIFT)
+        return false;
+    uint64_t product = (uint64_t)eighths * reciprocal;
+    if ((uint32_t)product >= reciprocal)
+        return false;
+    at->index = (uint32_t)(product >> 32);
+    at->state = at->span->states + at->index;
+    return __atomic_load_n(at->state, __ATOMIC_RELAXED) != 0;
+}
+
 enum cache_freed { CACHE_FREED, CACHE_FREED_RECOUNT, CACHE_NOT_FREED };
 
 static inline enum cache_freed cached_slot_free(const struct cached_slot *at)
@@ -221,20 +246,39 @@ static inline enum cache_freed cached_slot_free(const struct cached_slot *at)
     return positive ? CACHE_FREED : CACHE_FREED_RECOUNT;
 }
 
+static inline enum cache_freed cached_slot_end(struct thread *t, bool found,
+                                               const struct cached_slot *at)
+{
+    enum cache_freed freed = found ? cached_slot_free(at) : CACHE_NOT_FREED;
+    thread_leave(t);
+    return freed;
+}
+
 /* Frees the object that begins at `address`: CACHE_NOT_FREED if none can be seen to do
  * so; CACHE_FREED_RECOUNT: it is done, and now spans_recount is due. */
 static inline enum cache_freed cache_free(struct thread *t, const void *address)
 {
     struct cached_slot at;
     thread_enter(t);
-    bool found = cache_look(thread_cache(t), address, &at);
-    enum cache_freed freed = found ? cached_slot_free(&at) : CACHE_NOT_FREED;
-    thread_leave(t);
-    return freed;
+    return cached_slot_end(t, cache_look(thread_cache(t), address, &at), &at);
 }
 
-/* The same for objects in wide spans. */
-enum cache_freed cache_free_wide(struct thread *t, const void *address);
+/* The same for objects in wide spans. If it is the one that the thread takes slots of, it
+ * knows at once that this one is free: to look at the states soon after they were written to
+ * would wait for these writes, and for all before them. */
+static inline enum cache_freed cache_free_wide(struct thread *t, const void *address)
+{
+    struct cached_slot at;
+    thread_enter(t);
+    const struct cache *c = thread_cache(t);
+    bool found = cache_look_wide(c, address, &at);
+    if (found) {
+        struct window *w = c->window[at.span->sizeclass];
+        bool mine = w->unit == (uint32_t)(at.span - c->map) + 1;
+        w->mask |= (uint64_t)mine << at.index;
+    }
+    return cached_slot_end(t, found, &at);
+}
 
 /* The size of the object that begins at `address`; false if none can be seen to. */
 bool cache_size(struct thread *t, const void *address, size_t *nbytes);

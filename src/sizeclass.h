@@ -24,10 +24,9 @@ static inline unsigned sizeclass_of(size_t nbytes)
     if (nbytes <= SMALL_MAX)
         return nbytes <= SMALL_STEP ? 0 : (unsigned)(nbytes - 1) / SMALL_STEP;
     unsigned last = (unsigned)nbytes - 1;
-    unsigned doubling = 31 ^ (unsigned)__builtin_clz(last); /* 2^doubling <= last */
-    unsigned step = (last >> (doubling - 3)) - STEPS;
-    step |= last >= FEWER_FROM;
-    return NSMALL + (doubling - 7) * STEPS + step;
+    unsigned doubling = 31 ^ (unsigned)__builtin_clz(last);        /* 2^doubling <= last */
+    unsigned step = last >> (doubling - 3) | (last >= FEWER_FROM); /* STEPS and more */
+    return NSMALL + (doubling - 8) * STEPS + step;
 }
 
 static inline unsigned sizeclass_bytes(unsigned sizeclass)

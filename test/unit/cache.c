@@ -280,6 +280,40 @@ static void test_a_span_that_is_taken_over(void **state)
     assert_int_equal(check_heap(&heap), HEAP_OK);
 }
 
+/* What the thread frees of the wide span that it takes slots of it knows at once, and takes the
+ * lowest; what others free there, or itself in one that rests, it finds when it has no more. */
+static void test_wide_slots_are_found_again(void **state)
+{
+    (void)state;
+    enum { SIZE = 20000, N = WIDE_UNITS * UNIT_BYTES / 20480 };
+    void *object[2 * N];
+    open_heap();
+    struct thread self = {0}, *t = &self, other = {0};
+    heap_join(&heap, t);
+    for (int i = 0; i < 2 * N; i++)
+        object[i] = take(t, SIZE);
+    struct window *w = t->cache->window[sizeclass_of(SIZE)];
+    assert_int_equal(w->nresting, 1);
+    assert_true(object[N] < object[0] || object[N] >= object[N - 1]);
+    heap_join(&heap, &other);
+    assert_int_equal(give(&other, object[N]), HEAP_OK);
+    assert_int_equal(give(t, object[0]), HEAP_OK); /* it is in the one that rests */
+    assert_int_equal(w->mask, 0);
+    for (int i = N + 5; i >= N + 3; i--)
+        assert_int_equal(give(t, object[i]), HEAP_OK);
+    assert_int_equal(give(t, object[N + 4]), HEAP_FREE);
+    assert_int_equal(w->mask, 7 << 3);
+    for (int i = N + 3; i <= N + 5; i++)
+        assert_ptr_equal(take(t, SIZE), object[i]);
+    assert_ptr_equal(take(t, SIZE), object[N]);
+    void *again = take(t, SIZE);
+    for (int i = 1; i < 2 * N; i++)
+        assert_ptr_not_equal(again, object[i]);
+    assert_int_equal(check_heap(&heap), HEAP_OK);
+    heap_leave(&heap, &other);
+    heap_leave(&heap, t);
+}
+
 /* Every slot is found before there is no space, also the few that are free in spans
  * that nobody would take for them. */
 static void test_the_last_slot_is_found(void **state)
@@ -617,6 +651,7 @@ int main(void)
         cmocka_unit_test(test_pairs_stay_where_they_are),
         cmocka_unit_test(test_a_span_that_has_rested),
         cmocka_unit_test(test_a_span_that_is_taken_over),
+        cmocka_unit_test(test_wide_slots_are_found_again),
         cmocka_unit_test(test_the_last_slot_is_found),
         cmocka_unit_test(test_a_few_wide_slots_are_shared),
         cmocka_unit_test(test_too_much_revokes_nothing),

@@ -219,7 +219,8 @@ static void *resize(const char *call, void *address, size_t nbytes)
     return object;
 }
 
-static void *allocate_again(const char *call, void *address, size_t nbytes)
+__attribute__((noinline)) static void *allocate_again(const char *call, void *address,
+                                                      size_t nbytes)
 {
     if (address == NULL)
         return or_errno(shim_take(nbytes));
@@ -291,7 +292,9 @@ MEM_API void *calloc(size_t nmembers, size_t nbytes)
 
 MEM_API void *realloc(void *address, size_t nbytes)
 {
-    return allocate_again("realloc", address, nbytes);
+    return cache_resize_near(&shim_thread, address, nbytes)
+               ? address
+               : allocate_again("realloc", address, nbytes);
 }
 
 MEM_API void *reallocarray(void *address, size_t nmembers, size_t nbytes)

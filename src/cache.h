@@ -172,16 +172,12 @@ static inline bool cache_take_aligned(struct thread *t, size_t nbytes, size_t al
 }
 
 /* One of a class of large slots, those above CACHE_SMALL_MAX. */
-__attribute__((always_inline)) static inline bool
-cache_take_large(struct thread *t, size_t nbytes, unsigned sizeclass, void **object)
+static inline bool cache_take_large(struct thread *t, size_t nbytes, unsigned sizeclass,
+                                    void **object)
 {
-    bool taken = false;
     thread_enter(t);
     const struct cache *c = thread_cache(t);
-    if (c != NULL) {
-        struct window *w = c->window[sizeclass];
-        taken = window_take_large(w, nbytes, object);
-    }
+    bool taken = c != NULL && window_take_large(c->window[sizeclass], nbytes, object);
     thread_leave(t);
     return taken;
 }
@@ -278,6 +274,22 @@ static inline enum cache_freed cache_free_wide(struct thread *t, const void *add
         w->mask |= (uint64_t)mine << at.index;
     }
     return cached_slot_end(t, found, &at);
+}
+
+/* Gives the object that begins at `address` another size where it is, if that can be told in
+ * the state alone, and is not 0: then it does not give up most of the slot. False: see
+ * cache_resize. */
+static inline bool cache_resize_near(struct thread *t, const void *address, size_t nbytes)
+{
+    struct cached_slot at;
+    bool done = false;
+    thread_enter(t);
+    if (cache_look(thread_cache(t), address, &at) && nbytes != 0) {
+        size_t slack = at.span->slot_bytes - nbytes; /* of more than the slot, huge */
+        done = slack <= SLACK_NEAR_MAX && state_replace(at.state, (uint8_t)(slack + 1));
+    }
+    thread_leave(t);
+    return done;
 }
 
 /* The size of the object that begins at `address`; false if none can be seen to. */

@@ -110,9 +110,7 @@ bool span_resize_object(unsigned char *states, uint32_t nslots, uint32_t index, 
 {
     bool far = slack > SLACK_NEAR_MAX;
     uint8_t state = (uint8_t)(far ? STATE_FAR : slack + 1);
-    uint8_t old = __atomic_load_n(states + index, __ATOMIC_RELAXED);
-    if (old == 0 || !__atomic_compare_exchange_n(states + index, &old, state, false,
-                                                 __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+    if (!state_replace(states + index, state))
         return false;
     if (far)
         __atomic_store_n(far_slack(states, nslots, index), (uint16_t)slack, __ATOMIC_RELAXED);

@@ -258,9 +258,18 @@ static inline uint32_t state_slack_near(uint32_t state)
     return state - 1;
 }
 
+/* What every resize does: false if the slot is free by now. That is the one place where two
+ * threads that race must not both win: a 0 must stay a 0 [S3]. */
+static inline bool state_replace(unsigned char *state, uint8_t with)
+{
+    uint8_t old = __atomic_load_n(state, __ATOMIC_RELAXED);
+    return old == with ||
+           (old != 0 && __atomic_compare_exchange_n(state, &old, with, false, __ATOMIC_RELEASE,
+                                                    __ATOMIC_RELAXED));
+}
+
 /* The slack of an object; makes a free slot an object with so much, for its owner; and
- * gives an object another, for anybody: false if it is free by now. That is the one
- * place where two threads that race must not both win: a 0 must stay a 0 [S3]. */
+ * gives an object another, for anybody: false if it is free by now. */
 uint32_t span_slack(unsigned char *states, uint32_t nslots, uint32_t index);
 void span_make_object(unsigned char *states, uint32_t nslots, uint32_t index, uint32_t slack);
 bool span_resize_object(unsigned char *states, uint32_t nslots, uint32_t index, uint32_t slack);

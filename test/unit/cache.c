@@ -193,6 +193,19 @@ static void test_resize_in_the_slot(void **state)
     assert_int_equal(old, SIZE_MAX);
     assert_int_equal(size_of(t, narrow), 600);
     assert_false(cache_resize(t, narrow, 1025, &old) || old != 600);
+    assert_true(cache_resize_near(t, narrow, 1024) && size_of(t, narrow) == 1024);
+    assert_true(cache_resize_near(t, narrow, 1024) && size_of(t, narrow) == 1024);
+    assert_true(cache_resize_near(t, narrow, 771) && size_of(t, narrow) == 771);
+    assert_false(cache_resize_near(t, narrow, 770) || cache_resize_near(t, narrow, 1025));
+    assert_false(cache_resize_near(t, narrow, 0) || cache_resize_near(t, narrow, SIZE_MAX));
+    assert_false(cache_resize_near(t, narrow + 1, 900) || cache_resize_near(&nobody, narrow, 900) ||
+                 cache_resize_near(t, NULL, 900));
+    unsigned char *small = take(t, 16);
+    assert_true(cache_resize_near(t, small, 1) && size_of(t, small) == 1);
+    assert_false(cache_resize_near(t, small, 0));
+    assert_true(size_of(t, small) == 1 && give(t, small) == HEAP_OK);
+    assert_false(cache_resize_near(t, small, 2));
+    assert_true(size_of(t, narrow) == 771 && cache_resize(t, narrow, 600, &old));
     assert_true(cache_resize(t, wide, 5120, &old) && size_of(t, wide) == 5120);
     assert_true(cache_resize(t, wide, 3000, &old) && size_of(t, wide) == 3000);
     assert_false(cache_resize(t, wide, 5121, &old) || cache_resize(t, wide, 1200, &old));
@@ -566,7 +579,10 @@ static void *resize_it(void *nothing)
     heap_join(&heap, t);
     for (int i = 1; i <= NROUNDS / 8; i++) {
         meet(2 * i - 1);
-        (void)cache_resize(t, contested, 90, &old);
+        if (i % 2 == 0)
+            (void)cache_resize(t, contested, 90, &old);
+        else
+            (void)cache_resize_near(t, contested, 90);
         meet(2 * i);
     }
     heap_leave(&heap, t);

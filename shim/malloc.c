@@ -388,16 +388,20 @@ MEM_API void *pvalloc(size_t nbytes)
     return or_errno(shim_take_aligned(npages > SIZE_MAX / page ? SIZE_MAX : npages * page, page));
 }
 
-MEM_API size_t malloc_usable_size(void *address)
+__attribute__((noinline)) static size_t size_by_heap(void *address)
 {
     struct object object;
     if (address == NULL)
         return 0;
-    if (cache_size(&shim_thread, address, &object.size))
-        return object.size;
     enum heap_result result = heap_find_exact(&shim_heap, address, &object);
     if (result == HEAP_OK)
         return object.size;
     refuse("malloc_usable_size", address, result);
     return 0;
+}
+
+MEM_API size_t malloc_usable_size(void *address)
+{
+    size_t nbytes;
+    return cache_size(&shim_thread, address, &nbytes) ? nbytes : size_by_heap(address);
 }

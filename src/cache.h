@@ -292,11 +292,48 @@ static inline bool cache_resize_near(struct thread *t, const void *address, size
     return done;
 }
 
+/* --- objects of any size ------------------------------------------------------------ */
+
+static inline bool cache_look_any(const struct cache *c, const void *address,
+                                  struct cached_slot *at)
+{
+    return cache_look(c, address, at) || cache_look_wide(c, address, at);
+}
+
+/* Of a slot that was found, with what it says of itself now. */
+static inline size_t cached_slot_size(const struct cached_slot *at)
+{
+    return at->span->slot_bytes - span_slack(at->state - at->index, at->span->nslots, at->index);
+}
+
 /* The size of the object that begins at `address`; false if none can be seen to. */
-bool cache_size(struct thread *t, const void *address, size_t *nbytes);
+static inline bool cache_size(struct thread *t, const void *address, size_t *nbytes)
+{
+    struct cached_slot at;
+    thread_enter(t);
+    bool found = cache_look_any(thread_cache(t), address, &at);
+    if (found)
+        *nbytes = cached_slot_size(&at);
+    thread_leave(t);
+    return found;
+}
 
 /* Gives that object another size where it is; false: not there. *old is the size that it had,
  * or SIZE_MAX if none can be seen. */
-bool cache_resize(struct thread *t, const void *address, size_t nbytes, size_t *old);
+static inline bool cache_resize(struct thread *t, const void *address, size_t nbytes, size_t *old)
+{
+    struct cached_slot at;
+    bool done = false;
+    thread_enter(t);
+    *old = SIZE_MAX;
+    if (cache_look_any(thread_cache(t), address, &at)) {
+        *old = cached_slot_size(&at);
+        done = slot_suits(at.span->slot_bytes, *old, nbytes) &&
+               span_resize_object(at.state - at.index, at.span->nslots, at.index,
+                                  at.span->slot_bytes - (uint32_t)nbytes);
+    }
+    thread_leave(t);
+    return done;
+}
 
 #endif

@@ -117,19 +117,6 @@ bool span_resize_object(unsigned char *states, uint32_t nslots, uint32_t index, 
     return true;
 }
 
-/* The state may be another by now. */
-static uint32_t slack_of(unsigned char *states, uint32_t nslots, uint32_t index, uint32_t state)
-{
-    if (state == STATE_FAR)
-        return __atomic_load_n(far_slack(states, nslots, index), __ATOMIC_RELAXED);
-    return state > 0 ? state - 1 : 0;
-}
-
-uint32_t span_slack(unsigned char *states, uint32_t nslots, uint32_t index)
-{
-    return slack_of(states, nslots, index, __atomic_load_n(states + index, __ATOMIC_RELAXED));
-}
-
 static uint32_t count_free(const struct span *span)
 {
     uint32_t nfree = 0;
@@ -793,18 +780,6 @@ void spans_free(struct spans *s, const struct slot *slot)
     slot_free(s, slot->unit, slot->index);
     if (are_enough_empty(s))
         give_back_empty(s);
-}
-
-bool slot_can_hold(uint32_t slot_bytes, size_t nbytes)
-{
-    return nbytes <= slot_bytes && slot_bytes - nbytes <= slack_max(slot_bytes);
-}
-
-bool slot_suits(uint32_t slot_bytes, size_t old, size_t nbytes)
-{
-    enum { SMALL = 512, PART = 4 };
-    return slot_can_hold(slot_bytes, nbytes) &&
-           (slot_bytes <= SMALL || nbytes >= slot_bytes / PART || nbytes >= old - old / PART);
 }
 
 bool spans_resize(struct spans *s, const struct slot *slot, size_t nbytes)

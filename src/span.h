@@ -135,11 +135,6 @@ bool spans_find(const struct spans *s, size_t offset, struct slot *slot);
 /* Frees the slot of an object. */
 void spans_free(struct spans *s, const struct slot *slot);
 
-/* Whether an object of nbytes can be in a slot; and whether one of `old` bytes that is
- * there should stay when it becomes that size: not if it gives up most of the slot. */
-bool slot_can_hold(uint32_t slot_bytes, size_t nbytes);
-bool slot_suits(uint32_t slot_bytes, size_t old, size_t nbytes);
-
 /* Gives the object in the slot another size: false if the slot cannot hold it, or is
  * free by now. */
 bool spans_resize(struct spans *s, const struct slot *slot, size_t nbytes);
@@ -268,11 +263,33 @@ static inline bool state_replace(unsigned char *state, uint8_t with)
                                                     __ATOMIC_RELAXED));
 }
 
-/* The slack of an object; makes a free slot an object with so much, for its owner; and
- * gives an object another, for anybody: false if it is free by now. */
-uint32_t span_slack(unsigned char *states, uint32_t nslots, uint32_t index);
+/* The slack of an object; 0 if it is free by now. */
+static inline uint32_t span_slack(unsigned char *states, uint32_t nslots, uint32_t index)
+{
+    uint32_t state = __atomic_load_n(states + index, __ATOMIC_RELAXED);
+    if (state_is_far(state))
+        return __atomic_load_n(far_slack(states, nslots, index), __ATOMIC_RELAXED);
+    return state_is_object(state) ? state_slack_near(state) : 0;
+}
+
+/* Makes a free slot an object with so much slack, for its owner; and gives an object another,
+ * for anybody: false if it is free by now. */
 void span_make_object(unsigned char *states, uint32_t nslots, uint32_t index, uint32_t slack);
 bool span_resize_object(unsigned char *states, uint32_t nslots, uint32_t index, uint32_t slack);
+
+/* Whether an object of nbytes can be in a slot; and whether one of `old` bytes that is
+ * there should stay when it becomes that size: not if it gives up most of the slot. */
+static inline bool slot_can_hold(uint32_t slot_bytes, size_t nbytes)
+{
+    return nbytes <= slot_bytes && slot_bytes - nbytes <= slack_max(slot_bytes);
+}
+
+static inline bool slot_suits(uint32_t slot_bytes, size_t old, size_t nbytes)
+{
+    enum { SMALL = 512, PART = 4 };
+    return slot_can_hold(slot_bytes, nbytes) &&
+           (slot_bytes <= SMALL || nbytes >= slot_bytes / PART || nbytes >= old - old / PART);
+}
 
 /* Where a unit begins. */
 uintptr_t spans_unit_address(const struct spans *s, uint32_t unit);

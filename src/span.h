@@ -263,13 +263,18 @@ static inline bool state_replace(unsigned char *state, uint8_t with)
                                                     __ATOMIC_RELAXED));
 }
 
-/* The slack of an object; 0 if it is free by now. */
-static inline uint32_t span_slack(unsigned char *states, uint32_t nslots, uint32_t index)
+/* The slack of an object that had this state: it may have another by now. 0 if it was free. */
+static inline uint32_t slack_of(unsigned char *states, uint32_t nslots, uint32_t index,
+                                uint32_t state)
 {
-    uint32_t state = __atomic_load_n(states + index, __ATOMIC_RELAXED);
     if (state_is_far(state))
         return __atomic_load_n(far_slack(states, nslots, index), __ATOMIC_RELAXED);
     return state_is_object(state) ? state_slack_near(state) : 0;
+}
+
+static inline uint32_t span_slack(unsigned char *states, uint32_t nslots, uint32_t index)
+{
+    return slack_of(states, nslots, index, __atomic_load_n(states + index, __ATOMIC_RELAXED));
 }
 
 /* Makes a free slot an object with so much slack, for its owner; and gives an object another,

@@ -3,7 +3,7 @@
 
 #include "os.h"
 
-enum { VERSION = 2 };
+enum { VERSION = 1 };
 
 /* A bit of a word that is not as it was is a bit of the sum that is not. */
 RACING static uint64_t add_to_sum(uint64_t sum, const void *words, size_t nbytes)
@@ -40,7 +40,9 @@ static uint32_t sum_of_numbers(const mem_heap *m)
     static_assert(sizeof(struct stored) % sizeof(uint64_t) == 0, "whole words");
     if (header_is_quick(m))
         return 0;
-    uint64_t sum = add_to_sum(m->nopen, &m->live_bytes, 3 * sizeof m->live_bytes);
+    uint64_t sum = add_to_sum(m->nlive, &m->live_bytes, 2 * sizeof m->live_bytes);
+    if (m->nbytes > PART_BYTES)
+        sum += *header_nopen(m);
     if (!m->has_spans)
         sum = add_to_sum(sum, header_part(m, m->state), stored_bytes(m));
     return folded(sum);
@@ -81,6 +83,8 @@ static void lay_out(mem_heap *m, const struct mem_options *o)
     m->state = place_part(m, m->has_spans ? sizeof(struct heap) : stored_bytes(m));
     if (header_is_quick(m))
         (void)place_part(m, quick_bytes(m->nbytes));
+    if (m->nbytes > PART_BYTES)                       /* and so not quick */
+        (void)place_part(m, sizeof *header_nopen(m)); /* right behind the struct heap */
     m->region = (uint16_t)(ceil_div(m->region, HEAP_ALIGN) * HEAP_ALIGN);
 }
 
@@ -99,12 +103,13 @@ void header_make(mem_heap *m, size_t nbytes, const struct mem_options *o, bool i
     m->fill_new = o->fill_new;
     m->fill_freed = o->fill_freed;
     m->is_mapped = is_mapped;
-    m->nopen = 1;
     if (o->flags & MEM_GUARD_PAGES)
         m->guard_shift = (uint8_t)lowest_bit(os_page_bytes());
     lay_out(m, o);
     m->magic = magic_of(m);
     m->sum = sum_of_constants(m);
+    if (m->nbytes > PART_BYTES)
+        *header_nopen(m) = 1;
     struct extras *e = header_part(m, m->extras);
     if (e == NULL)
         return;
@@ -187,7 +192,7 @@ RACING static struct region part_region(const mem_heap *m, size_t part)
 
 RACING struct heap *header_heap(const mem_heap *m, size_t part, struct heap *view)
 {
-    if (part < __atomic_load_n(&m->nopen, __ATOMIC_ACQUIRE))
+    if (part == 0 || part < __atomic_load_n(header_nopen(m), __ATOMIC_ACQUIRE))
         return part_at(m, part);
     heap_open_single(view, part_region(m, part), false, false);
     return view;
@@ -196,10 +201,11 @@ RACING struct heap *header_heap(const mem_heap *m, size_t part, struct heap *vie
 struct heap *header_open(mem_heap *m, size_t part)
 {
     struct heap *h = part_at(m, part);
-    if (part < m->nopen)
+    uint32_t *nopen = header_nopen(m);
+    if (part < *nopen)
         return h;
     heap_open_single(h, part_region(m, part), false, false);
-    __atomic_store_n(&m->nopen, m->nopen + 1, __ATOMIC_RELEASE);
+    __atomic_store_n(nopen, *nopen + 1, __ATOMIC_RELEASE);
     return h;
 }
 

@@ -76,8 +76,8 @@ struct mem_heap {
     bool has_spans;      /* there is a struct heap in it, though with guard pages no span */
     uint8_t guard_shift; /* a guard page has so many bytes, as a power of two; 0: there are none */
 
-    size_t live_bytes, peak_bytes, nlive;
-    uint32_t nopen; /* parts */
+    size_t live_bytes, peak_bytes;
+    uint32_t nlive; /* modulo 2^32: nobody is told */
     uint32_t sum_of_numbers;
     uint32_t changes;  /* odd while a call changes a heap without spans */
     uint8_t is_walked; /* no bool: it may be anything */
@@ -96,6 +96,7 @@ static_assert(LARGEST_SMALL_HEADER + CHUNK_COST + 2 * GRANULE_BYTES <= 256,
 
 #define PART_BYTES MEM_PART_BYTES
 enum { PART_HEAD = (sizeof(struct heap) + HEAP_ALIGN - 1) / HEAP_ALIGN * HEAP_ALIGN };
+static_assert(sizeof(struct heap) % sizeof(void *) == 0, "header_nopen");
 static_assert(PART_BYTES == REGION_BYTES_MAX && MEM_HEAP_MAX / PART_BYTES <= UINT32_MAX, "");
 
 /* A new header for a heap of nbytes, guards around it not counted. Its lock and its state are
@@ -135,6 +136,12 @@ static inline struct region header_mapping(const mem_heap *m)
 RACING static inline size_t header_nparts(const mem_heap *m)
 {
     return ceil_div(m->nbytes, PART_BYTES);
+}
+
+/* How many are open. Where there can be one only, nothing says so [M2]. */
+static inline uint32_t *header_nopen(const mem_heap *m)
+{
+    return header_part(m, m->state + sizeof(struct heap));
 }
 
 /* The part that an address in the heap is in. */

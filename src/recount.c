@@ -82,7 +82,7 @@ const char *recount_fault(struct visit *v)
         wrong = fault_in_parts(v);
     if (wrong == NULL && header_is_quick(v->m) && !quick_is_valid(header_quick(v->m), v->h))
         wrong = "the spans at hand are others than those in use";
-    if (wrong == NULL && (!count(v, &s) || s.live_objects != v->m->nlive ||
+    if (wrong == NULL && (!count(v, &s) || (uint32_t)s.live_objects != v->m->nlive ||
                           s.live_bytes != v->m->live_bytes)) /* M3 */
         wrong = "there are other objects than the header counts";
     return wrong;

@@ -433,7 +433,7 @@ static void test_looks_while_it_moves(void **state)
 static void test_flipped_headers(void **state)
 {
     (void)state;
-    enum { HEADER = 72, STORED = 56, COUNTS = 20, FENCE = 40 };
+    enum { HEADER = 64, STORED = 56, COUNTS = 20, FENCE = 40 };
     struct mem_piece found;
     mem_heap *heap = guarded(64 << 10, MEM_SINGLE_THREADED);
     fill(heap, 1000, 20);

@@ -384,7 +384,8 @@ static void test_damage(void **state)
     if (h == NULL && mem_last_error() == MEM_NO_MEMORY)
         skip();
     const char *wrong = NULL;
-    for (int i = 0; i < 6; i++)
+    uint64_t *first = mem_alloc(h, 30 * GIB);
+    for (int i = 1; i < 6; i++)
         assert_non_null(mem_alloc(h, 30 * GIB)); /* two in each */
     for (size_t i = 1; i <= 3; i++) {
         uint64_t *record = record_of((char *)h + i * MEM_PART_BYTES, 30 * GIB / 16);
@@ -395,6 +396,12 @@ static void test_damage(void **state)
         assert_non_null(wrong);
         *record -= (uint64_t)1 << 32;
     }
+    uint64_t *nopen = first[-1] == 3 ? first - 1 : first - 2; /* the last in the header */
+    assert_int_equal(*nopen, 3);
+    *nopen = 2;
+    assert_int_equal(mem_check(h, NULL), MEM_DAMAGED);
+    assert_null(mem_alloc(h, 10));
+    *nopen = 3;
     assert_ok(mem_heap_destroy(h));
 }
 

@@ -208,7 +208,7 @@ static bool grows_in_place(void)
         large[i] = opaque(malloc(100000));
     for (size_t i = 1; i < NLARGE; i += i % 3 + 1, nholes++)
         free(large[i]), large[i] = NULL;
-    bool right = is_right(&t) && ngrown > nholes / 2;
+    bool right = is_right(&t) && ngrown > (NLARGE - nholes) / 2;
     for (size_t i = 0; i < NLARGE; i++)
         free(large[i]);
     return right;

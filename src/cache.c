@@ -68,15 +68,26 @@ static void forget_oldest(struct window *w)
 }
 
 /* There is room for one more. */
+static void window_remember(struct window *w, uint32_t unit)
+{
+    w->resting[(w->oldest + w->nresting) % NRESTING] = unit;
+    w->nresting++;
+}
+
 static void window_rest(struct window *w, const struct cache *c)
 {
     if (w->unit == 0)
         return;
-    w->resting[(w->oldest + w->nresting) % NRESTING] = w->unit;
-    w->nresting++;
-    span_rest(&c->map[w->unit - 1], w->nslots, w);
+    window_remember(w, w->unit);
+    span_rest(&c->map[w->unit - 1], w->nslots, w->is_alone && is_wide(w->slot_bytes), w);
     w->mask = 0;
     w->unit = 0;
+}
+
+static void window_swap(struct window *w, const struct cache *c, uint32_t unit)
+{
+    window_rest(w, c);
+    window_open(w, c, unit);
 }
 
 /* Another of the thread's spans of which enough is free. */
@@ -89,10 +100,29 @@ static bool window_change(struct window *w, const struct cache *c)
             return false;
         forget_oldest(w);
         if (span_wake(span, w)) {
-            window_rest(w, c);
-            window_open(w, c, unit);
+            window_swap(w, c, unit);
             return true;
         }
+    }
+    return false;
+}
+
+/* The same for wide spans. All are looked at, and their few slots are counted, as the hint would
+ * tell of none, or of many; what is the thread's no more is forgotten. */
+static bool window_change_wide(struct window *w, const struct cache *c)
+{
+    for (unsigned n = w->nresting; n > 0; n--) {
+        uint32_t unit = oldest(w);
+        struct span *span = &c->map[unit - 1];
+        bool rests = span_rests(span, w);
+        bool ready = rests && are_enough(free_slots(span->states, w->nslots), w->nslots, EIGHTH);
+        forget_oldest(w);
+        if (ready && span_wake(span, w)) {
+            window_swap(w, c, unit);
+            return true;
+        }
+        if (rests && !ready)
+            window_remember(w, unit);
     }
     return false;
 }
@@ -123,7 +153,9 @@ static bool window_take_or_change(struct window *w, const struct cache *c, size_
 static bool window_take_large_or_change(struct window *w, const struct cache *c, size_t nbytes,
                                         void **object)
 {
-    bool has = w->mask != 0 || window_scan(w, ANY) || (window_change(w, c) && window_scan(w, ANY));
+    bool (*change)(struct window *, const struct cache *) =
+        is_wide(w->slot_bytes) ? window_change_wide : window_change;
+    bool has = w->mask != 0 || window_scan(w, ANY) || (change(w, c) && window_scan(w, ANY));
     return has && window_take_large(w, nbytes, object);
 }
 
@@ -180,6 +212,7 @@ bool cache_refill_locked(struct spans *s, struct thread *t, unsigned sizeclass)
     if (w == NULL || w == &c->none || !is_worth_a_span(s, w, sizeclass))
         return false;
     make_room_to_rest(s, w);
+    w->is_alone = s->threads.first->next == NULL;
     window_rest(w, c);
     uint32_t unit = spans_adopt(s, sizeclass);
     if (unit == 0)

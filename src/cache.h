@@ -50,6 +50,7 @@ struct window {
     uint16_t nowhere; /* is written and never read */
     uint32_t last;    /* of large slots, the one taken last */
     uint16_t oldest, nresting;
+    bool is_alone;              /* its thread, when it last got a span */
     uint32_t resting[NRESTING]; /* units, a ring; some may be others' by now */
 };
 

@@ -497,9 +497,9 @@ static int32_t rest_max(uint32_t nslots)
     return (int32_t)(nslots / 2 - nslots / QUEUE_SHARE);
 }
 
-void span_rest(struct span *span, uint32_t nslots, const void *owner)
+void span_rest(struct span *span, uint32_t nslots, bool patient, const void *owner)
 {
-    set_hint(span, rest_max(nslots));
+    set_hint(span, patient ? (int32_t)(nslots - nslots / QUEUE_SHARE) : rest_max(nslots));
     __atomic_store_n(&span->resting, owner, __ATOMIC_RELEASE);
 }
 

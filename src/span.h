@@ -181,7 +181,7 @@ static inline struct span *span_at(const struct spans *s, uint32_t unit)
     return (struct span *)(void *)(map + QUEUES_BYTES) + (unit - 1);
 }
 
-static inline bool is_wide(uint32_t slot_bytes)
+static inline bool is_wide(size_t slot_bytes)
 {
     return slot_bytes > NARROW_BYTES_MAX;
 }
@@ -225,11 +225,17 @@ static inline uint32_t slack_max(uint32_t slot_bytes)
     return slot_bytes > ALL_NEAR_MAX ? UINT16_MAX : SLACK_NEAR_MAX;
 }
 
-/* Its owner, whatever that is, lets a span of nslots rest; and wakes it: false if it is
- * that one's no more. In between: has an eighth of it been freed? */
-void span_rest(struct span *span, uint32_t nslots, const void *owner);
+/* Its owner, whatever that is, lets a span of nslots rest: a patient one until most of it was
+ * freed, which is for who is alone, since nobody waits for it. And wakes it: false if it is that
+ * one's no more. In between: is it still; and has an eighth of it been freed? */
+void span_rest(struct span *span, uint32_t nslots, bool patient, const void *owner);
 bool span_wake(struct span *span, const void *owner);
 bool span_has_rested(const struct span *span, uint32_t nslots);
+
+static inline bool span_rests(const struct span *span, const void *owner)
+{
+    return __atomic_load_n(&span->resting, __ATOMIC_RELAXED) == owner;
+}
 
 /* What a state says, for who has no lock. */
 static inline bool state_is_object(uint32_t state)

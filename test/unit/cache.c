@@ -327,6 +327,52 @@ static void test_wide_slots_are_found_again(void **state)
     heap_leave(&heap, t);
 }
 
+/* How many of the n objects at a span's begin are freed before nobody owns it. */
+static int frees_until_taken_over(struct thread *t, uint32_t unit, void **object, int n)
+{
+    const struct span *span = span_at(&heap.spans, unit);
+    int i = 0;
+    assert_int_equal(span->status, SPAN_OWNED);
+    while (i < n && span->status == SPAN_OWNED)
+        assert_int_equal(give(t, object[i++]), HEAP_OK);
+    return i;
+}
+
+/* A wide span that rests is anybody's when most of it was freed if its thread is alone, as
+ * nobody else could want it; else at three eighths. Until then it is found again, whichever
+ * it is of those that rest. */
+static void test_a_wide_span_that_rests(void **state)
+{
+    (void)state;
+    enum { SIZE = 20000, N = WIDE_UNITS * UNIT_BYTES / 20480 };
+    void *object[4 * N];
+    for (int nthreads = 1; nthreads <= 2; nthreads++) {
+        open_heap();
+        struct thread self = {0}, *t = &self, other = {0};
+        heap_join(&heap, t);
+        if (nthreads == 2)
+            heap_join(&heap, &other);
+        for (int i = 0; i < 4 * N; i++)
+            object[i] = take(t, SIZE);
+        struct window *w = t->cache->window[sizeclass_of(SIZE)];
+        assert_int_equal(w->nresting, 3);
+        uint32_t first = w->resting[w->oldest % NRESTING];
+        uint32_t second = w->resting[(w->oldest + 1) % NRESTING];
+        for (int i = 0; i < 5; i++) { /* the newest; of the oldest nothing is free */
+            assert_int_equal(give(t, object[2 * N + i]), HEAP_OK);
+        }
+        for (int i = 0; i < 5; i++)
+            assert_ptr_equal(take(t, SIZE), object[2 * N + i]);
+        int n = frees_until_taken_over(t, first, object, N);
+        assert_int_equal(n, nthreads == 1 ? N - N / 8 : N / 2 - N / 8);
+        n = frees_until_taken_over(t, second, object + N, N);
+        assert_int_equal(n, nthreads == 1 ? N - N / 8 : N / 2 - N / 8);
+        assert_int_equal(check_heap(&heap), HEAP_OK);
+        heap_leave(&heap, &other);
+        heap_leave(&heap, t);
+    }
+}
+
 /* Every slot is found before there is no space, also the few that are free in spans
  * that nobody would take for them. */
 static void test_the_last_slot_is_found(void **state)
@@ -668,6 +714,7 @@ int main(void)
         cmocka_unit_test(test_a_span_that_has_rested),
         cmocka_unit_test(test_a_span_that_is_taken_over),
         cmocka_unit_test(test_wide_slots_are_found_again),
+        cmocka_unit_test(test_a_wide_span_that_rests),
         cmocka_unit_test(test_the_last_slot_is_found),
         cmocka_unit_test(test_a_few_wide_slots_are_shared),
         cmocka_unit_test(test_too_much_revokes_nothing),

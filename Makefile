@@ -86,7 +86,7 @@ CENSUS := $(BUILD)/examples/census.so
 UNIT := $(call programs_in,test/unit)
 CONTRACT := $(call programs_in,test/contract)
 MISUSE := $(call programs_in,test/misuse)
-MODELLED := $(BUILD)/test/random $(BUILD)/test/sequences
+MODELLED := $(BUILD)/test/random $(BUILD)/test/sequences $(BUILD)/test/heaps
 FAILING := $(BUILD)/test/malloc/failing.so
 MALLOC := $(filter-out %/failing,$(call programs_in,test/malloc))
 CMOCKA := -lcmocka
@@ -219,6 +219,7 @@ check-tree: all $(CONTAINERS) $(BENCH) $(HELGRIND) $(MALLOC) $(BUILD)/bench/path
 check-one: all $(EXAMPLES) $(MISUSE) $(CONTRACT) $(UNIT) $(MODELLED)
 	@$(RUN) --misuse $(BUILD)/test/misuse test/misuse $(UNIT) $(CONTRACT) \
 	    "$(BUILD)/test/random $(CALLS) $(SEED)" $(BUILD)/test/sequences \
+	    "$(BUILD)/test/heaps $$(($(CALLS) / 30)) $(SEED)" \
 	    "test/examples.sh $(BUILD)/examples"
 
 # Not with sanitizers: they have a malloc of their own.
@@ -253,8 +254,9 @@ check-threads: all $(THREADED)
 SOAK_SEED = $(if $(filter file,$(origin SEED)),$$(date +%s),$(SEED))
 ASKED ?= 100000000
 FLIPS ?= 1000000
-soak: all $(BUILD)/test/random $(BUILD)/test/unit/mem_find_threads $(BUILD)/test/unit/mem_flips
+soak: all $(BUILD)/test/random $(BUILD)/test/heaps $(BUILD)/test/unit/mem_find_threads $(BUILD)/test/unit/mem_flips
 	@$(BUILD)/test/random $(CALLS) $(SOAK_SEED)
+	@$(BUILD)/test/heaps $(CALLS) $(SOAK_SEED)
 	@$(BUILD)/test/unit/mem_find_threads $(ASKED)
 	@$(BUILD)/test/unit/mem_flips $(FLIPS) $(SOAK_SEED)
 soak-malloc: HEAPS := $(if $(filter file,$(origin HEAPS)),10000000,$(HEAPS))

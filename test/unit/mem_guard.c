@@ -178,7 +178,8 @@ static void test_the_program_dies(void **state)
     pid_t child = fork();
     if (child == 0) {
         signal(SIGSEGV, SIG_DFL);
-        memset(p, 0, 1 << 16);
+        for (volatile char *to = p; to < p + (1 << 16); to++)
+            *to = 0; /* no memset: AddressSanitizer would see it coming */
         _exit(0);
     }
     assert_int_equal(waitpid(child, &status, 0), child);

@@ -150,6 +150,14 @@ bench-find: all $(BUILD)/bench/find
 	$(if $(GC),,@echo "bench-find: no libgc here (libgc-dev): without GC_base")
 	@bench/find.sh $(BUILD)
 
+# STEPPED: so many calls each, a millisecond and more. TLSF=library.so: beside that.
+STEPPED ?= 300
+$(BUILD)/bench/bounded: bench/bounded.c include/mem_heap.h $(BUILD)/libmem.so Makefile
+	$(LINK) -L$(BUILD) -lmem -ldl
+.PHONY: bench-bounded
+bench-bounded: all $(BUILD)/bench/bounded
+	@bench/bounded.sh $(BUILD) $(STEPPED) $(TLSF)
+
 # gcc would take away a malloc whose free it sees.
 $(BUILD)/bench/work: $(wildcard bench/work/*.[ch]) tools/trace.h Makefile
 	$(LINK) -fno-builtin-malloc -fno-builtin-calloc -fno-builtin-realloc -fno-builtin-free -ldl
@@ -161,7 +169,7 @@ $(BUILD)/libmem-record.so: tools/record.c tools/trace.h Makefile
 $(BUILD)/bench/paths: bench/paths.c include/mem.h $(BUILD)/libmem.so Makefile
 	$(LINK) -fno-builtin -L$(BUILD) -lmem
 
-BENCH := $(BUILD)/bench/work $(BUILD)/bench/launch $(BUILD)/libmem-record.so
+BENCH := $(BUILD)/bench/work $(BUILD)/bench/launch $(BUILD)/libmem-record.so $(BUILD)/bench/bounded
 
 .PHONY: bench
 bench: all $(BENCH)
@@ -306,6 +314,7 @@ help:
 	@echo 'make demo-fit   counts the words of licence texts, with each placement style'
 	@echo 'make bench-fit  the fits beside a textbook list: table, CSV, picture'
 	@echo 'make bench-find  any address to its object, beside GC_base of libgc'
+	@echo 'make bench-bounded  [TLSF=library.so] heaps of 64 KiB to 16 MiB, in instructions a call'
 	@echo 'make instructions  counts anew what each path costs: test/instructions.tsv'
 	@echo 'make layers     each file includes only what stands below it'
 	@echo 'make format     clang-format'

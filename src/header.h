@@ -168,7 +168,7 @@ static inline struct quick *header_quick(const mem_heap *m)
     return header_part(m, m->state + sizeof(struct heap));
 }
 
-static inline bool header_is_here(const mem_heap *m)
+RACING static inline bool header_is_here(const mem_heap *m)
 {
     return m->magic == HEAP_MAGIC || m->magic == HEAP_QUICK;
 }

@@ -92,6 +92,14 @@ tables() {
     result $? 'it finds another wrong, leaves it out, and does not fail' "$(cat "$work/table")"
 }
 
+# Three calls of each kind; a slot has to cost less than half of what a chunk does.
+bounded() {
+    LD_LIBRARY_PATH=$build timeout 60 "$build/bench/bounded" 3 >"$work/out" 2>&1 &&
+        awk -F, 'NR > 1 { n++; wrong += $6 != 3; sum[$1] += $7 }
+            END { exit !(n == 24 && wrong == 0 && sum["slots"] > 0 && sum["slots"] * 2 < sum["chunks"]) }' "$work/out"
+    result $? 'instructions of calls on bounded heaps can be counted' "$(cat "$work/out")"
+}
+
 for name in $("$build/bench/work" list); do
     compare "$name" "$name" 0.002
 done
@@ -101,5 +109,6 @@ for trace in bench/traces/*.xz; do
 done
 records
 tables
+bounded
 echo "1..$ntests"
 [ "$nfailed" -eq 0 ]

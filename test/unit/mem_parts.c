@@ -505,5 +505,9 @@ int main(void)
         cmocka_unit_test(test_damage),        cmocka_unit_test(test_threads_and_fork),
         cmocka_unit_test(test_at_random),
     };
+    if (!mappings_are_cheap()) {
+        puts("1..1\nok 1 # SKIP mappings of this size take too long, or cannot be had");
+        return 0;
+    }
     return cmocka_run_group_tests(tests, open_it, close_it);
 }

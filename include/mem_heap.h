@@ -150,10 +150,10 @@ mem_heap *mem_heap_in(void *buffer, size_t nbytes, const struct mem_options *opt
  * What cannot be promised: addresses within objects are the program's to correct, as offsets
  * from the heap; objects with an alignment of more than 16 have it still if the heap has
  * moved by a multiple of that. A heap with small objects in slots has to lie as before within
- * 64 KiB (MEM_BAD_BUFFER). All options are as they were, but for the
- * callbacks and their context: these are as in `options`, which may be NULL. (If there are
- * any, there must have been some, or a limit; and no guard pages: MEM_BAD_OPTIONS.) The lock is new, and good for
- * the threads of one process.
+ * 64 KiB (MEM_BAD_BUFFER). All options are as they were, but for the callbacks and their
+ * context: these are as in `options`, which may be NULL. (If there are any, there must have
+ * been some, or a limit; and no guard pages: MEM_BAD_OPTIONS.) The lock is new, and good
+ * for the threads of one process.
  * NULL: MEM_BAD_BUFFER, MEM_BAD_SIZE, MEM_NO_HEAP, MEM_BAD_VERSION, MEM_DAMAGED, also of a copy
  * made while a call was under way; MEM_BUSY (it is attached already), MEM_TOO_LARGE (it has
  * several parts), MEM_NO_MEMORY. */

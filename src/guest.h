@@ -7,8 +7,8 @@
  *
  *   U1  a handle is an address and no header: whoever does not ask for guests finds no heap
  *       there, and so changes nothing (MEM_FOREIGN);
- *   U2  a visitor runs without the lock, since it may call malloc. So a walk goes in stretches: some
- *       pieces are noted under the lock, then shown, then what begins behind them is noted.
+ *   U2  a visitor runs without the lock, since it may call malloc. So a walk goes in stretches:
+ *       some pieces are noted under the lock, then shown, then what begins behind them is noted.
  *       What lives all the time has not moved, and is noted once, whatever changes around it;
  *   U3  threads take and free slots without the lock: a state is read once, and is the truth of
  *       that moment. A slot that a thread has set aside, and not given out, is free.

@@ -147,8 +147,8 @@ struct piece {
 bool heap_piece_locked(const struct heap *h, size_t offset, struct piece *p);
 
 /* The same from any offset on: the piece that begins there or is the next to begin; or the rest
- * of a free chunk. *offset is then where that is. So who has let go of the lock in between goes on where a piece ended,
- * whatever has changed: what has not is seen, and not again. */
+ * of a free chunk. *offset is then where that is. So who has let go of the lock in between goes
+ * on where a piece ended, whatever has changed: what has not is seen, and not again. */
 bool heap_piece_from_locked(const struct heap *h, size_t *offset, struct piece *p);
 
 /* Does no piece begin there because all have ended? Else the ledger is damaged. */

@@ -67,7 +67,7 @@ static enum heap_result place(struct visit *v, size_t size, size_t align, enum f
     if (q != NULL && fit != FIT_ANY)
         quick_close(q, v->h);
     enum heap_result result = place_in_parts(v, size, align, fit, object);
-    if (result != HEAP_NO_SPACE || q == NULL)
+    if (result != HEAP_NO_SPACE || q == NULL || q->nunits == 0)
         return result;
     quick_close(q, v->h);
     return place_in_parts(v, size, align, fit, object);

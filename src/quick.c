@@ -145,9 +145,10 @@ void quick_close(struct quick *q, struct heap *h)
     for (unsigned c = 0; c < q->nwindows && q->nunits > 0; c++)
         if (q->window[c].unit != 0)
             spans_release(&h->spans, q->window[c].unit);
-    if (q->nunits > 0)
+    if (q->nunits > 0) {
         memset(q->window, 0, q->nwindows * sizeof q->window[0]);
-    q->nunits = 0;
-    h->is_swept = false;
+        q->nunits = 0;
+        h->is_swept = false;
+    }
     spans_give_back_empty(&h->spans);
 }

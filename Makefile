@@ -226,7 +226,7 @@ check-tree: all $(CONTAINERS) $(BENCH) $(HELGRIND) $(MALLOC) $(BUILD)/bench/path
 
 check-one: all $(EXAMPLES) $(MISUSE) $(CONTRACT) $(UNIT) $(MODELLED)
 	@$(RUN) --misuse $(BUILD)/test/misuse test/misuse $(UNIT) $(CONTRACT) \
-	    "$(BUILD)/test/random $(CALLS) $(SEED)" $(BUILD)/test/sequences \
+	    "$(BUILD)/test/random $(CALLS) $(SEED)" "$(BUILD)/test/sequences $(if $(WITH),5,6)" \
 	    "$(BUILD)/test/heaps $$(($(CALLS) / $(if $(WITH),400,30))) $(SEED)" \
 	    "test/examples.sh $(BUILD)/examples"
 

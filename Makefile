@@ -166,7 +166,7 @@ $(BUILD)/bench/launch: bench/launch.c Makefile
 $(BUILD)/libmem-record.so: tools/record.c tools/trace.h Makefile
 	$(LINK) -fno-builtin -fPIC -fvisibility=hidden -shared
 
-$(BUILD)/bench/paths: bench/paths.c include/mem.h $(BUILD)/libmem.so Makefile
+$(BUILD)/bench/paths: bench/paths.c include/mem.h include/mem_heap.h $(BUILD)/libmem.so Makefile
 	$(LINK) -fno-builtin -L$(BUILD) -lmem
 
 BENCH := $(BUILD)/bench/work $(BUILD)/bench/launch $(BUILD)/libmem-record.so $(BUILD)/bench/bounded
@@ -181,6 +181,8 @@ bench: all $(BENCH)
 #
 # check-one tests one build: gcc's, clang's, with sanitizers, for arm64. `make
 # check` has each done, whatever came of the others, and adds up their tallies.
+# Programs are built side by side. Tests take turns, since some look at the clock;
+# but for those that are emulated, which are slow.
 
 TALLY := build/tally
 LABEL ?= gcc
@@ -197,22 +199,26 @@ ARM64_LIBS := $(ARM64)/lib/aarch64-linux-gnu
 QEMU := qemu-aarch64 -L /usr/aarch64-linux-gnu -E LD_LIBRARY_PATH=build/arm64:$(ARM64_LIBS)
 
 .PHONY: check
+check_all = -@$(MAKE) -s -k -j$$(nproc) $(1:=-programs) $(2); $(MAKE) -s -k $(3) $(1) $(2)
 check:
 	@test/needs.sh
 	@rm -f $(TALLY)
-	@-$(MAKE) -s -k check-tree LABEL=tree
-	@-$(MAKE) -s -k check-one check-malloc LABEL=gcc CALLS=10000000 \
-	    HEAPS=1000000 THREADS="100000 10000"
-	@-$(MAKE) -s -k check-one check-malloc LABEL=clang CC=clang BUILD=build/clang CFLAGS="$(UBSAN)"
-	@-$(MAKE) -s -k check-one LABEL=asan BUILD=build/asan CFLAGS="$(ASAN)" CALLS=300000
-	@-$(MAKE) -s -k check-threads LABEL=tsan BUILD=build/tsan CFLAGS="$(TSAN)"
-	@-$(MAKE) -s -k check-one check-malloc LABEL=arm64 CC=aarch64-linux-gnu-gcc BUILD=build/arm64 \
+	$(call check_all,check-tree,LABEL=tree)
+	$(call check_all,check-one check-malloc,LABEL=gcc CALLS=10000000 \
+	    HEAPS=1000000 THREADS="100000 10000")
+	$(call check_all,check-one check-malloc,LABEL=clang CC=clang BUILD=build/clang CFLAGS="$(UBSAN)")
+	$(call check_all,check-one,LABEL=asan BUILD=build/asan CFLAGS="$(ASAN)" CALLS=300000)
+	$(call check_all,check-threads,LABEL=tsan BUILD=build/tsan CFLAGS="$(TSAN)")
+	$(call check_all,check-one check-malloc,LABEL=arm64 CC=aarch64-linux-gnu-gcc BUILD=build/arm64 \
 	    CFLAGS="-O2 -g -I$(ARM64)/include" CMOCKA="-L$(ARM64_LIBS) -lcmocka" \
-	    WITH="$(QEMU)" CALLS=100000 HEAPS=2000 ROUNDS=20 THREADS="400 20"
+	    WITH="$(QEMU)" CALLS=100000 HEAPS=2000 ROUNDS=20 THREADS="400 20",-j$$(nproc))
 	@test/run.sh --total $(TALLY)
 
-.PHONY: check-tree check-one check-threads check-malloc
-check-tree: all $(CONTAINERS) $(BENCH) $(HELGRIND) $(MALLOC) $(BUILD)/bench/paths $(BUILD)/test/known
+CHECKS := check-tree check-one check-threads check-malloc
+.PHONY: $(CHECKS) $(CHECKS:=-programs)
+$(CHECKS): %: %-programs
+check-tree-programs: all $(CONTAINERS) $(BENCH) $(HELGRIND) $(MALLOC) $(BUILD)/bench/paths $(BUILD)/test/known
+check-tree:
 	@$(RUN) test/run_selftest.sh "test/layers.sh src $(LAYERS)" "test/header.sh include/mem.h" \
 	    "test/header.sh include/mem_heap.h" "test/header.sh include/mem.hpp" $(CONTAINERS) \
 	    "test/symbols.sh libmem.so" "test/taught.sh ." test/installed.sh \
@@ -224,7 +230,8 @@ check-tree: all $(CONTAINERS) $(BENCH) $(HELGRIND) $(MALLOC) $(BUILD)/bench/path
 	@$(RUN) "test/instructions.sh $(BUILD) $(CFLAGS)"
 	@$(RUN) --timeout 600 "test/programs.sh $(BUILD)/libmem-malloc.so"
 
-check-one: all $(EXAMPLES) $(MISUSE) $(CONTRACT) $(UNIT) $(MODELLED)
+check-one-programs: all $(EXAMPLES) $(MISUSE) $(CONTRACT) $(UNIT) $(MODELLED)
+check-one:
 	@$(RUN) --misuse $(BUILD)/test/misuse test/misuse $(UNIT) $(CONTRACT) \
 	    "$(BUILD)/test/random $(CALLS) $(SEED)" "$(BUILD)/test/sequences $(if $(WITH),5,6)" \
 	    "$(BUILD)/test/heaps $$(($(CALLS) / $(if $(WITH),400,30))) $(SEED)" \
@@ -236,7 +243,8 @@ ROUNDS ?= 3000
 THREADS ?= 10000 1000 # threads, and forks
 RUN_MALLOC = test/run.sh --label $(LABEL) --tally $(TALLY) \
     --with "$(if $(WITH),$(WITH) -E,env) LD_PRELOAD=$(BUILD)/libmem-malloc.so"
-check-malloc: all $(MALLOC) $(WALK_STATIC) $(FAILING) $(CENSUS)
+check-malloc-programs: all $(MALLOC) $(WALK_STATIC) $(FAILING) $(CENSUS)
+check-malloc:
 	@$(RUN_MALLOC) $(IN_MALLOC)/symbols $(IN_MALLOC)/semantics $(IN_MALLOC)/early \
 	    $(IN_MALLOC)/misuse "$(IN_MALLOC)/threads $(THREADS)" \
 	    $(if $(filter gcc,$(LABEL)),"$(IN_MALLOC)/shrink 1024")
@@ -253,7 +261,8 @@ check-malloc: all $(MALLOC) $(WALK_STATIC) $(FAILING) $(CENSUS)
 	    "test/malloc/census.sh $(BUILD)/libmem-malloc.so $(CENSUS)")
 
 THREADED := $(filter %/c13_threads %/mem_heap_threads %/mem_find_threads %/mem_guard,$(CONTRACT) $(UNIT))
-check-threads: all $(THREADED)
+check-threads-programs: all $(THREADED)
+check-threads:
 	@$(RUN) $(THREADED)
 
 # As long and as often as one likes: make soak CALLS=1000000000 ASKED=1000000000 SEED=42

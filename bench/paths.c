@@ -21,6 +21,7 @@
 #include <string.h>
 
 #include "mem.h"
+#include "mem_heap.h"
 
 enum { NBATCH = 1000, NHOLES = NBATCH };
 enum { KIB = 1 << 10, MIB = 1 << 20 };
@@ -284,6 +285,65 @@ static void get_size_large(size_t n)
     get_size(64 * MIB, n);
 }
 
+/* --- heaps of one's own -------------------------------------------------------- */
+
+static mem_heap *heap_of(size_t nbytes, unsigned flags)
+{
+    static _Alignas(64 * KIB) unsigned char memory[4 * MIB];
+    return sure(mem_heap_in(memory, nbytes, &(struct mem_options){.flags = flags}));
+}
+
+/* Of 64 places one at random: its object goes, and another comes. */
+static void own(size_t nbytes, unsigned flags, size_t n)
+{
+    enum { NLIVE = 64 };
+    mem_heap *h = heap_of(nbytes, flags);
+    for (size_t i = 0; i < NLIVE; i++)
+        objects[i] = sure(mem_alloc(h, draw_between(1, 256)));
+    for (size_t i = 0; i < n; i++) {
+        size_t at = draw_between(0, NLIVE - 1);
+        must(mem_free(h, objects[at]) == MEM_OK, "no object");
+        objects[at] = sure(mem_alloc(h, draw_between(1, 256)));
+    }
+}
+
+static void own_chunks(size_t n)
+{
+    own(64 * KIB, MEM_SINGLE_THREADED, n);
+}
+
+static void own_slots(size_t n)
+{
+    own(64 * KIB, MEM_SINGLE_THREADED | MEM_SLOTS, n);
+}
+
+static void own_large(size_t n)
+{
+    own(4 * MIB, MEM_SINGLE_THREADED, n);
+}
+
+static void own_locked(size_t n)
+{
+    own(4 * MIB, 0, n);
+}
+
+static void find(size_t n)
+{
+    struct mem_piece found;
+    char *object = sure(mem_alloc(heap_of(4 * MIB, 0), 100));
+    for (size_t i = 0; i < n; i++)
+        must(mem_find(object + i % 100, &found) == MEM_OK && found.size == 100, "no object");
+}
+
+static void find_in(size_t n)
+{
+    struct mem_piece found;
+    mem_heap *h = heap_of(4 * MIB, 0);
+    char *object = sure(mem_alloc(h, 100));
+    for (size_t i = 0; i < n; i++)
+        must(mem_find_in(h, object + i % 100, &found) == MEM_OK && found.size == 100, "no object");
+}
+
 /* --- the table --------------------------------------------------------------- */
 
 #define MALLOC "libmem-malloc.so"
@@ -315,6 +375,12 @@ static const struct path {
     {"worst-large", MEM, worst_large},
     {"any-large", MEM, any_large},
     {"get-size-large", MEM, get_size_large},
+    {"own-chunks", MEM, own_chunks},
+    {"own-slots", MEM, own_slots},
+    {"own-large", MEM, own_large},
+    {"own-locked", MEM, own_locked},
+    {"find", MEM, find},
+    {"find-in", MEM, find_in},
 };
 enum { NPATHS = sizeof paths / sizeof *paths };
 

@@ -151,26 +151,28 @@ __attribute__((noinline)) static enum mem_result find_slowly(const void *address
 }
 
 /* An object in a slot of the heap that the last one was in: nearly always it is, and
- * all that is in a hurry. False: it is not seen to be one. */
-static inline __attribute__((always_inline)) bool find_fast(const void *address,
-                                                            struct mem_piece *found)
+ * all that is in a hurry. False: it is not seen to be one, or not in the `only` heap that
+ * matters, if that is not NULL. */
+static inline __attribute__((always_inline)) bool
+find_fast(const void *address, const mem_heap *only, struct mem_piece *found)
 {
     struct peeked p;
     uint32_t was;
-    struct reader *r = registry_begin_fast((uintptr_t)address, &was);
-    if (r == NULL)
+    struct reader *r = registry_reader;
+    if (!registry_begin_fast(r, &was))
         return false;
     bool seen = peek_object(&r->last, (uintptr_t)address, &p);
     void *owner = r->last.owner;
     registry_end_fast(r, was);
-    if (seen)
-        *found = (struct mem_piece){p.start, p.size, true, owner};
-    return seen;
+    if (!seen || (only != NULL && owner != only))
+        return false;
+    *found = (struct mem_piece){p.start, p.size, true, owner};
+    return true;
 }
 
 MEM_API enum mem_result mem_find(const void *address, struct mem_piece *found)
 {
-    return find_fast(address, found) ? MEM_OK : find_slowly(address, found);
+    return find_fast(address, NULL, found) ? MEM_OK : find_slowly(address, found);
 }
 
 /* For the next time. */
@@ -184,7 +186,8 @@ static void note_heap(const mem_heap *m, const void *address)
     registry_end(&look);
 }
 
-static enum mem_result find_in_slowly(mem_heap *heap, const void *address, struct mem_piece *found)
+__attribute__((noinline)) static enum mem_result
+find_in_slowly(mem_heap *heap, const void *address, struct mem_piece *found)
 {
     enum { TRIES = 8 };
     struct peeked p;
@@ -208,9 +211,6 @@ static enum mem_result find_in_slowly(mem_heap *heap, const void *address, struc
 
 MEM_API enum mem_result mem_find_in(mem_heap *heap, const void *address, struct mem_piece *found)
 {
-    struct mem_piece piece;
-    if (heap == NULL || !find_fast(address, &piece) || piece.heap != heap)
-        return find_in_slowly(heap, address, found);
-    *found = piece;
-    return MEM_OK;
+    bool seen = heap != NULL && find_fast(address, heap, found);
+    return seen ? MEM_OK : find_in_slowly(heap, address, found);
 }

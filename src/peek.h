@@ -84,15 +84,16 @@ RACING static inline bool peek_object(const struct peeked_spans *s, uintptr_t ad
                                       struct peeked *p)
 {
     size_t offset = address - s->base;
+    if (offset >= s->nbytes)
+        return false;
     const struct span *span = s->map + (offset >> s->shift);
     uint32_t reciprocal = __atomic_load_n(&span->visible, __ATOMIC_ACQUIRE);
     const unsigned char *states = NOW(span->states);
     uint32_t slot_bytes = NOW(span->slot_bytes);
-    uint64_t product = (uint64_t)((uint32_t)offset & s->mask) * reciprocal;
-    size_t index = product >> 32, block = (uintptr_t)states - s->base;
-    if (reciprocal == 0 || block >= s->nbytes)
+    if (reciprocal == 0 || (uintptr_t)states - s->base >= s->nbytes)
         return false;
-    uint32_t state = __atomic_load_n(states + index, __ATOMIC_ACQUIRE);
+    uint64_t product = (uint64_t)((uint32_t)offset & s->mask) * reciprocal;
+    uint32_t state = __atomic_load_n(states + (product >> 32), __ATOMIC_ACQUIRE);
     size_t within = (uint64_t)(uint32_t)product * slot_bytes >> 32;
     p->start = (unsigned char *)address - within;
     p->size = slot_bytes - state_slack_near(state);

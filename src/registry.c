@@ -5,7 +5,7 @@
 
 #include "os.h"
 
-enum { NFIRST = 24, NREADERS = 20, FIRST_VERSION = 2 };
+enum { NFIRST = 24, NREADERS = 20, FIRST_VERSION = 4 };
 
 /* What there is for the first few heaps; a larger table is a mapping. */
 struct table {
@@ -26,7 +26,8 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* for changes of all t
 static _Alignas(64) struct reader readers[NREADERS];
 static uint32_t counted[2], phase; /* R4; `phase` says in which of the two */
 static bool has_no_barrier;
-__thread struct reader *registry_reader;
+struct reader registry_nobody;
+__thread struct reader *registry_reader = &registry_nobody;
 __thread uint32_t registry_depth;
 
 /* --- when nobody is looking any more -------------------------------------------- */
@@ -34,7 +35,7 @@ __thread uint32_t registry_depth;
 static void wait_for(struct reader *r)
 {
     enum { SOMETIMES = 64 };
-    for (unsigned n = 0; __atomic_load_n(&r->word, __ATOMIC_ACQUIRE) % 2 != 0; n++) {
+    for (unsigned n = 0; (__atomic_load_n(&r->word, __ATOMIC_ACQUIRE) & READER_LOOKS) != 0; n++) {
         os_pause(n);
         if (n % SOMETIMES == SOMETIMES - 1 && os_thread_is_gone(NOW(r->thread)))
             __atomic_store_n(&r->word, 0, __ATOMIC_RELAXED);
@@ -70,6 +71,17 @@ static bool wait_for_readers_locked(void)
 }
 
 /* --- changing ------------------------------------------------------------------- */
+
+static void table_change_begin(void)
+{
+    change_begin(&registry_version);
+}
+
+/* Versions are multiples of four. */
+static void table_change_end(void)
+{
+    __atomic_store_n(&registry_version, registry_version + 3, __ATOMIC_RELEASE);
+}
 
 void registry_lock(void)
 {
@@ -147,9 +159,9 @@ static bool make_room_locked(void)
         return false;
     memcpy(larger, was, sizeof *was + was->n * sizeof(struct place));
     larger->capacity = (uint32_t)((nbytes - sizeof *larger) / sizeof(struct place));
-    change_begin(&registry_version);
+    table_change_begin();
     __atomic_store_n(&table, larger, __ATOMIC_RELEASE);
-    change_end(&registry_version);
+    table_change_end();
     if (was != &first.table && wait_for_readers_locked()) {
         size_t was_bytes = sizeof *was + was->capacity * sizeof(struct place);
         os_unmap(was, ceil_div(was_bytes, page) * page);
@@ -177,7 +189,7 @@ static void forget_others(void)
     for (int i = 0; i < NREADERS; i++)
         if (&readers[i] != registry_reader)
             readers[i] = (struct reader){0};
-    if (registry_reader != NULL)
+    if (registry_reader != &registry_nobody)
         registry_reader->thread = os_thread_id();
     counted[0] = counted[1] = 0;
 }
@@ -234,12 +246,12 @@ static bool add_locked(const struct place *p)
     if (!make_room_locked())
         return false;
     uint32_t end, from = covered_locked(p, &end);
-    change_begin(&registry_version);
+    table_change_begin();
     cut_out_locked(from, end);
     insert_locked(from, p);
     if (nnested > 0 || (from > 0 && covers(&table->place[from - 1], p->base)))
         link_all_locked();
-    change_end(&registry_version);
+    table_change_end();
     return true;
 }
 
@@ -265,11 +277,11 @@ bool registry_remove(const void *base)
     uint32_t at;
     registry_lock();
     if (find_locked(base, &at)) {
-        change_begin(&registry_version);
+        table_change_begin();
         cut_out_locked(at, at + 1);
         if (nnested > 0)
             link_all_locked();
-        change_end(&registry_version);
+        table_change_end();
     }
     bool gone = wait_for_readers_locked();
     registry_unlock();

@@ -37,8 +37,10 @@ struct place {
 };
 
 /* A thread's word; and what it found the last time in a heap with spans (peek.h), where
- * that has no other heap in an object of it. The word is odd while the thread looks; else
- * the version of the table that `last` is of, or 0: there is none. */
+ * that has no other heap in an object of it. The word is the version of the table that `last`
+ * is of, or 0, there is none; and READER_LOOKS while the thread does. Versions are multiples of
+ * four, and odd while the table changes, so that no word with that bit is a version. */
+enum { READER_LOOKS = 2 };
 struct reader {
     _Alignas(64) uint32_t word;
     int thread; /* 0: it is nobody's */
@@ -53,7 +55,8 @@ struct reader {
 };
 static_assert(sizeof(struct reader) == 64, "a cache line each: they are written all the time");
 
-/* The calling thread's; NULL: none yet. */
+/* The calling thread's; registry_nobody: none yet. That one's word is 0 for ever. */
+extern struct reader registry_nobody;
 extern __thread struct reader *registry_reader __attribute__((tls_model("initial-exec")));
 extern uint32_t registry_version;
 
@@ -117,14 +120,14 @@ void registry_end_slowly(const struct look *look);
 
 static inline void reader_set_busy(struct reader *r, uint32_t was)
 {
-    __atomic_store_n(&r->word, was | 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&r->word, was | READER_LOOKS, __ATOMIC_RELAXED);
     __atomic_signal_fence(__ATOMIC_SEQ_CST); /* the compiler must keep the order [R2] */
 }
 
 static inline struct look registry_begin(void)
 {
     struct reader *r = registry_reader;
-    if (r == NULL)
+    if (r == &registry_nobody)
         return registry_begin_slowly();
     struct look look = {.reader = r, .was = NOW(r->word)};
     reader_set_busy(r, look.was);
@@ -139,22 +142,16 @@ static inline void registry_end(const struct look *look)
         __atomic_store_n(&look->reader->word, look->was, __ATOMIC_RELEASE);
 }
 
-/* The thread's reader, if this address may be in the spans that the last one was in: to be
- * ended by registry_end_fast with what *was is then. Else NULL, and no look has begun. Never
- * within another look, which may be writing `last`. */
-RACING static inline struct reader *registry_begin_fast(uintptr_t address, uint32_t *was)
+/* A look by the thread's reader, if what it found the last time is still so: to be ended by
+ * registry_end_fast with what *was is then. False: no look has begun. Never within another
+ * look, which may be writing `last`. */
+RACING static inline bool registry_begin_fast(struct reader *r, uint32_t *was)
 {
-    struct reader *r = registry_reader;
-    if (r == NULL)
-        return NULL;
     *was = NOW(r->word);
-    if (*was != changes_seen(&registry_version)) /* which may be odd, but then not for long */
-        return NULL;
-    reader_set_busy(r, *was);
-    if (address - r->last.base < r->last.nbytes && *was % 2 == 0)
-        return r;
-    __atomic_store_n(&r->word, *was, __ATOMIC_RELAXED);
-    return NULL;
+    bool current = *was == changes_seen(&registry_version);
+    if (current)
+        reader_set_busy(r, *was);
+    return current;
 }
 
 static inline void registry_end_fast(struct reader *r, uint32_t was)
@@ -167,7 +164,7 @@ static inline void registry_end_fast(struct reader *r, uint32_t was)
 RACING static inline void registry_note(struct look *look, const struct peeked_spans *spans,
                                         uint32_t version)
 {
-    if (look->reader == NULL || look->was % 2 != 0)
+    if (look->reader == NULL || (look->was & READER_LOOKS) != 0)
         return;
     look->was = 0;
     if (version == 0)

@@ -236,18 +236,19 @@ static void ask(int signal)
     }
 }
 
-/* The handler interrupts calls that have the lock, and are in the middle of a change. */
+/* The handler interrupts calls that have the lock, and are in the middle of a change. How often
+ * that is so is up to the system: an emulator delivers signals where a system call ends. */
 static void test_a_signal_at_any_moment(void **state)
 {
     (void)state;
-    enum { ENOUGH = 2000, NHELD = 200 };
+    enum { ENOUGH = 2000, ENOUGH_TOLD = 500, NHELD = 200 };
     static void *held[2][NHELD];
     struct itimerval soon = {{0, 97}, {0, 97}}, never = {{0, 0}, {0, 0}};
     open_known(&stable[0], memory, 64 << 10);
     open_known(&stable[1], memory + 4 * MIB, 4 * MIB);
     signal(SIGALRM, ask);
     setitimer(ITIMER_REAL, &soon, NULL);
-    for (long k = 0; nasked < ENOUGH && k < 50000000; k++) {
+    for (long k = 0; (nasked < ENOUGH || nasked - nbusy < ENOUGH_TOLD) && k < 50000000; k++) {
         int which = (int)rnd(&dice, 2);
         void **p = &held[which][rnd(&dice, NHELD)];
         mem_free(stable[which].heap, *p);
@@ -259,7 +260,7 @@ static void test_a_signal_at_any_moment(void **state)
     }
     setitimer(ITIMER_REAL, &never, NULL);
     assert_int_equal(nwrong, 0);
-    assert_true(nasked >= ENOUGH && nbusy < nasked / 2);
+    assert_true(nasked >= ENOUGH && nasked - nbusy >= ENOUGH_TOLD);
     assert_ok(mem_heap_destroy(stable[0].heap));
     assert_ok(mem_heap_destroy(stable[1].heap));
 }

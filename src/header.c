@@ -90,7 +90,9 @@ static void lay_out(mem_heap *m, const struct mem_options *o)
 
 static uint32_t magic_of(const mem_heap *m)
 {
-    return header_is_quick(m) && m->lock == 0 ? HEAP_QUICK : HEAP_MAGIC;
+    if (!header_is_quick(m))
+        return HEAP_MAGIC;
+    return m->lock == 0 ? HEAP_QUICK : HEAP_SHARED;
 }
 
 void header_make(mem_heap *m, size_t nbytes, const struct mem_options *o, bool is_mapped)

@@ -40,8 +40,14 @@
 #include "peek.h"
 #include "quick.h"
 
-/* "MHP1"; "qHp!" of one with a short way and no lock; "mhp-": in many bits different. */
-enum { HEAP_MAGIC = 0x3150484D, HEAP_QUICK = 0x21704871, HEAP_DETACHED = 0x2D70686D };
+/* "MHP1"; of one with a short way "qHp!", or "~sHq" if it has a lock; "mhp-": in many bits
+ * different. */
+enum {
+    HEAP_MAGIC = 0x3150484D,
+    HEAP_QUICK = 0x21704871,
+    HEAP_SHARED = 0x7148737E,
+    HEAP_DETACHED = 0x2D70686D
+};
 enum { HEAP_ALIGN = 16, WITH_SPANS = (1 << 20) + (1 << 10), WITH_SMALL_SPANS = 1 << 14 };
 enum { IS_QUICK = 128 };
 
@@ -170,7 +176,7 @@ static inline struct quick *header_quick(const mem_heap *m)
 
 RACING static inline bool header_is_here(const mem_heap *m)
 {
-    return m->magic == HEAP_MAGIC || m->magic == HEAP_QUICK;
+    return m->magic == HEAP_MAGIC || m->magic == HEAP_QUICK || m->magic == HEAP_SHARED;
 }
 
 /* Is there a header whose constant part is whole? Reads nothing else. */

@@ -14,7 +14,6 @@
 struct wish {
     size_t size, align;
     enum mem_style style;
-    bool zero;
 };
 
 static void count_live(mem_heap *m, size_t more, size_t less)
@@ -83,9 +82,7 @@ static enum mem_result take(struct visit *v, const struct wish *w, void **object
     if (result != HEAP_OK)
         return visit_result(result);
     v->m->nlive++;
-    if (w->zero)
-        memset(*object, 0, w->size);
-    else if (v->m->flags & MEM_FILL_NEW)
+    if (v->m->flags & MEM_FILL_NEW)
         memset(*object, v->m->fill_new, w->size);
     return MEM_OK;
 }
@@ -136,30 +133,50 @@ static enum mem_style style_of(const mem_heap *m)
 
 /* --- the short way ------------------------------------------------------------ */
 
+static inline bool has_magic(const mem_heap *m, uint32_t magic)
+{
+    return m != NULL && (uintptr_t)m % HEAP_ALIGN == 0 && m->magic == magic;
+}
+
 /* The windows of a heap that is the calling thread's alone; NULL: it has none, or is none. */
 static inline struct quick *quick_of(const mem_heap *m)
 {
-    bool is_heap = m != NULL && (uintptr_t)m % HEAP_ALIGN == 0;
-    return is_heap && m->magic == HEAP_QUICK && !m->is_walked ? header_quick(m) : NULL;
+    return has_magic(m, HEAP_QUICK) && !m->is_walked ? header_quick(m) : NULL;
 }
 
-static void *allocate_slowly(mem_heap *heap, size_t size);
-
-MEM_API void *mem_alloc(mem_heap *heap, size_t size)
+/* Of a heap that threads share, with its lock. */
+static struct quick *enter_shared(mem_heap *m)
 {
-    struct quick *q = quick_of(heap);
-    void *object = q == NULL ? NULL : quick_take(q, size);
+    if (!has_magic(m, HEAP_SHARED))
+        return NULL;
+    registry_call_begins(); /* V2 */
+    if (visit_take_lock(m) == 0)
+        return header_quick(m);
+    registry_call_ends();
+    return NULL;
+}
+
+static void leave_shared(mem_heap *m)
+{
+    pthread_mutex_unlock(lock_of(m));
+    registry_call_ends();
+}
+
+static inline void *take_quickly(mem_heap *m, struct quick *q, size_t size)
+{
+    void *object = quick_take(q, size);
     if (object == NULL)
-        return allocate_slowly(heap, size);
-    heap->nlive++;
-    count_live(heap, size, 0);
+        return NULL;
+    m->nlive++;
+    count_live(m, size, 0);
     return object;
 }
 
-static void *take_slowly(mem_heap *m, size_t size)
+/* If windows have to be moved for it. */
+static void *take_slowly(mem_heap *m, struct quick *q, size_t size)
 {
     registry_call_begins();
-    void *object = quick_take_slowly(header_quick(m), header_part(m, m->state), size);
+    void *object = quick_take_slowly(q, header_part(m, m->state), size);
     registry_call_ends();
     if (object == NULL)
         return NULL;
@@ -168,17 +185,38 @@ static void *take_slowly(mem_heap *m, size_t size)
     return object;
 }
 
-static void *allocate_slowly(mem_heap *heap, size_t size)
+static void *take_shared(mem_heap *m, size_t size)
 {
-    void *object;
-    if (quick_of(heap) != NULL && (object = take_slowly(heap, size)) != NULL)
-        return object;
-    return allocate(heap, &(struct wish){size, 1, style_of(heap), false});
+    struct quick *q = enter_shared(m);
+    if (q == NULL)
+        return NULL;
+    void *object = take_quickly(m, q, size);
+    if (object == NULL)
+        object = take_slowly(m, q, size);
+    leave_shared(m);
+    return object;
 }
 
+/* By its heap's own style. */
+__attribute__((noinline)) static void *allocate_slowly(mem_heap *m, size_t size)
+{
+    struct quick *q = quick_of(m);
+    void *object = q != NULL ? take_slowly(m, q, size) : take_shared(m, size);
+    return object != NULL ? object : allocate(m, &(struct wish){size, 1, style_of(m)});
+}
+
+MEM_API void *mem_alloc(mem_heap *heap, size_t size)
+{
+    struct quick *q = quick_of(heap);
+    void *object = q == NULL ? NULL : take_quickly(heap, q, size);
+    return object != NULL ? object : allocate_slowly(heap, size);
+}
+
+/* Nobody else has it yet. */
 MEM_API void *mem_zalloc(mem_heap *heap, size_t size)
 {
-    return allocate(heap, &(struct wish){size, 1, style_of(heap), true});
+    void *object = mem_alloc(heap, size);
+    return object == NULL ? NULL : memset(object, 0, size);
 }
 
 static bool is_power_of_two(size_t n)
@@ -193,7 +231,7 @@ MEM_API void *mem_aligned(mem_heap *heap, size_t size, size_t align)
         return null(MEM_BAD_ALIGNMENT);
     if (align > HEAP_ALIGN && style != MEM_ANY_FIT)
         style = MEM_BEST_FIT;
-    return allocate(heap, &(struct wish){size, align, style, false});
+    return allocate(heap, &(struct wish){size, align, style});
 }
 
 MEM_API void *mem_alloc_fit(mem_heap *heap, size_t size, size_t align, enum mem_style style)
@@ -203,7 +241,7 @@ MEM_API void *mem_alloc_fit(mem_heap *heap, size_t size, size_t align, enum mem_
     if ((unsigned)style > MEM_FIRST_FIT ||
         (align > HEAP_ALIGN && style != MEM_ANY_FIT && style != MEM_BEST_FIT))
         return null(MEM_BAD_STYLE);
-    return allocate(heap, &(struct wish){size, align, style, false});
+    return allocate(heap, &(struct wish){size, align, style});
 }
 
 /* --- giving back ----------------------------------------------------------- */
@@ -258,19 +296,34 @@ static void recount(mem_heap *m, const void *address)
     registry_call_ends();
 }
 
-static inline __attribute__((always_inline)) enum mem_result free_quickly(mem_heap *m,
-                                                                          void *address, bool exact)
+static inline bool give_back_quickly(mem_heap *m, struct quick *q, const void *address)
 {
-    struct quick *q = quick_of(m);
     size_t size;
     bool is_due;
-    if (q == NULL || !quick_free(q, address, &size, &is_due))
-        return free_at(m, address, exact);
+    if (!quick_free(q, address, &size, &is_due))
+        return false;
     m->nlive--;
     m->live_bytes -= size;
     if (is_due)
         recount(m, address);
-    return MEM_OK;
+    return true;
+}
+
+__attribute__((noinline)) static enum mem_result free_slowly(mem_heap *m, void *address, bool exact)
+{
+    struct quick *q = enter_shared(m);
+    bool done = q != NULL && give_back_quickly(m, q, address);
+    if (q != NULL)
+        leave_shared(m);
+    return done ? MEM_OK : free_at(m, address, exact);
+}
+
+static inline __attribute__((always_inline)) enum mem_result free_quickly(mem_heap *m,
+                                                                          void *address, bool exact)
+{
+    struct quick *q = quick_of(m);
+    bool done = q != NULL && give_back_quickly(m, q, address);
+    return done ? MEM_OK : free_slowly(m, address, exact);
 }
 
 MEM_API enum mem_result mem_free(mem_heap *heap, void *object)
@@ -287,7 +340,7 @@ MEM_API enum mem_result mem_free_any(mem_heap *heap, void *address)
 
 static enum mem_result move(struct visit *v, const struct object *old, size_t size, void **object)
 {
-    const struct wish w = {size, 1, (enum mem_style)v->m->style, false};
+    const struct wish w = {size, 1, (enum mem_style)v->m->style};
     struct object gone;
     enum mem_result result = take(v, &w, object);
     if (result != MEM_OK)
@@ -340,6 +393,24 @@ static enum mem_result resize_once(mem_heap *m, void *object, size_t size, bool 
     return result;
 }
 
+static bool resize_quickly(mem_heap *m, const struct quick *q, const void *object, size_t size)
+{
+    size_t old;
+    bool done = quick_resize(q, object, size, &old);
+    if (done)
+        count_live(m, size, old);
+    return done;
+}
+
+static bool resize_shared(mem_heap *m, const void *object, size_t size)
+{
+    const struct quick *q = enter_shared(m);
+    bool done = q != NULL && resize_quickly(m, q, object, size);
+    if (q != NULL)
+        leave_shared(m);
+    return done;
+}
+
 MEM_API void *mem_resize(mem_heap *heap, void *object, size_t size)
 {
     bool refused = false;
@@ -347,6 +418,9 @@ MEM_API void *mem_resize(mem_heap *heap, void *object, size_t size)
     enum mem_result result;
     if (object == NULL)
         return mem_alloc(heap, size);
+    const struct quick *q = quick_of(heap);
+    if (q != NULL ? resize_quickly(heap, q, object, size) : resize_shared(heap, object, size))
+        return object;
     do
         result = resize_once(heap, object, size, &refused, &now);
     while (is_relieved(heap, result, size));

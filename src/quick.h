@@ -71,30 +71,60 @@ static inline void *quick_take(struct quick *q, size_t nbytes)
 /* The same of any size, and if windows have to be moved for it. NULL: not in that way. */
 void *quick_take_slowly(struct quick *q, struct heap *h, size_t nbytes);
 
-/* Frees the object that begins at `address`, and says how large it was; false: none is seen to do
- * so. `*recount`: now heap_recount_locked is due. */
-static inline bool quick_free(struct quick *q, const void *address, size_t *nbytes, bool *recount)
+/* The slot of an object whose slack is told by its state. */
+struct quick_slot {
+    struct span *span;
+    unsigned char *state;
+    size_t nbytes; /* of the object */
+};
+
+/* Of the one that begins at `address`; false: none is seen to do so. */
+static inline bool quick_look(const struct quick *q, const void *address, struct quick_slot *at)
 {
     size_t offset = (uintptr_t)address - q->base, unit = offset >> q->unit_shift;
     if (unit >= q->nunits) /* K4 */
         return false;
-    struct span *span = &q->map[unit];
-    uint32_t reciprocal = span->visible;
+    at->span = &q->map[unit];
+    uint32_t reciprocal = at->span->visible;
     uint32_t into = (uint32_t)(offset - (unit << q->unit_shift));
     uint64_t product = (uint64_t)into * reciprocal;
     if ((uint32_t)product >= reciprocal) /* it is into the slot; or there is no span */
         return false;
-    unsigned char *at = span->states + (product >> 32);
-    uint32_t state = *at;
-    if (!state_is_near(state))
+    at->state = at->span->states + (product >> 32);
+    uint32_t state = *at->state;
+    at->nbytes = at->span->slot_bytes - state_slack_near(state);
+    return state_is_near(state);
+}
+
+/* Frees the object that begins at `address`, and says how large it was; false: none is seen to do
+ * so. `*recount`: now heap_recount_locked is due. */
+static inline bool quick_free(struct quick *q, const void *address, size_t *nbytes, bool *recount)
+{
+    struct quick_slot at;
+    if (!quick_look(q, address, &at))
         return false;
-    *nbytes = span->slot_bytes - state_slack_near(state);
-    *recount = !count_down(&span->hint);
-    __atomic_store_n(at, 0, __ATOMIC_RELEASE);
-    struct quick_window *w = &q->window[span->sizeclass];
-    size_t i = (size_t)(at - w->states);
+    *nbytes = at.nbytes;
+    *recount = !count_down(&at.span->hint);
+    __atomic_store_n(at.state, 0, __ATOMIC_RELEASE);
+    struct quick_window *w = &q->window[at.span->sizeclass];
+    size_t i = (size_t)(at.state - w->states);
     if (i < STATES_AT_ONCE)
         w->mask |= (uint64_t)1 << i;
+    return true;
+}
+
+/* Gives it another size where it is, and says what it had; false: not in this way. */
+static inline bool quick_resize(const struct quick *q, const void *address, size_t nbytes,
+                                size_t *old)
+{
+    struct quick_slot at;
+    if (!quick_look(q, address, &at) || !slot_suits(at.span->slot_bytes, at.nbytes, nbytes))
+        return false;
+    size_t slack = at.span->slot_bytes - nbytes;
+    *old = at.nbytes;
+    if (slack > SLACK_NEAR_MAX)
+        return false;
+    __atomic_store_n(at.state, (uint8_t)(slack + 1), __ATOMIC_RELEASE);
     return true;
 }
 

@@ -94,7 +94,7 @@ __attribute__((noinline, cold)) static void renew_lock(mem_heap *m)
     registry_unlock();
 }
 
-static int take_lock(mem_heap *m)
+int visit_take_lock(mem_heap *m)
 {
     if (visit_is_of_parent(m))
         renew_lock(m);
@@ -130,7 +130,7 @@ enum mem_result visit_enter(mem_heap *m, struct visit *v, bool to_change)
     if (result != MEM_OK)
         return say(result);
     registry_call_begins();
-    if (m->lock == 0 ? m->is_walked != 0 : take_lock(m) == EDEADLK) {
+    if (m->lock == 0 ? m->is_walked != 0 : visit_take_lock(m) == EDEADLK) {
         registry_call_ends();
         return say(MEM_BUSY);
     }

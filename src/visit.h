@@ -50,6 +50,9 @@ static inline pthread_mutex_t *lock_of(const mem_heap *m)
  * it first, and not by the fork, as the memory may be shared with the parent. */
 void visit_open_lock(mem_heap *m);
 bool visit_is_of_parent(const mem_heap *m);
+
+/* What pthread_mutex_lock returns: EDEADLK, the caller has it. */
+int visit_take_lock(mem_heap *m);
 void visit_forked(void);
 
 /* --- going in and out ------------------------------------------------------------ */

@@ -32,6 +32,17 @@ static size_t count_other(const unsigned char *p, size_t size, unsigned char mar
     return n;
 }
 
+static void resize(const struct worker *w, unsigned char **held, size_t *size, size_t to)
+{
+    unsigned char *now = mem_resize(w->heap, *held, to);
+    if (now == NULL)
+        return;
+    if (to > *size)
+        memset(now + *size, w->mark, to - *size);
+    *held = now;
+    *size = to;
+}
+
 /* All that a thread has bears its mark until it gives it back. */
 static void *work(void *argument)
 {
@@ -49,9 +60,13 @@ static void *work(void *argument)
             w->nwrong += mem_free_any(w->heap, held[i] + size[i] - 1) != MEM_OK;
         }
         size[i] = 1 + rnd(&w->dice, 600);
-        held[i] = mem_alloc_fit(w->heap, size[i], 1, (enum mem_style)rnd(&w->dice, 4));
+        held[i] = k % 2 == 0
+                      ? mem_alloc(w->heap, size[i])
+                      : mem_alloc_fit(w->heap, size[i], 1, (enum mem_style)rnd(&w->dice, 4));
         if (held[i] != NULL)
             memset(held[i], w->mark, size[i]);
+        if (held[i] != NULL && k % 4 == 0)
+            resize(w, &held[i], &size[i], 1 + rnd(&w->dice, 600));
         w->ntaken += held[i] != NULL;
     }
     for (int i = 0; i < NHELD; i++)

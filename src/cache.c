@@ -3,15 +3,14 @@
 
 /* --- windows ------------------------------------------------------------------------ */
 
-/* To the next 64 slots of the span, from the last to the first. */
-static void window_move(struct window *w)
+/* To the 64 slots from `first` on, a multiple of 64. */
+static void window_move(struct window *w, uint32_t first)
 {
-    bool last = w->nslots - w->first <= STATES_AT_ONCE;
-    ptrdiff_t step = last ? -(ptrdiff_t)w->first : STATES_AT_ONCE;
+    ptrdiff_t step = (ptrdiff_t)first - (ptrdiff_t)w->first;
     w->states += step;
     w->far += step;
     w->base += step * (ptrdiff_t)w->slot_bytes;
-    w->first += (uint32_t)step;
+    w->first = first;
 }
 
 /* How many of n slots have to be free for the trouble: a part of them, 2^-part. */
@@ -22,20 +21,39 @@ static bool are_enough(uint64_t mask, uint32_t n, unsigned part)
     return mask != 0 && count_bits(mask) >= least(n, STATES_AT_ONCE) >> part;
 }
 
-/* Finds 64 slots of which a part is free, best those just used: they are in the processor's
- * cache, and have their pages. If there are none, then as few are free in the whole span. */
-static bool window_scan(struct window *w, unsigned part)
+static bool window_look(struct window *w, unsigned part)
+{
+    uint32_t n = w->nslots - w->first;
+    w->mask = free_slots(w->states, n);
+    return are_enough(w->mask, n, part);
+}
+
+/* Slots that nobody has had yet have no pages, and are in no cache: so they are not looked at
+ * before they are needed. */
+static void window_widen(struct window *w, struct span *span)
+{
+    window_move(w, w->used);
+    w->used = least(w->used + STATES_AT_ONCE, w->nslots);
+    span->used = (uint16_t)w->used;
+}
+
+/* Finds 64 slots of which a part is free, best those just used. If there are none, then as few
+ * are free in the whole span. */
+static bool window_scan(struct window *w, const struct cache *c, unsigned part)
 {
     uint32_t start = w->first;
     if (w->unit == 0)
         return false;
     do {
-        uint32_t n = w->nslots - w->first;
-        w->mask = free_slots(w->states, n);
-        if (are_enough(w->mask, n, part))
+        if (window_look(w, part))
             return true;
-        window_move(w);
+        window_move(w, w->first + STATES_AT_ONCE < w->used ? w->first + STATES_AT_ONCE : 0);
     } while (w->first != start);
+    while (w->used < w->nslots) {
+        window_widen(w, &c->map[w->unit - 1]);
+        if (window_look(w, part))
+            return true;
+    }
     w->mask = 0;
     return false;
 }
@@ -50,6 +68,7 @@ static void window_open(struct window *w, const struct cache *c, uint32_t unit)
     w->full = span->slot_bytes + 1;
     w->first = 0;
     w->nslots = span->nslots;
+    w->used = span->used > 0 ? span->used : least(STATES_AT_ONCE, span->nslots);
     w->unit = unit;
     w->last = 0;
 }
@@ -143,8 +162,8 @@ static void window_close(struct spans *s, struct window *w)
 static bool window_take_or_change(struct window *w, const struct cache *c, size_t nbytes,
                                   void **object)
 {
-    bool has =
-        w->mask != 0 || window_scan(w, EIGHTH) || (window_change(w, c) && window_scan(w, EIGHTH));
+    bool has = w->mask != 0 || window_scan(w, c, EIGHTH) ||
+               (window_change(w, c) && window_scan(w, c, EIGHTH));
     if (has)
         *object = window_take_any(w, w->mask, nbytes);
     return has;
@@ -155,7 +174,7 @@ static bool window_take_large_or_change(struct window *w, const struct cache *c,
 {
     bool (*change)(struct window *, const struct cache *) =
         is_wide(w->slot_bytes) ? window_change_wide : window_change;
-    bool has = w->mask != 0 || window_scan(w, ANY) || (change(w, c) && window_scan(w, ANY));
+    bool has = w->mask != 0 || window_scan(w, c, ANY) || (change(w, c) && window_scan(w, c, ANY));
     return has && window_take_large(w, nbytes, object);
 }
 
@@ -218,7 +237,7 @@ bool cache_refill_locked(struct spans *s, struct thread *t, unsigned sizeclass)
     if (unit == 0)
         return false;
     window_open(w, c, unit);
-    return window_scan(w, EIGHTH) || window_scan(w, ANY);
+    return window_scan(w, c, EIGHTH) || window_scan(w, c, ANY);
 }
 
 /* --- caches ------------------------------------------------------------------------- */

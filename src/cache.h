@@ -14,7 +14,7 @@
  *       anything else meanwhile, whatever the address is and whoever frees there, too.
  *       So what is refused here was judged by states that were there;
  *   T4  a span that is used up rests. It is still the thread's, which takes it again
- *       without the lock when an eighth of it is free; unless somebody took it over, under
+ *       without the lock when some of it is free again; unless somebody took it over, under
  *       the lock, since most of it was freed meanwhile. Both compare and swap [S6];
  *   T5  what cannot be done here is done under the lock. All caches go, with their
  *       windows, before anybody is told that there is no space: each thread's pointer is
@@ -45,6 +45,7 @@ struct window {
     uint32_t full;    /* the state of an object without a byte */
     uint32_t first;   /* the number of the first slot in the span */
     uint32_t nslots;  /* of the span */
+    uint32_t used;    /* the first so many were in a window before */
     uint32_t unit;    /* 0: there is none */
     uint16_t wanted;  /* so often there was none, of wide spans */
     uint16_t nowhere; /* is written and never read */

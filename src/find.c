@@ -186,8 +186,8 @@ static void note_heap(const mem_heap *m, const void *address)
     registry_end(&look);
 }
 
-__attribute__((noinline)) static enum mem_result
-find_in_slowly(mem_heap *heap, const void *address, struct mem_piece *found)
+__attribute__((noinline)) static enum mem_result find_in_slowly(mem_heap *heap, const void *address,
+                                                                struct mem_piece *found)
 {
     enum { TRIES = 8 };
     struct peeked p;

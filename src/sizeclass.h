@@ -3,9 +3,9 @@
  * sizeclass.h - the sizes that slots come in.
  *
  *     16, 32, ... 128, then eight to each doubling: 144, 160, ... 256, 288, ... 8192,
- *     then every second of these: 10240, 12288, 14336, 16384, 20480, ... 65536
+ *     then two: 12288, 16384, 24576, ... 65536
  *
- * So no more than an eighth of a slot is slack, or a fifth. A class has pages for as many
+ * So no more than an eighth of a slot is slack, or a third. A class has pages for as many
  * objects as it ever had at once, which counts where the objects are large and few: there
  * fewer classes take less memory, although each has more slack.
  */
@@ -24,8 +24,8 @@ static inline unsigned sizeclass_of(size_t nbytes)
     if (nbytes <= SMALL_MAX)
         return nbytes <= SMALL_STEP ? 0 : (unsigned)(nbytes - 1) / SMALL_STEP;
     unsigned last = (unsigned)nbytes - 1;
-    unsigned doubling = 31 ^ (unsigned)__builtin_clz(last);        /* 2^doubling <= last */
-    unsigned step = last >> (doubling - 3) | (last >= FEWER_FROM); /* STEPS and more */
+    unsigned doubling = 31 ^ (unsigned)__builtin_clz(last); /* 2^doubling <= last */
+    unsigned step = last >> (doubling - 3) | (last >= FEWER_FROM ? 3 : 0);
     return NSMALL + (doubling - 8) * STEPS + step;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "span.h"
 
-enum { NO_UNIT = 0, QUEUE_SHARE = 8 };
+enum { NO_UNIT = 0, QUEUE_SHARE = 16 };
 
 /* An owner looks for itself; nobody needs to count for it. */
 enum { HINT_NEVER = INT32_MAX / 2 };
@@ -356,6 +356,7 @@ static void span_shape(const struct spans *s, struct span *span, unsigned sizecl
     span->nslots = (uint16_t)(nunits_in(span) * unit_bytes(s) / span->slot_bytes);
     span->sizeclass = (uint8_t)sizeclass;
     span->search = 0;
+    span->used = 0;
 }
 
 static uint32_t span_cut(struct spans *s, unsigned sizeclass, int purpose)
@@ -494,12 +495,12 @@ static uint32_t share(uint32_t nslots)
  * free before; and half of the steps may be lost. */
 static int32_t rest_max(uint32_t nslots)
 {
-    return (int32_t)(nslots / 2 - nslots / QUEUE_SHARE);
+    return (int32_t)(nslots / 2 - nslots / 8);
 }
 
 void span_rest(struct span *span, uint32_t nslots, bool patient, const void *owner)
 {
-    set_hint(span, patient ? (int32_t)(nslots - nslots / QUEUE_SHARE) : rest_max(nslots));
+    set_hint(span, patient ? (int32_t)(nslots - nslots / 8) : rest_max(nslots));
     __atomic_store_n(&span->resting, owner, __ATOMIC_RELEASE);
 }
 
@@ -555,7 +556,7 @@ void spans_release(struct spans *s, uint32_t unit)
         give_back_empty(s);
 }
 
-/* Not counted again: after an eighth of frees more, it is between that and a quarter. */
+/* Not counted again: after that part of frees more. */
 void spans_release_used(struct spans *s, uint32_t unit)
 {
     struct span *span = span_at(s, unit);

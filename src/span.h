@@ -17,7 +17,7 @@
  *   S4  a span is one of these, and only who has the lock changes that:
  *
  *           OWNED ----------> FLOATING ------> QUEUED ------> EMPTY -----> the ledger
- *         a thread's      few slots are free  an eighth is   all slots are
+ *         a thread's      few slots are free  a part is      all slots are
  *         and may rest                            |              |
  *           ^                                     |              |
  *           +-------------------------------------+--------------+
@@ -72,6 +72,7 @@ struct span {
     uint32_t next, previous; /* in the queue, a ring */
     uint16_t nslots;
     uint16_t search; /* where a free slot is looked for first, under the lock */
+    uint16_t used;   /* the first so many were in a window (cache.h) since it was made */
     uint8_t sizeclass, purpose, status;
     _Alignas(64) char end[]; /* one cache line: threads write hints of neighbours */
 };
@@ -146,7 +147,7 @@ void spans_free_ours(struct spans *s, void *ours);
 /* A span with free slots, OWNED by a thread: the unit, or 0 if there is no room. */
 uint32_t spans_adopt(struct spans *s, unsigned sizeclass);
 
-/* Its owner is done with it: for some reason; or since less than an eighth of it is free. */
+/* Its owner is done with it: for some reason; or since hardly any of it is free. */
 void spans_release(struct spans *s, uint32_t unit);
 void spans_release_used(struct spans *s, uint32_t unit);
 
@@ -227,7 +228,7 @@ static inline uint32_t slack_max(uint32_t slot_bytes)
 
 /* Its owner, whatever that is, lets a span of nslots rest: a patient one until most of it was
  * freed, which is for who is alone, since nobody waits for it. And wakes it: false if it is that
- * one's no more. In between: is it still; and has an eighth of it been freed? */
+ * one's no more. In between: is it still; and has enough of it been freed? */
 void span_rest(struct span *span, uint32_t nslots, bool patient, const void *owner);
 bool span_wake(struct span *span, const void *owner);
 bool span_has_rested(const struct span *span, uint32_t nslots);

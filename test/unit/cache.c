@@ -244,7 +244,7 @@ static void use_up(struct thread *t, unsigned char *object[NUSED])
     assert_int_equal(t->cache->window[sizeclass_of(1024)]->nresting, NUSED / OF_1K - 1);
 }
 
-/* An eighth of the oldest was freed, by anybody: it is taken again, without the lock. */
+/* Enough of the oldest was freed, by anybody: it is taken again, without the lock. */
 static void test_a_span_that_has_rested(void **state)
 {
     (void)state;
@@ -293,12 +293,34 @@ static void test_a_span_that_is_taken_over(void **state)
     assert_int_equal(check_heap(&heap), HEAP_OK);
 }
 
+/* Slots that nobody has had yet come last: they have no pages. */
+static void test_new_memory_comes_last(void **state)
+{
+    (void)state;
+    enum { SIZE = 64, N = 2 * STATES_AT_ONCE, NFREED = 20 };
+    unsigned char *object[N], *last = region;
+    open_heap();
+    struct thread self = {0}, *t = &self;
+    heap_join(&heap, t);
+    for (int i = 0; i < N; i++) {
+        object[i] = take(t, SIZE);
+        last = object[i] > last ? object[i] : last;
+    }
+    for (int i = 0; i < NFREED; i++)
+        assert_int_equal(give(t, object[2 * i]), HEAP_OK);
+    for (int i = 0; i < NFREED; i++)
+        assert_true((unsigned char *)take(t, SIZE) < last);
+    assert_true((unsigned char *)take(t, SIZE) > last);
+    assert_int_equal(check_heap(&heap), HEAP_OK);
+    heap_leave(&heap, t);
+}
+
 /* What the thread frees of the wide span that it takes slots of it knows at once, and takes the
  * lowest; what others free there, or itself in one that rests, it finds when it has no more. */
 static void test_wide_slots_are_found_again(void **state)
 {
     (void)state;
-    enum { SIZE = 20000, N = WIDE_UNITS * UNIT_BYTES / 20480 };
+    enum { SIZE = 20000, N = WIDE_UNITS * UNIT_BYTES / 24576 };
     void *object[2 * N];
     open_heap();
     struct thread self = {0}, *t = &self, other = {0};
@@ -344,7 +366,7 @@ static int frees_until_taken_over(struct thread *t, uint32_t unit, void **object
 static void test_a_wide_span_that_rests(void **state)
 {
     (void)state;
-    enum { SIZE = 20000, N = WIDE_UNITS * UNIT_BYTES / 20480 };
+    enum { SIZE = 20000, N = WIDE_UNITS * UNIT_BYTES / 24576 };
     void *object[4 * N];
     for (int nthreads = 1; nthreads <= 2; nthreads++) {
         open_heap();
@@ -713,6 +735,7 @@ int main(void)
         cmocka_unit_test(test_pairs_stay_where_they_are),
         cmocka_unit_test(test_a_span_that_has_rested),
         cmocka_unit_test(test_a_span_that_is_taken_over),
+        cmocka_unit_test(test_new_memory_comes_last),
         cmocka_unit_test(test_wide_slots_are_found_again),
         cmocka_unit_test(test_a_wide_span_that_rests),
         cmocka_unit_test(test_the_last_slot_is_found),

@@ -60,9 +60,8 @@ static void *work(void *argument)
             w->nwrong += mem_free_any(w->heap, held[i] + size[i] - 1) != MEM_OK;
         }
         size[i] = 1 + rnd(&w->dice, 600);
-        held[i] = k % 2 == 0
-                      ? mem_alloc(w->heap, size[i])
-                      : mem_alloc_fit(w->heap, size[i], 1, (enum mem_style)rnd(&w->dice, 4));
+        held[i] = k % 2 == 0 ? mem_alloc(w->heap, size[i])
+                             : mem_alloc_fit(w->heap, size[i], 1, (enum mem_style)rnd(&w->dice, 4));
         if (held[i] != NULL)
             memset(held[i], w->mark, size[i]);
         if (held[i] != NULL && k % 4 == 0)

@@ -339,8 +339,8 @@ static void test_sizeclasses(void **state)
         unsigned c = sizeclass_of(nbytes);
         assert_true(c < NCLASSES && sizeclass_bytes(c) >= nbytes);
         unsigned slack = sizeclass_bytes(c) - nbytes;
-        assert_true(c == 0 || sizeclass_bytes(c - (nbytes > 8192 ? 2 : 1)) < nbytes);
-        assert_true(nbytes <= SMALL_MAX || slack < sizeclass_bytes(c) / (nbytes > 8192 ? 5 : 8));
+        assert_true(c == 0 || sizeclass_bytes(c - (nbytes > 8192 ? 4 : 1)) < nbytes);
+        assert_true(nbytes <= SMALL_MAX || slack < sizeclass_bytes(c) / (nbytes > 8192 ? 3 : 8));
         assert_true(nbytes > 1024 || sizeclass_bytes(c) - nbytes <= SLACK_NEAR_MAX);
     }
 }

@@ -237,9 +237,12 @@ struct mem_statistics {
     size_t largest_free;   /* the longest run: mem_alloc_fit can have so many bytes at
                                  once, by any style, and no more; the limit aside */
     size_t metadata_bytes; /* all else: header, records, what is kept for them, guard pages */
+    size_t resident_bytes; /* of region_bytes: the pages that are in memory now, whoever else has
+                              them too; of a heap in a buffer all, since nobody is asked */
 };
 
-/* Counts it all. O(n log n), and other threads wait. */
+/* Counts it all. O(n log n), and other threads wait. What is resident the system is asked for,
+ * page by page: some milliseconds for 64 GiB. */
 enum mem_result mem_stats(mem_heap *heap, struct mem_statistics *stats);
 
 /* Recounts all that the heap knows of itself: MEM_DAMAGED if something contradicts

@@ -211,6 +211,15 @@ struct heap *header_open(mem_heap *m, size_t part)
     return h;
 }
 
+/* In parts that are not open nobody has written [M6]. */
+size_t header_resident_bytes(const mem_heap *m)
+{
+    size_t nbytes = m->nbytes;
+    if (nbytes > PART_BYTES && *header_nopen(m) < header_nparts(m))
+        nbytes = *header_nopen(m) * PART_BYTES;
+    return m->is_mapped ? os_resident_bytes(m, nbytes) : nbytes;
+}
+
 /* --- the heap in it ---------------------------------------------------------------- */
 
 RACING static struct stored_fence *fence_of(const mem_heap *m)

@@ -150,6 +150,9 @@ static inline uint32_t *header_nopen(const mem_heap *m)
     return header_part(m, m->state + sizeof(struct heap));
 }
 
+/* How much of its memory is resident. */
+size_t header_resident_bytes(const mem_heap *m);
+
 /* The part that an address in the heap is in. */
 RACING static inline size_t header_part_of(const mem_heap *m, const void *address)
 {

@@ -66,6 +66,31 @@ bool os_give_back(void *address, size_t nbytes)
     return given;
 }
 
+/* Of so many pages, as many as are in memory. False: the system does not tell. */
+static bool count_resident(const unsigned char *first, size_t npages, size_t *nresident)
+{
+    unsigned char told[4096];
+    size_t page = os_page_bytes(), n;
+    *nresident = 0;
+    for (size_t done = 0; done < npages; done += n) {
+        n = npages - done < sizeof told ? npages - done : sizeof told;
+        if (mincore((void *)(uintptr_t)(first + done * page), n * page, told) != 0)
+            return false;
+        for (size_t i = 0; i < n; i++)
+            *nresident += told[i] & 1;
+    }
+    return true;
+}
+
+size_t os_resident_bytes(const void *address, size_t nbytes)
+{
+    int number = errno;
+    size_t page = os_page_bytes(), nresident;
+    bool known = count_resident(address, nbytes / page, &nresident);
+    errno = number;
+    return known ? nresident * page : nbytes;
+}
+
 static bool protect(void *address, size_t nbytes, int how)
 {
     int number = errno;

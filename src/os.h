@@ -30,6 +30,10 @@ void *os_map_file(const char *path, size_t *nbytes);
  * nothing has changed. Leaves errno alone. */
 bool os_give_back(void *address, size_t nbytes);
 
+/* How much of a mapping's nbytes from a page's begin on is in memory, in bytes; all, if the
+ * system does not tell. Leaves errno alone. */
+size_t os_resident_bytes(const void *address, size_t nbytes);
+
 /* From now on whoever touches these pages has a fault; and no longer. False if the system
  * refuses, and nothing has changed. Leave errno alone. */
 bool os_forbid(void *address, size_t nbytes);

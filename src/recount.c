@@ -2,6 +2,7 @@
 #include "recount.h"
 
 #include "check.h"
+#include "os.h"
 
 static void count_piece(const struct piece *p, struct mem_statistics *s)
 {
@@ -47,6 +48,7 @@ static enum mem_result count_guest(struct heap *h, struct mem_statistics *stats)
     heap_unlock(h);
     if (!whole)
         return MEM_DAMAGED;
+    s.resident_bytes = os_resident_bytes(h->chunks.region.base, s.region_bytes);
     *stats = s;
     return MEM_OK;
 }
@@ -142,10 +144,12 @@ MEM_API enum mem_result mem_stats(mem_heap *heap, struct mem_statistics *stats)
     if (result != MEM_OK)
         return result;
     close_windows(&v);
-    if (count(&v, &s))
+    if (count(&v, &s)) {
+        s.resident_bytes = header_resident_bytes(heap);
         *stats = s;
-    else
+    } else {
         result = MEM_DAMAGED;
+    }
     visit_leave(&v);
     return say(result);
 }

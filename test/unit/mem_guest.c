@@ -64,6 +64,7 @@ static void assert_adds_up(mem_heap *heap, size_t nobjects)
     assert_int_equal(n, nobjects);
     assert_ok(mem_stats(heap, &s));
     assert_int_equal(s.live_objects, nobjects);
+    assert_in_range(s.resident_bytes, 1, s.region_bytes);
     assert_int_equal(s.region_bytes,
                      s.live_bytes + s.slack_bytes + s.free_bytes + s.metadata_bytes);
     assert_ok(mem_check(heap, NULL));

@@ -424,6 +424,26 @@ static void test_mappings(void **state)
     }
 }
 
+/* Pages come as they are touched. */
+static void test_what_is_resident(void **state)
+{
+    (void)state;
+    enum { ALL = 64 * MIB, MUCH = 8 * MIB, LITTLE = MIB / 4 };
+    struct mem_statistics stats;
+    mem_heap *heap = mem_heap_create(ALL, NULL);
+    assert_ok(mem_stats(heap, &stats));
+    assert_in_range(stats.resident_bytes, 1, LITTLE);
+    char *object = mem_alloc(heap, MUCH);
+    memset(object, 1, MUCH);
+    assert_ok(mem_stats(heap, &stats));
+    assert_in_range(stats.resident_bytes, MUCH, MUCH + LITTLE);
+    assert_ok(mem_heap_destroy(heap));
+    heap = mem_heap_in(memory, 4096, NULL);
+    assert_ok(mem_stats(heap, &stats));
+    assert_int_equal(stats.resident_bytes, 4096);
+    assert_ok(mem_heap_destroy(heap));
+}
+
 static void test_a_thousand_heaps(void **state)
 {
     (void)state;
@@ -760,6 +780,7 @@ int main(void)
         cmocka_unit_test(test_moved_to_a_smaller_slot),
         cmocka_unit_test(test_left_over_behind_slots),
         cmocka_unit_test(test_mappings),
+        cmocka_unit_test(test_what_is_resident),
         cmocka_unit_test(test_a_thousand_heaps),
         cmocka_unit_test(test_no_heap),
         cmocka_unit_test(test_no_such_heap_is_made),

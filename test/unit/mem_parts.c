@@ -160,6 +160,8 @@ static void test_what_it_costs(void **state)
     char *p = mem_alloc(large, 100 << 20);
     p[0] = p[50 << 20] = 1;
     assert_true(resident_pages() < before + 32);
+    assert_ok(mem_stats(large, &s));
+    assert_true(s.resident_bytes > 0 && s.resident_bytes <= 8 * (size_t)sysconf(_SC_PAGESIZE));
     assert_ok(mem_free(large, p));
     assert_ok(mem_heap_destroy(large));
     assert_true(resident_pages() < before + 32);

@@ -87,15 +87,19 @@ enum mem_flags {
     MEM_FILL_NEW = 2,        /* a new object is filled with `fill_new`, */
     MEM_FILL_FREED = 4,      /* and a freed one with `fill_freed`; both when resized, too */
     MEM_GUARD_PAGES = 8,     /* of mem_heap_create only, which see */
-    MEM_SLOTS = 16           /* slots for small objects in a heap of 16 KiB and more, too */
+    MEM_SLOTS = 16,          /* slots for small objects in a heap of 16 KiB and more, too */
+    MEM_CHECK_CALLS = 32     /* all is recounted, as by mem_check, before each call that takes,
+                                frees or resizes an object: it fails with MEM_DAMAGED, and nothing
+                                is done, once something is wrong. O(n log n) */
 };
 
 /* MEM_SLOTS: the heap is cut into some 24 to 48 units, each for objects of about one size, of which
  * at least four fit. To take or free one is then a matter of some dozens of instructions, while an
  * object in a chunk of its own needs a thousand and more; but units that are partly used, and the
  * records of slots, cost a good part of a small heap. What finds no slot gets a chunk. The heap has
- * no guard against damage as small ones without slots have (mem_check). Single-threaded heaps with
- * slots and with neither a limit nor fill patterns are the fastest. */
+ * no guard against damage as small ones without slots have (mem_check). Heaps with slots
+ * and with neither a style, a limit, patterns nor MEM_CHECK_CALLS are the fastest, single-threaded
+ * ones most of all. */
 
 /* All zero: what NULL means. It is copied; the caller's may go. */
 struct mem_options {

@@ -37,7 +37,7 @@ static enum mem_result find_locked(mem_heap *m, const void *address, struct mem_
 {
     struct visit v;
     struct object object;
-    enum mem_result result = visit_enter(m, &v, false);
+    enum mem_result result = visit_enter(m, &v);
     if (result != MEM_OK)
         return result;
     visit_address(&v, address);

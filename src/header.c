@@ -66,7 +66,7 @@ static uint16_t place_part(mem_heap *m, size_t nbytes)
 /* Nothing else is to be done when an object comes or goes. */
 static bool is_plain(const struct mem_options *o)
 {
-    unsigned more = MEM_FILL_NEW | MEM_FILL_FREED | MEM_GUARD_PAGES;
+    unsigned more = MEM_FILL_NEW | MEM_FILL_FREED | MEM_GUARD_PAGES | MEM_CHECK_CALLS;
     return o->style == MEM_ANY_FIT && (o->flags & more) == 0 && o->limit == 0;
 }
 

@@ -6,7 +6,26 @@
 #include "fence.h"
 #include "find.h"
 #include "header.h"
+#include "recount.h"
 #include "visit.h"
+
+/* A visit to change the heap. With MEM_CHECK_CALLS all of it is looked at before. */
+static enum mem_result enter(mem_heap *m, struct visit *v)
+{
+    enum mem_result result = visit_enter(m, v);
+    if (result != MEM_OK)
+        return result;
+    if ((m->flags & MEM_CHECK_CALLS) != 0) {
+        bool whole = recount_fault(v) == NULL;
+        visit_part(v, 0);
+        if (!whole) {
+            visit_leave(v);
+            return say(MEM_DAMAGED);
+        }
+    }
+    visit_change(v);
+    return MEM_OK;
+}
 
 /* --- taking ---------------------------------------------------------------- */
 
@@ -90,7 +109,7 @@ static enum mem_result take(struct visit *v, const struct wish *w, void **object
 static enum mem_result allocate_once(mem_heap *m, const struct wish *w, void **object)
 {
     struct visit v;
-    enum mem_result result = visit_enter(m, &v, true);
+    enum mem_result result = enter(m, &v);
     if (result != MEM_OK)
         return result;
     if (is_too_large(m, w->size))
@@ -278,7 +297,7 @@ static enum mem_result free_locked(struct visit *v, const void *address, bool ex
 static enum mem_result free_at(mem_heap *m, const void *address, bool exact)
 {
     struct visit v;
-    enum mem_result result = visit_enter(m, &v, true);
+    enum mem_result result = enter(m, &v);
     if (result != MEM_OK || address == NULL) {
         if (result == MEM_OK)
             visit_leave(&v);
@@ -374,7 +393,7 @@ static enum mem_result resize_once(mem_heap *m, void *object, size_t size, bool 
 {
     struct visit v;
     struct object old;
-    enum mem_result result = visit_enter(m, &v, true);
+    enum mem_result result = enter(m, &v);
     if (result != MEM_OK)
         return result;
     visit_address(&v, object);

@@ -12,7 +12,10 @@
 #include "registry.h"
 #include "visit.h"
 
-enum { FLAGS = MEM_SINGLE_THREADED | MEM_FILL_NEW | MEM_FILL_FREED | MEM_GUARD_PAGES | MEM_SLOTS };
+enum {
+    FLAGS = MEM_SINGLE_THREADED | MEM_FILL_NEW | MEM_FILL_FREED | MEM_GUARD_PAGES | MEM_SLOTS |
+            MEM_CHECK_CALLS
+};
 enum { GUARDED_PAGES = 6 }; /* more than other heaps: four guards, header, the first records */
 
 static bool options_exist(const struct mem_options *o)
@@ -128,7 +131,7 @@ MEM_API mem_heap *mem_heap_in(void *buffer, size_t nbytes, const struct mem_opti
 MEM_API enum mem_result mem_heap_destroy(mem_heap *heap)
 {
     struct visit v;
-    enum mem_result result = visit_enter(heap, &v, false);
+    enum mem_result result = visit_enter(heap, &v);
     if (result != MEM_OK)
         return result;
     visit_leave(&v);
@@ -240,7 +243,7 @@ MEM_API mem_heap *mem_heap_attach(void *buffer, size_t nbytes, const struct mem_
 MEM_API enum mem_result mem_heap_detach(mem_heap *heap)
 {
     struct visit v;
-    enum mem_result result = visit_enter(heap, &v, false);
+    enum mem_result result = visit_enter(heap, &v);
     if (result != MEM_OK)
         return result;
     visit_leave(&v);

@@ -121,7 +121,7 @@ MEM_API enum mem_result mem_walk(mem_heap *heap, mem_visitor visit, void *contex
     struct heap *guest = guest_heap(heap);
     if (guest != NULL)
         return say(guest_walk(guest, heap, visit, context));
-    enum mem_result result = visit_enter(heap, &v, false);
+    enum mem_result result = visit_enter(heap, &v);
     if (result != MEM_OK)
         return result;
     close_windows(&v);
@@ -140,7 +140,7 @@ MEM_API enum mem_result mem_stats(mem_heap *heap, struct mem_statistics *stats)
     struct heap *guest = guest_heap(heap);
     if (guest != NULL)
         return say(count_guest(guest, stats));
-    enum mem_result result = visit_enter(heap, &v, false);
+    enum mem_result result = visit_enter(heap, &v);
     if (result != MEM_OK)
         return result;
     close_windows(&v);
@@ -164,7 +164,7 @@ MEM_API enum mem_result mem_check(mem_heap *heap, const char **wrong)
     enum mem_result result = look_at(heap);
     if (result == MEM_NO_HEAP)
         what = mem_strerror(MEM_NO_HEAP);
-    if (result == MEM_OK && (result = visit_enter(heap, &v, false)) == MEM_OK) {
+    if (result == MEM_OK && (result = visit_enter(heap, &v)) == MEM_OK) {
         what = recount_fault(&v);
         result = what == NULL ? MEM_OK : MEM_DAMAGED;
         visit_leave(&v);

@@ -124,7 +124,7 @@ const char *visit_numbers_fault(const struct visit *v)
     return ledger_is_sane(&v->h->chunks.ledger) ? NULL : "the numbers of the ledger cannot be";
 }
 
-enum mem_result visit_enter(mem_heap *m, struct visit *v, bool to_change)
+enum mem_result visit_enter(mem_heap *m, struct visit *v)
 {
     enum mem_result result = look_at(m);
     if (result != MEM_OK)
@@ -143,8 +143,5 @@ enum mem_result visit_enter(mem_heap *m, struct visit *v, bool to_change)
         visit_leave(v);
         return say(MEM_DAMAGED);
     }
-    v->changes = to_change;
-    if (to_change)
-        change_begin(&m->changes);
     return MEM_OK;
 }

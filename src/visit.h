@@ -74,8 +74,15 @@ static inline enum mem_result look_at(const mem_heap *m)
 }
 
 /* MEM_NO_HEAP, MEM_DAMAGED, MEM_BUSY: has not entered. To be left again. */
-enum mem_result visit_enter(mem_heap *m, struct visit *v, bool to_change);
+enum mem_result visit_enter(mem_heap *m, struct visit *v);
 void visit_leave(const struct visit *v);
+
+/* From now on the visitor may change the heap. */
+static inline void visit_change(struct visit *v)
+{
+    v->changes = true;
+    change_begin(&v->m->changes);
+}
 
 /* Goes to a part: false, there is none. To be looked at; or to take from. */
 static inline bool visit_part(struct visit *v, size_t part)

@@ -470,6 +470,8 @@ static struct mem_options any_options(size_t nbytes, bool is_buffer)
                             .fill_freed = 0xD2};
     if (nbytes <= 64 << 10)
         o.flags |= rnd(4) * MEM_FILL_NEW; /* else all pages of large objects would be there */
+    if (nbytes <= 4 << 10 && rnd(4) == 0)
+        o.flags |= MEM_CHECK_CALLS;
     if (rnd(2))
         o.flags |= MEM_SLOTS;
     if (!is_buffer && rnd(2) && nbytes <= MEM_PART_BYTES - MUCH)

@@ -609,6 +609,38 @@ static void test_damage_is_found(void **state)
     assert_ok(mem_check(heap, NULL));
 }
 
+/* How many bytes of a heap are such that, if they are not as they were, a call on it says so. */
+static size_t count_seen(unsigned flags, bool as_by_check)
+{
+    enum { NBYTES = 4096 };
+    size_t nseen = 0;
+    mem_heap *heap = mem_heap_in(memory, NBYTES, &(struct mem_options){.flags = flags});
+    void *second = NULL;
+    for (int i = 0; i < 5; i++) {
+        void *object = mem_alloc(heap, 100);
+        second = i == 1 ? object : second;
+    }
+    assert_ok(mem_free(heap, second));
+    for (size_t i = 0; i < NBYTES; i++) {
+        memory[i] ^= 0x10;
+        enum mem_result result = mem_free(heap, NULL);
+        if (as_by_check)
+            assert_int_equal(result, mem_check(heap, NULL));
+        memory[i] ^= 0x10;
+        nseen += result != MEM_OK;
+    }
+    assert_ok(mem_heap_destroy(heap));
+    return nseen;
+}
+
+static void test_calls_that_check(void **state)
+{
+    (void)state;
+    size_t nseen = count_seen(MEM_SINGLE_THREADED | MEM_CHECK_CALLS, true);
+    size_t nseen_else = count_seen(MEM_SINGLE_THREADED, false);
+    assert_true(nseen > nseen_else);
+}
+
 static void test_each_result_has_words(void **state)
 {
     (void)state;
@@ -786,6 +818,7 @@ int main(void)
         cmocka_unit_test(test_no_such_heap_is_made),
         cmocka_unit_test(test_mistakes),
         cmocka_unit_test(test_damage_is_found),
+        cmocka_unit_test(test_calls_that_check),
         cmocka_unit_test(test_each_result_has_words),
         cmocka_unit_test(test_callbacks),
         cmocka_unit_test(test_a_limit),

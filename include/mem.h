@@ -72,7 +72,8 @@ int Mem_Init(int sizeOfRegion);
  * bytes [C2], 16-byte aligned; its content is indeterminate. The caller owns
  * it until it passes any address inside it to Mem_Free. A size is paid for in
  * whole multiples of 16, and an object costs 24 bytes of the region beside
- * [C11]; in a slot (below) a byte, and up to an eighth of its size. Returns NULL with
+ * [C11]; in a slot (below) a byte, and up to an eighth of its size, above 8 KiB a
+ * half. Returns NULL with
  *   E_BAD_ARGS           size <= 0, a style that does not exist, or no Mem_Init;
  *   E_NO_SPACE           if and only if no free chunk can hold the object (where
  *                        there is no room for one more record, a free chunk is

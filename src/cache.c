@@ -28,8 +28,8 @@ static bool window_look(struct window *w, unsigned part)
     return are_enough(w->mask, n, part);
 }
 
-/* Slots that nobody has had yet have no pages, and are in no cache: so they are not looked at
- * before they are needed. */
+/* Slots that no thread has had yet mostly have no pages, and are in no cache of the processor: so
+ * they are not looked at before they are needed. */
 static void window_widen(struct window *w, struct span *span)
 {
     window_move(w, w->used);

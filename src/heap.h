@@ -156,7 +156,7 @@ bool heap_ends_locked(const struct heap *h, size_t offset);
 
 /* Two libraries may share a heap if this is the same for both. It changes with struct heap and
  * with whatever lies in a region. */
-#define HEAP_LAYOUT (((size_t)1 << 16) + sizeof(struct heap))
+#define HEAP_LAYOUT (((size_t)2 << 16) + sizeof(struct heap))
 
 /* What is in a heap, counted out. O(n log n), and other threads wait; but for those
  * with caches, who go on: then it is no more than near to the truth. */

@@ -9,19 +9,15 @@
 #include "recount.h"
 #include "visit.h"
 
-/* A visit to change the heap. With MEM_CHECK_CALLS all of it is looked at before. */
+/* A visit to change the heap, in any part. With MEM_CHECK_CALLS all of it is looked at before. */
 static enum mem_result enter(mem_heap *m, struct visit *v)
 {
     enum mem_result result = visit_enter(m, v);
     if (result != MEM_OK)
         return result;
-    if ((m->flags & MEM_CHECK_CALLS) != 0) {
-        bool whole = recount_fault(v) == NULL;
-        visit_part(v, 0);
-        if (!whole) {
-            visit_leave(v);
-            return say(MEM_DAMAGED);
-        }
+    if ((m->flags & MEM_CHECK_CALLS) != 0 && recount_fault(v) != NULL) {
+        visit_leave(v);
+        return say(MEM_DAMAGED);
     }
     visit_change(v);
     return MEM_OK;
@@ -163,21 +159,38 @@ static inline struct quick *quick_of(const mem_heap *m)
     return has_magic(m, HEAP_QUICK) && !m->is_walked ? header_quick(m) : NULL;
 }
 
+static void leave_shared(mem_heap *m)
+{
+    pthread_mutex_unlock(lock_of(m));
+    registry_call_ends();
+}
+
 /* Of a heap that threads share, with its lock. */
 static struct quick *enter_shared(mem_heap *m)
 {
     if (!has_magic(m, HEAP_SHARED))
         return NULL;
     registry_call_begins(); /* V2 */
-    if (visit_take_lock(m) == 0)
+    if (visit_take_lock(m) != 0) {
+        registry_call_ends();
+        return NULL;
+    }
+    if (m->changes % 2 == 0)
         return header_quick(m);
-    registry_call_ends();
+    leave_shared(m); /* another thread was changing it when this process was forked [V3] */
     return NULL;
 }
 
-static void leave_shared(mem_heap *m)
+/* What is more than the state of a slot changes between these. */
+static void change_slowly_begin(mem_heap *m)
 {
-    pthread_mutex_unlock(lock_of(m));
+    registry_call_begins();
+    change_begin(&m->changes);
+}
+
+static void change_slowly_end(mem_heap *m)
+{
+    change_end(&m->changes);
     registry_call_ends();
 }
 
@@ -194,9 +207,9 @@ static inline void *take_quickly(mem_heap *m, struct quick *q, size_t size)
 /* If windows have to be moved for it. */
 static void *take_slowly(mem_heap *m, struct quick *q, size_t size)
 {
-    registry_call_begins();
+    change_slowly_begin(m);
     void *object = quick_take_slowly(q, header_part(m, m->state), size);
-    registry_call_ends();
+    change_slowly_end(m);
     if (object == NULL)
         return NULL;
     m->nlive++;
@@ -310,9 +323,9 @@ static enum mem_result free_at(mem_heap *m, const void *address, bool exact)
 
 static void recount(mem_heap *m, const void *address)
 {
-    registry_call_begins();
+    change_slowly_begin(m);
     heap_recount_locked(header_part(m, m->state), address);
-    registry_call_ends();
+    change_slowly_end(m);
 }
 
 static inline bool give_back_quickly(mem_heap *m, struct quick *q, const void *address)

@@ -93,8 +93,11 @@ const char *recount_fault(struct visit *v)
 /* So that free memory is in one piece, whatever small objects came and went. */
 static void close_windows(const struct visit *v)
 {
-    if (header_is_quick(v->m))
-        quick_close(header_quick(v->m), v->h);
+    if (!header_is_quick(v->m))
+        return;
+    change_begin(&v->m->changes);
+    quick_close(header_quick(v->m), v->h);
+    change_end(&v->m->changes);
 }
 
 /* --- the calls -------------------------------------------------------------------- */

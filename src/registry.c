@@ -77,10 +77,11 @@ static void table_change_begin(void)
     change_begin(&registry_version);
 }
 
-/* Versions are multiples of four. */
+/* Versions are multiples of four, and never 0. */
 static void table_change_end(void)
 {
-    __atomic_store_n(&registry_version, registry_version + 3, __ATOMIC_RELEASE);
+    uint32_t next = registry_version + 3;
+    __atomic_store_n(&registry_version, next != 0 ? next : FIRST_VERSION, __ATOMIC_RELEASE);
 }
 
 void registry_lock(void)

@@ -55,7 +55,7 @@ struct reader {
 };
 static_assert(sizeof(struct reader) == 64, "a cache line each: they are written all the time");
 
-/* The calling thread's; registry_nobody: none yet. That one's word is 0 for ever. */
+/* The calling thread's; registry_nobody: none yet. That one's word is 0 for ever, and no version. */
 extern struct reader registry_nobody;
 extern __thread struct reader *registry_reader __attribute__((tls_model("initial-exec")));
 extern uint32_t registry_version;
@@ -142,21 +142,25 @@ static inline void registry_end(const struct look *look)
         __atomic_store_n(&look->reader->word, look->was, __ATOMIC_RELEASE);
 }
 
-/* A look by the thread's reader, if what it found the last time is still so: to be ended by
- * registry_end_fast with what *was is then. False: no look has begun. Never within another
- * look, which may be writing `last`. */
-RACING static inline bool registry_begin_fast(struct reader *r, uint32_t *was)
-{
-    *was = NOW(r->word);
-    bool current = *was == changes_seen(&registry_version);
-    if (current)
-        reader_set_busy(r, *was);
-    return current;
-}
-
 static inline void registry_end_fast(struct reader *r, uint32_t was)
 {
     __atomic_store_n(&r->word, was, __ATOMIC_RELEASE);
+}
+
+/* A look by the thread's reader, if what it found the last time is still so: to be ended by
+ * registry_end_fast with what *was is then. False: no look has begun. Never within another
+ * look, which may be writing `last`. Before a reader is busy what is so may soon be not; the
+ * first question is only there so that nobody writes to registry_nobody. */
+RACING static inline bool registry_begin_fast(struct reader *r, uint32_t *was)
+{
+    *was = NOW(r->word);
+    if (*was != changes_seen(&registry_version))
+        return false;
+    reader_set_busy(r, *was);
+    bool current = *was == changes_seen(&registry_version); /* [R2] */
+    if (!current)
+        registry_end_fast(r, *was);
+    return current;
 }
 
 /* Notes them for the next time; `version` is that of the table when they were looked for,

@@ -2,13 +2,14 @@
  *
  * visit.h - a call at work in a heap of the caller's own, and how its results are told.
  *
- *     look_at    is there a heap? its lock; its numbers; odd changes
- *     enter  ->  the call's work, in v.h  ->  leave: the numbers, even changes, the lock
+ *     look_at    is there a heap?  its lock; its numbers        odd changes
+ *     enter  ->  look, in v.h; or  change  ->  the work  ->  leave: the numbers, even changes, the lock
  *
  *   V1  nothing is done by what the header says before its sum was looked at [M4];
  *   V2  who visits a heap has its lock, if it has one, and is known to who looks at
  *       addresses in this thread meanwhile (registry_call_begins);
- *   V3  `changes` is odd while, and only while, a visitor changes the heap.
+ *   V3  `changes` is odd while, and only while, somebody changes more of the heap than the state
+ *       of a slot: a child of fork that finds it odd knows that nobody will finish that.
  */
 #ifndef VISIT_H
 #define VISIT_H

@@ -79,6 +79,9 @@ static void test_classic(void **state)
     mem_heap *heap = mem_heap_of_classic();
     assert_non_null(heap);
     assert_adds_up(heap, 0);
+    struct mem_statistics fresh;
+    assert_ok(mem_stats(heap, &fresh));
+    assert_true(fresh.resident_bytes < fresh.region_bytes); /* hardly any of it was touched */
     for (int i = 0; i < NOBJECTS; i++)
         object[i] = i % 3 == 0 ? Mem_Alloc(i + 1, FIRSTFIT) : Mem_Alloc(i % 900 + 7);
     assert_adds_up(heap, NOBJECTS);

@@ -424,11 +424,11 @@ static void test_mappings(void **state)
     }
 }
 
-/* Pages come as they are touched. */
+/* Pages come as they are touched, if they are large, some at a time. */
 static void test_what_is_resident(void **state)
 {
     (void)state;
-    enum { ALL = 64 * MIB, MUCH = 8 * MIB, LITTLE = MIB / 4 };
+    enum { ALL = 128 * MIB, MUCH = 64 * MIB, LITTLE = 8 * MIB };
     struct mem_statistics stats;
     mem_heap *heap = mem_heap_create(ALL, NULL);
     assert_ok(mem_stats(heap, &stats));

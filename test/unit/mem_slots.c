@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mem_heap.h"
+#include "../../src/header.h"
 #include "unit.h"
 
 enum { LARGEST = 2 << 20, NOBJECTS = 4000 };
@@ -234,11 +234,64 @@ static void test_while_it_is_walked(void **state)
     }
 }
 
+static void assert_refused(void *object)
+{
+    assert_null(mem_alloc(heap, 40));
+    assert_int_equal(mem_last_error(), MEM_DAMAGED);
+    assert_null(mem_zalloc(heap, 3000));
+    assert_null(mem_resize(heap, object, 41));
+    assert_int_equal(mem_free(heap, object), MEM_DAMAGED);
+    assert_int_equal(mem_free_any(heap, object), MEM_DAMAGED);
+}
+
+static void assert_usable(void *object)
+{
+    check_all();
+    assert_int_equal(mem_free(heap, mem_alloc(heap, 40)), MEM_OK);
+    assert_ptr_equal(mem_resize(heap, object, 41), object);
+    assert_int_equal(mem_free(heap, object), MEM_OK);
+    assert_int_equal(mem_heap_destroy(heap), MEM_OK);
+}
+
+/* A slot that nobody was given is said to be an object's. */
+static void test_calls_that_check(void **state)
+{
+    (void)state;
+    for (unsigned threads = 0; threads <= MEM_SINGLE_THREADED; threads++) {
+        const struct mem_options o = {.flags = MEM_SLOTS | MEM_CHECK_CALLS | threads};
+        struct slot slot;
+        heap = mem_heap_in(memory, 1 << 16, &o);
+        unsigned char *object = mem_alloc(heap, 40), *other = mem_alloc(heap, 40);
+        assert_int_equal(mem_free(heap, other), MEM_OK);
+        const struct heap *h = header_part(heap, heap->state);
+        assert_true(spans_find(&h->spans, region_offset(&h->chunks.region, other), &slot));
+        unsigned char *states = span_at(&h->spans, slot.unit)->states;
+        states[slot.index] = 1;
+        assert_refused(object);
+        states[slot.index] = 0;
+        assert_usable(object);
+    }
+}
+
+/* As a child of fork finds it, if another thread was in the middle of a call for too long. */
+static void test_a_call_that_nobody_finishes(void **state)
+{
+    (void)state;
+    heap = mem_heap_in(memory, 1 << 16, &(struct mem_options){.flags = MEM_SLOTS});
+    void *object = mem_alloc(heap, 40);
+    heap->changes++;
+    assert_refused(object);
+    heap->changes++;
+    assert_usable(object);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_random),
                                        cmocka_unit_test(test_full_and_moved),
                                        cmocka_unit_test(test_another_class),
-                                       cmocka_unit_test(test_while_it_is_walked)};
+                                       cmocka_unit_test(test_while_it_is_walked),
+                                       cmocka_unit_test(test_calls_that_check),
+                                       cmocka_unit_test(test_a_call_that_nobody_finishes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -237,7 +237,7 @@ static void ask(int signal)
 }
 
 /* The handler interrupts calls that have the lock, and are in the middle of a change. How often
- * that is so is up to the system: an emulator delivers signals where a system call ends. */
+ * that is so is up to the system; under an emulator it once was each time. */
 static void test_a_signal_at_any_moment(void **state)
 {
     (void)state;

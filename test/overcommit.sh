@@ -6,8 +6,8 @@
 #
 # The setting is the whole system's, so it is in force for one program at a time and is
 # put back at once; also if this script is stopped, and if it is killed, by a process
-# that outlives it. Where that may not be set, or too little memory is left for others,
-# the test is skipped.
+# that outlives it: that one starts first, and waits without another request for memory.
+# Where that may not be set, or too little memory is left for others, the test is skipped.
 set -u
 export LC_ALL=C
 library=$(realpath "$1") programs=$2
@@ -19,7 +19,7 @@ ntests=0 last_resort=''
 
 put_back() {
     [ "$(cat "$setting")" = "$before" ] || echo "$before" >"$setting"
-    [ -z "$last_resort" ] || kill -- "-$last_resort" "$last_resort" 2>/dev/null
+    [ -z "$last_resort" ] || { kill "$last_resort" && wait "$last_resort"; } 2>/dev/null
     last_resort=''
 }
 trap 'put_back; rm -rf "$work"' EXIT
@@ -41,13 +41,15 @@ skip() {
 }
 
 strictly() { # program argument...
-    setsid sh -c "sleep 30; echo $before >$setting" >/dev/null 2>&1 &
-    last_resort=$!
+    coproc GUARD { exec setsid bash -c "echo; read -rt 30; echo $before >$setting"; }
+    last_resort=$GUARD_PID
+    read -r <&"${GUARD[0]}"
     echo "$STRICT" >"$setting"
     LD_PRELOAD=$library timeout 20 "$@" >"$work/out" 2>"$work/err"
-    local status=$?
-    was=$(cat "$setting")
+    local status=$? was
+    read -r was <"$setting"
     put_back
+    echo "# exit status $status, setting $was" >>"$work/out"
     [ "$was" = "$STRICT" ] && [ "$status" -eq 0 ] && [ ! -s "$work/err" ]
 }
 arena() { sed -n 's/^# arena //p' "$work/out" | grep . || echo 0; }

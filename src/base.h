@@ -112,8 +112,10 @@ static inline unsigned count_bits(uint64_t n)
     return (unsigned)(n * 0x0101010101010101 >> 56);
 }
 
-/* Two that compilers make more of than there is to do: the number of the lowest bit of
- * n > 0; and *n -= 1, of which other threads may lose a step: is it still positive? */
+/* Three that compilers make more of than there is to do: the number of the lowest bit of
+ * n > 0; and of the highest; and *n -= 1, of which other threads may lose a step: is it still
+ * positive? `bsr' waits for whoever wrote last to the register that it is about to write to,
+ * so that one is made 0 here: it can be what a call before this one has to wait for. */
 #if defined(__x86_64__)
 static inline size_t lowest_bit(uint64_t n)
 {
@@ -121,10 +123,22 @@ static inline size_t lowest_bit(uint64_t n)
     __asm__("rep bsfq %1, %0" : "=r"(bit) : "r"(n) : "cc");
     return bit;
 }
+
+static inline unsigned highest_bit(uint32_t n)
+{
+    uint32_t bit = 0;
+    __asm__("bsrl %1, %0" : "+r"(bit) : "r"(n) : "cc");
+    return bit;
+}
 #else
 static inline size_t lowest_bit(uint64_t n)
 {
     return (size_t)__builtin_ctzll(n);
+}
+
+static inline unsigned highest_bit(uint32_t n)
+{
+    return 31 ^ (unsigned)__builtin_clz(n);
 }
 #endif
 #if defined(__x86_64__) && defined(__GCC_ASM_FLAG_OUTPUTS__)

@@ -24,7 +24,7 @@ static inline unsigned sizeclass_of(size_t nbytes)
     if (nbytes <= SMALL_MAX)
         return nbytes <= SMALL_STEP ? 0 : (unsigned)(nbytes - 1) / SMALL_STEP;
     unsigned last = (unsigned)nbytes - 1;
-    unsigned doubling = 31 ^ (unsigned)__builtin_clz(last); /* 2^doubling <= last */
+    unsigned doubling = highest_bit(last); /* 2^doubling <= last */
     unsigned step = last >> (doubling - 3) | (last >= FEWER_FROM ? 3 : 0);
     return NSMALL + (doubling - 8) * STEPS + step;
 }

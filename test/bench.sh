@@ -85,6 +85,8 @@ tables() {
     grep -q '^time .*fastest peer on each: 0.500 .*glibc' "$work/table" &&
         grep -q '^memory .*leanest peer on each: 2.000 .*jemalloc' "$work/table"
     result $? 'it has the ratio of the medians' "$(cat "$work/table")"
+    sed -n '/fastest run/,$p' "$work/table" | grep -q '^time .*fastest peer on each: 0.250 .*glibc'
+    result $? 'and that of the fastest runs' "$(cat "$work/table")"
     ! table 6 5 5 && grep -q 'pair on libmem: what was read' "$work/table"
     result $? 'it finds libmem wrong, and fails' "$(cat "$work/table")"
     table 5 6 5 && grep -q 'pair on glibc: what was read' "$work/table" &&

@@ -261,13 +261,18 @@ static inline uint32_t state_slack_near(uint32_t state)
 }
 
 /* What every resize does: false if the slot is free by now. That is the one place where two
- * threads that race must not both win: a 0 must stay a 0 [S3]. */
+ * threads that race must not both win: a 0 must stay a 0 [S3]. So they compare and swap, which
+ * takes longer than all the rest, and which a thread without others can leave out. */
 static inline bool state_replace(unsigned char *state, uint8_t with)
 {
     uint8_t old = __atomic_load_n(state, __ATOMIC_RELAXED);
-    return old == with ||
-           (old != 0 && __atomic_compare_exchange_n(state, &old, with, false, __ATOMIC_RELEASE,
-                                                    __ATOMIC_RELAXED));
+    if (old == 0 || old == with)
+        return old != 0;
+    if (!thread_is_the_only())
+        return __atomic_compare_exchange_n(state, &old, with, false, __ATOMIC_RELEASE,
+                                           __ATOMIC_RELAXED);
+    __atomic_store_n(state, with, __ATOMIC_RELEASE);
+    return true;
 }
 
 /* The slack of an object that had this state: it may have another by now. 0 if it was free. */

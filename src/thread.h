@@ -24,6 +24,16 @@
 
 #include "base.h"
 
+#if defined(__has_include)
+#if __has_include(<sys/single_threaded.h>)
+#include <sys/single_threaded.h>
+#define SINGLE_THREADED __libc_single_threaded
+#endif
+#endif
+#ifndef SINGLE_THREADED
+#define SINGLE_THREADED false
+#endif
+
 struct cache;
 
 /* In thread-local memory. Zero: it has nothing, and may get it. */
@@ -66,6 +76,12 @@ static inline void thread_enter(struct thread *t)
 static inline void thread_leave(struct thread *t)
 {
     __atomic_store_n(&t->busy, false, __ATOMIC_RELEASE);
+}
+
+/* Is it certain that the process has no other thread? Then none begins during a call either. */
+static inline bool thread_is_the_only(void)
+{
+    return SINGLE_THREADED;
 }
 
 /* NULL: there is none. To be relied on only while busy. */

@@ -116,4 +116,8 @@ g++ -std=c++17 -O2 -w "$(dirname "$0")/operators.cc" -o "$work/operators" >"$wor
 result $? 'the operators compile'
 with '' "$work/operators" && silent && printed '^1\.\.11$' && ! printed '^not ok'
 result $? 'M1 the operators: bad_alloc, handlers, alignment (11 checks)'
+g++ -std=c++17 -O2 -w "$(dirname "$0")/replaced.cc" -o "$work/replaced" >"$work/out" 2>"$work/err"
+result $? 'a program with operators of its own compiles'
+with '' "$work/replaced" && silent && printed '^1\.\.12$' && ! printed '^not ok'
+result $? 'M1 those are what all others call (12 checks)'
 echo "1..$ntests"

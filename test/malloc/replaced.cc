@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+//
+// A program that has four C++ operators of its own: all others are made of these [M1].
+#include <cstdio>
+#include <cstdlib>
+#include <new>
+
+static int ntests;
+static long nnew, ndelete, nnew_aligned, ndelete_aligned;
+
+// What they give out is no address that free would take.
+enum { BEFORE = 64 };
+
+void *operator new(std::size_t n)
+{
+    nnew++;
+    char *p = static_cast<char *>(std::malloc(n + BEFORE));
+    if (p == nullptr) {
+        throw std::bad_alloc();
+    }
+    return p + BEFORE;
+}
+
+void operator delete(void *p) noexcept
+{
+    ndelete++;
+    std::free(static_cast<char *>(p) - BEFORE);
+}
+
+void *operator new(std::size_t n, std::align_val_t align)
+{
+    nnew_aligned++;
+    void *p = std::aligned_alloc(static_cast<std::size_t>(align), n + static_cast<std::size_t>(align));
+    return static_cast<char *>(p) + static_cast<std::size_t>(align);
+}
+
+void operator delete(void *p, std::align_val_t align) noexcept
+{
+    ndelete_aligned++;
+    std::free(static_cast<char *>(p) - static_cast<std::size_t>(align));
+}
+
+static void check(bool ok, const char *what)
+{
+    std::printf("%sok %d - %s\n", ok ? "" : "not ", ++ntests, what);
+}
+
+static bool went(long news, long deletes, long aligned_news, long aligned_deletes)
+{
+    bool so = nnew == news && ndelete == deletes && nnew_aligned == aligned_news &&
+              ndelete_aligned == aligned_deletes;
+    nnew = ndelete = nnew_aligned = ndelete_aligned = 0;
+    return so;
+}
+
+int main()
+{
+    const std::align_val_t align{64};
+    std::size_t n = 48;
+    went(0, 0, 0, 0); // what the library did before
+    ::operator delete(::operator new(n));
+    check(went(1, 1, 0, 0), "new and delete");
+    ::operator delete(::operator new(n), n);
+    check(went(1, 1, 0, 0), "delete with a size");
+    ::operator delete[](::operator new[](n));
+    check(went(1, 1, 0, 0), "new[] and delete[]");
+    ::operator delete[](::operator new[](n), n);
+    check(went(1, 1, 0, 0), "delete[] with a size");
+    ::operator delete(::operator new(n, std::nothrow), std::nothrow);
+    check(went(1, 1, 0, 0), "nothrow");
+    ::operator delete[](::operator new[](n, std::nothrow), std::nothrow);
+    check(went(1, 1, 0, 0), "nothrow, of arrays");
+    ::operator delete(::operator new(n, align), align);
+    check(went(0, 0, 1, 1), "aligned");
+    ::operator delete(::operator new(n, align), n, align);
+    check(went(0, 0, 1, 1), "aligned, with a size");
+    ::operator delete[](::operator new[](n, align), align);
+    check(went(0, 0, 1, 1), "aligned, of arrays");
+    ::operator delete[](::operator new[](n, align), n, align);
+    check(went(0, 0, 1, 1), "aligned, of arrays, with a size");
+    ::operator delete(::operator new(n, align, std::nothrow), align, std::nothrow);
+    check(went(0, 0, 1, 1), "aligned, nothrow");
+    ::operator delete[](::operator new[](n, align, std::nothrow), align, std::nothrow);
+    check(went(0, 0, 1, 1), "aligned, nothrow, of arrays");
+    std::printf("1..%d\n", ntests);
+}

@@ -286,8 +286,8 @@ static inline bool cache_resize_near(struct thread *t, const void *address, size
     struct cached_slot at;
     bool done = false;
     thread_enter(t);
-    if (cache_look(thread_cache(t), address, &at) && nbytes != 0) {
-        size_t slack = at.span->slot_bytes - nbytes; /* of more than the slot, huge */
+    if (cache_look(thread_cache(t), address, &at) && nbytes - 1 < at.span->slot_bytes) {
+        size_t slack = at.span->slot_bytes - nbytes;
         done = slack <= SLACK_NEAR_MAX && state_replace(at.state, (uint8_t)(slack + 1));
     }
     thread_leave(t);

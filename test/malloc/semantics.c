@@ -147,6 +147,15 @@ static void realloc_itself(void)
     check(out_of_memory(realloc(p, hide((size_t)PTRDIFF_MAX + 1))),
           "realloc above PTRDIFF_MAX: ENOMEM");
     check(out_of_memory(realloc(p, hide(PTRDIFF_MAX))), "realloc to more than there is: ENOMEM");
+    bool refused = true;
+    for (size_t less = 0; less < 300; less++)
+        for (size_t n = 0; n < 600; n += 11) {
+            unsigned char *q = opaque(malloc(n));
+            refused = refused && out_of_memory(realloc(q, hide(SIZE_MAX - less))) &&
+                      malloc_usable_size(q) == n;
+            free(q);
+        }
+    check(refused, "realloc near SIZE_MAX: ENOMEM, and nothing changes");
     check(all_are(p, 3, 10) && malloc_usable_size(p) == 10, "and the object is untouched");
     free(p);
 }

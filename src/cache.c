@@ -97,10 +97,11 @@ static void window_rest(struct window *w, const struct cache *c)
 {
     if (w->unit == 0)
         return;
-    window_remember(w, w->unit);
-    span_rest(&c->map[w->unit - 1], w->nslots, w->is_alone && is_wide(w->slot_bytes), w);
+    uint32_t unit = w->unit;
     w->mask = 0;
-    w->unit = 0;
+    w->unit = 0; /* first: a fork that comes now must not find it in two places */
+    window_remember(w, unit);
+    span_rest(&c->map[unit - 1], w->nslots, w->is_alone && is_wide(w->slot_bytes), w);
 }
 
 static void window_swap(struct window *w, const struct cache *c, uint32_t unit)

@@ -263,6 +263,8 @@ static uint32_t take_from_hole(struct ledger *l, const struct chunk *from, uint3
 static uint32_t take(struct ledger *l, const struct chunk *from, uint32_t length, uint32_t slack)
 {
     uint32_t used = l->used;
+    if ((from->start == l->b.top ? ledger_tail(l).length : from->length) < length)
+        return 0; /* the order by size says what is not so [L5] */
     if (from->start == l->b.top)
         take_from_tail(l, length, slack);
     else
@@ -422,6 +424,13 @@ bool ledger_resize(struct ledger *l, uint32_t start, uint32_t length, uint32_t s
 
 /* --- asking ---------------------------------------------------------------- */
 
+/* Records that are damaged may tell of more slack than the chunk has bytes. */
+static bool has_so_much(const struct chunk *c)
+{
+    return c->state == 0 || c->state == CHUNK_RESERVED ||
+           c->state - 1 <= (uint64_t)c->length * GRANULE_BYTES;
+}
+
 bool ledger_find(const struct ledger *l, uint32_t granule, struct chunk *found)
 {
     if (granule >= l->b.top) {
@@ -433,7 +442,7 @@ bool ledger_find(const struct ledger *l, uint32_t granule, struct chunk *found)
         return false;
     *found = chunk_at(l, &c);
     return found->start <= granule && granule - found->start < found->length &&
-           found->start + found->length <= l->b.top;
+           found->length <= l->b.top - found->start && has_so_much(found);
 }
 
 RACING bool ledger_peek(const struct ledger *l, uint32_t granule, struct chunk *found)
@@ -451,9 +460,7 @@ RACING bool ledger_peek(const struct ledger *l, uint32_t granule, struct chunk *
         high_of(word) > granule || end <= granule)
         return false;
     *found = (struct chunk){high_of(word), end - high_of(word), low_of(word)};
-    uint64_t nbytes = (uint64_t)found->length * GRANULE_BYTES;
-    return end <= l->nbytes / GRANULE_BYTES &&
-           (found->state == 0 || found->state == CHUNK_RESERVED || found->state - 1 <= nbytes);
+    return end <= l->nbytes / GRANULE_BYTES && has_so_much(found);
 }
 
 void ledger_around(const struct ledger *l, uint32_t granule, struct around *a)

@@ -153,7 +153,7 @@ static inline bool count_down(int32_t *n)
 #else
 static inline bool count_down(int32_t *n)
 {
-    int32_t less = __atomic_load_n(n, __ATOMIC_RELAXED) - 1;
+    int32_t less = (int32_t)((uint32_t)__atomic_load_n(n, __ATOMIC_RELAXED) - 1);
     __atomic_store_n(n, less, __ATOMIC_RELAXED);
     return less > 0;
 }

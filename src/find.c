@@ -8,7 +8,7 @@
 static bool find_free(const struct heap *h, const void *address, struct mem_piece *found)
 {
     size_t offset = region_offset(&h->chunks.region, address);
-    struct slot slot;
+    struct slot slot = {0};
     struct chunk chunk;
     ledger_find(&h->chunks.ledger, (uint32_t)(offset / GRANULE_BYTES), &chunk);
     size_t start = (size_t)chunk.start * GRANULE_BYTES;
@@ -18,7 +18,7 @@ static bool find_free(const struct heap *h, const void *address, struct mem_piec
         nbytes = slot.bytes;
     }
     *found = (struct mem_piece){h->chunks.region.base + start, nbytes, false, NULL};
-    return start + nbytes <= end;
+    return start + nbytes <= end && !slot.is_rest;
 }
 
 enum mem_result find_verdict(const struct visit *v, const void *address, enum heap_result result)

@@ -497,7 +497,9 @@ enum heap_result heap_resize(struct heap *h, const void *address, size_t nbytes)
 static void judge_slot_piece(const struct slot *slot, struct piece *p)
 {
     p->nbytes = slot->bytes;
-    p->kind = slot->is_ours ? PIECE_OURS : slot->is_object ? PIECE_OBJECT : PIECE_FREE_SLOT;
+    p->kind = slot->is_object                  ? PIECE_OBJECT
+              : slot->is_ours || slot->is_rest ? PIECE_OURS
+                                               : PIECE_FREE_SLOT;
     p->size = slot->is_object ? slot->bytes - slot->slack : 0;
 }
 

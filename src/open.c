@@ -201,8 +201,8 @@ static enum mem_result settle(mem_heap *m)
             quick_close(header_quick(m), v.h); /* they are where they were before the move */
         return MEM_OK;
     }
-    spans_move(&v.h->spans,
-               (ptrdiff_t)((uintptr_t)was.chunks.region.base - (uintptr_t)v.h->chunks.region.base));
+    spans_move_back(&v.h->spans, (ptrdiff_t)((uintptr_t)v.h->chunks.region.base -
+                                             (uintptr_t)was.chunks.region.base));
     *v.h = was;
     return MEM_DAMAGED;
 }

@@ -62,7 +62,8 @@ RACING static inline enum peek peek_in_span(const struct region *r, const struct
     size_t block = (uintptr_t)states - (uintptr_t)r->base;
     if (index >= nslots || NOW(span->purpose) != FOR_OBJECTS)
         return PEEK_NO_OBJECT;
-    if (block >= r->nbytes || r->nbytes - block < far_offset(nslots) + 2 * (size_t)nslots)
+    size_t nfar = slot_bytes > ALL_NEAR_MAX ? nslots : 0;
+    if (block >= r->nbytes || r->nbytes - block < far_offset(nslots) + nfar * sizeof(uint16_t))
         return PEEK_NONSENSE;
     uint32_t state = __atomic_load_n(states + index, __ATOMIC_ACQUIRE);
     uint32_t within = into - index * slot_bytes;

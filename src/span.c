@@ -538,6 +538,8 @@ static void recount(struct spans *s, uint32_t unit)
         settle(s, unit, share(span->nslots));
     else if (span->status == SPAN_OWNED && take_over(span))
         settle(s, unit, share(span->nslots));
+    else if (span->status == SPAN_OWNED && get_hint(span) <= 0)
+        set_hint(span, HINT_NEVER); /* it has been in use for so long */
 }
 
 void spans_recount(struct spans *s, const void *address)
@@ -768,7 +770,8 @@ bool spans_find(const struct spans *s, size_t offset, struct slot *slot)
                           .index = index,
                           .bytes = span->slot_bytes,
                           .into = into - index * span->slot_bytes,
-                          .is_ours = span->purpose == FOR_US};
+                          .is_ours = span->purpose == FOR_US,
+                          .is_rest = index >= span->nslots};
     /* Once: it may be freed between two looks. */
     uint32_t state = index < span->nslots ? state_get(span, index) : 0;
     slot->is_object = state != 0 && !slot->is_ours;
@@ -825,6 +828,12 @@ bool spans_move(struct spans *s, ptrdiff_t delta)
     return delta % (ptrdiff_t)unit_bytes(s) == 0 &&
            map + nunits(s) * sizeof(struct span) <= region_of(s)->nbytes &&
            move_all(s, delta, false) && move_all(s, delta, true);
+}
+
+void spans_move_back(struct spans *s, ptrdiff_t delta)
+{
+    if (s->nheld > 0)
+        move_all(s, -delta, true);
 }
 
 /* --- check ------------------------------------------------------------------------- */

@@ -110,6 +110,7 @@ struct slot {
     uint32_t bytes, into; /* the slot's size; how far into it the address is */
     bool is_object;       /* else it is free, or ours */
     bool is_ours;
+    bool is_rest; /* what is left over behind the last slot: nobody can have it */
     uint32_t slack;
 };
 
@@ -169,6 +170,9 @@ uint32_t spans_map_granules(const struct spans *s);
  * last noted: corrects them. The units have to lie as they did. False: some do not, or what
  * is there makes no sense; nothing has changed. */
 bool spans_move(struct spans *s, ptrdiff_t delta);
+
+/* Undoes that. */
+void spans_move_back(struct spans *s, ptrdiff_t delta);
 
 /* Recounts S1 to S6. */
 bool spans_are_valid(const struct spans *s);

@@ -109,6 +109,33 @@ static void test_every_size(void **state)
     assert_whole();
 }
 
+/* A window that is never used up: what counts down comes to its end after 2^30 frees. */
+static void test_a_span_in_use_for_ever(void **state)
+{
+    (void)state;
+    struct thread self = {0}, *t = &self;
+    struct cached_slot at = {0};
+    unsigned nrecounts = 0;
+    open_heap();
+    heap_join(&heap, t);
+    void *object = take(t, 64);
+    assert_true(cache_look(thread_cache(t), object, &at));
+    at.span->hint = 3;
+    for (int i = 0; i < 100; i++) {
+        enum cache_freed freed = cache_free(t, object);
+        assert_int_not_equal(freed, CACHE_NOT_FREED);
+        if (freed == CACHE_FREED_RECOUNT) {
+            heap_recount(&heap, object);
+            nrecounts++;
+        }
+        object = take(t, 64);
+    }
+    assert_int_equal(nrecounts, 1);
+    assert_int_equal(give(t, object), HEAP_OK);
+    heap_leave(&heap, t);
+    assert_whole();
+}
+
 /* With a cache, and what it does not do, by the heap; `*nquick` are those of the cache. */
 static void *take_aligned(struct thread *t, size_t nbytes, size_t align, unsigned *nquick)
 {
@@ -729,6 +756,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_size),
+        cmocka_unit_test(test_a_span_in_use_for_ever),
         cmocka_unit_test(test_every_alignment),
         cmocka_unit_test(test_what_lies_behind_the_last_slot),
         cmocka_unit_test(test_resize_in_the_slot),

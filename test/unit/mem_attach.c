@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../../include/mem_heap.h"
+#include "../../src/header.h"
 
 enum { MIB = 1 << 20, LARGEST = 6 * MIB, NOBJECTS = 2000, UNIT = 64 << 10 };
 
@@ -106,6 +106,25 @@ static void test_copied(void **state)
         copied(2 * MIB, flags, UNIT);
         copied(LARGEST, flags, UNIT);
     }
+}
+
+/* Nothing has changed: also where what is wrong comes out only when all was counted. */
+static void test_refused(void **state)
+{
+    (void)state;
+    mem_heap *heap = mem_heap_in(memory, 2 * MIB, NULL);
+    fill(heap, 2 * MIB);
+    assert_ok(mem_heap_detach(heap));
+    memcpy(room, memory, 2 * MIB);
+    ((mem_heap *)(void *)room)->nlive++;
+    memcpy(memory, room, 2 * MIB);
+    assert_null_for(MEM_DAMAGED, mem_heap_attach(room, 2 * MIB, NULL));
+    assert_memory_equal(room, memory, 2 * MIB);
+    ((mem_heap *)(void *)room)->nlive--;
+    heap = mem_heap_attach(room, 2 * MIB, NULL);
+    assert_non_null(heap);
+    assert_whole(heap, room - memory);
+    assert_ok(mem_heap_destroy(heap));
 }
 
 static void test_detached(void **state)
@@ -278,7 +297,7 @@ static void test_in_two_processes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_copied),          cmocka_unit_test(test_detached),
+        cmocka_unit_test(test_copied),          cmocka_unit_test(test_refused), cmocka_unit_test(test_detached),
         cmocka_unit_test(test_a_mapping),       cmocka_unit_test(test_mistakes),
         cmocka_unit_test(test_at_a_bad_moment), cmocka_unit_test(test_in_two_processes),
     };

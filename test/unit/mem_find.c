@@ -83,6 +83,29 @@ static void test_one_heap(void **state)
     }
 }
 
+/* The states of a span lie nearly last in the region: a chunk keeps all but the two highest units,
+ * which have the first small object and its states. Then spans follow below. */
+static void test_states_at_the_end(void **state)
+{
+    (void)state;
+    enum { UNIT = 64 << 10, LOW = 2 * MIB, REGION = 20 * MIB };
+    static _Alignas(UNIT) unsigned char large[REGION + 2000];
+    for (size_t more = 720; more <= 2000; more += 320) {
+        mem_heap *heap = mem_heap_in(large, REGION + more, NULL);
+        unsigned char *low = mem_alloc_fit(heap, LOW, 1, MEM_FIRST_FIT), *p;
+        size_t rest = (size_t)(large + REGION - 2 * UNIT - UNIT / 2 - (low + LOW)), n = 0;
+        assert_non_null(mem_alloc_fit(heap, rest, 1, MEM_FIRST_FIT));
+        p = mem_alloc(heap, 16);
+        assert_ok(mem_free(heap, low));
+        for (; p != NULL && n < 2 * LOW / 16; n++, p = mem_alloc(heap, 16)) {
+            assert_object(p, heap, p, 16);
+            assert_object(p + 15, heap, p, 16);
+        }
+        assert_true(n > LOW / 16 / 2);
+        assert_ok(mem_heap_destroy(heap));
+    }
+}
+
 /* Thousands of chunks: the ledger is a tree. */
 static void test_a_tree(void **state)
 {
@@ -292,7 +315,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_heap),
-        cmocka_unit_test(test_a_tree),
+        cmocka_unit_test(test_states_at_the_end), cmocka_unit_test(test_a_tree),
         cmocka_unit_test(test_many_heaps_come_and_go),
         cmocka_unit_test(test_heaps_in_heaps),
         cmocka_unit_test(test_forgotten_heaps),

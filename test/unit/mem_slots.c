@@ -109,6 +109,18 @@ static void check_numbers(bool *whole)
     *whole = s.free_chunks == 1 && s.largest_free == s.free_bytes;
 }
 
+/* What a walk shows is what a lookup says of it: also what lies behind the last slot of a span. */
+static bool is_found(const struct mem_piece *piece, void *context)
+{
+    struct mem_piece found = {0};
+    (void)context;
+    assert_int_equal(mem_find(piece->start, &found), MEM_OK);
+    assert_ptr_equal(found.start, piece->start);
+    assert_int_equal(found.size, piece->size);
+    assert_int_equal(found.live, piece->live);
+    return true;
+}
+
 static void play(size_t size_max, int ncalls)
 {
     bool whole;
@@ -123,6 +135,8 @@ static void play(size_t size_max, int ncalls)
             free_it(k);
         if (i % 500 == 0)
             check_all();
+        if (i % 250 == 0)
+            assert_int_equal(mem_walk(heap, is_found, NULL), MEM_OK);
         if (i % 3000 == 0)
             check_numbers(&whole);
     }

@@ -25,7 +25,7 @@ SOURCES := $(filter-out src/base.c src/sizeclass.c,$(LAYERS:%=src/%.c))
 OBJECTS := $(SOURCES:src/%.c=$(BUILD)/obj/%.o)
 
 .PHONY: all
-all: $(BUILD)/libmem.so $(BUILD)/libmem.a $(BUILD)/libmem-malloc.so $(BUILD)/mem links
+all: $(BUILD)/libmem.so $(BUILD)/libmem.a $(BUILD)/libmem-malloc.so $(BUILD)/mem $(BUILD)/examples/census.so links
 
 $(BUILD)/obj/%.o: src/%.c Makefile
 	@mkdir -p $(@D)
@@ -98,7 +98,7 @@ $(EXAMPLES): $(BUILD)/%: %.c include/mem.h include/mem_heap.h $(BUILD)/libmem.so
 $(BUILD)/examples/lua-states: NEEDS = lua5.4
 $(BUILD)/examples/sqlite-bounded: NEEDS = sqlite3
 $(CENSUS): examples/census.c include/mem_heap.h $(BUILD)/libmem.so
-	$(LINK) -fPIC -shared -L$(BUILD) -lmem
+	$(LINK) -fPIC -shared -L$(BUILD) -lmem -Wl,-rpath,'$$ORIGIN/..'
 $(MISUSE): $(BUILD)/%: %.c test/observe.h test/misuse/misuse.h $(BUILD)/libmem.so
 	$(LINK) -L$(BUILD) -lmem -ldl
 $(CONTRACT): $(BUILD)/%: %.c test/observe.h test/contract/contract.h $(BUILD)/libmem.so

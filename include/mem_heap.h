@@ -17,8 +17,8 @@
  * for mem_heap_create, mem_heap_in and mem_heap_destroy of the same memory; and unless
  * the heap is MEM_SINGLE_THREADED: then by one thread at a time. A fork waits for calls that
  * are under way, so that the child has each heap as it was between two; but not for longer
- * than some milliseconds (a visitor of mem_walk that takes its time): then the child may
- * find MEM_DAMAGED. Memory that both share is for one of them.
+ * than a third of a second, and a millisecond for each heap (a visitor of mem_walk that takes
+ * its time): then the child may find MEM_DAMAGED. Memory that both share is for one of them.
  *
  * Every call but mem_strerror can fail with
  *   MEM_NO_HEAP  NULL, a misaligned address, or memory in which there is no heap (of a
@@ -46,7 +46,8 @@ typedef struct mem_heap mem_heap;
 enum mem_result {
     MEM_OK = 0,
     MEM_NO_HEAP,       /* there is no heap at that address */
-    MEM_BUSY,          /* the heap is being walked by the caller itself; or was changing */
+    MEM_BUSY,          /* the heap is being walked by the caller itself; or was changing; or is
+                          attached already */
     MEM_BAD_SIZE,      /* of a heap: 0, or of a buffer: less than MEM_HEAP_MIN */
     MEM_BAD_BUFFER,    /* NULL, or no multiple of 16 */
     MEM_BAD_OPTIONS,   /* an option that does not exist, or not there */
@@ -143,9 +144,11 @@ mem_heap *mem_heap_create(size_t nbytes, const struct mem_options *options);
 
 /* A heap in the caller's memory, which stays the caller's and must live until the heap is
  * destroyed; nbytes is rounded down to a multiple of 16. No call on it makes a system call,
- * but to wait for a lock; so there are no guard pages (MEM_BAD_OPTIONS). What the memory holds
- * does not matter.
- * NULL: MEM_BAD_BUFFER, MEM_BAD_SIZE, MEM_TOO_LARGE, MEM_BAD_OPTIONS. */
+ * but to wait for a lock; so there are no guard pages (MEM_BAD_OPTIONS). Only the first heap of a
+ * process, its first mem_find or mem_find_in, and each heap that the table of all heaps has to
+ * grow for (the 25th) make some. What the memory holds does not matter.
+ * NULL: MEM_BAD_BUFFER, MEM_BAD_SIZE, MEM_TOO_LARGE, MEM_BAD_OPTIONS; MEM_NO_MEMORY, for that
+ * table. */
 mem_heap *mem_heap_in(void *buffer, size_t nbytes, const struct mem_options *options);
 
 /* The heap that is in the buffer already: which was detached, or of which this is a copy,
@@ -230,7 +233,8 @@ enum mem_result mem_walk(mem_heap *heap, mem_visitor visit, void *context);
 
 /* Always: region_bytes = live_bytes + slack_bytes + free_bytes + metadata_bytes. */
 struct mem_statistics {
-    size_t region_bytes;   /* all of the heap's memory, header and records included */
+    size_t region_bytes;   /* all of the heap's memory, header and records included; not the first
+                              and the last guard page */
     size_t limit;          /* as in the options */
     size_t live_objects;   /* now */
     size_t live_bytes;     /* of these, as asked for */
@@ -238,8 +242,9 @@ struct mem_statistics {
     size_t slack_bytes;    /* at the ends of live objects: rounding */
     size_t free_chunks;    /* runs of free memory, and free slots */
     size_t free_bytes;     /* in these */
-    size_t largest_free;   /* the longest run: mem_alloc_fit can have so many bytes at
-                                 once, by any style, and no more; the limit aside */
+    size_t largest_free;   /* the longest run: mem_alloc_fit can have so many bytes at once, by
+                              any style, and by an exact one no more; with MEM_ANY_FIT there may
+                              be a longer free slot. The limit aside */
     size_t metadata_bytes; /* all else: header, records, what is kept for them, guard pages */
     size_t resident_bytes; /* of region_bytes: the pages that are in memory now, whoever else has
                               them too; of a heap in a buffer all, since nobody is asked */
@@ -253,8 +258,9 @@ enum mem_result mem_stats(mem_heap *heap, struct mem_statistics *stats);
  * itself. `*wrong`, if there is one, is told what, in a few words of English; NULL: nothing.
  * O(n log n), and other threads wait.
  * In a heap without slots no call crashes, goes on for ever, or touches what is outside
- * the heap, whatever has been written to its header and its records, but for the lock; and
- * each single bit there that is not as it was is found, unless it means nothing. */
+ * the heap, whatever has been written to its header and its records, but for the lock, and
+ * for a whole header of another heap; and what is not as it was there is found, unless it
+ * means nothing. (The header by a sum of 32 bits: one in four thousand million is missed.) */
 enum mem_result mem_check(mem_heap *heap, const char **wrong);
 
 /* Two heaps that are not one's own, to be looked at: the one that malloc of this process has,

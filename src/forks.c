@@ -27,39 +27,46 @@ static void unlock_all(void)
     registry_all_locked(unlock_one);
 }
 
+enum { A_MILLISECOND = 1000000, A_SECOND = 1000 * A_MILLISECOND }; /* in nanoseconds */
+
 /* Who has it may be waiting for a processor. */
-static bool lock_in_time(pthread_mutex_t *lock)
+static bool lock_in_time(pthread_mutex_t *lock, long patience)
 {
-    enum { PATIENCE = 200000000, A_SECOND = 1000000000 }; /* nanoseconds */
     struct timespec until;
     clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += PATIENCE;
+    until.tv_nsec += patience;
     until.tv_sec += until.tv_nsec / A_SECOND;
     until.tv_nsec %= A_SECOND;
     return pthread_mutex_timedlock(lock, &until) == 0;
 }
 
-static bool lock_one(const struct place *p)
+static bool lock_place(const struct place *p, long patience)
 {
     mem_heap *m = lockable(p);
     if (m == NULL)
         return true;
     if (visit_is_of_parent(m))
         visit_open_lock(m);
-    if (!lock_in_time(lock_of(m)))
+    if (!lock_in_time(lock_of(m), patience))
         return false;
     m->is_held = 1;
     return true;
 }
 
+static bool lock_one(const struct place *p)
+{
+    return lock_place(p, 50 * A_MILLISECOND);
+}
+
 static bool try_one(const struct place *p)
 {
-    lock_one(p);
+    lock_place(p, A_MILLISECOND);
     return true;
 }
 
 /* Never waits for long with locks in hand: a visitor of one heap may want another. Who
- * gives up has a heap in the child that may be found in the middle of a call: MEM_DAMAGED. */
+ * gives up, after some tries, has a heap in the child that may be found in the middle of a
+ * call: MEM_DAMAGED. */
 static bool lock_all(bool give_up)
 {
     if (registry_all_locked(give_up ? try_one : lock_one))

@@ -17,7 +17,7 @@ MEM_API const char *mem_strerror(enum mem_result result)
     static const char *const text[] = {
         [MEM_OK] = "no error",
         [MEM_NO_HEAP] = "there is no heap at that address",
-        [MEM_BUSY] = "the heap is being walked by the caller",
+        [MEM_BUSY] = "the heap is being walked by the caller, is changing, or is attached already",
         [MEM_BAD_SIZE] = "too small for a heap",
         [MEM_BAD_BUFFER] = "the buffer is NULL or no multiple of 16",
         [MEM_BAD_OPTIONS] = "an option that does not exist, or not there",

@@ -297,9 +297,10 @@ static void test_in_two_processes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_copied),          cmocka_unit_test(test_refused), cmocka_unit_test(test_detached),
-        cmocka_unit_test(test_a_mapping),       cmocka_unit_test(test_mistakes),
-        cmocka_unit_test(test_at_a_bad_moment), cmocka_unit_test(test_in_two_processes),
+        cmocka_unit_test(test_copied),           cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_detached),         cmocka_unit_test(test_a_mapping),
+        cmocka_unit_test(test_mistakes),         cmocka_unit_test(test_at_a_bad_moment),
+        cmocka_unit_test(test_in_two_processes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -314,13 +314,10 @@ static void test_a_child_of_fork(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_one_heap),
-        cmocka_unit_test(test_states_at_the_end), cmocka_unit_test(test_a_tree),
-        cmocka_unit_test(test_many_heaps_come_and_go),
-        cmocka_unit_test(test_heaps_in_heaps),
-        cmocka_unit_test(test_forgotten_heaps),
-        cmocka_unit_test(test_the_classic_heap),
-        cmocka_unit_test(test_a_signal_at_any_moment),
+        cmocka_unit_test(test_one_heap),         cmocka_unit_test(test_states_at_the_end),
+        cmocka_unit_test(test_a_tree),           cmocka_unit_test(test_many_heaps_come_and_go),
+        cmocka_unit_test(test_heaps_in_heaps),   cmocka_unit_test(test_forgotten_heaps),
+        cmocka_unit_test(test_the_classic_heap), cmocka_unit_test(test_a_signal_at_any_moment),
         cmocka_unit_test(test_a_child_of_fork),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

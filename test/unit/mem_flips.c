@@ -30,9 +30,12 @@ static struct history {
     uint32_t size_max;
     bool bounded; /* with a limit and callbacks */
 } histories[] = {
-    {256, MEM_SINGLE_THREADED, 20, false},     {1024, 0, 60, false},
-    {4096, MEM_SINGLE_THREADED, 100, true},    {8192, 0, 40, false},
-    {LARGEST, MEM_SINGLE_THREADED, 60, false}, {LARGEST, 0, 30, true},
+    {256, MEM_SINGLE_THREADED, 20, false},
+    {1024, 0, 60, false},
+    {4096, MEM_SINGLE_THREADED, 100, true},
+    {8192, 0, 40, false},
+    {LARGEST, MEM_SINGLE_THREADED, 60, false},
+    {LARGEST, 0, 30, true},
     {512, MEM_SINGLE_THREADED | MEM_FILL_FREED, 20, false},
 };
 enum { NHISTORIES = sizeof histories / sizeof histories[0] };
@@ -243,10 +246,19 @@ static void damage(const struct history *h)
     n = n < left ? n : left;
     memcpy(word, at, sizeof word);
     switch (rnd(&dice, 5)) {
-    case 0: memset(at, 0, n); break;
-    case 1: memset(at, 0xFF, n); break;
-    case 2: memcpy(from, word, sizeof word); break;
-    case 3: memcpy(at, from, sizeof word); memcpy(from, word, sizeof word); break;
+    case 0:
+        memset(at, 0, n);
+        break;
+    case 1:
+        memset(at, 0xFF, n);
+        break;
+    case 2:
+        memcpy(from, word, sizeof word);
+        break;
+    case 3:
+        memcpy(at, from, sizeof word);
+        memcpy(from, word, sizeof word);
+        break;
     default:
         for (size_t i = 0; i < n; i++)
             at[i] = (unsigned char)rnd(&dice, 256);

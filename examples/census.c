@@ -21,10 +21,11 @@
 
 enum { NSIZES = 1 << 14, SHOWN = 12 };
 
-/* Of one size, in a hash table; `n` is 0 in those that are empty. What does not fit into
- * the table is left out, and said. */
+/* Of one size, in a hash table, for good. What does not fit into the table is left out, and
+ * said. */
 struct kind {
     size_t size, n, n_before;
+    bool is_used;
 };
 static struct kind kinds[NSIZES], shown[NSIZES];
 static size_t nobjects, nbytes, nleft_out;
@@ -33,8 +34,8 @@ static struct kind *kind_of(size_t size)
 {
     for (size_t i = size * 0x9E3779B97F4A7C15 >> 50, tries = 0; tries < 64; i++, tries++) {
         struct kind *k = &kinds[i % NSIZES];
-        if (k->n + k->n_before == 0)
-            k->size = size;
+        if (!k->is_used)
+            *k = (struct kind){.size = size, .is_used = true};
         if (k->size == size)
             return k;
     }
@@ -74,10 +75,22 @@ static void print(void)
         fprintf(stderr, "%zu objects left out: too many sizes\n", nleft_out);
 }
 
+/* The program may end, or fork, while a census is taken. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void wait_for_it(void)
+{
+    pthread_mutex_lock(&lock);
+}
+
+static void go_on(void)
+{
+    pthread_mutex_unlock(&lock);
+}
+
 static void take_census(void)
 {
-    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* it may end while one is taken */
-    pthread_mutex_lock(&lock);
+    wait_for_it();
     nobjects = nbytes = nleft_out = 0;
     for (size_t i = 0; i < NSIZES; i++) {
         kinds[i].n_before = kinds[i].n;
@@ -87,7 +100,7 @@ static void take_census(void)
         print();
     else
         fprintf(stderr, "census: %s\n", mem_strerror(mem_last_error()));
-    pthread_mutex_unlock(&lock);
+    go_on();
 }
 
 static sem_t asked;
@@ -111,6 +124,7 @@ __attribute__((constructor)) static void begin(void)
     pthread_t thread;
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
     sem_init(&asked, 0, 0);
+    pthread_atfork(wait_for_it, go_on, go_on);
     if (pthread_create(&thread, NULL, wait_and_count, NULL) == 0 && pthread_detach(thread) == 0)
         sigaction(SIGUSR2, &action, NULL);
 }

@@ -120,8 +120,11 @@ static void start_counting_locked(void)
     else
         shim_row = NULL;
     if (sheet == NULL && errno != ENOENT) {
+        bool may_not = errno == EACCES || errno == EPERM;
         struct line l = {0};
-        line_text(&l, "libmem: LIBMEM: count ignored: that is no file that `mem run' has made");
+        line_text(&l, "libmem: LIBMEM: count ignored: ");
+        line_text(&l, may_not ? "its file is another user's"
+                              : "that is no file that `mem run' has made");
         line_write(&l);
     }
 }

@@ -278,6 +278,15 @@ run "$mem" run --report=no/such/folder echo ran
 result $? '--report to where nothing can be written: a message, nothing run'
 run "$mem" run --report=/dev/full true
 ended 125 '--report that cannot be written is a failure'
+run sh -c '"$0" run --report true 2>&-' "$mem"
+ended 125 'so is one to a standard error that is closed'
+run sh -c 'ulimit -f 100; "$0" run --report echo ran' "$mem"
+[ "$status" -eq 125 ] && [ ! -s out ] && grep -q '^mem: a file of [0-9]* bytes for the counts: File too large$' err
+result $? 'files may not be as large as the counts: a message, nothing run'
+run bash -c "trap '' CHLD; exec \"$mem\" run grep SigIgn: /proc/self/status"
+printed '0000000000010000$' 'a signal that is ignored is so in the program'
+run "$mem" run --region="$(printf '0%.0s' {1..200})64M" "$known" objects
+ended 0 'a size with many digits'
 run "$mem" run --report sh -c 'cp "${LIBMEM#count=}" sheet'
 head -c 100000 sheet >short
 printf x | dd of=sheet bs=1 seek=20 conv=notrunc 2>/dev/null # the size of its rows

@@ -58,10 +58,12 @@ static void set_list(const char *name, const char *first, char separator, const 
 /* LIBMEM=NAME=VALUE, after what is there already: the later of two settings holds. */
 static void set_option(const char *name, const char *value)
 {
-    char setting[128];
+    char *setting;
 
-    snprintf(setting, sizeof(setting), "%s=%s", name, value);
+    if (asprintf(&setting, "%s=%s", name, value) < 0)
+        err(OWN_FAILURE, "%s", name);
     set_list("LIBMEM", getenv("LIBMEM"), ',', setting);
+    free(setting);
 }
 
 /* The absolute path, for the caller to free; or NULL. */
@@ -167,13 +169,15 @@ static struct outcome run_program(char **program)
     sigset_t mask;
     int failed[2], reason; /* closed by the program's begin, or why it did not */
 
-    signal(SIGCHLD, SIG_DFL); /* or, were it ignored, nobody is told how the child ends */
+    /* Were it ignored, nobody would be told how the child ends. */
+    void (*as_it_was)(int) = signal(SIGCHLD, SIG_DFL);
     hold_signals(&mask);
     double began = seconds_now();
     pid_t pid = pipe2(failed, O_CLOEXEC) == 0 ? fork() : -1;
     if (pid < 0)
         err(OWN_FAILURE, "%s", program[0]);
     if (pid == 0) {
+        signal(SIGCHLD, as_it_was);
         sigprocmask(SIG_SETMASK, &mask, NULL);
         become(program, failed[1]);
     }
@@ -298,15 +302,30 @@ static const struct argp run_argp = {
         "126 if it could not be executed, 125 if mem itself failed. A program that is linked "
         "statically, or changes user as it starts, keeps its own malloc."};
 
-/* A file in memory, that goes when the last who uses it does. */
+/* A file in memory, that goes when the last who uses it does. Never one of the first three
+ * descriptors: if one of these is closed, what is written there is not for the file. */
+static int file_in_memory(size_t nbytes)
+{
+    int low = memfd_create("libmem counts", MFD_CLOEXEC);
+    int fd = low < 0 ? -1 : fcntl(low, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+
+    if (low >= 0)
+        close(low);
+    void (*as_it_was)(int) = signal(SIGXFSZ, SIG_IGN); /* too large is an error, then */
+    if (fd >= 0 && ftruncate(fd, (off_t)nbytes) != 0)
+        err(OWN_FAILURE, "a file of %zu bytes for the counts", nbytes);
+    signal(SIGXFSZ, as_it_was);
+    return fd;
+}
+
 static const struct sheet *make_sheet(void)
 {
     char path[64];
     size_t nbytes = sheet_bytes(SHEET_NROWS);
-    int fd = memfd_create("libmem counts", MFD_CLOEXEC);
+    int fd = file_in_memory(nbytes);
     struct sheet *sheet = MAP_FAILED;
 
-    if (fd >= 0 && ftruncate(fd, (off_t)nbytes) == 0)
+    if (fd >= 0)
         sheet = mmap(NULL, nbytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (sheet == MAP_FAILED)
         err(OWN_FAILURE, "a file for the counts");

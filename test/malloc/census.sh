@@ -70,6 +70,35 @@ line 2 '^ +777 +1234 +\+234 +958818$'
 result $? "the second says what is new"
 line 4 '^ +777 +1234 +\+0 +958818$'
 result $? "there is one at the end"
+cat >"$work/forks.c" <<'END'
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+int main(void)
+{
+    int failed = 0;
+    for (int i = 0; i < 20000; i++)
+        if (malloc((size_t)i % 3000) == NULL)
+            return 1;
+    for (int i = 0; i < 10; i++) {
+        int status = 1;
+        raise(SIGUSR2);
+        usleep(300);
+        pid_t child = fork();
+        if (child == 0) {
+            alarm(5);
+            exit(0); /* takes a census */
+        }
+        failed += waitpid(child, &status, 0) != child || status != 0;
+    }
+    return failed;
+}
+END
+${CC:-cc} -O0 -fno-builtin -o "$work/forks" "$work/forks.c" || exit 1
+LD_PRELOAD="$malloc $census" "$work/forks" 2>"$work/out"
+result $? "a fork while one is taken"
 LD_PRELOAD="$census" "$work/leak" </dev/null 2>"$work/err"
 grep -q '^census: there is no heap at that address' "$work/err"
 result $? "on another malloc it says that there is none"

@@ -125,7 +125,7 @@ struct mem_options {
 #define MEM_PART_BYTES ((size_t)1 << 36) /* of a buffer at most; and see mem_heap_create: 64 GiB */
 
 /* A heap in one mapping of its own, of nbytes rounded up to whole pages; memory comes as
- * it is touched, and pages that stay free go back. The caller destroys it.
+ * it is touched, and of more than 1 MiB pages that stay free go back. The caller destroys it.
  *   One of more than 64 GiB is cut into parts of MEM_PART_BYTES, the last as long as is left.
  * An object lies in one part, and so has less than 64 GiB. It is placed in the first part that has
  * room for it, there by its style; a part that was never needed costs no page.
@@ -257,8 +257,8 @@ enum mem_result mem_stats(mem_heap *heap, struct mem_statistics *stats);
 /* Recounts all that the heap knows of itself: MEM_DAMAGED if something contradicts
  * itself. `*wrong`, if there is one, is told what, in a few words of English; NULL: nothing.
  * O(n log n), and other threads wait.
- * In a heap without slots no call crashes, goes on for ever, or touches what is outside
- * the heap, whatever has been written to its header and its records, but for the lock, and
+ * In a heap without slots (with guard pages: in one of up to 1 MiB, without MEM_SLOTS) no call
+ * crashes, goes on for ever, or touches what is outside the heap, whatever has been written to its header and its records, but for the lock, and
  * for a whole header of another heap; and what is not as it was there is found, unless it
  * means nothing. (The header by a sum of 32 bits: one in four thousand million is missed.) */
 enum mem_result mem_check(mem_heap *heap, const char **wrong);

@@ -686,11 +686,11 @@ static void shrink(struct btree *b, enum order order, uint64_t key)
 
 /* --- changing -------------------------------------------------------------- */
 
-/* One bit that changes in a word is one that changes in the sum. */
+/* Whatever the order in which words come and go. One bit that changes in a word moves the product
+ * by 2^32 or more, so the sum changes, too; and the halves of words cannot change places. */
 static uint32_t add_to_sum(uint32_t sum, uint64_t word)
 {
-    uint32_t low = low_of(word);
-    return sum ^ high_of(word) ^ (low << 13 | low >> 19);
+    return sum ^ (uint32_t)(word * 0x9E3779B97F4A7C15 >> 32);
 }
 
 void btree_insert(struct btree *b, struct cursor *c, uint64_t word)

@@ -43,7 +43,8 @@ static uint32_t sum_of_numbers(const mem_heap *m)
     static_assert(sizeof(struct stored) % sizeof(uint64_t) == 0, "whole words");
     if (header_is_quick(m))
         return 0;
-    uint64_t sum = add_to_sum(m->nlive, &m->live_bytes, 2 * sizeof m->live_bytes);
+    uint64_t first = (uint64_t)HEAP_MAGIC << 32 | m->nlive; /* all zero is not whole */
+    uint64_t sum = add_to_sum(first, &m->live_bytes, 2 * sizeof m->live_bytes);
     if (m->nbytes > PART_BYTES)
         sum += *header_nopen(m);
     if (!m->has_spans)

@@ -225,6 +225,30 @@ static void test_each_bit_is_found_or_harmless(void **state)
     assert_true(nfound > nwanted / 4 && nharmless > 0);
 }
 
+/* Two that bits do not tell of: records of which a half has changed places, and zeros from the
+ * end of the constants on. */
+static void test_regular_damage(void **state)
+{
+    struct mem_options options = {.flags = MEM_SINGLE_THREADED};
+    uint32_t *record = (uint32_t *)(void *)(memory + 4096), half;
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        heap = mem_heap_in(memory, 4096, &options);
+        assert_non_null(mem_alloc(heap, 16));
+        unsigned char *p = mem_alloc(heap, 12);
+        assert_non_null(p);
+        memcpy(pristine, memory, 4096);
+        if (i == 0)
+            half = record[-2], record[-2] = record[-4], record[-4] = half;
+        else
+            memset(memory + HEADER / 2, 0, (size_t)(p - 16 - (memory + HEADER / 2)));
+        assert_int_equal(mem_check(heap, NULL), MEM_DAMAGED);
+        memcpy(memory, pristine, 4096);
+        assert_int_equal(mem_check(heap, NULL), MEM_OK);
+        assert_int_equal(mem_heap_destroy(heap), MEM_OK);
+    }
+}
+
 /* --- and whatever else -------------------------------------------------------------------------- */
 
 /* One of the words of the header or, more likely, of the records. */
@@ -296,6 +320,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_bit_is_found_or_harmless),
+        cmocka_unit_test(test_regular_damage),
         cmocka_unit_test(test_any_damage),
     };
     if (argc > 1)

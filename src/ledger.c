@@ -135,6 +135,13 @@ static bool worst_hole(const struct ledger *l, uint32_t length, struct chunk *ho
     return best_hole(l, high_of(cursor_word(&c)), hole); /* the lowest of that size */
 }
 
+/* What the order by size says of a hole, if that is damaged: not even as long as was asked for, or
+ * where the tail is. [L5] */
+static bool is_no_hole(const struct ledger *l, const struct chunk *hole, uint32_t length)
+{
+    return hole->start >= l->b.top || hole->length < length;
+}
+
 /* A hole that must be taken whole leaves slack, which is counted with 32 bits. */
 static bool can_take(const struct ledger *l, const struct chunk *hole, uint32_t length)
 {
@@ -148,6 +155,8 @@ bool ledger_choose(const struct ledger *l, uint32_t length, enum fit fit, struct
     bool have_hole = fit == FIT_FIRST   ? first_hole(l, length, &hole)
                      : fit == FIT_WORST ? worst_hole(l, length, &hole)
                                         : best_hole(l, length, &hole);
+    if (have_hole && is_no_hole(l, &hole, length))
+        return false;
     /* The tail is above all holes, so a tie and first fit go to the hole. */
     if (have_hole && have_tail)
         have_hole = fit == FIT_FIRST   ? true
@@ -193,7 +202,7 @@ bool ledger_choose_aligned(const struct ledger *l, uint32_t length, uint32_t ali
          more = btree_next(&l->b, &c)) {
         uint64_t word = cursor_word(&c);
         *chosen = (struct chunk){.start = low_of(word), .length = high_of(word)};
-        if (fits_aligned(l, chosen, length, align, phase, skip))
+        if (!is_no_hole(l, chosen, length) && fits_aligned(l, chosen, length, align, phase, skip))
             return true;
     }
     *chosen = ledger_tail(l);
@@ -263,8 +272,6 @@ static uint32_t take_from_hole(struct ledger *l, const struct chunk *from, uint3
 static uint32_t take(struct ledger *l, const struct chunk *from, uint32_t length, uint32_t slack)
 {
     uint32_t used = l->used;
-    if ((from->start == l->b.top ? ledger_tail(l).length : from->length) < length)
-        return 0; /* the order by size says what is not so [L5] */
     if (from->start == l->b.top)
         take_from_tail(l, length, slack);
     else

@@ -303,7 +303,7 @@ static void damage_all_but_lock(const struct history *h)
 static void test_any_damage(void **state)
 {
     (void)state;
-    for (unsigned long n = 0; n < nwanted / 16; n++) {
+    for (unsigned long n = 0; n < nwanted / 40; n++) {
         const struct history *h = &histories[n % NHISTORIES];
         make(h);
         damage_all_but_lock(h);

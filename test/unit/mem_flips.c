@@ -225,25 +225,52 @@ static void test_each_bit_is_found_or_harmless(void **state)
     assert_true(nfound > nwanted / 4 && nharmless > 0);
 }
 
-/* Two that bits do not tell of: records of which a half has changed places, and zeros from the
- * end of the constants on. */
+static void swap_words(uint32_t *a, uint32_t *b)
+{
+    uint32_t was = *a;
+    *a = *b;
+    *b = was;
+}
+
+/* What flipped bits do not tell of: records of which a half, or all, have changed places; zeros from
+ * the end of the constants on; eight bytes of 0xFF across two words. */
+static void regular_damage(int kind, size_t nbytes)
+{
+    uint32_t *end = (uint32_t *)(void *)(memory + nbytes);
+    switch (kind) {
+    case 0:
+        swap_words(&end[-2], &end[-4]);
+        break;
+    case 1:
+        memset(memory + HEADER / 2, 0, (size_t)(object[1] - 16 - (memory + HEADER / 2)));
+        break;
+    case 2:
+        memset(memory + 12, 0xFF, 8);
+        break;
+    default:
+        swap_words(&end[-1], &end[-5]);
+        swap_words(&end[-2], &end[-6]);
+    }
+}
+
 static void test_regular_damage(void **state)
 {
-    struct mem_options options = {.flags = MEM_SINGLE_THREADED};
-    uint32_t *record = (uint32_t *)(void *)(memory + 4096), half;
+    enum { NBYTES = 4096, NKINDS = 4 };
+    struct mem_options options = {.flags = MEM_SINGLE_THREADED | MEM_FILL_FREED};
     (void)state;
-    for (int i = 0; i < 2; i++) {
-        heap = mem_heap_in(memory, 4096, &options);
-        assert_non_null(mem_alloc(heap, 16));
-        unsigned char *p = mem_alloc(heap, 12);
-        assert_non_null(p);
-        memcpy(pristine, memory, 4096);
-        if (i == 0)
-            half = record[-2], record[-2] = record[-4], record[-4] = half;
-        else
-            memset(memory + HEADER / 2, 0, (size_t)(p - 16 - (memory + HEADER / 2)));
+    for (int kind = 0; kind < NKINDS; kind++) {
+        heap = mem_heap_in(memory, NBYTES, &options);
+        for (int i = 0; i < 3; i++)
+            assert_non_null(object[i] = mem_alloc(heap, (size_t)(16 - i)));
+        memcpy(pristine, memory, NBYTES);
+        regular_damage(kind, NBYTES);
+        enum mem_result freed =
+            mem_free(heap, object[1]); /* the first kind only a count tells of */
+        assert_true(kind == 0 || freed == MEM_DAMAGED);
+        memcpy(memory, pristine, NBYTES);
+        regular_damage(kind, NBYTES);
         assert_int_equal(mem_check(heap, NULL), MEM_DAMAGED);
-        memcpy(memory, pristine, 4096);
+        memcpy(memory, pristine, NBYTES);
         assert_int_equal(mem_check(heap, NULL), MEM_OK);
         assert_int_equal(mem_heap_destroy(heap), MEM_OK);
     }

@@ -16,21 +16,22 @@ endif
 WARN := -Wall -Wextra -Wconversion -Wshadow -Wundef
 CFLAGS ?= -O2 -g -DNDEBUG
 ALL_CFLAGS := -std=c11 -D_GNU_SOURCE $(WARN) -Iinclude -pthread $(CPPFLAGS) $(CFLAGS)
-LIB_CFLAGS := $(ALL_CFLAGS) -fPIC -fvisibility=hidden -ftls-model=initial-exec
+LIB_CFLAGS := $(ALL_CFLAGS) -Isrc -fPIC -fvisibility=hidden -ftls-model=initial-exec
 
-# Each file may include only what stands before it. OWN: heaps of the caller's own.
-OWN := registry peek fence header guest visit recount find forks open mem_heap
-LAYERS := base os region btree ledger freelist chunk sizeclass thread span cache counts trim heap quick check dump $(OWN) mem
-SOURCES := $(filter-out src/base.c src/sizeclass.c,$(LAYERS:%=src/%.c))
-OBJECTS := $(SOURCES:src/%.c=$(BUILD)/obj/%.o)
+# A library is some folders of src; a folder includes only those before it (test/layers.sh).
+objects_in = $(patsubst src/%.c,$(BUILD)/obj/%.o,$(foreach folder,$(1),$(sort $(wildcard src/$(folder)/*.c))))
+OBJECTS := $(call objects_in,base ledger slots core heaps classic)
+MALLOC_OBJECTS := $(call objects_in,base ledger slots core malloc)
 
 .PHONY: all
 all: $(BUILD)/libmem.so $(BUILD)/libmem.a $(BUILD)/libmem-malloc.so $(BUILD)/mem $(BUILD)/examples/census.so links
 
+# -fno-builtin, or the compiler makes calloc of malloc and memset: a call of itself.
+$(BUILD)/obj/malloc/%.o: LIB_CFLAGS += -fno-builtin -fexceptions
 $(BUILD)/obj/%.o: src/%.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(LIB_CFLAGS) -MMD -MP -c $< -o $@
--include $(OBJECTS:.o=.d)
+-include $(sort $(OBJECTS:.o=.d) $(MALLOC_OBJECTS:.o=.d))
 
 $(BUILD)/libmem.so: $(OBJECTS)
 	$(CC) $(LIB_CFLAGS) -shared -Wl,-soname,libmem.so.$(SOVERSION) $(LDFLAGS) $^ -o $@
@@ -41,22 +42,12 @@ $(BUILD)/libmem.a: $(OBJECTS)
 	$(AR) rcs $@ $^
 
 # malloc for programs that know nothing of it: the heap, without the classic calls.
-# -fno-builtin, or the compiler makes calloc of malloc and memset: a call of itself.
-SHIM := malloc info new start options report sheet
-SHIM_OBJECTS := $(SHIM:%=$(BUILD)/obj/shim/%.o)
-HEAP_OBJECTS := $(filter-out $(patsubst %,$(BUILD)/obj/%.o,check dump $(OWN) mem),$(OBJECTS))
-
-$(BUILD)/obj/shim/%.o: shim/%.c Makefile
-	@mkdir -p $(@D)
-	$(CC) $(LIB_CFLAGS) -fno-builtin -fexceptions -MMD -MP -c $< -o $@
--include $(SHIM_OBJECTS:.o=.d)
-
-$(BUILD)/libmem-malloc.so: $(HEAP_OBJECTS) $(SHIM_OBJECTS)
+$(BUILD)/libmem-malloc.so: $(MALLOC_OBJECTS)
 	$(CC) $(LIB_CFLAGS) -shared -Wl,-z,defs,-z,now,-z,nodelete,-z,initfirst $(LDFLAGS) $^ -o $@
 
-$(BUILD)/mem: tools/mem.c tools/report.c tools/report.h shim/sheet.h src/counts.c src/counts.h Makefile
+$(BUILD)/mem: tools/mem.c tools/report.c tools/report.h src/malloc/counterfile.h src/core/counters.c src/core/counters.h Makefile
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -DMEM_VERSION='"$(VERSION)"' $(LDFLAGS) $(filter %.c,$^) -o $@
+	$(CC) $(ALL_CFLAGS) -Isrc -DMEM_VERSION='"$(VERSION)"' $(LDFLAGS) $(filter %.c,$^) -o $@
 
 # What `gcc -o myprogram mymain.c -L. -lmem` and LD_LIBRARY_PATH=. look for.
 .PHONY: links
@@ -104,9 +95,9 @@ $(MISUSE): $(BUILD)/%: %.c test/observe.h test/misuse/misuse.h $(BUILD)/libmem.s
 $(CONTRACT): $(BUILD)/%: %.c test/observe.h test/contract/contract.h $(BUILD)/libmem.so
 	$(LINK) -L$(BUILD) -lmem $(CMOCKA) -ldl
 $(UNIT): $(BUILD)/%: %.c test/model.c $(wildcard test/*.h) $(BUILD)/libmem.a
-	$(LINK) $(BUILD)/libmem.a $(CMOCKA)
+	$(LINK) -Isrc $(BUILD)/libmem.a $(CMOCKA)
 $(MODELLED): $(BUILD)/%: %.c test/model.c $(wildcard test/*.h) $(BUILD)/libmem.a
-	$(LINK) $(BUILD)/libmem.a
+	$(LINK) -Isrc $(BUILD)/libmem.a
 # Alignments that are no power of two are asked for, to see them refused.
 $(MALLOC): $(BUILD)/%: %.c $(wildcard test/malloc/*.h) $(BUILD)/libmem-malloc.so
 	$(LINK) -fno-builtin -fno-sanitize=alignment $(BESIDE) -ldl
@@ -222,7 +213,7 @@ CHECKS := check-tree check-one check-threads check-malloc
 $(CHECKS): %: %-programs
 check-tree-programs: all $(CONTAINERS) $(BENCH) $(HELGRIND) $(MALLOC) $(BUILD)/bench/paths $(BUILD)/test/known
 check-tree:
-	@$(RUN) test/run_selftest.sh "test/layers.sh src $(LAYERS)" "test/header.sh include/mem.h" \
+	@$(RUN) test/run_selftest.sh "test/layers.sh src" "test/header.sh include/mem.h" \
 	    "test/header.sh include/mem_heap.h" "test/header.sh include/mem.hpp" $(CONTAINERS) \
 	    "test/symbols.sh libmem.so" "test/taught.sh ." test/installed.sh \
 	    "test/tool.sh $(BUILD)/mem $(BUILD)/libmem-malloc.so $(BUILD)/test/known" \
@@ -295,9 +286,9 @@ instructions: all $(BUILD)/bench/paths
 
 .PHONY: layers format
 layers:
-	@test/layers.sh src $(LAYERS)
+	@test/layers.sh src
 format:
-	clang-format -i src/*.[ch] shim/*.[ch] include/*.h* $$(find test tools bench examples -name '*.[ch]')
+	clang-format -i src/*/*.[ch] include/*.h* $$(find test tools bench examples -name '*.[ch]')
 
 .PHONY: install
 install: all

@@ -34,9 +34,9 @@ in_cc() { echo 'cc1|clang.*'; }
 work_cc() {
     local here=$PWD source object
     cd "$root" # debug information names it
-    for source in src/*.c shim/*.c; do
+    for source in src/*/*.c; do
         object=${source%.c}.o
-        cc -std=c11 -D_GNU_SOURCE -Iinclude -O1 -g -c "$source" -o "$here/${object//\//_}"
+        cc -std=c11 -D_GNU_SOURCE -Iinclude -Isrc -O1 -g -c "$source" -o "$here/${object//\//_}"
     done
 }
 

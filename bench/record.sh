@@ -25,7 +25,7 @@ recorded() { # command...
 }
 
 record_gcc() {
-    recorded gcc -std=c11 -D_GNU_SOURCE -Iinclude -O2 -g -S src/freelist.c -o /dev/null
+    recorded gcc -std=c11 -D_GNU_SOURCE -Iinclude -Isrc -O2 -g -S src/ledger/freelist.c -o /dev/null
 }
 
 # The interpreter itself: a pyenv has a script in its place.

@@ -19,7 +19,7 @@ ntests=0
 suppressions=$work/lock-free.supp
 options=(--tool=helgrind --error-exitcode=9 --fair-sched=try --soname-synonyms=somalloc=nouserintercepts)
 
-# Ordered by atomics, and by a barrier on all processors (src/thread.h): the protocol of
+# Ordered by atomics, and by a barrier on all processors (src/slots/thread.h): the protocol of
 # states, hints and spans, which test/spin and ThreadSanitizer check. A race is reported at
 # whichever of two accesses comes second, so all functions of these files are named.
 functions() { # files of src or shim
@@ -28,12 +28,12 @@ functions() { # files of src or shim
 except() { # frame function
     printf '{\n%s\nHelgrind:Race\n%s\nfun:%s\n}\n' "$2" "$1" "$2" | grep . >>"$suppressions"
 }
-names=$(functions src/{base,thread,span,cache}.h src/{thread,span,cache}.c)
+names=$(functions src/base/base.h src/slots/*.[ch])
 for name in $names; do
     for inner in '' 'fun:mem*' 'fun:_mm_*'; do except "$inner" "$name"; done
 done
 # The first write to an object where metadata was before: see fresh() in helgrind/hand_over.c.
-for name in $(functions shim/malloc.c); do except 'fun:mem*' "$name"; done
+for name in $(functions src/malloc/malloc.c); do except 'fun:mem*' "$name"; done
 
 result() { # status what
     ntests=$((ntests + 1))

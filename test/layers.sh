@@ -1,34 +1,50 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# layers.sh SOURCES NAME... - prints TAP: each file in SOURCES includes only
-# itself and what stands before it in the list of names.
+# layers.sh SOURCES - prints TAP: a folder of SOURCES includes only folders before it in the order
+# below, src/malloc only those that its library has, and no header includes itself by a detour.
 set -u
 sources=$1
-shift
-ntests=0 below=' '
+ntests=0
 
 result() { # status what
     ntests=$((ntests + 1))
     if [ "$1" -eq 0 ]; then echo "ok $ntests - $2"; else echo "not ok $ntests - $2"; fi
 }
 
-includes_of() { # name
-    cat "$sources/$1".[ch] 2>/dev/null | sed -n 's/^#include "\([a-z_]*\)\.h".*/\1/p' | sort -u
+includes_of() { # file...: what they include of the library, as FOLDER/NAME.h
+    cat "$@" | sed -n 's/^#include "\([a-z_]*\/[a-z_0-9]*\.h\)".*/\1/p' | sort -u
 }
 
-for name in "$@"; do
-    below="$below$name "
+below_of() { # folder: the folders that it may include
+    case $1 in
+    base) echo base ;;
+    ledger) echo base ledger ;;
+    slots) echo base ledger slots ;;
+    core) echo base ledger slots core ;;
+    heaps) echo base ledger slots core heaps ;;
+    classic) echo base ledger slots core heaps classic ;;
+    malloc) echo base ledger slots core malloc ;;
+    esac
+}
+
+for folder in "$sources"/*/; do
+    name=$(basename "$folder")
     above=''
-    for included in $(includes_of "$name"); do
-        case $below in *" $included "*) ;; *) above="$above $included" ;; esac
+    for header in $(includes_of "$folder"*.[ch]); do
+        case " $(below_of "$name") " in
+        *" ${header%/*} "*) [ -e "$sources/$header" ] || above="$above $header (which does not exist)" ;;
+        *) above="$above $header" ;;
+        esac
     done
     [ -z "$above" ]
-    result $? "$name includes nothing above it${above:+, but:$above}"
+    result $? "$name includes nothing above it${above:+, except:$above}"
 done
 
-for file in "$sources"/*.[ch]; do
-    name=$(basename "${file%.*}")
-    case $below in *" $name "*) ;; *) result 1 "$file is in no layer" ;; esac
-done
+# tsort names the headers that form a circle.
+circle=$(for header in "$sources"/*/*.h; do
+    for included in $(includes_of "$header"); do echo "$included ${header#"$sources/"}"; done
+done | tsort 2>&1 >/dev/null | grep -v 'loop:$' | sed 's/^tsort: //' | tr '\n' ' ')
+[ -z "$circle" ]
+result $? "no header includes itself by a detour${circle:+: $circle}"
 echo "1..$ntests"

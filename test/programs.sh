@@ -49,7 +49,7 @@ work_sqlite3() {
 
 work_gcc() {
     cd "$root"
-    gcc -std=c11 -D_GNU_SOURCE -Iinclude -O2 -g -S src/btree.c -o -
+    gcc -std=c11 -D_GNU_SOURCE -Iinclude -Isrc -O2 -g -S src/ledger/btree.c -o -
 }
 
 needs_gcc() {

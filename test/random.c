@@ -12,7 +12,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "../src/check.h"
+#include "core/check.h"
 #include "model.h"
 
 enum { REGION_MAX = 4 << 20 };

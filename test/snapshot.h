@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#include "../src/check.h"
+#include "core/check.h"
 #include "model.h"
 
 enum { PAGE = 4096, SNAPSHOT_CHUNKS = 20 };

@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-#include "../shim/sheet.h"
+#include "malloc/counterfile.h"
 
 /* A process may still be running: then it is what has been counted so far. */
 void report_print(FILE *f, const struct sheet *sheet);

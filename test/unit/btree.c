@@ -11,7 +11,7 @@
  */
 #include "unit.h"
 
-#include "../../src/btree.h"
+#include "ledger/btree.h"
 
 enum { NKEYS = 1 << 19, NODE_BYTES = 256, NHEIGHTS = 5 };
 

@@ -11,7 +11,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#include "../../src/check.h"
+#include "core/check.h"
 
 enum { REGION = 1 << 27, SIZE_MAX_TAKEN = 70000 };
 

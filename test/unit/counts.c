@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#include "../../src/heap.h"
+#include "core/heap.h"
 
 enum { REGION = 1 << 26, NOBJECTS = 3000, NCALLS = 10000 };
 

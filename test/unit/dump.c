@@ -13,8 +13,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../../src/dump.h"
-#include "../../src/os.h"
+#include "classic/dump.h"
+#include "base/os.h"
 #include "../model.h"
 
 enum { REGION_MAX = 1 << 20, NCELLS = 256 };

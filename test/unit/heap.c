@@ -14,8 +14,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../../src/check.h"
-#include "../../src/os.h"
+#include "core/check.h"
+#include "base/os.h"
 #include "../model.h"
 
 enum { AROUND = 64, REGION_MAX = 4096 };

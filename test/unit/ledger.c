@@ -10,8 +10,8 @@
  */
 #include "unit.h"
 
-#include "../../src/ledger.h"
-#include "../../src/region.h"
+#include "ledger/ledger.h"
+#include "base/region.h"
 #include "../model.h"
 
 enum { ARENA_BYTES = 1 << 19, PAINT = 0xA5, FAR_BYTES = 512 };

@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../../src/header.h"
+#include "heaps/header.h"
 
 enum { MIB = 1 << 20, LARGEST = 6 * MIB, NOBJECTS = 2000, UNIT = 64 << 10 };
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../src/header.h"
+#include "heaps/header.h"
 #include "unit.h"
 
 enum { LARGEST = 2 << 20, NOBJECTS = 4000 };

@@ -5,7 +5,7 @@
  */
 #include "unit.h"
 
-#include "../../src/trim.h"
+#include "core/trim.h"
 
 enum { MIB = (1 << 20) / GRANULE_BYTES, HEAP = 48 * MIB, SPARE = 48 * MIB, START_MS = 5000000 };
 

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/membarrier.h>
+#include <pthread.h>
+#include <sched.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysinfo.h>
+#include <time.h>
+#include <unistd.h>
+
+size_t os_page_bytes(void)
+{
+    return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+static void *map(size_t nbytes, int flags)
+{
+    void *base = mmap(NULL, nbytes, PROT_READ | PROT_WRITE, flags, -1, 0);
+    return base == MAP_FAILED ? NULL : base;
+}
+
+void *os_map(size_t nbytes)
+{
+    return map(nbytes, MAP_PRIVATE | MAP_ANONYMOUS);
+}
+
+void *os_reserve(size_t nbytes)
+{
+    return map(nbytes, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE);
+}
+
+void os_unmap(void *address, size_t nbytes)
+{
+    munmap(address, nbytes);
+}
+
+void *os_map_file(const char *path, size_t *nbytes)
+{
+    struct stat file;
+    void *base = MAP_FAILED;
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (fd < 0)
+        return NULL;
+    if (fstat(fd, &file) == 0) {
+        *nbytes = (size_t)file.st_size;
+        base = mmap(NULL, *nbytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    }
+    int number = errno;
+    close(fd);
+    errno = number;
+    return base == MAP_FAILED ? NULL : base;
+}
+
+bool os_give_back(void *address, size_t nbytes)
+{
+    int number = errno;
+    bool given = madvise(address, nbytes, MADV_DONTNEED) == 0;
+    errno = number;
+    return given;
+}
+
+/* Of so many pages, as many as are in memory. False: the system does not tell. */
+static bool count_resident(const unsigned char *first, size_t npages, size_t *nresident)
+{
+    unsigned char told[4096];
+    size_t page = os_page_bytes(), n;
+    *nresident = 0;
+    for (size_t done = 0; done < npages; done += n) {
+        n = npages - done < sizeof told ? npages - done : sizeof told;
+        if (mincore((void *)(uintptr_t)(first + done * page), n * page, told) != 0)
+            return false;
+        for (size_t i = 0; i < n; i++)
+            *nresident += told[i] & 1;
+    }
+    return true;
+}
+
+size_t os_resident_bytes(const void *address, size_t nbytes)
+{
+    int number = errno;
+    size_t page = os_page_bytes(), nresident;
+    bool known = count_resident(address, nbytes / page, &nresident);
+    errno = number;
+    return known ? nresident * page : nbytes;
+}
+
+static bool protect(void *address, size_t nbytes, int how)
+{
+    int number = errno;
+    bool done = mprotect(address, nbytes, how) == 0;
+    errno = number;
+    return done;
+}
+
+bool os_forbid(void *address, size_t nbytes)
+{
+    return protect(address, nbytes, PROT_NONE);
+}
+
+bool os_allow(void *address, size_t nbytes)
+{
+    return protect(address, nbytes, PROT_READ | PROT_WRITE);
+}
+
+size_t os_ram_bytes(void)
+{
+    struct sysinfo info; /* sysconf may open a file for it, with stdio */
+    return sysinfo(&info) == 0 ? (size_t)info.totalram * info.mem_unit : 0;
+}
+
+size_t os_address_limit(void)
+{
+    struct rlimit limit;
+    bool limited = getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur < SIZE_MAX;
+    return limited ? (size_t)limit.rlim_cur : SIZE_MAX;
+}
+
+uint64_t os_milliseconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+bool os_is_privileged(void)
+{
+    return getauxval(AT_SECURE) != 0;
+}
+
+void os_write(int fd, const char *text, size_t nbytes)
+{
+    while (nbytes > 0) {
+        ssize_t n = write(fd, text, nbytes);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return;
+        text += n;
+        nbytes -= (size_t)n;
+    }
+}
+
+static long barrier(int command)
+{
+    int number = errno;
+    long result = syscall(SYS_membarrier, command, 0, 0);
+    errno = number;
+    return result;
+}
+
+bool os_barrier_open(void)
+{
+    return barrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0;
+}
+
+bool os_barrier(void)
+{
+    /* A child of fork may have to register anew. */
+    return barrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) == 0 ||
+           (os_barrier_open() && barrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) == 0);
+}
+
+int os_thread_id(void)
+{
+    return (int)syscall(SYS_gettid);
+}
+
+bool os_thread_is_gone(int id)
+{
+    int number = errno;
+    bool gone = syscall(SYS_tgkill, getpid(), id, 0) != 0 && errno == ESRCH;
+    errno = number;
+    return gone;
+}
+
+void os_pause(unsigned n)
+{
+    enum { YIELDS = 100 };
+    if (n < YIELDS) {
+        sched_yield();
+        return;
+    }
+    /* It may have a lower priority, and run only while this thread sleeps. The
+     * function nanosleep would be a cancellation point. */
+    struct timespec t = {.tv_nsec = 50000};
+    int number = errno;
+    syscall(SYS_nanosleep, &t, NULL);
+    errno = number;
+}
+
+bool os_at_fork(void (*before)(void), void (*in_parent)(void), void (*in_child)(void))
+{
+    return pthread_atfork(before, in_parent, in_child) == 0;
+}

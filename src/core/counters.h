@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * counts.h - what a heap has done, in numbers.
+ *
+ *   N1  nlive + nfreed == nallocated + ninherited;
+ *   N2  nlive and live_bytes are the sums of those of all sizes;
+ *   N3  no peak is less than what it is the peak of.
+ *
+ * Bytes are those that callers asked for. An object is counted by its size:
+ *
+ *     size[i]    0 to 16, 17 to 32, 33 to 64, ... up to 64 GiB
+ *
+ * These are numbers and no pointers, so they may lie in memory that others read.
+ * Who calls has the lock of the heap.
+ */
+#ifndef COUNTS_H
+#define COUNTS_H
+
+#include "base/base.h"
+
+enum { COUNTED_SHIFT_MIN = 4, COUNTED_SHIFT_MAX = 36 };
+enum { NCOUNTED_SIZES = COUNTED_SHIFT_MAX - COUNTED_SHIFT_MIN + 1 };
+
+enum refusal { REFUSED_FREE, REFUSED_INSIDE, REFUSED_NOT_OURS, REFUSED_NO_OBJECT, NREFUSALS };
+
+struct count_of_size {
+    uint64_t nallocated, nlive, nlive_peak, live_bytes;
+};
+
+struct counts {
+    uint64_t nallocated, allocated_bytes;
+    uint64_t nfreed;
+    uint64_t nlive, live_bytes, live_bytes_peak;
+    uint64_t ninherited, inherited_bytes; /* a child of fork begins with its parent's objects */
+    uint64_t nresized;                    /* where they lay */
+    uint64_t nmoved;                      /* to be resized: one allocated, one freed */
+    uint64_t nfailed;                     /* for want of memory */
+    uint64_t nrefused[NREFUSALS];         /* wrong pointers */
+    uint64_t region_bytes;                /* reserved */
+    uint64_t used_bytes, used_bytes_peak; /* of that in objects, slots and records */
+    uint64_t given_back_bytes;            /* to the system: an estimate */
+    struct count_of_size size[NCOUNTED_SIZES];
+};
+
+/* Which size an object of nbytes counts as, and the most bytes that has. */
+unsigned counts_size(size_t nbytes);
+uint64_t counts_size_bytes(unsigned size);
+
+void counts_take(struct counts *c, size_t nbytes);
+void counts_free(struct counts *c, size_t nbytes);
+void counts_resize(struct counts *c, size_t nbytes, size_t nbytes_after);
+
+/* So much of the region is in use now. */
+void counts_use(struct counts *c, uint64_t nbytes);
+
+/* The counts that a child of fork begins with. */
+void counts_inherit(struct counts *child, const struct counts *parent);
+
+#endif

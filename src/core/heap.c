@@ -1,0 +1,622 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/heap.h"
+
+#include "base/os.h"
+
+/* A call in between would cost each user of the lock ten instructions. */
+#define INLINED static inline __attribute__((always_inline))
+
+void heap_lock(struct heap *h)
+{
+    pthread_mutex_lock(&h->lock);
+}
+
+void heap_unlock(struct heap *h)
+{
+    pthread_mutex_unlock(&h->lock);
+}
+
+void heap_open_locked(struct heap *h, struct region region, MemNodePtr *head)
+{
+    assert((uintptr_t)region.base % GRANULE_BYTES == 0 && region.nbytes <= REGION_BYTES_MAX);
+    region.nbytes -= region.nbytes % GRANULE_BYTES;
+    chunks_open(&h->chunks, region, head);
+    spans_open(&h->spans, &h->chunks);
+    h->trim = (struct trim){0};
+    h->is_swept = false;
+    h->has_caches =
+        head == NULL && h->counts == NULL && h->spans.unit_shift == UNIT_SHIFT && threads_open();
+    if (h->counts != NULL)
+        h->counts->region_bytes = region.nbytes;
+}
+
+/* --- what is counted ------------------------------------------------------- */
+
+/* Apart, so that who does not count pays for a comparison and no more. */
+#define APART __attribute__((noinline, cold))
+
+/* Without the map, which is hardly touched. */
+static void count_use_locked(struct heap *h)
+{
+    const struct ledger *l = &h->chunks.ledger;
+    uint32_t ngranules = l->nlive - spans_map_granules(&h->spans);
+    counts_use(h->counts, (uint64_t)ngranules * GRANULE_BYTES + ledger_nbytes(l));
+}
+
+APART static void count_taken_locked(struct heap *h, size_t nbytes)
+{
+    counts_take(h->counts, nbytes);
+    count_use_locked(h);
+}
+
+APART static void count_freed_locked(struct heap *h, size_t nbytes)
+{
+    counts_free(h->counts, nbytes);
+    count_use_locked(h);
+}
+
+APART static void count_resized_locked(struct heap *h, size_t nbytes, size_t nbytes_after)
+{
+    counts_resize(h->counts, nbytes, nbytes_after);
+    count_use_locked(h);
+}
+
+void heap_open_single(struct heap *h, struct region region, bool keeps_pages, bool keeps_spans)
+{
+    assert((uintptr_t)region.base % GRANULE_BYTES == 0 && region.nbytes <= REGION_BYTES_MAX);
+    *h = (struct heap){.keeps_pages = keeps_pages};
+    chunks_open(&h->chunks, region, NULL);
+    spans_open(&h->spans, &h->chunks);
+    if (h->spans.object_max == 0)
+        spans_open_small(&h->spans, &h->chunks);
+    if (!keeps_spans)
+        h->spans.nkept = 0;
+}
+
+void heap_open_fenced(struct heap *h, struct region region, uint32_t page)
+{
+    heap_open_single(h, region, false, false);
+    h->spans.object_max = 0;
+    ledger_open_fenced(&h->chunks.ledger, region.base + region.nbytes, region.nbytes, page);
+}
+
+/* --- taking ---------------------------------------------------------------- */
+
+/* The granules that nbytes take; 0 for more than there can be. */
+static uint32_t granules_for(size_t nbytes)
+{
+    size_t n = nbytes == 0 ? 1 : ceil_div(nbytes, GRANULE_BYTES);
+    return n <= UINT32_MAX ? (uint32_t)n : 0;
+}
+
+static uint32_t slack_for(size_t nbytes)
+{
+    return (uint32_t)(granules_for(nbytes) * (size_t)GRANULE_BYTES - nbytes);
+}
+
+static enum heap_result take_chunk(struct heap *h, size_t nbytes, size_t align, enum fit fit,
+                                   void **object)
+{
+    uint32_t length = granules_for(nbytes), slack = slack_for(nbytes), start;
+    size_t ngranules = align / GRANULE_BYTES;
+    if (length == 0 || ngranules > UINT32_MAX)
+        return HEAP_NO_SPACE;
+    enum chunks_result result =
+        ngranules <= 1
+            ? chunks_take(&h->chunks, length, slack, fit, &start)
+            : chunks_take_aligned(&h->chunks, length, (uint32_t)ngranules, slack, &start);
+    if (result != CHUNKS_OK)
+        return result == CHUNKS_NONE      ? HEAP_NO_SPACE
+               : result == CHUNKS_DAMAGED ? HEAP_DAMAGED
+                                          : HEAP_BROKEN;
+    *object = region_at(&h->chunks.region, start);
+    return HEAP_OK;
+}
+
+unsigned heap_sizeclass(const struct heap *h, size_t nbytes, size_t align)
+{
+    size_t max = h->spans.object_max;
+    if (nbytes > max || align > max || align > UNIT_BYTES / 8)
+        return NCLASSES;
+    size_t room = align <= GRANULE_BYTES ? nbytes : sizeclass_room(nbytes + (nbytes == 0), align);
+    unsigned sizeclass = sizeclass_of(room);
+    if (sizeclass >= NSMALL)
+        sizeclass |= h->spans.skipped;
+    if (align <= GRANULE_BYTES)
+        return sizeclass;
+    uint32_t slot_bytes = sizeclass_bytes(sizeclass);
+    return slot_bytes <= max && slot_can_hold(slot_bytes, nbytes) ? sizeclass : NCLASSES;
+}
+
+static enum heap_result take_once(struct heap *h, size_t nbytes, size_t align, enum fit fit,
+                                  void **object)
+{
+    unsigned sizeclass = fit == FIT_ANY ? heap_sizeclass(h, nbytes, align) : NCLASSES;
+    if (sizeclass < NCLASSES) {
+        *object = spans_take(&h->spans, nbytes, sizeclass);
+        if (*object != NULL)
+            return HEAP_OK;
+    }
+    return take_chunk(h, nbytes, align, fit, object);
+}
+
+/* Before anybody is told that there is no space: what threads hold goes back, and what
+ * is empty. */
+static bool sweep_locked(struct heap *h)
+{
+    if (h->spans.nheld == 0 || h->is_swept)
+        return false;
+    h->is_swept = caches_revoke_locked(&h->spans);
+    spans_sweep(&h->spans);
+    return true;
+}
+
+/* Where no empty span is kept, all that a sweep can find is a slot that no queue has: to look for
+ * it in all of 64 GiB is of no use to a larger object. */
+static bool may_find_more(const struct heap *h, size_t nbytes)
+{
+    bool for_slot = nbytes <= h->spans.object_max, fits = nbytes < h->chunks.region.nbytes;
+    return for_slot || (fits && h->spans.nkept > 0);
+}
+
+INLINED enum heap_result place_locked(struct heap *h, size_t nbytes, size_t align, enum fit fit,
+                                      void **object)
+{
+    enum heap_result result = HEAP_NO_REGION;
+    if (h->chunks.region.base != NULL)
+        result = take_once(h, nbytes, align, fit, object);
+    if (result == HEAP_NO_SPACE && may_find_more(h, nbytes) && sweep_locked(h)) /* S5 */
+        result = take_once(h, nbytes, align, fit, object);
+    if (result == HEAP_NO_SPACE && fit == FIT_ANY && align <= GRANULE_BYTES &&
+        nbytes <= h->spans.object_max && (*object = spans_take_larger(&h->spans, nbytes)) != NULL)
+        result = HEAP_OK;
+    if (h->counts != NULL && result == HEAP_OK)
+        count_taken_locked(h, nbytes);
+    return result;
+}
+
+enum heap_result heap_place_locked(struct heap *h, size_t nbytes, size_t align, enum fit fit,
+                                   void **object)
+{
+    return place_locked(h, nbytes, align, fit, object);
+}
+
+static enum heap_result take(struct heap *h, size_t nbytes, size_t align, enum fit fit,
+                             void **object)
+{
+    heap_lock(h);
+    enum heap_result result = place_locked(h, nbytes, align, fit, object);
+    heap_unlock(h);
+    return result;
+}
+
+enum heap_result heap_take(struct heap *h, size_t nbytes, enum fit fit, void **object)
+{
+    return take(h, nbytes, 1, fit, object);
+}
+
+enum heap_result heap_take_aligned(struct heap *h, size_t nbytes, size_t align, void **object)
+{
+    assert(h->chunks.list.head == NULL);
+    return take(h, nbytes, align, FIT_ANY, object);
+}
+
+/* --- judging --------------------------------------------------------------- */
+
+/* Where an address was found to be. */
+struct place {
+    bool in_span;
+    struct slot slot;
+    struct chunk chunk;
+};
+
+static enum heap_result judge_slot(const void *address, const struct slot *slot,
+                                   struct object *found)
+{
+    if (!slot->is_object)
+        return slot->is_ours ? HEAP_NO_OBJECT : HEAP_FREE;
+    found->start = (unsigned char *)(uintptr_t)address - slot->into;
+    found->size = slot->bytes - slot->slack;
+    return HEAP_INSIDE;
+}
+
+static enum heap_result judge_chunk(const struct heap *h, const struct chunk *c,
+                                    struct object *found)
+{
+    if (c->state == 0)
+        return HEAP_FREE;
+    if (c->state == CHUNK_RESERVED)
+        return HEAP_NO_OBJECT;
+    size_t nbytes = (size_t)c->length * GRANULE_BYTES, slack = c->state - 1;
+    if (slack > nbytes)
+        return HEAP_BROKEN;
+    found->start = region_at(&h->chunks.region, c->start);
+    found->size = nbytes - slack;
+    return HEAP_INSIDE;
+}
+
+/* What an address is, and the one place where that is decided. HEAP_OK: it is in
+ * the object `found`; HEAP_INSIDE: the same, but not its start. */
+static enum heap_result judge_locked(const struct heap *h, const void *address, struct place *p,
+                                     struct object *found)
+{
+    size_t offset = region_offset(&h->chunks.region, address);
+    uint32_t granule = (uint32_t)(offset / GRANULE_BYTES);
+    enum heap_result result;
+    if (offset >= h->chunks.region.nbytes)
+        return HEAP_NOT_OURS;
+    p->in_span = spans_find(&h->spans, offset, &p->slot);
+    if (p->in_span)
+        result = judge_slot(address, &p->slot, found);
+    else if (ledger_find(&h->chunks.ledger, granule, &p->chunk))
+        result = judge_chunk(h, &p->chunk, found);
+    else if (granule < h->chunks.ledger.b.top)
+        return HEAP_BROKEN; /* chunks tile all below [L1] */
+    else
+        return HEAP_NO_OBJECT; /* the ledger, or what is left over below it */
+    if (result != HEAP_INSIDE)
+        return result;
+    if (address == found->start)
+        return HEAP_OK; /* also of an object without a byte */
+    size_t into = (size_t)((uintptr_t)address - (uintptr_t)found->start);
+    return into < found->size ? HEAP_INSIDE : HEAP_NO_OBJECT; /* slack behind the last byte */
+}
+
+/* For those to whom any address inside an object is as good as its start. */
+static enum heap_result anywhere(enum heap_result result)
+{
+    return result == HEAP_INSIDE ? HEAP_OK : result;
+}
+
+enum heap_result heap_find_locked(const struct heap *h, const void *address, struct object *found)
+{
+    struct place p;
+    return judge_locked(h, address, &p, found);
+}
+
+enum heap_result heap_find_exact(struct heap *h, const void *address, struct object *found)
+{
+    struct place p;
+    heap_lock(h);
+    enum heap_result result = judge_locked(h, address, &p, found);
+    heap_unlock(h);
+    return result;
+}
+
+enum heap_result heap_find(struct heap *h, const void *address, struct object *found)
+{
+    return anywhere(heap_find_exact(h, address, found));
+}
+
+static void give_back_locked(struct heap *h, const struct place *p)
+{
+    if (p->in_span) {
+        spans_free(&h->spans, &p->slot);
+        h->is_swept = false;
+    } else {
+        chunks_give_back(&h->chunks, p->chunk.start, p->chunk.start + p->chunk.length);
+    }
+}
+
+enum heap_result heap_free(struct heap *h, const void *address)
+{
+    struct place p;
+    struct object found;
+    heap_lock(h);
+    enum heap_result result = anywhere(judge_locked(h, address, &p, &found));
+    if (result == HEAP_OK)
+        give_back_locked(h, &p);
+    if (h->counts != NULL && result == HEAP_OK)
+        count_freed_locked(h, found.size);
+    heap_unlock(h);
+    return result;
+}
+
+/* --- giving pages back ------------------------------------------------------ */
+
+static void give_pages_back(unsigned char *from, unsigned char *to)
+{
+    uintptr_t page = os_page_bytes();
+    uintptr_t first = ceil_div((uintptr_t)from, page) * page, end = (uintptr_t)to / page * page;
+    if (first < end)
+        os_give_back((void *)first, end - first);
+}
+
+/* Holes that are shorter than `least` bytes are left alone. */
+static void trim_locked(struct heap *h, size_t least)
+{
+    struct chunk hole = {.length = UINT32_MAX};
+    while (ledger_next_shorter(&h->chunks.ledger, &hole) &&
+           (size_t)hole.length * GRANULE_BYTES >= least) {
+        unsigned char *start = region_at(&h->chunks.region, hole.start);
+        give_pages_back(start, start + (size_t)hole.length * GRANULE_BYTES);
+    }
+    /* What the ledger has grown over and left again is in this, too. */
+    give_pages_back(region_at(&h->chunks.region, ledger_tail(&h->chunks.ledger).start),
+                    h->chunks.region.base + h->chunks.region.nbytes -
+                        ledger_nbytes(&h->chunks.ledger));
+    if (h->counts != NULL)
+        h->counts->given_back_bytes += (uint64_t)h->chunks.ledger.ndirty * GRANULE_BYTES;
+    h->chunks.ledger.ndirty = h->chunks.ledger.least_dirty = 0;
+}
+
+/* The map of spans is hardly touched. The clock is asked only where it matters. */
+static bool is_time_to_trim_locked(struct heap *h)
+{
+    struct ledger *l = &h->chunks.ledger;
+    uint32_t nspare = spans_map_granules(&h->spans);
+    return h->chunks.list.head == NULL && !h->keeps_pages && l->ndirty >= trim_least(l, nspare) &&
+           trim_is_due(&h->trim, l, nspare, os_milliseconds());
+}
+
+bool heap_trim(struct heap *h)
+{
+    assert(h->chunks.list.head == NULL);
+    heap_lock(h);
+    bool freed = false;
+    if (h->chunks.region.base != NULL) {
+        sweep_locked(h);
+        freed = h->chunks.ledger.ndirty > 0;
+        trim_locked(h, os_page_bytes());
+    }
+    heap_unlock(h);
+    return freed;
+}
+
+static void trim_if_time_locked(struct heap *h)
+{
+    enum { SHORT_HOLE = 64 << 10 }; /* bytes: a system call for less does not pay */
+    if (is_time_to_trim_locked(h))
+        trim_locked(h, SHORT_HOLE);
+}
+
+INLINED enum heap_result free_locked(struct heap *h, const void *address, bool exact,
+                                     struct object *found)
+{
+    struct place p;
+    enum heap_result result = judge_locked(h, address, &p, found);
+    if (!exact)
+        result = anywhere(result);
+    if (result == HEAP_OK)
+        give_back_locked(h, &p);
+    if (h->counts != NULL && result == HEAP_OK)
+        count_freed_locked(h, found->size);
+    trim_if_time_locked(h);
+    return result;
+}
+
+enum heap_result heap_free_locked(struct heap *h, const void *address, bool exact,
+                                  struct object *found)
+{
+    return free_locked(h, address, exact, found);
+}
+
+enum heap_result heap_free_exact(struct heap *h, const void *address)
+{
+    struct object found;
+    heap_lock(h);
+    enum heap_result result = free_locked(h, address, true, &found);
+    heap_unlock(h);
+    return result;
+}
+
+/* --- threads ----------------------------------------------------------------- */
+
+/* In a heap that is nearly full a cache would be taken away again by the next call. */
+static bool has_room_for_caches_locked(const struct heap *h)
+{
+    enum { PART = 16 };
+    size_t ngranules = h->chunks.region.nbytes / GRANULE_BYTES;
+    return h->has_caches && h->chunks.ledger.nlive < ngranules - ngranules / PART;
+}
+
+void heap_join(struct heap *h, struct thread *t)
+{
+    heap_lock(h);
+    if (h->chunks.region.base != NULL && t->cache == NULL && has_room_for_caches_locked(h)) {
+        cache_open_locked(&h->spans, t);
+        h->is_swept = false;
+    }
+    heap_unlock(h);
+}
+
+void heap_leave(struct heap *h, struct thread *t)
+{
+    heap_lock(h);
+    cache_close_locked(&h->spans, t);
+    t->has_ended = true;
+    heap_unlock(h);
+}
+
+void heap_forked_locked(struct heap *h, struct thread *mine)
+{
+    caches_close_others_locked(&h->spans, mine);
+}
+
+bool heap_refill(struct heap *h, struct thread *t, unsigned sizeclass)
+{
+    heap_lock(h);
+    bool filled = cache_refill_locked(&h->spans, t, sizeclass);
+    heap_unlock(h);
+    return filled;
+}
+
+void heap_recount_locked(struct heap *h, const void *address)
+{
+    spans_recount(&h->spans, address);
+    trim_if_time_locked(h);
+}
+
+void heap_recount(struct heap *h, const void *address)
+{
+    heap_lock(h);
+    heap_recount_locked(h, address);
+    heap_unlock(h);
+}
+
+/* --- resizing -------------------------------------------------------------- */
+
+static bool resize_place_locked(struct heap *h, const struct place *p, size_t nbytes)
+{
+    uint32_t length = granules_for(nbytes);
+    if (p->in_span)
+        return spans_resize(&h->spans, &p->slot, nbytes);
+    return length > 0 &&
+           ledger_resize(&h->chunks.ledger, p->chunk.start, length, slack_for(nbytes));
+}
+
+INLINED enum heap_result resize_locked(struct heap *h, const void *address, size_t nbytes)
+{
+    struct place p;
+    struct object found;
+    assert(h->chunks.list.head == NULL);
+    enum heap_result result = judge_locked(h, address, &p, &found);
+    if (result == HEAP_OK && !resize_place_locked(h, &p, nbytes))
+        result = HEAP_NO_SPACE;
+    if (h->counts != NULL && result == HEAP_OK)
+        count_resized_locked(h, found.size, nbytes);
+    trim_if_time_locked(h);
+    return result;
+}
+
+enum heap_result heap_resize_locked(struct heap *h, const void *address, size_t nbytes)
+{
+    return resize_locked(h, address, nbytes);
+}
+
+enum heap_result heap_resize(struct heap *h, const void *address, size_t nbytes)
+{
+    heap_lock(h);
+    enum heap_result result = resize_locked(h, address, nbytes);
+    heap_unlock(h);
+    return result;
+}
+
+/* --- counting ---------------------------------------------------------------- */
+
+static void judge_slot_piece(const struct slot *slot, struct piece *p)
+{
+    p->nbytes = slot->bytes;
+    p->kind = slot->is_object                  ? PIECE_OBJECT
+              : slot->is_ours || slot->is_rest ? PIECE_OURS
+                                               : PIECE_FREE_SLOT;
+    p->size = slot->is_object ? slot->bytes - slot->slack : 0;
+}
+
+static bool chunk_at_locked(const struct heap *h, size_t offset, struct chunk *c)
+{
+    return h->chunks.region.base != NULL &&
+           ledger_find(&h->chunks.ledger, (uint32_t)(offset / GRANULE_BYTES), c);
+}
+
+static size_t chunk_end(const struct chunk *c)
+{
+    return ((size_t)c->start + c->length) * GRANULE_BYTES;
+}
+
+/* False: the ledger contradicts itself. */
+static bool judge_piece_locked(const struct heap *h, const struct chunk *c, size_t offset,
+                               struct piece *p)
+{
+    struct slot slot;
+    size_t rest = chunk_end(c) - offset;
+    unsigned char *start = h->chunks.region.base + offset;
+    *p = (struct piece){.start = start, .nbytes = rest, .kind = PIECE_OURS};
+    if (c->state == CHUNK_RESERVED) {
+        /* A span; what is left over behind its slots; or the map. */
+        if (spans_find(&h->spans, offset, &slot) && slot.bytes <= rest)
+            judge_slot_piece(&slot, p);
+        return true;
+    }
+    p->kind = c->state == 0 ? PIECE_FREE : PIECE_OBJECT;
+    p->size = c->state == 0 ? 0 : p->nbytes - (c->state - 1);
+    return (size_t)c->start * GRANULE_BYTES == offset && p->size <= p->nbytes;
+}
+
+bool heap_piece_locked(const struct heap *h, size_t offset, struct piece *p)
+{
+    struct chunk c;
+    return chunk_at_locked(h, offset, &c) && judge_piece_locked(h, &c, offset, p);
+}
+
+/* Behind `offset`: into what is there now that began before? */
+static size_t skip_locked(const struct heap *h, const struct chunk *c, size_t offset)
+{
+    struct slot slot;
+    if (c->state != CHUNK_RESERVED)
+        return chunk_end(c);
+    if (!spans_find(&h->spans, offset, &slot) || slot.into == 0)
+        return offset;
+    size_t next = offset + slot.bytes - slot.into;
+    return next < chunk_end(c) ? next : chunk_end(c);
+}
+
+bool heap_piece_from_locked(const struct heap *h, size_t *offset, struct piece *p)
+{
+    struct chunk c;
+    while (chunk_at_locked(h, *offset, &c)) {
+        uint32_t before = (uint32_t)(*offset / GRANULE_BYTES) - c.start;
+        if (c.state == 0) /* of free memory, the rest */
+            c = (struct chunk){c.start + before, c.length - before, 0};
+        bool begins = before == 0 || c.state == 0;
+        size_t next = begins ? *offset : skip_locked(h, &c, *offset);
+        if (next == *offset)
+            return judge_piece_locked(h, &c, *offset, p);
+        *offset = next;
+    }
+    return false;
+}
+
+bool heap_ends_locked(const struct heap *h, size_t offset)
+{
+    return offset / GRANULE_BYTES >= h->chunks.ledger.b.top;
+}
+
+static void add_piece(struct heap_sums *sums, const struct piece *p)
+{
+    bool is_free = p->kind == PIECE_FREE || p->kind == PIECE_FREE_SLOT;
+    sums->nfree += is_free;
+    sums->free_bytes += is_free ? p->nbytes : 0;
+    sums->nobjects += p->kind == PIECE_OBJECT;
+    sums->object_bytes += p->size;
+    sums->span_bytes += p->kind == PIECE_OURS ? p->nbytes : 0;
+}
+
+static struct heap_sums sum_locked(const struct heap *h)
+{
+    struct heap_sums sums = {.region_bytes = h->chunks.region.nbytes};
+    struct piece p;
+    struct chunk c;
+    sums.ledger_bytes = sums.region_bytes > 0 ? ledger_nbytes(&h->chunks.ledger) : 0;
+    /* The ledger is asked once for a chunk, not for each slot in it. */
+    for (size_t at = 0; chunk_at_locked(h, at, &c) && at < chunk_end(&c);)
+        for (; at < chunk_end(&c); at += p.nbytes) {
+            if (!judge_piece_locked(h, &c, at, &p))
+                return sums;
+            add_piece(&sums, &p);
+        }
+    return sums;
+}
+
+struct heap_sums heap_sum(struct heap *h)
+{
+    heap_lock(h);
+    struct heap_sums sums = sum_locked(h);
+    heap_unlock(h);
+    return sums;
+}
+
+bool heap_count_locked(struct heap *h, struct counts *counts)
+{
+    struct piece p;
+    h->counts = NULL;
+    h->has_caches = false;
+    if (!caches_revoke_locked(&h->spans))
+        return false;
+    h->counts = counts;
+    counts->region_bytes = h->chunks.region.nbytes;
+    for (size_t at = 0; heap_piece_locked(h, at, &p); at += p.nbytes)
+        if (p.kind == PIECE_OBJECT)
+            count_taken_locked(h, p.size);
+    return true;
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT */
+#include "heaps/hcache.h"
+
+/* How many of n slots have to be free for the trouble: a part of them, 2^-part. */
+enum { EIGHTH = 3, ANY = 7 };
+
+static bool are_enough(uint64_t mask, uint32_t n, unsigned part)
+{
+    return mask != 0 && count_bits(mask) >= least(n, STATES_AT_ONCE) >> part;
+}
+
+/* The first 64 slots from where the window is, all around the span, of which enough are free. */
+static bool window_scan(struct quick_window *w, const struct span *span, unsigned part)
+{
+    uint32_t nslots = span->nslots, from = (uint32_t)(w->states - span->states), first = from;
+    const unsigned char *slots = w->base - (size_t)from * w->slot_bytes;
+    do {
+        uint64_t mask = free_slots(span->states + first, nslots - first);
+        if (are_enough(mask, nslots - first, part)) {
+            w->mask = mask;
+            w->states = span->states + first;
+            w->base = (unsigned char *)(uintptr_t)slots + (size_t)first * w->slot_bytes;
+            return true;
+        }
+        first = first + STATES_AT_ONCE < nslots ? first + STATES_AT_ONCE : 0;
+    } while (first != from);
+    return false;
+}
+
+static void window_open(struct quick_window *w, const struct spans *s, uint32_t unit)
+{
+    const struct span *span = span_at(s, unit);
+    *w = (struct quick_window){.states = span->states,
+                               .base = (unsigned char *)spans_unit_address(s, unit),
+                               .slot_bytes = span->slot_bytes,
+                               .unit = unit};
+}
+
+/* What all windows have in common. */
+static void note_map(struct quick *q, struct spans *s)
+{
+    q->base = spans_unit_address(s, 1);
+    q->map = span_at(s, 1);
+    q->nunits = s->nclear;
+    q->unit_shift = (uint16_t)s->unit_shift;
+}
+
+size_t quick_bytes(size_t nbytes)
+{
+    return sizeof(struct quick) + spans_nclasses(nbytes) * sizeof(struct quick_window);
+}
+
+void quick_open(struct quick *q, const struct heap *h, size_t nbytes)
+{
+    memset(q, 0, nbytes);
+    q->nwindows = (uint16_t)((nbytes - sizeof *q) / sizeof q->window[0]);
+    for (size_t i = 0; i < sizeof q->by_size; i++)
+        q->by_size[i] = (uint8_t)least(heap_sizeclass(h, i * GRANULE_BYTES, 1), q->nwindows - 1u);
+}
+
+static bool is_open(const struct quick *q)
+{
+    for (unsigned c = 0; c < q->nwindows; c++)
+        if (q->window[c].unit != 0)
+            return true;
+    return false;
+}
+
+/* Another span for the window. */
+static bool window_change(struct quick_window *w, struct quick *q, struct heap *h,
+                          unsigned sizeclass)
+{
+    if (w->unit != 0)
+        spans_release(&h->spans, w->unit);
+    *w = (struct quick_window){0};
+    uint32_t unit = spans_adopt(&h->spans, sizeclass);
+    if (unit != 0) {
+        window_open(w, &h->spans, unit);
+        note_map(q, &h->spans);
+        h->is_swept = false;
+    } else if (!is_open(q)) {
+        q->nunits = 0; /* K4 */
+    }
+    return unit != 0;
+}
+
+/* A slot of the window, whatever its slack is. */
+static void *slot_take(struct quick_window *w, const struct span *span, size_t nbytes)
+{
+    uint32_t i = (uint32_t)lowest_bit(w->mask), first = (uint32_t)(w->states - span->states);
+    w->mask &= w->mask - 1;
+    span_make_object(span->states, span->nslots, first + i, w->slot_bytes - (uint32_t)nbytes);
+    return w->base + (size_t)i * w->slot_bytes;
+}
+
+static bool refill(struct quick *q, struct heap *h, unsigned sizeclass)
+{
+    struct quick_window *w = &q->window[sizeclass];
+    const struct span *last = span_at(&h->spans, w->unit);
+    if (w->unit != 0 && last->nslots > STATES_AT_ONCE && window_scan(w, last, EIGHTH))
+        return true;
+    if (!window_change(w, q, h, sizeclass))
+        return false;
+    const struct span *span = span_at(&h->spans, w->unit);
+    return window_scan(w, span, EIGHTH) || window_scan(w, span, ANY);
+}
+
+/* Where there is no room for another span, a slot of the next larger classes. */
+static void *borrow(struct quick *q, struct heap *h, unsigned sizeclass, size_t nbytes)
+{
+    size_t max = 2 * sizeclass_bytes(sizeclass);
+    for (unsigned c = sizeclass + 1; c < q->nwindows && sizeclass_bytes(c) <= max; c++)
+        if (q->window[c].mask != 0 && slot_can_hold(sizeclass_bytes(c), nbytes))
+            return slot_take(&q->window[c], span_at(&h->spans, q->window[c].unit), nbytes);
+    return NULL;
+}
+
+void *quick_take_slowly(struct quick *q, struct heap *h, size_t nbytes)
+{
+    unsigned sizeclass = heap_sizeclass(h, nbytes, 1);
+    if (sizeclass == NCLASSES || is_wide(sizeclass_bytes(sizeclass)))
+        return NULL;
+    struct quick_window *w = &q->window[sizeclass];
+    if (w->mask == 0 && !refill(q, h, sizeclass))
+        return borrow(q, h, sizeclass, nbytes);
+    return slot_take(w, span_at(&h->spans, w->unit), nbytes);
+}
+
+bool quick_is_valid(const struct quick *q, const struct heap *h)
+{
+    const struct spans *s = &h->spans;
+    if (q->nwindows > NCLASSES || (is_open(q) && q->nunits == 0))
+        return false;
+    for (unsigned c = 0; c < q->nwindows; c++) {
+        uint32_t unit = q->window[c].unit;
+        if (unit > s->nclear || (unit != 0 && (s->nheld == 0 || span_at(s, unit)->sizeclass != c ||
+                                               span_at(s, unit)->status != SPAN_OWNED)))
+            return false;
+    }
+    return true;
+}
+
+void quick_close(struct quick *q, struct heap *h)
+{
+    for (unsigned c = 0; c < q->nwindows && q->nunits > 0; c++)
+        if (q->window[c].unit != 0)
+            spans_release(&h->spans, q->window[c].unit);
+    if (q->nunits > 0) {
+        memset(q->window, 0, q->nwindows * sizeof q->window[0]);
+        q->nunits = 0;
+        h->is_swept = false;
+    }
+    spans_give_back_empty(&h->spans);
+}

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+#include "heaps/inspect.h"
+
+#include "core/check.h"
+#include "base/os.h"
+
+static void count_piece(const struct piece *p, struct mem_statistics *s)
+{
+    if (p->kind == PIECE_OBJECT) {
+        s->live_objects++;
+        s->live_bytes += p->size;
+        s->slack_bytes += p->nbytes - p->size;
+    } else if (p->kind != PIECE_OURS) {
+        s->free_chunks++;
+        s->free_bytes += p->nbytes;
+        if (p->kind == PIECE_FREE && p->nbytes > s->largest_free)
+            s->largest_free = p->nbytes;
+    }
+}
+
+/* Adds what is there to what is known. False: not to the end. */
+static bool count_all_locked(const struct heap *h, struct mem_statistics *s)
+{
+    struct piece p;
+    size_t at = 0;
+    for (; heap_piece_locked(h, at, &p); at += p.nbytes)
+        count_piece(&p, s);
+    s->metadata_bytes = s->region_bytes - s->live_bytes - s->slack_bytes - s->free_bytes;
+    return heap_ends_locked(h, at);
+}
+
+static bool count(struct visit *v, struct mem_statistics *s)
+{
+    bool whole = true;
+    *s = (struct mem_statistics){.region_bytes = v->m->nbytes, .peak_bytes = v->m->peak_bytes};
+    s->limit = header_limit(v->m);
+    for (size_t i = 0; whole && visit_part(v, i); i++)
+        whole = count_all_locked(v->h, s);
+    return whole;
+}
+
+static enum mem_result count_guest(struct heap *h, struct mem_statistics *stats)
+{
+    heap_lock(h);
+    struct mem_statistics s = {.region_bytes = h->chunks.region.nbytes};
+    s.peak_bytes = h->counts == NULL ? 0 : h->counts->live_bytes_peak;
+    bool whole = count_all_locked(h, &s);
+    heap_unlock(h);
+    if (!whole)
+        return MEM_DAMAGED;
+    s.resident_bytes = os_resident_bytes(h->chunks.region.base, s.region_bytes);
+    *stats = s;
+    return MEM_OK;
+}
+
+static enum mem_result check_guest(struct heap *h, const char **wrong)
+{
+    heap_lock(h);
+    const char *what = check_fault_locked(h);
+    heap_unlock(h);
+    if (wrong != NULL)
+        *wrong = what;
+    return what == NULL ? MEM_OK : MEM_DAMAGED;
+}
+
+static const char *fault_in_parts(struct visit *v)
+{
+    const char *wrong = NULL;
+    for (size_t i = 0; wrong == NULL && visit_part(v, i); i++) {
+        if (!ledger_is_sane(&v->h->chunks.ledger))
+            return "the numbers of the ledger cannot be";
+        wrong = check_fault_locked(v->h);
+    }
+    return wrong;
+}
+
+const char *recount_fault(struct visit *v)
+{
+    struct mem_statistics s;
+    const char *wrong = visit_numbers_fault(v);
+    if (wrong == NULL && !header_extras_are_whole(v->m))
+        wrong = "the limit or the callbacks have been written to";
+    if (wrong == NULL)
+        wrong = fault_in_parts(v);
+    if (wrong == NULL && header_is_quick(v->m) && !quick_is_valid(header_quick(v->m), v->h))
+        wrong = "the spans at hand are others than those in use";
+    if (wrong == NULL && (!count(v, &s) || (uint32_t)s.live_objects != v->m->nlive ||
+                          s.live_bytes != v->m->live_bytes)) /* M3 */
+        wrong = "there are other objects than the header counts";
+    return wrong;
+}
+
+/* So that free memory is in one piece, whatever small objects came and went. */
+static void close_windows(const struct visit *v)
+{
+    if (!header_is_quick(v->m))
+        return;
+    change_begin(&v->m->changes);
+    quick_close(header_quick(v->m), v->h);
+    change_end(&v->m->changes);
+}
+
+/* --- the calls -------------------------------------------------------------------- */
+
+/* False: `visit` does not want more, or *result says what is wrong. */
+static bool walk_part(const struct visit *v, mem_visitor visit, void *context,
+                      enum mem_result *result)
+{
+    struct piece p;
+    size_t at = 0;
+    for (; heap_piece_locked(v->h, at, &p); at += p.nbytes) {
+        bool live = p.kind == PIECE_OBJECT;
+        struct mem_piece piece = {p.start, live ? p.size : p.nbytes, live, v->m};
+        if (p.kind != PIECE_OURS && !visit(&piece, context))
+            return false;
+    }
+    *result = heap_ends_locked(v->h, at) ? MEM_OK : MEM_DAMAGED;
+    return *result == MEM_OK;
+}
+
+MEM_API enum mem_result mem_walk(mem_heap *heap, mem_visitor visit, void *context)
+{
+    struct visit v;
+    struct heap *guest = guest_heap(heap);
+    if (guest != NULL)
+        return say(guest_walk(guest, heap, visit, context));
+    enum mem_result result = visit_enter(heap, &v);
+    if (result != MEM_OK)
+        return result;
+    close_windows(&v);
+    heap->is_walked = true;
+    for (size_t i = 0; visit_part(&v, i) && walk_part(&v, visit, context, &result);)
+        i++;
+    heap->is_walked = false;
+    visit_leave(&v);
+    return say(result);
+}
+
+MEM_API enum mem_result mem_stats(mem_heap *heap, struct mem_statistics *stats)
+{
+    struct visit v;
+    struct mem_statistics s;
+    struct heap *guest = guest_heap(heap);
+    if (guest != NULL)
+        return say(count_guest(guest, stats));
+    enum mem_result result = visit_enter(heap, &v);
+    if (result != MEM_OK)
+        return result;
+    close_windows(&v);
+    if (count(&v, &s)) {
+        s.resident_bytes = header_resident_bytes(heap);
+        *stats = s;
+    } else {
+        result = MEM_DAMAGED;
+    }
+    visit_leave(&v);
+    return say(result);
+}
+
+MEM_API enum mem_result mem_check(mem_heap *heap, const char **wrong)
+{
+    struct visit v;
+    const char *what = "the header has been written to";
+    struct heap *guest = guest_heap(heap);
+    if (guest != NULL)
+        return say(check_guest(guest, wrong));
+    enum mem_result result = look_at(heap);
+    if (result == MEM_NO_HEAP)
+        what = mem_strerror(MEM_NO_HEAP);
+    if (result == MEM_OK && (result = visit_enter(heap, &v)) == MEM_OK) {
+        what = recount_fault(&v);
+        result = what == NULL ? MEM_OK : MEM_DAMAGED;
+        visit_leave(&v);
+    } else if (result == MEM_BUSY) {
+        what = mem_strerror(MEM_BUSY);
+    }
+    if (wrong != NULL)
+        *wrong = what;
+    return say(result);
+}

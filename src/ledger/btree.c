@@ -1,0 +1,858 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * In this order: nodes and arrays, finding, summaries, changing, balance, check.
+ */
+#include "ledger/btree.h"
+
+enum { NODE_BYTES = 256 };
+
+struct node {
+    uint8_t order;
+    uint8_t level; /* 0: a leaf */
+    uint16_t nwords;
+    uint32_t unused;
+    union {
+        uint64_t word[LEAF_CAP];
+        struct {
+            uint64_t unnamed[INNER_CAP]; /* word[], as far as an inner node has it */
+            uint32_t child[INNER_CAP];
+        };
+    };
+};
+static_assert(sizeof(struct node) == NODE_BYTES, "a node is four cache lines");
+
+RACING static int cap_of(unsigned level)
+{
+    return level == 0 ? LEAF_CAP : INNER_CAP;
+}
+
+static int min_of(unsigned level)
+{
+    return level == 0 ? LEAF_MIN : INNER_MIN;
+}
+
+/* --- nodes and arrays ------------------------------------------------------ */
+
+RACING static struct node *node_place(const struct btree *b, uint32_t id)
+{
+    return (struct node *)(b->end - ((size_t)id + 1) * NODE_BYTES);
+}
+
+/* What it has been told by another node need not be one [B5]. */
+static struct node *node_at(const struct btree *b, uint32_t id)
+{
+    return node_place(b, id < b->nnodes ? id : 0);
+}
+
+static int nwords_of(const struct node *x, unsigned level)
+{
+    unsigned n = x->nwords;
+    return n - 1 < (unsigned)cap_of(level) ? (int)n : 1;
+}
+
+static bool has_room(const struct btree *b, size_t nbytes)
+{
+    return btree_nbytes(b) + nbytes <= b->room;
+}
+
+static struct node *node_of(const struct step *s)
+{
+    return (struct node *)((unsigned char *)s->word - offsetof(struct node, word));
+}
+
+static size_t array_nwords(const struct btree *b, enum order order)
+{
+    return b->tree[order].height == 0 ? b->tree[order].nwords : 0;
+}
+
+/* The array of a sequence that is one; for BY_SIZE always the lowest word in use. */
+static uint64_t *array_of(const struct btree *b, enum order order)
+{
+    uint64_t *word = (uint64_t *)(b->end - (size_t)b->nnodes * NODE_BYTES);
+    word -= array_nwords(b, BY_ADDRESS);
+    return order == BY_ADDRESS ? word : word - array_nwords(b, BY_SIZE);
+}
+
+/* Opens (n < 0: closes) a gap of n words below `at`, which is in an array. */
+static void arrays_move(const struct btree *b, const uint64_t *at, ptrdiff_t n)
+{
+    uint64_t *low = array_of(b, BY_SIZE);
+    memmove(low - n, low, (size_t)((const unsigned char *)at - (unsigned char *)low));
+}
+
+static void array_insert(struct btree *b, enum order order, int slot, uint64_t word)
+{
+    if (!has_room(b, sizeof word))
+        return;
+    uint64_t *at = array_of(b, order) + slot;
+    arrays_move(b, at, 1);
+    at[-1] = word;
+    b->tree[order].nwords++;
+}
+
+static void array_remove(struct btree *b, enum order order, int slot)
+{
+    arrays_move(b, array_of(b, order) + slot, -1);
+    b->tree[order].nwords--;
+}
+
+static uint32_t node_take(struct btree *b, enum order order, unsigned level)
+{
+    if (!has_room(b, NODE_BYTES))
+        return 0;
+    arrays_move(b, (uint64_t *)node_place(b, b->nnodes) + NODE_BYTES / sizeof(uint64_t),
+                NODE_BYTES / sizeof(uint64_t));
+    struct node *x = node_place(b, b->nnodes);
+    x->order = (uint8_t)order;
+    x->level = (uint8_t)level;
+    x->nwords = 0;
+    x->unused = 0;
+    return b->nnodes++;
+}
+
+/* How many words are <= key. An array is halved down to the size of a node. In a
+ * node the line is found by the first word of each, then all in it are counted:
+ * loads that do not wait for one another, and no branch to mispredict. */
+RACING static int count_below_or_at(const uint64_t *word, int nwords, uint64_t key)
+{
+    enum { LINE_WORDS = 8, LINE_1 = 7 }; /* line 0 begins with the node's header */
+    const uint64_t *first = word;
+    while (nwords > LEAF_CAP) {
+        int half = nwords / 2;
+        word += half & -(int)(word[half - 1] <= key);
+        nwords -= half;
+    }
+    int begin = 0;
+    for (int i = LINE_1; i < nwords; i += LINE_WORDS)
+        begin = word[i] <= key ? i : begin;
+    int end = nwords < begin + LINE_WORDS ? nwords : begin + LINE_WORDS;
+    int count = (int)(word - first) + begin;
+    for (int i = begin; i < end; i++)
+        count += word[i] <= key;
+    return count;
+}
+
+/* The key that finds `word` and whatever sorts with it. */
+static uint64_t key_of(enum order order, uint64_t word)
+{
+    return order == BY_ADDRESS ? word | UINT32_MAX : word;
+}
+
+/* A node has moved to `id`: tells its parent. */
+static void node_repoint(struct btree *b, uint32_t id)
+{
+    const struct node *x = node_at(b, id);
+    struct tree *t = &b->tree[x->order == BY_SIZE ? BY_SIZE : BY_ADDRESS];
+    if (x->level >= t->height) {
+        t->root = id;
+        return;
+    }
+    uint64_t key = key_of((enum order)x->order, x->word[0]);
+    uint32_t above = t->root;
+    for (unsigned level = t->height;; level--) {
+        struct node *parent = node_at(b, above);
+        int n = count_below_or_at(parent->word, nwords_of(parent, level), key);
+        int slot = n > 0 ? n - 1 : 0;
+        if (level == x->level + 1u) {
+            parent->child[slot] = id;
+            return;
+        }
+        above = parent->child[slot];
+    }
+}
+
+static void node_give_back(struct btree *b, uint32_t id)
+{
+    uint32_t last = b->nnodes - 1;
+    if (id >= b->nnodes)
+        return;
+    if (id != last) {
+        *node_at(b, id) = *node_at(b, last);
+        node_repoint(b, id);
+    }
+    arrays_move(b, (uint64_t *)node_at(b, last), -(ptrdiff_t)(NODE_BYTES / sizeof(uint64_t)));
+    b->nnodes = last;
+}
+
+void btree_open(struct btree *b, void *end, size_t room)
+{
+    *b = (struct btree){.end = end, .room = room};
+}
+
+bool btree_is_sane(const struct btree *b)
+{
+    for (int o = BY_ADDRESS; o <= BY_SIZE; o++) {
+        const struct tree *t = &b->tree[o];
+        if (t->height > HEIGHT_MAX || (t->height == 0 && t->nwords > ARRAY_MAX) ||
+            (t->height > 0 && (t->root >= b->nnodes || t->nwords <= ARRAY_AGAIN)))
+            return false;
+    }
+    return btree_nbytes(b) <= b->room;
+}
+
+size_t btree_nbytes(const struct btree *b)
+{
+    return (size_t)(b->end - (unsigned char *)array_of(b, BY_SIZE));
+}
+
+/* --- finding --------------------------------------------------------------- */
+
+static struct step *enter(struct cursor *c, int level, struct node *x)
+{
+    struct step *s = &c->step[level];
+    s->word = x->word;
+    s->nwords = nwords_of(x, (unsigned)level);
+    return s;
+}
+
+static struct step *enter_child(const struct btree *b, struct cursor *c, int level)
+{
+    const struct step *up = &c->step[level + 1];
+    return enter(c, level, node_at(b, node_of(up)->child[up->slot]));
+}
+
+static struct step *enter_root(const struct btree *b, enum order order, struct cursor *c)
+{
+    const struct tree *t = &b->tree[order];
+    c->order = order;
+    c->height = (int)t->height;
+    if (t->height > 0)
+        return enter(c, c->height, node_at(b, t->root));
+    c->step[0].word = array_of(b, order);
+    c->step[0].nwords = (int)t->nwords;
+    return &c->step[0];
+}
+
+static void prefetch_node(const struct node *x)
+{
+    /* All four lines at once: the search would ask for them one by one. */
+    for (size_t line = 0; line < NODE_BYTES; line += 64)
+        __builtin_prefetch((const unsigned char *)x + line);
+}
+
+bool btree_floor(const struct btree *b, enum order order, uint64_t key, struct cursor *c)
+{
+    struct step *s = enter_root(b, order, c);
+    for (int level = c->height; level > 0; level--) {
+        int n = count_below_or_at(s->word, s->nwords, key);
+        s->slot = n > 0 ? n - 1 : 0; /* before all: down the left edge */
+        struct node *child = node_at(b, node_of(s)->child[s->slot]);
+        prefetch_node(child);
+        s = enter(c, level - 1, child);
+    }
+    s->slot = count_below_or_at(s->word, s->nwords, key) - 1;
+    return s->slot != NO_SLOT;
+}
+
+bool btree_ceil(const struct btree *b, enum order order, uint64_t key, struct cursor *c)
+{
+    btree_floor(b, order, key - 1, c);
+    return btree_next(b, c);
+}
+
+bool btree_last(const struct btree *b, enum order order, struct cursor *c)
+{
+    return btree_floor(b, order, UINT64_MAX, c);
+}
+
+bool btree_next(const struct btree *b, struct cursor *c)
+{
+    int level = 0;
+    while (c->step[level].slot + 1 >= c->step[level].nwords)
+        if (++level > c->height)
+            return false;
+    c->step[level].slot++;
+    while (level-- > 0)
+        enter_child(b, c, level)->slot = 0;
+    return true;
+}
+
+bool btree_prev(const struct btree *b, struct cursor *c)
+{
+    int level = 0;
+    while (c->step[level].slot <= 0)
+        if (++level > c->height)
+            return false;
+    c->step[level].slot--;
+    while (level-- > 0) {
+        struct step *s = enter_child(b, c, level);
+        s->slot = s->nwords - 1;
+    }
+    return true;
+}
+
+/* By address: where what the cursor has at `level` ends. */
+static uint32_t end_at(const struct btree *b, const struct cursor *c, int level)
+{
+    for (; level <= c->height; level++) {
+        const struct step *s = &c->step[level];
+        if (s->slot + 1 < s->nwords)
+            return high_of(s->word[s->slot + 1]);
+    }
+    return b->top;
+}
+
+uint32_t btree_chunk_end(const struct btree *b, const struct cursor *c)
+{
+    return end_at(b, c, 0);
+}
+
+RACING static uint32_t peek_end(const uint64_t *word, int nwords, int slot, uint32_t end)
+{
+    return slot + 1 < nwords ? high_of(NOW(word[slot + 1])) : end;
+}
+
+/* The leaf in which `key` is sought, and where that ends; NULL: it makes no sense. */
+RACING static const uint64_t *peek_leaf(const struct btree *b, size_t nbytes, uint64_t key,
+                                        int *nwords, uint32_t *end)
+{
+    uint32_t level = NOW(b->tree[BY_ADDRESS].height), id = NOW(b->tree[BY_ADDRESS].root);
+    if (level > HEIGHT_MAX)
+        return NULL;
+    for (;; level--) {
+        if (id >= nbytes / NODE_BYTES)
+            return NULL;
+        const struct node *x = node_place(b, id);
+        *nwords = NOW(x->nwords);
+        if (*nwords == 0 || *nwords > cap_of(level))
+            return NULL;
+        if (level == 0)
+            return x->word;
+        int n = count_below_or_at(x->word, *nwords, key), slot = n > 0 ? n - 1 : 0;
+        *end = peek_end(x->word, *nwords, slot, *end);
+        id = NOW(x->child[slot]);
+    }
+}
+
+RACING static const uint64_t *peek_array(const struct btree *b, size_t nbytes, int *nwords)
+{
+    uint32_t n = NOW(b->tree[BY_ADDRESS].nwords), nnodes = NOW(b->nnodes);
+    size_t below = (size_t)nnodes * NODE_BYTES + n * sizeof(uint64_t);
+    if (n == 0 || n > ARRAY_MAX || below > nbytes)
+        return NULL;
+    *nwords = (int)n;
+    return (const uint64_t *)(const void *)(b->end - below);
+}
+
+RACING bool btree_peek(const struct btree *b, size_t nbytes, uint64_t key, uint64_t *found,
+                       uint32_t *end)
+{
+    int nwords;
+    *end = NOW(b->top);
+    bool is_array = NOW(b->tree[BY_ADDRESS].height) == 0;
+    const uint64_t *word =
+        is_array ? peek_array(b, nbytes, &nwords) : peek_leaf(b, nbytes, key, &nwords, end);
+    if (word == NULL)
+        return false;
+    int slot = count_below_or_at(word, nwords, key) - 1;
+    if (slot == NO_SLOT)
+        return false;
+    *end = peek_end(word, nwords, slot, *end);
+    *found = NOW(word[slot]);
+    return true;
+}
+
+/* The longest free chunk at or below a slot; in the leaf, that chunk itself. */
+static uint32_t free_at(const struct btree *b, const struct cursor *c, int level, int slot)
+{
+    const struct step *s = &c->step[level];
+    if (level > 0)
+        return low_of(s->word[slot]);
+    if (low_of(s->word[slot]) != 0)
+        return 0;
+    uint32_t end = slot + 1 < s->nwords ? high_of(s->word[slot + 1]) : end_at(b, c, 1);
+    return end - high_of(s->word[slot]);
+}
+
+/* The first slot at `level`, from `slot` in direction dir, with enough free. */
+static bool scan(const struct btree *b, struct cursor *c, int level, int slot, int dir,
+                 uint32_t ngranules)
+{
+    for (; slot >= 0 && slot < c->step[level].nwords; slot += dir) {
+        if (free_at(b, c, level, slot) >= ngranules) {
+            c->step[level].slot = slot;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* From `slot` at `level` in direction dir: up until something is found, then down to it. */
+static bool search(const struct btree *b, struct cursor *c, int level, int slot, int dir,
+                   uint32_t ngranules)
+{
+    while (!scan(b, c, level, slot, dir, ngranules)) {
+        if (++level > c->height)
+            return false;
+        slot = c->step[level].slot + dir;
+    }
+    while (level-- > 0) {
+        const struct step *s = enter_child(b, c, level);
+        if (!scan(b, c, level, dir > 0 ? 0 : s->nwords - 1, dir, ngranules))
+            return false; /* B2 is broken */
+    }
+    return true;
+}
+
+bool btree_first_free(const struct btree *b, uint32_t ngranules, struct cursor *c)
+{
+    enter_root(b, BY_ADDRESS, c);
+    return search(b, c, c->height, 0, 1, ngranules);
+}
+
+bool btree_free_above(const struct btree *b, struct cursor *c)
+{
+    return search(b, c, 0, c->step[0].slot, 1, 1);
+}
+
+bool btree_free_below(const struct btree *b, struct cursor *c)
+{
+    return search(b, c, 0, c->step[0].slot, -1, 1);
+}
+
+/* --- summaries ------------------------------------------------------------- */
+
+static uint32_t longest_free(const uint64_t *word, int nwords, uint32_t end)
+{
+    uint32_t longest = 0;
+    for (int i = 0; i < nwords; i++) {
+        uint32_t stop = i + 1 < nwords ? high_of(word[i + 1]) : end;
+        uint32_t length = low_of(word[i]) == 0 ? stop - high_of(word[i]) : 0;
+        longest = length > longest ? length : longest;
+    }
+    return longest;
+}
+
+/* B2: the word that stands for a node which ends at `end`. */
+static uint64_t summary_of(const struct node *x, uint32_t end)
+{
+    int nwords = nwords_of(x, x->level);
+    if (x->order == BY_SIZE)
+        return x->word[0];
+    if (x->level == 0)
+        return word_of(high_of(x->word[0]), longest_free(x->word, nwords, end));
+    uint32_t longest = 0;
+    for (int i = 0; i < nwords; i++)
+        longest = low_of(x->word[i]) > longest ? low_of(x->word[i]) : longest;
+    return word_of(high_of(x->word[0]), longest);
+}
+
+/* The length of a free chunk, given where it ends; 0 of a live one. By size both mean
+ * nothing, and nobody looks. */
+static uint32_t free_length(uint64_t word, uint32_t end)
+{
+    return low_of(word) == 0 ? end - high_of(word) : 0;
+}
+
+static uint32_t most(uint32_t a, uint32_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Where the chunk in a slot of the leaf or array ends. */
+static uint32_t end_of(const struct btree *b, const struct cursor *c, int slot)
+{
+    const struct step *s = &c->step[0];
+    return slot + 1 < s->nwords ? high_of(s->word[slot + 1]) : end_at(b, c, 1);
+}
+
+/* The longest free chunk where something changed, before and after. Most changes
+ * can be told upwards without looking at a node again. */
+struct change {
+    uint32_t was, is;
+};
+
+/* The leaf at the cursor has changed: makes B2 true again on the way up. */
+static void refresh(const struct btree *b, const struct cursor *c, struct change change)
+{
+    for (int level = 0; level < c->height; level++) {
+        const struct step *up = &c->step[level + 1];
+        const struct node *x = node_of(&c->step[level]);
+        uint64_t old = up->word[up->slot], summary;
+        if (c->order == BY_ADDRESS && change.is >= low_of(old))
+            summary = word_of(high_of(x->word[0]), change.is);
+        else if (c->order == BY_ADDRESS && change.was < low_of(old))
+            summary = word_of(high_of(x->word[0]), low_of(old));
+        else
+            summary = summary_of(x, end_at(b, c, level + 1));
+        if (old == summary)
+            return;
+        up->word[up->slot] = summary;
+        change = (struct change){low_of(old), low_of(summary)};
+    }
+}
+
+/* --- balance --------------------------------------------------------------- */
+
+/* Neighbouring nodes, laid end to end. */
+struct group {
+    uint64_t word[GROUP_MAX * LEAF_CAP];
+    uint32_t child[GROUP_MAX * INNER_CAP];
+    uint32_t id[GROUP_MAX + 1];
+    int nwords, nnodes;
+};
+
+static void gather(const struct btree *b, struct group *g, unsigned level, const uint32_t *id,
+                   int nnodes)
+{
+    g->nwords = 0;
+    g->nnodes = nnodes;
+    for (int i = 0; i < nnodes; i++) {
+        const struct node *x = node_at(b, id[i]);
+        int n = nwords_of(x, level);
+        memcpy(g->word + g->nwords, x->word, (size_t)n * sizeof(uint64_t));
+        if (level > 0)
+            memcpy(g->child + g->nwords, x->child, (size_t)n * sizeof(uint32_t));
+        g->nwords += n;
+        g->id[i] = id[i];
+    }
+}
+
+/* Lays the words evenly into the nodes g->id, which end at `end`; writes the
+ * word that stands for each node to summary[]. */
+static void scatter(const struct btree *b, const struct group *g, unsigned level, uint32_t end,
+                    uint64_t *summary)
+{
+    int done = 0;
+    for (int i = 0; i < g->nnodes; i++) {
+        struct node *x = node_at(b, g->id[i]);
+        int n = (g->nwords - done) / (g->nnodes - i);
+        memcpy(x->word, g->word + done, (size_t)n * sizeof(uint64_t));
+        if (level > 0)
+            memcpy(x->child, g->child + done, (size_t)n * sizeof(uint32_t));
+        x->nwords = (uint16_t)n;
+        done += n;
+        summary[i] = summary_of(x, done < g->nwords ? high_of(g->word[done]) : end);
+    }
+}
+
+/* In the parent of nwords: the `before` children from `first` on become those of the group. */
+static void adopt(struct node *parent, int nwords, int first, int before, const struct group *g,
+                  const uint64_t *summary)
+{
+    size_t after = (size_t)(nwords - first - before);
+    memmove(parent->word + first + g->nnodes, parent->word + first + before,
+            after * sizeof(uint64_t));
+    memmove(parent->child + first + g->nnodes, parent->child + first + before,
+            after * sizeof(uint32_t));
+    memcpy(parent->word + first, summary, (size_t)g->nnodes * sizeof(uint64_t));
+    memcpy(parent->child + first, g->id, (size_t)g->nnodes * sizeof(uint32_t));
+    parent->nwords = (uint16_t)(nwords + g->nnodes - before);
+}
+
+/* How many nodes the words of `nnodes` should fill: one more if a word is to
+ * come and they are full, one less if they fit. One place is left in each, so
+ * that the next change does not undo this one. */
+static int nnodes_wanted(int nwords, int nnodes, unsigned level, bool grow)
+{
+    int cap = cap_of(level) - 1;
+    if (grow)
+        return nwords <= nnodes * cap ? nnodes : nnodes + 1;
+    return nnodes > 1 && nwords <= (nnodes - 1) * cap ? nnodes - 1 : nnodes;
+}
+
+/* Evens out the node at `level` of the cursor and its neighbours, with a node
+ * more or a node less as needed [B3]. The parent has room. The cursor is void.
+ *
+ *     [30][31][30][30][30] => [25][25][25][25][25][26]
+ *     [24][24][23][24][25] => [30][30][30][30]
+ */
+static void regroup(struct btree *b, const struct cursor *c, int level, bool grow)
+{
+    const struct step *up = &c->step[level + 1];
+    struct node *parent = node_of(up);
+    int nwords = up->nwords, before = nwords < GROUP_MAX ? nwords : GROUP_MAX;
+    int first = up->slot > before / 2 ? up->slot - before / 2 : 0;
+    if (first > nwords - before)
+        first = nwords - before;
+    uint32_t end =
+        first + before < nwords ? high_of(parent->word[first + before]) : end_at(b, c, level + 2);
+    struct group g;
+    uint64_t summary[GROUP_MAX + 1];
+    uint32_t surplus = parent->child[first + before - 1];
+    gather(b, &g, (unsigned)level, parent->child + first, before);
+    g.nnodes = nnodes_wanted(g.nwords, before, (unsigned)level, grow);
+    if (nwords + g.nnodes - before > INNER_CAP)
+        return; /* B3 is broken */
+    if (g.nnodes > before)
+        g.id[before] = node_take(b, c->order, (unsigned)level);
+    scatter(b, &g, (unsigned)level, end, summary);
+    adopt(parent, nwords, first, before, &g, summary);
+    if (g.nnodes < before)
+        node_give_back(b, surplus);
+}
+
+/* A full array becomes the leaves of a new tree. */
+static void array_to_tree(struct btree *b, enum order order)
+{
+    enum { NLEAVES = GROUP_MAX };
+    struct tree *t = &b->tree[order];
+    uint64_t word[ARRAY_MAX];
+    int nwords = (int)t->nwords;
+    assert(nwords == ARRAY_MAX);
+    memcpy(word, array_of(b, order), sizeof word);
+    arrays_move(b, array_of(b, order), -nwords);
+    t->height = 1;
+    t->root = node_take(b, order, 1);
+    int done = 0;
+    for (int i = 0; i < NLEAVES; i++) {
+        uint32_t id = node_take(b, order, 0);
+        struct node *x = node_at(b, id), *root = node_at(b, t->root);
+        int n = (nwords - done) / (NLEAVES - i);
+        memcpy(x->word, word + done, (size_t)n * sizeof(uint64_t));
+        x->nwords = (uint16_t)n;
+        done += n;
+        root->word[i] = summary_of(x, done < nwords ? high_of(word[done]) : b->top);
+        root->child[i] = id;
+        root->nwords++;
+    }
+}
+
+/* A tree that has become short becomes an array again. */
+static void tree_to_array(struct btree *b, enum order order)
+{
+    struct tree *t = &b->tree[order];
+    uint64_t word[ARRAY_AGAIN];
+    uint32_t id[INNER_CAP + 1] = {t->root};
+    int nnodes = 1, nwords = 0;
+    const struct node *root = node_at(b, t->root);
+    for (int i = 0; i < nwords_of(root, 1); i++) {
+        const struct node *x = node_at(b, root->child[i]);
+        int n = nwords_of(x, 0);
+        n = n <= ARRAY_AGAIN - nwords ? n : ARRAY_AGAIN - nwords; /* more were never there */
+        memcpy(word + nwords, x->word, (size_t)n * sizeof(uint64_t));
+        nwords += n;
+        id[nnodes++] = root->child[i];
+    }
+    /* The highest first: then a node that moves is never one of these. */
+    while (nnodes > 0) {
+        int highest = 0;
+        for (int i = 1; i < nnodes; i++)
+            highest = id[i] > id[highest] ? i : highest;
+        node_give_back(b, id[highest]);
+        id[highest] = id[--nnodes];
+    }
+    t->height = 0;
+    t->nwords = 0;
+    for (int i = 0; i < nwords; i++)
+        array_insert(b, order, i, word[i]);
+}
+
+/* Puts a new root above a full one, so that this can be split. */
+static void grow_root(struct btree *b, enum order order)
+{
+    struct tree *t = &b->tree[order];
+    uint32_t id = node_take(b, order, t->height + 1);
+    struct node *root = node_at(b, id);
+    root->word[0] = summary_of(node_at(b, t->root), b->top);
+    root->child[0] = t->root;
+    root->nwords = 1;
+    t->root = id;
+    t->height++;
+}
+
+/* Makes room in the full leaf at the cursor, or above it: the cursor is void. */
+static void make_room(struct btree *b, const struct cursor *c)
+{
+    int level = 0;
+    while (level < c->height && c->step[level + 1].nwords == INNER_CAP)
+        level++;
+    if (level == c->height && level < HEIGHT_MAX)
+        grow_root(b, c->order);
+    else if (level < c->height)
+        regroup(b, c, level, true);
+}
+
+/* A word has gone from the leaf where `key` is sought: B3 again, from there up. */
+static void shrink(struct btree *b, enum order order, uint64_t key)
+{
+    struct tree *t = &b->tree[order];
+    for (int level = 0; level < (int)t->height; level++) {
+        struct cursor c;
+        btree_floor(b, order, key, &c);
+        if (c.step[level].nwords >= min_of((unsigned)level))
+            break;
+        regroup(b, &c, level, false);
+    }
+    while (t->height > 1 && nwords_of(node_at(b, t->root), t->height) == 1) {
+        uint32_t old = t->root;
+        t->root = node_at(b, old)->child[0];
+        t->height--;
+        node_give_back(b, old);
+    }
+    if (t->height > 0 && t->nwords <= ARRAY_AGAIN)
+        tree_to_array(b, order);
+}
+
+/* --- changing -------------------------------------------------------------- */
+
+/* Whatever the order in which words come and go. One bit that changes in a word moves the product
+ * by 2^32 or more, so the sum changes, too; and the halves of words cannot change places. */
+static uint32_t add_to_sum(uint32_t sum, uint64_t word)
+{
+    return sum ^ (uint32_t)(word * 0x9E3779B97F4A7C15 >> 32);
+}
+
+void btree_insert(struct btree *b, struct cursor *c, uint64_t word)
+{
+    struct tree *t = &b->tree[c->order];
+    uint64_t key = key_of(c->order, word);
+    if (t->height == 0 && t->nwords == ARRAY_MAX) {
+        array_to_tree(b, c->order);
+        btree_floor(b, c->order, key, c);
+    }
+    if (t->height == 0) {
+        b->sum = add_to_sum(b->sum, word);
+        array_insert(b, c->order, c->step[0].slot + 1, word);
+        return;
+    }
+    for (int i = 0; i < 2 * HEIGHT_MAX && c->step[0].nwords == LEAF_CAP; i++) {
+        make_room(b, c);
+        btree_floor(b, c->order, key, c);
+    }
+    struct step *s = &c->step[0];
+    if (s->nwords == LEAF_CAP)
+        return; /* B3 is broken */
+    uint64_t *at = s->word + s->slot + 1;
+    memmove(at + 1, at, (size_t)(s->nwords - s->slot - 1) * sizeof *at);
+    *at = word;
+    b->sum = add_to_sum(b->sum, word);
+    s->nwords++;
+    node_of(s)->nwords = (uint16_t)s->nwords;
+    t->nwords++;
+    uint32_t start = high_of(word), end = end_of(b, c, s->slot + 1);
+    struct change cut = {.is = free_length(word, end)};
+    if (s->slot != NO_SLOT && low_of(at[-1]) == 0) {
+        cut.was = end - high_of(at[-1]);
+        cut.is = most(cut.is, start - high_of(at[-1]));
+    }
+    refresh(b, c, cut);
+}
+
+void btree_remove(struct btree *b, struct cursor *c)
+{
+    struct tree *t = &b->tree[c->order];
+    struct step *s = &c->step[0];
+    if (s->slot == NO_SLOT)
+        return;
+    uint64_t *at = s->word + s->slot;
+    uint64_t gone = *at;
+    b->sum = add_to_sum(b->sum, gone);
+    if (t->height == 0) {
+        array_remove(b, c->order, s->slot);
+        s->word = array_of(b, c->order);
+        s->nwords--;
+        s->slot--;
+        return;
+    }
+    uint32_t start = high_of(gone), end = end_of(b, c, s->slot);
+    memmove(at, at + 1, (size_t)(s->nwords - s->slot - 1) * sizeof *at);
+    s->nwords--;
+    node_of(s)->nwords = (uint16_t)s->nwords;
+    t->nwords--;
+    bool shrunk = s->nwords < LEAF_MIN || t->nwords <= ARRAY_AGAIN;
+    uint64_t stays = key_of(c->order, s->word[0]);
+    struct change change = {.was = free_length(gone, end)};
+    if (s->slot == 0) {
+        refresh(b, c, change);
+        if (!btree_prev(b, c))
+            s->slot = NO_SLOT;
+    } else {
+        s->slot--;
+    }
+    /* The chunk before now reaches further; it may be another leaf's last. */
+    if (c->order == BY_ADDRESS && s->slot != NO_SLOT) {
+        uint64_t before = cursor_word(c);
+        change.was = most(change.was, free_length(before, start));
+        change.is = free_length(before, end);
+    }
+    if (s->slot != NO_SLOT)
+        refresh(b, c, change);
+    if (shrunk) {
+        shrink(b, c->order, stays);
+        btree_floor(b, c->order, gone, c);
+    }
+}
+
+void btree_update(struct btree *b, struct cursor *c, uint64_t word)
+{
+    if (c->step[0].slot == NO_SLOT)
+        return;
+    uint64_t *at = &c->step[0].word[c->step[0].slot];
+    uint32_t end = end_of(b, c, c->step[0].slot);
+    struct change change = {free_length(*at, end), free_length(word, end)};
+    b->sum = add_to_sum(add_to_sum(b->sum, *at), word);
+    *at = word;
+    refresh(b, c, change);
+}
+
+/* --- check ----------------------------------------------------------------- */
+
+struct census {
+    uint64_t nwords, nnodes;
+    uint64_t last; /* the word before, for the order */
+    uint32_t sum;
+    bool started;
+};
+
+static bool node_is_valid(const struct btree *b, enum order order, uint32_t id, unsigned level,
+                          uint32_t end, bool may_be_small, struct census *census)
+{
+    if (id >= b->nnodes)
+        return false;
+    const struct node *x = node_at(b, id);
+    if (x->order != order || x->level != level || x->nwords == 0 || x->nwords > cap_of(level))
+        return false;
+    if (!may_be_small && x->nwords < min_of(level))
+        return false;
+    if (++census->nnodes > b->nnodes)
+        return false; /* one of them twice */
+    for (int i = 0; i < x->nwords; i++) {
+        uint32_t stop = i + 1 < x->nwords ? high_of(x->word[i + 1]) : end;
+        if (level > 0) {
+            bool few = level == b->tree[order].height && x->nwords < GROUP_MAX;
+            if (!node_is_valid(b, order, x->child[i], level - 1, stop, few, census) ||
+                x->word[i] != summary_of(node_at(b, x->child[i]), stop))
+                return false;
+            continue;
+        }
+        if (census->started && x->word[i] <= census->last)
+            return false;
+        census->last = x->word[i];
+        census->sum = add_to_sum(census->sum, x->word[i]);
+        census->started = true;
+        census->nwords++;
+    }
+    return true;
+}
+
+static bool array_is_valid(const uint64_t *word, uint32_t nwords, uint32_t *sum)
+{
+    for (uint32_t i = 0; i < nwords; i++) {
+        if (i > 0 && word[i - 1] >= word[i])
+            return false;
+        *sum = add_to_sum(*sum, word[i]);
+    }
+    return true;
+}
+
+bool btree_is_valid(const struct btree *b)
+{
+    uint64_t nnodes = 0;
+    uint32_t sum = 0;
+    if (!btree_is_sane(b))
+        return false;
+    for (int o = BY_ADDRESS; o <= BY_SIZE; o++) {
+        const struct tree *t = &b->tree[o];
+        struct census census = {0};
+        if (t->height == 0 && !array_is_valid(array_of(b, (enum order)o), t->nwords, &sum))
+            return false;
+        if (t->height > 0 &&
+            (!node_is_valid(b, (enum order)o, t->root, t->height, b->top, true, &census) ||
+             census.nwords != t->nwords))
+            return false;
+        nnodes += census.nnodes;
+        sum ^= census.sum;
+    }
+    return nnodes == b->nnodes && sum == b->sum; /* B1: none lost, none twice */
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+#include "ledger/chunks.h"
+
+void chunks_open(struct chunks *c, struct region region, MemNodePtr *head)
+{
+    c->region = region;
+    c->list = (struct freelist){&c->region, &c->ledger, head};
+    ledger_open(&c->ledger, region.base + region.nbytes, region.nbytes);
+    if (head != NULL)
+        freelist_mend_all(&c->list);
+}
+
+/* Is the node of the free chunk at `start` right? Without a list none could be wrong. */
+static bool look(const struct chunks *c, uint32_t start, struct freelist_spot *spot)
+{
+    if (c->list.head == NULL)
+        return true;
+    freelist_look(&c->list, start, start, spot);
+    return spot->here_right;
+}
+
+static uint32_t take(struct chunks *c, const struct chunk *from, uint32_t length, uint32_t slack,
+                     const struct freelist_spot *spot)
+{
+    length = ledger_take(&c->ledger, from, length, slack);
+    if (c->list.head != NULL && length > 0)
+        freelist_taken(&c->list, spot, length);
+    return length;
+}
+
+enum chunks_result chunks_take(struct chunks *c, uint32_t length, uint32_t slack, enum fit fit,
+                               uint32_t *start)
+{
+    struct chunk from;
+    struct freelist_spot spot;
+    if (!ledger_choose(&c->ledger, length, fit, &from))
+        return CHUNKS_NONE;
+    if (c->ledger.fence.page != 0 && !ledger_is_clear(&c->ledger, &from, 0, length))
+        return CHUNKS_NONE;
+    if (!look(c, from.start, &spot)) {
+        freelist_mend(&c->list, &spot);
+        return CHUNKS_DAMAGED;
+    }
+    *start = from.start;
+    return take(c, &from, length, slack, &spot) > 0 ? CHUNKS_OK : CHUNKS_BROKEN;
+}
+
+/* With a list, in steps of which each is known to it:
+ *     [------- free -------] => [skipped][--- free ---] => [skipped][this][free]
+ *                            => [ free  ][this][free] */
+static bool take_behind(struct chunks *c, const struct chunk *from, uint32_t skip, uint32_t length,
+                        uint32_t slack)
+{
+    struct freelist_spot spot;
+    struct chunk rest = {.start = from->start + skip, .length = from->length - skip};
+    if (!look(c, from->start, &spot))
+        return false;
+    if (skip > 0 && take(c, from, skip, 0, &spot) == skip)
+        look(c, rest.start, &spot);
+    else if (skip > 0)
+        rest.length = 0; /* the ledger had no room for a record of the rest */
+    if (rest.length > 0)
+        take(c, &rest, length, slack, &spot);
+    if (skip > 0)
+        chunks_give_back(c, from->start, rest.length > 0 ? rest.start : from->start + from->length);
+    return rest.length > 0;
+}
+
+enum chunks_result chunks_take_aligned(struct chunks *c, uint32_t length, uint32_t align,
+                                       uint32_t slack, uint32_t *start)
+{
+    uint32_t phase = (uint32_t)((uintptr_t)c->region.base / GRANULE_BYTES & (align - 1)), skip;
+    struct chunk from;
+    if (!ledger_choose_aligned(&c->ledger, length, align, phase, &from, &skip))
+        return CHUNKS_NONE;
+    if (c->ledger.fence.page != 0 && !ledger_is_clear(&c->ledger, &from, skip, length))
+        return CHUNKS_NONE;
+    *start = from.start + skip;
+    if (c->list.head != NULL)
+        return take_behind(c, &from, skip, length, slack) ? CHUNKS_OK : CHUNKS_NONE;
+    return ledger_take_aligned(&c->ledger, &from, skip, length, slack) ? CHUNKS_OK : CHUNKS_BROKEN;
+}
+
+void chunks_give_back(struct chunks *c, uint32_t start, uint32_t end)
+{
+    struct freelist_spot spot;
+    if (c->list.head != NULL)
+        freelist_look(&c->list, start, end, &spot);
+    ledger_give_back(&c->ledger, start);
+    if (c->list.head != NULL)
+        freelist_given(&c->list, &spot, end);
+}

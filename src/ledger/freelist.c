@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+#include "ledger/freelist.h"
+
+static_assert(sizeof(struct __list_t) <= GRANULE_BYTES, "the smallest chunk has a node");
+
+/* A chunk's place in the list; NULL if there is no such chunk. */
+static MemNodePtr node_of(const struct freelist *f, const struct chunk *c)
+{
+    return c->length > 0 ? region_at(f->region, c->start) : NULL;
+}
+
+/* F1 for one node; or F2. The bytes between the fields are zero, and count: so a
+ * node is passed by address, as a copy of the struct may leave them out. */
+static void make_node(struct __list_t *node, const struct chunk *c, MemNodePtr next, bool right)
+{
+    memset(node, 0, sizeof *node);
+    node->size = (int)(c->length * GRANULE_BYTES);
+    node->type = right;
+    node->next = next;
+}
+
+/* No node is as good as a right one. */
+static bool is_right(const struct freelist *f, const struct chunk *c, MemNodePtr next)
+{
+    struct __list_t node;
+    make_node(&node, c, next, true);
+    return c->length == 0 || memcmp(node_of(f, c), &node, sizeof node) == 0;
+}
+
+static void write_node(const struct freelist *f, const struct chunk *c, MemNodePtr next, bool right)
+{
+    struct __list_t node;
+    make_node(&node, c, next, right);
+    if (c->length > 0)
+        memcpy(node_of(f, c), &node, sizeof node);
+}
+
+/* What points to the first free chunk at or above a place. */
+static void write_link(const struct freelist *f, const struct chunk *before, MemNodePtr next,
+                       bool right)
+{
+    if (before->length > 0)
+        write_node(f, before, next, right);
+    else
+        *f->head = next;
+}
+
+void freelist_look(const struct freelist *f, uint32_t granule, uint32_t end,
+                   struct freelist_spot *spot)
+{
+    struct around *a = &spot->around;
+    struct chunk tail = ledger_tail(f->ledger);
+    ledger_around(f->ledger, granule, a);
+    spot->granule = granule;
+    spot->had_tail = tail.length > 0;
+    spot->before_right = is_right(f, &a->before, node_of(f, &a->here));
+    spot->here_right = a->here.start > end /* neither cut nor joined */
+                       || is_right(f, &a->here, node_of(f, &a->after));
+    spot->tail_right = is_right(f, &tail, NULL);
+}
+
+/* With each chunk more or less the tail is shorter or longer, and may go or come. */
+static void thread_tail(const struct freelist *f, const struct freelist_spot *spot)
+{
+    struct chunk tail = ledger_tail(f->ledger);
+    struct around a;
+    write_node(f, &tail, NULL, spot->tail_right);
+    if (spot->had_tail == (tail.length > 0))
+        return;
+    MemNodePtr now = node_of(f, &tail);
+    MemNodePtr was = now == NULL ? region_at(f->region, tail.start) : NULL;
+    ledger_around(f->ledger, tail.start, &a);
+    bool right = is_right(f, &a.before, now) || is_right(f, &a.before, was);
+    if (now == NULL)
+        right &= spot->tail_right; /* a mark that goes with its chunk goes to the one before */
+    write_link(f, &a.before, now, right);
+}
+
+void freelist_taken(const struct freelist *f, const struct freelist_spot *spot, uint32_t length)
+{
+    /* [before] .. [----- here -----] .. [after] => [before] .. [taken][rest] .. [after] */
+    const struct around *a = &spot->around;
+    struct chunk tail = ledger_tail(f->ledger);
+    struct chunk rest = {.start = a->here.start + length, .length = a->here.length - length};
+    if (rest.start == tail.start)
+        rest = tail;
+    MemNodePtr after = node_of(f, &a->after);
+    write_link(f, &a->before, rest.length > 0 ? node_of(f, &rest) : after, spot->before_right);
+    write_node(f, &rest, after, true);
+    if (rest.start != tail.start)
+        thread_tail(f, spot);
+}
+
+void freelist_given(const struct freelist *f, const struct freelist_spot *spot, uint32_t end)
+{
+    /* [before] .. [this] .. [here]: `this` joins what it touches, and the tail. */
+    const struct around *a = &spot->around;
+    struct chunk tail = ledger_tail(f->ledger), this = {.start = spot->granule};
+    bool joins_before = a->before.length > 0 && a->before.start + a->before.length == this.start;
+    bool joins_here = a->here.length > 0 && a->here.start == end;
+    if (joins_before)
+        this.start = a->before.start;
+    this.length = (joins_here ? a->here.start + a->here.length : end) - this.start;
+    if (this.start == tail.start)
+        this = tail;
+    if (!joins_before)
+        write_link(f, &a->before, node_of(f, &this), spot->before_right);
+    write_node(f, &this, node_of(f, joins_here ? &a->after : &a->here),
+               (!joins_before || spot->before_right) && (!joins_here || spot->here_right));
+    if (this.start != tail.start)
+        thread_tail(f, spot);
+}
+
+void freelist_mend(const struct freelist *f, const struct freelist_spot *spot)
+{
+    const struct around *a = &spot->around;
+    write_node(f, &a->here, node_of(f, &a->after), true);
+}
+
+size_t freelist_mend_all(const struct freelist *f)
+{
+    struct around a;
+    size_t nwrong = 0;
+    ledger_around(f->ledger, 0, &a);
+    nwrong += *f->head != node_of(f, &a.here);
+    *f->head = node_of(f, &a.here);
+    while (a.here.length > 0) {
+        nwrong += !is_right(f, &a.here, node_of(f, &a.after));
+        write_node(f, &a.here, node_of(f, &a.after), true);
+        ledger_around(f->ledger, a.here.start + a.here.length, &a);
+    }
+    return nwrong;
+}

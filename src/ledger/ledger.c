@@ -1,0 +1,572 @@
+/* SPDX-License-Identifier: MIT */
+#include "ledger/ledger.h"
+
+RACING static uint64_t nchunks(const struct ledger *l)
+{
+    return l->b.tree[BY_ADDRESS].nwords;
+}
+
+/* The granules that are left for chunks if each has `cost` bytes for its record. */
+RACING static uint32_t limit(const struct ledger *l, uint64_t nrecords, uint64_t cost)
+{
+    uint64_t taken = nrecords * cost, page = (uint64_t)l->fence.page * GRANULE_BYTES;
+    if (page != 0)
+        taken = (ceil_div(taken, page) + 1) * page; /* L6 */
+    return taken < l->nbytes ? (uint32_t)((l->nbytes - taken) / GRANULE_BYTES) : 0;
+}
+
+/* L3 would still hold with so many chunks more. */
+static bool has_room(const struct ledger *l, uint64_t nmore)
+{
+    return l->b.top <= limit(l, nchunks(l) + nmore, BTREE_COST);
+}
+
+static void note_most(struct ledger *l)
+{
+    if (nchunks(l) > l->most)
+        l->most = (uint32_t)nchunks(l);
+}
+
+RACING struct chunk ledger_tail(const struct ledger *l)
+{
+    uint32_t top = l->b.top;
+    uint32_t end = limit(l, nchunks(l) + 1, CHUNK_COST);
+    uint32_t again = least(l->high, limit(l, nchunks(l) + 1, BTREE_COST)); /* L4 */
+    end = again > end ? again : end;
+    return (struct chunk){.start = top, .length = end > top ? end - top : 0};
+}
+
+static struct chunk chunk_at(const struct ledger *l, const struct cursor *c)
+{
+    uint64_t word = cursor_word(c);
+    uint32_t start = high_of(word);
+    return (struct chunk){start, btree_chunk_end(&l->b, c) - start, low_of(word)};
+}
+
+/* To the chunk that begins at `granule` or nearest below it. */
+static bool seek(const struct ledger *l, uint32_t granule, struct cursor *c)
+{
+    return btree_floor(&l->b, BY_ADDRESS, word_of(granule, UINT32_MAX), c);
+}
+
+void ledger_open(struct ledger *l, void *end, size_t nbytes)
+{
+    l->nbytes = nbytes;
+    l->high = 0;
+    l->used = 0;
+    l->most = 0;
+    l->nlive = 0;
+    l->ndirty = 0;
+    l->least_dirty = 0;
+    l->changes = 0;
+    l->fence = (struct fence){0};
+    btree_open(&l->b, end, nbytes);
+}
+
+/* --- the fence ------------------------------------------------------------- */
+
+RACING void ledger_set_fence(struct ledger *l, uint32_t low, uint32_t high)
+{
+    l->fence.low = low;
+    l->fence.high = high;
+    __atomic_store_n(&l->b.room, l->nbytes - (size_t)high * GRANULE_BYTES, __ATOMIC_RELAXED);
+}
+
+void ledger_open_fenced(struct ledger *l, void *end, size_t nbytes, uint32_t page)
+{
+    ledger_open(l, end, nbytes);
+    l->fence.page = page;
+    uint32_t low = limit(l, 1, CHUNK_COST);
+    ledger_set_fence(l, low, low + page);
+}
+
+/* Is there room on both sides of it for chunks up to `top`, and so many records more? */
+static bool is_clear(struct ledger *l, uint32_t top, uint64_t nmore)
+{
+    uint64_t nrecords = nchunks(l) + nmore;
+    if (l->fence.page == 0 || (top <= l->fence.low && nrecords * BTREE_COST <= l->b.room))
+        return true;
+    l->fence.wanted = limit(l, nrecords, BTREE_COST);
+    return false;
+}
+
+bool ledger_is_clear(struct ledger *l, const struct chunk *from, uint32_t skip, uint32_t length)
+{
+    uint32_t top = from->start == l->b.top ? from->start + skip + length : l->b.top;
+    return is_clear(l, top, skip > 0 ? 2 : has_room(l, 1));
+}
+
+static bool fence_is_sane(const struct ledger *l)
+{
+    const struct fence *f = &l->fence;
+    uint64_t page = f->page, low = f->low, high = f->high;
+    return page == 0 ||
+           (low % page == 0 && high % page == 0 && low < high && l->b.top <= low &&
+            high * GRANULE_BYTES < l->nbytes && l->b.room == l->nbytes - high * GRANULE_BYTES &&
+            l->b.top <= limit(l, nchunks(l), BTREE_COST));
+}
+
+/* --- choosing -------------------------------------------------------------- */
+
+static bool first_hole(const struct ledger *l, uint32_t length, struct chunk *hole)
+{
+    struct cursor c;
+    if (!btree_first_free(&l->b, length, &c))
+        return false;
+    *hole = chunk_at(l, &c);
+    return true;
+}
+
+static bool best_hole(const struct ledger *l, uint32_t length, struct chunk *hole)
+{
+    struct cursor c;
+    if (!btree_ceil(&l->b, BY_SIZE, word_of(length, 0), &c))
+        return false;
+    uint64_t word = cursor_word(&c);
+    *hole = (struct chunk){.start = low_of(word), .length = high_of(word)};
+    return true;
+}
+
+static bool worst_hole(const struct ledger *l, uint32_t length, struct chunk *hole)
+{
+    struct cursor c;
+    if (!btree_last(&l->b, BY_SIZE, &c) || high_of(cursor_word(&c)) < length)
+        return false;
+    return best_hole(l, high_of(cursor_word(&c)), hole); /* the lowest of that size */
+}
+
+/* What the order by size says of a hole, if that is damaged: not even as long as was asked for, or
+ * where the tail is. [L5] */
+static bool is_no_hole(const struct ledger *l, const struct chunk *hole, uint32_t length)
+{
+    return hole->start >= l->b.top || hole->length < length;
+}
+
+/* A hole that must be taken whole leaves slack, which is counted with 32 bits. */
+static bool can_take(const struct ledger *l, const struct chunk *hole, uint32_t length)
+{
+    return has_room(l, 1) || hole->length - length < UINT32_MAX / GRANULE_BYTES;
+}
+
+bool ledger_choose(const struct ledger *l, uint32_t length, enum fit fit, struct chunk *chosen)
+{
+    struct chunk last = ledger_tail(l), hole;
+    bool have_tail = last.length >= length;
+    bool have_hole = fit == FIT_FIRST   ? first_hole(l, length, &hole)
+                     : fit == FIT_WORST ? worst_hole(l, length, &hole)
+                                        : best_hole(l, length, &hole);
+    if (have_hole && is_no_hole(l, &hole, length))
+        return false;
+    /* The tail is above all holes, so a tie and first fit go to the hole. */
+    if (have_hole && have_tail)
+        have_hole = fit == FIT_FIRST   ? true
+                    : fit == FIT_WORST ? hole.length >= last.length
+                                       : hole.length <= last.length;
+    *chosen = have_hole ? hole : last;
+    return (have_hole && can_take(l, &hole, length)) || (!have_hole && have_tail);
+}
+
+static uint32_t skip_of(uint32_t start, uint32_t align, uint32_t phase)
+{
+    return (uint32_t)(-((uint64_t)start + phase) & (align - 1));
+}
+
+/* Is there room in the chunk, behind what is skipped, and for records of all three parts? */
+static bool fits_aligned(const struct ledger *l, const struct chunk *c, uint32_t length,
+                         uint32_t align, uint32_t phase, uint32_t *skip)
+{
+    enum { TAIL_SPARE = 2 }; /* granules for the record of what is skipped */
+    *skip = skip_of(c->start, align, phase);
+    uint64_t needed = (uint64_t)*skip + length;
+    if (*skip > 0 && c->start == l->b.top) {
+        if (c->start + needed > limit(l, nchunks(l) + 2, BTREE_COST))
+            return false;
+        needed += TAIL_SPARE;
+    }
+    return needed <= c->length && (*skip == 0 ? can_take(l, c, length) : has_room(l, 2));
+}
+
+bool ledger_choose_aligned(const struct ledger *l, uint32_t length, uint32_t align, uint32_t phase,
+                           struct chunk *chosen, uint32_t *skip)
+{
+    if (ledger_choose(l, length, FIT_BEST, chosen) &&
+        fits_aligned(l, chosen, length, align, phase, skip))
+        return true;
+    uint64_t ample = (uint64_t)length + align + 1;
+    if (ample <= UINT32_MAX && ledger_choose(l, (uint32_t)ample, FIT_BEST, chosen) &&
+        fits_aligned(l, chosen, length, align, phase, skip))
+        return true;
+    /* No chunk is long enough wherever it begins: does one begin well? */
+    struct cursor c;
+    for (bool more = btree_ceil(&l->b, BY_SIZE, word_of(length, 0), &c); more;
+         more = btree_next(&l->b, &c)) {
+        uint64_t word = cursor_word(&c);
+        *chosen = (struct chunk){.start = low_of(word), .length = high_of(word)};
+        if (!is_no_hole(l, chosen, length) && fits_aligned(l, chosen, length, align, phase, skip))
+            return true;
+    }
+    *chosen = ledger_tail(l);
+    return fits_aligned(l, chosen, length, align, phase, skip);
+}
+
+/* --- changing -------------------------------------------------------------- */
+
+static void size_insert(struct ledger *l, uint32_t length, uint32_t start)
+{
+    struct cursor c;
+    btree_floor(&l->b, BY_SIZE, word_of(length, start), &c);
+    btree_insert(&l->b, &c, word_of(length, start));
+}
+
+static void size_remove(struct ledger *l, uint32_t length, uint32_t start)
+{
+    struct cursor c;
+    btree_floor(&l->b, BY_SIZE, word_of(length, start), &c);
+    if (c.step[0].slot != NO_SLOT && cursor_word(&c) == word_of(length, start))
+        btree_remove(&l->b, &c);
+}
+
+/* [live][------ tail ------] => [live][this][--- tail ---] */
+static void take_from_tail(struct ledger *l, uint32_t length, uint32_t slack)
+{
+    struct cursor c;
+    btree_last(&l->b, BY_ADDRESS, &c);
+    uint64_t word = word_of(l->b.top, slack + 1);
+    l->b.top += length;
+    l->high = l->b.top > l->high ? l->b.top : l->high;
+    l->used = l->high > l->used ? l->high : l->used;
+    btree_insert(&l->b, &c, word);
+    note_most(l);
+}
+
+/* The order by size says so; does the one by address, too? [L5] */
+static bool is_hole(const struct ledger *l, const struct chunk *c, struct cursor *at)
+{
+    return seek(l, c->start, at) && cursor_word(at) == word_of(c->start, 0) &&
+           btree_chunk_end(&l->b, at) - c->start == c->length && c->start <= l->b.top &&
+           c->length <= l->b.top - c->start;
+}
+
+static uint32_t take_from_hole(struct ledger *l, const struct chunk *from, uint32_t length,
+                               uint32_t slack)
+{
+    if (!has_room(l, 1)) {
+        if (slack != LEDGER_RESERVED)
+            slack += (from->length - length) * GRANULE_BYTES;
+        length = from->length;
+    }
+    struct cursor c;
+    size_remove(l, from->length, from->start);
+    if (!is_hole(l, from, &c))
+        return 0;
+    btree_update(&l->b, &c, word_of(from->start, slack + 1));
+    if (length < from->length) {
+        /* [------ free ------] => [this][--- free ---] */
+        btree_insert(&l->b, &c, word_of(from->start + length, 0));
+        size_insert(l, from->length - length, from->start + length);
+        note_most(l);
+    }
+    return length;
+}
+
+static uint32_t take(struct ledger *l, const struct chunk *from, uint32_t length, uint32_t slack)
+{
+    uint32_t used = l->used;
+    if (from->start == l->b.top)
+        take_from_tail(l, length, slack);
+    else
+        length = take_from_hole(l, from, length, slack);
+    if (length == 0)
+        return 0;
+    l->nlive += length;
+    if (from->start < used) /* what is above was never written to */
+        l->ndirty -= least(l->ndirty, least(length, used - from->start));
+    return length;
+}
+
+static void give_back(struct ledger *l, uint32_t start)
+{
+    struct cursor c, side;
+    if (!seek(l, start, &c))
+        return;
+    struct chunk this = chunk_at(l, &c), left = {0}, right = {0};
+    if (this.start != start || this.state == 0)
+        return;
+    side = c;
+    bool left_is_free = btree_prev(&l->b, &side) && (left = chunk_at(l, &side)).state == 0;
+    side = c;
+    bool right_is_free = btree_next(&l->b, &side) && (right = chunk_at(l, &side)).state == 0;
+    bool last = this.start + this.length == l->b.top;
+    l->nlive -= this.length;
+    l->least_dirty = least(l->least_dirty, l->ndirty);
+    l->ndirty += this.length;
+
+    if (right_is_free) {
+        /* [this][free] => [--- this ---] */
+        btree_remove(&l->b, &side);
+        this.length += right.length;
+        c = side;
+    }
+    if (left_is_free) {
+        /* [free][this] => [--- free ---] */
+        btree_remove(&l->b, &c);
+        this.start = left.start;
+        this.length += left.length;
+    } else {
+        /* [live][this][live] => [live][free][live] */
+        btree_update(&l->b, &c, word_of(start, 0));
+    }
+    if (last) {
+        /* [live][free][-- tail --] => [live][------ tail ------] */
+        btree_remove(&l->b, &c);
+        l->b.top = this.start;
+        l->high = this.start == 0 ? 0 : l->high;
+    }
+    /* Only now: until all that goes has gone, BY_SIZE may have more than its half
+     * (B4), and must not grow. */
+    if (left_is_free)
+        size_remove(l, left.length, left.start);
+    if (right_is_free)
+        size_remove(l, right.length, right.start);
+    if (!last)
+        size_insert(l, this.length, this.start);
+}
+
+/* [------ this, live ------] => [this][that, live too] */
+static void split(struct ledger *l, uint32_t start, uint32_t at, uint32_t slack)
+{
+    struct cursor c;
+    seek(l, start, &c);
+    btree_insert(&l->b, &c, word_of(at, slack + 1));
+    note_most(l);
+}
+
+/* [this][that, live too] => [------ this, live ------] */
+static void join(struct ledger *l, uint32_t at)
+{
+    struct cursor c;
+    seek(l, at, &c);
+    btree_remove(&l->b, &c);
+}
+
+static void set_slack(struct ledger *l, uint32_t start, uint32_t slack)
+{
+    struct cursor c;
+    seek(l, start, &c);
+    btree_update(&l->b, &c, word_of(start, slack + 1));
+}
+
+bool ledger_take_aligned(struct ledger *l, const struct chunk *from, uint32_t skip, uint32_t length,
+                         uint32_t slack)
+{
+    change_begin(&l->changes);
+    bool taken = take(l, from, skip + length, slack) > 0;
+    if (taken && skip > 0) {
+        split(l, from->start, from->start + skip, slack);
+        give_back(l, from->start);
+    }
+    change_end(&l->changes);
+    return taken;
+}
+
+static bool shrink_chunk(struct ledger *l, const struct chunk *c, uint32_t length, uint32_t slack)
+{
+    if (length < c->length && has_room(l, 1)) {
+        if (!is_clear(l, l->b.top, 1))
+            return false;
+        split(l, c->start, c->start + length, 0);
+        give_back(l, c->start + length);
+    } else {
+        if (c->length - length >= UINT32_MAX / GRANULE_BYTES)
+            return false;
+        slack += (c->length - length) * GRANULE_BYTES;
+    }
+    set_slack(l, c->start, slack);
+    return true;
+}
+
+static bool resize(struct ledger *l, uint32_t start, uint32_t length, uint32_t slack)
+{
+    struct chunk c, next;
+    if (!ledger_find(l, start, &c))
+        return false;
+    if (length <= c.length)
+        return shrink_chunk(l, &c, length, slack);
+    uint32_t end = start + c.length, more = length - c.length;
+    if (!ledger_find(l, end, &next) || next.state != 0 || next.length < more ||
+        !can_take(l, &next, more))
+        return false;
+    if (!ledger_is_clear(l, &next, 0, more))
+        return false;
+    uint32_t taken = take(l, &next, more, 0);
+    if (taken == 0)
+        return false;
+    join(l, end);
+    set_slack(l, start, slack + (taken - more) * GRANULE_BYTES);
+    return true;
+}
+
+uint32_t ledger_take(struct ledger *l, const struct chunk *from, uint32_t length, uint32_t slack)
+{
+    change_begin(&l->changes);
+    length = take(l, from, length, slack);
+    change_end(&l->changes);
+    return length;
+}
+
+void ledger_give_back(struct ledger *l, uint32_t start)
+{
+    change_begin(&l->changes);
+    give_back(l, start);
+    change_end(&l->changes);
+}
+
+bool ledger_resize(struct ledger *l, uint32_t start, uint32_t length, uint32_t slack)
+{
+    change_begin(&l->changes);
+    bool done = resize(l, start, length, slack);
+    change_end(&l->changes);
+    return done;
+}
+
+/* --- asking ---------------------------------------------------------------- */
+
+/* Records that are damaged may tell of more slack than the chunk has bytes. */
+static bool has_so_much(const struct chunk *c)
+{
+    return c->state == 0 || c->state == CHUNK_RESERVED ||
+           c->state - 1 <= (uint64_t)c->length * GRANULE_BYTES;
+}
+
+bool ledger_find(const struct ledger *l, uint32_t granule, struct chunk *found)
+{
+    if (granule >= l->b.top) {
+        *found = ledger_tail(l);
+        return granule - found->start < found->length;
+    }
+    struct cursor c;
+    if (!seek(l, granule, &c))
+        return false;
+    *found = chunk_at(l, &c);
+    return found->start <= granule && granule - found->start < found->length &&
+           found->length <= l->b.top - found->start && has_so_much(found);
+}
+
+RACING bool ledger_peek(const struct ledger *l, uint32_t granule, struct chunk *found)
+{
+    uint64_t word;
+    uint32_t end;
+    if (granule >= NOW(l->b.top)) {
+        *found = ledger_tail(l);
+        if (granule - found->start >= found->length)
+            found->length = 0;
+        return true;
+    }
+    size_t room = l->fence.page == 0 ? l->nbytes : NOW(l->b.room);
+    if (!btree_peek(&l->b, room, word_of(granule, UINT32_MAX), &word, &end) ||
+        high_of(word) > granule || end <= granule)
+        return false;
+    *found = (struct chunk){high_of(word), end - high_of(word), low_of(word)};
+    return end <= l->nbytes / GRANULE_BYTES && has_so_much(found);
+}
+
+void ledger_around(const struct ledger *l, uint32_t granule, struct around *a)
+{
+    struct cursor below, above;
+    bool is_below = granule > 0 && seek(l, granule - 1, &below);
+    bool is_above;
+    if (is_below) {
+        above = below;
+        is_above = btree_next(&l->b, &above);
+    } else {
+        is_above = seek(l, 0, &above);
+    }
+    *a = (struct around){0};
+    if (is_below && btree_free_below(&l->b, &below))
+        a->before = chunk_at(l, &below);
+    if (!is_above || !btree_free_above(&l->b, &above)) {
+        if (granule <= l->b.top)
+            a->here = ledger_tail(l);
+        return;
+    }
+    a->here = chunk_at(l, &above);
+    a->after = btree_next(&l->b, &above) && btree_free_above(&l->b, &above) ? chunk_at(l, &above)
+                                                                            : ledger_tail(l);
+}
+
+bool ledger_next_shorter(const struct ledger *l, struct chunk *hole)
+{
+    struct cursor c;
+    if (!btree_floor(&l->b, BY_SIZE, word_of(hole->length, hole->start) - 1, &c))
+        return false;
+    uint64_t word = cursor_word(&c);
+    *hole = (struct chunk){.start = low_of(word), .length = high_of(word)};
+    return true;
+}
+
+size_t ledger_nbytes(const struct ledger *l)
+{
+    return btree_nbytes(&l->b);
+}
+
+bool ledger_is_fresh(const struct ledger *l, uint32_t start, uint32_t length)
+{
+    return start >= l->used && (uint64_t)start + length <= limit(l, l->most + 1, BTREE_COST);
+}
+
+/* --- check ----------------------------------------------------------------- */
+
+/* Each hole is in the order by size, under its length and start. */
+static bool hole_is_listed(const struct ledger *l, const struct chunk *hole)
+{
+    struct cursor c;
+    uint64_t word = word_of(hole->length, hole->start);
+    return btree_floor(&l->b, BY_SIZE, word, &c) && cursor_word(&c) == word;
+}
+
+bool ledger_is_sane(const struct ledger *l)
+{
+    uint64_t cost = nchunks(l) * BTREE_COST;
+    return l->b.top <= l->high && l->b.top * (uint64_t)GRANULE_BYTES + cost <= l->nbytes &&
+           btree_is_sane(&l->b) && ledger_nbytes(l) <= cost && fence_is_sane(l);
+}
+
+static const char *chunk_fault(const struct ledger *l, uint32_t at, const struct chunk *c)
+{
+    uint64_t nbytes = (uint64_t)c->length * GRANULE_BYTES;
+    if (c->start != at || c->length == 0)
+        return "the records of two chunks overlap, or leave a gap";
+    if (c->state != 0 && c->state != CHUNK_RESERVED && c->state - 1 > nbytes)
+        return "the record of an object says more slack than it is long";
+    return c->state == 0 && !hole_is_listed(l, c) ? "a hole is not in the order by size" : NULL;
+}
+
+const char *ledger_fault(const struct ledger *l)
+{
+    struct chunk chunk, before = {.state = 1};
+    uint32_t nseen = 0, nholes = 0, nlive = 0;
+    const char *fault = NULL;
+    if (!ledger_is_sane(l))
+        return "the numbers of the ledger cannot be";
+    if (!btree_is_valid(&l->b))
+        return "a node or an array of the ledger is out of order";
+    for (uint32_t at = 0; at < l->b.top; at += chunk.length) {
+        if (!ledger_find(l, at, &chunk) || (fault = chunk_fault(l, at, &chunk)) != NULL)
+            return fault != NULL ? fault : "a chunk has no record";
+        if (chunk.state == 0 && before.state == 0)
+            return "two holes are neighbours";
+        nseen++;
+        nholes += chunk.state == 0;
+        nlive += chunk.state == 0 ? 0 : chunk.length;
+        before = chunk;
+    }
+    if (before.state == 0)
+        return "the last chunk is a hole";
+    bool agrees = nlive == l->nlive && nseen == nchunks(l) && nholes == l->b.tree[BY_SIZE].nwords;
+    return agrees ? NULL : "the ledger has other records than it counts";
+}
+
+bool ledger_is_valid(const struct ledger *l)
+{
+    return ledger_fault(l) == NULL;
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+#include "malloc/counterfile.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "base/os.h"
+
+struct sheet *sheet_open(const char *path)
+{
+    size_t nbytes;
+    struct sheet *s = os_map_file(path, &nbytes);
+    if (s == NULL)
+        return NULL;
+    if (memcmp(s->title, SHEET_TITLE, sizeof SHEET_TITLE) != 0 ||
+        s->row_bytes != sizeof(struct row) || nbytes < sheet_bytes(s->nrows)) {
+        os_unmap(s, nbytes);
+        errno = EINVAL;
+        return NULL;
+    }
+    return s;
+}
+
+struct row *sheet_row(struct sheet *s)
+{
+    uint32_t n = __atomic_fetch_add(&s->nwanted, 1, __ATOMIC_RELAXED);
+    return n < s->nrows ? &s->row[n] : NULL;
+}
+
+void row_begin(struct row *r)
+{
+    r->pid = getpid();
+    r->parent = getppid();
+}
+
+void row_fork(struct row *child, const struct row *parent)
+{
+    child->is_forked = true;
+    memcpy(child->command, parent->command, sizeof child->command);
+    counts_inherit(&child->counts, &parent->counts);
+}
+
+void row_name(struct row *r, int argc, char *const *argv)
+{
+    size_t n = 0;
+    for (int i = 0; i < argc && n < sizeof r->command - 1; i++) {
+        const char *slash = i == 0 ? strrchr(argv[0], '/') : NULL;
+        const char *word = slash == NULL ? argv[i] : slash + 1;
+        if (i > 0)
+            r->command[n++] = ' ';
+        size_t length = strlen(word), room = sizeof r->command - 1 - n;
+        memcpy(r->command + n, word, length < room ? length : room);
+        n += length < room ? length : room;
+    }
+    r->command[n] = '\0';
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * info.c - what a program may ask of its heap, and set: mallinfo, malloc_trim and so on.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <malloc.h>
+#include <stdio.h>
+
+#include "malloc/report.h"
+#include "malloc/start.h"
+
+MEM_API struct mallinfo2 mallinfo2(void)
+{
+    struct heap_sums sums = heap_sum(&shim_heap);
+    return (struct mallinfo2){.arena = sums.region_bytes,
+                              .ordblks = sums.nfree,
+                              .uordblks = sums.object_bytes,
+                              .fordblks = sums.free_bytes};
+}
+
+static int as_int(size_t n)
+{
+    return n < INT_MAX ? (int)n : INT_MAX;
+}
+
+MEM_API struct mallinfo mallinfo(void)
+{
+    struct mallinfo2 m = mallinfo2();
+    return (struct mallinfo){.arena = as_int(m.arena),
+                             .ordblks = as_int(m.ordblks),
+                             .uordblks = as_int(m.uordblks),
+                             .fordblks = as_int(m.fordblks)};
+}
+
+static void write_sum(const char *what, size_t count, const char *counted, size_t nbytes)
+{
+    struct line l = {0};
+    line_text(&l, what);
+    line_decimal(&l, nbytes);
+    line_text(&l, " bytes");
+    if (counted != NULL) {
+        line_text(&l, " in ");
+        line_decimal(&l, count);
+        line_text(&l, counted);
+    }
+    line_write(&l);
+}
+
+MEM_API void malloc_stats(void)
+{
+    struct heap_sums sums = heap_sum(&shim_heap);
+    write_sum("libmem: region  ", 0, NULL, sums.region_bytes);
+    write_sum("libmem: in use  ", sums.nobjects, " objects", sums.object_bytes);
+    write_sum("libmem: free    ", sums.nfree, " chunks", sums.free_bytes);
+    write_sum("libmem: records ", 0, NULL, sums.ledger_bytes + sums.span_bytes);
+}
+
+MEM_API int malloc_info(int flags, FILE *stream)
+{
+    if (flags != 0)
+        return EINVAL;
+    struct heap_sums sums = heap_sum(&shim_heap);
+    fprintf(stream,
+            "<malloc version=\"1\">\n"
+            "<total type=\"used\" count=\"%zu\" size=\"%zu\"/>\n"
+            "<total type=\"rest\" count=\"%zu\" size=\"%zu\"/>\n"
+            "<system type=\"current\" size=\"%zu\"/>\n"
+            "</malloc>\n",
+            sums.nobjects, sums.object_bytes, sums.nfree, sums.free_bytes, sums.region_bytes);
+    return 0;
+}
+
+MEM_API int malloc_trim(size_t pad)
+{
+    (void)pad;
+    return heap_trim(&shim_heap);
+}
+
+/* Each parameter of glibc's allocator is accepted, and none means anything here. */
+MEM_API int mallopt(int parameter, int value)
+{
+    (void)parameter;
+    (void)value;
+    return 1;
+}

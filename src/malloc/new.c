@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * new.c - the C++ operators new and delete, by the names that they have in object
+ * files (Itanium C++ ABI, 5.1.4; `m` is a size_t of 64 bits).
+ *
+ * In C, so that a C program that preloads the library does not load a C++ one. To
+ * throw, and to find the handler of std::set_new_handler, the C++ library is needed,
+ * and who calls these operators has it: it is referred to weakly. Without it a
+ * failed new can only say so and abort. (That includes a C++ library that came with
+ * dlopen into a program in C.)
+ *
+ * A program may have some of these of its own, in place of ours, and then expects of the others
+ * that they call them, as the standard says (C++17, 21.6.2): all but four are made of those.
+ *
+ *     new[](n)  new(n, nothrow)  new[](n, nothrow)                    ---> new(n)
+ *     delete[](p)  delete(p, n)  delete(p, nothrow)  delete[](p, n) ...  ---> delete(p)
+ *
+ * and the same with an alignment. What new throws cannot be caught here. So new(nothrow)
+ * calls ours in a way that does not throw, nor calls the new handler, which may: it is NULL at
+ * once; and what a program's own new throws passes through it.
+ *
+ * The file is compiled with -fexceptions: they pass through it.
+ */
+#include <stdlib.h>
+
+#include "malloc/report.h"
+#include "malloc/shim.h"
+
+typedef void handler(void);
+
+__attribute__((weak, noreturn)) void throw_bad_alloc(void) __asm__("_ZSt17__throw_bad_allocv");
+__attribute__((weak)) handler *get_new_handler(void) __asm__("_ZSt15get_new_handlerv");
+
+__attribute__((noreturn)) static void fail(size_t nbytes)
+{
+    if (throw_bad_alloc != NULL)
+        throw_bad_alloc();
+    struct line l = {0};
+    line_text(&l, "libmem: operator new: no memory for ");
+    line_decimal(&l, nbytes);
+    line_text(&l, " bytes, and no C++ library to throw std::bad_alloc");
+    line_write(&l);
+    abort();
+}
+
+/* The handler makes room, or throws, or does not return (C++17, 21.6.2.1). */
+static void *take_or_throw(size_t nbytes, size_t align)
+{
+    for (;;) {
+        void *object = shim_take_aligned(nbytes, align);
+        if (object != NULL)
+            return object;
+        handler *make_room = get_new_handler == NULL ? NULL : get_new_handler();
+        if (make_room == NULL)
+            fail(nbytes);
+        make_room();
+    }
+}
+
+/* --- the four -------------------------------------------------------------------- */
+
+/* Apart, so that the way before it needs no frame. */
+__attribute__((noinline)) static void *new_slowly(size_t nbytes)
+{
+    return take_or_throw(nbytes, GRANULE_BYTES);
+}
+
+static void *our_new(size_t nbytes)
+{
+    void *object;
+    return cache_take_small(&shim_thread, nbytes, &object) ? object : new_slowly(nbytes);
+}
+
+static void *our_new_aligned(size_t nbytes, size_t align)
+{
+    return take_or_throw(nbytes, align);
+}
+
+/* The address says all, so what else a delete is given is not looked at. */
+static void our_delete(void *object)
+{
+    shim_free(object, "operator delete");
+}
+
+static void our_delete_aligned(void *object, size_t align)
+{
+    (void)align;
+    our_delete(object);
+}
+
+#define OURS(name) MEM_API __attribute__((alias(name)))
+
+OURS("our_new") void *_Znwm(size_t nbytes);
+OURS("our_new_aligned") void *_ZnwmSt11align_val_t(size_t nbytes, size_t align);
+OURS("our_delete") void _ZdlPv(void *object);
+OURS("our_delete_aligned") void _ZdlPvSt11align_val_t(void *object, size_t align);
+
+/* Whoever has these names: the program, or we. Declared apart, so that no compiler thinks that it
+ * knows which. */
+MEM_API extern void *any_new(size_t nbytes) __asm__("_Znwm");
+MEM_API extern void *any_new_array(size_t nbytes) __asm__("_Znam");
+MEM_API extern void *any_new_aligned(size_t nbytes, size_t align) __asm__("_ZnwmSt11align_val_t");
+MEM_API extern void *any_new_array_aligned(size_t nbytes,
+                                           size_t align) __asm__("_ZnamSt11align_val_t");
+MEM_API extern void any_delete(void *object) __asm__("_ZdlPv");
+MEM_API extern void any_delete_array(void *object) __asm__("_ZdaPv");
+MEM_API extern void any_delete_aligned(void *object, size_t align) __asm__("_ZdlPvSt11align_val_t");
+MEM_API extern void any_delete_array_aligned(void *object,
+                                             size_t align) __asm__("_ZdaPvSt11align_val_t");
+
+/* Compilers take two names for two functions, but for what they cannot see through. */
+#define IS_OURS(any, our) is_same((uintptr_t)(any), (uintptr_t)(our))
+static bool is_same(uintptr_t any, uintptr_t our)
+{
+    __asm__("" : "+r"(any));
+    return any == our;
+}
+
+/* --- new ----------------------------------------------------------------------- */
+
+static void *our_new_array(size_t nbytes)
+{
+    return any_new(nbytes);
+}
+
+static void *our_new_array_aligned(size_t nbytes, size_t align)
+{
+    return any_new_aligned(nbytes, align);
+}
+
+OURS("our_new_array") void *_Znam(size_t nbytes);
+OURS("our_new_array_aligned") void *_ZnamSt11align_val_t(size_t nbytes, size_t align);
+
+MEM_API void *_ZnwmRKSt9nothrow_t(size_t nbytes, const void *nothrow)
+{
+    (void)nothrow;
+    return IS_OURS(any_new, our_new) ? shim_take(nbytes) : any_new(nbytes);
+}
+
+MEM_API void *_ZnamRKSt9nothrow_t(size_t nbytes, const void *nothrow)
+{
+    (void)nothrow;
+    bool ours = IS_OURS(any_new, our_new) && IS_OURS(any_new_array, our_new_array);
+    return ours ? shim_take(nbytes) : any_new_array(nbytes);
+}
+
+MEM_API void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t nbytes, size_t align, const void *nothrow)
+{
+    (void)nothrow;
+    return IS_OURS(any_new_aligned, our_new_aligned) ? shim_take_aligned(nbytes, align)
+                                                     : any_new_aligned(nbytes, align);
+}
+
+MEM_API void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t nbytes, size_t align, const void *nothrow)
+{
+    (void)nothrow;
+    bool ours = IS_OURS(any_new_aligned, our_new_aligned) &&
+                IS_OURS(any_new_array_aligned, our_new_array_aligned);
+    return ours ? shim_take_aligned(nbytes, align) : any_new_array_aligned(nbytes, align);
+}
+
+/* --- delete ---------------------------------------------------------------------- */
+
+MEM_API void _ZdaPv(void *object)
+{
+    if (IS_OURS(any_delete, our_delete))
+        shim_free(object, "operator delete[]");
+    else
+        any_delete(object);
+}
+
+MEM_API void _ZdaPvSt11align_val_t(void *object, size_t align)
+{
+    if (IS_OURS(any_delete_aligned, our_delete_aligned))
+        shim_free(object, "operator delete[]");
+    else
+        any_delete_aligned(object, align);
+}
+
+MEM_API void _ZdlPvm(void *object, size_t nbytes)
+{
+    (void)nbytes;
+    any_delete(object);
+}
+
+MEM_API void _ZdaPvm(void *object, size_t nbytes)
+{
+    (void)nbytes;
+    any_delete_array(object);
+}
+
+MEM_API void _ZdlPvRKSt9nothrow_t(void *object, const void *nothrow)
+{
+    (void)nothrow;
+    any_delete(object);
+}
+
+MEM_API void _ZdaPvRKSt9nothrow_t(void *object, const void *nothrow)
+{
+    (void)nothrow;
+    any_delete_array(object);
+}
+
+MEM_API void _ZdlPvSt11align_val_tRKSt9nothrow_t(void *object, size_t align, const void *nothrow)
+{
+    (void)nothrow;
+    any_delete_aligned(object, align);
+}
+
+MEM_API void _ZdaPvSt11align_val_tRKSt9nothrow_t(void *object, size_t align, const void *nothrow)
+{
+    (void)nothrow;
+    any_delete_array_aligned(object, align);
+}
+
+MEM_API void _ZdlPvmSt11align_val_t(void *object, size_t nbytes, size_t align)
+{
+    (void)nbytes;
+    any_delete_aligned(object, align);
+}
+
+MEM_API void _ZdaPvmSt11align_val_t(void *object, size_t nbytes, size_t align)
+{
+    (void)nbytes;
+    any_delete_array_aligned(object, align);
+}

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+#include "malloc/options.h"
+
+#include "base/os.h"
+#include "base/region.h"
+#include "malloc/report.h"
+
+#define REGION_BYTES_MIN ((size_t)64 << 10)
+
+/* A piece of the variable, which is not ours to cut up. */
+struct word {
+    const char *text;
+    size_t n;
+};
+
+static bool word_is(struct word w, const char *text)
+{
+    return w.n == strlen(text) && memcmp(w.text, text, w.n) == 0;
+}
+
+/* Up to the first `end`, or all; `rest` is what follows it. */
+static struct word word_until(struct word w, char end, struct word *rest)
+{
+    const char *found = w.n == 0 ? NULL : memchr(w.text, end, w.n);
+    size_t n = found == NULL ? w.n : (size_t)(found - w.text);
+    size_t skipped = n + (found != NULL);
+    *rest = (struct word){w.text + skipped, w.n - skipped};
+    return (struct word){w.text, n};
+}
+
+static void complain(struct word option, const char *what)
+{
+    struct line l = {0};
+    line_text(&l, "libmem: LIBMEM: \"");
+    line_bytes(&l, option.text, option.n < 80 ? option.n : 80);
+    line_text(&l, "\" ignored: ");
+    line_text(&l, what);
+    line_write(&l);
+}
+
+static void help(void)
+{
+    static const char *const lines[] = {
+        "libmem: LIBMEM=option,option...",
+        "  onerror=abort   a bad pointer: say what is wrong with it, then abort (default)",
+        "  onerror=report  say it, and go on: the call does nothing",
+        "  onerror=ignore  go on silently",
+        "  region=SIZE     reserve so many bytes of address space (64K to 64G; K, M, G)",
+        "  count=FILE      count there for `mem run --report', which makes the file; slower",
+        "  help            print this"};
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        struct line l = {0};
+        line_text(&l, lines[i]);
+        line_write(&l);
+    }
+}
+
+/* How far a suffix shifts a size, or -1 if it is none. */
+static int shift_of(struct word suffix)
+{
+    return suffix.n == 0          ? 0
+           : word_is(suffix, "K") ? 10
+           : word_is(suffix, "M") ? 20
+           : word_is(suffix, "G") ? 30
+                                  : -1;
+}
+
+/* A number of bytes that a region can have, or 0. */
+static size_t region_size(struct word w)
+{
+    size_t i = 0, number = 0;
+    for (; i < w.n && w.text[i] >= '0' && w.text[i] <= '9' && number <= REGION_BYTES_MAX; i++)
+        number = number * 10 + (size_t)(w.text[i] - '0');
+    int shift = shift_of((struct word){w.text + i, w.n - i});
+    if (i == 0 || shift < 0 || number > REGION_BYTES_MAX >> shift)
+        return 0;
+    number <<= shift;
+    return number >= REGION_BYTES_MIN ? number : 0;
+}
+
+static void read_onerror(struct options *o, struct word option, struct word value)
+{
+    if (word_is(value, "abort"))
+        o->onerror = ONERROR_ABORT;
+    else if (word_is(value, "report"))
+        o->onerror = ONERROR_REPORT;
+    else if (word_is(value, "ignore"))
+        o->onerror = ONERROR_IGNORE;
+    else
+        complain(option, "onerror is abort, report or ignore");
+}
+
+static void read_region(struct options *o, struct word option, struct word value)
+{
+    size_t nbytes = region_size(value);
+    if (nbytes != 0)
+        o->region_bytes = nbytes;
+    else
+        complain(option, "region is a size from 64K to 64G");
+}
+
+static void read_count(struct options *o, struct word option, struct word value)
+{
+    bool fits = value.n > 0 && value.n < sizeof o->count;
+    if (!fits) {
+        complain(option, "count is a file, with less than 64 characters");
+        return;
+    }
+    memcpy(o->count, value.text, value.n);
+    o->count[value.n] = '\0';
+}
+
+static void read_option(struct options *o, struct word option)
+{
+    struct word value, key = word_until(option, '=', &value);
+    if (option.n == 0)
+        return;
+    if (word_is(key, "onerror"))
+        read_onerror(o, option, value);
+    else if (word_is(key, "region"))
+        read_region(o, option, value);
+    else if (word_is(key, "count"))
+        read_count(o, option, value);
+    else if (word_is(option, "help"))
+        help();
+    else
+        complain(option, "no such option; LIBMEM=help lists them");
+}
+
+void options_read(struct options *o, char *const *environment)
+{
+    static const char name[] = "LIBMEM=";
+    if (environment == NULL || os_is_privileged())
+        return;
+    for (; *environment != NULL; environment++) {
+        if (strncmp(*environment, name, sizeof name - 1) != 0)
+            continue;
+        const char *text = *environment + sizeof name - 1;
+        struct word all = {text, strlen(text)};
+        while (all.n > 0)
+            read_option(o, word_until(all, ',', &all));
+        return;
+    }
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+#include "malloc/report.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <unistd.h>
+
+#include "base/os.h"
+
+void line_bytes(struct line *l, const char *text, size_t n)
+{
+    size_t room = sizeof l->text - 1 - l->n; /* one is for the end of the line */
+    n = n < room ? n : room;
+    memcpy(l->text + l->n, text, n);
+    l->n += n;
+}
+
+void line_text(struct line *l, const char *text)
+{
+    line_bytes(l, text, strlen(text));
+}
+
+static void line_digits(struct line *l, uintptr_t number, unsigned base)
+{
+    char digits[24];
+    size_t at = sizeof digits;
+    do {
+        digits[--at] = "0123456789abcdef"[number % base];
+        number /= base;
+    } while (number != 0);
+    line_bytes(l, digits + at, sizeof digits - at);
+}
+
+void line_decimal(struct line *l, size_t number)
+{
+    line_digits(l, number, 10);
+}
+
+void line_address(struct line *l, const void *address)
+{
+    line_text(l, "0x");
+    line_digits(l, (uintptr_t)address, 16);
+}
+
+void line_write(struct line *l)
+{
+    int number = errno, cancel;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+    l->text[l->n] = '\n';
+    os_write(STDERR_FILENO, l->text, l->n + 1);
+    pthread_setcancelstate(cancel, &cancel);
+    errno = number;
+}
+
+void report_refusal(const char *call, const void *address, enum heap_result why,
+                    const struct object *there)
+{
+    struct line l = {0};
+    line_text(&l, "libmem: ");
+    line_text(&l, call);
+    line_text(&l, "(");
+    line_address(&l, address);
+    line_text(&l, "): ");
+    if (why == HEAP_FREE) {
+        line_text(&l, "already free");
+    } else if (why == HEAP_NOT_OURS) {
+        line_text(&l, "not ours: outside the heap");
+    } else if (why == HEAP_INSIDE) {
+        line_decimal(&l, (uintptr_t)address - (uintptr_t)there->start);
+        line_text(&l, " bytes into the object of ");
+        line_decimal(&l, there->size);
+        line_text(&l, " bytes at ");
+        line_address(&l, there->start);
+    } else {
+        line_text(&l, "in no object: behind the end of one, or in the heap's own records");
+    }
+    line_write(&l);
+}

@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * cache.h - what a thread has to itself: a span of each class, and no lock.
+ *
+ *     by_size[(n + 15) / 16] ---> window ---> 64 states of the thread's span
+ *                                 mask: those that it found to be 0
+ *                                 resting: spans that it has used up, the oldest first
+ *
+ *   T1  to take is to take a bit out of the mask, and to set that state. Only the
+ *       owner of a span does it [S3], so what it saw free stays free for it;
+ *   T2  to free is to set a state to 0, by any thread, and looks only at the states:
+ *       who owns the span does not matter;
+ *   T3  both are done while the thread is `busy` (thread.h): the span does not become
+ *       anything else meanwhile, whatever the address is and whoever frees there, too.
+ *       So what is refused here was judged by states that were there;
+ *   T4  a span that is used up rests. It is still the thread's, which takes it again
+ *       without the lock when some of it is free again; unless somebody took it over, under
+ *       the lock, since most of it was freed meanwhile. Both compare and swap [S6];
+ *   T5  what cannot be done here is done under the lock. All caches go, with their
+ *       windows, before anybody is told that there is no space: each thread's pointer is
+ *       made NULL, and who is busy is waited for.
+ *
+ * Nothing on the fast paths is a read-modify-write that other processors have to see.
+ * The idea of a window of free bits is that of tcmalloc's and Go's span allocators;
+ * states instead of lists is what makes frees from elsewhere the same as one's own.
+ */
+#ifndef CACHE_H
+#define CACHE_H
+
+#include "slots/span.h"
+
+enum { CACHE_SMALL_MAX = 2048 };
+static_assert(UNIT_BYTES / CACHE_SMALL_MAX < STATES_AT_ONCE, "larger slots are in one window");
+enum { NBY_SIZE = CACHE_SMALL_MAX / GRANULE_BYTES + 1 };
+
+enum { NRESTING = 16 };
+
+/* What a thread has of a class. */
+struct window {
+    uint64_t mask;         /* slots known to be free */
+    unsigned char *states; /* of the first of 64 slots; all within one span */
+    uint16_t *far;         /* its slack, in slots that have such */
+    unsigned char *base;   /* that slot */
+    size_t slot_bytes;
+    uint32_t full;    /* the state of an object without a byte */
+    uint32_t first;   /* the number of the first slot in the span */
+    uint32_t nslots;  /* of the span */
+    uint32_t used;    /* the first so many were in a window before */
+    uint32_t unit;    /* 0: there is none */
+    uint16_t wanted;  /* so often there was none, of wide spans */
+    uint16_t nowhere; /* is written and never read */
+    uint32_t last;    /* of large slots, the one taken last */
+    uint16_t oldest, nresting;
+    bool is_alone;              /* its thread, when it last got a span */
+    uint32_t resting[NRESTING]; /* units, a ring; some may be others' by now */
+};
+
+/* Only its thread uses it; and who has the lock, after the thread was parted from it. */
+struct cache {
+    struct member member; /* the first */
+    uintptr_t base;       /* of the first unit, in which the region begins */
+    size_t nbytes;        /* from there to the end of the region */
+    struct span *map;     /* its entry */
+    struct window *by_size[NBY_SIZE];
+    struct window *window[NCLASSES]; /* of classes that it has not used, `none` */
+    struct window none;              /* in which there is nothing */
+};
+
+/* Makes a cache for the calling thread; without one if there is no room. */
+void cache_open_locked(struct spans *s, struct thread *t);
+
+/* What the thread's cache holds, if it has one, is anybody's. The thread is the
+ * calling one, or is known not to be busy. */
+void cache_close_locked(struct spans *s, struct thread *t);
+
+/* After fork, in the child, there is but one thread: all other caches are closed. */
+void caches_close_others_locked(struct spans *s, const struct thread *mine);
+
+/* Closes all caches: false if that was not possible. */
+bool caches_revoke_locked(struct spans *s);
+
+/* An object of nbytes in a slot of that class, if the thread's own span has one, whatever
+ * the window knows. */
+bool cache_take(struct thread *t, size_t nbytes, unsigned sizeclass, void **object);
+
+/* Gets the thread another span, so that cache_take has some. False: there is no room, or
+ * no cache. */
+bool cache_refill_locked(struct spans *s, struct thread *t, unsigned sizeclass);
+
+/* --- the fast paths ---------------------------------------------------------------- */
+
+/* The lowest free slot. The owner's. */
+static inline void *window_take(struct window *w, uint64_t mask, uint32_t state)
+{
+    size_t i = lowest_bit(mask);
+    w->mask = mask & (mask - 1);
+    __atomic_store_n(w->states + i, (uint8_t)state, __ATOMIC_RELAXED);
+    return w->base + i * w->slot_bytes;
+}
+
+/* Where the slack of a slot is written: if it is not far, nowhere. Sizes are hard to foretell,
+ * so that no branch depends on them. */
+static inline uint16_t *window_slack(struct window *w, size_t i, bool is_far)
+{
+    uintptr_t nowhere = (uintptr_t)&w->nowhere, there = (uintptr_t)(w->far + i);
+    return (uint16_t *)(nowhere + ((there - nowhere) & -(uintptr_t)is_far));
+}
+
+/* The same for any slack that such a slot can tell. */
+static inline void *window_take_any(struct window *w, uint64_t mask, size_t nbytes)
+{
+    uint32_t slack = w->full - 1 - (uint32_t)nbytes;
+    uint16_t *place = window_slack(w, lowest_bit(mask), slack > SLACK_NEAR_MAX);
+    __atomic_store_n(place, (uint16_t)slack, __ATOMIC_RELAXED);
+    return window_take(w, mask, least(slack + 1, STATE_FAR));
+}
+
+/* Large slots, of which a span has no more than 64: the one taken last, if it is free again,
+ * since it is in the processor's cache; else the lowest, since it has its pages. Their slack
+ * is always told behind the states. */
+static inline bool window_take_large(struct window *w, size_t nbytes, void **object)
+{
+    size_t i = w->last;
+    if (w->unit == 0)
+        return false;
+    if (__atomic_load_n(w->states + i, __ATOMIC_ACQUIRE) != 0) {
+        if (w->mask == 0)
+            return false;
+        w->last = (uint32_t)(i = lowest_bit(w->mask));
+    }
+    w->mask &= ~((uint64_t)1 << i);
+    __atomic_store_n(w->far + i, (uint16_t)(w->slot_bytes - nbytes), __ATOMIC_RELAXED);
+    __atomic_store_n(w->states + i, (uint8_t)STATE_FAR, __ATOMIC_RELEASE);
+    *object = w->base + i * w->slot_bytes;
+    return true;
+}
+
+/* An object of at most CACHE_SMALL_MAX bytes, from the slots that its window knows to be
+ * free. False: see cache_take. */
+static inline bool cache_take_small(struct thread *t, size_t nbytes, void **object)
+{
+    bool taken = false;
+    thread_enter(t);
+    const struct cache *c = thread_cache(t);
+    if (c != NULL && nbytes <= CACHE_SMALL_MAX) {
+        struct window *w = c->by_size[(nbytes + 15) / 16];
+        uint64_t mask = w->mask;
+        taken = mask != 0;
+        if (taken)
+            *object = window_take(w, mask, w->full - (uint32_t)nbytes);
+    }
+    thread_leave(t);
+    return taken;
+}
+
+/* The same at a multiple of align, any power of two: if what both need is small. A few bytes
+ * at a multiple of 256 have more slack than such a slot can tell. */
+static inline bool cache_take_aligned(struct thread *t, size_t nbytes, size_t align, void **object)
+{
+    enum { LEAST = ALL_NEAR_MAX - SLACK_NEAR_MAX };
+    size_t room = sizeclass_room(nbytes, align);
+    bool taken = false;
+    thread_enter(t);
+    const struct cache *c = thread_cache(t);
+    if (c != NULL && nbytes - LEAST <= CACHE_SMALL_MAX - LEAST && room <= CACHE_SMALL_MAX) {
+        struct window *w = c->by_size[(room + 15) / 16];
+        uint64_t mask = w->mask;
+        taken = mask != 0;
+        if (taken)
+            *object = window_take_any(w, mask, nbytes);
+    }
+    thread_leave(t);
+    return taken;
+}
+
+/* One of a class of large slots, those above CACHE_SMALL_MAX. */
+static inline bool cache_take_large(struct thread *t, size_t nbytes, unsigned sizeclass,
+                                    void **object)
+{
+    thread_enter(t);
+    const struct cache *c = thread_cache(t);
+    bool taken = c != NULL && window_take_large(c->window[sizeclass], nbytes, object);
+    thread_leave(t);
+    return taken;
+}
+
+/* A slot that `address` is the exact start of. */
+struct cached_slot {
+    struct span *span;
+    unsigned char *state;
+    uint32_t index;
+};
+
+/* Reads only what a span has published. The thread is busy. False: no such slot can be
+ * seen, which does not say that there is no object. */
+static inline bool cache_look(const struct cache *c, const void *address, struct cached_slot *at)
+{
+    if (c == NULL)
+        return false;
+    size_t offset = (uintptr_t)address - c->base;
+    if (offset >= c->nbytes)
+        return false;
+    at->span = &c->map[offset >> UNIT_SHIFT];
+    uint32_t reciprocal = __atomic_load_n(&at->span->visible, __ATOMIC_ACQUIRE);
+    uint64_t product = (uint64_t)((uintptr_t)address & (UNIT_BYTES - 1)) * reciprocal;
+    if ((uint32_t)product >= reciprocal) /* it is into the slot; or there is no span */
+        return false;
+    at->index = (uint32_t)(product >> 32);
+    at->state = at->span->states + at->index;
+    return __atomic_load_n(at->state, __ATOMIC_RELAXED) != 0;
+}
+
+/* As cache_look, in spans of WIDE_UNITS. */
+static inline bool cache_look_wide(const struct cache *c, const void *address,
+                                   struct cached_slot *at)
+{
+    if (c == NULL)
+        return false;
+    size_t offset = (uintptr_t)address - c->base, unit = offset >> UNIT_SHIFT;
+    if (offset >= c->nbytes)
+        return false;
+    unit -= __atomic_load_n(&c->map[unit].back, __ATOMIC_RELAXED);
+    at->span = &c->map[unit];
+    uint32_t reciprocal = __atomic_load_n(&at->span->visible_wide, __ATOMIC_ACQUIRE);
+    uint32_t into = (uint32_t)(offset - (unit << UNIT_SHIFT));
+    /* In eights of bytes; what is no multiple is more than there is, and so is what is torn. */
+    uint32_t eighths = into >> WIDE_SHIFT | into << (32 - WIDE_SHIFT);
+    if (eighths >= WIDE_UNITS * UNIT_BYTES >> WIDE_SHIFT)
+        return false;
+    uint64_t product = (uint64_t)eighths * reciprocal;
+    if ((uint32_t)product >= reciprocal)
+        return false;
+    at->index = (uint32_t)(product >> 32);
+    at->state = at->span->states + at->index;
+    return __atomic_load_n(at->state, __ATOMIC_RELAXED) != 0;
+}
+
+enum cache_freed { CACHE_FREED, CACHE_FREED_RECOUNT, CACHE_NOT_FREED };
+
+static inline enum cache_freed cached_slot_free(const struct cached_slot *at)
+{
+    bool positive = count_down(&at->span->hint);
+    __atomic_store_n(at->state, 0, __ATOMIC_RELEASE);
+    return positive ? CACHE_FREED : CACHE_FREED_RECOUNT;
+}
+
+static inline enum cache_freed cached_slot_end(struct thread *t, bool found,
+                                               const struct cached_slot *at)
+{
+    enum cache_freed freed = found ? cached_slot_free(at) : CACHE_NOT_FREED;
+    thread_leave(t);
+    return freed;
+}
+
+/* Frees the object that begins at `address`: CACHE_NOT_FREED if none can be seen to do
+ * so; CACHE_FREED_RECOUNT: it is done, and now spans_recount is due. */
+static inline enum cache_freed cache_free(struct thread *t, const void *address)
+{
+    struct cached_slot at;
+    thread_enter(t);
+    return cached_slot_end(t, cache_look(thread_cache(t), address, &at), &at);
+}
+
+/* The same for objects in wide spans. If it is the one that the thread takes slots of, it
+ * knows at once that this one is free: to look at the states soon after they were written to
+ * would wait for these writes, and for all before them. */
+static inline enum cache_freed cache_free_wide(struct thread *t, const void *address)
+{
+    struct cached_slot at;
+    thread_enter(t);
+    const struct cache *c = thread_cache(t);
+    bool found = cache_look_wide(c, address, &at);
+    if (found) {
+        struct window *w = c->window[at.span->sizeclass];
+        bool mine = w->unit == (uint32_t)(at.span - c->map) + 1;
+        w->mask |= (uint64_t)mine << at.index;
+    }
+    return cached_slot_end(t, found, &at);
+}
+
+/* Gives the object that begins at `address` another size where it is, if that can be told in
+ * the state alone, and is not 0: then it does not give up most of the slot. False: see
+ * cache_resize. */
+static inline bool cache_resize_near(struct thread *t, const void *address, size_t nbytes)
+{
+    struct cached_slot at;
+    bool done = false;
+    thread_enter(t);
+    if (cache_look(thread_cache(t), address, &at) && nbytes - 1 < at.span->slot_bytes) {
+        size_t slack = at.span->slot_bytes - nbytes;
+        done = slack <= SLACK_NEAR_MAX && state_replace(at.state, (uint8_t)(slack + 1));
+    }
+    thread_leave(t);
+    return done;
+}
+
+/* --- objects of any size ------------------------------------------------------------ */
+
+static inline bool cache_look_any(const struct cache *c, const void *address,
+                                  struct cached_slot *at)
+{
+    return cache_look(c, address, at) || cache_look_wide(c, address, at);
+}
+
+/* Of a slot that was found, with what it says of itself now. */
+static inline size_t cached_slot_size(const struct cached_slot *at)
+{
+    return at->span->slot_bytes - span_slack(at->state - at->index, at->span->nslots, at->index);
+}
+
+/* The size of the object that begins at `address`; false if none can be seen to. */
+static inline bool cache_size(struct thread *t, const void *address, size_t *nbytes)
+{
+    struct cached_slot at;
+    thread_enter(t);
+    bool found = cache_look_any(thread_cache(t), address, &at);
+    if (found)
+        *nbytes = cached_slot_size(&at);
+    thread_leave(t);
+    return found;
+}
+
+/* Gives that object another size where it is; false: not there. *old is the size that it had,
+ * or SIZE_MAX if none can be seen. */
+static inline bool cache_resize(struct thread *t, const void *address, size_t nbytes, size_t *old)
+{
+    struct cached_slot at;
+    bool done = false;
+    thread_enter(t);
+    *old = SIZE_MAX;
+    if (cache_look_any(thread_cache(t), address, &at)) {
+        *old = cached_slot_size(&at);
+        done = slot_suits(at.span->slot_bytes, *old, nbytes) &&
+               span_resize_object(at.state - at.index, at.span->nslots, at.index,
+                                  at.span->slot_bytes - (uint32_t)nbytes);
+    }
+    thread_leave(t);
+    return done;
+}
+
+#endif

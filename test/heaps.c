@@ -195,7 +195,7 @@ static struct mem_statistics stats_of(const struct one *h)
     return s;
 }
 
-static void look_at(const struct one *h)
+static void header_verify(const struct one *h)
 {
     const char *wrong = NULL;
     struct mem_statistics s = stats_of(h);
@@ -524,7 +524,7 @@ static void close_one(struct one *h)
 {
     while (h->n > 0)
         drop(h, (int)rnd((uint32_t)h->n));
-    look_at(h);
+    header_verify(h);
     struct mem_statistics s = stats_of(h);
     EXPECT("one free chunk again", h->nparts, s.free_chunks);
     EXPECT("all of it", h->fresh, s.largest_free);
@@ -568,7 +568,7 @@ static void history(uint64_t n)
         struct one *h = any_heap();
         one_call(h, k / 9000 % 2 ? 70 : 20);
         if (rnd(h->has_slots ? 1500 : 300) == 0)
-            look_at(h);
+            header_verify(h);
         if (rnd(2000) == 0) {
             size_t nbytes = 256 + rnd_size(top - 1);
             close_one(h);
@@ -576,7 +576,7 @@ static void history(uint64_t n)
         }
     }
     for (int i = 0; i < NHEAPS; i++)
-        look_at(&heaps[i]);
+        header_verify(&heaps[i]);
     for (int i = NHEAPS; i > 0; i--)
         close_one(&heaps[i - 1]);
     nhistories++;

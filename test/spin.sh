@@ -94,19 +94,19 @@ holds '2 threads, 2 spans of 1 slot, 1 call from anywhere, any free' ANYWHERE WI
 holds '2 threads, 1 span of 3 slots, 2 calls, any free' WILD NTHREADS=2 NSPANS=1 NSLOTS=3 ENOUGH=2 NCALLS=2
 holds '3 threads, 1 span of 2 slots, 1 call from anywhere' ANYWHERE NSPANS=1 NCALLS=1
 holds '3 threads, 1 span of 1 slot, 1 call from anywhere, any free' ANYWHERE WILD NSPANS=1 NSLOTS=1 NCALLS=1
-holds 'the state may also go before the hint' STATE_FIRST ANYWHERE WILD NTHREADS=2 NSPANS=1 NCALLS=1
+holds 'the state may also go before the countdown' STATE_FIRST ANYWHERE WILD NTHREADS=2 NSPANS=1 NCALLS=1
 
 # 3 threads in 1 span of 2 slots, unless they say otherwise.
 seeded() { # what pattern definition...
     found "$@" ANYWHERE NSPANS=1 NCALLS=1
 }
 lost_memory='assertion violated span\[.*\]\.is_there'
-lost_cache='assertion violated cache\[.*\]\.is_member'
+lost_cache='assertion violated tcache\[.*\]\.is_member'
 live='assertion violated \(span\[.*\]\.live==0\)'
 
-seeded 'a hint of 0 is believed, without a recount' "$live" NO_RECOUNT
+seeded 'a countdown of 0 is believed, without counting again' "$live" NO_RECOUNT
 seeded 'free counts again without the lock' 'assertion violated' NO_LOCK WILD
-seeded 'the hint goes after busy = 0' "$lost_memory" HINT_LATE WILD
+seeded 'the countdown goes after busy = 0' "$lost_memory" HINT_LATE WILD
 seeded 'no grace period before the ledger has it' "$lost_memory" NO_GRACE WILD
 seeded 'no barrier before the wait' "$lost_cache" NO_BARRIER WILD
 seeded 'no wait after the caches are closed' "$lost_cache" NO_REVOKE_WAIT

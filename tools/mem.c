@@ -318,29 +318,30 @@ static int file_in_memory(size_t nbytes)
     return fd;
 }
 
-static const struct sheet *make_sheet(void)
+static const struct counterfile *make_sheet(void)
 {
     char path[64];
-    size_t nbytes = sheet_bytes(SHEET_NROWS);
+    size_t nbytes = counterfile_bytes(COUNTERFILE_NROWS);
     int fd = file_in_memory(nbytes);
-    struct sheet *sheet = MAP_FAILED;
+    struct counterfile *counterfile = MAP_FAILED;
 
     if (fd >= 0)
-        sheet = mmap(NULL, nbytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (sheet == MAP_FAILED)
+        counterfile = mmap(NULL, nbytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (counterfile == MAP_FAILED)
         err(OWN_FAILURE, "a file for the counts");
-    *sheet =
-        (struct sheet){.title = SHEET_TITLE, .row_bytes = sizeof(struct row), .nrows = SHEET_NROWS};
+    *counterfile = (struct counterfile){.title = COUNTERFILE_TITLE,
+                                        .row_bytes = sizeof(struct row),
+                                        .nrows = COUNTERFILE_NROWS};
     snprintf(path, sizeof(path), "/proc/%d/fd/%d", getpid(), fd);
     set_option("count", path);
-    return sheet;
+    return counterfile;
 }
 
 static int command_run(int argc, char **argv)
 {
     argp_parse(&run_argp, argc, argv, ARGP_IN_ORDER, NULL, NULL);
     FILE *f = run_options.file == NULL ? stderr : fopen(run_options.file, "we");
-    const struct sheet *sheet = NULL;
+    const struct counterfile *counterfile = NULL;
     if (f == NULL)
         err(OWN_FAILURE, "%s", run_options.file);
     if (!run_options.is_on_system)
@@ -350,12 +351,12 @@ static int command_run(int argc, char **argv)
     if (run_options.onerror != NULL)
         set_option("onerror", run_options.onerror);
     if (run_options.is_counted)
-        sheet = make_sheet();
+        counterfile = make_sheet();
     struct outcome o = run_program(run_options.program);
     if (run_options.is_timed || run_options.is_counted)
         print_usage(f, run_options.program[0], run_options.is_on_system, &o);
-    if (sheet != NULL)
-        report_print(f, sheet);
+    if (counterfile != NULL)
+        report_print(f, counterfile);
     bool is_written = !ferror(f) && fflush(f) == 0;
     if (!is_written)
         warn("%s", run_options.file != NULL ? run_options.file : "standard error");

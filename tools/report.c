@@ -64,7 +64,7 @@ static uint64_t larger(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
-static void add(struct counts *sum, const struct counts *c)
+static void add(struct counters *sum, const struct counters *c)
 {
     sum->nallocated += c->nallocated;
     sum->allocated_bytes += c->allocated_bytes;
@@ -92,7 +92,7 @@ static void add(struct counts *sum, const struct counts *c)
     }
 }
 
-static uint64_t nrefused(const struct counts *c)
+static uint64_t nrefused(const struct counters *c)
 {
     uint64_t n = 0;
 
@@ -101,7 +101,7 @@ static uint64_t nrefused(const struct counts *c)
     return n;
 }
 
-static void print_refusals(FILE *f, const struct counts *c)
+static void print_refusals(FILE *f, const struct counters *c)
 {
     static const char *const why[NREFUSALS] = {"already free", "inside an object",
                                                "outside the heap", "in no object"};
@@ -116,7 +116,7 @@ static void print_refusals(FILE *f, const struct counts *c)
     fputc('\n', f);
 }
 
-static void print_sums(FILE *f, const struct counts *c, size_t n)
+static void print_sums(FILE *f, const struct counters *c, size_t n)
 {
     if (n > 1)
         fprintf(f, "\n  all %zu processes below; peaks are those of the highest\n", n);
@@ -149,7 +149,7 @@ static int bar_length(uint64_t n, uint64_t most)
     return n > 0 && length == 0 ? 1 : length;
 }
 
-static void print_sizes(FILE *f, const struct counts *c)
+static void print_sizes(FILE *f, const struct counters *c)
 {
     static const char bar[BAR + 1] = "########################";
     uint64_t most = 0;
@@ -163,7 +163,7 @@ static void print_sizes(FILE *f, const struct counts *c)
     for (unsigned i = 0; i < NCOUNTED_SIZES; i++) {
         const struct count_of_size *s = &c->size[i];
         if (s->nallocated > 0 || s->nlive_peak > 0)
-            fprintf(f, "  %9s  %13s  %-*.*s %12s %12s %10s\n", rounded(counts_size_bytes(i)).s,
+            fprintf(f, "  %9s  %13s  %-*.*s %12s %12s %10s\n", rounded(counters_size_bytes(i)).s,
                     grouped(s->nallocated).s, BAR, bar_length(s->nallocated, most), bar,
                     grouped(s->nlive_peak).s, grouped(s->nlive).s, rounded(s->live_bytes).s);
     }
@@ -174,7 +174,7 @@ static void print_sizes(FILE *f, const struct counts *c)
 static int by_peak(const void *a, const void *b)
 {
     const struct row *x = *(const struct row *const *)a, *y = *(const struct row *const *)b;
-    uint64_t peak = x->counts.live_bytes_peak, other = y->counts.live_bytes_peak;
+    uint64_t peak = x->counters.live_bytes_peak, other = y->counters.live_bytes_peak;
 
     if (peak != other)
         return peak < other ? 1 : -1;
@@ -196,7 +196,7 @@ static void print_processes(FILE *f, const struct row **rows, size_t n)
     fprintf(f, "\n  %7s %10s %12s %13s %12s %10s %8s  %s\n", "process", "live, peak",
             "region, peak", "allocated", "live at end", "in bytes", "refused", "program");
     for (size_t i = 0; i < n && i < NSHOWN; i++) {
-        const struct counts *c = &rows[i]->counts;
+        const struct counters *c = &rows[i]->counters;
         fprintf(f, "  %7d %10s %12s %13s %12s %10s %8s  %s", rows[i]->pid,
                 rounded(c->live_bytes_peak).s, rounded(c->used_bytes_peak).s,
                 grouped(c->nallocated).s, grouped(c->nlive).s, rounded(c->live_bytes).s,
@@ -210,18 +210,18 @@ static void print_processes(FILE *f, const struct row **rows, size_t n)
 
 /* --- all of it -------------------------------------------------------------------- */
 
-void report_print(FILE *f, const struct sheet *sheet)
+void report_print(FILE *f, const struct counterfile *counterfile)
 {
-    uint32_t nwanted = __atomic_load_n(&sheet->nwanted, __ATOMIC_ACQUIRE);
-    uint32_t nrows = nwanted < SHEET_NROWS ? nwanted : SHEET_NROWS;
-    static const struct row *rows[SHEET_NROWS];
-    struct counts sum = {0};
+    uint32_t nwanted = __atomic_load_n(&counterfile->nwanted, __ATOMIC_ACQUIRE);
+    uint32_t nrows = nwanted < COUNTERFILE_NROWS ? nwanted : COUNTERFILE_NROWS;
+    static const struct row *rows[COUNTERFILE_NROWS];
+    struct counters sum = {0};
     size_t n = 0;
 
     for (uint32_t i = 0; i < nrows; i++)
-        if (sheet->row[i].pid != 0) {
-            rows[n++] = &sheet->row[i];
-            add(&sum, &sheet->row[i].counts);
+        if (counterfile->row[i].pid != 0) {
+            rows[n++] = &counterfile->row[i];
+            add(&sum, &counterfile->row[i].counters);
         }
     fputs("  counted, under one lock: without --report it takes less time\n", f);
     if (n == 0)

@@ -10,6 +10,6 @@
 #include "malloc/counterfile.h"
 
 /* A process may still be running: then it is what has been counted so far. */
-void report_print(FILE *f, const struct sheet *sheet);
+void report_print(FILE *f, const struct counterfile *counterfile);
 
 #endif

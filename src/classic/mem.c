@@ -60,7 +60,7 @@ static void unlock_after_fork(void)
     heap_unlock(&the_heap);
 }
 
-static void guard_forks(void)
+static void register_fork_handlers(void)
 {
     /* Should this fail, a child of a threaded process may find the lock taken. */
     (void)os_at_fork(lock_for_fork, unlock_after_fork, unlock_after_fork);
@@ -82,12 +82,12 @@ MEM_API int Mem_Init(int sizeOfRegion)
     if (sizeOfRegion <= 0)
         return fail(E_BAD_ARGS, EINVAL);
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, guard_forks); /* before the lock: a fork may be under way */
+    pthread_once(&once, register_fork_handlers); /* before the lock: a fork may be under way */
     heap_lock(&the_heap);
     int result = init_locked((size_t)sizeOfRegion);
     heap_unlock(&the_heap);
     if (result == 0)
-        guest_add(GUEST_CLASSIC, &the_heap);
+        foreign_add(FOREIGN_CLASSIC, &the_heap);
     return result;
 }
 
@@ -98,9 +98,9 @@ static void *take(int size, enum fit fit)
         fail(E_BAD_ARGS, EINVAL);
         return NULL;
     }
-    registry_call_begins();
+    mutator_enter();
     enum heap_result result = heap_take(&the_heap, (size_t)size, fit, &object);
-    registry_call_ends();
+    mutator_leave();
     return answer(result) == 0 ? object : NULL;
 }
 
@@ -127,9 +127,9 @@ MEM_API int Mem_Free(void *ptr)
 {
     if (ptr == NULL)
         return 0;
-    registry_call_begins();
+    mutator_enter();
     enum heap_result result = heap_free(&the_heap, ptr);
-    registry_call_ends();
+    mutator_leave();
     return answer(result);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/counters.h"
 
-unsigned counts_size(size_t nbytes)
+unsigned counters_size(size_t nbytes)
 {
     if (nbytes <= (size_t)1 << COUNTED_SHIFT_MIN)
         return 0;
@@ -9,7 +9,7 @@ unsigned counts_size(size_t nbytes)
     return least(shift, COUNTED_SHIFT_MAX) - COUNTED_SHIFT_MIN;
 }
 
-uint64_t counts_size_bytes(unsigned size)
+uint64_t counters_size_bytes(unsigned size)
 {
     return (uint64_t)1 << (size + COUNTED_SHIFT_MIN);
 }
@@ -19,9 +19,9 @@ static void raise_to(uint64_t *peak, uint64_t n)
     *peak = *peak < n ? n : *peak;
 }
 
-static void begin_object(struct counts *c, size_t nbytes)
+static void begin_object(struct counters *c, size_t nbytes)
 {
-    struct count_of_size *s = &c->size[counts_size(nbytes)];
+    struct count_of_size *s = &c->size[counters_size(nbytes)];
     s->nlive++;
     s->live_bytes += nbytes;
     raise_to(&s->nlive_peak, s->nlive);
@@ -30,52 +30,52 @@ static void begin_object(struct counts *c, size_t nbytes)
     raise_to(&c->live_bytes_peak, c->live_bytes);
 }
 
-static void end_object(struct counts *c, size_t nbytes)
+static void end_object(struct counters *c, size_t nbytes)
 {
-    struct count_of_size *s = &c->size[counts_size(nbytes)];
+    struct count_of_size *s = &c->size[counters_size(nbytes)];
     s->nlive--;
     s->live_bytes -= nbytes;
     c->nlive--;
     c->live_bytes -= nbytes;
 }
 
-void counts_take(struct counts *c, size_t nbytes)
+void counters_take(struct counters *c, size_t nbytes)
 {
     c->nallocated++;
     c->allocated_bytes += nbytes;
-    c->size[counts_size(nbytes)].nallocated++;
+    c->size[counters_size(nbytes)].nallocated++;
     begin_object(c, nbytes);
 }
 
-void counts_free(struct counts *c, size_t nbytes)
+void counters_free(struct counters *c, size_t nbytes)
 {
     c->nfreed++;
     end_object(c, nbytes);
 }
 
-void counts_resize(struct counts *c, size_t nbytes, size_t nbytes_after)
+void counters_resize(struct counters *c, size_t nbytes, size_t nbytes_after)
 {
     c->nresized++;
     end_object(c, nbytes);
     begin_object(c, nbytes_after);
 }
 
-void counts_use(struct counts *c, uint64_t nbytes)
+void counters_use(struct counters *c, uint64_t nbytes)
 {
     c->used_bytes = nbytes;
     raise_to(&c->used_bytes_peak, nbytes);
 }
 
-void counts_inherit(struct counts *child, const struct counts *parent)
+void counters_inherit(struct counters *child, const struct counters *parent)
 {
-    *child = (struct counts){.nlive = parent->nlive,
-                             .live_bytes = parent->live_bytes,
-                             .live_bytes_peak = parent->live_bytes,
-                             .ninherited = parent->nlive,
-                             .inherited_bytes = parent->live_bytes,
-                             .region_bytes = parent->region_bytes,
-                             .used_bytes = parent->used_bytes,
-                             .used_bytes_peak = parent->used_bytes};
+    *child = (struct counters){.nlive = parent->nlive,
+                               .live_bytes = parent->live_bytes,
+                               .live_bytes_peak = parent->live_bytes,
+                               .ninherited = parent->nlive,
+                               .inherited_bytes = parent->live_bytes,
+                               .region_bytes = parent->region_bytes,
+                               .used_bytes = parent->used_bytes,
+                               .used_bytes_peak = parent->used_bytes};
     for (unsigned i = 0; i < NCOUNTED_SIZES; i++)
         child->size[i] = (struct count_of_size){.nlive = parent->size[i].nlive,
                                                 .nlive_peak = parent->size[i].nlive,

@@ -2,9 +2,9 @@
  *
  * counts.h - what a heap has done, in numbers.
  *
- *   N1  nlive + nfreed == nallocated + ninherited;
- *   N2  nlive and live_bytes are the sums of those of all sizes;
- *   N3  no peak is less than what it is the peak of.
+ *   CN1  nlive + nfreed == nallocated + ninherited;
+ *   CN2  nlive and live_bytes are the sums of those of all sizes;
+ *   CN3  no peak is less than what it is the peak of.
  *
  * Bytes are those that callers asked for. An object is counted by its size:
  *
@@ -27,7 +27,7 @@ struct count_of_size {
     uint64_t nallocated, nlive, nlive_peak, live_bytes;
 };
 
-struct counts {
+struct counters {
     uint64_t nallocated, allocated_bytes;
     uint64_t nfreed;
     uint64_t nlive, live_bytes, live_bytes_peak;
@@ -43,17 +43,17 @@ struct counts {
 };
 
 /* Which size an object of nbytes counts as, and the most bytes that has. */
-unsigned counts_size(size_t nbytes);
-uint64_t counts_size_bytes(unsigned size);
+unsigned counters_size(size_t nbytes);
+uint64_t counters_size_bytes(unsigned size);
 
-void counts_take(struct counts *c, size_t nbytes);
-void counts_free(struct counts *c, size_t nbytes);
-void counts_resize(struct counts *c, size_t nbytes, size_t nbytes_after);
+void counters_take(struct counters *c, size_t nbytes);
+void counters_free(struct counters *c, size_t nbytes);
+void counters_resize(struct counters *c, size_t nbytes, size_t nbytes_after);
 
 /* So much of the region is in use now. */
-void counts_use(struct counts *c, uint64_t nbytes);
+void counters_use(struct counters *c, uint64_t nbytes);
 
 /* The counts that a child of fork begins with. */
-void counts_inherit(struct counts *child, const struct counts *parent);
+void counters_inherit(struct counters *child, const struct counters *parent);
 
 #endif

@@ -24,10 +24,10 @@ void heap_open_locked(struct heap *h, struct region region, MemNodePtr *head)
     spans_open(&h->spans, &h->chunks);
     h->trim = (struct trim){0};
     h->is_swept = false;
-    h->has_caches =
-        head == NULL && h->counts == NULL && h->spans.unit_shift == UNIT_SHIFT && threads_open();
-    if (h->counts != NULL)
-        h->counts->region_bytes = region.nbytes;
+    h->has_tcaches = head == NULL && h->counters == NULL && h->spans.slice_shift == SLICE_SHIFT &&
+                     threads_open();
+    if (h->counters != NULL)
+        h->counters->region_bytes = region.nbytes;
 }
 
 /* --- what is counted ------------------------------------------------------- */
@@ -39,25 +39,25 @@ void heap_open_locked(struct heap *h, struct region region, MemNodePtr *head)
 static void count_use_locked(struct heap *h)
 {
     const struct ledger *l = &h->chunks.ledger;
-    uint32_t ngranules = l->nlive - spans_map_granules(&h->spans);
-    counts_use(h->counts, (uint64_t)ngranules * GRANULE_BYTES + ledger_nbytes(l));
+    uint32_t ngranules = l->nlive - pagemap_granules(&h->spans);
+    counters_use(h->counters, (uint64_t)ngranules * GRANULE_BYTES + ledger_nbytes(l));
 }
 
 APART static void count_taken_locked(struct heap *h, size_t nbytes)
 {
-    counts_take(h->counts, nbytes);
+    counters_take(h->counters, nbytes);
     count_use_locked(h);
 }
 
 APART static void count_freed_locked(struct heap *h, size_t nbytes)
 {
-    counts_free(h->counts, nbytes);
+    counters_free(h->counters, nbytes);
     count_use_locked(h);
 }
 
 APART static void count_resized_locked(struct heap *h, size_t nbytes, size_t nbytes_after)
 {
-    counts_resize(h->counts, nbytes, nbytes_after);
+    counters_resize(h->counters, nbytes, nbytes_after);
     count_use_locked(h);
 }
 
@@ -73,11 +73,11 @@ void heap_open_single(struct heap *h, struct region region, bool keeps_pages, bo
         h->spans.nkept = 0;
 }
 
-void heap_open_fenced(struct heap *h, struct region region, uint32_t page)
+void heap_open_guarded(struct heap *h, struct region region, uint32_t page)
 {
     heap_open_single(h, region, false, false);
     h->spans.object_max = 0;
-    ledger_open_fenced(&h->chunks.ledger, region.base + region.nbytes, region.nbytes, page);
+    ledger_open_guarded(&h->chunks.ledger, region.base + region.nbytes, region.nbytes, page);
 }
 
 /* --- taking ---------------------------------------------------------------- */
@@ -116,7 +116,7 @@ static enum heap_result take_chunk(struct heap *h, size_t nbytes, size_t align, 
 unsigned heap_sizeclass(const struct heap *h, size_t nbytes, size_t align)
 {
     size_t max = h->spans.object_max;
-    if (nbytes > max || align > max || align > UNIT_BYTES / 8)
+    if (nbytes > max || align > max || align > SLICE_BYTES / 8)
         return NCLASSES;
     size_t room = align <= GRANULE_BYTES ? nbytes : sizeclass_room(nbytes + (nbytes == 0), align);
     unsigned sizeclass = sizeclass_of(room);
@@ -146,7 +146,7 @@ static bool sweep_locked(struct heap *h)
 {
     if (h->spans.nheld == 0 || h->is_swept)
         return false;
-    h->is_swept = caches_revoke_locked(&h->spans);
+    h->is_swept = tcaches_revoke_locked(&h->spans);
     spans_sweep(&h->spans);
     return true;
 }
@@ -165,12 +165,12 @@ INLINED enum heap_result place_locked(struct heap *h, size_t nbytes, size_t alig
     enum heap_result result = HEAP_NO_REGION;
     if (h->chunks.region.base != NULL)
         result = take_once(h, nbytes, align, fit, object);
-    if (result == HEAP_NO_SPACE && may_find_more(h, nbytes) && sweep_locked(h)) /* S5 */
+    if (result == HEAP_NO_SPACE && may_find_more(h, nbytes) && sweep_locked(h)) /* SP5 */
         result = take_once(h, nbytes, align, fit, object);
     if (result == HEAP_NO_SPACE && fit == FIT_ANY && align <= GRANULE_BYTES &&
         nbytes <= h->spans.object_max && (*object = spans_take_larger(&h->spans, nbytes)) != NULL)
         result = HEAP_OK;
-    if (h->counts != NULL && result == HEAP_OK)
+    if (h->counters != NULL && result == HEAP_OK)
         count_taken_locked(h, nbytes);
     return result;
 }
@@ -204,7 +204,7 @@ enum heap_result heap_take_aligned(struct heap *h, size_t nbytes, size_t align, 
 /* --- judging --------------------------------------------------------------- */
 
 /* Where an address was found to be. */
-struct place {
+struct location {
     bool in_span;
     struct slot slot;
     struct chunk chunk;
@@ -214,7 +214,7 @@ static enum heap_result judge_slot(const void *address, const struct slot *slot,
                                    struct object *found)
 {
     if (!slot->is_object)
-        return slot->is_ours ? HEAP_NO_OBJECT : HEAP_FREE;
+        return slot->is_metadata ? HEAP_NO_OBJECT : HEAP_FREE;
     found->start = (unsigned char *)(uintptr_t)address - slot->into;
     found->size = slot->bytes - slot->slack;
     return HEAP_INSIDE;
@@ -237,7 +237,7 @@ static enum heap_result judge_chunk(const struct heap *h, const struct chunk *c,
 
 /* What an address is, and the one place where that is decided. HEAP_OK: it is in
  * the object `found`; HEAP_INSIDE: the same, but not its start. */
-static enum heap_result judge_locked(const struct heap *h, const void *address, struct place *p,
+static enum heap_result judge_locked(const struct heap *h, const void *address, struct location *p,
                                      struct object *found)
 {
     size_t offset = region_offset(&h->chunks.region, address);
@@ -251,7 +251,7 @@ static enum heap_result judge_locked(const struct heap *h, const void *address, 
     else if (ledger_find(&h->chunks.ledger, granule, &p->chunk))
         result = judge_chunk(h, &p->chunk, found);
     else if (granule < h->chunks.ledger.b.top)
-        return HEAP_BROKEN; /* chunks tile all below [L1] */
+        return HEAP_BROKEN; /* chunks tile all below [LG1] */
     else
         return HEAP_NO_OBJECT; /* the ledger, or what is left over below it */
     if (result != HEAP_INSIDE)
@@ -270,13 +270,13 @@ static enum heap_result anywhere(enum heap_result result)
 
 enum heap_result heap_find_locked(const struct heap *h, const void *address, struct object *found)
 {
-    struct place p;
+    struct location p;
     return judge_locked(h, address, &p, found);
 }
 
 enum heap_result heap_find_exact(struct heap *h, const void *address, struct object *found)
 {
-    struct place p;
+    struct location p;
     heap_lock(h);
     enum heap_result result = judge_locked(h, address, &p, found);
     heap_unlock(h);
@@ -288,7 +288,7 @@ enum heap_result heap_find(struct heap *h, const void *address, struct object *f
     return anywhere(heap_find_exact(h, address, found));
 }
 
-static void give_back_locked(struct heap *h, const struct place *p)
+static void give_back_locked(struct heap *h, const struct location *p)
 {
     if (p->in_span) {
         spans_free(&h->spans, &p->slot);
@@ -300,13 +300,13 @@ static void give_back_locked(struct heap *h, const struct place *p)
 
 enum heap_result heap_free(struct heap *h, const void *address)
 {
-    struct place p;
+    struct location p;
     struct object found;
     heap_lock(h);
     enum heap_result result = anywhere(judge_locked(h, address, &p, &found));
     if (result == HEAP_OK)
         give_back_locked(h, &p);
-    if (h->counts != NULL && result == HEAP_OK)
+    if (h->counters != NULL && result == HEAP_OK)
         count_freed_locked(h, found.size);
     heap_unlock(h);
     return result;
@@ -335,18 +335,18 @@ static void trim_locked(struct heap *h, size_t least)
     give_pages_back(region_at(&h->chunks.region, ledger_tail(&h->chunks.ledger).start),
                     h->chunks.region.base + h->chunks.region.nbytes -
                         ledger_nbytes(&h->chunks.ledger));
-    if (h->counts != NULL)
-        h->counts->given_back_bytes += (uint64_t)h->chunks.ledger.ndirty * GRANULE_BYTES;
+    if (h->counters != NULL)
+        h->counters->given_back_bytes += (uint64_t)h->chunks.ledger.ndirty * GRANULE_BYTES;
     h->chunks.ledger.ndirty = h->chunks.ledger.least_dirty = 0;
 }
 
 /* The map of spans is hardly touched. The clock is asked only where it matters. */
-static bool is_time_to_trim_locked(struct heap *h)
+static bool decide_trim_locked(struct heap *h)
 {
     struct ledger *l = &h->chunks.ledger;
-    uint32_t nspare = spans_map_granules(&h->spans);
+    uint32_t nspare = pagemap_granules(&h->spans);
     return h->chunks.list.head == NULL && !h->keeps_pages && l->ndirty >= trim_least(l, nspare) &&
-           trim_is_due(&h->trim, l, nspare, os_milliseconds());
+           trim_decide(&h->trim, l, nspare, os_milliseconds());
 }
 
 bool heap_trim(struct heap *h)
@@ -366,20 +366,20 @@ bool heap_trim(struct heap *h)
 static void trim_if_time_locked(struct heap *h)
 {
     enum { SHORT_HOLE = 64 << 10 }; /* bytes: a system call for less does not pay */
-    if (is_time_to_trim_locked(h))
+    if (decide_trim_locked(h))
         trim_locked(h, SHORT_HOLE);
 }
 
 INLINED enum heap_result free_locked(struct heap *h, const void *address, bool exact,
                                      struct object *found)
 {
-    struct place p;
+    struct location p;
     enum heap_result result = judge_locked(h, address, &p, found);
     if (!exact)
         result = anywhere(result);
     if (result == HEAP_OK)
         give_back_locked(h, &p);
-    if (h->counts != NULL && result == HEAP_OK)
+    if (h->counters != NULL && result == HEAP_OK)
         count_freed_locked(h, found->size);
     trim_if_time_locked(h);
     return result;
@@ -403,18 +403,18 @@ enum heap_result heap_free_exact(struct heap *h, const void *address)
 /* --- threads ----------------------------------------------------------------- */
 
 /* In a heap that is nearly full a cache would be taken away again by the next call. */
-static bool has_room_for_caches_locked(const struct heap *h)
+static bool has_room_for_tcaches_locked(const struct heap *h)
 {
     enum { PART = 16 };
     size_t ngranules = h->chunks.region.nbytes / GRANULE_BYTES;
-    return h->has_caches && h->chunks.ledger.nlive < ngranules - ngranules / PART;
+    return h->has_tcaches && h->chunks.ledger.nlive < ngranules - ngranules / PART;
 }
 
 void heap_join(struct heap *h, struct thread *t)
 {
     heap_lock(h);
-    if (h->chunks.region.base != NULL && t->cache == NULL && has_room_for_caches_locked(h)) {
-        cache_open_locked(&h->spans, t);
+    if (h->chunks.region.base != NULL && t->tcache == NULL && has_room_for_tcaches_locked(h)) {
+        tcache_open_locked(&h->spans, t);
         h->is_swept = false;
     }
     heap_unlock(h);
@@ -423,40 +423,40 @@ void heap_join(struct heap *h, struct thread *t)
 void heap_leave(struct heap *h, struct thread *t)
 {
     heap_lock(h);
-    cache_close_locked(&h->spans, t);
+    tcache_close_locked(&h->spans, t);
     t->has_ended = true;
     heap_unlock(h);
 }
 
 void heap_forked_locked(struct heap *h, struct thread *mine)
 {
-    caches_close_others_locked(&h->spans, mine);
+    tcaches_close_others_locked(&h->spans, mine);
 }
 
 bool heap_refill(struct heap *h, struct thread *t, unsigned sizeclass)
 {
     heap_lock(h);
-    bool filled = cache_refill_locked(&h->spans, t, sizeclass);
+    bool filled = tcache_refill_locked(&h->spans, t, sizeclass);
     heap_unlock(h);
     return filled;
 }
 
-void heap_recount_locked(struct heap *h, const void *address)
+void heap_refile_locked(struct heap *h, const void *address)
 {
-    spans_recount(&h->spans, address);
+    spans_refile(&h->spans, address);
     trim_if_time_locked(h);
 }
 
-void heap_recount(struct heap *h, const void *address)
+void heap_refile(struct heap *h, const void *address)
 {
     heap_lock(h);
-    heap_recount_locked(h, address);
+    heap_refile_locked(h, address);
     heap_unlock(h);
 }
 
 /* --- resizing -------------------------------------------------------------- */
 
-static bool resize_place_locked(struct heap *h, const struct place *p, size_t nbytes)
+static bool resize_place_locked(struct heap *h, const struct location *p, size_t nbytes)
 {
     uint32_t length = granules_for(nbytes);
     if (p->in_span)
@@ -467,13 +467,13 @@ static bool resize_place_locked(struct heap *h, const struct place *p, size_t nb
 
 INLINED enum heap_result resize_locked(struct heap *h, const void *address, size_t nbytes)
 {
-    struct place p;
+    struct location p;
     struct object found;
     assert(h->chunks.list.head == NULL);
     enum heap_result result = judge_locked(h, address, &p, &found);
     if (result == HEAP_OK && !resize_place_locked(h, &p, nbytes))
         result = HEAP_NO_SPACE;
-    if (h->counts != NULL && result == HEAP_OK)
+    if (h->counters != NULL && result == HEAP_OK)
         count_resized_locked(h, found.size, nbytes);
     trim_if_time_locked(h);
     return result;
@@ -497,9 +497,9 @@ enum heap_result heap_resize(struct heap *h, const void *address, size_t nbytes)
 static void judge_slot_piece(const struct slot *slot, struct piece *p)
 {
     p->nbytes = slot->bytes;
-    p->kind = slot->is_object                  ? PIECE_OBJECT
-              : slot->is_ours || slot->is_rest ? PIECE_OURS
-                                               : PIECE_FREE_SLOT;
+    p->kind = slot->is_object                      ? PIECE_OBJECT
+              : slot->is_metadata || slot->is_rest ? PIECE_METADATA
+                                                   : PIECE_FREE_SLOT;
     p->size = slot->is_object ? slot->bytes - slot->slack : 0;
 }
 
@@ -521,7 +521,7 @@ static bool judge_piece_locked(const struct heap *h, const struct chunk *c, size
     struct slot slot;
     size_t rest = chunk_end(c) - offset;
     unsigned char *start = h->chunks.region.base + offset;
-    *p = (struct piece){.start = start, .nbytes = rest, .kind = PIECE_OURS};
+    *p = (struct piece){.start = start, .nbytes = rest, .kind = PIECE_METADATA};
     if (c->state == CHUNK_RESERVED) {
         /* A span; what is left over behind its slots; or the map. */
         if (spans_find(&h->spans, offset, &slot) && slot.bytes <= rest)
@@ -579,7 +579,7 @@ static void add_piece(struct heap_sums *sums, const struct piece *p)
     sums->free_bytes += is_free ? p->nbytes : 0;
     sums->nobjects += p->kind == PIECE_OBJECT;
     sums->object_bytes += p->size;
-    sums->span_bytes += p->kind == PIECE_OURS ? p->nbytes : 0;
+    sums->span_bytes += p->kind == PIECE_METADATA ? p->nbytes : 0;
 }
 
 static struct heap_sums sum_locked(const struct heap *h)
@@ -606,15 +606,15 @@ struct heap_sums heap_sum(struct heap *h)
     return sums;
 }
 
-bool heap_count_locked(struct heap *h, struct counts *counts)
+bool heap_count_locked(struct heap *h, struct counters *counters)
 {
     struct piece p;
-    h->counts = NULL;
-    h->has_caches = false;
-    if (!caches_revoke_locked(&h->spans))
+    h->counters = NULL;
+    h->has_tcaches = false;
+    if (!tcaches_revoke_locked(&h->spans))
         return false;
-    h->counts = counts;
-    counts->region_bytes = h->chunks.region.nbytes;
+    h->counters = counters;
+    counters->region_bytes = h->chunks.region.nbytes;
     for (size_t at = 0; heap_piece_locked(h, at, &p); at += p.nbytes)
         if (p.kind == PIECE_OBJECT)
             count_taken_locked(h, p.size);

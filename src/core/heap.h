@@ -21,11 +21,11 @@ struct heap {
     pthread_mutex_t lock; /* guards everything below */
     struct chunks chunks;
     struct spans spans;
-    bool has_caches;  /* for threads */
+    bool has_tcaches; /* for threads */
     bool is_swept;    /* no slot was freed, and no cache made, since all spans were looked at */
     bool keeps_pages; /* the memory is the caller's: none goes back to the system */
     struct trim trim; /* when free pages go back to the system */
-    struct counts *counts; /* NULL: nobody counts */
+    struct counters *counters; /* NULL: nobody counts */
 };
 
 struct object {
@@ -58,7 +58,7 @@ void heap_open_locked(struct heap *h, struct region region, MemNodePtr *head);
 void heap_open_single(struct heap *h, struct region region, bool keeps_pages, bool keeps_spans);
 
 /* The same in a mapping with a fence (fence.h) of a page, in granules; and without spans. */
-void heap_open_fenced(struct heap *h, struct region region, uint32_t page);
+void heap_open_guarded(struct heap *h, struct region region, uint32_t page);
 
 /* A new object of nbytes. 0 is an object, too: it has a start and no byte. HEAP_OK,
  * HEAP_NO_SPACE, HEAP_DAMAGED, HEAP_NO_REGION. */
@@ -115,25 +115,25 @@ void heap_forked_locked(struct heap *h, struct thread *mine);
  * are not for a slot. Does not change while the heap is open. */
 unsigned heap_sizeclass(const struct heap *h, size_t nbytes, size_t align);
 
-/* Finds free slots of a class, so that cache_take has some, where it had none. False:
+/* Finds free slots of a class, so that tcache_take has some, where it had none. False:
  * there is no room, or no cache. */
 bool heap_refill(struct heap *h, struct thread *t, unsigned sizeclass);
 
-/* What cache_free asks for after it has freed `address`. */
-void heap_recount(struct heap *h, const void *address);
-void heap_recount_locked(struct heap *h, const void *address);
+/* What tcache_free asks for after it has freed `address`. */
+void heap_refile(struct heap *h, const void *address);
+void heap_refile_locked(struct heap *h, const void *address);
 
 /* From now on `counts`, all 0 before, says exactly what the heap has in it and does. That
  * is done under the lock, so threads have no caches any more. Also before the heap is
  * opened. False: some thread's cache could not be taken away, and nothing is counted. */
-bool heap_count_locked(struct heap *h, struct counts *counts);
+bool heap_count_locked(struct heap *h, struct counters *counters);
 
 /* The region from its first byte to the ledger, piece by piece in address order. */
 enum piece_kind {
     PIECE_OBJECT,
     PIECE_FREE,      /* a free chunk */
     PIECE_FREE_SLOT, /* a free slot among others of its size */
-    PIECE_OURS       /* what the library needs for spans, and what is left over in them */
+    PIECE_METADATA   /* what the library needs for spans, and what is left over in them */
 };
 struct piece {
     unsigned char *start;
@@ -161,7 +161,7 @@ bool heap_ends_locked(const struct heap *h, size_t offset);
 /* What is in a heap, counted out. O(n log n), and other threads wait; but for those
  * with caches, who go on: then it is no more than near to the truth. */
 struct heap_sums {
-    size_t region_bytes, ledger_bytes, span_bytes; /* the last: PIECE_OURS */
+    size_t region_bytes, ledger_bytes, span_bytes; /* the last: PIECE_METADATA */
     size_t nobjects, object_bytes;                 /* as asked for */
     size_t nfree, free_bytes;
 };

@@ -4,8 +4,8 @@
 /* In a millisecond, if three hundredths of it are for faults of half a microsecond each. */
 enum { A_MILLISECOND = (256 << 10) / GRANULE_BYTES };
 
-/* P1: was there enough all the time? Asked once in A_WHILE. */
-static bool has_stayed(struct trim *t, struct ledger *l, uint32_t nspare, uint64_t now)
+/* TR1: was there enough all the time? Asked once in A_WHILE. */
+static bool judge_stayed(struct trim *t, struct ledger *l, uint32_t nspare, uint64_t now)
 {
     enum { A_WHILE = 250 };
     if (now < t->again)
@@ -24,8 +24,8 @@ static bool is_small(const struct ledger *l, uint32_t nspare)
     return nlive < (l->used - nspare) / PART || l->ndirty >= (uint64_t)nlive + MUCH;
 }
 
-/* P2: is it small, and has not been so again and again? */
-static bool has_fallen(struct trim *t, const struct ledger *l, uint32_t nspare, uint64_t now)
+/* TR2: is it small, and has not been so again and again? */
+static bool judge_fallen(struct trim *t, const struct ledger *l, uint32_t nspare, uint64_t now)
 {
     enum { A_SECOND = 1000, FALLS = 3 };
     uint64_t whole = l->used - nspare;
@@ -41,8 +41,8 @@ static bool has_fallen(struct trim *t, const struct ledger *l, uint32_t nspare, 
     return true;
 }
 
-bool trim_is_due(struct trim *t, struct ledger *l, uint32_t nspare, uint64_t now)
+bool trim_decide(struct trim *t, struct ledger *l, uint32_t nspare, uint64_t now)
 {
     return l->ndirty >= trim_least(l, nspare) &&
-           (has_fallen(t, l, nspare, now) || has_stayed(t, l, nspare, now));
+           (judge_fallen(t, l, nspare, now) || judge_stayed(t, l, nspare, now));
 }

@@ -5,10 +5,10 @@
  * A page that goes back and is wanted again costs a fault, as much time as a hundred calls of
  * malloc; a page that stays costs memory. So what is free and dirty (it has not gone back)
  *
- *   P1  goes if so much of it was there for a quarter of a second: what is wanted again and
+ *   TR1  goes if so much of it was there for a quarter of a second: what is wanted again and
  *       again stays. It waits longer if much went the last time, so that faults cost no more
  *       than three hundredths of the time;
- *   P2  goes at once if the program has fallen to a small part of what it was: it may be
+ *   TR2  goes at once if the program has fallen to a small part of what it was: it may be
  *       about to idle, and then nobody asks again. But not more often than it could fall
  *       from its height three times at once, and then once a second.
  *
@@ -22,8 +22,8 @@
 
 /* All 0 at first. */
 struct trim {
-    uint64_t again; /* when P1 is looked at again: so long is l->least_dirty the least */
-    uint64_t fell;  /* when P2 was looked at, */
+    uint64_t again; /* when TR1 is looked at again: so long is l->least_dirty the least */
+    uint64_t fell;  /* when TR2 was looked at, */
     uint64_t debt;  /* and granules that went for it, but for those that time has paid off */
 };
 
@@ -36,6 +36,6 @@ static inline uint32_t trim_least(const struct ledger *l, uint32_t nspare)
 }
 
 /* Should all that is dirty go back? If so, it does. */
-bool trim_is_due(struct trim *t, struct ledger *l, uint32_t nspare, uint64_t now);
+bool trim_decide(struct trim *t, struct ledger *l, uint32_t nspare, uint64_t now);
 
 #endif

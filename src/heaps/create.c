@@ -28,10 +28,10 @@ static bool options_exist(const struct mem_options *o)
 static bool enrol(mem_heap *m)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, forks_guard);
+    pthread_once(&once, fork_register_handlers);
     const struct heap *h = m->has_spans ? header_part(m, m->state) : NULL;
-    struct place place = {(uintptr_t)m, m->nbytes, m, h, 0, 0};
-    return registry_add(&place);
+    struct heap_range range = {(uintptr_t)m, m->nbytes, m, h, 0, 0};
+    return registry_add(&range);
 }
 
 /* --- making them --------------------------------------------------------------- */
@@ -51,13 +51,13 @@ static bool open_inside(mem_heap *m)
     struct heap small, *h = m->has_spans ? header_part(m, m->state) : &small;
     struct region r = header_region(m);
     if (m->guard_shift == 0)
-        heap_open_single(h, r, !m->is_mapped, header_is_quick(m));
+        heap_open_single(h, r, !m->is_mapped, header_has_hcache(m));
     else
-        heap_open_fenced(h, r, (uint32_t)(header_guard_bytes(m) / GRANULE_BYTES));
-    if (m->guard_shift != 0 && !fence_open(&r, &h->chunks.ledger))
+        heap_open_guarded(h, r, (uint32_t)(header_guard_bytes(m) / GRANULE_BYTES));
+    if (m->guard_shift != 0 && !guard_open(&r, &h->chunks.ledger))
         return false;
-    if (header_is_quick(m))
-        quick_open(header_quick(m), h, quick_bytes(m->nbytes));
+    if (header_has_hcache(m))
+        hcache_open(header_hcache(m), h, hcache_bytes(m->nbytes));
     if (!m->has_spans)
         header_store(m, h);
     header_sum_numbers(m);
@@ -69,14 +69,14 @@ static mem_heap *open_heap(void *memory, size_t nbytes, const struct mem_options
     mem_heap *m = memory;
     header_make(m, nbytes, o, is_mapped);
     if (m->lock != 0)
-        visit_open_lock(m);
+        session_make_lock(m);
     if (open_inside(m) && enrol(m))
         return m;
     struct region mapping = header_mapping(m);
     m->magic = 0;
     if (is_mapped)
         os_unmap(mapping.base, mapping.nbytes);
-    return null(MEM_NO_MEMORY);
+    return result_null(MEM_NO_MEMORY);
 }
 
 /* [guard][header][guard][region][guard]: all but the one in the region. */
@@ -88,7 +88,7 @@ static mem_heap *open_guarded(const struct region *r, const struct mem_options *
         os_forbid(r->base + r->nbytes - page, page))
         return open_heap(header, r->nbytes - 2 * page, o, true);
     os_unmap(r->base, r->nbytes);
-    return null(MEM_NO_MEMORY);
+    return result_null(MEM_NO_MEMORY);
 }
 
 static const struct mem_options no_options;
@@ -98,17 +98,17 @@ MEM_API mem_heap *mem_heap_create(size_t nbytes, const struct mem_options *optio
     const struct mem_options *o = options == NULL ? &no_options : options;
     struct region r;
     if (nbytes == 0)
-        return null(MEM_BAD_SIZE);
+        return result_null(MEM_BAD_SIZE);
     if (nbytes > MEM_HEAP_MAX)
-        return null(MEM_TOO_LARGE);
+        return result_null(MEM_TOO_LARGE);
     if (!options_exist(o))
-        return null(MEM_BAD_OPTIONS);
+        return result_null(MEM_BAD_OPTIONS);
     bool guarded = (o->flags & MEM_GUARD_PAGES) != 0;
     size_t more = guarded ? GUARDED_PAGES * os_page_bytes() : 0;
     if (guarded && nbytes > PART_BYTES - more)
-        return null(MEM_TOO_LARGE);
+        return result_null(MEM_TOO_LARGE);
     if (!reserve(&r, nbytes + more))
-        return null(MEM_NO_MEMORY);
+        return result_null(MEM_NO_MEMORY);
     if (guarded)
         return open_guarded(&r, o);
     return open_heap(r.base, r.nbytes, o, true);
@@ -118,23 +118,23 @@ MEM_API mem_heap *mem_heap_in(void *buffer, size_t nbytes, const struct mem_opti
 {
     const struct mem_options *o = options == NULL ? &no_options : options;
     if (buffer == NULL || (uintptr_t)buffer % HEAP_ALIGN != 0)
-        return null(MEM_BAD_BUFFER);
+        return result_null(MEM_BAD_BUFFER);
     if (nbytes < MEM_HEAP_MIN)
-        return null(MEM_BAD_SIZE);
+        return result_null(MEM_BAD_SIZE);
     if (nbytes > PART_BYTES)
-        return null(MEM_TOO_LARGE);
+        return result_null(MEM_TOO_LARGE);
     if (!options_exist(o) || (o->flags & MEM_GUARD_PAGES) != 0)
-        return null(MEM_BAD_OPTIONS);
+        return result_null(MEM_BAD_OPTIONS);
     return open_heap(buffer, nbytes - nbytes % HEAP_ALIGN, o, false);
 }
 
 MEM_API enum mem_result mem_heap_destroy(mem_heap *heap)
 {
-    struct visit v;
-    enum mem_result result = visit_enter(heap, &v);
+    struct session v;
+    enum mem_result result = session_open(heap, &v);
     if (result != MEM_OK)
         return result;
-    visit_leave(&v);
+    session_close(&v);
     bool may_go = registry_remove(heap);
     if (heap->lock != 0)
         pthread_mutex_destroy(lock_of(heap));
@@ -149,17 +149,17 @@ MEM_API enum mem_result mem_heap_destroy(mem_heap *heap)
 
 MEM_API mem_heap *mem_heap_of_process(void)
 {
-    mem_heap *m = guest_handle(GUEST_MALLOC);
+    mem_heap *m = foreign_handle(FOREIGN_MALLOC);
     if (m == NULL)
-        say(guest_is_of_another_version() ? MEM_BAD_VERSION : MEM_NO_HEAP);
+        result_set(foreign_is_of_another_version() ? MEM_BAD_VERSION : MEM_NO_HEAP);
     return m;
 }
 
 MEM_API mem_heap *mem_heap_of_classic(void)
 {
-    mem_heap *m = guest_handle(GUEST_CLASSIC);
+    mem_heap *m = foreign_handle(FOREIGN_CLASSIC);
     if (m == NULL)
-        say(MEM_NO_HEAP);
+        result_set(MEM_NO_HEAP);
     return m;
 }
 
@@ -178,27 +178,27 @@ static bool move_to(mem_heap *m, struct heap *h, const unsigned char *was)
     c->ledger.b.room = c->ledger.nbytes = r.nbytes;
     h->spans.chunks = c;
     h->spans.threads.first = NULL;
-    h->has_caches = false;
+    h->has_tcaches = false;
     h->keeps_pages = true;
-    h->counts = NULL;
+    h->counters = NULL;
     return h->spans.changes % 2 == 0 && c->ledger.changes % 2 == 0 && ledger_is_sane(&c->ledger) &&
            spans_move(&h->spans, delta);
 }
 
 /* With spans, and so with addresses: all are moved, and back again if it is of no use. */
-static enum mem_result settle(mem_heap *m)
+static enum mem_result relocate(mem_heap *m)
 {
-    struct visit v = {.m = m, .h = header_part(m, m->state)};
+    struct session v = {.m = m, .h = header_part(m, m->state)};
     struct heap was = *v.h;
     if (!move_to(m, v.h, was.chunks.region.base)) {
         size_t moved = (uintptr_t)v.h->chunks.region.base - (uintptr_t)was.chunks.region.base;
-        bool units = was.spans.nheld > 0 && moved % UNIT_BYTES != 0;
+        bool slices = was.spans.nheld > 0 && moved % SLICE_BYTES != 0;
         *v.h = was;
-        return units ? MEM_BAD_BUFFER : MEM_DAMAGED;
+        return slices ? MEM_BAD_BUFFER : MEM_DAMAGED;
     }
-    if (recount_fault(&v) == NULL) {
-        if (header_is_quick(m))
-            quick_close(header_quick(m), v.h); /* they are where they were before the move */
+    if (inspect_fault(&v) == NULL) {
+        if (header_has_hcache(m))
+            hcache_close(header_hcache(m), v.h); /* they are where they were before the move */
         return MEM_OK;
     }
     spans_move_back(&v.h->spans, (ptrdiff_t)((uintptr_t)v.h->chunks.region.base -
@@ -209,7 +209,7 @@ static enum mem_result settle(mem_heap *m)
 
 static enum mem_result examine(mem_heap *m, size_t nbytes, const struct mem_options *o)
 {
-    struct visit v = {.m = m, .h = &v.view};
+    struct session v = {.m = m, .h = &v.view};
     enum mem_result result = header_examine(m, nbytes);
     if (result != MEM_OK)
         return result;
@@ -220,9 +220,9 @@ static enum mem_result examine(mem_heap *m, size_t nbytes, const struct mem_opti
     if (m->extras == 0 && (o->on_exhausted != NULL || o->on_refused != NULL))
         return MEM_BAD_OPTIONS;
     if (m->has_spans)
-        return settle(m);
+        return relocate(m);
     header_load(m, v.h);
-    return recount_fault(&v) == NULL ? MEM_OK : MEM_DAMAGED;
+    return inspect_fault(&v) == NULL ? MEM_OK : MEM_DAMAGED;
 }
 
 MEM_API mem_heap *mem_heap_attach(void *buffer, size_t nbytes, const struct mem_options *options)
@@ -230,25 +230,25 @@ MEM_API mem_heap *mem_heap_attach(void *buffer, size_t nbytes, const struct mem_
     const struct mem_options *o = options == NULL ? &no_options : options;
     mem_heap *m = buffer;
     if (m == NULL || (uintptr_t)m % HEAP_ALIGN != 0)
-        return null(MEM_BAD_BUFFER);
+        return result_null(MEM_BAD_BUFFER);
     enum mem_result result = examine(m, nbytes, o);
     if (result != MEM_OK)
-        return null(result);
+        return result_null(result);
     header_make_anew(m, o);
     if (m->lock != 0)
-        visit_open_lock(m);
-    return enrol(m) ? m : null(MEM_NO_MEMORY);
+        session_make_lock(m);
+    return enrol(m) ? m : result_null(MEM_NO_MEMORY);
 }
 
 MEM_API enum mem_result mem_heap_detach(mem_heap *heap)
 {
-    struct visit v;
-    enum mem_result result = visit_enter(heap, &v);
+    struct session v;
+    enum mem_result result = session_open(heap, &v);
     if (result != MEM_OK)
         return result;
-    visit_leave(&v);
+    session_close(&v);
     if (heap->is_mapped)
-        return say(MEM_BAD_BUFFER);
+        return result_set(MEM_BAD_BUFFER);
     registry_remove(heap);
     if (heap->lock != 0)
         pthread_mutex_destroy(lock_of(heap));

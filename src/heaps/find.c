@@ -21,26 +21,26 @@ static bool find_free(const struct heap *h, const void *address, struct mem_piec
     return start + nbytes <= end && !slot.is_rest;
 }
 
-enum mem_result find_verdict(const struct visit *v, const void *address, enum heap_result result)
+enum mem_result find_verdict(const struct session *v, const void *address, enum heap_result result)
 {
     struct mem_piece piece;
     bool in_header = (uintptr_t)address - (uintptr_t)v->m < v->m->nbytes; /* and in no region */
     if ((result == HEAP_NOT_OURS && in_header) ||
         (result == HEAP_FREE && !find_free(v->h, address, &piece)))
         return MEM_NO_OBJECT;
-    return visit_result(result);
+    return result_of_heap(result);
 }
 
 /* --- asking ---------------------------------------------------------------- */
 
 static enum mem_result find_locked(mem_heap *m, const void *address, struct mem_piece *found)
 {
-    struct visit v;
+    struct session v;
     struct object object;
-    enum mem_result result = visit_enter(m, &v);
+    enum mem_result result = session_open(m, &v);
     if (result != MEM_OK)
         return result;
-    visit_address(&v, address);
+    session_select(&v, address);
     result = find_verdict(&v, address, heap_find_locked(v.h, address, &object));
     if (result == MEM_INSIDE)
         result = MEM_OK;
@@ -48,27 +48,27 @@ static enum mem_result find_locked(mem_heap *m, const void *address, struct mem_
         *found = (struct mem_piece){object.start, object.size, true, m};
     else if (result == MEM_FREE && find_free(v.h, address, found))
         found->heap = m;
-    visit_leave(&v);
-    return result == MEM_FREE ? MEM_OK : say(result);
+    session_close(&v);
+    return result == MEM_FREE ? MEM_OK : result_set(result);
 }
 
-/* What was peeked at is to callers. */
-static enum mem_result told(enum peek what, const struct peeked *p, mem_heap *heap,
+/* What was lookup_result at is to callers. */
+static enum mem_result told(enum lookup what, const struct lookup_result *p, mem_heap *heap,
                             struct mem_piece *found)
 {
     switch (what) {
-    case PEEK_OBJECT:
-    case PEEK_FREE:
-        *found = (struct mem_piece){p->start, p->size, what == PEEK_OBJECT, heap};
+    case LOOKUP_OBJECT:
+    case LOOKUP_FREE:
+        *found = (struct mem_piece){p->start, p->size, what == LOOKUP_OBJECT, heap};
         return MEM_OK;
-    case PEEK_OUTSIDE:
+    case LOOKUP_NOT_OURS:
         return MEM_NOT_OURS;
-    case PEEK_NONSENSE:
+    case LOOKUP_DAMAGED:
         return MEM_DAMAGED;
-    case PEEK_CHANGING:
+    case LOOKUP_CHANGING:
         return MEM_BUSY;
-    case PEEK_NO_OBJECT:
-    case PEEK_NO_SLOT:
+    case LOOKUP_NO_OBJECT:
+    case LOOKUP_NOT_A_SLOT:
         break;
     }
     return MEM_NO_OBJECT;
@@ -78,27 +78,27 @@ static enum mem_result told(enum peek what, const struct peeked *p, mem_heap *he
 
 /* A place in which there is no heap any more: its memory was the caller's, who has not
  * destroyed it and uses it for something else. */
-RACING static bool is_there(const struct place *p)
+RACING static bool is_there(const struct heap_range *p)
 {
     return p->owner == NULL || header_is_here(p->owner);
 }
 
-RACING static enum mem_result find_once(const struct place *p, const void *address,
+RACING static enum mem_result find_once(const struct heap_range *p, const void *address,
                                         struct mem_piece *found)
 {
-    struct peeked peeked;
+    struct lookup_result lookup_result;
     mem_heap *m = p->owner;
-    enum peek what = PEEK_NONSENSE;
+    enum lookup what = LOOKUP_DAMAGED;
     if (m == NULL)
-        what = peek_heap(p->heap, address, &peeked);
+        what = lookup_heap(p->heap, address, &lookup_result);
     else if (header_is_whole(m) && m->nbytes == p->nbytes)
-        what = header_peek(m, address, &peeked);
-    return told(what, &peeked, m, found);
+        what = header_lookup(m, address, &lookup_result);
+    return told(what, &lookup_result, m, found);
 }
 
 /* Where slots may be that the address is one of: in a part of it; NULL: nowhere. (A view is without
  * spans, so nothing in it is noted.) */
-RACING static const struct heap *heap_with(const struct place *p, const void *address,
+RACING static const struct heap *heap_with(const struct heap_range *p, const void *address,
                                            struct heap *view)
 {
     const mem_heap *m = p->owner;
@@ -109,43 +109,43 @@ RACING static const struct heap *heap_with(const struct place *p, const void *ad
     return header_heap(m, header_part_of(m, address), view);
 }
 
-static void note_spans(struct look *look, const struct place *p, const void *address)
+static void note_spans(struct lookup_scope *scope, const struct heap_range *p, const void *address)
 {
     struct heap view;
-    struct peeked_spans spans = {0};
+    struct slot_view spans = {0};
     const struct heap *h = heap_with(p, address, &view);
-    bool has_spans = h != NULL && peek_spans(h, &spans);
+    bool has_spans = h != NULL && slot_view_open(h, &spans);
     spans.owner = p->owner;
-    registry_note(look, &spans, has_spans ? p->version : 0);
+    lookup_note(scope, &spans, has_spans ? p->version : 0);
 }
 
 /* `*again`: a heap was being changed. */
-static enum mem_result find_anywhere(struct look *look, const void *address,
+static enum mem_result find_anywhere(struct lookup_scope *scope, const void *address,
                                      struct mem_piece *found, bool *again)
 {
-    struct place p;
+    struct heap_range p;
     enum registry_result result = registry_find((uintptr_t)address, &p);
     while (result == REGISTRY_FOUND && !is_there(&p)) {
-        struct place inner = p;
+        struct heap_range inner = p;
         result = registry_find_around(&inner, &p);
     }
     *again = result == REGISTRY_FOUND;
     if (result != REGISTRY_FOUND)
         return result == REGISTRY_NONE ? MEM_NOT_OURS : MEM_BUSY;
-    note_spans(look, &p, address);
+    note_spans(scope, &p, address);
     return find_once(&p, address, found);
 }
 
 /* Whoever changes the heap may itself be waiting for a processor; or for all looks to end. */
-__attribute__((noinline)) static enum mem_result find_slowly(const void *address,
-                                                             struct mem_piece *found)
+__attribute__((noinline)) static enum mem_result find_slow(const void *address,
+                                                           struct mem_piece *found)
 {
     enum mem_result result = MEM_BUSY;
     bool again = true;
-    for (unsigned n = 0; result == MEM_BUSY && again && registry_wait(n); n++) {
-        struct look look = registry_begin();
-        result = find_anywhere(&look, address, found, &again);
-        registry_end(&look);
+    for (unsigned n = 0; result == MEM_BUSY && again && lookup_pause(n); n++) {
+        struct lookup_scope scope = lookup_begin();
+        result = find_anywhere(&scope, address, found, &again);
+        lookup_end(&scope);
     }
     return result;
 }
@@ -156,14 +156,14 @@ __attribute__((noinline)) static enum mem_result find_slowly(const void *address
 static inline __attribute__((always_inline)) bool
 find_fast(const void *address, const mem_heap *only, struct mem_piece *found)
 {
-    struct peeked p;
+    struct lookup_result p;
     uint32_t was;
-    struct reader *r = registry_reader;
-    if (!registry_begin_fast(r, &was))
+    struct reader *r = reader_mine;
+    if (!lookup_begin_fast(r, &was))
         return false;
-    bool seen = peek_object(&r->last, (uintptr_t)address, &p);
+    bool seen = lookup_object(&r->last, (uintptr_t)address, &p);
     void *owner = r->last.owner;
-    registry_end_fast(r, was);
+    lookup_end_fast(r, was);
     if (!seen || (only != NULL && owner != only))
         return false;
     *found = (struct mem_piece){p.start, p.size, true, owner};
@@ -172,45 +172,45 @@ find_fast(const void *address, const mem_heap *only, struct mem_piece *found)
 
 MEM_API enum mem_result mem_find(const void *address, struct mem_piece *found)
 {
-    return find_fast(address, NULL, found) ? MEM_OK : find_slowly(address, found);
+    return find_fast(address, NULL, found) ? MEM_OK : find_slow(address, found);
 }
 
 /* For the next time. */
 static void note_heap(const mem_heap *m, const void *address)
 {
-    struct place p;
-    struct look look = registry_begin();
+    struct heap_range p;
+    struct lookup_scope scope = lookup_begin();
     if (registry_find((uintptr_t)m, &p) == REGISTRY_FOUND && p.owner == m &&
         (uintptr_t)address - p.base < p.nbytes)
-        note_spans(&look, &p, address);
-    registry_end(&look);
+        note_spans(&scope, &p, address);
+    lookup_end(&scope);
 }
 
-__attribute__((noinline)) static enum mem_result find_in_slowly(mem_heap *heap, const void *address,
-                                                                struct mem_piece *found)
+__attribute__((noinline)) static enum mem_result find_in_slow(mem_heap *heap, const void *address,
+                                                              struct mem_piece *found)
 {
     enum { TRIES = 8 };
-    struct peeked p;
-    enum peek what = PEEK_CHANGING;
-    struct heap *guest = guest_heap(heap);
-    if (guest != NULL)
-        return say(told(guest_find(guest, address, &p), &p, heap, found));
-    enum mem_result result = look_at(heap);
+    struct lookup_result p;
+    enum lookup what = LOOKUP_CHANGING;
+    struct heap *foreign = foreign_heap(heap);
+    if (foreign != NULL)
+        return result_set(told(foreign_find(foreign, address, &p), &p, heap, found));
+    enum mem_result result = header_verify(heap);
     if (result != MEM_OK)
-        return say(result);
+        return result_set(result);
     if (heap->has_spans)
         note_heap(heap, address);
-    struct look look = registry_begin(); /* a fence goes up only when it has ended */
-    for (int i = 0; i < TRIES && what == PEEK_CHANGING; i++)
-        what = header_peek(heap, address, &p);
-    registry_end(&look);
-    if (what == PEEK_CHANGING)
+    struct lookup_scope scope = lookup_begin(); /* a fence goes up only when it has ended */
+    for (int i = 0; i < TRIES && what == LOOKUP_CHANGING; i++)
+        what = header_lookup(heap, address, &p);
+    lookup_end(&scope);
+    if (what == LOOKUP_CHANGING)
         return find_locked(heap, address, found);
-    return say(told(what, &p, heap, found));
+    return result_set(told(what, &p, heap, found));
 }
 
 MEM_API enum mem_result mem_find_in(mem_heap *heap, const void *address, struct mem_piece *found)
 {
     bool seen = heap != NULL && find_fast(address, heap, found);
-    return seen ? MEM_OK : find_in_slowly(heap, address, found);
+    return seen ? MEM_OK : find_in_slow(heap, address, found);
 }

@@ -6,21 +6,21 @@
 static struct {
     mem_heap handle; /* all 0 */
     struct heap *heap;
-} guests[NGUESTS];
+} foreign_heaps[NFOREIGN];
 static bool is_of_another_version;
 
-void guest_add(enum guest which, struct heap *h)
+void foreign_add(enum foreign which, struct heap *h)
 {
     const struct region *r = &h->chunks.region;
-    (void)registry_add(&(struct place){(uintptr_t)r->base, r->nbytes, NULL, h, 0, 0});
-    __atomic_store_n(&guests[which].heap, h, __ATOMIC_RELEASE);
+    (void)registry_add(&(struct heap_range){(uintptr_t)r->base, r->nbytes, NULL, h, 0, 0});
+    __atomic_store_n(&foreign_heaps[which].heap, h, __ATOMIC_RELEASE);
 }
 
-struct heap *guest_heap(const mem_heap *m)
+struct heap *foreign_heap(const mem_heap *m)
 {
-    for (int i = 0; i < NGUESTS; i++)
-        if (m == &guests[i].handle)
-            return __atomic_load_n(&guests[i].heap, __ATOMIC_ACQUIRE);
+    for (int i = 0; i < NFOREIGN; i++)
+        if (m == &foreign_heaps[i].handle)
+            return __atomic_load_n(&foreign_heaps[i].heap, __ATOMIC_ACQUIRE);
     return NULL;
 }
 
@@ -29,34 +29,34 @@ MEM_API void mem_heap_also(struct heap *heap, size_t layout);
 MEM_API void mem_heap_also(struct heap *heap, size_t layout)
 {
     if (layout == HEAP_LAYOUT)
-        guest_add(GUEST_MALLOC, heap);
+        foreign_add(FOREIGN_MALLOC, heap);
     else
         __atomic_store_n(&is_of_another_version, true, __ATOMIC_RELAXED);
 }
 
-mem_heap *guest_handle(enum guest which)
+mem_heap *foreign_handle(enum foreign which)
 {
-    mem_heap *m = &guests[which].handle;
-    return guest_heap(m) == NULL ? NULL : m;
+    mem_heap *m = &foreign_heaps[which].handle;
+    return foreign_heap(m) == NULL ? NULL : m;
 }
 
-bool guest_is_of_another_version(void)
+bool foreign_is_of_another_version(void)
 {
     return NOW(is_of_another_version);
 }
 
 /* --- looking ------------------------------------------------------------------------ */
 
-enum peek guest_find(struct heap *h, const void *address, struct peeked *p)
+enum lookup foreign_find(struct heap *h, const void *address, struct lookup_result *p)
 {
     enum { TRIES = 8 };
-    enum peek what = PEEK_CHANGING;
-    for (int i = 0; i < TRIES && what == PEEK_CHANGING; i++)
-        what = peek_heap(h, address, p);
-    if (what != PEEK_CHANGING)
+    enum lookup what = LOOKUP_CHANGING;
+    for (int i = 0; i < TRIES && what == LOOKUP_CHANGING; i++)
+        what = lookup_heap(h, address, p);
+    if (what != LOOKUP_CHANGING)
         return what;
     heap_lock(h); /* now nobody makes changes that are counted */
-    what = peek_heap(h, address, p);
+    what = lookup_heap(h, address, p);
     heap_unlock(h);
     return what;
 }
@@ -77,13 +77,13 @@ static bool note_locked(const struct heap *h, mem_heap *m, struct stretch *s)
         if (!heap_piece_from_locked(h, &s->at, &p))
             return false;
         bool live = p.kind == PIECE_OBJECT;
-        if (p.kind != PIECE_OURS)
+        if (p.kind != PIECE_METADATA)
             s->piece[s->n++] = (struct mem_piece){p.start, live ? p.size : p.nbytes, live, m};
     }
     return true;
 }
 
-enum mem_result guest_walk(struct heap *h, mem_heap *m, mem_visitor visit, void *context)
+enum mem_result foreign_walk(struct heap *h, mem_heap *m, mem_visitor visit, void *context)
 {
     struct stretch s = {.at = 0};
     bool more = true, damaged = false;

@@ -5,12 +5,12 @@
  *
  *     mem_heap *  ->  a handle, and nothing in it  ->  struct heap
  *
- *   U1  a handle is an address and no header: whoever does not ask for guests finds no heap
+ *   FO1  a handle is an address and no header: whoever does not ask for foreign_heaps finds no heap
  *       there, and so changes nothing (MEM_FOREIGN);
- *   U2  a visitor runs without the lock, since it may call malloc. So a walk goes in stretches:
+ *   FO2  a visitor runs without the lock, since it may call malloc. So a walk goes in stretches:
  *       some pieces are noted under the lock, then shown, then what begins behind them is noted.
  *       What lives all the time has not moved, and is noted once, whatever changes around it;
- *   U3  threads take and free slots without the lock: a state is read once, and is the truth of
+ *   FO3  threads take and free slots without the lock: a state is read once, and is the truth of
  *       that moment. A slot that a thread has set aside, and not given out, is free.
  */
 #ifndef GUEST_H
@@ -20,22 +20,22 @@
 #include "core/heap.h"
 #include "heaps/lookup.h"
 
-enum guest { GUEST_MALLOC, GUEST_CLASSIC, NGUESTS };
+enum foreign { FOREIGN_MALLOC, FOREIGN_CLASSIC, NFOREIGN };
 
 /* Its handle; NULL: there is no such heap (so far), or none that this library understands. */
-mem_heap *guest_handle(enum guest which);
-bool guest_is_of_another_version(void); /* malloc's */
+mem_heap *foreign_handle(enum foreign which);
+bool foreign_is_of_another_version(void); /* malloc's */
 
 /* There is such a heap, open, and it stays. mem_find knows it, too, if there is memory. */
-void guest_add(enum guest which, struct heap *h);
+void foreign_add(enum foreign which, struct heap *h);
 
 /* What the handle is of; NULL: it is none. Any thread. */
-struct heap *guest_heap(const mem_heap *m);
+struct heap *foreign_heap(const mem_heap *m);
 
 /* What an address is there; never CHANGING. May wait for the lock. */
-enum peek guest_find(struct heap *h, const void *address, struct peeked *p);
+enum lookup foreign_find(struct heap *h, const void *address, struct lookup_result *p);
 
 /* MEM_OK, MEM_DAMAGED. `m` is what the visitor is told of the heap. */
-enum mem_result guest_walk(struct heap *h, mem_heap *m, mem_visitor visit, void *context);
+enum mem_result foreign_walk(struct heap *h, mem_heap *m, mem_visitor visit, void *context);
 
 #endif

@@ -6,13 +6,13 @@
 #include "heaps/registry.h"
 #include "heaps/session.h"
 
-static mem_heap *lockable(const struct place *p)
+static mem_heap *lockable(const struct heap_range *p)
 {
     mem_heap *m = p->owner;
     return m != NULL && header_is_whole(m) && m->lock != 0 ? m : NULL;
 }
 
-static bool unlock_one(const struct place *p)
+static bool unlock_one(const struct heap_range *p)
 {
     mem_heap *m = lockable(p);
     if (m != NULL && m->is_held == 1) {
@@ -40,27 +40,27 @@ static bool lock_in_time(pthread_mutex_t *lock, long patience)
     return pthread_mutex_timedlock(lock, &until) == 0;
 }
 
-static bool lock_place(const struct place *p, long patience)
+static bool lock_range(const struct heap_range *p, long patience)
 {
     mem_heap *m = lockable(p);
     if (m == NULL)
         return true;
-    if (visit_is_of_parent(m))
-        visit_open_lock(m);
+    if (session_lock_is_of_parent(m))
+        session_make_lock(m);
     if (!lock_in_time(lock_of(m), patience))
         return false;
     m->is_held = 1;
     return true;
 }
 
-static bool lock_one(const struct place *p)
+static bool lock_one(const struct heap_range *p)
 {
-    return lock_place(p, 50 * A_MILLISECOND);
+    return lock_range(p, 50 * A_MILLISECOND);
 }
 
-static bool try_one(const struct place *p)
+static bool try_one(const struct heap_range *p)
 {
-    lock_place(p, A_MILLISECOND);
+    lock_range(p, A_MILLISECOND);
     return true;
 }
 
@@ -75,7 +75,7 @@ static bool lock_all(bool give_up)
     return false;
 }
 
-static bool free_in_child(const struct place *p)
+static bool free_in_child(const struct heap_range *p)
 {
     mem_heap *m = lockable(p);
     if (m != NULL)
@@ -85,11 +85,11 @@ static bool free_in_child(const struct place *p)
 
 static void forked(void)
 {
-    visit_forked();
+    session_forked();
     registry_all_locked(free_in_child);
 }
 
-void forks_guard(void)
+void fork_register_handlers(void)
 {
-    registry_guard_forks(lock_all, unlock_all, forked);
+    registry_set_fork_handlers(lock_all, unlock_all, forked);
 }

@@ -14,24 +14,24 @@ static bool allow(const struct region *r, uint32_t from, uint32_t to)
     return os_allow(region_at(r, from), (size_t)(to - from) * GRANULE_BYTES);
 }
 
-bool fence_open(const struct region *r, const struct ledger *l)
+bool guard_open(const struct region *r, const struct ledger *l)
 {
-    return forbid(r, l->fence.low, l->fence.high);
+    return forbid(r, l->guard.low, l->guard.high);
 }
 
 /* So that it is all of [low, high), too. */
 static bool widen(const struct region *r, struct ledger *l, uint32_t low, uint32_t high)
 {
-    const struct fence *f = &l->fence;
+    const struct guard *f = &l->guard;
     if (low < f->low) {
         if (!forbid(r, low, f->low))
             return false;
-        ledger_set_fence(l, low, f->high);
+        ledger_set_guard(l, low, f->high);
     }
     if (high > f->high) {
-        if (!registry_wait_for_all() || !forbid(r, f->high, high)) /* G2 */
+        if (!readers_wait_for_all() || !forbid(r, f->high, high)) /* GD2 */
             return false;
-        ledger_set_fence(l, f->low, high);
+        ledger_set_guard(l, f->low, high);
     }
     return true;
 }
@@ -39,24 +39,24 @@ static bool widen(const struct region *r, struct ledger *l, uint32_t low, uint32
 /* So that it is no more than that. */
 static bool narrow(const struct region *r, struct ledger *l, uint32_t low, uint32_t high)
 {
-    const struct fence *f = &l->fence;
+    const struct guard *f = &l->guard;
     if (low > f->low) {
         if (!allow(r, f->low, low))
             return false;
-        ledger_set_fence(l, low, f->high);
+        ledger_set_guard(l, low, f->high);
     }
     if (high < f->high) {
         if (!allow(r, high, f->high))
             return false;
-        ledger_set_fence(l, f->low, high);
+        ledger_set_guard(l, f->low, high);
     }
     return true;
 }
 
-bool fence_move(const struct region *r, struct ledger *l)
+bool guard_move(const struct region *r, struct ledger *l)
 {
-    uint32_t low = l->fence.wanted, high = low + l->fence.page;
-    l->fence.wanted = 0;
+    uint32_t low = l->guard.wanted_low, high = low + l->guard.page;
+    l->guard.wanted_low = 0;
     if (low == 0)
         return false;
     change_begin(&l->changes);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * fence.h - the guard page that goes up and down between the objects of a heap and its
- * records (ledger.h, L6).
+ * records (ledger.h, LG6).
  *
  *     | objects  -->   tail   |######|   <--  records |
  *                            low   high
@@ -9,11 +9,11 @@
  *     down, for more records      |##########|   then   |######|
  *     up, for more objects            |##########|   then   |######|
  *
- *   G1  [low, high) is a page or more that nobody may touch, all the time;
- *   G2  who asks about an address has no lock, and may be reading records that have gone
+ *   GD1  [low, high) is a page or more that nobody may touch, all the time;
+ *   GD2  who asks about an address has no lock, and may be reading records that have gone
  *       since. So the fence goes up only when all of these have finished; who comes then
  *       sees that the ledger is changing, and reads nothing;
- *   G3  the system may refuse each half of a move: then the fence is wider than it need be,
+ *   GD3  the system may refuse each half of a move: then the fence is wider than it need be,
  *       and the next move makes it narrow again.
  */
 #ifndef FENCE_H
@@ -23,10 +23,10 @@
 #include "base/region.h"
 
 /* Makes an open ledger's fence one. False if the system refuses. */
-bool fence_open(const struct region *r, const struct ledger *l);
+bool guard_open(const struct region *r, const struct ledger *l);
 
 /* To where a call that was refused wants it, so that it can be tried again. False: none was
  * refused for that, or the system refuses. Who calls has the lock of the heap. */
-bool fence_move(const struct region *r, struct ledger *l);
+bool guard_move(const struct region *r, struct ledger *l);
 
 #endif

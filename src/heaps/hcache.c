@@ -10,7 +10,7 @@ static bool are_enough(uint64_t mask, uint32_t n, unsigned part)
 }
 
 /* The first 64 slots from where the window is, all around the span, of which enough are free. */
-static bool window_scan(struct quick_window *w, const struct span *span, unsigned part)
+static bool window_scan(struct hcache_window *w, const struct span *span, unsigned part)
 {
     uint32_t nslots = span->nslots, from = (uint32_t)(w->states - span->states), first = from;
     const unsigned char *slots = w->base - (size_t)from * w->slot_bytes;
@@ -27,30 +27,30 @@ static bool window_scan(struct quick_window *w, const struct span *span, unsigne
     return false;
 }
 
-static void window_open(struct quick_window *w, const struct spans *s, uint32_t unit)
+static void window_open(struct hcache_window *w, const struct spans *s, uint32_t slice)
 {
-    const struct span *span = span_at(s, unit);
-    *w = (struct quick_window){.states = span->states,
-                               .base = (unsigned char *)spans_unit_address(s, unit),
-                               .slot_bytes = span->slot_bytes,
-                               .unit = unit};
+    const struct span *span = pagemap_span(s, slice);
+    *w = (struct hcache_window){.states = span->states,
+                                .base = (unsigned char *)pagemap_address(s, slice),
+                                .slot_bytes = span->slot_bytes,
+                                .slice = slice};
 }
 
 /* What all windows have in common. */
-static void note_map(struct quick *q, struct spans *s)
+static void note_map(struct hcache *q, struct spans *s)
 {
-    q->base = spans_unit_address(s, 1);
-    q->map = span_at(s, 1);
-    q->nunits = s->nclear;
-    q->unit_shift = (uint16_t)s->unit_shift;
+    q->base = pagemap_address(s, 1);
+    q->pagemap = pagemap_span(s, 1);
+    q->nslices = s->nclear;
+    q->slice_shift = (uint16_t)s->slice_shift;
 }
 
-size_t quick_bytes(size_t nbytes)
+size_t hcache_bytes(size_t nbytes)
 {
-    return sizeof(struct quick) + spans_nclasses(nbytes) * sizeof(struct quick_window);
+    return sizeof(struct hcache) + spans_nclasses(nbytes) * sizeof(struct hcache_window);
 }
 
-void quick_open(struct quick *q, const struct heap *h, size_t nbytes)
+void hcache_open(struct hcache *q, const struct heap *h, size_t nbytes)
 {
     memset(q, 0, nbytes);
     q->nwindows = (uint16_t)((nbytes - sizeof *q) / sizeof q->window[0]);
@@ -58,34 +58,34 @@ void quick_open(struct quick *q, const struct heap *h, size_t nbytes)
         q->by_size[i] = (uint8_t)least(heap_sizeclass(h, i * GRANULE_BYTES, 1), q->nwindows - 1u);
 }
 
-static bool is_open(const struct quick *q)
+static bool is_open(const struct hcache *q)
 {
     for (unsigned c = 0; c < q->nwindows; c++)
-        if (q->window[c].unit != 0)
+        if (q->window[c].slice != 0)
             return true;
     return false;
 }
 
 /* Another span for the window. */
-static bool window_change(struct quick_window *w, struct quick *q, struct heap *h,
+static bool window_change(struct hcache_window *w, struct hcache *q, struct heap *h,
                           unsigned sizeclass)
 {
-    if (w->unit != 0)
-        spans_release(&h->spans, w->unit);
-    *w = (struct quick_window){0};
-    uint32_t unit = spans_adopt(&h->spans, sizeclass);
-    if (unit != 0) {
-        window_open(w, &h->spans, unit);
+    if (w->slice != 0)
+        spans_release(&h->spans, w->slice);
+    *w = (struct hcache_window){0};
+    uint32_t slice = spans_adopt(&h->spans, sizeclass);
+    if (slice != 0) {
+        window_open(w, &h->spans, slice);
         note_map(q, &h->spans);
         h->is_swept = false;
     } else if (!is_open(q)) {
-        q->nunits = 0; /* K4 */
+        q->nslices = 0; /* HC4 */
     }
-    return unit != 0;
+    return slice != 0;
 }
 
 /* A slot of the window, whatever its slack is. */
-static void *slot_take(struct quick_window *w, const struct span *span, size_t nbytes)
+static void *slot_take(struct hcache_window *w, const struct span *span, size_t nbytes)
 {
     uint32_t i = (uint32_t)lowest_bit(w->mask), first = (uint32_t)(w->states - span->states);
     w->mask &= w->mask - 1;
@@ -93,61 +93,62 @@ static void *slot_take(struct quick_window *w, const struct span *span, size_t n
     return w->base + (size_t)i * w->slot_bytes;
 }
 
-static bool refill(struct quick *q, struct heap *h, unsigned sizeclass)
+static bool refill(struct hcache *q, struct heap *h, unsigned sizeclass)
 {
-    struct quick_window *w = &q->window[sizeclass];
-    const struct span *last = span_at(&h->spans, w->unit);
-    if (w->unit != 0 && last->nslots > STATES_AT_ONCE && window_scan(w, last, EIGHTH))
+    struct hcache_window *w = &q->window[sizeclass];
+    const struct span *last = pagemap_span(&h->spans, w->slice);
+    if (w->slice != 0 && last->nslots > STATES_AT_ONCE && window_scan(w, last, EIGHTH))
         return true;
     if (!window_change(w, q, h, sizeclass))
         return false;
-    const struct span *span = span_at(&h->spans, w->unit);
+    const struct span *span = pagemap_span(&h->spans, w->slice);
     return window_scan(w, span, EIGHTH) || window_scan(w, span, ANY);
 }
 
 /* Where there is no room for another span, a slot of the next larger classes. */
-static void *borrow(struct quick *q, struct heap *h, unsigned sizeclass, size_t nbytes)
+static void *borrow(struct hcache *q, struct heap *h, unsigned sizeclass, size_t nbytes)
 {
     size_t max = 2 * sizeclass_bytes(sizeclass);
     for (unsigned c = sizeclass + 1; c < q->nwindows && sizeclass_bytes(c) <= max; c++)
         if (q->window[c].mask != 0 && slot_can_hold(sizeclass_bytes(c), nbytes))
-            return slot_take(&q->window[c], span_at(&h->spans, q->window[c].unit), nbytes);
+            return slot_take(&q->window[c], pagemap_span(&h->spans, q->window[c].slice), nbytes);
     return NULL;
 }
 
-void *quick_take_slowly(struct quick *q, struct heap *h, size_t nbytes)
+void *hcache_take_slow(struct hcache *q, struct heap *h, size_t nbytes)
 {
     unsigned sizeclass = heap_sizeclass(h, nbytes, 1);
     if (sizeclass == NCLASSES || is_wide(sizeclass_bytes(sizeclass)))
         return NULL;
-    struct quick_window *w = &q->window[sizeclass];
+    struct hcache_window *w = &q->window[sizeclass];
     if (w->mask == 0 && !refill(q, h, sizeclass))
         return borrow(q, h, sizeclass, nbytes);
-    return slot_take(w, span_at(&h->spans, w->unit), nbytes);
+    return slot_take(w, pagemap_span(&h->spans, w->slice), nbytes);
 }
 
-bool quick_is_valid(const struct quick *q, const struct heap *h)
+bool hcache_is_valid(const struct hcache *q, const struct heap *h)
 {
     const struct spans *s = &h->spans;
-    if (q->nwindows > NCLASSES || (is_open(q) && q->nunits == 0))
+    if (q->nwindows > NCLASSES || (is_open(q) && q->nslices == 0))
         return false;
     for (unsigned c = 0; c < q->nwindows; c++) {
-        uint32_t unit = q->window[c].unit;
-        if (unit > s->nclear || (unit != 0 && (s->nheld == 0 || span_at(s, unit)->sizeclass != c ||
-                                               span_at(s, unit)->status != SPAN_OWNED)))
+        uint32_t slice = q->window[c].slice;
+        if (slice > s->nclear ||
+            (slice != 0 && (s->nheld == 0 || pagemap_span(s, slice)->sizeclass != c ||
+                            pagemap_span(s, slice)->status != SPAN_OWNED)))
             return false;
     }
     return true;
 }
 
-void quick_close(struct quick *q, struct heap *h)
+void hcache_close(struct hcache *q, struct heap *h)
 {
-    for (unsigned c = 0; c < q->nwindows && q->nunits > 0; c++)
-        if (q->window[c].unit != 0)
-            spans_release(&h->spans, q->window[c].unit);
-    if (q->nunits > 0) {
+    for (unsigned c = 0; c < q->nwindows && q->nslices > 0; c++)
+        if (q->window[c].slice != 0)
+            spans_release(&h->spans, q->window[c].slice);
+    if (q->nslices > 0) {
         memset(q->window, 0, q->nwindows * sizeof q->window[0]);
-        q->nunits = 0;
+        q->nslices = 0;
         h->is_swept = false;
     }
     spans_give_back_empty(&h->spans);

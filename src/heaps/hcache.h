@@ -8,56 +8,56 @@
  * It is what a cache is to a thread (cache.h), for who has the heap's lock or is its only
  * thread: so nobody is waited for, and nothing is atomic but for those who only look.
  *
- *   K1  a span in a window is OWNED [S4]: nobody else takes its slots, and a bit in the
- *       mask stays free until it is taken here [S3];
- *   K2  the states alone say what is an object. Who walks, finds, or frees by any address
+ *   HC1  a span in a window is OWNED [SP4]: nobody else takes its slots, and a bit in the
+ *       mask stays free until it is taken here [SP3];
+ *   HC2  the states alone say what is an object. Who walks, finds, or frees by any address
  *       knows nothing of windows;
- *   K3  an owned span keeps its units. Who wants to see all free memory in one piece, or
+ *   HC3  an owned span keeps its units. Who wants to see all free memory in one piece, or
  *       is short of it, has the windows closed before;
- *   K4  there are units in the map for as long as `nunits` says so: while a window is open.
+ *   HC4  there are units in the map for as long as `nslices` says so: while a window is open.
  */
 #ifndef QUICK_H
 #define QUICK_H
 
 #include "core/heap.h"
 
-struct quick_window {
+struct hcache_window {
     uint64_t mask;
     unsigned char *states; /* of the first of 64 slots; all within one span */
     unsigned char *base;   /* that slot */
     uint32_t slot_bytes;
-    uint32_t unit; /* 0: there is none */
+    uint32_t slice; /* 0: there is none */
 };
 
-enum { QUICK_MAX = 2048 };
+enum { HCACHE_MAX = 2048 };
 
-struct quick {
+struct hcache {
     uintptr_t base; /* of the first unit */
-    struct span *map;
-    uint32_t nunits; /* 0: no window is open */
-    uint16_t unit_shift, nwindows;
-    uint8_t by_size[QUICK_MAX / GRANULE_BYTES + 1]; /* the class for so many granules */
-    struct quick_window window[];
+    struct span *pagemap;
+    uint32_t nslices; /* 0: no window is open */
+    uint16_t slice_shift, nwindows;
+    uint8_t by_size[HCACHE_MAX / GRANULE_BYTES + 1]; /* the class for so many granules */
+    struct hcache_window window[];
 };
 
 /* What it needs in a heap of nbytes. */
-size_t quick_bytes(size_t nbytes);
+size_t hcache_bytes(size_t nbytes);
 
 /* In a new heap, in so many bytes. */
-void quick_open(struct quick *q, const struct heap *h, size_t nbytes);
+void hcache_open(struct hcache *q, const struct heap *h, size_t nbytes);
 
 /* All spans are as if there was no short way, and those that are empty go. */
-void quick_close(struct quick *q, struct heap *h);
+void hcache_close(struct hcache *q, struct heap *h);
 
-/* Does each window have a span, and K4 hold? */
-bool quick_is_valid(const struct quick *q, const struct heap *h);
+/* Does each window have a span, and HC4 hold? */
+bool hcache_is_valid(const struct hcache *q, const struct heap *h);
 
-/* An object of at most QUICK_MAX bytes whose slack is told by its state. NULL: none is at hand. */
-static inline void *quick_take(struct quick *q, size_t nbytes)
+/* An object of at most HCACHE_MAX bytes whose slack is told by its state. NULL: none is at hand. */
+static inline void *hcache_take(struct hcache *q, size_t nbytes)
 {
-    if (nbytes > QUICK_MAX)
+    if (nbytes > HCACHE_MAX)
         return NULL;
-    struct quick_window *w = &q->window[q->by_size[(nbytes + GRANULE_BYTES - 1) / GRANULE_BYTES]];
+    struct hcache_window *w = &q->window[q->by_size[(nbytes + GRANULE_BYTES - 1) / GRANULE_BYTES]];
     uint32_t slack = w->slot_bytes - (uint32_t)nbytes;
     uint64_t mask = w->mask;
     if (mask == 0 || slack > SLACK_NEAR_MAX)
@@ -69,24 +69,24 @@ static inline void *quick_take(struct quick *q, size_t nbytes)
 }
 
 /* The same of any size, and if windows have to be moved for it. NULL: not in that way. */
-void *quick_take_slowly(struct quick *q, struct heap *h, size_t nbytes);
+void *hcache_take_slow(struct hcache *q, struct heap *h, size_t nbytes);
 
 /* The slot of an object whose slack is told by its state. */
-struct quick_slot {
+struct hcache_slot {
     struct span *span;
     unsigned char *state;
     size_t nbytes; /* of the object */
 };
 
 /* Of the one that begins at `address`; false: none is seen to do so. */
-static inline bool quick_look(const struct quick *q, const void *address, struct quick_slot *at)
+static inline bool hcache_find(const struct hcache *q, const void *address, struct hcache_slot *at)
 {
-    size_t offset = (uintptr_t)address - q->base, unit = offset >> q->unit_shift;
-    if (unit >= q->nunits) /* K4 */
+    size_t offset = (uintptr_t)address - q->base, slice = offset >> q->slice_shift;
+    if (slice >= q->nslices) /* HC4 */
         return false;
-    at->span = &q->map[unit];
-    uint32_t reciprocal = at->span->visible;
-    uint32_t into = (uint32_t)(offset - (unit << q->unit_shift));
+    at->span = &q->pagemap[slice];
+    uint32_t reciprocal = at->span->reciprocal_published;
+    uint32_t into = (uint32_t)(offset - (slice << q->slice_shift));
     uint64_t product = (uint64_t)into * reciprocal;
     if ((uint32_t)product >= reciprocal) /* it is into the slot; or there is no span */
         return false;
@@ -97,16 +97,16 @@ static inline bool quick_look(const struct quick *q, const void *address, struct
 }
 
 /* Frees the object that begins at `address`, and says how large it was; false: none is seen to do
- * so. `*recount`: now heap_recount_locked is due. */
-static inline bool quick_free(struct quick *q, const void *address, size_t *nbytes, bool *recount)
+ * so. `*recount`: now heap_refile_locked is due. */
+static inline bool hcache_free(struct hcache *q, const void *address, size_t *nbytes, bool *refile)
 {
-    struct quick_slot at;
-    if (!quick_look(q, address, &at))
+    struct hcache_slot at;
+    if (!hcache_find(q, address, &at))
         return false;
     *nbytes = at.nbytes;
-    *recount = !count_down(&at.span->hint);
+    *refile = !count_down(&at.span->countdown);
     __atomic_store_n(at.state, 0, __ATOMIC_RELEASE);
-    struct quick_window *w = &q->window[at.span->sizeclass];
+    struct hcache_window *w = &q->window[at.span->sizeclass];
     size_t i = (size_t)(at.state - w->states);
     if (i < STATES_AT_ONCE)
         w->mask |= (uint64_t)1 << i;
@@ -114,11 +114,11 @@ static inline bool quick_free(struct quick *q, const void *address, size_t *nbyt
 }
 
 /* Gives it another size where it is, and says what it had; false: not in this way. */
-static inline bool quick_resize(const struct quick *q, const void *address, size_t nbytes,
-                                size_t *old)
+static inline bool hcache_resize(const struct hcache *q, const void *address, size_t nbytes,
+                                 size_t *old)
 {
-    struct quick_slot at;
-    if (!quick_look(q, address, &at) || !slot_suits(at.span->slot_bytes, at.nbytes, nbytes))
+    struct hcache_slot at;
+    if (!hcache_find(q, address, &at) || !slot_suits(at.span->slot_bytes, at.nbytes, nbytes))
         return false;
     size_t slack = at.span->slot_bytes - nbytes;
     *old = at.nbytes;

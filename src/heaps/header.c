@@ -34,14 +34,14 @@ RACING static uint32_t sum_of_constants(const mem_heap *m)
 
 static size_t stored_bytes(const mem_heap *m)
 {
-    return sizeof(struct stored) + (m->guard_shift == 0 ? 0 : sizeof(struct stored_fence));
+    return sizeof(struct stored) + (m->guard_shift == 0 ? 0 : sizeof(struct stored_guard));
 }
 
 static uint32_t sum_of_numbers(const mem_heap *m)
 {
-    static_assert(sizeof(struct stored_fence) % sizeof(uint64_t) == 0, "whole words");
+    static_assert(sizeof(struct stored_guard) % sizeof(uint64_t) == 0, "whole words");
     static_assert(sizeof(struct stored) % sizeof(uint64_t) == 0, "whole words");
-    if (header_is_quick(m))
+    if (header_has_hcache(m))
         return 0;
     uint64_t first = (uint64_t)HEAP_MAGIC << 32 | m->nlive; /* all zero is not whole */
     uint64_t sum = add_to_sum(first, &m->live_bytes, 2 * sizeof m->live_bytes);
@@ -83,10 +83,10 @@ static void lay_out(mem_heap *m, const struct mem_options *o)
         m->extras = place_part(m, sizeof(struct extras));
     m->has_spans = m->nbytes >= (o->flags & MEM_SLOTS ? WITH_SMALL_SPANS : WITH_SPANS);
     if (m->has_spans && m->nbytes <= PART_BYTES && is_plain(o))
-        m->flags |= IS_QUICK;
+        m->flags |= HAS_HCACHE;
     m->state = place_part(m, m->has_spans ? sizeof(struct heap) : stored_bytes(m));
-    if (header_is_quick(m))
-        (void)place_part(m, quick_bytes(m->nbytes));
+    if (header_has_hcache(m))
+        (void)place_part(m, hcache_bytes(m->nbytes));
     if (m->nbytes > PART_BYTES)                       /* and so not quick */
         (void)place_part(m, sizeof *header_nopen(m)); /* right behind the struct heap */
     m->region = (uint16_t)(ceil_div(m->region, HEAP_ALIGN) * HEAP_ALIGN);
@@ -94,9 +94,9 @@ static void lay_out(mem_heap *m, const struct mem_options *o)
 
 static uint32_t magic_of(const mem_heap *m)
 {
-    if (!header_is_quick(m))
+    if (!header_has_hcache(m))
         return HEAP_MAGIC;
-    return m->lock == 0 ? HEAP_QUICK : HEAP_SHARED;
+    return m->lock == 0 ? HEAP_FAST : HEAP_FAST_LOCKED;
 }
 
 void header_make(mem_heap *m, size_t nbytes, const struct mem_options *o, bool is_mapped)
@@ -215,7 +215,7 @@ struct heap *header_open(mem_heap *m, size_t part)
     return h;
 }
 
-/* In parts that are not open nobody has written [M6]. */
+/* In parts that are not open nobody has written [HD6]. */
 size_t header_resident_bytes(const mem_heap *m)
 {
     size_t nbytes = m->nbytes;
@@ -226,7 +226,7 @@ size_t header_resident_bytes(const mem_heap *m)
 
 /* --- the heap in it ---------------------------------------------------------------- */
 
-RACING static struct stored_fence *fence_of(const mem_heap *m)
+RACING static struct stored_guard *stored_guard_of(const mem_heap *m)
 {
     return header_part(m, m->state + sizeof(struct stored));
 }
@@ -238,13 +238,13 @@ RACING static uint64_t seal_of(uint32_t low, uint32_t high)
 }
 
 /* False: it has been written to, or is changing; then none is sane. */
-RACING static bool load_fence(const mem_heap *m, struct ledger *l)
+RACING static bool load_guard(const mem_heap *m, struct ledger *l)
 {
-    const struct stored_fence *f = fence_of(m);
+    const struct stored_guard *f = stored_guard_of(m);
     uint32_t low = NOW(f->low), high = NOW(f->high);
     bool whole = NOW(f->seal) == seal_of(low, high) && (size_t)high * GRANULE_BYTES <= l->nbytes;
-    l->fence.page = (uint32_t)(header_guard_bytes(m) / GRANULE_BYTES);
-    ledger_set_fence(l, whole ? low : 0, whole ? high : 0);
+    l->guard.page = (uint32_t)(header_guard_bytes(m) / GRANULE_BYTES);
+    ledger_set_guard(l, whole ? low : 0, whole ? high : 0);
     return whole;
 }
 
@@ -269,7 +269,7 @@ void header_load(const mem_heap *m, struct heap *h)
     };
     h->spans.chunks = &h->chunks; /* object_max is 0: there are none */
     if (m->guard_shift != 0)
-        (void)load_fence(m, &h->chunks.ledger);
+        (void)load_guard(m, &h->chunks.ledger);
 }
 
 void header_store(mem_heap *m, const struct heap *h)
@@ -287,19 +287,19 @@ void header_store(mem_heap *m, const struct heap *h)
         .nlive = l->nlive,
     };
     if (m->guard_shift != 0)
-        *fence_of(m) = (struct stored_fence){.low = l->fence.low,
-                                             .high = l->fence.high,
-                                             .seal = seal_of(l->fence.low, l->fence.high)};
+        *stored_guard_of(m) = (struct stored_guard){.low = l->guard.low,
+                                                    .high = l->guard.high,
+                                                    .seal = seal_of(l->guard.low, l->guard.high)};
 }
 
-RACING static enum peek peek_stored(const mem_heap *m, size_t offset, struct peeked *p)
+RACING static enum lookup lookup_stored(const mem_heap *m, size_t offset, struct lookup_result *p)
 {
     const struct stored *s = header_part(m, m->state);
     struct region r = header_region(m);
     uint32_t seen = changes_seen(&m->changes);
     struct ledger l = {.nbytes = r.nbytes};
     if (seen % 2 != 0)
-        return PEEK_CHANGING;
+        return LOOKUP_CHANGING;
     l.b.end = r.base + r.nbytes;
     l.b.nnodes = NOW(s->nnodes);
     l.b.top = NOW(s->top);
@@ -307,22 +307,22 @@ RACING static enum peek peek_stored(const mem_heap *m, size_t offset, struct pee
     l.b.tree[BY_ADDRESS].root = NOW(s->root[BY_ADDRESS]);
     l.b.tree[BY_ADDRESS].height = NOW(s->height[BY_ADDRESS]);
     l.high = NOW(s->high);
-    if (m->guard_shift != 0 && !load_fence(m, &l))
-        return is_unchanged(&m->changes, seen) ? PEEK_NONSENSE : PEEK_CHANGING;
-    enum peek what = peek_ledger(&l, r.base, offset, p);
-    return is_unchanged(&m->changes, seen) ? what : PEEK_CHANGING;
+    if (m->guard_shift != 0 && !load_guard(m, &l))
+        return is_unchanged(&m->changes, seen) ? LOOKUP_DAMAGED : LOOKUP_CHANGING;
+    enum lookup what = lookup_ledger(&l, r.base, offset, p);
+    return is_unchanged(&m->changes, seen) ? what : LOOKUP_CHANGING;
 }
 
-RACING enum peek header_peek(const mem_heap *m, const void *address, struct peeked *p)
+RACING enum lookup header_lookup(const mem_heap *m, const void *address, struct lookup_result *p)
 {
     size_t offset = (uintptr_t)address - (uintptr_t)m;
     if (offset >= m->nbytes)
-        return PEEK_OUTSIDE;
+        return LOOKUP_NOT_OURS;
     if (offset < header_bytes(m))
-        return PEEK_NO_OBJECT;
+        return LOOKUP_NO_OBJECT;
     if (!m->has_spans)
-        return peek_stored(m, offset - header_bytes(m), p);
+        return lookup_stored(m, offset - header_bytes(m), p);
     struct heap view;
-    enum peek what = peek_heap(header_heap(m, header_part_of(m, address), &view), address, p);
-    return what == PEEK_OUTSIDE ? PEEK_NO_OBJECT : what; /* the struct heap of a part */
+    enum lookup what = lookup_heap(header_heap(m, header_part_of(m, address), &view), address, p);
+    return what == LOOKUP_NOT_OURS ? LOOKUP_NO_OBJECT : what; /* the struct heap of a part */
 }

@@ -16,20 +16,20 @@
  *     m                          m + 64 GiB                    m + 128 GiB
  *      | header, region of part 0 | struct heap, region of part 1 | struct heap, region ...
  *
- *   M1  a heap too small for spans has no address in its header: `struct heap` is made
+ *   HD1  a heap too small for spans has no address in its header: `struct heap` is made
  *       on the stack for each call, of what is stored as numbers;
- *   M2  what only some heaps need (a lock; a limit and callbacks; all that spans need)
+ *   HD2  what only some heaps need (a lock; a limit and callbacks; all that spans need)
  *       has no place in the header of others, so that 256 bytes are enough for a heap;
- *   M3  live_bytes and nlive are what a walk would count;
- *   M4  each byte but those of the lock is in a sum: of what never changes; of the
+ *   HD3  live_bytes and nlive are what a walk would count;
+ *   HD4  each byte but those of the lock is in a sum: of what never changes; of the
  *       numbers, between calls that change them; of the extras. One that is not what was
  *       written is found before anything is done by it. Of the numbers of a heap with a short
  *       way that is not said, nor does that (quick.h) look at the sums;
- *   M5  with guard pages a heap has no spans, whose states would lie among the objects; and
+ *   HD5  with guard pages a heap has no spans, whose states would lie among the objects; and
  *       one part;
- *   M6  the first nopen parts are open. In the others no byte was ever written, and each is
+ *   HD6  the first nopen parts are open. In the others no byte was ever written, and each is
  *       as if it was open and all of it free;
- *   M7  an object lies in one part, so where it is says which. All else is one for all parts: the
+ *   HD7  an object lies in one part, so where it is says which. All else is one for all parts: the
  *       lock, the limit, the counts.
  */
 #ifndef HEADER_H
@@ -44,12 +44,12 @@
  * different. */
 enum {
     HEAP_MAGIC = 0x3150484D,
-    HEAP_QUICK = 0x21704871,
-    HEAP_SHARED = 0x7148737E,
+    HEAP_FAST = 0x21704871,
+    HEAP_FAST_LOCKED = 0x7148737E,
     HEAP_DETACHED = 0x2D70686D
 };
 enum { HEAP_ALIGN = 16, WITH_SPANS = (1 << 20) + (1 << 10), WITH_SMALL_SPANS = 1 << 14 };
-enum { IS_QUICK = 128 };
+enum { HAS_HCACHE = 128 };
 
 /* The ledger of a heap without spans, but for what follows from where it lies. */
 struct stored {
@@ -60,7 +60,7 @@ struct stored {
 
 /* And of a heap with guard pages, right behind it. To read by it what a fence is around is a
  * fault, so it is looked at apart: the seal is not just one more sum. */
-struct stored_fence {
+struct stored_guard {
     uint32_t high, low;
     uint64_t seal;
 };
@@ -77,7 +77,7 @@ struct mem_heap {
     uint32_t magic, sum;                  /* the sum of what stands between this and live_bytes */
     size_t nbytes;                        /* from here to the end of the region */
     uint16_t lock, extras, state, region; /* where they are, in bytes from here; 0: none */
-    uint8_t flags, style, fill_new, fill_freed, version; /* in the flags also IS_QUICK */
+    uint8_t flags, style, fill_new, fill_freed, version; /* in the flags also HAS_HCACHE */
     bool is_mapped;
     bool has_spans;      /* there is a struct heap in it, though with guard pages no span */
     uint8_t guard_shift; /* a guard page has so many bytes, as a power of two; 0: there are none */
@@ -144,7 +144,7 @@ RACING static inline size_t header_nparts(const mem_heap *m)
     return ceil_div(m->nbytes, PART_BYTES);
 }
 
-/* How many are open. Where there can be one only, nothing says so [M2]. */
+/* How many are open. Where there can be one only, nothing says so [HD2]. */
 static inline uint32_t *header_nopen(const mem_heap *m)
 {
     return header_part(m, m->state + sizeof(struct heap));
@@ -167,19 +167,19 @@ struct heap *header_heap(const mem_heap *m, size_t part, struct heap *view);
 struct heap *header_open(mem_heap *m, size_t part);
 
 /* Small objects have a short way: behind the struct heap is what it needs. */
-RACING static inline bool header_is_quick(const mem_heap *m)
+RACING static inline bool header_has_hcache(const mem_heap *m)
 {
-    return (m->flags & IS_QUICK) != 0;
+    return (m->flags & HAS_HCACHE) != 0;
 }
 
-static inline struct quick *header_quick(const mem_heap *m)
+static inline struct hcache *header_hcache(const mem_heap *m)
 {
     return header_part(m, m->state + sizeof(struct heap));
 }
 
 RACING static inline bool header_is_here(const mem_heap *m)
 {
-    return m->magic == HEAP_MAGIC || m->magic == HEAP_QUICK || m->magic == HEAP_SHARED;
+    return m->magic == HEAP_MAGIC || m->magic == HEAP_FAST || m->magic == HEAP_FAST_LOCKED;
 }
 
 /* Is there a header whose constant part is whole? Reads nothing else. */
@@ -210,6 +210,6 @@ static inline size_t header_limit(const mem_heap *m)
 }
 
 /* What an address is, without the lock. The header is whole. */
-enum peek header_peek(const mem_heap *m, const void *address, struct peeked *p);
+enum lookup header_lookup(const mem_heap *m, const void *address, struct lookup_result *p);
 
 #endif

@@ -10,7 +10,7 @@ static void count_piece(const struct piece *p, struct mem_statistics *s)
         s->live_objects++;
         s->live_bytes += p->size;
         s->slack_bytes += p->nbytes - p->size;
-    } else if (p->kind != PIECE_OURS) {
+    } else if (p->kind != PIECE_METADATA) {
         s->free_chunks++;
         s->free_bytes += p->nbytes;
         if (p->kind == PIECE_FREE && p->nbytes > s->largest_free)
@@ -29,21 +29,21 @@ static bool count_all_locked(const struct heap *h, struct mem_statistics *s)
     return heap_ends_locked(h, at);
 }
 
-static bool count(struct visit *v, struct mem_statistics *s)
+static bool count(struct session *v, struct mem_statistics *s)
 {
     bool whole = true;
     *s = (struct mem_statistics){.region_bytes = v->m->nbytes, .peak_bytes = v->m->peak_bytes};
     s->limit = header_limit(v->m);
-    for (size_t i = 0; whole && visit_part(v, i); i++)
+    for (size_t i = 0; whole && session_part(v, i); i++)
         whole = count_all_locked(v->h, s);
     return whole;
 }
 
-static enum mem_result count_guest(struct heap *h, struct mem_statistics *stats)
+static enum mem_result count_foreign(struct heap *h, struct mem_statistics *stats)
 {
     heap_lock(h);
     struct mem_statistics s = {.region_bytes = h->chunks.region.nbytes};
-    s.peak_bytes = h->counts == NULL ? 0 : h->counts->live_bytes_peak;
+    s.peak_bytes = h->counters == NULL ? 0 : h->counters->live_bytes_peak;
     bool whole = count_all_locked(h, &s);
     heap_unlock(h);
     if (!whole)
@@ -53,7 +53,7 @@ static enum mem_result count_guest(struct heap *h, struct mem_statistics *stats)
     return MEM_OK;
 }
 
-static enum mem_result check_guest(struct heap *h, const char **wrong)
+static enum mem_result check_foreign(struct heap *h, const char **wrong)
 {
     heap_lock(h);
     const char *what = check_fault_locked(h);
@@ -63,10 +63,10 @@ static enum mem_result check_guest(struct heap *h, const char **wrong)
     return what == NULL ? MEM_OK : MEM_DAMAGED;
 }
 
-static const char *fault_in_parts(struct visit *v)
+static const char *fault_in_parts(struct session *v)
 {
     const char *wrong = NULL;
-    for (size_t i = 0; wrong == NULL && visit_part(v, i); i++) {
+    for (size_t i = 0; wrong == NULL && session_part(v, i); i++) {
         if (!ledger_is_sane(&v->h->chunks.ledger))
             return "the numbers of the ledger cannot be";
         wrong = check_fault_locked(v->h);
@@ -74,36 +74,36 @@ static const char *fault_in_parts(struct visit *v)
     return wrong;
 }
 
-const char *recount_fault(struct visit *v)
+const char *inspect_fault(struct session *v)
 {
     struct mem_statistics s;
-    const char *wrong = visit_numbers_fault(v);
+    const char *wrong = session_numbers_fault(v);
     if (wrong == NULL && !header_extras_are_whole(v->m))
         wrong = "the limit or the callbacks have been written to";
     if (wrong == NULL)
         wrong = fault_in_parts(v);
-    if (wrong == NULL && header_is_quick(v->m) && !quick_is_valid(header_quick(v->m), v->h))
+    if (wrong == NULL && header_has_hcache(v->m) && !hcache_is_valid(header_hcache(v->m), v->h))
         wrong = "the spans at hand are others than those in use";
     if (wrong == NULL && (!count(v, &s) || (uint32_t)s.live_objects != v->m->nlive ||
-                          s.live_bytes != v->m->live_bytes)) /* M3 */
+                          s.live_bytes != v->m->live_bytes)) /* HD3 */
         wrong = "there are other objects than the header counts";
     return wrong;
 }
 
 /* So that free memory is in one piece, whatever small objects came and went. */
-static void close_windows(const struct visit *v)
+static void close_windows(const struct session *v)
 {
-    if (!header_is_quick(v->m))
+    if (!header_has_hcache(v->m))
         return;
     change_begin(&v->m->changes);
-    quick_close(header_quick(v->m), v->h);
+    hcache_close(header_hcache(v->m), v->h);
     change_end(&v->m->changes);
 }
 
 /* --- the calls -------------------------------------------------------------------- */
 
 /* False: `visit` does not want more, or *result says what is wrong. */
-static bool walk_part(const struct visit *v, mem_visitor visit, void *context,
+static bool walk_part(const struct session *v, mem_visitor visit, void *context,
                       enum mem_result *result)
 {
     struct piece p;
@@ -111,7 +111,7 @@ static bool walk_part(const struct visit *v, mem_visitor visit, void *context,
     for (; heap_piece_locked(v->h, at, &p); at += p.nbytes) {
         bool live = p.kind == PIECE_OBJECT;
         struct mem_piece piece = {p.start, live ? p.size : p.nbytes, live, v->m};
-        if (p.kind != PIECE_OURS && !visit(&piece, context))
+        if (p.kind != PIECE_METADATA && !visit(&piece, context))
             return false;
     }
     *result = heap_ends_locked(v->h, at) ? MEM_OK : MEM_DAMAGED;
@@ -120,30 +120,30 @@ static bool walk_part(const struct visit *v, mem_visitor visit, void *context,
 
 MEM_API enum mem_result mem_walk(mem_heap *heap, mem_visitor visit, void *context)
 {
-    struct visit v;
-    struct heap *guest = guest_heap(heap);
-    if (guest != NULL)
-        return say(guest_walk(guest, heap, visit, context));
-    enum mem_result result = visit_enter(heap, &v);
+    struct session v;
+    struct heap *foreign = foreign_heap(heap);
+    if (foreign != NULL)
+        return result_set(foreign_walk(foreign, heap, visit, context));
+    enum mem_result result = session_open(heap, &v);
     if (result != MEM_OK)
         return result;
     close_windows(&v);
     heap->is_walked = true;
-    for (size_t i = 0; visit_part(&v, i) && walk_part(&v, visit, context, &result);)
+    for (size_t i = 0; session_part(&v, i) && walk_part(&v, visit, context, &result);)
         i++;
     heap->is_walked = false;
-    visit_leave(&v);
-    return say(result);
+    session_close(&v);
+    return result_set(result);
 }
 
 MEM_API enum mem_result mem_stats(mem_heap *heap, struct mem_statistics *stats)
 {
-    struct visit v;
+    struct session v;
     struct mem_statistics s;
-    struct heap *guest = guest_heap(heap);
-    if (guest != NULL)
-        return say(count_guest(guest, stats));
-    enum mem_result result = visit_enter(heap, &v);
+    struct heap *foreign = foreign_heap(heap);
+    if (foreign != NULL)
+        return result_set(count_foreign(foreign, stats));
+    enum mem_result result = session_open(heap, &v);
     if (result != MEM_OK)
         return result;
     close_windows(&v);
@@ -153,28 +153,28 @@ MEM_API enum mem_result mem_stats(mem_heap *heap, struct mem_statistics *stats)
     } else {
         result = MEM_DAMAGED;
     }
-    visit_leave(&v);
-    return say(result);
+    session_close(&v);
+    return result_set(result);
 }
 
 MEM_API enum mem_result mem_check(mem_heap *heap, const char **wrong)
 {
-    struct visit v;
+    struct session v;
     const char *what = "the header has been written to";
-    struct heap *guest = guest_heap(heap);
-    if (guest != NULL)
-        return say(check_guest(guest, wrong));
-    enum mem_result result = look_at(heap);
+    struct heap *foreign = foreign_heap(heap);
+    if (foreign != NULL)
+        return result_set(check_foreign(foreign, wrong));
+    enum mem_result result = header_verify(heap);
     if (result == MEM_NO_HEAP)
         what = mem_strerror(MEM_NO_HEAP);
-    if (result == MEM_OK && (result = visit_enter(heap, &v)) == MEM_OK) {
-        what = recount_fault(&v);
+    if (result == MEM_OK && (result = session_open(heap, &v)) == MEM_OK) {
+        what = inspect_fault(&v);
         result = what == NULL ? MEM_OK : MEM_DAMAGED;
-        visit_leave(&v);
+        session_close(&v);
     } else if (result == MEM_BUSY) {
         what = mem_strerror(MEM_BUSY);
     }
     if (wrong != NULL)
         *wrong = what;
-    return say(result);
+    return result_set(result);
 }

@@ -8,6 +8,6 @@
 #include "heaps/session.h"
 
 /* What is wrong, in words, or NULL. */
-const char *recount_fault(struct visit *v);
+const char *inspect_fault(struct session *v);
 
 #endif

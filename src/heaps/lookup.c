@@ -1,69 +1,70 @@
 /* SPDX-License-Identifier: MIT */
 #include "heaps/lookup.h"
 
-RACING static enum peek judge(const struct chunk *c, unsigned char *base, size_t offset,
-                              struct peeked *p)
+RACING static enum lookup judge(const struct chunk *c, unsigned char *base, size_t offset,
+                                struct lookup_result *p)
 {
     size_t start = (size_t)c->start * GRANULE_BYTES;
     p->start = base + start;
     p->size = (size_t)c->length * GRANULE_BYTES;
     if (c->length == 0 || c->state == CHUNK_RESERVED)
-        return PEEK_NO_OBJECT;
+        return LOOKUP_NO_OBJECT;
     if (c->state == 0)
-        return PEEK_FREE;
+        return LOOKUP_FREE;
     p->size -= c->state - 1;
-    return offset - start < p->size || offset == start ? PEEK_OBJECT : PEEK_NO_OBJECT;
+    return offset - start < p->size || offset == start ? LOOKUP_OBJECT : LOOKUP_NO_OBJECT;
 }
 
-RACING enum peek peek_ledger(const struct ledger *l, unsigned char *base, size_t offset,
-                             struct peeked *p)
+RACING enum lookup lookup_ledger(const struct ledger *l, unsigned char *base, size_t offset,
+                                 struct lookup_result *p)
 {
     struct chunk c;
     uint32_t seen = changes_seen(&l->changes);
     if (seen % 2 != 0)
-        return PEEK_CHANGING; /* and the fence may be moving to where one would look */
-    bool sound = ledger_peek(l, (uint32_t)(offset / GRANULE_BYTES), &c);
+        return LOOKUP_CHANGING; /* and the fence may be moving to where one would look */
+    bool sound = ledger_lookup(l, (uint32_t)(offset / GRANULE_BYTES), &c);
     if (!is_unchanged(&l->changes, seen))
-        return PEEK_CHANGING;
-    return sound ? judge(&c, base, offset, p) : PEEK_NONSENSE;
+        return LOOKUP_CHANGING;
+    return sound ? judge(&c, base, offset, p) : LOOKUP_DAMAGED;
 }
 
 /* In no span: but one may have been made by the time that the ledger is asked. */
-RACING enum peek peek_heap(const struct heap *h, const void *address, struct peeked *p)
+RACING enum lookup lookup_heap(const struct heap *h, const void *address, struct lookup_result *p)
 {
     const struct region *r = &h->chunks.region;
     size_t offset = region_offset(r, address);
     if (offset >= r->nbytes)
-        return PEEK_OUTSIDE;
+        return LOOKUP_NOT_OURS;
     uint32_t seen = changes_seen(&h->spans.changes);
-    enum peek what = peek_slot(h, (uintptr_t)address, p);
-    if (what != PEEK_NO_SLOT)
+    enum lookup what = lookup_slot(h, (uintptr_t)address, p);
+    if (what != LOOKUP_NOT_A_SLOT)
         return what;
-    what = peek_ledger(&h->chunks.ledger, r->base, offset, p);
-    return is_unchanged(&h->spans.changes, seen) ? what : PEEK_CHANGING;
+    what = lookup_ledger(&h->chunks.ledger, r->base, offset, p);
+    return is_unchanged(&h->spans.changes, seen) ? what : LOOKUP_CHANGING;
 }
 
 /* What has no entry, and the last 64 KiB, are as good as outside: then what begins inside
  * may be followed as far as a byte of a block can be. */
-RACING bool peek_spans(const struct heap *h, struct peeked_spans *to)
+RACING bool slot_view_open(const struct heap *h, struct slot_view *to)
 {
     const struct region *r = &h->chunks.region;
     const struct spans *s = &h->spans;
-    uintptr_t unit = (uintptr_t)1 << s->unit_shift;
-    *to = (struct peeked_spans){.mask = (uint32_t)(unit - 1),
-                                .shift = s->unit_shift,
-                                .seen = changes_seen(&s->changes),
-                                .changes = &s->changes,
-                                .base = (uintptr_t)r->base & ~(unit - 1)};
-    size_t map = (size_t)NOW(s->map) * GRANULE_BYTES + QUEUES_BYTES, nunits = NOW(s->nclear);
-    if (NOW(s->nheld) == 0 || map + nunits * sizeof(struct span) > r->nbytes)
+    uintptr_t slice = (uintptr_t)1 << s->slice_shift;
+    *to = (struct slot_view){.mask = (uint32_t)(slice - 1),
+                             .shift = s->slice_shift,
+                             .seen = changes_seen(&s->changes),
+                             .changes = &s->changes,
+                             .base = (uintptr_t)r->base & ~(slice - 1)};
+    size_t pagemap = (size_t)NOW(s->pagemap) * GRANULE_BYTES + QUEUES_BYTES,
+           nslices = NOW(s->nclear);
+    if (NOW(s->nheld) == 0 || pagemap + nslices * sizeof(struct span) > r->nbytes)
         return false;
     to->nbytes = (uintptr_t)r->base + r->nbytes - to->base;
-    if (nunits << s->unit_shift < to->nbytes)
-        to->nbytes = nunits << s->unit_shift;
-    to->map = (const struct span *)(const void *)(r->base + map);
-    if (to->nbytes <= UNIT_BYTES || !is_unchanged(&s->changes, to->seen))
+    if (nslices << s->slice_shift < to->nbytes)
+        to->nbytes = nslices << s->slice_shift;
+    to->pagemap = (const struct span *)(const void *)(r->base + pagemap);
+    if (to->nbytes <= SLICE_BYTES || !is_unchanged(&s->changes, to->seen))
         return false;
-    to->nbytes -= UNIT_BYTES;
+    to->nbytes -= SLICE_BYTES;
     return true;
 }

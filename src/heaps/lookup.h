@@ -2,11 +2,11 @@
  *
  * peek.h - what an address is, told without the lock of the heap.
  *
- *   P1  it writes nothing and waits for nobody, so a signal handler may ask, whatever it
+ *   LK1  it writes nothing and waits for nobody, so a signal handler may ask, whatever it
  *       has interrupted;
- *   P2  what it reads may be changing, or be damaged: each index and each pointer is
+ *   LK2  what it reads may be changing, or be damaged: each index and each pointer is
  *       compared with the region before it is followed, each loop has an end;
- *   P3  what was read is believed if the two counts of changes, of spans and of the
+ *   LK3  what was read is believed if the two counts of changes, of spans and of the
  *       ledger, are as they were before. Slots come and go without a change of either:
  *       there the state is the truth, as for all others without the lock (cache.h).
  */
@@ -16,31 +16,32 @@
 #include "core/heap.h"
 #include "heaps/registry.h"
 
-struct peeked {
+struct lookup_result {
     unsigned char *start;
     size_t size; /* of an object, as asked for; of free memory, all of the chunk or slot */
 };
 
-enum peek {
-    PEEK_OBJECT,
-    PEEK_FREE,
-    PEEK_NO_OBJECT, /* in the region, but the library's, or behind an object's last byte */
-    PEEK_OUTSIDE,
-    PEEK_CHANGING, /* it was; ask again */
-    PEEK_NONSENSE, /* it was not, and contradicts itself: damaged */
-    PEEK_NO_SLOT   /* of peek_slot: it is in no span */
+enum lookup {
+    LOOKUP_OBJECT,
+    LOOKUP_FREE,
+    LOOKUP_NO_OBJECT, /* in the region, but the library's, or behind an object's last byte */
+    LOOKUP_NOT_OURS,
+    LOOKUP_CHANGING,  /* it was; ask again */
+    LOOKUP_DAMAGED,   /* it was not, and contradicts itself: damaged */
+    LOOKUP_NOT_A_SLOT /* of lookup_slot: it is in no span */
 };
 
 /* What an address is; the counts of changes have been looked at. */
-enum peek peek_heap(const struct heap *h, const void *address, struct peeked *p);
+enum lookup lookup_heap(const struct heap *h, const void *address, struct lookup_result *p);
 
 /* The same for what has no spans; `base` is where its region begins. */
-enum peek peek_ledger(const struct ledger *l, unsigned char *base, size_t offset, struct peeked *p);
+enum lookup lookup_ledger(const struct ledger *l, unsigned char *base, size_t offset,
+                          struct lookup_result *p);
 
 /* --- slots ------------------------------------------------------------------------ */
 
-RACING static inline uint32_t peek_slack(const unsigned char *states, uint32_t nslots,
-                                         uint32_t index, uint32_t state)
+RACING static inline uint32_t lookup_slack(const unsigned char *states, uint32_t nslots,
+                                           uint32_t index, uint32_t state)
 {
     if (!state_is_far(state))
         return state_slack_near(state);
@@ -49,46 +50,48 @@ RACING static inline uint32_t peek_slack(const unsigned char *states, uint32_t n
 
 /* In a span whose entry and first byte these are. The block may be anything, and has to
  * lie in the region. */
-RACING static inline enum peek peek_in_span(const struct region *r, const struct span *span,
-                                            uintptr_t first, uintptr_t address, struct peeked *p)
+RACING static inline enum lookup lookup_in_span(const struct region *r, const struct span *span,
+                                                uintptr_t first, uintptr_t address,
+                                                struct lookup_result *p)
 {
     uint32_t slot_bytes = NOW(span->slot_bytes), into = (uint32_t)(address - first);
     if (slot_bytes == 0)
-        return PEEK_NO_SLOT;
+        return LOOKUP_NOT_A_SLOT;
     uint32_t scaled = is_wide(slot_bytes) ? into >> WIDE_SHIFT : into;
     uint32_t index = (uint32_t)((uint64_t)scaled * NOW(span->reciprocal) >> 32);
     uint32_t nslots = NOW(span->nslots);
     const unsigned char *states = NOW(span->states);
-    size_t block = (uintptr_t)states - (uintptr_t)r->base;
+    size_t states_at = (uintptr_t)states - (uintptr_t)r->base;
     if (index >= nslots || NOW(span->purpose) != FOR_OBJECTS)
-        return PEEK_NO_OBJECT;
+        return LOOKUP_NO_OBJECT;
     size_t nfar = slot_bytes > ALL_NEAR_MAX ? nslots : 0;
-    if (block >= r->nbytes || r->nbytes - block < far_offset(nslots) + nfar * sizeof(uint16_t))
-        return PEEK_NONSENSE;
+    if (states_at >= r->nbytes ||
+        r->nbytes - states_at < far_offset(nslots) + nfar * sizeof(uint16_t))
+        return LOOKUP_DAMAGED;
     uint32_t state = __atomic_load_n(states + index, __ATOMIC_ACQUIRE);
     uint32_t within = into - index * slot_bytes;
     p->start = (unsigned char *)address - within;
     p->size = slot_bytes;
     if (!state_is_object(state))
-        return PEEK_FREE;
-    p->size -= peek_slack(states, nslots, index, state);
-    return within < p->size || within == 0 ? PEEK_OBJECT : PEEK_NO_OBJECT;
+        return LOOKUP_FREE;
+    p->size -= lookup_slack(states, nslots, index, state);
+    return within < p->size || within == 0 ? LOOKUP_OBJECT : LOOKUP_NO_OBJECT;
 }
 
 /* What has to be known of a heap to find objects in its slots. False: it has no spans, or
  * is changing. */
-bool peek_spans(const struct heap *h, struct peeked_spans *spans);
+bool slot_view_open(const struct heap *h, struct slot_view *spans);
 
 /* The shortest way: an object in a slot of at most 8 KiB whose slack takes one byte. False:
  * it is none, or is not seen to be one. Reads only from map and region. */
-RACING static inline bool peek_object(const struct peeked_spans *s, uintptr_t address,
-                                      struct peeked *p)
+RACING static inline bool lookup_object(const struct slot_view *s, uintptr_t address,
+                                        struct lookup_result *p)
 {
     size_t offset = address - s->base;
     if (offset >= s->nbytes)
         return false;
-    const struct span *span = s->map + (offset >> s->shift);
-    uint32_t reciprocal = __atomic_load_n(&span->visible, __ATOMIC_ACQUIRE);
+    const struct span *span = s->pagemap + (offset >> s->shift);
+    uint32_t reciprocal = __atomic_load_n(&span->reciprocal_published, __ATOMIC_ACQUIRE);
     const unsigned char *states = NOW(span->states);
     uint32_t slot_bytes = NOW(span->slot_bytes);
     if (reciprocal == 0 || (uintptr_t)states - s->base >= s->nbytes)
@@ -106,24 +109,25 @@ RACING static inline bool peek_object(const struct peeked_spans *s, uintptr_t ad
 }
 
 /* NO_SLOT: in no span, or not in the region. */
-RACING static inline enum peek peek_slot(const struct heap *h, uintptr_t address, struct peeked *p)
+RACING static inline enum lookup lookup_slot(const struct heap *h, uintptr_t address,
+                                             struct lookup_result *p)
 {
     const struct region *r = &h->chunks.region;
     const struct spans *s = &h->spans;
     uint32_t seen = changes_seen(&s->changes);
     if (address - (uintptr_t)r->base >= r->nbytes || NOW(s->nheld) == 0)
-        return PEEK_NO_SLOT;
-    uintptr_t number = address >> s->unit_shift, from = (uintptr_t)r->base >> s->unit_shift;
-    size_t unit = number - from, map = (size_t)NOW(s->map) * GRANULE_BYTES + QUEUES_BYTES;
-    if (unit >= NOW(s->nclear) || map + (unit + 1) * sizeof(struct span) > r->nbytes)
-        return is_unchanged(&s->changes, seen) ? PEEK_NO_SLOT : PEEK_CHANGING;
-    const struct span *span = (const struct span *)(const void *)(r->base + map) + unit;
+        return LOOKUP_NOT_A_SLOT;
+    uintptr_t number = address >> s->slice_shift, from = (uintptr_t)r->base >> s->slice_shift;
+    size_t slice = number - from, pagemap = (size_t)NOW(s->pagemap) * GRANULE_BYTES + QUEUES_BYTES;
+    if (slice >= NOW(s->nclear) || pagemap + (slice + 1) * sizeof(struct span) > r->nbytes)
+        return is_unchanged(&s->changes, seen) ? LOOKUP_NOT_A_SLOT : LOOKUP_CHANGING;
+    const struct span *span = (const struct span *)(const void *)(r->base + pagemap) + slice;
     uint32_t back = NOW(span->back);
-    if (back > unit)
-        return is_unchanged(&s->changes, seen) ? PEEK_NONSENSE : PEEK_CHANGING;
-    uintptr_t first = (number - back) << s->unit_shift;
-    enum peek what = peek_in_span(r, span - back, first, address, p);
-    return is_unchanged(&s->changes, seen) ? what : PEEK_CHANGING;
+    if (back > slice)
+        return is_unchanged(&s->changes, seen) ? LOOKUP_DAMAGED : LOOKUP_CHANGING;
+    uintptr_t first = (number - back) << s->slice_shift;
+    enum lookup what = lookup_in_span(r, span - back, first, address, p);
+    return is_unchanged(&s->changes, seen) ? what : LOOKUP_CHANGING;
 }
 
 #endif

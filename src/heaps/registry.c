@@ -10,11 +10,11 @@ enum { NFIRST = 24, NREADERS = 20, FIRST_VERSION = 4 };
 /* What there is for the first few heaps; a larger table is a mapping. */
 struct table {
     uint32_t n, capacity;
-    struct place place[];
+    struct heap_range range[];
 };
 static union {
     struct table table;
-    unsigned char bytes[sizeof(struct table) + NFIRST * sizeof(struct place)];
+    unsigned char bytes[sizeof(struct table) + NFIRST * sizeof(struct heap_range)];
 } first = {.table = {.capacity = NFIRST}};
 
 static struct table *table = &first.table;
@@ -24,18 +24,18 @@ uint32_t registry_version = FIRST_VERSION; /* that a reader has none is a 0 */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* for changes of all this */
 
 static _Alignas(64) struct reader readers[NREADERS];
-static uint32_t counted[2], phase; /* R4; `phase` says in which of the two */
+static uint32_t counted[2], phase; /* RG4; `phase` says in which of the two */
 static bool has_no_barrier;
-struct reader registry_nobody;
-__thread struct reader *registry_reader = &registry_nobody;
-__thread uint32_t registry_depth;
+struct reader reader_none;
+__thread struct reader *reader_mine = &reader_none;
+__thread uint32_t mutator_depth;
 
 /* --- when nobody is looking any more -------------------------------------------- */
 
-static void wait_for(struct reader *r)
+static void wait_for_reader(struct reader *r)
 {
     enum { SOMETIMES = 64 };
-    for (unsigned n = 0; (__atomic_load_n(&r->word, __ATOMIC_ACQUIRE) & READER_LOOKS) != 0; n++) {
+    for (unsigned n = 0; (__atomic_load_n(&r->word, __ATOMIC_ACQUIRE) & READER_BUSY) != 0; n++) {
         os_pause(n);
         if (n % SOMETIMES == SOMETIMES - 1 && os_thread_is_gone(NOW(r->thread)))
             __atomic_store_n(&r->word, 0, __ATOMIC_RELAXED);
@@ -59,13 +59,13 @@ static bool wait_for_readers_locked(void)
     if (!UNDER_TSAN)
         __atomic_thread_fence(__ATOMIC_SEQ_CST);
     for (int i = 0; i < NREADERS; i++)
-        are_others |= &readers[i] != registry_reader &&
+        are_others |= &readers[i] != reader_mine &&
                       __atomic_load_n(&readers[i].thread, __ATOMIC_SEQ_CST) != 0;
     if (are_others && !os_barrier())
         return false;
     for (int i = 0; are_others && i < NREADERS; i++)
-        if (&readers[i] != registry_reader)
-            wait_for(&readers[i]);
+        if (&readers[i] != reader_mine)
+            wait_for_reader(&readers[i]);
     wait_for_counted_locked();
     return true;
 }
@@ -86,22 +86,22 @@ static void table_change_end(void)
 
 void registry_lock(void)
 {
-    registry_call_begins();
+    mutator_enter();
     pthread_mutex_lock(&lock);
 }
 
 void registry_unlock(void)
 {
     pthread_mutex_unlock(&lock);
-    registry_call_ends();
+    mutator_leave();
 }
 
-static bool covers(const struct place *p, uintptr_t address)
+static bool covers(const struct heap_range *p, uintptr_t address)
 {
     return address - p->base < p->nbytes;
 }
 
-static uintptr_t last_of(const struct place *p)
+static uintptr_t last_of(const struct heap_range *p)
 {
     return p->base + (p->nbytes - 1);
 }
@@ -112,7 +112,7 @@ RACING static uint32_t count_up_to(const struct table *t, uint32_t n, uintptr_t 
     uint32_t low = 0;
     while (n > 0) {
         uint32_t half = n / 2;
-        bool above = NOW(t->place[low + half].base) <= address;
+        bool above = NOW(t->range[low + half].base) <= address;
         low = above ? low + half + 1 : low;
         n = above ? n - half - 1 : half;
     }
@@ -124,11 +124,11 @@ static void link_all_locked(void)
 {
     nnested = 0;
     for (uint32_t i = 0; i < table->n; i++) {
-        struct place *p = &table->place[i];
+        struct heap_range *p = &table->range[i];
         uint32_t around = i, back = 1;
-        while (back > 0 && back <= around && !covers(&table->place[around - back], last_of(p))) {
+        while (back > 0 && back <= around && !covers(&table->range[around - back], last_of(p))) {
             around -= back;
-            back = table->place[around].up;
+            back = table->range[around].up;
         }
         p->up = back > 0 && back <= around ? i - (around - back) : 0;
         nnested += p->up > 0;
@@ -137,14 +137,14 @@ static void link_all_locked(void)
 
 static void cut_out_locked(uint32_t from, uint32_t to)
 {
-    memmove(&table->place[from], &table->place[to], (table->n - to) * sizeof(struct place));
+    memmove(&table->range[from], &table->range[to], (table->n - to) * sizeof(struct heap_range));
     table->n -= to - from;
 }
 
-static void insert_locked(uint32_t at, const struct place *p)
+static void insert_locked(uint32_t at, const struct heap_range *p)
 {
-    memmove(&table->place[at + 1], &table->place[at], (table->n - at) * sizeof(struct place));
-    table->place[at] = *p;
+    memmove(&table->range[at + 1], &table->range[at], (table->n - at) * sizeof(struct heap_range));
+    table->range[at] = *p;
     table->n++;
 }
 
@@ -153,18 +153,19 @@ static bool make_room_locked(void)
 {
     if (table->n < table->capacity)
         return true;
-    size_t page = os_page_bytes(), wanted = sizeof *table + 2 * table->n * sizeof(struct place);
+    size_t page = os_page_bytes(),
+           wanted = sizeof *table + 2 * table->n * sizeof(struct heap_range);
     size_t nbytes = ceil_div(wanted, page) * page;
     struct table *larger = os_map(nbytes), *was = table;
     if (larger == NULL)
         return false;
-    memcpy(larger, was, sizeof *was + was->n * sizeof(struct place));
-    larger->capacity = (uint32_t)((nbytes - sizeof *larger) / sizeof(struct place));
+    memcpy(larger, was, sizeof *was + was->n * sizeof(struct heap_range));
+    larger->capacity = (uint32_t)((nbytes - sizeof *larger) / sizeof(struct heap_range));
     table_change_begin();
     __atomic_store_n(&table, larger, __ATOMIC_RELEASE);
     table_change_end();
     if (was != &first.table && wait_for_readers_locked()) {
-        size_t was_bytes = sizeof *was + was->capacity * sizeof(struct place);
+        size_t was_bytes = sizeof *was + was->capacity * sizeof(struct heap_range);
         os_unmap(was, ceil_div(was_bytes, page) * page);
     }
     return true;
@@ -172,13 +173,13 @@ static bool make_room_locked(void)
 
 /* [from, *end) are the places that begin in it, and what is left of one that begins before
  * it and ends in it. */
-static uint32_t covered_locked(const struct place *p, uint32_t *end)
+static uint32_t covered_locked(const struct heap_range *p, uint32_t *end)
 {
     uint32_t from = count_up_to(table, table->n, p->base - 1), i = from;
     *end = count_up_to(table, table->n, last_of(p));
-    for (uint32_t up = 1; up > 0 && up <= i; up = table->place[i].up) {
+    for (uint32_t up = 1; up > 0 && up <= i; up = table->range[i].up) {
         i -= up;
-        if (covers(p, last_of(&table->place[i])))
+        if (covers(p, last_of(&table->range[i])))
             from = i;
     }
     return from;
@@ -188,18 +189,18 @@ static uint32_t covered_locked(const struct place *p, uint32_t *end)
 static void forget_others(void)
 {
     for (int i = 0; i < NREADERS; i++)
-        if (&readers[i] != registry_reader)
+        if (&readers[i] != reader_mine)
             readers[i] = (struct reader){0};
-    if (registry_reader != &registry_nobody)
-        registry_reader->thread = os_thread_id();
+    if (reader_mine != &reader_none)
+        reader_mine->thread = os_thread_id();
     counted[0] = counted[1] = 0;
 }
 
 static bool (*lock_all)(bool give_up);
 static void (*unlock_all)(void), (*forked)(void);
 
-void registry_guard_forks(bool (*lock_them)(bool give_up), void (*unlock_them)(void),
-                          void (*in_child)(void))
+void registry_set_fork_handlers(bool (*lock_them)(bool give_up), void (*unlock_them)(void),
+                                void (*in_child)(void))
 {
     registry_lock();
     lock_all = lock_them;
@@ -236,13 +237,13 @@ static void unlock_in_child(void)
     registry_unlock();
 }
 
-static void guard_forks(void)
+static void register_fork_handlers(void)
 {
     /* Should this fail, a child of a threaded process may find something locked. */
     (void)os_at_fork(lock_before_fork, unlock_in_parent, unlock_in_child);
 }
 
-static bool add_locked(const struct place *p)
+static bool add_locked(const struct heap_range *p)
 {
     if (!make_room_locked())
         return false;
@@ -250,16 +251,16 @@ static bool add_locked(const struct place *p)
     table_change_begin();
     cut_out_locked(from, end);
     insert_locked(from, p);
-    if (nnested > 0 || (from > 0 && covers(&table->place[from - 1], p->base)))
+    if (nnested > 0 || (from > 0 && covers(&table->range[from - 1], p->base)))
         link_all_locked();
     table_change_end();
     return true;
 }
 
-bool registry_add(const struct place *p)
+bool registry_add(const struct heap_range *p)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, guard_forks); /* before the lock: a fork may be under way */
+    pthread_once(&once, register_fork_handlers); /* before the lock: a fork may be under way */
     registry_lock();
     bool added = add_locked(p);
     registry_unlock();
@@ -270,7 +271,7 @@ static bool find_locked(const void *base, uint32_t *at)
 {
     uint32_t n = count_up_to(table, table->n, (uintptr_t)base);
     *at = n - 1;
-    return n > 0 && table->place[n - 1].base == (uintptr_t)base;
+    return n > 0 && table->range[n - 1].base == (uintptr_t)base;
 }
 
 bool registry_remove(const void *base)
@@ -289,7 +290,7 @@ bool registry_remove(const void *base)
     return gone;
 }
 
-bool registry_wait_for_all(void)
+bool readers_wait_for_all(void)
 {
     registry_lock();
     bool gone = wait_for_readers_locked();
@@ -306,17 +307,17 @@ bool registry_has(const void *base)
     return has;
 }
 
-bool registry_all_locked(bool (*visit)(const struct place *p))
+bool registry_all_locked(bool (*visit)(const struct heap_range *p))
 {
     for (uint32_t i = 0; i < table->n; i++)
-        if (!visit(&table->place[i]))
+        if (!visit(&table->range[i]))
             return false;
     return true;
 }
 
 /* --- looking -------------------------------------------------------------------- */
 
-RACING static bool claim(struct reader *r, int was, int id)
+RACING static bool claim_reader(struct reader *r, int was, int id)
 {
     if (NOW(r->thread) != was || !__atomic_compare_exchange_n(&r->thread, &was, id, false,
                                                               __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
@@ -324,7 +325,7 @@ RACING static bool claim(struct reader *r, int was, int id)
     __atomic_store_n(&r->word, 0, __ATOMIC_RELAXED);
     if (!UNDER_TSAN)
         __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    registry_reader = r;
+    reader_mine = r;
     return true;
 }
 
@@ -333,18 +334,18 @@ static bool get_reader(void)
 {
     int id = os_thread_id();
     for (int i = 0; i < NREADERS; i++)
-        if (claim(&readers[i], 0, id))
+        if (claim_reader(&readers[i], 0, id))
             return true;
     for (int i = 0; i < NREADERS; i++) {
         int thread = NOW(readers[i].thread);
-        if (os_thread_is_gone(thread) && claim(&readers[i], thread, id))
+        if (os_thread_is_gone(thread) && claim_reader(&readers[i], thread, id))
             return true;
     }
     return false;
 }
 
 /* Without a barrier there are no readers to be waited for: all are counted. */
-static bool can_have_reader(void)
+static bool prepare_readers(void)
 {
     static __thread uint32_t ntries; /* to look at all others each time would be slow */
     enum { SELDOM = 1024 };
@@ -356,23 +357,23 @@ static bool can_have_reader(void)
     return false;
 }
 
-struct look registry_begin_slowly(void)
+struct lookup_scope lookup_begin_slow(void)
 {
-    if (can_have_reader() && get_reader())
-        return registry_begin();
-    struct look look = {.phase = __atomic_load_n(&phase, __ATOMIC_SEQ_CST) % 2};
-    __atomic_fetch_add(&counted[look.phase], 1, __ATOMIC_SEQ_CST);
+    if (prepare_readers() && get_reader())
+        return lookup_begin();
+    struct lookup_scope scope = {.phase = __atomic_load_n(&phase, __ATOMIC_SEQ_CST) % 2};
+    __atomic_fetch_add(&counted[scope.phase], 1, __ATOMIC_SEQ_CST);
     if (!UNDER_TSAN)
         __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    return look;
+    return scope;
 }
 
-void registry_end_slowly(const struct look *look)
+void lookup_end_slow(const struct lookup_scope *scope)
 {
-    __atomic_fetch_sub(&counted[look->phase], 1, __ATOMIC_RELEASE);
+    __atomic_fetch_sub(&counted[scope->phase], 1, __ATOMIC_RELEASE);
 }
 
-RACING static void copy_place(const struct place *from, struct place *to)
+RACING static void copy_range(const struct heap_range *from, struct heap_range *to)
 {
     to->base = NOW(from->base);
     to->nbytes = NOW(from->nbytes);
@@ -382,31 +383,32 @@ RACING static void copy_place(const struct place *from, struct place *to)
 }
 
 /* The innermost place around the address of those from the i-th back. */
-RACING static bool search(const struct table *t, uint32_t i, uintptr_t address, struct place *p)
+RACING static bool search(const struct table *t, uint32_t i, uintptr_t address,
+                          struct heap_range *p)
 {
     for (uint32_t up = 1; up > 0 && up <= i; up = p->up) {
         i -= up;
-        copy_place(&t->place[i], p);
+        copy_range(&t->range[i], p);
         if (covers(p, address))
             return true;
     }
     return false;
 }
 
-bool registry_wait(unsigned n)
+bool lookup_pause(unsigned n)
 {
     enum { AT_ONCE = 100, TRIES = 300 };
     if (n < AT_ONCE)
         return true;
-    if (n == TRIES || registry_depth > 0)
+    if (n == TRIES || mutator_depth > 0)
         return false;
     os_pause(n - AT_ONCE);
     return true;
 }
 
-RACING enum registry_result registry_find(uintptr_t address, struct place *p)
+RACING enum registry_result registry_find(uintptr_t address, struct heap_range *p)
 {
-    for (unsigned n = 0; registry_wait(n); n++) {
+    for (unsigned n = 0; lookup_pause(n); n++) {
         uint32_t seen = changes_seen(&registry_version);
         const struct table *t = __atomic_load_n(&table, __ATOMIC_ACQUIRE);
         bool alone = NOW(nnested) == 0;
@@ -418,15 +420,16 @@ RACING enum registry_result registry_find(uintptr_t address, struct place *p)
     return REGISTRY_BUSY;
 }
 
-RACING enum registry_result registry_find_around(const struct place *inner, struct place *p)
+RACING enum registry_result registry_find_around(const struct heap_range *inner,
+                                                 struct heap_range *p)
 {
-    for (unsigned n = 0; registry_wait(n); n++) {
+    for (unsigned n = 0; lookup_pause(n); n++) {
         uint32_t seen = changes_seen(&registry_version);
         const struct table *t = __atomic_load_n(&table, __ATOMIC_ACQUIRE);
         uint32_t i = count_up_to(t, NOW(t->n), inner->base);
         bool found = i > 0 && inner->up > 0 && inner->up < i;
         if (found)
-            copy_place(&t->place[i - 1 - inner->up], p);
+            copy_range(&t->range[i - 1 - inner->up], p);
         p->version = 0;
         if (is_unchanged(&registry_version, seen))
             return found && covers(p, inner->base) ? REGISTRY_FOUND : REGISTRY_NONE;

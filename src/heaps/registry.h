@@ -8,16 +8,16 @@
  * Whoever asks may be a signal handler, which has interrupted anything, and the heap
  * may be destroyed by another thread meanwhile. So:
  *
- *   R1  the table is read under a count of changes, and its own length lies in it: who
+ *   RG1  the table is read under a count of changes, and its own length lies in it: who
  *       reads while it changes reads places that are or were, and then again;
- *   R2  a heap leaves the table first; its memory goes after each reader was seen not to
+ *   RG2  a heap leaves the table first; its memory goes after each reader was seen not to
  *       be `busy`. A reader says so before it looks, as the threads of a heap do
  *       (thread.h), and pays two stores: who destroys pays for the barrier;
- *   R3  a reader's word is not in thread-local memory, which goes with its thread, but one
+ *   RG3  a reader's word is not in thread-local memory, which goes with its thread, but one
  *       of a few here that a thread keeps. The word of a thread that has ended, or did not
  *       come along through fork, goes to the next who wants one;
- *   R4  threads for which there is none count themselves, with an atomic instruction;
- *   R5  nothing here lies in a heap: what is written over one misleads no lookup of others.
+ *   RG4  threads for which there is none count themselves, with an atomic instruction;
+ *   RG5  nothing here lies in a heap: what is written over one misleads no lookup of others.
  */
 #ifndef REGISTRY_H
 #define REGISTRY_H
@@ -27,7 +27,7 @@
 struct heap;
 struct span;
 
-struct place {
+struct heap_range {
     uintptr_t base;
     size_t nbytes;
     void *owner;             /* what heaps of one's own are known by; NULL: none of these */
@@ -38,39 +38,39 @@ struct place {
 
 /* A thread's word; and what it found the last time in a heap with spans (peek.h), where
  * that has no other heap in an object of it. The word is the version of the table that `last`
- * is of, or 0, there is none; and READER_LOOKS while the thread does. Versions are multiples of
+ * is of, or 0, there is none; and READER_BUSY while the thread does. Versions are multiples of
  * four, and odd while the table changes, so that no word with that bit is a version. */
-enum { READER_LOOKS = 2 };
+enum { READER_BUSY = 2 };
 struct reader {
     _Alignas(64) uint32_t word;
     int thread; /* 0: it is nobody's */
-    struct peeked_spans {
+    struct slot_view {
         uint32_t mask, shift, seen;
         const uint32_t *changes;
         uintptr_t base;
         size_t nbytes;
-        const struct span *map;
+        const struct span *pagemap;
         void *owner;
     } last;
 };
 static_assert(sizeof(struct reader) == 64, "a cache line each: they are written all the time");
 
-/* The calling thread's; registry_nobody: none yet. That one's word is 0 for ever, and no version. */
-extern struct reader registry_nobody;
-extern __thread struct reader *registry_reader __attribute__((tls_model("initial-exec")));
+/* The calling thread's; reader_none: none yet. That one's word is 0 for ever, and no version. */
+extern struct reader reader_none;
+extern __thread struct reader *reader_mine __attribute__((tls_model("initial-exec")));
 extern uint32_t registry_version;
 
 /* The places that a new one covers, wholly or in part, are none any more: that memory
  * is the new one's. False: it would not fit into the table, and the system gives no
  * memory for a larger one. Only for that is there a system call. */
-bool registry_add(const struct place *p);
+bool registry_add(const struct heap_range *p);
 
 /* Waits until nobody looks at what is at `base`. False: that cannot be known, and the
  * memory has to stay. A system call, if another thread has ever asked. */
 bool registry_remove(const void *base);
 
 /* Waits until all who look now have finished. False: that cannot be known. */
-bool registry_wait_for_all(void);
+bool readers_wait_for_all(void);
 
 /* Is the memory at `base` that of a heap? */
 bool registry_has(const void *base);
@@ -79,110 +79,110 @@ void registry_lock(void);
 void registry_unlock(void);
 
 /* Each in turn, until one returns false: was that so? */
-bool registry_all_locked(bool (*visit)(const struct place *p));
+bool registry_all_locked(bool (*visit)(const struct heap_range *p));
 
 /* Around each fork from now on: `lock_all` is called with the table locked, and, as long as it
  * returns false, again; the last time it has to give up. Then `unlock_all` in the parent, and
  * `forked` in the child. */
-void registry_guard_forks(bool (*lock_all)(bool give_up), void (*unlock_all)(void),
-                          void (*forked)(void));
+void registry_set_fork_handlers(bool (*lock_all)(bool give_up), void (*unlock_all)(void),
+                                void (*forked)(void));
 
 /* --- looking ------------------------------------------------------------------- */
 
 /* A call that may be changing a heap, or the table. Who asks within one, as a signal
  * handler, may be asking about just what it has interrupted, and need not wait. */
-extern __thread uint32_t registry_depth __attribute__((tls_model("initial-exec")));
+extern __thread uint32_t mutator_depth __attribute__((tls_model("initial-exec")));
 
-static inline void registry_call_begins(void)
+static inline void mutator_enter(void)
 {
-    __atomic_store_n(&registry_depth, registry_depth + 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&mutator_depth, mutator_depth + 1, __ATOMIC_RELAXED);
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
 }
 
-static inline void registry_call_ends(void)
+static inline void mutator_leave(void)
 {
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    __atomic_store_n(&registry_depth, registry_depth - 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&mutator_depth, mutator_depth - 1, __ATOMIC_RELAXED);
 }
 
 /* For the n-th time in a row what is asked about was changing: waits a little, all in all
  * some milliseconds. False: that is enough. */
-bool registry_wait(unsigned n);
+bool lookup_pause(unsigned n);
 
 /* A look: from begin to end no memory goes that is in the table. It may be within
  * another of the same thread, which a signal interrupted. */
-struct look {
+struct lookup_scope {
     struct reader *reader; /* NULL: it is counted */
-    uint32_t was, phase;   /* what the word becomes again; R4 */
+    uint32_t was, phase;   /* what the word becomes again; RG4 */
 };
-struct look registry_begin_slowly(void);
-void registry_end_slowly(const struct look *look);
+struct lookup_scope lookup_begin_slow(void);
+void lookup_end_slow(const struct lookup_scope *scope);
 
-static inline void reader_set_busy(struct reader *r, uint32_t was)
+static inline void reader_mark(struct reader *r, uint32_t was)
 {
-    __atomic_store_n(&r->word, was | READER_LOOKS, __ATOMIC_RELAXED);
-    __atomic_signal_fence(__ATOMIC_SEQ_CST); /* the compiler must keep the order [R2] */
+    __atomic_store_n(&r->word, was | READER_BUSY, __ATOMIC_RELAXED);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST); /* the compiler must keep the order [RG2] */
 }
 
-static inline struct look registry_begin(void)
+static inline struct lookup_scope lookup_begin(void)
 {
-    struct reader *r = registry_reader;
-    if (r == &registry_nobody)
-        return registry_begin_slowly();
-    struct look look = {.reader = r, .was = NOW(r->word)};
-    reader_set_busy(r, look.was);
-    return look;
+    struct reader *r = reader_mine;
+    if (r == &reader_none)
+        return lookup_begin_slow();
+    struct lookup_scope scope = {.reader = r, .was = NOW(r->word)};
+    reader_mark(r, scope.was);
+    return scope;
 }
 
-static inline void registry_end(const struct look *look)
+static inline void lookup_end(const struct lookup_scope *scope)
 {
-    if (look->reader == NULL)
-        registry_end_slowly(look);
+    if (scope->reader == NULL)
+        lookup_end_slow(scope);
     else
-        __atomic_store_n(&look->reader->word, look->was, __ATOMIC_RELEASE);
+        __atomic_store_n(&scope->reader->word, scope->was, __ATOMIC_RELEASE);
 }
 
-static inline void registry_end_fast(struct reader *r, uint32_t was)
+static inline void lookup_end_fast(struct reader *r, uint32_t was)
 {
     __atomic_store_n(&r->word, was, __ATOMIC_RELEASE);
 }
 
 /* A look by the thread's reader, if what it found the last time is still so: to be ended by
- * registry_end_fast with what *was is then. False: no look has begun. Never within another
+ * lookup_end_fast with what *was is then. False: no look has begun. Never within another
  * look, which may be writing `last`. Before a reader is busy what is so may soon be not; the
- * first question is only there so that nobody writes to registry_nobody. */
-RACING static inline bool registry_begin_fast(struct reader *r, uint32_t *was)
+ * first question is only there so that nobody writes to reader_none. */
+RACING static inline bool lookup_begin_fast(struct reader *r, uint32_t *was)
 {
     *was = NOW(r->word);
     if (*was != changes_seen(&registry_version))
         return false;
-    reader_set_busy(r, *was);
-    bool current = *was == changes_seen(&registry_version); /* [R2] */
+    reader_mark(r, *was);
+    bool current = *was == changes_seen(&registry_version); /* [RG2] */
     if (!current)
-        registry_end_fast(r, *was);
+        lookup_end_fast(r, *was);
     return current;
 }
 
 /* Notes them for the next time; `version` is that of the table when they were looked for,
  * or 0. */
-RACING static inline void registry_note(struct look *look, const struct peeked_spans *spans,
-                                        uint32_t version)
+RACING static inline void lookup_note(struct lookup_scope *scope, const struct slot_view *spans,
+                                      uint32_t version)
 {
-    if (look->reader == NULL || (look->was & READER_LOOKS) != 0)
+    if (scope->reader == NULL || (scope->was & READER_BUSY) != 0)
         return;
-    look->was = 0;
+    scope->was = 0;
     if (version == 0)
         return;
-    look->reader->last = *spans;
-    look->was = version;
+    scope->reader->last = *spans;
+    scope->was = version;
 }
 
 /* The innermost place that the address is in. BUSY: the table has been changing all the
  * time, perhaps by the thread that a signal has interrupted. */
 enum registry_result { REGISTRY_FOUND, REGISTRY_NONE, REGISTRY_BUSY };
-enum registry_result registry_find(uintptr_t address, struct place *p);
+enum registry_result registry_find(uintptr_t address, struct heap_range *p);
 
 /* The one around that. */
-enum registry_result registry_find_around(const struct place *inner, struct place *p);
+enum registry_result registry_find_around(const struct heap_range *inner, struct heap_range *p);
 
 #endif

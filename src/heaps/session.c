@@ -5,11 +5,11 @@
 
 #include "heaps/registry.h"
 
-_Thread_local enum mem_result visit_last_error;
+_Thread_local enum mem_result result_last_error;
 
 MEM_API enum mem_result mem_last_error(void)
 {
-    return visit_last_error;
+    return result_last_error;
 }
 
 MEM_API const char *mem_strerror(enum mem_result result)
@@ -39,7 +39,7 @@ MEM_API const char *mem_strerror(enum mem_result result)
     return (size_t)result < n ? text[result] : "no result of a heap";
 }
 
-enum mem_result visit_result(enum heap_result result)
+enum mem_result result_of_heap(enum heap_result result)
 {
     switch (result) {
     case HEAP_OK:
@@ -66,12 +66,12 @@ enum mem_result visit_result(enum heap_result result)
 
 static uint16_t process_number;
 
-void visit_forked(void)
+void session_forked(void)
 {
     process_number++;
 }
 
-void visit_open_lock(mem_heap *m)
+void session_make_lock(mem_heap *m)
 {
     pthread_mutexattr_t attributes;
     pthread_mutexattr_init(&attributes);
@@ -81,7 +81,7 @@ void visit_open_lock(mem_heap *m)
     __atomic_store_n(&m->process, process_number, __ATOMIC_RELEASE);
 }
 
-bool visit_is_of_parent(const mem_heap *m)
+bool session_lock_is_of_parent(const mem_heap *m)
 {
     return __atomic_load_n(&m->process, __ATOMIC_ACQUIRE) != process_number;
 }
@@ -89,21 +89,21 @@ bool visit_is_of_parent(const mem_heap *m)
 __attribute__((noinline, cold)) static void renew_lock(mem_heap *m)
 {
     registry_lock();
-    if (visit_is_of_parent(m))
-        visit_open_lock(m);
+    if (session_lock_is_of_parent(m))
+        session_make_lock(m);
     registry_unlock();
 }
 
-int visit_take_lock(mem_heap *m)
+int session_lock(mem_heap *m)
 {
-    if (visit_is_of_parent(m))
+    if (session_lock_is_of_parent(m))
         renew_lock(m);
     return pthread_mutex_lock(lock_of(m));
 }
 
 /* --- going in and out ------------------------------------------------------------ */
 
-void visit_leave(const struct visit *v)
+void session_close(const struct session *v)
 {
     mem_heap *m = v->m;
     if (v->changes && !m->has_spans)
@@ -114,34 +114,34 @@ void visit_leave(const struct visit *v)
     }
     if (m->lock != 0)
         pthread_mutex_unlock(lock_of(m));
-    registry_call_ends();
+    mutator_leave();
 }
 
-const char *visit_numbers_fault(const struct visit *v)
+const char *session_numbers_fault(const struct session *v)
 {
     if (!header_numbers_are_whole(v->m) || v->m->changes % 2 != 0)
         return "the numbers in the header have been written to";
     return ledger_is_sane(&v->h->chunks.ledger) ? NULL : "the numbers of the ledger cannot be";
 }
 
-enum mem_result visit_enter(mem_heap *m, struct visit *v)
+enum mem_result session_open(mem_heap *m, struct session *v)
 {
-    enum mem_result result = look_at(m);
+    enum mem_result result = header_verify(m);
     if (result != MEM_OK)
-        return say(result);
-    registry_call_begins();
-    if (m->lock == 0 ? m->is_walked != 0 : visit_take_lock(m) == EDEADLK) {
-        registry_call_ends();
-        return say(MEM_BUSY);
+        return result_set(result);
+    mutator_enter();
+    if (m->lock == 0 ? m->is_walked != 0 : session_lock(m) == EDEADLK) {
+        mutator_leave();
+        return result_set(MEM_BUSY);
     }
     v->m = m;
     v->changes = false;
     v->h = m->has_spans ? header_part(m, m->state) : &v->view;
     if (!m->has_spans)
         header_load(m, v->h);
-    if (visit_numbers_fault(v) != NULL) {
-        visit_leave(v);
-        return say(MEM_DAMAGED);
+    if (session_numbers_fault(v) != NULL) {
+        session_close(v);
+        return result_set(MEM_DAMAGED);
     }
     return MEM_OK;
 }

@@ -2,13 +2,13 @@
  *
  * visit.h - a call at work in a heap of the caller's own, and how its results are told.
  *
- *     look_at    is there a heap?  its lock; its numbers        odd changes
+ *     header_verify    is there a heap?  its lock; its numbers        odd changes
  *     enter  ->  look, in v.h; or  change  ->  the work  ->  leave: the numbers, even changes, the lock
  *
- *   V1  nothing is done by what the header says before its sum was looked at [M4];
- *   V2  who visits a heap has its lock, if it has one, and is known to who looks at
- *       addresses in this thread meanwhile (registry_call_begins);
- *   V3  `changes` is odd while, and only while, somebody changes more of the heap than the state
+ *   SE1  nothing is done by what the header says before its sum was looked at [HD4];
+ *   SE2  who visits a heap has its lock, if it has one, and is known to who looks at
+ *       addresses in this thread meanwhile (mutator_enter);
+ *   SE3  `changes` is odd while, and only while, somebody changes more of the heap than the state
  *       of a slot: a child of fork that finds it odd knows that nobody will finish that.
  */
 #ifndef VISIT_H
@@ -21,23 +21,23 @@
 
 /* --- results --------------------------------------------------------------------- */
 
-extern _Thread_local enum mem_result visit_last_error __attribute__((tls_model("initial-exec")));
+extern _Thread_local enum mem_result result_last_error __attribute__((tls_model("initial-exec")));
 
-static inline enum mem_result say(enum mem_result result)
+static inline enum mem_result result_set(enum mem_result result)
 {
     if (result != MEM_OK)
-        visit_last_error = result;
+        result_last_error = result;
     return result;
 }
 
-static inline void *null(enum mem_result why)
+static inline void *result_null(enum mem_result why)
 {
-    say(why);
+    result_set(why);
     return NULL;
 }
 
 /* What heap.c says is to callers. */
-enum mem_result visit_result(enum heap_result result);
+enum mem_result result_of_heap(enum heap_result result);
 
 /* --- the lock -------------------------------------------------------------------- */
 
@@ -49,17 +49,17 @@ static inline pthread_mutex_t *lock_of(const mem_heap *m)
 /* How many forks a process is away from the first is noted with each lock that it makes. One
  * that threads of the parent had held would be held for ever: it is made anew by who needs
  * it first, and not by the fork, as the memory may be shared with the parent. */
-void visit_open_lock(mem_heap *m);
-bool visit_is_of_parent(const mem_heap *m);
+void session_make_lock(mem_heap *m);
+bool session_lock_is_of_parent(const mem_heap *m);
 
 /* What pthread_mutex_lock returns: EDEADLK, the caller has it. */
-int visit_take_lock(mem_heap *m);
-void visit_forked(void);
+int session_lock(mem_heap *m);
+void session_forked(void);
 
 /* --- going in and out ------------------------------------------------------------ */
 
 /* A call at work in a heap. */
-struct visit {
+struct session {
     mem_heap *m;
     struct heap *h; /* of part 0 at first */
     bool changes;
@@ -67,26 +67,26 @@ struct visit {
 };
 
 /* Nothing else of it may be read before. */
-static inline enum mem_result look_at(const mem_heap *m)
+static inline enum mem_result header_verify(const mem_heap *m)
 {
     if (m == NULL || (uintptr_t)m % HEAP_ALIGN != 0 || !header_is_here(m))
-        return guest_heap(m) == NULL ? MEM_NO_HEAP : MEM_FOREIGN;
+        return foreign_heap(m) == NULL ? MEM_NO_HEAP : MEM_FOREIGN;
     return header_is_whole(m) ? MEM_OK : MEM_DAMAGED;
 }
 
 /* MEM_NO_HEAP, MEM_DAMAGED, MEM_BUSY: has not entered. To be left again. */
-enum mem_result visit_enter(mem_heap *m, struct visit *v);
-void visit_leave(const struct visit *v);
+enum mem_result session_open(mem_heap *m, struct session *v);
+void session_close(const struct session *v);
 
 /* From now on the visitor may change the heap. */
-static inline void visit_change(struct visit *v)
+static inline void session_begin_change(struct session *v)
 {
     v->changes = true;
     change_begin(&v->m->changes);
 }
 
 /* Goes to a part: false, there is none. To be looked at; or to take from. */
-static inline bool visit_part(struct visit *v, size_t part)
+static inline bool session_part(struct session *v, size_t part)
 {
     if (part > 0 && part >= header_nparts(v->m))
         return false;
@@ -95,7 +95,7 @@ static inline bool visit_part(struct visit *v, size_t part)
     return true;
 }
 
-static inline bool visit_open_part(struct visit *v, size_t part)
+static inline bool session_open_part(struct session *v, size_t part)
 {
     if (part > 0 && part >= header_nparts(v->m))
         return false;
@@ -105,14 +105,14 @@ static inline bool visit_open_part(struct visit *v, size_t part)
 }
 
 /* To the part that the address is in; of one outside, to any. */
-static inline void visit_address(struct visit *v, const void *address)
+static inline void session_select(struct session *v, const void *address)
 {
     if (v->m->nbytes > PART_BYTES)
-        visit_part(v, header_part_of(v->m, address));
+        session_part(v, header_part_of(v->m, address));
 }
 
 /* Under the lock, before anything is done by them: NULL, or what is wrong with the numbers
  * in the header. A count of changes that is odd now was not made so by a call. */
-const char *visit_numbers_fault(const struct visit *v);
+const char *session_numbers_fault(const struct session *v);
 
 #endif

@@ -38,7 +38,7 @@ RACING static struct node *node_place(const struct btree *b, uint32_t id)
     return (struct node *)(b->end - ((size_t)id + 1) * NODE_BYTES);
 }
 
-/* What it has been told by another node need not be one [B5]. */
+/* What it has been told by another node need not be one [BT5]. */
 static struct node *node_at(const struct btree *b, uint32_t id)
 {
     return node_place(b, id < b->nnodes ? id : 0);
@@ -297,14 +297,14 @@ uint32_t btree_chunk_end(const struct btree *b, const struct cursor *c)
     return end_at(b, c, 0);
 }
 
-RACING static uint32_t peek_end(const uint64_t *word, int nwords, int slot, uint32_t end)
+RACING static uint32_t lookup_chunk_end(const uint64_t *word, int nwords, int slot, uint32_t end)
 {
     return slot + 1 < nwords ? high_of(NOW(word[slot + 1])) : end;
 }
 
 /* The leaf in which `key` is sought, and where that ends; NULL: it makes no sense. */
-RACING static const uint64_t *peek_leaf(const struct btree *b, size_t nbytes, uint64_t key,
-                                        int *nwords, uint32_t *end)
+RACING static const uint64_t *lookup_leaf(const struct btree *b, size_t nbytes, uint64_t key,
+                                          int *nwords, uint32_t *end)
 {
     uint32_t level = NOW(b->tree[BY_ADDRESS].height), id = NOW(b->tree[BY_ADDRESS].root);
     if (level > HEIGHT_MAX)
@@ -319,12 +319,12 @@ RACING static const uint64_t *peek_leaf(const struct btree *b, size_t nbytes, ui
         if (level == 0)
             return x->word;
         int n = count_below_or_at(x->word, *nwords, key), slot = n > 0 ? n - 1 : 0;
-        *end = peek_end(x->word, *nwords, slot, *end);
+        *end = lookup_chunk_end(x->word, *nwords, slot, *end);
         id = NOW(x->child[slot]);
     }
 }
 
-RACING static const uint64_t *peek_array(const struct btree *b, size_t nbytes, int *nwords)
+RACING static const uint64_t *lookup_array(const struct btree *b, size_t nbytes, int *nwords)
 {
     uint32_t n = NOW(b->tree[BY_ADDRESS].nwords), nnodes = NOW(b->nnodes);
     size_t below = (size_t)nnodes * NODE_BYTES + n * sizeof(uint64_t);
@@ -334,20 +334,20 @@ RACING static const uint64_t *peek_array(const struct btree *b, size_t nbytes, i
     return (const uint64_t *)(const void *)(b->end - below);
 }
 
-RACING bool btree_peek(const struct btree *b, size_t nbytes, uint64_t key, uint64_t *found,
-                       uint32_t *end)
+RACING bool btree_lookup(const struct btree *b, size_t nbytes, uint64_t key, uint64_t *found,
+                         uint32_t *end)
 {
     int nwords;
     *end = NOW(b->top);
     bool is_array = NOW(b->tree[BY_ADDRESS].height) == 0;
     const uint64_t *word =
-        is_array ? peek_array(b, nbytes, &nwords) : peek_leaf(b, nbytes, key, &nwords, end);
+        is_array ? lookup_array(b, nbytes, &nwords) : lookup_leaf(b, nbytes, key, &nwords, end);
     if (word == NULL)
         return false;
     int slot = count_below_or_at(word, nwords, key) - 1;
     if (slot == NO_SLOT)
         return false;
-    *end = peek_end(word, nwords, slot, *end);
+    *end = lookup_chunk_end(word, nwords, slot, *end);
     *found = NOW(word[slot]);
     return true;
 }
@@ -389,7 +389,7 @@ static bool search(const struct btree *b, struct cursor *c, int level, int slot,
     while (level-- > 0) {
         const struct step *s = enter_child(b, c, level);
         if (!scan(b, c, level, dir > 0 ? 0 : s->nwords - 1, dir, ngranules))
-            return false; /* B2 is broken */
+            return false; /* BT2 is broken */
     }
     return true;
 }
@@ -423,7 +423,7 @@ static uint32_t longest_free(const uint64_t *word, int nwords, uint32_t end)
     return longest;
 }
 
-/* B2: the word that stands for a node which ends at `end`. */
+/* BT2: the word that stands for a node which ends at `end`. */
 static uint64_t summary_of(const struct node *x, uint32_t end)
 {
     int nwords = nwords_of(x, x->level);
@@ -462,7 +462,7 @@ struct change {
     uint32_t was, is;
 };
 
-/* The leaf at the cursor has changed: makes B2 true again on the way up. */
+/* The leaf at the cursor has changed: makes BT2 true again on the way up. */
 static void refresh(const struct btree *b, const struct cursor *c, struct change change)
 {
     for (int level = 0; level < c->height; level++) {
@@ -552,7 +552,7 @@ static int nnodes_wanted(int nwords, int nnodes, unsigned level, bool grow)
 }
 
 /* Evens out the node at `level` of the cursor and its neighbours, with a node
- * more or a node less as needed [B3]. The parent has room. The cursor is void.
+ * more or a node less as needed [BT3]. The parent has room. The cursor is void.
  *
  *     [30][31][30][30][30] => [25][25][25][25][25][26]
  *     [24][24][23][24][25] => [30][30][30][30]
@@ -573,7 +573,7 @@ static void regroup(struct btree *b, const struct cursor *c, int level, bool gro
     gather(b, &g, (unsigned)level, parent->child + first, before);
     g.nnodes = nnodes_wanted(g.nwords, before, (unsigned)level, grow);
     if (nwords + g.nnodes - before > INNER_CAP)
-        return; /* B3 is broken */
+        return; /* BT3 is broken */
     if (g.nnodes > before)
         g.id[before] = node_take(b, c->order, (unsigned)level);
     scatter(b, &g, (unsigned)level, end, summary);
@@ -663,7 +663,7 @@ static void make_room(struct btree *b, const struct cursor *c)
         regroup(b, c, level, true);
 }
 
-/* A word has gone from the leaf where `key` is sought: B3 again, from there up. */
+/* A word has gone from the leaf where `key` is sought: BT3 again, from there up. */
 static void shrink(struct btree *b, enum order order, uint64_t key)
 {
     struct tree *t = &b->tree[order];
@@ -712,7 +712,7 @@ void btree_insert(struct btree *b, struct cursor *c, uint64_t word)
     }
     struct step *s = &c->step[0];
     if (s->nwords == LEAF_CAP)
-        return; /* B3 is broken */
+        return; /* BT3 is broken */
     uint64_t *at = s->word + s->slot + 1;
     memmove(at + 1, at, (size_t)(s->nwords - s->slot - 1) * sizeof *at);
     *at = word;
@@ -854,5 +854,5 @@ bool btree_is_valid(const struct btree *b)
         nnodes += census.nnodes;
         sum ^= census.sum;
     }
-    return nnodes == b->nnodes && sum == b->sum; /* B1: none lost, none twice */
+    return nnodes == b->nnodes && sum == b->sum; /* BT1: none lost, none twice */
 }

@@ -24,18 +24,18 @@
  *       | array by size | array by address | node n-1 | ... | node 0 |
  *          (either is absent once its sequence has become a tree)
  *
- *   B1  nodes are dense: when one goes, the last one moves into its place;
- *   B2  an inner word says exactly what is below it;
- *   B3  a node has LEAF_MIN or INNER_MIN words or more, but for the root and for
+ *   BT1  nodes are dense: when one goes, the last one moves into its place;
+ *   BT2  an inner word says exactly what is below it;
+ *   BT3  a node has LEAF_MIN or INNER_MIN words or more, but for the root and for
  *       the children of a root that has fewer than GROUP_MAX;
- *   B4  so the memory is at most BTREE_COST bytes for each word BY_ADDRESS, if
+ *   BT4  so the memory is at most BTREE_COST bytes for each word BY_ADDRESS, if
  *       BY_SIZE has at most half as many (test/unit/btree.c counts it out).
  *
- *   B5  whatever somebody has written over the nodes and arrays: nothing outside the
+ *   BT5  whatever somebody has written over the nodes and arrays: nothing outside the
  *       `room` is read or written, and every call returns. What it then does is of no
- *       use; only btree_is_valid and btree_peek say so.
+ *       use; only btree_is_valid and btree_lookup say so.
  *
- *   B6  a sum of all words is kept: a boundary between two objects may be moved so that
+ *   BT6  a sum of all words is kept: a boundary between two objects may be moved so that
  *       no count would tell.
  *
  * Not thread-safe. A cursor is good until the next change to either sequence.
@@ -71,7 +71,7 @@ struct btree {
     uint32_t nnodes;
     uint32_t top; /* where the last chunk ends, before and after each change */
     struct tree tree[2];
-    uint32_t sum; /* of all words (B6) */
+    uint32_t sum; /* of all words (BT6) */
     size_t room;  /* bytes below `end` that it may have */
 };
 
@@ -108,7 +108,7 @@ static inline uint64_t cursor_word(const struct cursor *c)
 /* Two empty sequences in the `room` bytes below `end`, which is a multiple of 16. */
 void btree_open(struct btree *b, void *end, size_t room);
 
-/* Can these numbers be? B5 holds if they can. O(1). */
+/* Can these numbers be? BT5 holds if they can. O(1). */
 bool btree_is_sane(const struct btree *b);
 
 /* Memory in use below `end`, in bytes. */
@@ -143,7 +143,8 @@ bool btree_free_below(const struct btree *b, struct cursor *c);
  * Never reads outside `nbytes` below b->end, nor for ever, whatever is there; what it
  * says is good only if nothing has changed meanwhile. False: there is none, or what is
  * there makes no sense. */
-bool btree_peek(const struct btree *b, size_t nbytes, uint64_t key, uint64_t *word, uint32_t *end);
+bool btree_lookup(const struct btree *b, size_t nbytes, uint64_t key, uint64_t *word,
+                  uint32_t *end);
 
 /* Inserts `word` right after the cursor, which must be btree_floor's for it. */
 void btree_insert(struct btree *b, struct cursor *c, uint64_t word);
@@ -155,7 +156,7 @@ void btree_remove(struct btree *b, struct cursor *c);
 /* Replaces the word at the cursor by one that sorts in the same place. */
 void btree_update(struct btree *b, struct cursor *c, uint64_t word);
 
-/* Recounts B1 to B3, and B6. */
+/* Recounts BT1 to BT3, and BT6. */
 bool btree_is_valid(const struct btree *b);
 
 #endif

@@ -35,7 +35,7 @@ enum chunks_result chunks_take(struct chunks *c, uint32_t length, uint32_t slack
     struct freelist_spot spot;
     if (!ledger_choose(&c->ledger, length, fit, &from))
         return CHUNKS_NONE;
-    if (c->ledger.fence.page != 0 && !ledger_is_clear(&c->ledger, &from, 0, length))
+    if (c->ledger.guard.page != 0 && !ledger_check_guard(&c->ledger, &from, 0, length))
         return CHUNKS_NONE;
     if (!look(c, from.start, &spot)) {
         freelist_mend(&c->list, &spot);
@@ -73,7 +73,7 @@ enum chunks_result chunks_take_aligned(struct chunks *c, uint32_t length, uint32
     struct chunk from;
     if (!ledger_choose_aligned(&c->ledger, length, align, phase, &from, &skip))
         return CHUNKS_NONE;
-    if (c->ledger.fence.page != 0 && !ledger_is_clear(&c->ledger, &from, skip, length))
+    if (c->ledger.guard.page != 0 && !ledger_check_guard(&c->ledger, &from, skip, length))
         return CHUNKS_NONE;
     *start = from.start + skip;
     if (c->list.head != NULL)

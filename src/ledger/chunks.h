@@ -3,7 +3,7 @@
  * chunk.h - takes chunks of a region and gives them back: the ledger says what is
  * where, and the free list, if there is one, is kept in step with it.
  *
- *   K1  a node of the free list that a call is about to rewrite is looked at before; the
+ *   CK1  a node of the free list that a call is about to rewrite is looked at before; the
  *       call that would use its chunk does not, if the node is not what it has to be.
  *
  * Positions and lengths are in granules. Who calls has the lock.
@@ -41,7 +41,7 @@ enum chunks_result chunks_take(struct chunks *c, uint32_t length, uint32_t slack
 enum chunks_result chunks_take_aligned(struct chunks *c, uint32_t length, uint32_t align,
                                        uint32_t slack, uint32_t *start);
 
-/* NONE also: what was chosen is free, but the fence is in the way (ledger_is_clear). */
+/* NONE also: what was chosen is free, but the fence is in the way (ledger_check_guard). */
 
 /* The live chunk [start, end) is free. O(log n). */
 void chunks_give_back(struct chunks *c, uint32_t start, uint32_t end);

@@ -9,7 +9,7 @@ static MemNodePtr node_of(const struct freelist *f, const struct chunk *c)
     return c->length > 0 ? region_at(f->region, c->start) : NULL;
 }
 
-/* F1 for one node; or F2. The bytes between the fields are zero, and count: so a
+/* FL1 for one node; or FL2. The bytes between the fields are zero, and count: so a
  * node is passed by address, as a copy of the struct may leave them out. */
 static void make_node(struct __list_t *node, const struct chunk *c, MemNodePtr next, bool right)
 {

@@ -5,15 +5,15 @@
  *     m_free_list --> [size|type|next --]--> [size|type|next --]--> NULL
  *                      hole, lowest address   ...   the tail
  *
- *   F1  each free chunk begins with a node: its size, true, the next free chunk;
- *   F2  but `type` is false where a node was found to be something else, until
+ *   FL1  each free chunk begins with a node: its size, true, the next free chunk;
+ *   FL2  but `type` is false where a node was found to be something else, until
  *       somebody has been told.
  *
  * The ledger says what each node has to be, and nothing is ever decided by one.
  * A node that differs was written to through a stale pointer or an overrun. The
  * allocation that would use the chunk says so, and so does a check of the heap.
  * Other calls that come across it put it right, to keep the list whole, and
- * leave the mark of F2, so that it is still found.
+ * leave the mark of FL2, so that it is still found.
  */
 #ifndef FREELIST_H
 #define FREELIST_H
@@ -42,7 +42,7 @@ void freelist_look(const struct freelist *f, uint32_t granule, uint32_t end,
                    struct freelist_spot *spot);
 
 /* After `length` granules of the free chunk there, whose node was right, have
- * been taken: F1 and F2 again. O(1), but O(log n) if the tail comes or goes. */
+ * been taken: FL1 and FL2 again. O(1), but O(log n) if the tail comes or goes. */
 void freelist_taken(const struct freelist *f, const struct freelist_spot *spot, uint32_t length);
 
 /* After the chunk that ends at `end` has been given back: the same. */

@@ -9,13 +9,13 @@ RACING static uint64_t nchunks(const struct ledger *l)
 /* The granules that are left for chunks if each has `cost` bytes for its record. */
 RACING static uint32_t limit(const struct ledger *l, uint64_t nrecords, uint64_t cost)
 {
-    uint64_t taken = nrecords * cost, page = (uint64_t)l->fence.page * GRANULE_BYTES;
+    uint64_t taken = nrecords * cost, page = (uint64_t)l->guard.page * GRANULE_BYTES;
     if (page != 0)
-        taken = (ceil_div(taken, page) + 1) * page; /* L6 */
+        taken = (ceil_div(taken, page) + 1) * page; /* LG6 */
     return taken < l->nbytes ? (uint32_t)((l->nbytes - taken) / GRANULE_BYTES) : 0;
 }
 
-/* L3 would still hold with so many chunks more. */
+/* LG3 would still hold with so many chunks more. */
 static bool has_room(const struct ledger *l, uint64_t nmore)
 {
     return l->b.top <= limit(l, nchunks(l) + nmore, BTREE_COST);
@@ -31,7 +31,7 @@ RACING struct chunk ledger_tail(const struct ledger *l)
 {
     uint32_t top = l->b.top;
     uint32_t end = limit(l, nchunks(l) + 1, CHUNK_COST);
-    uint32_t again = least(l->high, limit(l, nchunks(l) + 1, BTREE_COST)); /* L4 */
+    uint32_t again = least(l->high, limit(l, nchunks(l) + 1, BTREE_COST)); /* LG4 */
     end = again > end ? again : end;
     return (struct chunk){.start = top, .length = end > top ? end - top : 0};
 }
@@ -59,46 +59,46 @@ void ledger_open(struct ledger *l, void *end, size_t nbytes)
     l->ndirty = 0;
     l->least_dirty = 0;
     l->changes = 0;
-    l->fence = (struct fence){0};
+    l->guard = (struct guard){0};
     btree_open(&l->b, end, nbytes);
 }
 
 /* --- the fence ------------------------------------------------------------- */
 
-RACING void ledger_set_fence(struct ledger *l, uint32_t low, uint32_t high)
+RACING void ledger_set_guard(struct ledger *l, uint32_t low, uint32_t high)
 {
-    l->fence.low = low;
-    l->fence.high = high;
+    l->guard.low = low;
+    l->guard.high = high;
     __atomic_store_n(&l->b.room, l->nbytes - (size_t)high * GRANULE_BYTES, __ATOMIC_RELAXED);
 }
 
-void ledger_open_fenced(struct ledger *l, void *end, size_t nbytes, uint32_t page)
+void ledger_open_guarded(struct ledger *l, void *end, size_t nbytes, uint32_t page)
 {
     ledger_open(l, end, nbytes);
-    l->fence.page = page;
+    l->guard.page = page;
     uint32_t low = limit(l, 1, CHUNK_COST);
-    ledger_set_fence(l, low, low + page);
+    ledger_set_guard(l, low, low + page);
 }
 
 /* Is there room on both sides of it for chunks up to `top`, and so many records more? */
-static bool is_clear(struct ledger *l, uint32_t top, uint64_t nmore)
+static bool check_guard(struct ledger *l, uint32_t top, uint64_t nmore)
 {
     uint64_t nrecords = nchunks(l) + nmore;
-    if (l->fence.page == 0 || (top <= l->fence.low && nrecords * BTREE_COST <= l->b.room))
+    if (l->guard.page == 0 || (top <= l->guard.low && nrecords * BTREE_COST <= l->b.room))
         return true;
-    l->fence.wanted = limit(l, nrecords, BTREE_COST);
+    l->guard.wanted_low = limit(l, nrecords, BTREE_COST);
     return false;
 }
 
-bool ledger_is_clear(struct ledger *l, const struct chunk *from, uint32_t skip, uint32_t length)
+bool ledger_check_guard(struct ledger *l, const struct chunk *from, uint32_t skip, uint32_t length)
 {
     uint32_t top = from->start == l->b.top ? from->start + skip + length : l->b.top;
-    return is_clear(l, top, skip > 0 ? 2 : has_room(l, 1));
+    return check_guard(l, top, skip > 0 ? 2 : has_room(l, 1));
 }
 
-static bool fence_is_sane(const struct ledger *l)
+static bool guard_is_sane(const struct ledger *l)
 {
-    const struct fence *f = &l->fence;
+    const struct guard *f = &l->guard;
     uint64_t page = f->page, low = f->low, high = f->high;
     return page == 0 ||
            (low % page == 0 && high % page == 0 && low < high && l->b.top <= low &&
@@ -136,7 +136,7 @@ static bool worst_hole(const struct ledger *l, uint32_t length, struct chunk *ho
 }
 
 /* What the order by size says of a hole, if that is damaged: not even as long as was asked for, or
- * where the tail is. [L5] */
+ * where the tail is. [LG5] */
 static bool is_no_hole(const struct ledger *l, const struct chunk *hole, uint32_t length)
 {
     return hole->start >= l->b.top || hole->length < length;
@@ -239,7 +239,7 @@ static void take_from_tail(struct ledger *l, uint32_t length, uint32_t slack)
     note_most(l);
 }
 
-/* The order by size says so; does the one by address, too? [L5] */
+/* The order by size says so; does the one by address, too? [LG5] */
 static bool is_hole(const struct ledger *l, const struct chunk *c, struct cursor *at)
 {
     return seek(l, c->start, at) && cursor_word(at) == word_of(c->start, 0) &&
@@ -323,7 +323,7 @@ static void give_back(struct ledger *l, uint32_t start)
         l->high = this.start == 0 ? 0 : l->high;
     }
     /* Only now: until all that goes has gone, BY_SIZE may have more than its half
-     * (B4), and must not grow. */
+     * (BT4), and must not grow. */
     if (left_is_free)
         size_remove(l, left.length, left.start);
     if (right_is_free)
@@ -372,7 +372,7 @@ bool ledger_take_aligned(struct ledger *l, const struct chunk *from, uint32_t sk
 static bool shrink_chunk(struct ledger *l, const struct chunk *c, uint32_t length, uint32_t slack)
 {
     if (length < c->length && has_room(l, 1)) {
-        if (!is_clear(l, l->b.top, 1))
+        if (!check_guard(l, l->b.top, 1))
             return false;
         split(l, c->start, c->start + length, 0);
         give_back(l, c->start + length);
@@ -396,7 +396,7 @@ static bool resize(struct ledger *l, uint32_t start, uint32_t length, uint32_t s
     if (!ledger_find(l, end, &next) || next.state != 0 || next.length < more ||
         !can_take(l, &next, more))
         return false;
-    if (!ledger_is_clear(l, &next, 0, more))
+    if (!ledger_check_guard(l, &next, 0, more))
         return false;
     uint32_t taken = take(l, &next, more, 0);
     if (taken == 0)
@@ -452,7 +452,7 @@ bool ledger_find(const struct ledger *l, uint32_t granule, struct chunk *found)
            found->length <= l->b.top - found->start && has_so_much(found);
 }
 
-RACING bool ledger_peek(const struct ledger *l, uint32_t granule, struct chunk *found)
+RACING bool ledger_lookup(const struct ledger *l, uint32_t granule, struct chunk *found)
 {
     uint64_t word;
     uint32_t end;
@@ -462,8 +462,8 @@ RACING bool ledger_peek(const struct ledger *l, uint32_t granule, struct chunk *
             found->length = 0;
         return true;
     }
-    size_t room = l->fence.page == 0 ? l->nbytes : NOW(l->b.room);
-    if (!btree_peek(&l->b, room, word_of(granule, UINT32_MAX), &word, &end) ||
+    size_t room = l->guard.page == 0 ? l->nbytes : NOW(l->b.room);
+    if (!btree_lookup(&l->b, room, word_of(granule, UINT32_MAX), &word, &end) ||
         high_of(word) > granule || end <= granule)
         return false;
     *found = (struct chunk){high_of(word), end - high_of(word), low_of(word)};
@@ -528,7 +528,7 @@ bool ledger_is_sane(const struct ledger *l)
 {
     uint64_t cost = nchunks(l) * BTREE_COST;
     return l->b.top <= l->high && l->b.top * (uint64_t)GRANULE_BYTES + cost <= l->nbytes &&
-           btree_is_sane(&l->b) && ledger_nbytes(l) <= cost && fence_is_sane(l);
+           btree_is_sane(&l->b) && ledger_nbytes(l) <= cost && guard_is_sane(l);
 }
 
 static const char *chunk_fault(const struct ledger *l, uint32_t at, const struct chunk *c)

@@ -9,28 +9,28 @@
  * piece of free space (a hole). What follows is the tail: free space too, which
  * needs no record, since it reaches from the last chunk to the ledger.
  *
- *   L1  chunks tile [0, top): no gap, no overlap;
- *   L2  no two free chunks are neighbours, and the last chunk is live;
- *   L3  the records have room at the region's end, whatever they are to become:
- *       top * GRANULE_BYTES + nchunks * BTREE_COST <= nbytes (btree.h, B4);
- *   L4  top <= high: what was an object's once pays the lower price if it is one
+ *   LG1  chunks tile [0, top): no gap, no overlap;
+ *   LG2  no two free chunks are neighbours, and the last chunk is live;
+ *   LG3  the records have room at the region's end, whatever they are to become:
+ *       top * GRANULE_BYTES + nchunks * BTREE_COST <= nbytes (btree.h, BT4);
+ *   LG4  top <= high: what was an object's once pays the lower price if it is one
  *       again, so that a free never shortens what can be had.
  *
  * An object that is taken from above `high` pays CHUNK_COST bytes at the region's
- * end for its record. That is a quarter more than L3 asks for, so that a heap that
+ * end for its record. That is a quarter more than LG3 asks for, so that a heap that
  * was filled once can still cut its holes: by the fifty-percent rule (Knuth, vol.
  * 1, 2.5) a steady heap has half as many holes as objects. Where even that is
  * used up a hole is taken whole. Freeing never needs a new record, and cannot
  * fail. How full the trees happen to be changes nothing: placement depends on
  * the chunks alone, and a naive model can predict it (test/model.c).
  *
- *   L5  whatever somebody has written over the records: nothing outside the region is read
+ *   LG5  whatever somebody has written over the records: nothing outside the region is read
  *       or written, every call returns, and what is handed out is free by address, lies in
  *       the region, and above no record. (That it is whole only ledger_fault says.)
  *
- *   L6  between chunks and records there may be a fence: memory that nobody may touch, moved
+ *   LG6  between chunks and records there may be a fence: memory that nobody may touch, moved
  *       only from outside (fence.h). No chunk reaches above its low end, no record below its
- *       high end. Then records have whole pages, and L3 charges for these and for one page
+ *       high end. Then records have whole pages, and LG3 charges for these and for one page
  *       more, the fence at its least.
  *
  * All positions and lengths are in granules. Not thread-safe.
@@ -43,9 +43,9 @@
 enum { CHUNK_COST = 24 };
 
 /* In granules; `page` is 0 if there is none. */
-struct fence {
+struct guard {
     uint32_t page, low, high;
-    uint32_t wanted; /* where its low end has to be, for what was refused last; or 0 */
+    uint32_t wanted_low; /* where its low end has to be, for what was refused last; or 0 */
 };
 
 struct ledger {
@@ -58,7 +58,7 @@ struct ledger {
     uint32_t ndirty;      /* free, but not since the layer above last set this to 0: an estimate */
     uint32_t least_dirty; /* the least that was before more was freed, likewise */
     uint32_t changes;     /* odd while there is one */
-    struct fence fence;
+    struct guard guard;
 };
 
 /* `state` 0 is free; else live, with state - 1 bytes at the end that nobody asked
@@ -78,15 +78,15 @@ enum fit { FIT_BEST, FIT_WORST, FIT_FIRST, FIT_ANY };
  * of GRANULE_BYTES; nbytes is at most 64 GiB. */
 void ledger_open(struct ledger *l, void *end, size_t nbytes);
 
-/* The same with a fence [L6]: nbytes are whole pages, three or more, of `page` granules. */
-void ledger_open_fenced(struct ledger *l, void *end, size_t nbytes, uint32_t page);
+/* The same with a fence [LG6]: nbytes are whole pages, three or more, of `page` granules. */
+void ledger_open_guarded(struct ledger *l, void *end, size_t nbytes, uint32_t page);
 
 /* Where the fence is from now on: low < high, around nothing. */
-void ledger_set_fence(struct ledger *l, uint32_t low, uint32_t high);
+void ledger_set_guard(struct ledger *l, uint32_t low, uint32_t high);
 
 /* Which free chunk an object of `length` > 0 granules should come from: the
  * smallest, the largest or the first that is large enough; the lowest one among
- * equals. False if none is; or if L3 forces it to take a hole whole that is 4 GiB
+ * equals. False if none is; or if LG3 forces it to take a hole whole that is 4 GiB
  * larger, since slack is counted with 32 bits. O(log n). */
 bool ledger_choose(const struct ledger *l, uint32_t length, enum fit fit, struct chunk *chosen);
 
@@ -99,7 +99,7 @@ bool ledger_choose_aligned(const struct ledger *l, uint32_t length, uint32_t ali
 
 /* Is the fence where that chunk can be taken? False: it is in the way, and has to move to
  * where `fence.wanted` says now. (A resize in place is refused in the same way.) O(1). */
-bool ledger_is_clear(struct ledger *l, const struct chunk *from, uint32_t skip, uint32_t length);
+bool ledger_check_guard(struct ledger *l, const struct chunk *from, uint32_t skip, uint32_t length);
 
 /* Makes [start + skip, + length) of a free chunk as ledger_choose_aligned gave it a
  * live chunk, and leaves what is before and behind it free. False: as above. O(log n). */
@@ -127,7 +127,7 @@ bool ledger_find(const struct ledger *l, uint32_t granule, struct chunk *found);
 /* The same for who has no lock, and looks at `changes` before and after: never reads
  * outside the region, nor for ever, whatever is there. A length of 0: it lies in none.
  * False: what is there makes no sense. */
-bool ledger_peek(const struct ledger *l, uint32_t granule, struct chunk *found);
+bool ledger_lookup(const struct ledger *l, uint32_t granule, struct chunk *found);
 
 /* The free chunks around a place, in address order; a length of 0: there is none.
  *
@@ -154,10 +154,10 @@ size_t ledger_nbytes(const struct ledger *l);
  * ledger? (A free list may have, to the first granule.) */
 bool ledger_is_fresh(const struct ledger *l, uint32_t start, uint32_t length);
 
-/* Can these numbers be? L5 holds if they can. O(1). */
+/* Can these numbers be? LG5 holds if they can. O(1). */
 bool ledger_is_sane(const struct ledger *l);
 
-/* Recounts L1 to L3 and all below: NULL, or what is wrong, in words. O(n log n). */
+/* Recounts LG1 to LG3 and all below: NULL, or what is wrong, in words. O(n log n). */
 const char *ledger_fault(const struct ledger *l);
 bool ledger_is_valid(const struct ledger *l);
 

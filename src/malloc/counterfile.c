@@ -6,14 +6,14 @@
 
 #include "base/os.h"
 
-struct sheet *sheet_open(const char *path)
+struct counterfile *counterfile_open(const char *path)
 {
     size_t nbytes;
-    struct sheet *s = os_map_file(path, &nbytes);
+    struct counterfile *s = os_map_file(path, &nbytes);
     if (s == NULL)
         return NULL;
-    if (memcmp(s->title, SHEET_TITLE, sizeof SHEET_TITLE) != 0 ||
-        s->row_bytes != sizeof(struct row) || nbytes < sheet_bytes(s->nrows)) {
+    if (memcmp(s->title, COUNTERFILE_TITLE, sizeof COUNTERFILE_TITLE) != 0 ||
+        s->row_bytes != sizeof(struct row) || nbytes < counterfile_bytes(s->nrows)) {
         os_unmap(s, nbytes);
         errno = EINVAL;
         return NULL;
@@ -21,7 +21,7 @@ struct sheet *sheet_open(const char *path)
     return s;
 }
 
-struct row *sheet_row(struct sheet *s)
+struct row *counterfile_row(struct counterfile *s)
 {
     uint32_t n = __atomic_fetch_add(&s->nwanted, 1, __ATOMIC_RELAXED);
     return n < s->nrows ? &s->row[n] : NULL;
@@ -37,7 +37,7 @@ void row_fork(struct row *child, const struct row *parent)
 {
     child->is_forked = true;
     memcpy(child->command, parent->command, sizeof child->command);
-    counts_inherit(&child->counts, &parent->counts);
+    counters_inherit(&child->counters, &parent->counters);
 }
 
 void row_name(struct row *r, int argc, char *const *argv)

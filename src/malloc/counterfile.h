@@ -15,35 +15,35 @@
 
 #include "core/counters.h"
 
-enum { ROW_COMMAND_MAX = 96, SHEET_NROWS = 16384 };
+enum { ROW_COMMAND_MAX = 96, COUNTERFILE_NROWS = 16384 };
 
 struct row {
     int32_t pid, parent;           /* 0: nobody counts there */
     uint32_t is_forked;            /* and has not executed anything since */
     char command[ROW_COMMAND_MAX]; /* the name of the program and its arguments; ends with '\0' */
-    _Alignas(64) struct counts counts;
+    _Alignas(64) struct counters counters;
 };
 
-struct sheet {
-    char title[20]; /* SHEET_TITLE */
+struct counterfile {
+    char title[20]; /* COUNTERFILE_TITLE */
     uint32_t row_bytes;
     uint32_t nrows;
     uint32_t nwanted; /* those after the first nrows could not be had */
     _Alignas(64) struct row row[];
 };
-#define SHEET_TITLE "libmem counts"
+#define COUNTERFILE_TITLE "libmem counts"
 
-static inline size_t sheet_bytes(uint32_t nrows)
+static inline size_t counterfile_bytes(uint32_t nrows)
 {
-    return sizeof(struct sheet) + nrows * sizeof(struct row);
+    return sizeof(struct counterfile) + nrows * sizeof(struct row);
 }
 
 /* Maps the sheet in that file. NULL: it cannot be (errno says why), or is no sheet
  * (EINVAL). Allocates nothing. */
-struct sheet *sheet_open(const char *path);
+struct counterfile *counterfile_open(const char *path);
 
 /* A row that is nobody's so far; NULL: there are no more. */
-struct row *sheet_row(struct sheet *s);
+struct row *counterfile_row(struct counterfile *s);
 
 /* The calling process counts there. Leaves errno alone. */
 void row_begin(struct row *r);

@@ -37,7 +37,7 @@ static void count(uint64_t *n)
 static void *no_room(void)
 {
     if (shim_row != NULL)
-        count(&shim_row->counts.nfailed);
+        count(&shim_row->counters.nfailed);
     return NULL;
 }
 
@@ -63,10 +63,10 @@ static void *take_from_heap(size_t nbytes, size_t align)
 /* In a slot that is good for `room` bytes at a multiple of align. */
 static bool take_slot(size_t nbytes, size_t room, size_t align, void **object)
 {
-    bool has = shim_has_cache();
+    bool has = shim_ensure_tcache();
     unsigned sizeclass = has ? heap_sizeclass(&shim_heap, room, align) : NCLASSES;
     while (sizeclass < NCLASSES && has) {
-        if (cache_take(&shim_thread, nbytes, sizeclass, object))
+        if (tcache_take(&shim_thread, nbytes, sizeclass, object))
             return true;
         has = heap_refill(&shim_heap, &shim_thread, sizeclass);
     }
@@ -74,7 +74,7 @@ static bool take_slot(size_t nbytes, size_t room, size_t align, void **object)
 }
 
 /* By the cache if it can, else by the heap. */
-static void *take_anyhow(size_t nbytes, size_t align)
+static void *take_any(size_t nbytes, size_t align)
 {
     void *object;
     return take_slot(nbytes, nbytes, align, &object) ? object : take_from_heap(nbytes, align);
@@ -92,14 +92,14 @@ static void *take_again(size_t nbytes, size_t old)
     return shim_take(nbytes);
 }
 
-__attribute__((noinline)) void *shim_take_slowly(size_t nbytes)
+__attribute__((noinline)) void *shim_take_slow(size_t nbytes)
 {
-    return take_anyhow(nbytes, GRANULE_BYTES);
+    return take_any(nbytes, GRANULE_BYTES);
 }
 
-__attribute__((noinline)) void *shim_take_aligned_slowly(size_t nbytes, size_t align)
+__attribute__((noinline)) void *shim_take_aligned_slow(size_t nbytes, size_t align)
 {
-    return take_anyhow(nbytes, align);
+    return take_any(nbytes, align);
 }
 
 static void *or_errno(void *object)
@@ -114,10 +114,10 @@ static void refuse(const char *call, const void *address, enum heap_result why)
 {
     struct object there = {0};
     if (shim_row != NULL)
-        count(&shim_row->counts.nrefused[why == HEAP_FREE       ? REFUSED_FREE
-                                         : why == HEAP_INSIDE   ? REFUSED_INSIDE
-                                         : why == HEAP_NOT_OURS ? REFUSED_NOT_OURS
-                                                                : REFUSED_NO_OBJECT]);
+        count(&shim_row->counters.nrefused[why == HEAP_FREE       ? REFUSED_FREE
+                                           : why == HEAP_INSIDE   ? REFUSED_INSIDE
+                                           : why == HEAP_NOT_OURS ? REFUSED_NOT_OURS
+                                                                  : REFUSED_NO_OBJECT]);
     if (shim_options.onerror == ONERROR_IGNORE)
         return;
     if (why == HEAP_INSIDE)
@@ -129,7 +129,7 @@ static void refuse(const char *call, const void *address, enum heap_result why)
 
 /* A thread that frees has use for a cache, too. But libc calls free when a thread is all but
  * gone, and will not say that it ends if nobody has asked to hear of it before. */
-static bool is_worth_a_cache(struct thread *t)
+static bool count_towards_tcache(struct thread *t)
 {
     enum { FEW = 64 };
     t->nfrees = (uint8_t)least(t->nfrees + 1u, FEW);
@@ -139,28 +139,28 @@ static bool is_worth_a_cache(struct thread *t)
 /* Frees what the thread's cache does not see: what is no slot; what is wrong. */
 __attribute__((noinline)) static void free_by_heap(const void *address, const char *call)
 {
-    if (is_worth_a_cache(&shim_thread))
-        (void)shim_has_cache(); /* for the next time */
+    if (count_towards_tcache(&shim_thread))
+        (void)shim_ensure_tcache(); /* for the next time */
     enum heap_result result = heap_free_exact(&shim_heap, address);
     if (result != HEAP_OK)
         refuse(call, address, result);
 }
 
 /* The wide slots first. */
-void shim_free_slowly(const void *address, const char *call)
+void shim_free_slow(const void *address, const char *call)
 {
     if (address == NULL)
         return;
-    enum cache_freed freed = cache_free_wide(&shim_thread, address);
-    if (freed == CACHE_FREED_RECOUNT)
-        shim_recount(address);
-    else if (freed == CACHE_NOT_FREED)
+    enum tcache_freed freed = tcache_free_wide(&shim_thread, address);
+    if (freed == TCACHE_FREED_REFILE)
+        shim_refile(address);
+    else if (freed == TCACHE_NOT_FREED)
         free_by_heap(address, call);
 }
 
-__attribute__((noinline)) void shim_recount(const void *address)
+__attribute__((noinline)) void shim_refile(const void *address)
 {
-    heap_recount(&shim_heap, address);
+    heap_refile(&shim_heap, address);
 }
 
 /* Makes an object of several pages all zero: they are lost instead of being written to, so
@@ -191,7 +191,7 @@ static void *resize(const char *call, void *address, size_t nbytes)
 {
     struct object old = {0};
     enum heap_result result = HEAP_OK;
-    if (cache_resize(&shim_thread, address, nbytes, &old.size))
+    if (tcache_resize(&shim_thread, address, nbytes, &old.size))
         return address;
     if (old.size == SIZE_MAX) {
         result = heap_resize(&shim_heap, address, nbytes);
@@ -213,7 +213,7 @@ static void *resize(const char *call, void *address, size_t nbytes)
         return NULL;
     }
     if (shim_row != NULL)
-        count(&shim_row->counts.nmoved);
+        count(&shim_row->counters.nmoved);
     memcpy(object, address, old.size < nbytes ? old.size : nbytes);
     shim_free(address, call);
     return object;
@@ -238,9 +238,9 @@ static bool is_power_of_two(size_t n)
     return n != 0 && (n & (n - 1)) == 0;
 }
 
-__attribute__((noinline)) static int place_slowly(void **result, size_t align, size_t nbytes)
+__attribute__((noinline)) static int posix_memalign_slow(void **result, size_t align, size_t nbytes)
 {
-    void *object = shim_take_aligned_slowly(nbytes, align);
+    void *object = shim_take_aligned_slow(nbytes, align);
     if (object == NULL)
         return ENOMEM;
     *result = object;
@@ -251,32 +251,32 @@ __attribute__((noinline)) static int place_slowly(void **result, size_t align, s
 
 static bool is_large(size_t nbytes)
 {
-    return nbytes > CACHE_SMALL_MAX && nbytes <= SPAN_OBJECT_MAX;
+    return nbytes > TCACHE_SMALL_MAX && nbytes <= SPAN_OBJECT_MAX;
 }
 
 /* Each apart, so that those before it need no frame. */
-__attribute__((noinline)) static void *malloc_slowly(size_t nbytes)
+__attribute__((noinline)) static void *malloc_slow(size_t nbytes)
 {
-    return or_errno(shim_take_slowly(nbytes));
+    return or_errno(shim_take_slow(nbytes));
 }
 
 __attribute__((noinline)) static void *malloc_larger(size_t nbytes)
 {
     void *object;
-    if (is_large(nbytes) && cache_take_large(&shim_thread, nbytes, sizeclass_of(nbytes), &object))
+    if (is_large(nbytes) && tcache_take_large(&shim_thread, nbytes, sizeclass_of(nbytes), &object))
         return object;
-    return malloc_slowly(nbytes);
+    return malloc_slow(nbytes);
 }
 
 MEM_API void *malloc(size_t nbytes)
 {
     void *object;
-    return cache_take_small(&shim_thread, nbytes, &object) ? object : malloc_larger(nbytes);
+    return tcache_take_small(&shim_thread, nbytes, &object) ? object : malloc_larger(nbytes);
 }
 
-__attribute__((noinline)) static void *calloc_slowly(size_t nbytes)
+__attribute__((noinline)) static void *calloc_slow(size_t nbytes)
 {
-    void *object = or_errno(shim_take_slowly(nbytes));
+    void *object = or_errno(shim_take_slow(nbytes));
     return object == NULL ? NULL : clear(object, nbytes);
 }
 
@@ -286,13 +286,13 @@ MEM_API void *calloc(size_t nmembers, size_t nbytes)
     void *object;
     if (__builtin_mul_overflow(nmembers, nbytes, &all))
         all = SIZE_MAX; /* too large */
-    return cache_take_small(&shim_thread, all, &object) ? memset(object, 0, all)
-                                                        : calloc_slowly(all);
+    return tcache_take_small(&shim_thread, all, &object) ? memset(object, 0, all)
+                                                         : calloc_slow(all);
 }
 
 MEM_API void *realloc(void *address, size_t nbytes)
 {
-    return cache_resize_near(&shim_thread, address, nbytes)
+    return tcache_resize_near(&shim_thread, address, nbytes)
                ? address
                : allocate_again("realloc", address, nbytes);
 }
@@ -337,16 +337,16 @@ MEM_API int posix_memalign(void **result, size_t align, size_t nbytes)
     void *object;
     if (!is_power_of_two(align) || align % sizeof(void *) != 0)
         return EINVAL;
-    if (!cache_take_aligned(&shim_thread, nbytes, align, &object))
-        return place_slowly(result, align, nbytes);
+    if (!tcache_take_aligned(&shim_thread, nbytes, align, &object))
+        return posix_memalign_slow(result, align, nbytes);
     *result = object;
     return 0;
 }
 
-__attribute__((noinline)) static void *aligned_slowly(size_t align, size_t nbytes)
+__attribute__((noinline)) static void *aligned_alloc_slow(size_t align, size_t nbytes)
 {
     if (is_power_of_two(align))
-        return or_errno(shim_take_aligned_slowly(nbytes, align));
+        return or_errno(shim_take_aligned_slow(nbytes, align));
     errno = EINVAL;
     return NULL;
 }
@@ -354,26 +354,26 @@ __attribute__((noinline)) static void *aligned_slowly(size_t align, size_t nbyte
 MEM_API void *aligned_alloc(size_t align, size_t nbytes)
 {
     void *object;
-    return is_power_of_two(align) && cache_take_aligned(&shim_thread, nbytes, align, &object)
+    return is_power_of_two(align) && tcache_take_aligned(&shim_thread, nbytes, align, &object)
                ? object
-               : aligned_slowly(align, nbytes);
+               : aligned_alloc_slow(align, nbytes);
 }
 
 /* As in glibc, what is not a power of two is rounded up to one. */
-__attribute__((noinline)) static void *memalign_slowly(size_t align, size_t nbytes)
+__attribute__((noinline)) static void *memalign_slow(size_t align, size_t nbytes)
 {
     size_t power = GRANULE_BYTES;
     while (power < align && power <= SIZE_MAX / 2)
         power *= 2;
-    return aligned_slowly(power < align ? 0 : power, nbytes);
+    return aligned_alloc_slow(power < align ? 0 : power, nbytes);
 }
 
 MEM_API void *memalign(size_t align, size_t nbytes)
 {
     void *object;
-    return is_power_of_two(align) && cache_take_aligned(&shim_thread, nbytes, align, &object)
+    return is_power_of_two(align) && tcache_take_aligned(&shim_thread, nbytes, align, &object)
                ? object
-               : memalign_slowly(align, nbytes);
+               : memalign_slow(align, nbytes);
 }
 
 MEM_API void *valloc(size_t nbytes)
@@ -403,5 +403,5 @@ __attribute__((noinline)) static size_t size_by_heap(void *address)
 MEM_API size_t malloc_usable_size(void *address)
 {
     size_t nbytes;
-    return cache_size(&shim_thread, address, &nbytes) ? nbytes : size_by_heap(address);
+    return tcache_size(&shim_thread, address, &nbytes) ? nbytes : size_by_heap(address);
 }

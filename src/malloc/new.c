@@ -68,7 +68,7 @@ __attribute__((noinline)) static void *new_slowly(size_t nbytes)
 static void *our_new(size_t nbytes)
 {
     void *object;
-    return cache_take_small(&shim_thread, nbytes, &object) ? object : new_slowly(nbytes);
+    return tcache_take_small(&shim_thread, nbytes, &object) ? object : new_slowly(nbytes);
 }
 
 static void *our_new_aligned(size_t nbytes, size_t align)

@@ -13,10 +13,10 @@ struct options shim_options;
 struct row *shim_row;
 __thread struct thread shim_thread;
 
-static bool options_are_read, forks_are_guarded;
+static bool options_are_read, fork_handlers_are_registered;
 
 /* Where processes count, and where the next child will. */
-static struct sheet *sheet;
+static struct counterfile *counterfile;
 static struct row *row_of_child;
 
 /* Without the key nobody would know that a thread ends: no caches before it is there. */
@@ -48,12 +48,12 @@ static bool join(void)
     if (shim_row != NULL || shim_thread.has_ended)
         return false;
     heap_join(&shim_heap, &shim_thread);
-    return thread_cache(&shim_thread) != NULL;
+    return thread_tcache(&shim_thread) != NULL;
 }
 
-bool shim_has_cache(void)
+bool shim_ensure_tcache(void)
 {
-    return thread_cache(&shim_thread) != NULL || (await_end() && join());
+    return thread_tcache(&shim_thread) != NULL || (await_end() && join());
 }
 
 /* --- starting ---------------------------------------------------------------- */
@@ -62,7 +62,7 @@ bool shim_has_cache(void)
 static void lock_for_fork(void)
 {
     heap_lock(&shim_heap);
-    row_of_child = shim_row == NULL ? NULL : sheet_row(sheet);
+    row_of_child = shim_row == NULL ? NULL : counterfile_row(counterfile);
     if (row_of_child != NULL)
         row_fork(row_of_child, shim_row);
 }
@@ -76,7 +76,7 @@ static void unlock_in_child(void)
 {
     heap_forked_locked(&shim_heap, &shim_thread);
     shim_row = row_of_child;
-    shim_heap.counts = shim_row == NULL ? NULL : &shim_row->counts;
+    shim_heap.counters = shim_row == NULL ? NULL : &shim_row->counters;
     if (shim_row != NULL)
         row_begin(shim_row);
     heap_unlock(&shim_heap);
@@ -113,13 +113,13 @@ static void open_locked(void)
 /* Who had the sheet made may have ended meanwhile: then it is not there. */
 static void start_counting_locked(void)
 {
-    sheet = sheet_open(shim_options.count);
-    shim_row = sheet == NULL ? NULL : sheet_row(sheet);
-    if (shim_row != NULL && heap_count_locked(&shim_heap, &shim_row->counts))
+    counterfile = counterfile_open(shim_options.count);
+    shim_row = counterfile == NULL ? NULL : counterfile_row(counterfile);
+    if (shim_row != NULL && heap_count_locked(&shim_heap, &shim_row->counters))
         row_begin(shim_row);
     else
         shim_row = NULL;
-    if (sheet == NULL && errno != ENOENT) {
+    if (counterfile == NULL && errno != ENOENT) {
         bool may_not = errno == EACCES || errno == EPERM;
         struct line l = {0};
         line_text(&l, "libmem: LIBMEM: count ignored: ");
@@ -162,15 +162,15 @@ void shim_start(char *const *environment)
     read_options_locked(environment);
     if (shim_heap.chunks.region.base == NULL)
         open_locked();
-    bool guard = !forks_are_guarded;
-    forks_are_guarded = true;
+    bool first = !fork_handlers_are_registered;
+    fork_handlers_are_registered = true;
     heap_unlock(&shim_heap);
     /* This may allocate. A child that does not know which threads are gone, or a thread
      * whose end nobody hears of: then there are no caches. */
-    if (guard && os_at_fork(lock_for_fork, unlock_in_parent, unlock_in_child) &&
+    if (first && os_at_fork(lock_for_fork, unlock_in_parent, unlock_in_child) &&
         pthread_key_create(&key, end_thread) == 0)
         __atomic_store_n(&has_key, true, __ATOMIC_RELEASE);
-    if (guard)
+    if (first)
         tell_libmem();
     errno = number;
 }

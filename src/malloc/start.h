@@ -37,6 +37,6 @@ extern struct row *shim_row;
 void shim_start(char *const *environment);
 
 /* Whether the calling thread has a cache, now that it is asked. */
-bool shim_has_cache(void);
+bool shim_ensure_tcache(void);
 
 #endif

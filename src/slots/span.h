@@ -6,15 +6,15 @@
  *     block (in another span)      [state 0][state 1]...[state n-1]
  *     map (an entry a unit)        what the unit is cut into, where its block is
  *
- *   S1  state[i] == 0  <=>  slot i is free; else it is an object, with state[i] - 1
+ *   SP1  state[i] == 0  <=>  slot i is free; else it is an object, with state[i] - 1
  *       bytes at its end that nobody asked for: one byte says whether, and how large.
  *       (STATE_FAR: so many that they are told in 16 bits, behind the states.);
- *   S2  nothing is written to a slot but by its owner: states and payload never
+ *   SP2  nothing is written to a slot but by its owner: states and payload never
  *       share a unit, so no overrun within payload reaches a state;
- *   S3  only the owner of a span makes a 0 of its states something else; who has the
+ *   SP3  only the owner of a span makes a 0 of its states something else; who has the
  *       lock, if no thread owns it. Anybody who has an object makes its state 0,
  *       without a lock (cache.h);
- *   S4  a span is one of these, and only who has the lock changes that:
+ *   SP4  a span is one of these, and only who has the lock changes that:
  *
  *           OWNED ----------> FLOATING ------> QUEUED ------> EMPTY -----> the ledger
  *         a thread's      few slots are free  a part is      all slots are
@@ -22,13 +22,13 @@
  *           ^                                     |              |
  *           +-------------------------------------+--------------+
  *
- *   S5  `hint` says after how many more frees it pays to count again. Threads that
+ *   SP5  `hint` says after how many more frees it pays to count again. Threads that
  *       free at the same time may lose a step of it, so it decides nothing: the
  *       states are counted, under the lock, before a span moves on, and all spans are
  *       looked at before anybody is told that there is no space;
- *   S6  an OWNED span may rest: `resting` says so. Who makes that NULL decides: its owner wakes
+ *   SP6  an OWNED span may rest: `resting` says so. Who makes that NULL decides: its owner wakes
  *       it, without the lock; or who has the lock takes it over, and it is nobody's;
- *   S7  the map goes with the last span.
+ *   SP7  the map goes with the last span.
  *
  * Blocks are slots themselves, in spans of their own whose block lies among their own
  * slots. All positions are units, none an address, but for `states`.
@@ -42,31 +42,32 @@
 #include "slots/sizeclass.h"
 #include "slots/thread.h"
 
-enum { UNIT_SHIFT = 16, UNIT_BYTES = 1 << UNIT_SHIFT };
+enum { SLICE_SHIFT = 16, SLICE_BYTES = 1 << SLICE_SHIFT };
 
-/* A span is one unit, or WIDE_UNITS of them for slots of which too few would fit in one.
+/* A span is one unit, or WIDE_SLICES of them for slots of which too few would fit in one.
  * Larger objects are the ledger's. */
-enum { WIDE_UNITS = 8, WIDE_SHIFT = 3, NARROW_BYTES_MAX = UNIT_BYTES / 8 };
+enum { WIDE_SLICES = 8, WIDE_SHIFT = 3, NARROW_BYTES_MAX = SLICE_BYTES / 8 };
 enum { SPAN_OBJECT_MAX = SLOT_BYTES_MAX };
 
 /* A region has at least 256 units, so that spans of a few objects do not fill it; those
  * of small regions are smaller, and a very small region has none. */
-enum { UNIT_SHIFT_MIN = 12, NUNITS_SHIFT = 8, SLOTS_SHIFT = 3 };
+enum { SLICE_SHIFT_MIN = 12, NSLICES_SHIFT = 8, SLOTS_SHIFT = 3 };
 
 /* Where that is asked for nevertheless: units of 512 bytes and more, four slots in each. */
-enum { SMALL_UNIT_SHIFT_MIN = 9, SMALL_SLOTS_SHIFT = 2 };
-static_assert(1 << WIDE_SHIFT == WIDE_UNITS, "");
+enum { SMALL_SLICE_SHIFT_MIN = 9, SMALL_SLOTS_SHIFT = 2 };
+static_assert(1 << WIDE_SHIFT == WIDE_SLICES, "");
 
-enum span_status { SPAN_NONE, SPAN_OWNED, SPAN_FLOATING, SPAN_QUEUED, SPAN_EMPTY };
+enum span_status { SPAN_NONE, SPAN_OWNED, SPAN_FULL, SPAN_PARTIAL, SPAN_EMPTY };
 
 /* What is known of a unit. All 0: it is no span. */
 struct span {
-    uint32_t visible; /* to those without the lock: the reciprocal; 0: there is nothing to see */
-    int32_t hint;
+    uint32_t
+        reciprocal_published; /* to those without the lock: the reciprocal; 0: there is nothing to see */
+    int32_t countdown;
     unsigned char *states;
-    uint32_t visible_wide; /* the same as `visible` for a span of WIDE_UNITS */
+    uint32_t reciprocal_published_wide; /* the same as `visible` for a span of WIDE_SLICES */
     uint32_t back;         /* in the others of these: how many units before is the first? */
-    const void *resting;   /* while it rests, its owner; else NULL */
+    const void *parked_by; /* while it rests, its owner; else NULL */
     uint32_t slot_bytes;
     uint32_t reciprocal;     /* a multiplication finds the slot: see span_reciprocal */
     uint32_t next, previous; /* in the queue, a ring */
@@ -79,7 +80,7 @@ struct span {
 static_assert(sizeof(struct span) == 64, "the map is found by a shift");
 
 /* What spans are for: objects; blocks and other things of the library's own. */
-enum { FOR_OBJECTS, FOR_US, NPURPOSES };
+enum { FOR_OBJECTS, FOR_METADATA, NPURPOSES };
 
 /* The first in each queue: units are counted from 1, 0 is none. They lie before the map,
  * so that a heap without spans needs no room for them. */
@@ -92,11 +93,11 @@ static_assert(QUEUES_BYTES % sizeof(struct span) == 0, "the map is aligned to ca
 struct spans {
     struct chunks *chunks;
     struct threads threads;
-    unsigned unit_shift;
+    unsigned slice_shift;
     unsigned skipped;    /* bits of the numbers of classes that are always 1, but of the smallest */
     uint32_t object_max; /* in bytes; 0: there are no spans */
     uint32_t nkept;      /* empty spans that do not go back at once */
-    uint32_t map;        /* where queues and map are, if nheld > 0 */
+    uint32_t pagemap;    /* where queues and map are, if nheld > 0 */
     uint32_t nclear;     /* units above have no entry yet, and are no span */
     uint32_t nheld;      /* units in spans */
     uint32_t nempty;     /* and in EMPTY ones */
@@ -106,10 +107,10 @@ struct spans {
 
 /* What an address in a span is. */
 struct slot {
-    uint32_t unit, index;
+    uint32_t slice, index;
     uint32_t bytes, into; /* the slot's size; how far into it the address is */
     bool is_object;       /* else it is free, or ours */
-    bool is_ours;
+    bool is_metadata;
     bool is_rest; /* what is left over behind the last slot: nobody can have it */
     uint32_t slack;
 };
@@ -142,19 +143,19 @@ void spans_free(struct spans *s, const struct slot *slot);
 bool spans_resize(struct spans *s, const struct slot *slot, size_t nbytes);
 
 /* Zeroed memory of the library's own, nbytes <= object_max; NULL: no room. */
-void *spans_take_ours(struct spans *s, size_t nbytes);
-void spans_free_ours(struct spans *s, void *ours);
+void *spans_take_metadata(struct spans *s, size_t nbytes);
+void spans_free_metadata(struct spans *s, void *metadata);
 
 /* A span with free slots, OWNED by a thread: the unit, or 0 if there is no room. */
 uint32_t spans_adopt(struct spans *s, unsigned sizeclass);
 
 /* Its owner is done with it: for some reason; or since hardly any of it is free. */
-void spans_release(struct spans *s, uint32_t unit);
-void spans_release_used(struct spans *s, uint32_t unit);
+void spans_release(struct spans *s, uint32_t slice);
+void spans_release_used(struct spans *s, uint32_t slice);
 
 /* After a free of `address` the hint of its span came to its end: counts, and moves the
  * span to where it belongs. By now that may be a span no more. */
-void spans_recount(struct spans *s, const void *address);
+void spans_refile(struct spans *s, const void *address);
 
 /* Looks at all spans, so that each free slot is in a queue, and gives all empty
  * spans back. */
@@ -164,7 +165,7 @@ void spans_sweep(struct spans *s);
 void spans_give_back_empty(struct spans *s);
 
 /* How much of the region the map has now. */
-uint32_t spans_map_granules(const struct spans *s);
+uint32_t pagemap_granules(const struct spans *s);
 
 /* The region has been copied or mapped `delta` bytes higher than it was when addresses were
  * last noted: corrects them. The units have to lie as they did. False: some do not, or what
@@ -174,16 +175,16 @@ bool spans_move(struct spans *s, ptrdiff_t delta);
 /* Undoes that. */
 void spans_move_back(struct spans *s, ptrdiff_t delta);
 
-/* Recounts S1 to S6. */
+/* Recounts SP1 to SP6. */
 bool spans_are_valid(const struct spans *s);
 
 /* --- for those who look without the lock ---------------------------------------- */
 
 /* The entry of a unit; all but the first of a wide span only tell how far back that is. */
-static inline struct span *span_at(const struct spans *s, uint32_t unit)
+static inline struct span *pagemap_span(const struct spans *s, uint32_t slice)
 {
-    unsigned char *map = region_at(&s->chunks->region, s->map);
-    return (struct span *)(void *)(map + QUEUES_BYTES) + (unit - 1);
+    unsigned char *pagemap = region_at(&s->chunks->region, s->pagemap);
+    return (struct span *)(void *)(pagemap + QUEUES_BYTES) + (slice - 1);
 }
 
 static inline bool is_wide(size_t slot_bytes)
@@ -202,7 +203,7 @@ static inline uint32_t span_reciprocal(uint32_t slot_bytes)
 }
 
 /* Which of the first n states are 0; of 64, if n is more. Bits that are set stay so
- * until the owner takes the slot [S3]. Blocks are whole multiples of 64 bytes. */
+ * until the owner takes the slot [SP3]. Blocks are whole multiples of 64 bytes. */
 enum { STATES_AT_ONCE = 64 };
 
 static inline uint64_t free_slots(const unsigned char *states, uint32_t n)
@@ -233,13 +234,13 @@ static inline uint32_t slack_max(uint32_t slot_bytes)
 /* Its owner, whatever that is, lets a span of nslots rest: a patient one until most of it was
  * freed, which is for who is alone, since nobody waits for it. And wakes it: false if it is that
  * one's no more. In between: is it still; and has enough of it been freed? */
-void span_rest(struct span *span, uint32_t nslots, bool patient, const void *owner);
-bool span_wake(struct span *span, const void *owner);
-bool span_has_rested(const struct span *span, uint32_t nslots);
+void span_park(struct span *span, uint32_t nslots, bool patient, const void *owner);
+bool span_unpark(struct span *span, const void *owner);
+bool span_is_reusable(const struct span *span, uint32_t nslots);
 
-static inline bool span_rests(const struct span *span, const void *owner)
+static inline bool span_is_parked(const struct span *span, const void *owner)
 {
-    return __atomic_load_n(&span->resting, __ATOMIC_RELAXED) == owner;
+    return __atomic_load_n(&span->parked_by, __ATOMIC_RELAXED) == owner;
 }
 
 /* What a state says, for who has no lock. */
@@ -265,7 +266,7 @@ static inline uint32_t state_slack_near(uint32_t state)
 }
 
 /* What every resize does: false if the slot is free by now. That is the one place where two
- * threads that race must not both win: a 0 must stay a 0 [S3]. So they compare and swap, which
+ * threads that race must not both win: a 0 must stay a 0 [SP3]. So they compare and swap, which
  * takes longer than all the rest, and which a thread without others can leave out. */
 static inline bool state_replace(unsigned char *state, uint8_t with)
 {
@@ -313,6 +314,6 @@ static inline bool slot_suits(uint32_t slot_bytes, size_t old, size_t nbytes)
 }
 
 /* Where a unit begins. */
-uintptr_t spans_unit_address(const struct spans *s, uint32_t unit);
+uintptr_t pagemap_address(const struct spans *s, uint32_t slice);
 
 #endif

@@ -39,10 +39,10 @@ static void window_widen(struct window *w, struct span *span)
 
 /* Finds 64 slots of which a part is free, best those just used. If there are none, then as few
  * are free in the whole span. */
-static bool window_scan(struct window *w, const struct cache *c, unsigned part)
+static bool window_scan(struct window *w, const struct tcache *c, unsigned part)
 {
     uint32_t start = w->first;
-    if (w->unit == 0)
+    if (w->slice == 0)
         return false;
     do {
         if (window_look(w, part))
@@ -50,7 +50,7 @@ static bool window_scan(struct window *w, const struct cache *c, unsigned part)
         window_move(w, w->first + STATES_AT_ONCE < w->used ? w->first + STATES_AT_ONCE : 0);
     } while (w->first != start);
     while (w->used < w->nslots) {
-        window_widen(w, &c->map[w->unit - 1]);
+        window_widen(w, &c->pagemap[w->slice - 1]);
         if (window_look(w, part))
             return true;
     }
@@ -58,18 +58,18 @@ static bool window_scan(struct window *w, const struct cache *c, unsigned part)
     return false;
 }
 
-static void window_open(struct window *w, const struct cache *c, uint32_t unit)
+static void window_open(struct window *w, const struct tcache *c, uint32_t slice)
 {
-    const struct span *span = &c->map[unit - 1];
+    const struct span *span = &c->pagemap[slice - 1];
     w->states = span->states;
     w->far = far_slack(span->states, span->nslots, 0);
-    w->base = (unsigned char *)(c->base + ((uintptr_t)(unit - 1) << UNIT_SHIFT));
+    w->base = (unsigned char *)(c->base + ((uintptr_t)(slice - 1) << SLICE_SHIFT));
     w->slot_bytes = span->slot_bytes;
     w->full = span->slot_bytes + 1;
     w->first = 0;
     w->nslots = span->nslots;
     w->used = span->used > 0 ? span->used : least(STATES_AT_ONCE, span->nslots);
-    w->unit = unit;
+    w->slice = slice;
     w->last = 0;
 }
 
@@ -77,50 +77,50 @@ static void window_open(struct window *w, const struct cache *c, uint32_t unit)
 
 static uint32_t oldest(const struct window *w)
 {
-    return w->nresting == 0 ? 0 : w->resting[w->oldest];
+    return w->nparked == 0 ? 0 : w->parked[w->oldest];
 }
 
-static void forget_oldest(struct window *w)
+static void parked_pop(struct window *w)
 {
-    w->oldest = (uint16_t)(w->oldest + 1) % NRESTING;
-    w->nresting--;
+    w->oldest = (uint16_t)(w->oldest + 1) % NPARKED;
+    w->nparked--;
 }
 
 /* There is room for one more. */
-static void window_remember(struct window *w, uint32_t unit)
+static void parked_push(struct window *w, uint32_t slice)
 {
-    w->resting[(w->oldest + w->nresting) % NRESTING] = unit;
-    w->nresting++;
+    w->parked[(w->oldest + w->nparked) % NPARKED] = slice;
+    w->nparked++;
 }
 
-static void window_rest(struct window *w, const struct cache *c)
+static void window_park(struct window *w, const struct tcache *c)
 {
-    if (w->unit == 0)
+    if (w->slice == 0)
         return;
-    uint32_t unit = w->unit;
+    uint32_t slice = w->slice;
     w->mask = 0;
-    w->unit = 0; /* first: a fork that comes now must not find it in two places */
-    window_remember(w, unit);
-    span_rest(&c->map[unit - 1], w->nslots, w->is_alone && is_wide(w->slot_bytes), w);
+    w->slice = 0; /* first: a fork that comes now must not find it in two places */
+    parked_push(w, slice);
+    span_park(&c->pagemap[slice - 1], w->nslots, w->is_alone && is_wide(w->slot_bytes), w);
 }
 
-static void window_swap(struct window *w, const struct cache *c, uint32_t unit)
+static void window_swap(struct window *w, const struct tcache *c, uint32_t slice)
 {
-    window_rest(w, c);
-    window_open(w, c, unit);
+    window_park(w, c);
+    window_open(w, c, slice);
 }
 
 /* Another of the thread's spans of which enough is free. */
-static bool window_change(struct window *w, const struct cache *c)
+static bool window_change(struct window *w, const struct tcache *c)
 {
-    uint32_t unit;
-    while ((unit = oldest(w)) != 0) {
-        struct span *span = &c->map[unit - 1];
-        if (!span_has_rested(span, w->nslots))
+    uint32_t slice;
+    while ((slice = oldest(w)) != 0) {
+        struct span *span = &c->pagemap[slice - 1];
+        if (!span_is_reusable(span, w->nslots))
             return false;
-        forget_oldest(w);
-        if (span_wake(span, w)) {
-            window_swap(w, c, unit);
+        parked_pop(w);
+        if (span_unpark(span, w)) {
+            window_swap(w, c, slice);
             return true;
         }
     }
@@ -129,38 +129,39 @@ static bool window_change(struct window *w, const struct cache *c)
 
 /* The same for wide spans. All are looked at, and their few slots are counted, as the hint would
  * tell of none, or of many; what is the thread's no more is forgotten. */
-static bool window_change_wide(struct window *w, const struct cache *c)
+static bool window_change_wide(struct window *w, const struct tcache *c)
 {
-    for (unsigned n = w->nresting; n > 0; n--) {
-        uint32_t unit = oldest(w);
-        struct span *span = &c->map[unit - 1];
-        bool rests = span_rests(span, w);
-        bool ready = rests && are_enough(free_slots(span->states, w->nslots), w->nslots, EIGHTH);
-        forget_oldest(w);
-        if (ready && span_wake(span, w)) {
-            window_swap(w, c, unit);
+    for (unsigned n = w->nparked; n > 0; n--) {
+        uint32_t slice = oldest(w);
+        struct span *span = &c->pagemap[slice - 1];
+        bool is_parked = span_is_parked(span, w);
+        bool ready =
+            is_parked && are_enough(free_slots(span->states, w->nslots), w->nslots, EIGHTH);
+        parked_pop(w);
+        if (ready && span_unpark(span, w)) {
+            window_swap(w, c, slice);
             return true;
         }
-        if (rests && !ready)
-            window_remember(w, unit);
+        if (is_parked && !ready)
+            parked_push(w, slice);
     }
     return false;
 }
 
 static void window_close(struct spans *s, struct window *w)
 {
-    uint32_t unit;
-    for (; (unit = oldest(w)) != 0; forget_oldest(w))
-        if (span_wake(span_at(s, unit), w))
-            spans_release(s, unit);
-    if (w->unit != 0)
-        spans_release(s, w->unit);
-    spans_free_ours(s, w);
+    uint32_t slice;
+    for (; (slice = oldest(w)) != 0; parked_pop(w))
+        if (span_unpark(pagemap_span(s, slice), w))
+            spans_release(s, slice);
+    if (w->slice != 0)
+        spans_release(s, w->slice);
+    spans_free_metadata(s, w);
 }
 
 /* --- taking -------------------------------------------------------------------------- */
 
-static bool window_take_or_change(struct window *w, const struct cache *c, size_t nbytes,
+static bool window_take_or_change(struct window *w, const struct tcache *c, size_t nbytes,
                                   void **object)
 {
     bool has = w->mask != 0 || window_scan(w, c, EIGHTH) ||
@@ -170,32 +171,32 @@ static bool window_take_or_change(struct window *w, const struct cache *c, size_
     return has;
 }
 
-static bool window_take_large_or_change(struct window *w, const struct cache *c, size_t nbytes,
+static bool window_take_large_or_change(struct window *w, const struct tcache *c, size_t nbytes,
                                         void **object)
 {
-    bool (*change)(struct window *, const struct cache *) =
+    bool (*change)(struct window *, const struct tcache *) =
         is_wide(w->slot_bytes) ? window_change_wide : window_change;
     bool has = w->mask != 0 || window_scan(w, c, ANY) || (change(w, c) && window_scan(w, c, ANY));
     return has && window_take_large(w, nbytes, object);
 }
 
-bool cache_take(struct thread *t, size_t nbytes, unsigned sizeclass, void **object)
+bool tcache_take(struct thread *t, size_t nbytes, unsigned sizeclass, void **object)
 {
-    bool taken = false, large = sizeclass > sizeclass_of(CACHE_SMALL_MAX);
-    thread_enter(t);
-    const struct cache *c = thread_cache(t);
+    bool taken = false, large = sizeclass > sizeclass_of(TCACHE_SMALL_MAX);
+    reader_enter(t);
+    const struct tcache *c = thread_tcache(t);
     if (c != NULL)
         taken = (large ? window_take_large_or_change : window_take_or_change)(c->window[sizeclass],
                                                                               c, nbytes, object);
-    thread_leave(t);
+    reader_leave(t);
     return taken;
 }
 
 /* The window of a class; `none` if there is no room for one. */
-static struct window *window_of(struct spans *s, struct cache *c, unsigned sizeclass)
+static struct window *window_of(struct spans *s, struct tcache *c, unsigned sizeclass)
 {
     struct window *w = c->window[sizeclass];
-    if (w != &c->none || (w = spans_take_ours(s, sizeof *w)) == NULL)
+    if (w != &c->none || (w = spans_take_metadata(s, sizeof *w)) == NULL)
         return c->window[sizeclass];
     c->window[sizeclass] = w;
     size_t first = sizeclass == 0 ? 0 : sizeclass_bytes(sizeclass - 1) / GRANULE_BYTES + 1;
@@ -206,84 +207,84 @@ static struct window *window_of(struct spans *s, struct cache *c, unsigned sizec
 }
 
 /* The one that has rested longest is anybody's, if there are too many. */
-static void make_room_to_rest(struct spans *s, struct window *w)
+static void make_room_to_park(struct spans *s, struct window *w)
 {
-    if (w->nresting < NRESTING)
+    if (w->nparked < NPARKED)
         return;
-    uint32_t unit = oldest(w);
-    forget_oldest(w);
-    if (span_wake(span_at(s, unit), w))
-        spans_release_used(s, unit);
+    uint32_t slice = oldest(w);
+    parked_pop(w);
+    if (span_unpark(pagemap_span(s, slice), w))
+        spans_release_used(s, slice);
 }
 
 /* A wide span that a thread hardly uses keeps half a MiB from all others: if there are others,
  * those that want but a few of its slots share one, under the lock. */
-static bool is_worth_a_span(const struct spans *s, struct window *w, unsigned sizeclass)
+static bool count_towards_span(const struct spans *s, struct window *w, unsigned sizeclass)
 {
     enum { A_FEW = 8 };
-    bool alone = s->threads.first->next == NULL, has = w->unit != 0 || w->nresting > 0;
+    bool alone = s->threads.first->next == NULL, has = w->slice != 0 || w->nparked > 0;
     return alone || has || !is_wide(sizeclass_bytes(sizeclass)) || w->wanted++ >= A_FEW;
 }
 
-bool cache_refill_locked(struct spans *s, struct thread *t, unsigned sizeclass)
+bool tcache_refill_locked(struct spans *s, struct thread *t, unsigned sizeclass)
 {
-    struct cache *c = t->cache;
+    struct tcache *c = t->tcache;
     struct window *w = c == NULL ? NULL : window_of(s, c, sizeclass);
-    if (w == NULL || w == &c->none || !is_worth_a_span(s, w, sizeclass))
+    if (w == NULL || w == &c->none || !count_towards_span(s, w, sizeclass))
         return false;
-    make_room_to_rest(s, w);
+    make_room_to_park(s, w);
     w->is_alone = s->threads.first->next == NULL;
-    window_rest(w, c);
-    uint32_t unit = spans_adopt(s, sizeclass);
-    if (unit == 0)
+    window_park(w, c);
+    uint32_t slice = spans_adopt(s, sizeclass);
+    if (slice == 0)
         return false;
-    window_open(w, c, unit);
+    window_open(w, c, slice);
     return window_scan(w, c, EIGHTH) || window_scan(w, c, ANY);
 }
 
 /* --- caches ------------------------------------------------------------------------- */
 
-void cache_open_locked(struct spans *s, struct thread *t)
+void tcache_open_locked(struct spans *s, struct thread *t)
 {
-    struct cache *c = spans_take_ours(s, sizeof *c);
+    struct tcache *c = spans_take_metadata(s, sizeof *c);
     if (c == NULL)
         return;
     const struct region *r = &s->chunks->region;
-    c->base = spans_unit_address(s, 1);
+    c->base = pagemap_address(s, 1);
     c->nbytes = (uintptr_t)r->base + r->nbytes - c->base;
-    c->map = span_at(s, 1);
+    c->pagemap = pagemap_span(s, 1);
     for (size_t i = 0; i < NBY_SIZE; i++)
         c->by_size[i] = &c->none;
     for (size_t i = 0; i < NCLASSES; i++)
         c->window[i] = &c->none;
     threads_join_locked(&s->threads, &c->member, t);
-    thread_set_cache(t, c);
+    thread_set_tcache(t, c);
 }
 
 /* It is no member any more. */
-static void cache_free_ours(struct spans *s, struct cache *c)
+static void tcache_free_memory(struct spans *s, struct tcache *c)
 {
     for (unsigned i = 0; i < NCLASSES; i++)
         if (c->window[i] != &c->none)
             window_close(s, c->window[i]);
-    spans_free_ours(s, c);
+    spans_free_metadata(s, c);
 }
 
-static void close_cache(struct spans *s, struct cache *c)
+static void close_tcache(struct spans *s, struct tcache *c)
 {
     threads_leave_locked(&s->threads, &c->member);
-    cache_free_ours(s, c);
+    tcache_free_memory(s, c);
 }
 
-void cache_close_locked(struct spans *s, struct thread *t)
+void tcache_close_locked(struct spans *s, struct thread *t)
 {
-    struct cache *c = t->cache;
-    thread_set_cache(t, NULL);
+    struct tcache *c = t->tcache;
+    thread_set_tcache(t, NULL);
     if (c != NULL)
-        close_cache(s, c);
+        close_tcache(s, c);
 }
 
-void caches_close_others_locked(struct spans *s, const struct thread *mine)
+void tcaches_close_others_locked(struct spans *s, const struct thread *mine)
 {
     struct member *next, *all = s->threads.first;
     s->threads.first = NULL; /* nobody is left to be waited for */
@@ -291,21 +292,21 @@ void caches_close_others_locked(struct spans *s, const struct thread *mine)
         next = m->next;
         if (m->thread == mine)
             continue;
-        cache_free_ours(s, (struct cache *)m); /* the thread's own memory may be gone */
+        tcache_free_memory(s, (struct tcache *)m); /* the thread's own memory may be gone */
     }
-    if (mine->cache != NULL)
-        threads_join_locked(&s->threads, &mine->cache->member, mine->cache->member.thread);
+    if (mine->tcache != NULL)
+        threads_join_locked(&s->threads, &mine->tcache->member, mine->tcache->member.thread);
 }
 
-bool caches_revoke_locked(struct spans *s)
+bool tcaches_revoke_locked(struct spans *s)
 {
     struct member *m;
     for (m = s->threads.first; m != NULL; m = m->next)
-        thread_set_cache(m->thread, NULL);
+        thread_set_tcache(m->thread, NULL);
     bool quiet = threads_wait_locked(&s->threads);
     while (quiet && s->threads.first != NULL)
-        close_cache(s, (struct cache *)s->threads.first);
+        close_tcache(s, (struct tcache *)s->threads.first);
     for (m = s->threads.first; m != NULL; m = m->next)
-        thread_set_cache(m->thread, (struct cache *)m);
+        thread_set_tcache(m->thread, (struct tcache *)m);
     return quiet;
 }

@@ -6,17 +6,17 @@
  *                                 mask: those that it found to be 0
  *                                 resting: spans that it has used up, the oldest first
  *
- *   T1  to take is to take a bit out of the mask, and to set that state. Only the
- *       owner of a span does it [S3], so what it saw free stays free for it;
- *   T2  to free is to set a state to 0, by any thread, and looks only at the states:
+ *   TC1  to take is to take a bit out of the mask, and to set that state. Only the
+ *       owner of a span does it [SP3], so what it saw free stays free for it;
+ *   TC2  to free is to set a state to 0, by any thread, and looks only at the states:
  *       who owns the span does not matter;
- *   T3  both are done while the thread is `busy` (thread.h): the span does not become
+ *   TC3  both are done while the thread is `busy` (thread.h): the span does not become
  *       anything else meanwhile, whatever the address is and whoever frees there, too.
  *       So what is refused here was judged by states that were there;
- *   T4  a span that is used up rests. It is still the thread's, which takes it again
+ *   TC4  a span that is used up rests. It is still the thread's, which takes it again
  *       without the lock when some of it is free again; unless somebody took it over, under
- *       the lock, since most of it was freed meanwhile. Both compare and swap [S6];
- *   T5  what cannot be done here is done under the lock. All caches go, with their
+ *       the lock, since most of it was freed meanwhile. Both compare and swap [SP6];
+ *   TC5  what cannot be done here is done under the lock. All caches go, with their
  *       windows, before anybody is told that there is no space: each thread's pointer is
  *       made NULL, and who is busy is waited for.
  *
@@ -29,11 +29,11 @@
 
 #include "slots/span.h"
 
-enum { CACHE_SMALL_MAX = 2048 };
-static_assert(UNIT_BYTES / CACHE_SMALL_MAX < STATES_AT_ONCE, "larger slots are in one window");
-enum { NBY_SIZE = CACHE_SMALL_MAX / GRANULE_BYTES + 1 };
+enum { TCACHE_SMALL_MAX = 2048 };
+static_assert(SLICE_BYTES / TCACHE_SMALL_MAX < STATES_AT_ONCE, "larger slots are in one window");
+enum { NBY_SIZE = TCACHE_SMALL_MAX / GRANULE_BYTES + 1 };
 
-enum { NRESTING = 16 };
+enum { NPARKED = 16 };
 
 /* What a thread has of a class. */
 struct window {
@@ -46,46 +46,46 @@ struct window {
     uint32_t first;   /* the number of the first slot in the span */
     uint32_t nslots;  /* of the span */
     uint32_t used;    /* the first so many were in a window before */
-    uint32_t unit;    /* 0: there is none */
+    uint32_t slice;   /* 0: there is none */
     uint16_t wanted;  /* so often there was none, of wide spans */
     uint16_t nowhere; /* is written and never read */
     uint32_t last;    /* of large slots, the one taken last */
-    uint16_t oldest, nresting;
-    bool is_alone;              /* its thread, when it last got a span */
-    uint32_t resting[NRESTING]; /* units, a ring; some may be others' by now */
+    uint16_t oldest, nparked;
+    bool is_alone;            /* its thread, when it last got a span */
+    uint32_t parked[NPARKED]; /* units, a ring; some may be others' by now */
 };
 
 /* Only its thread uses it; and who has the lock, after the thread was parted from it. */
-struct cache {
+struct tcache {
     struct member member; /* the first */
     uintptr_t base;       /* of the first unit, in which the region begins */
     size_t nbytes;        /* from there to the end of the region */
-    struct span *map;     /* its entry */
+    struct span *pagemap; /* its entry */
     struct window *by_size[NBY_SIZE];
     struct window *window[NCLASSES]; /* of classes that it has not used, `none` */
     struct window none;              /* in which there is nothing */
 };
 
 /* Makes a cache for the calling thread; without one if there is no room. */
-void cache_open_locked(struct spans *s, struct thread *t);
+void tcache_open_locked(struct spans *s, struct thread *t);
 
 /* What the thread's cache holds, if it has one, is anybody's. The thread is the
  * calling one, or is known not to be busy. */
-void cache_close_locked(struct spans *s, struct thread *t);
+void tcache_close_locked(struct spans *s, struct thread *t);
 
 /* After fork, in the child, there is but one thread: all other caches are closed. */
-void caches_close_others_locked(struct spans *s, const struct thread *mine);
+void tcaches_close_others_locked(struct spans *s, const struct thread *mine);
 
 /* Closes all caches: false if that was not possible. */
-bool caches_revoke_locked(struct spans *s);
+bool tcaches_revoke_locked(struct spans *s);
 
 /* An object of nbytes in a slot of that class, if the thread's own span has one, whatever
  * the window knows. */
-bool cache_take(struct thread *t, size_t nbytes, unsigned sizeclass, void **object);
+bool tcache_take(struct thread *t, size_t nbytes, unsigned sizeclass, void **object);
 
-/* Gets the thread another span, so that cache_take has some. False: there is no room, or
+/* Gets the thread another span, so that tcache_take has some. False: there is no room, or
  * no cache. */
-bool cache_refill_locked(struct spans *s, struct thread *t, unsigned sizeclass);
+bool tcache_refill_locked(struct spans *s, struct thread *t, unsigned sizeclass);
 
 /* --- the fast paths ---------------------------------------------------------------- */
 
@@ -121,7 +121,7 @@ static inline void *window_take_any(struct window *w, uint64_t mask, size_t nbyt
 static inline bool window_take_large(struct window *w, size_t nbytes, void **object)
 {
     size_t i = w->last;
-    if (w->unit == 0)
+    if (w->slice == 0)
         return false;
     if (__atomic_load_n(w->states + i, __ATOMIC_ACQUIRE) != 0) {
         if (w->mask == 0)
@@ -135,57 +135,57 @@ static inline bool window_take_large(struct window *w, size_t nbytes, void **obj
     return true;
 }
 
-/* An object of at most CACHE_SMALL_MAX bytes, from the slots that its window knows to be
- * free. False: see cache_take. */
-static inline bool cache_take_small(struct thread *t, size_t nbytes, void **object)
+/* An object of at most TCACHE_SMALL_MAX bytes, from the slots that its window knows to be
+ * free. False: see tcache_take. */
+static inline bool tcache_take_small(struct thread *t, size_t nbytes, void **object)
 {
     bool taken = false;
-    thread_enter(t);
-    const struct cache *c = thread_cache(t);
-    if (c != NULL && nbytes <= CACHE_SMALL_MAX) {
+    reader_enter(t);
+    const struct tcache *c = thread_tcache(t);
+    if (c != NULL && nbytes <= TCACHE_SMALL_MAX) {
         struct window *w = c->by_size[(nbytes + 15) / 16];
         uint64_t mask = w->mask;
         taken = mask != 0;
         if (taken)
             *object = window_take(w, mask, w->full - (uint32_t)nbytes);
     }
-    thread_leave(t);
+    reader_leave(t);
     return taken;
 }
 
 /* The same at a multiple of align, any power of two: if what both need is small. A few bytes
  * at a multiple of 256 have more slack than such a slot can tell. */
-static inline bool cache_take_aligned(struct thread *t, size_t nbytes, size_t align, void **object)
+static inline bool tcache_take_aligned(struct thread *t, size_t nbytes, size_t align, void **object)
 {
     enum { LEAST = ALL_NEAR_MAX - SLACK_NEAR_MAX };
     size_t room = sizeclass_room(nbytes, align);
     bool taken = false;
-    thread_enter(t);
-    const struct cache *c = thread_cache(t);
-    if (c != NULL && nbytes - LEAST <= CACHE_SMALL_MAX - LEAST && room <= CACHE_SMALL_MAX) {
+    reader_enter(t);
+    const struct tcache *c = thread_tcache(t);
+    if (c != NULL && nbytes - LEAST <= TCACHE_SMALL_MAX - LEAST && room <= TCACHE_SMALL_MAX) {
         struct window *w = c->by_size[(room + 15) / 16];
         uint64_t mask = w->mask;
         taken = mask != 0;
         if (taken)
             *object = window_take_any(w, mask, nbytes);
     }
-    thread_leave(t);
+    reader_leave(t);
     return taken;
 }
 
-/* One of a class of large slots, those above CACHE_SMALL_MAX. */
-static inline bool cache_take_large(struct thread *t, size_t nbytes, unsigned sizeclass,
-                                    void **object)
+/* One of a class of large slots, those above TCACHE_SMALL_MAX. */
+static inline bool tcache_take_large(struct thread *t, size_t nbytes, unsigned sizeclass,
+                                     void **object)
 {
-    thread_enter(t);
-    const struct cache *c = thread_cache(t);
+    reader_enter(t);
+    const struct tcache *c = thread_tcache(t);
     bool taken = c != NULL && window_take_large(c->window[sizeclass], nbytes, object);
-    thread_leave(t);
+    reader_leave(t);
     return taken;
 }
 
 /* A slot that `address` is the exact start of. */
-struct cached_slot {
+struct slot_ref {
     struct span *span;
     unsigned char *state;
     uint32_t index;
@@ -193,16 +193,16 @@ struct cached_slot {
 
 /* Reads only what a span has published. The thread is busy. False: no such slot can be
  * seen, which does not say that there is no object. */
-static inline bool cache_look(const struct cache *c, const void *address, struct cached_slot *at)
+static inline bool tcache_find(const struct tcache *c, const void *address, struct slot_ref *at)
 {
     if (c == NULL)
         return false;
     size_t offset = (uintptr_t)address - c->base;
     if (offset >= c->nbytes)
         return false;
-    at->span = &c->map[offset >> UNIT_SHIFT];
-    uint32_t reciprocal = __atomic_load_n(&at->span->visible, __ATOMIC_ACQUIRE);
-    uint64_t product = (uint64_t)((uintptr_t)address & (UNIT_BYTES - 1)) * reciprocal;
+    at->span = &c->pagemap[offset >> SLICE_SHIFT];
+    uint32_t reciprocal = __atomic_load_n(&at->span->reciprocal_published, __ATOMIC_ACQUIRE);
+    uint64_t product = (uint64_t)((uintptr_t)address & (SLICE_BYTES - 1)) * reciprocal;
     if ((uint32_t)product >= reciprocal) /* it is into the slot; or there is no span */
         return false;
     at->index = (uint32_t)(product >> 32);
@@ -210,22 +210,22 @@ static inline bool cache_look(const struct cache *c, const void *address, struct
     return __atomic_load_n(at->state, __ATOMIC_RELAXED) != 0;
 }
 
-/* As cache_look, in spans of WIDE_UNITS. */
-static inline bool cache_look_wide(const struct cache *c, const void *address,
-                                   struct cached_slot *at)
+/* As tcache_find, in spans of WIDE_SLICES. */
+static inline bool tcache_find_wide(const struct tcache *c, const void *address,
+                                    struct slot_ref *at)
 {
     if (c == NULL)
         return false;
-    size_t offset = (uintptr_t)address - c->base, unit = offset >> UNIT_SHIFT;
+    size_t offset = (uintptr_t)address - c->base, slice = offset >> SLICE_SHIFT;
     if (offset >= c->nbytes)
         return false;
-    unit -= __atomic_load_n(&c->map[unit].back, __ATOMIC_RELAXED);
-    at->span = &c->map[unit];
-    uint32_t reciprocal = __atomic_load_n(&at->span->visible_wide, __ATOMIC_ACQUIRE);
-    uint32_t into = (uint32_t)(offset - (unit << UNIT_SHIFT));
+    slice -= __atomic_load_n(&c->pagemap[slice].back, __ATOMIC_RELAXED);
+    at->span = &c->pagemap[slice];
+    uint32_t reciprocal = __atomic_load_n(&at->span->reciprocal_published_wide, __ATOMIC_ACQUIRE);
+    uint32_t into = (uint32_t)(offset - (slice << SLICE_SHIFT));
     /* In eights of bytes; what is no multiple is more than there is, and so is what is torn. */
     uint32_t eighths = into >> WIDE_SHIFT | into << (32 - WIDE_SHIFT);
-    if (eighths >= WIDE_UNITS * UNIT_BYTES >> WIDE_SHIFT)
+    if (eighths >= WIDE_SLICES * SLICE_BYTES >> WIDE_SHIFT)
         return false;
     uint64_t product = (uint64_t)eighths * reciprocal;
     if ((uint32_t)product >= reciprocal)
@@ -235,106 +235,105 @@ static inline bool cache_look_wide(const struct cache *c, const void *address,
     return __atomic_load_n(at->state, __ATOMIC_RELAXED) != 0;
 }
 
-enum cache_freed { CACHE_FREED, CACHE_FREED_RECOUNT, CACHE_NOT_FREED };
+enum tcache_freed { TCACHE_FREED, TCACHE_FREED_REFILE, TCACHE_NOT_FREED };
 
-static inline enum cache_freed cached_slot_free(const struct cached_slot *at)
+static inline enum tcache_freed slot_ref_free(const struct slot_ref *at)
 {
-    bool positive = count_down(&at->span->hint);
+    bool positive = count_down(&at->span->countdown);
     __atomic_store_n(at->state, 0, __ATOMIC_RELEASE);
-    return positive ? CACHE_FREED : CACHE_FREED_RECOUNT;
+    return positive ? TCACHE_FREED : TCACHE_FREED_REFILE;
 }
 
-static inline enum cache_freed cached_slot_end(struct thread *t, bool found,
-                                               const struct cached_slot *at)
+static inline enum tcache_freed tcache_finish_free(struct thread *t, bool found,
+                                                   const struct slot_ref *at)
 {
-    enum cache_freed freed = found ? cached_slot_free(at) : CACHE_NOT_FREED;
-    thread_leave(t);
+    enum tcache_freed freed = found ? slot_ref_free(at) : TCACHE_NOT_FREED;
+    reader_leave(t);
     return freed;
 }
 
-/* Frees the object that begins at `address`: CACHE_NOT_FREED if none can be seen to do
- * so; CACHE_FREED_RECOUNT: it is done, and now spans_recount is due. */
-static inline enum cache_freed cache_free(struct thread *t, const void *address)
+/* Frees the object that begins at `address`: TCACHE_NOT_FREED if none can be seen to do
+ * so; TCACHE_FREED_REFILE: it is done, and now spans_refile is due. */
+static inline enum tcache_freed tcache_free(struct thread *t, const void *address)
 {
-    struct cached_slot at;
-    thread_enter(t);
-    return cached_slot_end(t, cache_look(thread_cache(t), address, &at), &at);
+    struct slot_ref at;
+    reader_enter(t);
+    return tcache_finish_free(t, tcache_find(thread_tcache(t), address, &at), &at);
 }
 
 /* The same for objects in wide spans. If it is the one that the thread takes slots of, it
  * knows at once that this one is free: to look at the states soon after they were written to
  * would wait for these writes, and for all before them. */
-static inline enum cache_freed cache_free_wide(struct thread *t, const void *address)
+static inline enum tcache_freed tcache_free_wide(struct thread *t, const void *address)
 {
-    struct cached_slot at;
-    thread_enter(t);
-    const struct cache *c = thread_cache(t);
-    bool found = cache_look_wide(c, address, &at);
+    struct slot_ref at;
+    reader_enter(t);
+    const struct tcache *c = thread_tcache(t);
+    bool found = tcache_find_wide(c, address, &at);
     if (found) {
         struct window *w = c->window[at.span->sizeclass];
-        bool mine = w->unit == (uint32_t)(at.span - c->map) + 1;
+        bool mine = w->slice == (uint32_t)(at.span - c->pagemap) + 1;
         w->mask |= (uint64_t)mine << at.index;
     }
-    return cached_slot_end(t, found, &at);
+    return tcache_finish_free(t, found, &at);
 }
 
 /* Gives the object that begins at `address` another size where it is, if that can be told in
  * the state alone, and is not 0: then it does not give up most of the slot. False: see
- * cache_resize. */
-static inline bool cache_resize_near(struct thread *t, const void *address, size_t nbytes)
+ * tcache_resize. */
+static inline bool tcache_resize_near(struct thread *t, const void *address, size_t nbytes)
 {
-    struct cached_slot at;
+    struct slot_ref at;
     bool done = false;
-    thread_enter(t);
-    if (cache_look(thread_cache(t), address, &at) && nbytes - 1 < at.span->slot_bytes) {
+    reader_enter(t);
+    if (tcache_find(thread_tcache(t), address, &at) && nbytes - 1 < at.span->slot_bytes) {
         size_t slack = at.span->slot_bytes - nbytes;
         done = slack <= SLACK_NEAR_MAX && state_replace(at.state, (uint8_t)(slack + 1));
     }
-    thread_leave(t);
+    reader_leave(t);
     return done;
 }
 
 /* --- objects of any size ------------------------------------------------------------ */
 
-static inline bool cache_look_any(const struct cache *c, const void *address,
-                                  struct cached_slot *at)
+static inline bool tcache_find_any(const struct tcache *c, const void *address, struct slot_ref *at)
 {
-    return cache_look(c, address, at) || cache_look_wide(c, address, at);
+    return tcache_find(c, address, at) || tcache_find_wide(c, address, at);
 }
 
 /* Of a slot that was found, with what it says of itself now. */
-static inline size_t cached_slot_size(const struct cached_slot *at)
+static inline size_t slot_ref_size(const struct slot_ref *at)
 {
     return at->span->slot_bytes - span_slack(at->state - at->index, at->span->nslots, at->index);
 }
 
 /* The size of the object that begins at `address`; false if none can be seen to. */
-static inline bool cache_size(struct thread *t, const void *address, size_t *nbytes)
+static inline bool tcache_size(struct thread *t, const void *address, size_t *nbytes)
 {
-    struct cached_slot at;
-    thread_enter(t);
-    bool found = cache_look_any(thread_cache(t), address, &at);
+    struct slot_ref at;
+    reader_enter(t);
+    bool found = tcache_find_any(thread_tcache(t), address, &at);
     if (found)
-        *nbytes = cached_slot_size(&at);
-    thread_leave(t);
+        *nbytes = slot_ref_size(&at);
+    reader_leave(t);
     return found;
 }
 
 /* Gives that object another size where it is; false: not there. *old is the size that it had,
  * or SIZE_MAX if none can be seen. */
-static inline bool cache_resize(struct thread *t, const void *address, size_t nbytes, size_t *old)
+static inline bool tcache_resize(struct thread *t, const void *address, size_t nbytes, size_t *old)
 {
-    struct cached_slot at;
+    struct slot_ref at;
     bool done = false;
-    thread_enter(t);
+    reader_enter(t);
     *old = SIZE_MAX;
-    if (cache_look_any(thread_cache(t), address, &at)) {
-        *old = cached_slot_size(&at);
+    if (tcache_find_any(thread_tcache(t), address, &at)) {
+        *old = slot_ref_size(&at);
         done = slot_suits(at.span->slot_bytes, *old, nbytes) &&
                span_resize_object(at.state - at.index, at.span->nslots, at.index,
                                   at.span->slot_bytes - (uint32_t)nbytes);
     }
-    thread_leave(t);
+    reader_leave(t);
     return done;
 }
 

@@ -9,11 +9,11 @@
  *     thread      busy = 1 | looks: is it still there? | reads, takes, frees | busy = 0
  *     the other   says that it is gone | barrier on all processors | waits for busy == 0
  *
- *   G1  a thread sets `busy` before it looks, so that it either sees that the thing is
+ *   TH1  a thread sets `busy` before it looks, so that it either sees that the thing is
  *       gone, or is seen to be busy: never neither. A fence on each side would do that
  *       (Dekker); here the other side has the system run one on every processor that
  *       runs the process (membarrier), and the thread needs none;
- *   G2  who waits has the lock, so a thread clears `busy` before it asks for the lock.
+ *   TH2  who waits has the lock, so a thread clears `busy` before it asks for the lock.
  *
  * A thread pays two stores to a line of its own. The idea is McKenney's read-copy-
  * update; that one side can pay for both is from Dice, Huang and Yang, "Asymmetric
@@ -34,11 +34,11 @@
 #define SINGLE_THREADED false
 #endif
 
-struct cache;
+struct tcache;
 
 /* In thread-local memory. Zero: it has nothing, and may get it. */
 struct thread {
-    struct cache *cache; /* what it has to itself (cache.h); NULL: nothing, or no more */
+    struct tcache *tcache; /* what it has to itself (cache.h); NULL: nothing, or no more */
     bool busy;
     bool is_awaited; /* somebody will be told when it ends */
     bool has_ended;  /* it gets no more */
@@ -67,13 +67,13 @@ void threads_leave_locked(struct threads *all, struct member *m);
  * system refuses the barrier, so that nothing is known. */
 bool threads_wait_locked(const struct threads *all);
 
-static inline void thread_enter(struct thread *t)
+static inline void reader_enter(struct thread *t)
 {
     __atomic_store_n(&t->busy, true, __ATOMIC_RELAXED);
-    __atomic_signal_fence(__ATOMIC_SEQ_CST); /* the compiler must keep the order [G1] */
+    __atomic_signal_fence(__ATOMIC_SEQ_CST); /* the compiler must keep the order [TH1] */
 }
 
-static inline void thread_leave(struct thread *t)
+static inline void reader_leave(struct thread *t)
 {
     __atomic_store_n(&t->busy, false, __ATOMIC_RELEASE);
 }
@@ -85,15 +85,15 @@ static inline bool thread_is_the_only(void)
 }
 
 /* NULL: there is none. To be relied on only while busy. */
-static inline struct cache *thread_cache(const struct thread *t)
+static inline struct tcache *thread_tcache(const struct thread *t)
 {
-    return __atomic_load_n(&t->cache, __ATOMIC_ACQUIRE);
+    return __atomic_load_n(&t->tcache, __ATOMIC_ACQUIRE);
 }
 
 /* Who has the lock gives and takes it. */
-static inline void thread_set_cache(struct thread *t, struct cache *c)
+static inline void thread_set_tcache(struct thread *t, struct tcache *c)
 {
-    __atomic_store_n(&t->cache, c, __ATOMIC_RELEASE);
+    __atomic_store_n(&t->tcache, c, __ATOMIC_RELEASE);
 }
 
 #endif

@@ -5,11 +5,11 @@
  *                     a cache takes the span
  *        +-------------------------------------------------+-----------+
  *        v                                                 |           |
- *      OWNED ------------> FLOATING ---------> QUEUED ---> EMPTY ---> NONE
+ *      OWNED ------------> FULL ---------> PARTIAL ---> EMPTY ---> NONE
  *      by one cache;       nobody's,           enough      no slot     the ledger's
  *      its thread takes    few slots           slots       is live     memory, after a
  *      slots, no lock      are free            are free                grace period
- *      (or it rests)
+ *      (or it is parked)
  *
  * Down this line a span may leave out steps. The status is guarded by the lock, and
  * changes only after the states were counted. Without the lock there are two things,
@@ -17,27 +17,27 @@
  *
  *     malloc, by the owner              free, by anybody
  *       is_open      no: lock             is_open      no: lock
- *       mask         empty: scan          described    no: lock
+ *       mask         empty: scan          reciprocal_published    no: lock
  *       state[slot] = live                state[slot]  0: lock
- *                                         hint = hint - 1 (updates may be lost)
+ *                                         countdown = countdown - 1 (updates may be lost)
  *                                         state[slot] = 0
- *                                       then, if the hint came down to 0: lock, count
+ *                                       then, if the countdown came down to 0: lock, count
  *
- * A span that its owner has used up rests. The owner wakes it, between busy = 1 and
- * busy = 0; or somebody takes it over, with the lock, as its hint came down to 0. Both
- * compare and swap `resting`. A cache remembers one span (NRESTING is 1), which may be
+ * A span that its owner has used up is parked. The owner unparks it, between busy = 1 and
+ * busy = 0; or somebody claims it, with the lock, as its countdown came down to 0. Both
+ * compare and swap `parked_by`. A cache remembers one span (NPARKED is 1), which may be
  * somebody else's by now.
  *
  * Who has the lock and needs the others out of the way changes what they look at first
- * (described, is_open), has a barrier run on all processors, and waits until it has
+ * (reciprocal_published, is_open), has a barrier run on all processors, and waits until it has
  * seen each of them with busy = 0. Who comes later sees the change. Nobody asks for
  * the lock with busy = 1.
  *
  *   P1  A slot is handed out only while nobody has it.
- *   P2  States and hint are touched only while their memory is the span's, a cache only
+ *   P2  States and countdown are touched only while their memory is the span's, a cache only
  *       while it is there.
  *   P3  No memory goes to the ledger with a live object in it.
- *   P4  A span is in a queue once if it is QUEUED or EMPTY, and in one window, or resting,
+ *   P4  A span is in a queue once if it is PARTIAL or EMPTY, and in one window, or parked_by,
  *       if it is OWNED; else nowhere.
  *   P5  An object that is freed once is freed. (With WILD anybody may free any address at
  *       any time: that is refused, or frees what lives there. P1 to P4 hold.)
@@ -75,7 +75,7 @@
 
 #define NO_SPAN NSPANS
 #define NOBODY  NTHREADS
-#define HUGE    99 /* a hint that does not come down */
+#define HUGE    99 /* a countdown that does not come down */
 #define ALL     ((1 << NSLOTS) - 1)
 
 /* busy */
@@ -83,28 +83,28 @@
 #define HIDDEN 1 /* 1, but still in the store buffer: others see 0 */
 #define SEEN   2
 
-mtype = { NONE, OWNED, FLOATING, QUEUED, EMPTY };
+mtype = { NONE, OWNED, FULL, PARTIAL, EMPTY };
 
 typedef Span {
     mtype status = NONE; /* guarded by the lock */
     byte nqueued;        /* guarded by the lock: how often it is in a queue */
-    bool described;      /* those without the lock see that here is a span */
+    bool reciprocal_published;      /* those without the lock see that here is a span */
     byte live;           /* bit i is state[i], the truth */
-    short hint;
-    byte resting = NOBODY; /* whose it is */
-    bool is_there;       /* ghost: states and hint are the span's, not the ledger's */
+    short countdown;
+    byte parked_by = NOBODY; /* whose it is */
+    bool is_there;       /* ghost: states and countdown are the span's, not the ledger's */
     byte claimed;        /* ghost, bit i: somebody is about to free it, and nobody else */
     byte late;           /* ghost, bit i: freed during the sweep */
 }
 typedef Cache {
     bool is_open;           /* what the thread looks at first */
     byte window = NO_SPAN;  /* the thread's while it is busy; who has the lock closes it */
-    byte rested = NO_SPAN;  /* likewise */
+    byte parked = NO_SPAN;  /* likewise */
     byte busy = IDLE;
     bool is_member;         /* guarded by the lock: the cache is there, its thread is waited for */
 }
 Span span[NSPANS];
-Cache cache[NTHREADS];
+Cache tcache[NTHREADS];
 byte holder = NOBODY; /* of the lock */
 bool is_sweeping;     /* ghost */
 byte nended;
@@ -124,10 +124,10 @@ inline unlock() /* P4 */
     d_step {
         for (a : 0 .. NSPANS - 1) {
             b = 0;
-            for (t : 0 .. NTHREADS - 1) { b = b + (cache[t].window == a) }
-            b = b + (span[a].resting != NOBODY);
+            for (t : 0 .. NTHREADS - 1) { b = b + (tcache[t].window == a) }
+            b = b + (span[a].parked_by != NOBODY);
             assert(b == (span[a].status == OWNED));
-            assert(span[a].nqueued == (span[a].status == QUEUED || span[a].status == EMPTY));
+            assert(span[a].nqueued == (span[a].status == PARTIAL || span[a].status == EMPTY));
             assert(span[a].is_there == (span[a].status != NONE))
         }
         a = 0; b = 0; t = 0;
@@ -137,8 +137,8 @@ inline unlock() /* P4 */
 
 /* --- busy --------------------------------------------------------------------------- */
 
-inline enter() { cache[me].busy = HIDDEN }
-inline leave() { cache[me].busy = IDLE }
+inline enter() { tcache[me].busy = HIDDEN }
+inline leave() { tcache[me].busy = IDLE }
 
 inline barrier()
 {
@@ -148,7 +148,7 @@ inline barrier()
     d_step {
         for (t : 0 .. NTHREADS - 1) {
             if
-            :: cache[t].busy == HIDDEN -> cache[t].busy = SEEN
+            :: tcache[t].busy == HIDDEN -> tcache[t].busy = SEEN
             :: else
             fi
         }
@@ -162,13 +162,13 @@ inline wait_for_all()
     barrier();
     atomic {
         for (t : 0 .. NTHREADS - 1) {
-            (!cache[t].is_member || t == me || cache[t].busy != SEEN)
+            (!tcache[t].is_member || t == me || tcache[t].busy != SEEN)
         }
         t = 0
     }
 }
 
-/* --- states and hint ------------------------------------------------------------------ */
+/* --- states and countdown ------------------------------------------------------------------ */
 
 inline touch(x) { assert(span[x].is_there) } /* P2 */
 
@@ -205,15 +205,15 @@ inline take_slot(x, bits) /* the lowest */
     }
 }
 
-inline lower_hint(x)
+inline lower_countdown(x)
 {
-    atomic { touch(x); h = (span[x].hint == HUGE -> HUGE : span[x].hint - 1) };
-    atomic { touch(x); span[x].hint = h }
+    atomic { touch(x); h = (span[x].countdown == HUGE -> HUGE : span[x].countdown - 1) };
+    atomic { touch(x); span[x].countdown = h }
 }
 
-inline set_hint(x, n)
+inline set_countdown(x, n)
 {
-    atomic { touch(x); span[x].hint = n }
+    atomic { touch(x); span[x].countdown = n }
 }
 
 inline clear_state(x, slot)
@@ -234,7 +234,7 @@ inline clear_state(x, slot)
 inline queue_as(x, what)
 {
     if
-    :: span[x].status == QUEUED /* and stays in a queue */
+    :: span[x].status == PARTIAL /* and stays in a queue */
     :: else -> span[x].nqueued++
     fi;
     span[x].status = what
@@ -245,17 +245,17 @@ inline settle(x, least)
 {
     count_live(x);
     if
-    :: atomic { nlive == 0 -> queue_as(x, EMPTY); span[x].described = false }
+    :: atomic { nlive == 0 -> queue_as(x, EMPTY); span[x].reciprocal_published = false }
     :: atomic { nlive > 0 && NSLOTS - nlive >= least ->
-        queue_as(x, QUEUED);
-        set_hint(x, nlive); nlive = 0 }
+        queue_as(x, PARTIAL);
+        set_countdown(x, nlive); nlive = 0 }
     :: atomic { nlive > 0 && NSLOTS - nlive < least ->
         if
-        :: span[x].status == QUEUED -> span[x].nqueued--
+        :: span[x].status == PARTIAL -> span[x].nqueued--
         :: else
         fi;
-        span[x].status = FLOATING;
-        set_hint(x, least - (NSLOTS - nlive)); nlive = 0 }
+        span[x].status = FULL;
+        set_countdown(x, least - (NSLOTS - nlive)); nlive = 0 }
     fi
 }
 
@@ -272,7 +272,7 @@ inline give_back_empty()
                 span[a].nqueued--;
                 span[a].status = NONE;
                 span[a].is_there = false;
-                span[a].hint = 0
+                span[a].countdown = 0
             :: else
             fi
         }
@@ -288,22 +288,22 @@ inline give_back_empty_perhaps() /* it is no matter when */
     fi
 }
 
-inline recount(x)
+inline refile(x)
 {
     if
 #ifdef TAKE_ANY
-    :: atomic { span[x].status == OWNED -> span[x].resting = NOBODY; span[x].status = FLOATING };
+    :: atomic { span[x].status == OWNED -> span[x].parked_by = NOBODY; span[x].status = FULL };
        settle(x, ENOUGH)
 #else
-    :: atomic { span[x].status == OWNED && span[x].resting != NOBODY ->
-           span[x].resting = NOBODY; span[x].status = FLOATING };
+    :: atomic { span[x].status == OWNED && span[x].parked_by != NOBODY ->
+           span[x].parked_by = NOBODY; span[x].status = FULL };
        settle(x, ENOUGH)
 #endif
 #ifdef NO_RECOUNT
-    :: span[x].status == QUEUED -> atomic { queue_as(x, EMPTY); span[x].described = false }
-    :: span[x].status == FLOATING -> settle(x, ENOUGH)
+    :: span[x].status == PARTIAL -> atomic { queue_as(x, EMPTY); span[x].reciprocal_published = false }
+    :: span[x].status == FULL -> settle(x, ENOUGH)
 #else
-    :: span[x].status == QUEUED || span[x].status == FLOATING -> settle(x, ENOUGH)
+    :: span[x].status == PARTIAL || span[x].status == FULL -> settle(x, ENOUGH)
 #endif
     :: else
     fi;
@@ -313,10 +313,10 @@ inline recount(x)
 inline close_window()
 {
     atomic {
-        w = cache[me].window;
-        cache[me].window = NO_SPAN;
+        w = tcache[me].window;
+        tcache[me].window = NO_SPAN;
         if
-        :: w != NO_SPAN -> span[w].status = FLOATING
+        :: w != NO_SPAN -> span[w].status = FULL
         :: else
         fi
     };
@@ -327,16 +327,16 @@ inline close_window()
     w = NO_SPAN
 }
 
-/* The one that rests becomes anybody's. */
-inline close_rested()
+/* The one that is parked becomes anybody's. */
+inline close_parked()
 {
     atomic {
-        w = cache[me].rested;
-        cache[me].rested = NO_SPAN;
+        w = tcache[me].parked;
+        tcache[me].parked = NO_SPAN;
         if
-        :: w != NO_SPAN && span[w].resting == me ->
-            span[w].resting = NOBODY;
-            span[w].status = FLOATING
+        :: w != NO_SPAN && span[w].parked_by == me ->
+            span[w].parked_by = NOBODY;
+            span[w].status = FULL
         :: else -> w = NO_SPAN
         fi
     };
@@ -347,16 +347,16 @@ inline close_rested()
     w = NO_SPAN
 }
 
-/* What the window has rests; there is room for it. */
-inline rest_window()
+/* What the window has is parked; there is room for it. */
+inline window_park()
 {
     if
-    :: cache[me].window != NO_SPAN ->
-        set_hint(cache[me].window, 1);
+    :: tcache[me].window != NO_SPAN ->
+        set_countdown(tcache[me].window, 1);
         atomic {
-            cache[me].rested = cache[me].window;
-            span[cache[me].rested].resting = me;
-            cache[me].window = NO_SPAN
+            tcache[me].parked = tcache[me].window;
+            span[tcache[me].parked].parked_by = me;
+            tcache[me].window = NO_SPAN
         }
     :: else
     fi
@@ -366,7 +366,7 @@ inline rest_window()
 inline sweep()
 {
     do
-    :: atomic { k < NTHREADS -> cache[k].is_open = false; k++ }
+    :: atomic { k < NTHREADS -> tcache[k].is_open = false; k++ }
     :: atomic { k == NTHREADS -> k = 0; break }
     od;
 #ifdef NO_REVOKE_WAIT
@@ -377,18 +377,18 @@ inline sweep()
     d_step {
         is_sweeping = true;
         for (a : 0 .. NTHREADS - 1) {
-            cache[a].is_member = false;
-            w = cache[a].window;
-            cache[a].window = NO_SPAN;
+            tcache[a].is_member = false;
+            w = tcache[a].window;
+            tcache[a].window = NO_SPAN;
             if
-            :: w != NO_SPAN -> span[w].status = FLOATING
+            :: w != NO_SPAN -> span[w].status = FULL
             :: else
             fi;
-            w = cache[a].rested;
-            cache[a].rested = NO_SPAN;
+            w = tcache[a].parked;
+            tcache[a].parked = NO_SPAN;
             if
-            :: w != NO_SPAN && span[w].resting == a ->
-                span[w].resting = NOBODY; span[w].status = FLOATING
+            :: w != NO_SPAN && span[w].parked_by == a ->
+                span[w].parked_by = NOBODY; span[w].status = FULL
             :: else
             fi
         }
@@ -396,7 +396,7 @@ inline sweep()
     };
     for (k : 0 .. NSPANS - 1) {
         if
-        :: span[k].status == FLOATING || span[k].status == QUEUED -> settle(k, 1)
+        :: span[k].status == FULL || span[k].status == PARTIAL -> settle(k, 1)
         :: else
         fi
     }
@@ -441,7 +441,7 @@ inline look_for(what)
 inline get_span(what)
 {
     atomic {
-        look_for(QUEUED);
+        look_for(PARTIAL);
         if
         :: w == NO_SPAN -> look_for(EMPTY)
         :: else
@@ -460,8 +460,8 @@ inline get_span(what)
         if
         :: w != NO_SPAN ->
             span[w].status = what;
-            span[w].nqueued = (what == QUEUED);
-            span[w].described = true /* last: from now on others look */
+            span[w].nqueued = (what == PARTIAL);
+            span[w].reciprocal_published = true /* last: from now on others look */
         :: else
         fi
     }
@@ -479,14 +479,14 @@ inline take_locked()
 {
     do
     :: true ->
-        get_span(QUEUED);
+        get_span(PARTIAL);
         if
         :: w == NO_SPAN -> break
         :: else
         fi;
         find_free(w, bits);
         if
-        :: bits != 0 -> take_slot(w, bits); bits = 0; set_hint(w, 1); break
+        :: bits != 0 -> take_slot(w, bits); bits = 0; set_countdown(w, 1); break
         :: else -> settle(w, ENOUGH) /* others were here before, under the lock */
         fi
     od
@@ -500,7 +500,7 @@ proctype Thread(byte me, mask) /* the mask: slots of the window known to be free
     bool is_second;    /* try of this malloc */
     byte w = NO_SPAN;
     byte s, i;         /* the address to be freed */
-    short h;           /* the hint as it was stored */
+    short h;           /* the countdown as it was stored */
     byte bits, nlive, j, k, t, a, b;
 
 next_call:
@@ -512,7 +512,7 @@ next_call:
         fi;
         if
         :: goto malloc
-        :: cache[me].is_member -> goto exit
+        :: tcache[me].is_member -> goto exit
         :: select(s : 0 .. NSPANS - 1);
            select(i : 0 .. NSLOTS - 1);
 #ifndef WILD
@@ -529,10 +529,10 @@ next_call:
 malloc:
     enter();
     if
-    :: cache[me].is_open
+    :: tcache[me].is_open
     :: else -> leave(); goto malloc_refill
     fi;
-    atomic { assert(cache[me].is_member); w = cache[me].window }; /* P2 */
+    atomic { assert(tcache[me].is_member); w = tcache[me].window }; /* P2 */
     if
     :: w != NO_SPAN && mask == 0 -> /* to scan is to look, so busy */
 #ifdef IDLE_SCAN
@@ -548,7 +548,7 @@ malloc:
     :: else
     fi;
     if
-    :: w == NO_SPAN || mask == 0 -> goto malloc_wake
+    :: w == NO_SPAN || mask == 0 -> goto malloc_unpark
     :: else
     fi;
 malloc_take:
@@ -556,15 +556,15 @@ malloc_take:
     leave();
     goto next_call;
 
-malloc_wake: /* still busy. The window's span, w, and the one that rests change places */
-    atomic { k = cache[me].rested; cache[me].rested = NO_SPAN };
+malloc_unpark: /* still busy. The window's span, w, and the one that is parked change places */
+    atomic { k = tcache[me].parked; tcache[me].parked = NO_SPAN };
     if
     :: k == NO_SPAN -> goto malloc_woken
     :: else
     fi;
 #ifdef WAKE_NO_SWAP
     if
-    :: span[k].resting == me
+    :: span[k].parked_by == me
     :: else -> k = NO_SPAN; goto malloc_woken
     fi;
 #endif
@@ -573,13 +573,13 @@ malloc_wake: /* still busy. The window's span, w, and the one that rests change 
 #ifdef WAKE_NO_SWAP
         :: true ->
 #else
-        :: span[k].resting == me ->
+        :: span[k].parked_by == me ->
 #endif
-            span[k].resting = NOBODY;
-            cache[me].window = k; /* all at once, so that P4 can be seen */
-            cache[me].rested = w;
+            span[k].parked_by = NOBODY;
+            tcache[me].window = k; /* all at once, so that P4 can be seen */
+            tcache[me].parked = w;
             if
-            :: w != NO_SPAN -> span[w].resting = me; span[w].hint = 1
+            :: w != NO_SPAN -> span[w].parked_by = me; span[w].countdown = 1
             :: else
             fi
         :: else -> k = NO_SPAN
@@ -591,7 +591,7 @@ malloc_woken:
     :: else
     fi;
     w = k; k = 0;
-    set_hint(w, HUGE);
+    set_countdown(w, HUGE);
     find_free(w, mask);
     if
     :: mask == 0 -> leave(); goto malloc_refill
@@ -609,12 +609,12 @@ malloc_refill:
     :: else
     fi;
     lock();
-    close_rested();
-    rest_window();
-    atomic { cache[me].is_member = true; cache[me].is_open = true; get_span(OWNED) };
+    close_parked();
+    window_park();
+    atomic { tcache[me].is_member = true; tcache[me].is_open = true; get_span(OWNED) };
     if
     :: w != NO_SPAN ->
-        set_hint(w, HUGE);
+        set_countdown(w, HUGE);
 #ifdef MASK_KEPT
         if
         :: mask == 0 -> find_free(w, mask)
@@ -623,7 +623,7 @@ malloc_refill:
 #else
         find_free(w, mask); /* what is in it may be from a window that was revoked */
 #endif
-        cache[me].window = w
+        tcache[me].window = w
     :: else -> mask = 0
     fi;
     unlock();
@@ -659,13 +659,13 @@ free: /* slot i of span s */
     enter();
 #ifndef UNKNOWN_FREES
     if
-    :: cache[me].is_open
+    :: tcache[me].is_open
     :: else -> leave(); goto free_locked
     fi;
-    assert(cache[me].is_member); /* P2 */
+    assert(tcache[me].is_member); /* P2 */
 #endif
     if
-    :: span[s].described
+    :: span[s].reciprocal_published
     :: else -> leave(); goto free_locked
     fi;
     if
@@ -674,15 +674,15 @@ free: /* slot i of span s */
     fi;
 #ifdef STATE_FIRST
     clear_state(s, i);
-    lower_hint(s);
+    lower_countdown(s);
     leave();
 #else
 #ifdef HINT_LATE
     clear_state(s, i);
     leave();
-    lower_hint(s);
+    lower_countdown(s);
 #else
-    lower_hint(s);
+    lower_countdown(s);
     clear_state(s, i);
 #ifndef BUSY_AT_LOCK
     leave();
@@ -696,7 +696,7 @@ free: /* slot i of span s */
 #ifndef NO_LOCK
     lock();
 #endif
-    recount(s);
+    refile(s);
     unlock();
     leave();
     goto next_call;
@@ -705,10 +705,10 @@ free_locked:
     lock();
     if
     :: span[s].status != NONE && IS_LIVE(s, i) ->
-        lower_hint(s);
+        lower_countdown(s);
         clear_state(s, i);
         if
-        :: h <= 0 -> recount(s)
+        :: h <= 0 -> refile(s)
         :: else
         fi
     :: else
@@ -721,18 +721,18 @@ free_locked:
 
 exit: /* but it may come back */
     lock();
-    cache[me].is_open = false;
+    tcache[me].is_open = false;
 #ifdef EXIT_FORGETS
-    cache[me].window = NO_SPAN;
+    tcache[me].window = NO_SPAN;
 #else
     close_window();
 #endif
 #ifdef EXIT_FORGETS_RESTED
-    cache[me].rested = NO_SPAN;
+    tcache[me].parked = NO_SPAN;
 #else
-    close_rested();
+    close_parked();
 #endif
-    atomic { mask = 0; cache[me].is_member = false };
+    atomic { mask = 0; tcache[me].is_member = false };
     unlock();
     goto next_call;
 
@@ -756,7 +756,7 @@ ended:
  *
  * All memory is the ledger's; or, with ANYWHERE, each span is anything that it can be
  * while nobody is in a call, with any slots live and any mask. No promise depends
- * on a hint. Threads are alike, so the owner of span x, which may rest, is thread x, and it is the last
+ * on a countdown. Threads are alike, so the owner of span x, which may rest, is thread x, and it is the last
  * that may have no cache.
  */
 inline choose_span(x)
@@ -766,17 +766,17 @@ inline choose_span(x)
     :: x < NTHREADS ->
         span[x].status = OWNED;
         if
-        :: cache[x].window = x
-        :: cache[x].rested = x; span[x].resting = x
+        :: tcache[x].window = x
+        :: tcache[x].parked = x; span[x].parked_by = x
         fi;
-        cache[x].is_member = true;
-        cache[x].is_open = true
-    :: span[x].status = FLOATING
-    :: span[x].status = QUEUED; span[x].nqueued = 1
+        tcache[x].is_member = true;
+        tcache[x].is_open = true
+    :: span[x].status = FULL
+    :: span[x].status = PARTIAL; span[x].nqueued = 1
     fi;
     span[x].is_there = true;
-    span[x].described = true;
-    span[x].hint = hint;
+    span[x].reciprocal_published = true;
+    span[x].countdown = countdown;
     select(bits : 0 .. ALL);
     span[x].live = bits;
 chosen:
@@ -786,26 +786,26 @@ chosen:
 init
 {
     byte me, bits, x;
-    short hint;
+    short countdown;
 
     atomic {
 #ifdef ANYWHERE
         if
-        :: hint = 1
-        :: hint = HUGE
+        :: countdown = 1
+        :: countdown = HUGE
         fi;
         for (x : 0 .. NSPANS - 1) { choose_span(x) }
 #endif
         for (me : 0 .. NTHREADS - 1) {
             bits = 0;
             if
-            :: cache[me].window != NO_SPAN ->
+            :: tcache[me].window != NO_SPAN ->
                 select(bits : 0 .. ALL);
-                bits = bits & ~span[cache[me].window].live
+                bits = bits & ~span[tcache[me].window].live
 #ifdef ANYWHERE
             :: else ->
                 if
-                :: cache[me].is_member = true; cache[me].is_open = true
+                :: tcache[me].is_member = true; tcache[me].is_open = true
                 :: me == NTHREADS - 1
                 fi
 #else
@@ -814,6 +814,6 @@ init
             fi;
             run Thread(me, bits)
         }
-        me = 0; bits = 0; x = 0; hint = 0
+        me = 0; bits = 0; x = 0; countdown = 0
     }
 }

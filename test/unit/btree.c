@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * btree.c - B1 to B4 (src/btree.h): the memory bound counted out for every number
+ * btree.c - BT1 to BT4 (src/btree.h): the memory bound counted out for every number
  * of words, then the two sequences side by side under every pattern of inserting
  * and removing that is known to be hard on a B-tree, compared with plain arrays;
  * and the checker, shown to see each kind of damage.
@@ -23,9 +23,9 @@ static bool seen_height[2][NHEIGHTS];
 static double worst_ratio;
 static uint32_t steps_to_check;
 
-/* --- B4, counted ----------------------------------------------------------- */
+/* --- BT4, counted ----------------------------------------------------------- */
 
-/* How many nodes of one level n words can be spread over. B3: each has `min`, if
+/* How many nodes of one level n words can be spread over. BT3: each has `min`, if
  * they are GROUP_MAX or more. Fewer share one group, which has been evened out
  * with k nodes only because k - 1 that keep a place free could not hold it. */
 static uint64_t nodes_max(uint64_t n, uint64_t min, uint64_t cap)
@@ -73,7 +73,8 @@ static void test_b4_every_number_of_words(void **state)
             worst_n = n;
         }
     }
-    print_message("# B4: at most %.2f bytes a word, at %lu words\n", worst, (unsigned long)worst_n);
+    print_message("# BT4: at most %.2f bytes a word, at %lu words\n", worst,
+                  (unsigned long)worst_n);
     assert_true(worst > BTREE_COST - 1); /* else BTREE_COST is more than it need be */
 }
 
@@ -116,7 +117,7 @@ static void open_btree(void)
     steps_to_check = 0;
 }
 
-/* B1 to B3 by the library's count, at every step while that is cheap. */
+/* BT1 to BT3 by the library's count, at every step while that is cheap. */
 static void after_step(void)
 {
     uint32_t n = nwords(BY_ADDRESS);
@@ -392,7 +393,7 @@ static void test_b4_leaves_as_thin_as_can_be(void **state)
             thin_out(BY_ADDRESS, n);
         }
     }
-    print_message("# B4: %.2f bytes a word reached\n", worst_ratio);
+    print_message("# BT4: %.2f bytes a word reached\n", worst_ratio);
     assert_true(worst_ratio > BTREE_COST - 1); /* the bound is no idle fear */
 }
 
@@ -651,7 +652,7 @@ static void lose_word(struct record *x)
     b.sum ^= (uint32_t)(word * 0x9E3779B97F4A7C15 >> 32);
 }
 
-/* B3 and nothing else: a leaf of live chunks loses words from its end, where its
+/* BT3 and nothing else: a leaf of live chunks loses words from its end, where its
  * summary does not tell, and the count of all words is told. */
 static void test_checker_sees_a_node_too_small(void **state)
 {

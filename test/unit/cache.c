@@ -22,7 +22,7 @@ static struct heap heap = {.lock = PTHREAD_MUTEX_INITIALIZER};
 static void open_heap(void)
 {
     heap_open_locked(&heap, (struct region){.base = region, .nbytes = REGION}, NULL);
-    assert_true(heap.has_caches);
+    assert_true(heap.has_tcaches);
 }
 
 /* What a malloc does with a cache. NULL: there is no space. */
@@ -30,12 +30,12 @@ static void *take(struct thread *t, size_t nbytes)
 {
     void *object;
     unsigned sizeclass = heap_sizeclass(&heap, nbytes, 1);
-    while (thread_cache(t) != NULL && sizeclass < NCLASSES) {
-        bool small = nbytes <= CACHE_SMALL_MAX && nbytes % 3 > 0; /* else by the other way */
-        if ((small && cache_take_small(t, nbytes, &object)) ||
-            (nbytes > CACHE_SMALL_MAX && nbytes % 5 > 0 &&
-             cache_take_large(t, nbytes, sizeclass, &object)) ||
-            cache_take(t, nbytes, sizeclass, &object))
+    while (thread_tcache(t) != NULL && sizeclass < NCLASSES) {
+        bool small = nbytes <= TCACHE_SMALL_MAX && nbytes % 3 > 0; /* else by the other way */
+        if ((small && tcache_take_small(t, nbytes, &object)) ||
+            (nbytes > TCACHE_SMALL_MAX && nbytes % 5 > 0 &&
+             tcache_take_large(t, nbytes, sizeclass, &object)) ||
+            tcache_take(t, nbytes, sizeclass, &object))
             return object;
         if (!heap_refill(&heap, t, sizeclass))
             break;
@@ -45,19 +45,19 @@ static void *take(struct thread *t, size_t nbytes)
 
 static enum heap_result give(struct thread *t, const void *address)
 {
-    enum cache_freed freed = cache_free(t, address);
-    if (freed == CACHE_NOT_FREED)
-        freed = cache_free_wide(t, address);
-    if (freed == CACHE_FREED_RECOUNT)
-        heap_recount(&heap, address);
-    return freed == CACHE_NOT_FREED ? heap_free_exact(&heap, address) : HEAP_OK;
+    enum tcache_freed freed = tcache_free(t, address);
+    if (freed == TCACHE_NOT_FREED)
+        freed = tcache_free_wide(t, address);
+    if (freed == TCACHE_FREED_REFILE)
+        heap_refile(&heap, address);
+    return freed == TCACHE_NOT_FREED ? heap_free_exact(&heap, address) : HEAP_OK;
 }
 
 static size_t size_of(struct thread *t, const void *address)
 {
     size_t nbytes = SIZE_MAX;
     struct object found;
-    if (cache_size(t, address, &nbytes))
+    if (tcache_size(t, address, &nbytes))
         return nbytes;
     return heap_find_exact(&heap, address, &found) == HEAP_OK ? found.size : SIZE_MAX;
 }
@@ -80,7 +80,7 @@ static void test_every_size(void **state)
     open_heap();
     struct thread self = {0}, *t = &self;
     heap_join(&heap, t);
-    assert_non_null(thread_cache(t));
+    assert_non_null(thread_tcache(t));
     for (size_t step = 0; step < 7; step++) {
         for (size_t n = step; n <= SPAN_OBJECT_MAX; n += 37) {
             object[n] = take(t, n);
@@ -103,8 +103,8 @@ static void test_every_size(void **state)
     assert_int_equal(check_heap(&heap), HEAP_OK);
     assert_int_equal(give(t, (void *)((uintptr_t)region - 1)), HEAP_NOT_OURS);
     assert_int_equal(give(t, NULL), HEAP_NOT_OURS);
-    assert_int_equal(give(t, t->cache), HEAP_NO_OBJECT); /* the library's own */
-    assert_int_equal(give(t, t->cache->window[sizeclass_of(74)]->states), HEAP_NO_OBJECT);
+    assert_int_equal(give(t, t->tcache), HEAP_NO_OBJECT); /* the library's own */
+    assert_int_equal(give(t, t->tcache->window[sizeclass_of(74)]->states), HEAP_NO_OBJECT);
     heap_leave(&heap, t);
     assert_whole();
 }
@@ -114,18 +114,18 @@ static void test_a_span_in_use_for_ever(void **state)
 {
     (void)state;
     struct thread self = {0}, *t = &self;
-    struct cached_slot at = {0};
+    struct slot_ref at = {0};
     unsigned nrecounts = 0;
     open_heap();
     heap_join(&heap, t);
     void *object = take(t, 64);
-    assert_true(cache_look(thread_cache(t), object, &at));
-    at.span->hint = 3;
+    assert_true(tcache_find(thread_tcache(t), object, &at));
+    at.span->countdown = 3;
     for (int i = 0; i < 100; i++) {
-        enum cache_freed freed = cache_free(t, object);
-        assert_int_not_equal(freed, CACHE_NOT_FREED);
-        if (freed == CACHE_FREED_RECOUNT) {
-            heap_recount(&heap, object);
+        enum tcache_freed freed = tcache_free(t, object);
+        assert_int_not_equal(freed, TCACHE_NOT_FREED);
+        if (freed == TCACHE_FREED_REFILE) {
+            heap_refile(&heap, object);
             nrecounts++;
         }
         object = take(t, 64);
@@ -142,13 +142,13 @@ static void *take_aligned(struct thread *t, size_t nbytes, size_t align, unsigne
     void *object;
     unsigned sizeclass = heap_sizeclass(&heap, nbytes, align);
     for (int i = 0; i < 2; i++) {
-        if (cache_take_aligned(t, nbytes, align, &object)) {
+        if (tcache_take_aligned(t, nbytes, align, &object)) {
             ++*nquick;
             return object;
         }
-        if (sizeclass == NCLASSES || sizeclass_bytes(sizeclass) > CACHE_SMALL_MAX)
+        if (sizeclass == NCLASSES || sizeclass_bytes(sizeclass) > TCACHE_SMALL_MAX)
             break;
-        if (t->cache->window[sizeclass]->mask == 0)
+        if (t->tcache->window[sizeclass]->mask == 0)
             heap_refill(&heap, t, sizeclass);
     }
     enum heap_result result = heap_take_aligned(&heap, nbytes, align, &object);
@@ -158,16 +158,16 @@ static void *take_aligned(struct thread *t, size_t nbytes, size_t align, unsigne
 static void test_every_alignment(void **state)
 {
     (void)state;
-    enum { MOST = CACHE_SMALL_MAX + 100 };
+    enum { MOST = TCACHE_SMALL_MAX + 100 };
     static unsigned char *object[MOST];
     unsigned nquick = 0, nsmall = 0, ntoo_near = 0, nnever = 0;
     open_heap();
     struct thread self = {0}, *t = &self;
     heap_join(&heap, t);
-    for (size_t align = 1; align <= 2 * CACHE_SMALL_MAX; align *= 2) {
+    for (size_t align = 1; align <= 2 * TCACHE_SMALL_MAX; align *= 2) {
         for (size_t n = 0; n < MOST; n++) {
             object[n] = take_aligned(t, n, align, &nquick);
-            nsmall += n >= 3 && n <= CACHE_SMALL_MAX && align <= CACHE_SMALL_MAX;
+            nsmall += n >= 3 && n <= TCACHE_SMALL_MAX && align <= TCACHE_SMALL_MAX;
             ntoo_near += (uintptr_t)object[n] % align != 0 || object[n] == NULL;
             memset(object[n], (int)(n % 251), n);
         }
@@ -212,33 +212,33 @@ static void test_resize_in_the_slot(void **state)
     heap_join(&heap, t);
     unsigned char *narrow = take(t, 1000), *wide = take(t, 5000);
     size_t old;
-    assert_true(cache_resize(t, narrow, 1024, &old) && old == 1000 && size_of(t, narrow) == 1024);
-    assert_true(cache_resize(t, narrow, 600, &old) && size_of(t, narrow) == 600);
-    assert_false(cache_resize(t, narrow, 1025, &old) || cache_resize(t, narrow, 200, &old));
-    assert_false(cache_resize(t, narrow + 1, 900, &old) ||
-                 cache_resize(t, narrow + 1024, 900, &old));
+    assert_true(tcache_resize(t, narrow, 1024, &old) && old == 1000 && size_of(t, narrow) == 1024);
+    assert_true(tcache_resize(t, narrow, 600, &old) && size_of(t, narrow) == 600);
+    assert_false(tcache_resize(t, narrow, 1025, &old) || tcache_resize(t, narrow, 200, &old));
+    assert_false(tcache_resize(t, narrow + 1, 900, &old) ||
+                 tcache_resize(t, narrow + 1024, 900, &old));
     assert_int_equal(old, SIZE_MAX);
     assert_int_equal(size_of(t, narrow), 600);
-    assert_false(cache_resize(t, narrow, 1025, &old) || old != 600);
-    assert_true(cache_resize_near(t, narrow, 1024) && size_of(t, narrow) == 1024);
-    assert_true(cache_resize_near(t, narrow, 1024) && size_of(t, narrow) == 1024);
-    assert_true(cache_resize_near(t, narrow, 771) && size_of(t, narrow) == 771);
-    assert_false(cache_resize_near(t, narrow, 770) || cache_resize_near(t, narrow, 1025));
-    assert_false(cache_resize_near(t, narrow, 0) || cache_resize_near(t, narrow, SIZE_MAX));
-    assert_false(cache_resize_near(t, narrow + 1, 900) || cache_resize_near(&nobody, narrow, 900) ||
-                 cache_resize_near(t, NULL, 900));
+    assert_false(tcache_resize(t, narrow, 1025, &old) || old != 600);
+    assert_true(tcache_resize_near(t, narrow, 1024) && size_of(t, narrow) == 1024);
+    assert_true(tcache_resize_near(t, narrow, 1024) && size_of(t, narrow) == 1024);
+    assert_true(tcache_resize_near(t, narrow, 771) && size_of(t, narrow) == 771);
+    assert_false(tcache_resize_near(t, narrow, 770) || tcache_resize_near(t, narrow, 1025));
+    assert_false(tcache_resize_near(t, narrow, 0) || tcache_resize_near(t, narrow, SIZE_MAX));
+    assert_false(tcache_resize_near(t, narrow + 1, 900) ||
+                 tcache_resize_near(&nobody, narrow, 900) || tcache_resize_near(t, NULL, 900));
     unsigned char *small = take(t, 16);
-    assert_true(cache_resize_near(t, small, 1) && size_of(t, small) == 1);
-    assert_false(cache_resize_near(t, small, 0));
+    assert_true(tcache_resize_near(t, small, 1) && size_of(t, small) == 1);
+    assert_false(tcache_resize_near(t, small, 0));
     assert_true(size_of(t, small) == 1 && give(t, small) == HEAP_OK);
-    assert_false(cache_resize_near(t, small, 2));
-    assert_true(size_of(t, narrow) == 771 && cache_resize(t, narrow, 600, &old));
-    assert_true(cache_resize(t, wide, 5120, &old) && size_of(t, wide) == 5120);
-    assert_true(cache_resize(t, wide, 3000, &old) && size_of(t, wide) == 3000);
-    assert_false(cache_resize(t, wide, 5121, &old) || cache_resize(t, wide, 1200, &old));
+    assert_false(tcache_resize_near(t, small, 2));
+    assert_true(size_of(t, narrow) == 771 && tcache_resize(t, narrow, 600, &old));
+    assert_true(tcache_resize(t, wide, 5120, &old) && size_of(t, wide) == 5120);
+    assert_true(tcache_resize(t, wide, 3000, &old) && size_of(t, wide) == 3000);
+    assert_false(tcache_resize(t, wide, 5121, &old) || tcache_resize(t, wide, 1200, &old));
     assert_int_equal(size_of(&nobody, wide), 3000); /* the judge under the lock says the same */
     assert_int_equal(give(t, narrow), HEAP_OK);
-    assert_false(cache_resize(t, narrow, 800, &old) || old != SIZE_MAX);
+    assert_false(tcache_resize(t, narrow, 800, &old) || old != SIZE_MAX);
     heap_leave(&heap, t);
 }
 
@@ -259,7 +259,7 @@ static void test_pairs_stay_where_they_are(void **state)
     heap_leave(&heap, t);
 }
 
-enum { OF_1K = UNIT_BYTES / 1024, NUSED = 4 * OF_1K };
+enum { OF_1K = SLICE_BYTES / 1024, NUSED = 4 * OF_1K };
 
 /* Fills four spans with objects of 1 KiB; all but the last one rest. */
 static void use_up(struct thread *t, unsigned char *object[NUSED])
@@ -268,7 +268,7 @@ static void use_up(struct thread *t, unsigned char *object[NUSED])
         object[i] = take(t, 1024);
         assert_ptr_equal(object[i], object[i - i % OF_1K] + i % OF_1K * 1024);
     }
-    assert_int_equal(t->cache->window[sizeclass_of(1024)]->nresting, NUSED / OF_1K - 1);
+    assert_int_equal(t->tcache->window[sizeclass_of(1024)]->nparked, NUSED / OF_1K - 1);
 }
 
 /* Enough of the oldest was freed, by anybody: it is taken again, without the lock. */
@@ -282,14 +282,14 @@ static void test_a_span_that_has_rested(void **state)
     heap_join(&heap, t);
     use_up(t, object);
     for (int i = 0; i < OF_1K / 8; i++) {
-        assert_false(cache_take(t, 1024, sizeclass_of(1024), &again));
+        assert_false(tcache_take(t, 1024, sizeclass_of(1024), &again));
         assert_int_equal(give(i % 2 ? t : &nobody, object[8 * i]), HEAP_OK);
     }
     for (int i = 0; i < OF_1K / 8; i++) {
-        assert_true(cache_take(t, 1024, sizeclass_of(1024), &again));
+        assert_true(tcache_take(t, 1024, sizeclass_of(1024), &again));
         assert_ptr_equal(again, object[8 * i]);
     }
-    assert_false(cache_take(t, 1024, sizeclass_of(1024), &again));
+    assert_false(tcache_take(t, 1024, sizeclass_of(1024), &again));
     heap_leave(&heap, t);
     for (int i = 0; i < NUSED; i++)
         assert_int_equal(give(t, object[i]), HEAP_OK);
@@ -312,7 +312,7 @@ static void test_a_span_that_is_taken_over(void **state)
         assert_ptr_equal(take(&other, 1024), object[i]);
     for (int i = 0; i < OF_1K; i++) { /* the second, which still rests, or a new one */
         again = take(t, 1024);
-        assert_true(again < object[0] || again >= object[0] + UNIT_BYTES);
+        assert_true(again < object[0] || again >= object[0] + SLICE_BYTES);
     }
     assert_int_equal(check_heap(&heap), HEAP_OK);
     heap_leave(&heap, &other);
@@ -347,15 +347,15 @@ static void test_new_memory_comes_last(void **state)
 static void test_wide_slots_are_found_again(void **state)
 {
     (void)state;
-    enum { SIZE = 20000, N = WIDE_UNITS * UNIT_BYTES / 24576 };
+    enum { SIZE = 20000, N = WIDE_SLICES * SLICE_BYTES / 24576 };
     void *object[2 * N];
     open_heap();
     struct thread self = {0}, *t = &self, other = {0};
     heap_join(&heap, t);
     for (int i = 0; i < 2 * N; i++)
         object[i] = take(t, SIZE);
-    struct window *w = t->cache->window[sizeclass_of(SIZE)];
-    assert_int_equal(w->nresting, 1);
+    struct window *w = t->tcache->window[sizeclass_of(SIZE)];
+    assert_int_equal(w->nparked, 1);
     assert_true(object[N] < object[0] || object[N] >= object[N - 1]);
     heap_join(&heap, &other);
     assert_int_equal(give(&other, object[N]), HEAP_OK);
@@ -379,7 +379,7 @@ static void test_wide_slots_are_found_again(void **state)
 /* How many of the n objects at a span's begin are freed before nobody owns it. */
 static int frees_until_taken_over(struct thread *t, uint32_t unit, void **object, int n)
 {
-    const struct span *span = span_at(&heap.spans, unit);
+    const struct span *span = pagemap_span(&heap.spans, unit);
     int i = 0;
     assert_int_equal(span->status, SPAN_OWNED);
     while (i < n && span->status == SPAN_OWNED)
@@ -393,7 +393,7 @@ static int frees_until_taken_over(struct thread *t, uint32_t unit, void **object
 static void test_a_wide_span_that_rests(void **state)
 {
     (void)state;
-    enum { SIZE = 20000, N = WIDE_UNITS * UNIT_BYTES / 24576 };
+    enum { SIZE = 20000, N = WIDE_SLICES * SLICE_BYTES / 24576 };
     void *object[4 * N];
     for (int nthreads = 1; nthreads <= 2; nthreads++) {
         open_heap();
@@ -403,10 +403,10 @@ static void test_a_wide_span_that_rests(void **state)
             heap_join(&heap, &other);
         for (int i = 0; i < 4 * N; i++)
             object[i] = take(t, SIZE);
-        struct window *w = t->cache->window[sizeclass_of(SIZE)];
-        assert_int_equal(w->nresting, 3);
-        uint32_t first = w->resting[w->oldest % NRESTING];
-        uint32_t second = w->resting[(w->oldest + 1) % NRESTING];
+        struct window *w = t->tcache->window[sizeclass_of(SIZE)];
+        assert_int_equal(w->nparked, 3);
+        uint32_t first = w->parked[w->oldest % NPARKED];
+        uint32_t second = w->parked[(w->oldest + 1) % NPARKED];
         for (int i = 0; i < 5; i++) { /* the newest; of the oldest nothing is free */
             assert_int_equal(give(t, object[2 * N + i]), HEAP_OK);
         }
@@ -460,21 +460,21 @@ static void test_a_few_wide_slots_are_shared(void **state)
     struct thread one = {0}, two = {0};
     heap_join(&heap, &one);
     void *first = take(&one, SIZE), *object[MANY];
-    assert_int_not_equal(one.cache->window[sizeclass]->unit, 0);
+    assert_int_not_equal(one.tcache->window[sizeclass]->slice, 0);
     assert_int_equal(give(&one, first), HEAP_OK);
     sizeclass = sizeclass_of(2 * SIZE);
     heap_join(&heap, &two);
     first = take(&one, 2 * SIZE);
     uint32_t nheld = heap.spans.nheld;
     for (int i = 0; i < MANY; i++) {
-        assert_int_equal(two.cache->window[sizeclass]->unit, 0);
+        assert_int_equal(two.tcache->window[sizeclass]->slice, 0);
         object[0] = take(&two, 2 * SIZE);
         assert_int_equal(heap.spans.nheld, nheld);
         assert_ptr_equal(object[0], (char *)first + sizeclass_bytes(sizeclass));
         if (i + 1 < MANY)
             assert_int_equal(give(&two, object[0]), HEAP_OK);
     }
-    assert_int_not_equal(two.cache->window[sizeclass]->unit, 0);
+    assert_int_not_equal(two.tcache->window[sizeclass]->slice, 0);
     heap_leave(&heap, &one);
     heap_leave(&heap, &two);
     assert_int_equal(give(&nobody, first), HEAP_OK);
@@ -492,9 +492,9 @@ static void test_too_much_revokes_nothing(void **state)
     assert_int_equal(give(t, take(t, 100)), HEAP_OK);
     assert_int_equal(heap_take(&heap, REGION + 1, FIT_ANY, &object), HEAP_NO_SPACE);
     assert_int_equal(heap_take(&heap, SIZE_MAX / 2, FIT_ANY, &object), HEAP_NO_SPACE);
-    assert_non_null(thread_cache(t));
+    assert_non_null(thread_tcache(t));
     assert_int_equal(heap_take(&heap, REGION - 48, FIT_ANY, &object), HEAP_OK);
-    assert_null(thread_cache(t));
+    assert_null(thread_tcache(t));
 }
 
 /* In the child of a fork the other threads are gone, one of them in the midst of it. */
@@ -546,8 +546,8 @@ static void test_caches_of_threads_that_are_gone(void **state)
     heap_lock(&heap);
     heap_forked_locked(&heap, &mine);
     heap_unlock(&heap);
-    assert_ptr_equal(heap.spans.threads.first, &mine.cache->member);
-    assert_null(mine.cache->member.next);
+    assert_ptr_equal(heap.spans.threads.first, &mine.tcache->member);
+    assert_null(mine.tcache->member.next);
     assert_int_equal(give(&mine, object), HEAP_OK);
     assert_int_equal(size_of(&mine, kept), 100);
     assert_int_equal(check_heap(&heap), HEAP_OK);
@@ -613,7 +613,7 @@ static void *work(void *number)
     for (int life = 0; life < 10; life++) {
         struct thread self = {0}, *t = &self;
         for (int i = 0; i < NROUNDS / 10; i++) {
-            if (thread_cache(t) == NULL && (number != NULL || life % 2))
+            if (thread_tcache(t) == NULL && (number != NULL || life % 2))
                 heap_join(&heap, t); /* again, when it was revoked */
             one_round(t, &dice);
         }
@@ -675,9 +675,9 @@ static void *resize_it(void *nothing)
     for (int i = 1; i <= NROUNDS / 8; i++) {
         meet(2 * i - 1);
         if (i % 2 == 0)
-            (void)cache_resize(t, contested, 90, &old);
+            (void)tcache_resize(t, contested, 90, &old);
         else
-            (void)cache_resize_near(t, contested, 90);
+            (void)tcache_resize_near(t, contested, 90);
         meet(2 * i);
     }
     heap_leave(&heap, t);

@@ -13,7 +13,7 @@ enum { REGION = 1 << 26, NOBJECTS = 3000, NCALLS = 10000 };
 
 static _Alignas(1 << 16) unsigned char region[REGION];
 static struct heap heap;
-static struct counts counts, mine;
+static struct counters counters, mine;
 static struct {
     void *start;
     size_t size;
@@ -24,7 +24,7 @@ static int open_heap(void **state)
 {
     (void)state;
     dice = 88172645463325252u;
-    counts = mine = (struct counts){0};
+    counters = mine = (struct counters){0};
     memset(region, 0, sizeof region);
     memset(object, 0, sizeof object);
     heap = (struct heap){.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -37,20 +37,20 @@ static int open_heap(void **state)
 static void test_a_size_ends_at_a_power_of_two(void **state)
 {
     (void)state;
-    assert_int_equal(counts_size(0), 0);
-    assert_int_equal(counts_size(1), 0);
+    assert_int_equal(counters_size(0), 0);
+    assert_int_equal(counters_size(1), 0);
     for (unsigned i = 0; i < NCOUNTED_SIZES; i++) {
-        assert_int_equal(counts_size_bytes(i), (uint64_t)16 << i);
-        assert_int_equal(counts_size(counts_size_bytes(i)), i);
+        assert_int_equal(counters_size_bytes(i), (uint64_t)16 << i);
+        assert_int_equal(counters_size(counters_size_bytes(i)), i);
         if (i + 1 < NCOUNTED_SIZES)
-            assert_int_equal(counts_size(counts_size_bytes(i) + 1), i + 1);
+            assert_int_equal(counters_size(counters_size_bytes(i) + 1), i + 1);
     }
-    assert_int_equal(counts_size(SIZE_MAX), NCOUNTED_SIZES - 1);
+    assert_int_equal(counters_size(SIZE_MAX), NCOUNTED_SIZES - 1);
 }
 
 /* --- the same, counted naively ------------------------------------------------------ */
 
-static void recount(struct counts *c)
+static void recount(struct counters *c)
 {
     uint64_t peak = c->live_bytes_peak;
     c->nlive = c->live_bytes = 0;
@@ -59,7 +59,7 @@ static void recount(struct counts *c)
     for (int i = 0; i < NOBJECTS; i++) {
         if (object[i].start == NULL)
             continue;
-        struct count_of_size *s = &c->size[counts_size(object[i].size)];
+        struct count_of_size *s = &c->size[counters_size(object[i].size)];
         c->nlive++;
         c->live_bytes += object[i].size;
         s->nlive++;
@@ -74,18 +74,20 @@ static void recount(struct counts *c)
 static void assert_same(void)
 {
     struct heap_sums sums = heap_sum(&heap);
-    size_t map = (size_t)spans_map_granules(&heap.spans) * GRANULE_BYTES;
+    size_t map = (size_t)pagemap_granules(&heap.spans) * GRANULE_BYTES;
     recount(&mine);
     mine.region_bytes = REGION;
-    mine.used_bytes = counts.used_bytes; /* these two are looked at below */
-    mine.used_bytes_peak = counts.used_bytes_peak;
-    mine.given_back_bytes = counts.given_back_bytes;
-    assert_memory_equal(&counts, &mine, sizeof counts);
-    assert_int_equal(counts.nlive, sums.nobjects);
-    assert_int_equal(counts.live_bytes, sums.object_bytes);
-    assert_true(counts.used_bytes >= counts.live_bytes + sums.ledger_bytes);
-    assert_true(counts.used_bytes <= REGION - map && counts.used_bytes <= counts.used_bytes_peak);
-    assert_int_equal(counts.nlive + counts.nfreed, counts.nallocated + counts.ninherited); /* N1 */
+    mine.used_bytes = counters.used_bytes; /* these two are looked at below */
+    mine.used_bytes_peak = counters.used_bytes_peak;
+    mine.given_back_bytes = counters.given_back_bytes;
+    assert_memory_equal(&counters, &mine, sizeof counters);
+    assert_int_equal(counters.nlive, sums.nobjects);
+    assert_int_equal(counters.live_bytes, sums.object_bytes);
+    assert_true(counters.used_bytes >= counters.live_bytes + sums.ledger_bytes);
+    assert_true(counters.used_bytes <= REGION - map &&
+                counters.used_bytes <= counters.used_bytes_peak);
+    assert_int_equal(counters.nlive + counters.nfreed,
+                     counters.nallocated + counters.ninherited); /* CN1 */
 }
 
 static size_t any_size(void)
@@ -105,7 +107,7 @@ static void one_call(void)
         object[i].size = size;
         mine.nallocated++;
         mine.allocated_bytes += size;
-        mine.size[counts_size(size)].nallocated++;
+        mine.size[counters_size(size)].nallocated++;
     } else if (rnd(&dice, 3) > 0) {
         if (heap_resize(&heap, object[i].start, size) != HEAP_OK)
             return;
@@ -125,7 +127,7 @@ static void test_any_calls(void **state)
 {
     (void)state;
     heap_lock(&heap);
-    assert_true(heap_count_locked(&heap, &counts));
+    assert_true(heap_count_locked(&heap, &counters));
     heap_unlock(&heap);
     for (int i = 0; i < NCALLS; i++) {
         one_call();
@@ -143,25 +145,25 @@ static void test_what_is_there_counts_as_taken(void **state)
     (void)state;
     static struct thread t;
     heap_join(&heap, &t);
-    bool has = t.cache != NULL;
+    bool has = t.tcache != NULL;
     for (int i = 0; i < 200; i++) {
         size_t size = (size_t)i * 9;
         unsigned sizeclass = heap_sizeclass(&heap, size, 1);
         if (!has || !heap_refill(&heap, &t, sizeclass) ||
-            !cache_take(&t, size, sizeclass, &object[i].start))
+            !tcache_take(&t, size, sizeclass, &object[i].start))
             assert_int_equal(heap_take(&heap, size, FIT_ANY, &object[i].start), HEAP_OK);
         object[i].size = size;
         mine.nallocated++;
         mine.allocated_bytes += size;
-        mine.size[counts_size(size)].nallocated++;
+        mine.size[counters_size(size)].nallocated++;
     }
     heap_lock(&heap);
-    assert_true(heap_count_locked(&heap, &counts));
+    assert_true(heap_count_locked(&heap, &counters));
     heap_unlock(&heap);
-    assert_null(t.cache);
+    assert_null(t.tcache);
     assert_same();
     heap_join(&heap, &t);
-    assert_null(t.cache); /* never again */
+    assert_null(t.tcache); /* never again */
 }
 
 static void test_counting_from_the_first(void **state)
@@ -171,37 +173,38 @@ static void test_counting_from_the_first(void **state)
     struct region all = heap.chunks.region;
     void *first;
     heap = (struct heap){.lock = PTHREAD_MUTEX_INITIALIZER};
-    assert_true(heap_count_locked(&heap, &counts));
+    assert_true(heap_count_locked(&heap, &counters));
     heap_open_locked(&heap, all, NULL);
-    assert_int_equal(counts.region_bytes, REGION);
+    assert_int_equal(counters.region_bytes, REGION);
     heap_join(&heap, &t);
-    assert_null(t.cache);
+    assert_null(t.tcache);
     assert_int_equal(heap_take(&heap, 100, FIT_ANY, &first), HEAP_OK);
-    assert_int_equal(counts.live_bytes, 100);
+    assert_int_equal(counters.live_bytes, 100);
 }
 
 static void test_a_child_inherits_what_is_live(void **state)
 {
     (void)state;
-    struct counts child;
-    counts_take(&counts, 100);
-    counts_take(&counts, 200);
-    counts_take(&counts, 5000);
-    counts_free(&counts, 5000);
-    counts_use(&counts, 9000);
-    counts.nmoved = counts.nfailed = counts.nrefused[REFUSED_INSIDE] = counts.given_back_bytes = 1;
-    counts_inherit(&child, &counts);
-    counts_free(&child, 100);
-    struct counts expected = {.nfreed = 1,
-                              .nlive = 1,
-                              .live_bytes = 200,
-                              .live_bytes_peak = 300,
-                              .ninherited = 2,
-                              .inherited_bytes = 300,
-                              .used_bytes = 9000,
-                              .used_bytes_peak = 9000};
-    expected.size[counts_size(100)] = (struct count_of_size){.nlive_peak = 1};
-    expected.size[counts_size(200)] =
+    struct counters child;
+    counters_take(&counters, 100);
+    counters_take(&counters, 200);
+    counters_take(&counters, 5000);
+    counters_free(&counters, 5000);
+    counters_use(&counters, 9000);
+    counters.nmoved = counters.nfailed = counters.nrefused[REFUSED_INSIDE] =
+        counters.given_back_bytes = 1;
+    counters_inherit(&child, &counters);
+    counters_free(&child, 100);
+    struct counters expected = {.nfreed = 1,
+                                .nlive = 1,
+                                .live_bytes = 200,
+                                .live_bytes_peak = 300,
+                                .ninherited = 2,
+                                .inherited_bytes = 300,
+                                .used_bytes = 9000,
+                                .used_bytes_peak = 9000};
+    expected.size[counters_size(100)] = (struct count_of_size){.nlive_peak = 1};
+    expected.size[counters_size(200)] =
         (struct count_of_size){.nlive = 1, .nlive_peak = 1, .live_bytes = 200};
     assert_memory_equal(&child, &expected, sizeof child);
 }

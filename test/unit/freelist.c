@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * freelist.c - F1 and F2 (src/freelist.h): one page with five objects and a tail,
+ * freelist.c - FL1 and FL2 (src/freelist.h): one page with five objects and a tail,
  * each pattern of holes among them, each byte of each node damaged, and each call
  * that can follow. The model (model.h) says which nodes are right and which call
  * would use the damaged chunk:
@@ -96,7 +96,7 @@ static bool is_among(const struct place *p, const struct place *list, size_t n)
     return false;
 }
 
-/* F1 but for the type, which may be false: F2. */
+/* FL1 but for the type, which may be false: FL2. */
 static void assert_node(const struct place *p)
 {
     struct __list_t node;
@@ -112,7 +112,7 @@ static void assert_head(void)
     assert_ptr_equal(head, n > 0 ? page + now[0].start : NULL);
 }
 
-/* F1: the whole list, nothing marked. */
+/* FL1: the whole list, nothing marked. */
 static void assert_list(void)
 {
     struct place now[PLACES_MAX];
@@ -126,7 +126,7 @@ static void assert_list(void)
     assert_null(node);
 }
 
-/* --- F2 ------------------------------------------------------------------------ */
+/* --- FL2 ------------------------------------------------------------------------ */
 
 static uint64_t ncalls, ntold, nmarked, njoined, nleft;
 
@@ -261,7 +261,7 @@ static void test_f2_each_byte_of_each_node_before_each_call(void **state)
 {
     (void)state;
     each_heap(damage_each_byte);
-    print_message("# F2: %lu calls; %lu told, %lu marked, %lu left, %lu joined\n",
+    print_message("# FL2: %lu calls; %lu told, %lu marked, %lu left, %lu joined\n",
                   (unsigned long)ncalls, (unsigned long)ntold, (unsigned long)nmarked,
                   (unsigned long)nleft, (unsigned long)njoined);
     assert_true(ntold > 1000 && nmarked > 1000 && nleft > 1000 && njoined > 1000);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * ledger.c - L1 to L4 (src/ledger.h), without a heap around it: the choice of a
+ * ledger.c - LG1 to LG4 (src/ledger.h), without a heap around it: the choice of a
  * chunk against a search of the model's array, what happens when there is no
  * room for one more record, and that freeing never leaves less to be had.
  * Regions of up to 64 GiB are pretended: a ledger touches only its records at
@@ -103,7 +103,7 @@ static void assert_every_choice(void)
             assert_choice(n, length, (enum fit)fit);
 }
 
-/* L1 and L2: each chunk from its first granule to its last; L3 from its
+/* LG1 and LG2: each chunk from its first granule to its last; LG3 from its
  * formula. */
 static void assert_l1_l2_l3(void)
 {
@@ -178,7 +178,7 @@ static void give_back_any(void)
     give_back((uint32_t)(model.chunk[i].start / 16));
 }
 
-/* --- L1 to L3: histories
+/* --- LG1 to LG3: histories
  * ------------------------------------------------------ */
 
 static void history(size_t nbytes, uint32_t size_max, uint32_t ncalls, void (*look)(void))
@@ -328,7 +328,7 @@ static void test_choice_among_hundreds(void **state)
 /* --- no room
  * ------------------------------------------------------------------ */
 
-/* L3 with one more record, from its formula. */
+/* LG3 with one more record, from its formula. */
 static bool has_room(void)
 {
     return l.b.top * (size_t)16 + (l.b.tree[BY_ADDRESS].nwords + (size_t)1) * BTREE_COST <=
@@ -397,7 +397,7 @@ static void test_l3_a_hole_four_gib_too_large(void **state)
     assert_true(ledger_is_valid(&l));
 }
 
-/* --- L4
+/* --- LG4
  * ----------------------------------------------------------------------- */
 
 /* The longest object that could be had now, in granules. */
@@ -560,11 +560,12 @@ static void damage_each_kind(uint32_t n)
     set_up_holes(n);
     l.high = l.b.top - 1;
     assert_found_and_undo();
-    l.nbytes = l.b.top * (size_t)16 + l.b.tree[BY_ADDRESS].nwords * (size_t)BTREE_COST - 1; /* L3 */
+    l.nbytes =
+        l.b.top * (size_t)16 + l.b.tree[BY_ADDRESS].nwords * (size_t)BTREE_COST - 1; /* LG3 */
     assert_found_and_undo();
     replace(BY_ADDRESS, 1, 1); /* a hole made live: counted by size, not found */
     assert_found_and_undo();
-    replace(BY_ADDRESS, 2, 1); /* a live one made free: two holes side by side, L2 */
+    replace(BY_ADDRESS, 2, 1); /* a live one made free: two holes side by side, LG2 */
     assert_found_and_undo();
     replace(BY_ADDRESS, 0, 1); /* the last is free */
     assert_found_and_undo();
@@ -623,7 +624,7 @@ static void test_checker_sees_a_wrong_count_or_top(void **state)
     }
 }
 
-/* L1: the last chunk begins where the region of chunks has ended already. */
+/* LG1: the last chunk begins where the region of chunks has ended already. */
 static void test_checker_sees_a_top_below_the_last_chunk(void **state)
 {
     (void)state;

@@ -46,7 +46,7 @@ static void take(struct known *k, size_t size)
     peak_bytes = live_bytes > peak_bytes ? live_bytes : peak_bytes;
 }
 
-static void look_at(const struct known *k)
+static void header_verify(const struct known *k)
 {
     struct mem_piece piece;
     for (size_t i = 0; i < k->size; i++)
@@ -60,7 +60,7 @@ static void look_at(const struct known *k)
 static void free_it(struct known *k)
 {
     unsigned char *p = k->start;
-    look_at(k);
+    header_verify(k);
     if (k->size > 1) {
         assert_int_equal(mem_free(heap, p + 1), MEM_INSIDE);
         assert_int_equal(mem_free(heap, p + k->size - 1), MEM_INSIDE);
@@ -78,7 +78,7 @@ static void free_it(struct known *k)
 
 static void resize(struct known *k, size_t size)
 {
-    look_at(k);
+    header_verify(k);
     unsigned char mark = mark_of(k), *p = mem_resize(heap, k->start, size);
     if (p == NULL)
         return;
@@ -279,7 +279,7 @@ static void test_calls_that_check(void **state)
         assert_int_equal(mem_free(heap, other), MEM_OK);
         const struct heap *h = header_part(heap, heap->state);
         assert_true(spans_find(&h->spans, region_offset(&h->chunks.region, other), &slot));
-        unsigned char *states = span_at(&h->spans, slot.unit)->states;
+        unsigned char *states = pagemap_span(&h->spans, slot.slice)->states;
         states[slot.index] = 1;
         assert_refused(object);
         states[slot.index] = 0;

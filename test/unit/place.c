@@ -352,7 +352,7 @@ static void test_reciprocals(void **state)
     for (unsigned c = 0; c < NCLASSES; c++) {
         uint32_t bytes = sizeclass_bytes(c), reciprocal = span_reciprocal(bytes);
         unsigned shift = is_wide(bytes) ? WIDE_SHIFT : 0;
-        uint32_t span_bytes = UNIT_BYTES * (is_wide(bytes) ? WIDE_UNITS : 1);
+        uint32_t span_bytes = SLICE_BYTES * (is_wide(bytes) ? WIDE_SLICES : 1);
         assert_int_equal(bytes % (is_wide(bytes) ? 1024 : 16), 0);
         for (uint32_t into = 0; into < span_bytes; into += 1u << shift) {
             uint64_t product = (uint64_t)(into >> shift) * reciprocal;
@@ -366,7 +366,7 @@ static void test_reciprocals(void **state)
 static void test_aligned_sizeclasses(void **state)
 {
     (void)state;
-    for (unsigned align = 1; align <= UNIT_BYTES / 8; align *= 2)
+    for (unsigned align = 1; align <= SLICE_BYTES / 8; align *= 2)
         for (unsigned nbytes = 1; nbytes <= SLOT_BYTES_MAX; nbytes++) {
             unsigned best = sizeclass_of(nbytes);
             while (sizeclass_bytes(best) % align != 0)
@@ -384,7 +384,7 @@ static void test_a_lost_span_is_seen(void **state)
     for (int i = 0; i < 100; i++)
         assert_int_equal(heap_take(&heap, 1000, FIT_ANY, &object), HEAP_OK);
     assert_int_equal(check_heap(&heap), HEAP_OK);
-    struct queues *queues = region_at(&heap.chunks.region, heap.spans.map);
+    struct queues *queues = region_at(&heap.chunks.region, heap.spans.pagemap);
     uint32_t *queue = &queues[FOR_OBJECTS].partial[sizeclass_of(1000)], first = *queue;
     *queue = 0;
     assert_int_equal(check_heap(&heap), HEAP_BROKEN);

@@ -30,7 +30,7 @@ static void freed(uint32_t length)
     l.nlive -= length;
     l.least_dirty = least(l.least_dirty, l.ndirty);
     l.ndirty += length;
-    if (!trim_is_due(&t, &l, SPARE, now))
+    if (!trim_decide(&t, &l, SPARE, now))
         return;
     ntrims++;
     ngone += l.ndirty;
@@ -122,7 +122,7 @@ static void test_very_much_goes_at_once(void **state)
     assert_int_equal(ntrims, 1);
 }
 
-/* The worst for P2: all falls and is wanted again at once. */
+/* The worst for TR2: all falls and is wanted again at once. */
 static void test_falls_are_bounded(void **state)
 {
     enum { SECONDS = 10 };
@@ -131,7 +131,7 @@ static void test_falls_are_bounded(void **state)
     assert_in_range(ngone, (uint64_t)HEAP * SECONDS, (uint64_t)HEAP * (SECONDS + 4));
 }
 
-/* The worst for P1: always as much as it just leaves alone, and that is wanted again. */
+/* The worst for TR1: always as much as it just leaves alone, and that is wanted again. */
 static void test_faults_are_bounded(void **state)
 {
     enum { LARGE = 1024 * MIB, SECONDS = 20 };

@@ -37,13 +37,15 @@ static int answer(enum heap_result result)
         return fail(E_NO_SPACE, ENOMEM);
     case HEAP_NO_REGION:
         return fail(E_BAD_ARGS, EINVAL);
+    case HEAP_LIST_DAMAGED:
     case HEAP_DAMAGED:
-    case HEAP_BROKEN:
         return fail(E_CORRUPT_FREESPACE, EUCLEAN);
     case HEAP_NOT_OURS:
     case HEAP_NO_OBJECT:
     case HEAP_FREE:
     case HEAP_INSIDE:
+    case HEAP_CHANGING:
+    case HEAP_NOT_A_SLOT:
         break;
     }
     return fail(E_BAD_POINTER, EINVAL);

@@ -14,9 +14,9 @@ enum heap_result check_heap_locked(const struct heap *h)
     if (h->chunks.region.base == NULL)
         return HEAP_NO_REGION;
     if (check_fault_locked(h) != NULL)
-        return HEAP_BROKEN;
+        return HEAP_DAMAGED;
     bool damaged = h->chunks.list.head != NULL && freelist_mend_all(&h->chunks.list) > 0;
-    return damaged ? HEAP_DAMAGED : HEAP_OK;
+    return damaged ? HEAP_LIST_DAMAGED : HEAP_OK;
 }
 
 enum heap_result check_heap(struct heap *h)

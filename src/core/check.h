@@ -7,14 +7,14 @@
 
 #include "core/heap.h"
 
-/* Recounts every invariant of the heap. HEAP_OK; HEAP_DAMAGED if a node of the
+/* Recounts every invariant of the heap. HEAP_OK; HEAP_LIST_DAMAGED if a node of the
  * free list had been written to since it was last looked at, and now all are
- * right; HEAP_BROKEN if the ledger contradicts itself, and nothing was changed;
+ * right; HEAP_DAMAGED if the ledger contradicts itself, and nothing was changed;
  * HEAP_NO_REGION. O(n log n), and other threads wait. */
 enum heap_result check_heap(struct heap *h);
 enum heap_result check_heap_locked(const struct heap *h);
 
-/* What makes it HEAP_BROKEN, in words; NULL: nothing. */
+/* What makes it HEAP_DAMAGED, in words; NULL: nothing. */
 const char *check_fault_locked(const struct heap *h);
 
 #endif

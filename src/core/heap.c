@@ -106,9 +106,9 @@ static enum heap_result take_chunk(struct heap *h, size_t nbytes, size_t align, 
             ? chunks_take(&h->chunks, length, slack, fit, &start)
             : chunks_take_aligned(&h->chunks, length, (uint32_t)ngranules, slack, &start);
     if (result != CHUNKS_OK)
-        return result == CHUNKS_NONE      ? HEAP_NO_SPACE
-               : result == CHUNKS_DAMAGED ? HEAP_DAMAGED
-                                          : HEAP_BROKEN;
+        return result == CHUNKS_NONE           ? HEAP_NO_SPACE
+               : result == CHUNKS_LIST_DAMAGED ? HEAP_LIST_DAMAGED
+                                               : HEAP_DAMAGED;
     *object = region_at(&h->chunks.region, start);
     return HEAP_OK;
 }
@@ -229,7 +229,7 @@ static enum heap_result judge_chunk(const struct heap *h, const struct chunk *c,
         return HEAP_NO_OBJECT;
     size_t nbytes = (size_t)c->length * GRANULE_BYTES, slack = c->state - 1;
     if (slack > nbytes)
-        return HEAP_BROKEN;
+        return HEAP_DAMAGED;
     found->start = region_at(&h->chunks.region, c->start);
     found->size = nbytes - slack;
     return HEAP_INSIDE;
@@ -251,7 +251,7 @@ static enum heap_result judge_locked(const struct heap *h, const void *address, 
     else if (ledger_find(&h->chunks.ledger, granule, &p->chunk))
         result = judge_chunk(h, &p->chunk, found);
     else if (granule < h->chunks.ledger.b.top)
-        return HEAP_BROKEN; /* chunks tile all below [LG1] */
+        return HEAP_DAMAGED; /* chunks tile all below [LG1] */
     else
         return HEAP_NO_OBJECT; /* the ledger, or what is left over below it */
     if (result != HEAP_INSIDE)

@@ -33,16 +33,19 @@ struct object {
     size_t size; /* in bytes, as asked for */
 };
 
+/* What became of a call, and what an address is: the one vocabulary for both. */
 enum heap_result {
-    HEAP_OK,
-    HEAP_NO_SPACE,  /* no free chunk is large enough */
-    HEAP_DAMAGED,   /* the free chunk to be used had been written to; mended */
-    HEAP_NOT_OURS,  /* the address is outside the region */
-    HEAP_NO_OBJECT, /* it is in the region, but in slack or in the ledger */
-    HEAP_FREE,      /* it is in free memory: freed already, or never given out */
-    HEAP_NO_REGION, /* the heap has not been opened */
-    HEAP_INSIDE,    /* it is in a live object, but not its start */
-    HEAP_BROKEN     /* the ledger contradicts itself: somebody has written into it */
+    HEAP_OK,           /* of an address: it is in a live object */
+    HEAP_NO_SPACE,     /* no free chunk is large enough */
+    HEAP_LIST_DAMAGED, /* the node of the free chunk to be used was overwritten; it is mended */
+    HEAP_NOT_OURS,     /* the address is outside the region */
+    HEAP_NO_OBJECT,    /* it is in the region, but in slack or in metadata */
+    HEAP_FREE,         /* it is in free memory: freed already, or never given out */
+    HEAP_NO_REGION,    /* the heap has not been opened */
+    HEAP_INSIDE,       /* it is in a live object, but not its start */
+    HEAP_DAMAGED,      /* the metadata contradict each other: something has overwritten them */
+    HEAP_CHANGING,     /* of a lookup without the lock: the heap was being changed; ask again */
+    HEAP_NOT_A_SLOT    /* of a lookup in slots: the address is in no span */
 };
 
 /* Makes a heap of a region that is 16-byte aligned, as far as it is whole granules
@@ -61,7 +64,7 @@ void heap_open_single(struct heap *h, struct region region, bool keeps_pages, bo
 void heap_open_guarded(struct heap *h, struct region region, uint32_t page);
 
 /* A new object of nbytes. 0 is an object, too: it has a start and no byte. HEAP_OK,
- * HEAP_NO_SPACE, HEAP_DAMAGED, HEAP_NO_REGION. */
+ * HEAP_NO_SPACE, HEAP_LIST_DAMAGED, HEAP_NO_REGION. */
 enum heap_result heap_take(struct heap *h, size_t nbytes, enum fit fit, void **object);
 
 /* The same by best fit, at a multiple of `align` bytes, a power of two. Only in a

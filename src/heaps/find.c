@@ -52,26 +52,14 @@ static enum mem_result find_locked(mem_heap *m, const void *address, struct mem_
     return result == MEM_FREE ? MEM_OK : result_set(result);
 }
 
-/* What was lookup_result at is to callers. */
-static enum mem_result told(enum lookup what, const struct lookup_result *p, mem_heap *heap,
-                            struct mem_piece *found)
+/* What a lookup found, in the words of mem_heap.h. */
+static enum mem_result found_piece(enum heap_result what, const struct lookup_result *p,
+                                   mem_heap *heap, struct mem_piece *found)
 {
-    switch (what) {
-    case LOOKUP_OBJECT:
-    case LOOKUP_FREE:
-        *found = (struct mem_piece){p->start, p->size, what == LOOKUP_OBJECT, heap};
-        return MEM_OK;
-    case LOOKUP_NOT_OURS:
-        return MEM_NOT_OURS;
-    case LOOKUP_DAMAGED:
-        return MEM_DAMAGED;
-    case LOOKUP_CHANGING:
-        return MEM_BUSY;
-    case LOOKUP_NO_OBJECT:
-    case LOOKUP_NOT_A_SLOT:
-        break;
-    }
-    return MEM_NO_OBJECT;
+    if (what != HEAP_OK && what != HEAP_FREE)
+        return result_of_heap(what);
+    *found = (struct mem_piece){p->start, p->size, what == HEAP_OK, heap};
+    return MEM_OK;
 }
 
 /* --- any address -------------------------------------------------------------- */
@@ -86,14 +74,14 @@ RACING static bool is_there(const struct heap_range *p)
 RACING static enum mem_result find_once(const struct heap_range *p, const void *address,
                                         struct mem_piece *found)
 {
-    struct lookup_result lookup_result;
+    struct lookup_result there;
     mem_heap *m = p->owner;
-    enum lookup what = LOOKUP_DAMAGED;
+    enum heap_result what = HEAP_DAMAGED;
     if (m == NULL)
-        what = lookup_heap(p->heap, address, &lookup_result);
+        what = lookup_heap(p->heap, address, &there);
     else if (header_is_whole(m) && m->nbytes == p->nbytes)
-        what = header_lookup(m, address, &lookup_result);
-    return told(what, &lookup_result, m, found);
+        what = header_lookup(m, address, &there);
+    return found_piece(what, &there, m, found);
 }
 
 /* Where slots may be that the address is one of: in a part of it; NULL: nowhere. (A view is without
@@ -191,22 +179,22 @@ __attribute__((noinline)) static enum mem_result find_in_slow(mem_heap *heap, co
 {
     enum { TRIES = 8 };
     struct lookup_result p;
-    enum lookup what = LOOKUP_CHANGING;
+    enum heap_result what = HEAP_CHANGING;
     struct heap *foreign = foreign_heap(heap);
     if (foreign != NULL)
-        return result_set(told(foreign_find(foreign, address, &p), &p, heap, found));
+        return result_set(found_piece(foreign_find(foreign, address, &p), &p, heap, found));
     enum mem_result result = header_verify(heap);
     if (result != MEM_OK)
         return result_set(result);
     if (heap->has_spans)
         note_heap(heap, address);
     struct lookup_scope scope = lookup_begin(); /* a fence goes up only when it has ended */
-    for (int i = 0; i < TRIES && what == LOOKUP_CHANGING; i++)
+    for (int i = 0; i < TRIES && what == HEAP_CHANGING; i++)
         what = header_lookup(heap, address, &p);
     lookup_end(&scope);
-    if (what == LOOKUP_CHANGING)
+    if (what == HEAP_CHANGING)
         return find_locked(heap, address, found);
-    return result_set(told(what, &p, heap, found));
+    return result_set(found_piece(what, &p, heap, found));
 }
 
 MEM_API enum mem_result mem_find_in(mem_heap *heap, const void *address, struct mem_piece *found)

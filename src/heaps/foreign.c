@@ -47,13 +47,13 @@ bool foreign_is_of_another_version(void)
 
 /* --- looking ------------------------------------------------------------------------ */
 
-enum lookup foreign_find(struct heap *h, const void *address, struct lookup_result *p)
+enum heap_result foreign_find(struct heap *h, const void *address, struct lookup_result *p)
 {
     enum { TRIES = 8 };
-    enum lookup what = LOOKUP_CHANGING;
-    for (int i = 0; i < TRIES && what == LOOKUP_CHANGING; i++)
+    enum heap_result what = HEAP_CHANGING;
+    for (int i = 0; i < TRIES && what == HEAP_CHANGING; i++)
         what = lookup_heap(h, address, p);
-    if (what != LOOKUP_CHANGING)
+    if (what != HEAP_CHANGING)
         return what;
     heap_lock(h); /* now nobody makes changes that are counted */
     what = lookup_heap(h, address, p);

@@ -33,7 +33,7 @@ void foreign_add(enum foreign which, struct heap *h);
 struct heap *foreign_heap(const mem_heap *m);
 
 /* What an address is there; never CHANGING. May wait for the lock. */
-enum lookup foreign_find(struct heap *h, const void *address, struct lookup_result *p);
+enum heap_result foreign_find(struct heap *h, const void *address, struct lookup_result *p);
 
 /* MEM_OK, MEM_DAMAGED. `m` is what the visitor is told of the heap. */
 enum mem_result foreign_walk(struct heap *h, mem_heap *m, mem_visitor visit, void *context);

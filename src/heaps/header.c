@@ -292,14 +292,15 @@ void header_store(mem_heap *m, const struct heap *h)
                                                     .seal = seal_of(l->guard.low, l->guard.high)};
 }
 
-RACING static enum lookup lookup_stored(const mem_heap *m, size_t offset, struct lookup_result *p)
+RACING static enum heap_result lookup_stored(const mem_heap *m, size_t offset,
+                                             struct lookup_result *p)
 {
     const struct stored *s = header_part(m, m->state);
     struct region r = header_region(m);
     uint32_t seen = changes_seen(&m->changes);
     struct ledger l = {.nbytes = r.nbytes};
     if (seen % 2 != 0)
-        return LOOKUP_CHANGING;
+        return HEAP_CHANGING;
     l.b.end = r.base + r.nbytes;
     l.b.nnodes = NOW(s->nnodes);
     l.b.top = NOW(s->top);
@@ -308,21 +309,23 @@ RACING static enum lookup lookup_stored(const mem_heap *m, size_t offset, struct
     l.b.tree[BY_ADDRESS].height = NOW(s->height[BY_ADDRESS]);
     l.high = NOW(s->high);
     if (m->guard_shift != 0 && !load_guard(m, &l))
-        return is_unchanged(&m->changes, seen) ? LOOKUP_DAMAGED : LOOKUP_CHANGING;
-    enum lookup what = lookup_ledger(&l, r.base, offset, p);
-    return is_unchanged(&m->changes, seen) ? what : LOOKUP_CHANGING;
+        return is_unchanged(&m->changes, seen) ? HEAP_DAMAGED : HEAP_CHANGING;
+    enum heap_result what = lookup_ledger(&l, r.base, offset, p);
+    return is_unchanged(&m->changes, seen) ? what : HEAP_CHANGING;
 }
 
-RACING enum lookup header_lookup(const mem_heap *m, const void *address, struct lookup_result *p)
+RACING enum heap_result header_lookup(const mem_heap *m, const void *address,
+                                      struct lookup_result *p)
 {
     size_t offset = (uintptr_t)address - (uintptr_t)m;
     if (offset >= m->nbytes)
-        return LOOKUP_NOT_OURS;
+        return HEAP_NOT_OURS;
     if (offset < header_bytes(m))
-        return LOOKUP_NO_OBJECT;
+        return HEAP_NO_OBJECT;
     if (!m->has_spans)
         return lookup_stored(m, offset - header_bytes(m), p);
     struct heap view;
-    enum lookup what = lookup_heap(header_heap(m, header_part_of(m, address), &view), address, p);
-    return what == LOOKUP_NOT_OURS ? LOOKUP_NO_OBJECT : what; /* the struct heap of a part */
+    enum heap_result what =
+        lookup_heap(header_heap(m, header_part_of(m, address), &view), address, p);
+    return what == HEAP_NOT_OURS ? HEAP_NO_OBJECT : what; /* the struct heap of a part */
 }

@@ -210,6 +210,6 @@ static inline size_t header_limit(const mem_heap *m)
 }
 
 /* What an address is, without the lock. The header is whole. */
-enum lookup header_lookup(const mem_heap *m, const void *address, struct lookup_result *p);
+enum heap_result header_lookup(const mem_heap *m, const void *address, struct lookup_result *p);
 
 #endif

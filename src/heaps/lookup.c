@@ -1,46 +1,47 @@
 /* SPDX-License-Identifier: MIT */
 #include "heaps/lookup.h"
 
-RACING static enum lookup judge(const struct chunk *c, unsigned char *base, size_t offset,
-                                struct lookup_result *p)
+RACING static enum heap_result judge(const struct chunk *c, unsigned char *base, size_t offset,
+                                     struct lookup_result *p)
 {
     size_t start = (size_t)c->start * GRANULE_BYTES;
     p->start = base + start;
     p->size = (size_t)c->length * GRANULE_BYTES;
     if (c->length == 0 || c->state == CHUNK_RESERVED)
-        return LOOKUP_NO_OBJECT;
+        return HEAP_NO_OBJECT;
     if (c->state == 0)
-        return LOOKUP_FREE;
+        return HEAP_FREE;
     p->size -= c->state - 1;
-    return offset - start < p->size || offset == start ? LOOKUP_OBJECT : LOOKUP_NO_OBJECT;
+    return offset - start < p->size || offset == start ? HEAP_OK : HEAP_NO_OBJECT;
 }
 
-RACING enum lookup lookup_ledger(const struct ledger *l, unsigned char *base, size_t offset,
-                                 struct lookup_result *p)
+RACING enum heap_result lookup_ledger(const struct ledger *l, unsigned char *base, size_t offset,
+                                      struct lookup_result *p)
 {
     struct chunk c;
     uint32_t seen = changes_seen(&l->changes);
     if (seen % 2 != 0)
-        return LOOKUP_CHANGING; /* and the fence may be moving to where one would look */
+        return HEAP_CHANGING; /* and the fence may be moving to where one would look */
     bool sound = ledger_lookup(l, (uint32_t)(offset / GRANULE_BYTES), &c);
     if (!is_unchanged(&l->changes, seen))
-        return LOOKUP_CHANGING;
-    return sound ? judge(&c, base, offset, p) : LOOKUP_DAMAGED;
+        return HEAP_CHANGING;
+    return sound ? judge(&c, base, offset, p) : HEAP_DAMAGED;
 }
 
 /* In no span: but one may have been made by the time that the ledger is asked. */
-RACING enum lookup lookup_heap(const struct heap *h, const void *address, struct lookup_result *p)
+RACING enum heap_result lookup_heap(const struct heap *h, const void *address,
+                                    struct lookup_result *p)
 {
     const struct region *r = &h->chunks.region;
     size_t offset = region_offset(r, address);
     if (offset >= r->nbytes)
-        return LOOKUP_NOT_OURS;
+        return HEAP_NOT_OURS;
     uint32_t seen = changes_seen(&h->spans.changes);
-    enum lookup what = lookup_slot(h, (uintptr_t)address, p);
-    if (what != LOOKUP_NOT_A_SLOT)
+    enum heap_result what = lookup_slot(h, (uintptr_t)address, p);
+    if (what != HEAP_NOT_A_SLOT)
         return what;
     what = lookup_ledger(&h->chunks.ledger, r->base, offset, p);
-    return is_unchanged(&h->spans.changes, seen) ? what : LOOKUP_CHANGING;
+    return is_unchanged(&h->spans.changes, seen) ? what : HEAP_CHANGING;
 }
 
 /* What has no entry, and the last 64 KiB, are as good as outside: then what begins inside

@@ -21,22 +21,12 @@ struct lookup_result {
     size_t size; /* of an object, as asked for; of free memory, all of the chunk or slot */
 };
 
-enum lookup {
-    LOOKUP_OBJECT,
-    LOOKUP_FREE,
-    LOOKUP_NO_OBJECT, /* in the region, but the library's, or behind an object's last byte */
-    LOOKUP_NOT_OURS,
-    LOOKUP_CHANGING,  /* it was; ask again */
-    LOOKUP_DAMAGED,   /* it was not, and contradicts itself: damaged */
-    LOOKUP_NOT_A_SLOT /* of lookup_slot: it is in no span */
-};
-
 /* What an address is; the counts of changes have been looked at. */
-enum lookup lookup_heap(const struct heap *h, const void *address, struct lookup_result *p);
+enum heap_result lookup_heap(const struct heap *h, const void *address, struct lookup_result *p);
 
 /* The same for what has no spans; `base` is where its region begins. */
-enum lookup lookup_ledger(const struct ledger *l, unsigned char *base, size_t offset,
-                          struct lookup_result *p);
+enum heap_result lookup_ledger(const struct ledger *l, unsigned char *base, size_t offset,
+                               struct lookup_result *p);
 
 /* --- slots ------------------------------------------------------------------------ */
 
@@ -50,32 +40,32 @@ RACING static inline uint32_t lookup_slack(const unsigned char *states, uint32_t
 
 /* In a span whose entry and first byte these are. The block may be anything, and has to
  * lie in the region. */
-RACING static inline enum lookup lookup_in_span(const struct region *r, const struct span *span,
-                                                uintptr_t first, uintptr_t address,
-                                                struct lookup_result *p)
+RACING static inline enum heap_result lookup_in_span(const struct region *r,
+                                                     const struct span *span, uintptr_t first,
+                                                     uintptr_t address, struct lookup_result *p)
 {
     uint32_t slot_bytes = NOW(span->slot_bytes), into = (uint32_t)(address - first);
     if (slot_bytes == 0)
-        return LOOKUP_NOT_A_SLOT;
+        return HEAP_NOT_A_SLOT;
     uint32_t scaled = is_wide(slot_bytes) ? into >> WIDE_SHIFT : into;
     uint32_t index = (uint32_t)((uint64_t)scaled * NOW(span->reciprocal) >> 32);
     uint32_t nslots = NOW(span->nslots);
     const unsigned char *states = NOW(span->states);
     size_t states_at = (uintptr_t)states - (uintptr_t)r->base;
     if (index >= nslots || NOW(span->purpose) != FOR_OBJECTS)
-        return LOOKUP_NO_OBJECT;
+        return HEAP_NO_OBJECT;
     size_t nfar = slot_bytes > ALL_NEAR_MAX ? nslots : 0;
     if (states_at >= r->nbytes ||
         r->nbytes - states_at < far_offset(nslots) + nfar * sizeof(uint16_t))
-        return LOOKUP_DAMAGED;
+        return HEAP_DAMAGED;
     uint32_t state = __atomic_load_n(states + index, __ATOMIC_ACQUIRE);
     uint32_t within = into - index * slot_bytes;
     p->start = (unsigned char *)address - within;
     p->size = slot_bytes;
     if (!state_is_object(state))
-        return LOOKUP_FREE;
+        return HEAP_FREE;
     p->size -= lookup_slack(states, nslots, index, state);
-    return within < p->size || within == 0 ? LOOKUP_OBJECT : LOOKUP_NO_OBJECT;
+    return within < p->size || within == 0 ? HEAP_OK : HEAP_NO_OBJECT;
 }
 
 /* What has to be known of a heap to find objects in its slots. False: it has no spans, or
@@ -109,25 +99,25 @@ RACING static inline bool lookup_object(const struct slot_view *s, uintptr_t add
 }
 
 /* NO_SLOT: in no span, or not in the region. */
-RACING static inline enum lookup lookup_slot(const struct heap *h, uintptr_t address,
-                                             struct lookup_result *p)
+RACING static inline enum heap_result lookup_slot(const struct heap *h, uintptr_t address,
+                                                  struct lookup_result *p)
 {
     const struct region *r = &h->chunks.region;
     const struct spans *s = &h->spans;
     uint32_t seen = changes_seen(&s->changes);
     if (address - (uintptr_t)r->base >= r->nbytes || NOW(s->nheld) == 0)
-        return LOOKUP_NOT_A_SLOT;
+        return HEAP_NOT_A_SLOT;
     uintptr_t number = address >> s->slice_shift, from = (uintptr_t)r->base >> s->slice_shift;
     size_t slice = number - from, pagemap = (size_t)NOW(s->pagemap) * GRANULE_BYTES + QUEUES_BYTES;
     if (slice >= NOW(s->nclear) || pagemap + (slice + 1) * sizeof(struct span) > r->nbytes)
-        return is_unchanged(&s->changes, seen) ? LOOKUP_NOT_A_SLOT : LOOKUP_CHANGING;
+        return is_unchanged(&s->changes, seen) ? HEAP_NOT_A_SLOT : HEAP_CHANGING;
     const struct span *span = (const struct span *)(const void *)(r->base + pagemap) + slice;
     uint32_t back = NOW(span->back);
     if (back > slice)
-        return is_unchanged(&s->changes, seen) ? LOOKUP_DAMAGED : LOOKUP_CHANGING;
+        return is_unchanged(&s->changes, seen) ? HEAP_DAMAGED : HEAP_CHANGING;
     uintptr_t first = (number - back) << s->slice_shift;
-    enum lookup what = lookup_in_span(r, span - back, first, address, p);
-    return is_unchanged(&s->changes, seen) ? what : LOOKUP_CHANGING;
+    enum heap_result what = lookup_in_span(r, span - back, first, address, p);
+    return is_unchanged(&s->changes, seen) ? what : HEAP_CHANGING;
 }
 
 #endif

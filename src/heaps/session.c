@@ -49,14 +49,17 @@ enum mem_result result_of_heap(enum heap_result result)
     case HEAP_NOT_OURS:
         return MEM_NOT_OURS;
     case HEAP_NO_OBJECT:
+    case HEAP_NOT_A_SLOT:
         return MEM_NO_OBJECT;
     case HEAP_FREE:
         return MEM_FREE;
     case HEAP_INSIDE:
         return MEM_INSIDE;
+    case HEAP_CHANGING:
+        return MEM_BUSY;
     case HEAP_NO_REGION:
+    case HEAP_LIST_DAMAGED:
     case HEAP_DAMAGED:
-    case HEAP_BROKEN:
         break;
     }
     return MEM_DAMAGED;

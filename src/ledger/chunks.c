@@ -39,10 +39,10 @@ enum chunks_result chunks_take(struct chunks *c, uint32_t length, uint32_t slack
         return CHUNKS_NONE;
     if (!look(c, from.start, &spot)) {
         freelist_mend(&c->list, &spot);
-        return CHUNKS_DAMAGED;
+        return CHUNKS_LIST_DAMAGED;
     }
     *start = from.start;
-    return take(c, &from, length, slack, &spot) > 0 ? CHUNKS_OK : CHUNKS_BROKEN;
+    return take(c, &from, length, slack, &spot) > 0 ? CHUNKS_OK : CHUNKS_DAMAGED;
 }
 
 /* With a list, in steps of which each is known to it:
@@ -78,7 +78,7 @@ enum chunks_result chunks_take_aligned(struct chunks *c, uint32_t length, uint32
     *start = from.start + skip;
     if (c->list.head != NULL)
         return take_behind(c, &from, skip, length, slack) ? CHUNKS_OK : CHUNKS_NONE;
-    return ledger_take_aligned(&c->ledger, &from, skip, length, slack) ? CHUNKS_OK : CHUNKS_BROKEN;
+    return ledger_take_aligned(&c->ledger, &from, skip, length, slack) ? CHUNKS_OK : CHUNKS_DAMAGED;
 }
 
 void chunks_give_back(struct chunks *c, uint32_t start, uint32_t end)

@@ -23,9 +23,9 @@ struct chunks {
 
 enum chunks_result {
     CHUNKS_OK,
-    CHUNKS_NONE,    /* no free chunk is large enough */
-    CHUNKS_DAMAGED, /* the one to be used had been written to; now it is mended */
-    CHUNKS_BROKEN   /* the ledger contradicts itself */
+    CHUNKS_NONE,         /* no free chunk is large enough */
+    CHUNKS_LIST_DAMAGED, /* the one to be used had been written to; now it is mended */
+    CHUNKS_DAMAGED       /* the ledger contradicts itself */
 };
 
 /* All free. `head` is where the free list begins; NULL: there is none. */

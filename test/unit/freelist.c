@@ -179,12 +179,12 @@ static void assert_found_later(const struct place *damaged)
 {
     const struct place *now = free_chunk_at(damaged->start);
     if (now == NULL) { /* the tail has gone, but the chunk before it has its mark */
-        assert_int_equal(check_heap(&heap), HEAP_DAMAGED);
+        assert_int_equal(check_heap(&heap), HEAP_LIST_DAMAGED);
         assert_list();
         return;
     }
     save(&after_call);
-    assert_int_equal(check_heap(&heap), HEAP_DAMAGED);
+    assert_int_equal(check_heap(&heap), HEAP_LIST_DAMAGED);
     assert_list();
     assert_int_equal(check_heap(&heap), HEAP_OK);
     restore(&after_call);
@@ -204,7 +204,7 @@ static void call_with_damage(const struct place *damaged, int byte, unsigned cha
     expected = model_call(call);
     enum heap_result result = heap_call(call, &at);
     if (!call->is_free && expected == (ptrdiff_t)damaged->start) {
-        assert_int_equal(result, HEAP_DAMAGED);
+        assert_int_equal(result, HEAP_LIST_DAMAGED);
         assert_told(call);
         return;
     }
@@ -273,7 +273,7 @@ static void check_each_bit(const struct place *damaged)
     for (int bit = 0; bit < NODE_BYTES * 8; bit++) {
         restore(&intact);
         page[damaged->start + (size_t)bit / 8] ^= (unsigned char)(1u << bit % 8);
-        assert_int_equal(check_heap(&heap), HEAP_DAMAGED);
+        assert_int_equal(check_heap(&heap), HEAP_LIST_DAMAGED);
         assert_true(is_same(&intact));
         assert_int_equal(check_heap(&heap), HEAP_OK);
     }
@@ -304,7 +304,7 @@ static void test_f1_head_overwritten(void **state)
     (void)state;
     open_heap(5, 16);
     head = (MemNodePtr)(void *)page + 3;
-    assert_int_equal(check_heap(&heap), HEAP_DAMAGED);
+    assert_int_equal(check_heap(&heap), HEAP_LIST_DAMAGED);
     assert_true(is_same(&intact));
     assert_int_equal(check_heap(&heap), HEAP_OK);
 }
@@ -329,7 +329,7 @@ static void assert_marked_then_found(size_t position, int size, size_t next)
     assert_int_equal(node_at(position)->size, size);
     assert_false(node_at(position)->type);
     assert_ptr_equal(node_at(position)->next, page + next);
-    assert_int_equal(check_heap(&heap), HEAP_DAMAGED);
+    assert_int_equal(check_heap(&heap), HEAP_LIST_DAMAGED);
     assert_true(node_at(position)->type);
     assert_list();
     assert_int_equal(check_heap(&heap), HEAP_OK);
@@ -381,7 +381,7 @@ static void test_f2_joined_to_the_tail(void **state)
     must(true, 240);
     assert_false(node_at(E)->type);
     assert_null(node_at(E)->next);
-    assert_int_equal(check_heap(&heap), HEAP_DAMAGED);
+    assert_int_equal(check_heap(&heap), HEAP_LIST_DAMAGED);
     assert_list();
 }
 
@@ -393,7 +393,7 @@ static void test_f2_tail(void **state)
     must(false, 16); /* from the hole: the tail is shorter by one record */
     assert_false(node_at(TAIL)->type);
     assert_null(node_at(TAIL)->next);
-    assert_int_equal(check_heap(&heap), HEAP_DAMAGED);
+    assert_int_equal(check_heap(&heap), HEAP_LIST_DAMAGED);
     assert_list();
 }
 
@@ -406,7 +406,7 @@ static void test_f2_tail_grows_far_away(void **state)
     must(true, B);
     assert_false(node_at(TAIL)->type);
     assert_true(node_at(A)->type);
-    assert_int_equal(check_heap(&heap), HEAP_DAMAGED);
+    assert_int_equal(check_heap(&heap), HEAP_LIST_DAMAGED);
     assert_list();
 }
 
@@ -418,7 +418,7 @@ static void test_f2_no_mark_on_a_tail_that_was_right(void **state)
     must(true, B);
     assert_false(node_at(A)->type);
     assert_true(node_at(TAIL)->type);
-    assert_int_equal(check_heap(&heap), HEAP_DAMAGED);
+    assert_int_equal(check_heap(&heap), HEAP_LIST_DAMAGED);
     assert_list();
 }
 
@@ -429,8 +429,8 @@ static void test_f2_two_damaged_are_told_twice(void **state)
     open_heap(1 << 0 | 1 << 2, 16);
     scribble(A);
     scribble(C);
-    assert_int_equal(heap_take(&heap, 48, FIT_BEST, &object), HEAP_DAMAGED);
-    assert_int_equal(heap_take(&heap, 64, FIT_BEST, &object), HEAP_DAMAGED);
+    assert_int_equal(heap_take(&heap, 48, FIT_BEST, &object), HEAP_LIST_DAMAGED);
+    assert_int_equal(heap_take(&heap, 64, FIT_BEST, &object), HEAP_LIST_DAMAGED);
     assert_int_equal(heap_take(&heap, 48, FIT_BEST, &object), HEAP_OK);
     assert_ptr_equal(object, page + A);
     assert_int_equal(heap_take(&heap, 64, FIT_BEST, &object), HEAP_OK);
@@ -473,8 +473,8 @@ static void test_f2_any_damage_any_history(void **state)
             continue;
         }
         enum heap_result result = heap_take(&heap, size, (enum fit)fit, &object);
-        told += result == HEAP_DAMAGED;
-        if (result == HEAP_DAMAGED) /* a second call succeeds */
+        told += result == HEAP_LIST_DAMAGED;
+        if (result == HEAP_LIST_DAMAGED) /* a second call succeeds */
             result = heap_take(&heap, size, (enum fit)fit, &object);
         ptrdiff_t expected = model_alloc(&model, size, fits[fit]);
         assert_int_equal(result, expected < 0 ? HEAP_NO_SPACE : HEAP_OK);

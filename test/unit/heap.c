@@ -292,8 +292,8 @@ static void test_check_of_a_broken_ledger(void **state)
     assert_int_equal(heap_take(&heap, 4064, FIT_BEST, &object), HEAP_OK);
     assert_int_equal(check_heap(&heap), HEAP_OK);
     memset(object, 'x', 4096);
-    assert_int_equal(check_heap(&heap), HEAP_BROKEN);
-    assert_int_equal(check_heap(&heap), HEAP_BROKEN);
+    assert_int_equal(check_heap(&heap), HEAP_DAMAGED);
+    assert_int_equal(check_heap(&heap), HEAP_DAMAGED);
 }
 
 static void test_a_heap_without_a_region(void **state)

@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * counterfile.c - maps the counter file and hands out its rows: see counterfile.h.
+ */
 #include "malloc/counterfile.h"
 
 #include <errno.h>
@@ -29,12 +32,14 @@ struct row *counterfile_row(struct counterfile *s)
 
 void row_begin(struct row *r)
 {
+    assert(r->pid == 0); /* no other process has this row */
     r->pid = getpid();
     r->parent = getppid();
 }
 
 void row_fork(struct row *child, const struct row *parent)
 {
+    assert(child != parent && child->pid == 0);
     child->is_forked = true;
     memcpy(child->command, parent->command, sizeof child->command);
     counters_inherit(&child->counters, &parent->counters);
@@ -52,5 +57,6 @@ void row_name(struct row *r, int argc, char *const *argv)
         memcpy(r->command + n, word, length < room ? length : room);
         n += length < room ? length : room;
     }
+    assert(n < sizeof r->command);
     r->command[n] = '\0';
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * info.c - what a program may ask of its heap, and set: mallinfo, malloc_trim and so on.
+ * info.c - statistics and settings of glibc's interface: mallinfo, malloc_stats, malloc_info,
+ * malloc_trim, mallopt.
  */
 #include <errno.h>
 #include <limits.h>
@@ -19,6 +20,7 @@ MEM_API struct mallinfo2 mallinfo2(void)
                               .fordblks = sums.free_bytes};
 }
 
+/* mallinfo reports int; what does not fit is reported as INT_MAX. */
 static int as_int(size_t n)
 {
     return n < INT_MAX ? (int)n : INT_MAX;
@@ -71,13 +73,14 @@ MEM_API int malloc_info(int flags, FILE *stream)
     return 0;
 }
 
+/* Returns 1 if free pages went back to the system, else 0. `pad` is ignored: nothing is kept. */
 MEM_API int malloc_trim(size_t pad)
 {
     (void)pad;
     return heap_trim(&shim_heap);
 }
 
-/* Each parameter of glibc's allocator is accepted, and none means anything here. */
+/* Accepts each parameter of glibc's allocator; none has an effect here. Always returns success. */
 MEM_API int mallopt(int parameter, int value)
 {
     (void)parameter;

@@ -4,9 +4,12 @@
  *
  *     LD_PRELOAD=libmem-malloc.so program
  *
- * This file knows what the C functions promise, and nothing of how the heap keeps
- * its promises: what an address is, the heap judges, and here it is decided what
- * to do about it (report.h, options.h). How the heap begins is in start.h.
+ * This file knows what the C functions promise (docs/malloc.md, M1 to M11), and nothing of how the
+ * heap keeps its promises. The heap judges what an address is; this file decides what to do about
+ * it (report.h, options.h). How the heap is opened is in start.h.
+ *
+ * Each function first tries the thread cache (slots/tcache.h), inline and without a stack frame; if
+ * that fails it calls the slow path, *_slow, as its last act.
  */
 #include <errno.h>
 #include <malloc.h>
@@ -20,47 +23,55 @@
 
 /* --- objects ------------------------------------------------------------------ */
 
-/* Differences of pointers into larger objects would overflow. */
+/* In a larger object the difference of two pointers would overflow ptrdiff_t [M2]. */
 static bool is_too_large(size_t nbytes)
 {
     return nbytes > PTRDIFF_MAX;
 }
 
-/* One more of what the heap does not see; `n` is in `shim_row`. */
-static void count(uint64_t *n)
+/* Adds one to a counter of shim_row that the heap itself does not keep. */
+static void count_event(uint64_t *n)
 {
+    assert(shim_row != NULL);
     heap_lock(&shim_heap);
     ++*n;
     heap_unlock(&shim_heap);
 }
 
+/* Counts a failed allocation, and returns NULL. */
 static void *no_room(void)
 {
     if (shim_row != NULL)
-        count(&shim_row->counters.nfailed);
+        count_event(&shim_row->counters.nfailed);
     return NULL;
 }
 
-static enum heap_result take(size_t nbytes, size_t align, void **object)
+/* Takes an object from the heap, under its lock. */
+static enum heap_result heap_take_at(size_t nbytes, size_t align, void **object)
 {
     return align <= GRANULE_BYTES ? heap_take(&shim_heap, nbytes, FIT_ANY, object)
                                   : heap_take_aligned(&shim_heap, nbytes, align, object);
 }
 
+/* Takes an object from the heap, which is opened if this is the first call of the process. Returns
+ * NULL if there is no space. */
 static void *take_from_heap(size_t nbytes, size_t align)
 {
     void *object;
     enum heap_result result = HEAP_NO_SPACE;
+    assert(align != 0 && (align & (align - 1)) == 0);
     if (!is_too_large(nbytes))
-        result = take(nbytes, align, &object);
+        result = heap_take_at(nbytes, align, &object);
     if (result == HEAP_NO_REGION) {
         shim_start(environ);
-        result = take(nbytes, align, &object);
+        result = heap_take_at(nbytes, align, &object);
     }
+    assert(result != HEAP_OK || (uintptr_t)object % align == 0);
     return result == HEAP_OK ? object : no_room();
 }
 
-/* In a slot that is good for `room` bytes at a multiple of align. */
+/* Takes a slot of the size class for `room` bytes at a multiple of align, for an object of nbytes.
+ * Returns false if there is no such class, the thread can have no cache, or the heap is full. */
 static bool take_slot(size_t nbytes, size_t room, size_t align, void **object)
 {
     bool has = shim_ensure_tcache();
@@ -73,19 +84,22 @@ static bool take_slot(size_t nbytes, size_t room, size_t align, void **object)
     return false;
 }
 
-/* By the cache if it can, else by the heap. */
+/* Takes an object from a slot if possible, else from the heap. Returns NULL if there is no space.
+ * */
 static void *take_any(size_t nbytes, size_t align)
 {
     void *object;
     return take_slot(nbytes, nbytes, align, &object) ? object : take_from_heap(nbytes, align);
 }
 
-/* For an object of `old` bytes that moves. Who grows by little comes back soon, and finds
- * room for a few times more where it is. */
-static void *take_again(size_t nbytes, size_t old)
+/* Takes the new place of an object of `old` bytes that moves, to hold nbytes. A program that grows
+ * an object by little will soon do so again: it gets a slot with an eighth more room, so that the
+ * next few times the object stays where it is. */
+static void *take_to_move(size_t nbytes, size_t old)
 {
     enum { PART = 8 };
     void *object;
+    assert(!is_too_large(nbytes));
     bool by_little = nbytes > old && nbytes - old <= old / PART;
     if (by_little && take_slot(nbytes, nbytes + nbytes / PART, GRANULE_BYTES, &object))
         return object;
@@ -102,6 +116,7 @@ __attribute__((noinline)) void *shim_take_aligned_slow(size_t nbytes, size_t ali
     return take_any(nbytes, align);
 }
 
+/* Sets errno if an allocation has failed. */
 static void *or_errno(void *object)
 {
     if (object == NULL)
@@ -109,15 +124,16 @@ static void *or_errno(void *object)
     return object;
 }
 
-/* The caller has made a mistake; with the default options it does not get further. */
+/* Counts and reports a pointer that a call refused, and aborts, as LIBMEM=onerror says [M3]. */
 static void refuse(const char *call, const void *address, enum heap_result why)
 {
     struct object there = {0};
+    assert(why != HEAP_OK && why != HEAP_NO_SPACE && address != NULL);
     if (shim_row != NULL)
-        count(&shim_row->counters.nrefused[why == HEAP_FREE       ? REFUSED_FREE
-                                           : why == HEAP_INSIDE   ? REFUSED_INSIDE
-                                           : why == HEAP_NOT_OURS ? REFUSED_NOT_OURS
-                                                                  : REFUSED_NO_OBJECT]);
+        count_event(&shim_row->counters.nrefused[why == HEAP_FREE       ? REFUSED_FREE
+                                                 : why == HEAP_INSIDE   ? REFUSED_INSIDE
+                                                 : why == HEAP_NOT_OURS ? REFUSED_NOT_OURS
+                                                                        : REFUSED_NO_OBJECT]);
     if (shim_options.onerror == ONERROR_IGNORE)
         return;
     if (why == HEAP_INSIDE)
@@ -127,26 +143,29 @@ static void refuse(const char *call, const void *address, enum heap_result why)
         abort();
 }
 
-/* A thread that frees has use for a cache, too. But libc calls free when a thread is all but
- * gone, and will not say that it ends if nobody has asked to hear of it before. */
+/* Counts the frees of a thread without a cache, and returns whether it has freed enough to get one.
+ * The first few frees do not count: libc frees when a thread has all but ended, and would not run
+ * the key's destructor for a thread that sets the key so late. */
 static bool count_towards_tcache(struct thread *t)
 {
     enum { FEW = 64 };
+    assert(t->nfrees <= FEW);
     t->nfrees = (uint8_t)least(t->nfrees + 1u, FEW);
     return t->is_awaited || t->nfrees == FEW;
 }
 
-/* Frees what the thread's cache does not see: what is no slot; what is wrong. */
+/* Frees an object that is in no slot, or refuses an address that is wrong: the thread cache cannot
+ * tell the two apart. */
 __attribute__((noinline)) static void free_by_heap(const void *address, const char *call)
 {
     if (count_towards_tcache(&shim_thread))
-        (void)shim_ensure_tcache(); /* for the next time */
+        (void)shim_ensure_tcache(); /* this free does not use it, the next one will */
     enum heap_result result = heap_free_exact(&shim_heap, address);
     if (result != HEAP_OK)
         refuse(call, address, result);
 }
 
-/* The wide slots first. */
+/* Tries the large slots first, then the heap. */
 void shim_free_slow(const void *address, const char *call)
 {
     if (address == NULL)
@@ -163,13 +182,14 @@ __attribute__((noinline)) void shim_refile(const void *address)
     heap_refile(&shim_heap, address);
 }
 
-/* Makes an object of several pages all zero: they are lost instead of being written to, so
- * that what a program does not use of it costs no memory. False: the system refuses. */
+/* Clears a large object by giving its pages back to the system, which then read as zero: pages that
+ * the program never uses cost no memory. Returns false if the system refuses. */
 static bool clear_pages(unsigned char *object, size_t nbytes)
 {
     size_t page = os_page_bytes();
     unsigned char *first = object + (-(uintptr_t)object & (page - 1));
     size_t before = (size_t)(first - object), whole = (nbytes - before) / page * page;
+    assert(before < page && before + whole <= nbytes);
     if (!os_give_back(first, whole))
         return false;
     memset(object, 0, before);
@@ -177,8 +197,8 @@ static bool clear_pages(unsigned char *object, size_t nbytes)
     return true;
 }
 
-/* Here belongs the question whether the memory was ever handed out before: if not, it is
- * zero. */
+/* Fills a new object with zeros. It does so even if the memory was never handed out before and is
+ * zero already: nothing here knows that [M11]. */
 static void *clear(void *object, size_t nbytes)
 {
     enum { LARGE = 1 << 20 };
@@ -187,7 +207,9 @@ static void *clear(void *object, size_t nbytes)
     return object;
 }
 
-static void *resize(const char *call, void *address, size_t nbytes)
+/* Gives the object that begins at `address` a new size: in place if that is possible, else it
+ * moves. Returns where it is then, or NULL with errno set, and the object is unchanged. */
+static void *resize_object(const char *call, void *address, size_t nbytes)
 {
     struct object old = {0};
     enum heap_result result = HEAP_OK;
@@ -205,22 +227,24 @@ static void *resize(const char *call, void *address, size_t nbytes)
         errno = EINVAL;
         return NULL;
     }
-    void *object = take_again(nbytes, old.size);
+    void *object = take_to_move(nbytes, old.size);
     if (object == NULL) {
         if (nbytes <= old.size)
-            return address; /* no room for less: it stays as large as it is */
+            return address; /* there is no space for a smaller one: the object stays as it is */
         errno = ENOMEM;
         return NULL;
     }
+    assert(object != address);
     if (shim_row != NULL)
-        count(&shim_row->counters.nmoved);
+        count_event(&shim_row->counters.nmoved);
     memcpy(object, address, old.size < nbytes ? old.size : nbytes);
     shim_free(address, call);
     return object;
 }
 
-__attribute__((noinline)) static void *allocate_again(const char *call, void *address,
-                                                      size_t nbytes)
+/* The slow path of realloc and reallocarray, with glibc's rules for NULL and for a size of 0 [M2].
+ * */
+__attribute__((noinline)) static void *realloc_slow(const char *call, void *address, size_t nbytes)
 {
     if (address == NULL)
         return or_errno(shim_take(nbytes));
@@ -230,7 +254,7 @@ __attribute__((noinline)) static void *allocate_again(const char *call, void *ad
     }
     if (is_too_large(nbytes))
         return or_errno(no_room());
-    return resize(call, address, nbytes);
+    return resize_object(call, address, nbytes);
 }
 
 static bool is_power_of_two(size_t n)
@@ -249,12 +273,13 @@ __attribute__((noinline)) static int posix_memalign_slow(void **result, size_t a
 
 /* --- the C functions ------------------------------------------------------------ */
 
+/* Is an object of nbytes in a large slot? */
 static bool is_large(size_t nbytes)
 {
     return nbytes > TCACHE_SMALL_MAX && nbytes <= SPAN_OBJECT_MAX;
 }
 
-/* Each apart, so that those before it need no frame. */
+/* Neither is inlined, so that the function before it needs no stack frame. */
 __attribute__((noinline)) static void *malloc_slow(size_t nbytes)
 {
     return or_errno(shim_take_slow(nbytes));
@@ -285,7 +310,7 @@ MEM_API void *calloc(size_t nmembers, size_t nbytes)
     size_t all;
     void *object;
     if (__builtin_mul_overflow(nmembers, nbytes, &all))
-        all = SIZE_MAX; /* too large */
+        all = SIZE_MAX; /* more than there is, so that the slow path fails */
     return tcache_take_small(&shim_thread, all, &object) ? memset(object, 0, all)
                                                          : calloc_slow(all);
 }
@@ -294,7 +319,7 @@ MEM_API void *realloc(void *address, size_t nbytes)
 {
     return tcache_resize_near(&shim_thread, address, nbytes)
                ? address
-               : allocate_again("realloc", address, nbytes);
+               : realloc_slow("realloc", address, nbytes);
 }
 
 MEM_API void *reallocarray(void *address, size_t nmembers, size_t nbytes)
@@ -302,7 +327,7 @@ MEM_API void *reallocarray(void *address, size_t nmembers, size_t nbytes)
     size_t all;
     if (__builtin_mul_overflow(nmembers, nbytes, &all))
         all = SIZE_MAX;
-    return allocate_again("reallocarray", address, all);
+    return realloc_slow("reallocarray", address, all);
 }
 
 MEM_API void free(void *address)
@@ -316,7 +341,7 @@ MEM_API void cfree(void *address)
     shim_free(address, "cfree");
 }
 
-/* C23. The sizes are for allocators that cannot look them up. */
+/* C23. The heap knows size and alignment itself; it does not compare them yet [M10]. */
 void free_sized(void *address, size_t nbytes);
 MEM_API void free_sized(void *address, size_t nbytes)
 {
@@ -359,12 +384,13 @@ MEM_API void *aligned_alloc(size_t align, size_t nbytes)
                : aligned_alloc_slow(align, nbytes);
 }
 
-/* As in glibc, what is not a power of two is rounded up to one. */
+/* glibc's memalign rounds an alignment that is no power of two up to one; so does this. */
 __attribute__((noinline)) static void *memalign_slow(size_t align, size_t nbytes)
 {
     size_t power = GRANULE_BYTES;
     while (power < align && power <= SIZE_MAX / 2)
         power *= 2;
+    assert((power & (power - 1)) == 0);
     return aligned_alloc_slow(power < align ? 0 : power, nbytes);
 }
 
@@ -388,7 +414,8 @@ MEM_API void *pvalloc(size_t nbytes)
     return or_errno(shim_take_aligned(npages > SIZE_MAX / page ? SIZE_MAX : npages * page, page));
 }
 
-__attribute__((noinline)) static size_t size_by_heap(void *address)
+/* The slow path of malloc_usable_size: an object that is in no slot, or a wrong address. */
+__attribute__((noinline)) static size_t malloc_usable_size_slow(void *address)
 {
     struct object object;
     if (address == NULL)
@@ -403,5 +430,5 @@ __attribute__((noinline)) static size_t size_by_heap(void *address)
 MEM_API size_t malloc_usable_size(void *address)
 {
     size_t nbytes;
-    return tcache_size(&shim_thread, address, &nbytes) ? nbytes : size_by_heap(address);
+    return tcache_size(&shim_thread, address, &nbytes) ? nbytes : malloc_usable_size_slow(address);
 }

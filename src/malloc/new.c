@@ -1,25 +1,26 @@
 /* SPDX-License-Identifier: MIT
  *
- * new.c - the C++ operators new and delete, by the names that they have in object
- * files (Itanium C++ ABI, 5.1.4; `m` is a size_t of 64 bits).
+ * new.c - the 20 C++ operators new and delete, under the names that they have in object files
+ * (Itanium C++ ABI, 5.1.4; `m` stands for a size_t of 64 bits).
  *
- * In C, so that a C program that preloads the library does not load a C++ one. To
- * throw, and to find the handler of std::set_new_handler, the C++ library is needed,
- * and who calls these operators has it: it is referred to weakly. Without it a
- * failed new can only say so and abort. (That includes a C++ library that came with
- * dlopen into a program in C.)
+ * They are written in C, so that a C program that preloads the library does not load the C++
+ * library. Throwing an exception and finding the handler of std::set_new_handler need that library;
+ * a program that calls these operators has it, so it is referred to weakly. Without it a failed new
+ * can only write a message and abort; so also where dlopen brought the C++ library into a C
+ * program.
  *
- * A program may have some of these of its own, in place of ours, and then expects of the others
- * that they call them, as the standard says (C++17, 21.6.2): all but four are made of those.
+ * A program may define some of these operators itself, in place of ours. It then expects that the
+ * others call its own, as the standard says (C++17, 21.6.2). So all but four are made of those
+ * four:
  *
  *     new[](n)  new(n, nothrow)  new[](n, nothrow)                    ---> new(n)
  *     delete[](p)  delete(p, n)  delete(p, nothrow)  delete[](p, n) ...  ---> delete(p)
  *
- * and the same with an alignment. What new throws cannot be caught here. So new(nothrow)
- * calls ours in a way that does not throw, nor calls the new handler, which may: it is NULL at
- * once; and what a program's own new throws passes through it.
+ * and likewise with an alignment. C code cannot catch what new throws. So new(nothrow) calls ours
+ * in a way that neither throws nor calls the new handler, which may throw: it returns NULL at once.
+ * If new is the program's own, what it throws passes through new(nothrow).
  *
- * The file is compiled with -fexceptions: they pass through it.
+ * The file is compiled with -fexceptions, so that exceptions can pass through it.
  */
 #include <stdlib.h>
 
@@ -31,6 +32,7 @@ typedef void handler(void);
 __attribute__((weak, noreturn)) void throw_bad_alloc(void) __asm__("_ZSt17__throw_bad_allocv");
 __attribute__((weak)) handler *get_new_handler(void) __asm__("_ZSt15get_new_handlerv");
 
+/* Throws std::bad_alloc, or aborts if there is no C++ library. */
 __attribute__((noreturn)) static void fail(size_t nbytes)
 {
     if (throw_bad_alloc != NULL)
@@ -43,7 +45,8 @@ __attribute__((noreturn)) static void fail(size_t nbytes)
     abort();
 }
 
-/* The handler makes room, or throws, or does not return (C++17, 21.6.2.1). */
+/* Calls the new handler until there is space. The handler makes room, throws, or does not return
+ * (C++17, 21.6.2.1). */
 static void *take_or_throw(size_t nbytes, size_t align)
 {
     for (;;) {
@@ -59,8 +62,8 @@ static void *take_or_throw(size_t nbytes, size_t align)
 
 /* --- the four -------------------------------------------------------------------- */
 
-/* Apart, so that the way before it needs no frame. */
-__attribute__((noinline)) static void *new_slowly(size_t nbytes)
+/* Not inlined, so that the fast path of our_new needs no stack frame. */
+__attribute__((noinline)) static void *new_slow(size_t nbytes)
 {
     return take_or_throw(nbytes, GRANULE_BYTES);
 }
@@ -68,7 +71,7 @@ __attribute__((noinline)) static void *new_slowly(size_t nbytes)
 static void *our_new(size_t nbytes)
 {
     void *object;
-    return tcache_take_small(&shim_thread, nbytes, &object) ? object : new_slowly(nbytes);
+    return tcache_take_small(&shim_thread, nbytes, &object) ? object : new_slow(nbytes);
 }
 
 static void *our_new_aligned(size_t nbytes, size_t align)
@@ -76,7 +79,7 @@ static void *our_new_aligned(size_t nbytes, size_t align)
     return take_or_throw(nbytes, align);
 }
 
-/* The address says all, so what else a delete is given is not looked at. */
+/* The heap knows an object's size and alignment, so delete needs only the address. */
 static void our_delete(void *object)
 {
     shim_free(object, "operator delete");
@@ -95,8 +98,8 @@ OURS("our_new_aligned") void *_ZnwmSt11align_val_t(size_t nbytes, size_t align);
 OURS("our_delete") void _ZdlPv(void *object);
 OURS("our_delete_aligned") void _ZdlPvSt11align_val_t(void *object, size_t align);
 
-/* Whoever has these names: the program, or we. Declared apart, so that no compiler thinks that it
- * knows which. */
+/* The definitions that the program is linked with: its own, or ours. They are declared under other
+ * C names, so that the compiler does not assume that they are ours. */
 MEM_API extern void *any_new(size_t nbytes) __asm__("_Znwm");
 MEM_API extern void *any_new_array(size_t nbytes) __asm__("_Znam");
 MEM_API extern void *any_new_aligned(size_t nbytes, size_t align) __asm__("_ZnwmSt11align_val_t");
@@ -108,7 +111,8 @@ MEM_API extern void any_delete_aligned(void *object, size_t align) __asm__("_Zdl
 MEM_API extern void any_delete_array_aligned(void *object,
                                              size_t align) __asm__("_ZdaPvSt11align_val_t");
 
-/* Compilers take two names for two functions, but for what they cannot see through. */
+/* Compares two functions at run time. A compiler takes two names for two functions and would fold
+ * the comparison, so the address passes through an empty assembler statement. */
 #define IS_OURS(any, our) is_same((uintptr_t)(any), (uintptr_t)(our))
 static bool is_same(uintptr_t any, uintptr_t our)
 {

@@ -1,4 +1,8 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * options.c - reads the environment variable LIBMEM (options.h) without allocating, since it
+ * runs before the heap exists.
+ */
 #include "malloc/options.h"
 
 #include "base/os.h"
@@ -7,7 +11,8 @@
 
 #define REGION_BYTES_MIN ((size_t)64 << 10)
 
-/* A piece of the variable, which is not ours to cut up. */
+/* A piece of the variable. The text belongs to the environment and is not modified, so a piece is
+ * a pointer and a length. */
 struct word {
     const char *text;
     size_t n;
@@ -18,16 +23,18 @@ static bool word_is(struct word w, const char *text)
     return w.n == strlen(text) && memcmp(w.text, text, w.n) == 0;
 }
 
-/* Up to the first `end`, or all; `rest` is what follows it. */
+/* Returns the part of w before the first `end`, or all of w; *rest becomes what follows it. */
 static struct word word_until(struct word w, char end, struct word *rest)
 {
     const char *found = w.n == 0 ? NULL : memchr(w.text, end, w.n);
     size_t n = found == NULL ? w.n : (size_t)(found - w.text);
     size_t skipped = n + (found != NULL);
+    assert(skipped <= w.n);
     *rest = (struct word){w.text + skipped, w.n - skipped};
     return (struct word){w.text, n};
 }
 
+/* Says on standard error that an option is ignored, and why. */
 static void complain(struct word option, const char *what)
 {
     struct line l = {0};
@@ -55,7 +62,7 @@ static void help(void)
     }
 }
 
-/* How far a suffix shifts a size, or -1 if it is none. */
+/* Returns by how many bits a suffix (K, M, G, or none) shifts a size, or -1 if it is unknown. */
 static int shift_of(struct word suffix)
 {
     return suffix.n == 0          ? 0
@@ -65,7 +72,8 @@ static int shift_of(struct word suffix)
                                   : -1;
 }
 
-/* A number of bytes that a region can have, or 0. */
+/* Parses a size such as 512M. Returns it in bytes, or 0 if it is malformed or no region can have
+ * it. */
 static size_t region_size(struct word w)
 {
     size_t i = 0, number = 0;
@@ -75,6 +83,7 @@ static size_t region_size(struct word w)
     if (i == 0 || shift < 0 || number > REGION_BYTES_MAX >> shift)
         return 0;
     number <<= shift;
+    assert(number <= REGION_BYTES_MAX);
     return number >= REGION_BYTES_MIN ? number : 0;
 }
 

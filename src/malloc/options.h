@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * options.h - what the environment variable LIBMEM says.
+ * options.h - the settings that the environment variable LIBMEM makes.
  *
  *     LIBMEM=onerror=report,region=4G program
  *
- * Options are separated by commas. What is wrong with one is said on standard
- * error, and the others count all the same. A program that has more rights than
- * who started it (setuid) takes no options.
+ * Options are separated by commas. A wrong option is reported on standard error and ignored; the
+ * others take effect all the same. A program that has more rights than the user that started it
+ * (setuid) ignores the variable.
  */
 #ifndef OPTIONS_H
 #define OPTIONS_H
@@ -14,18 +14,19 @@
 #include "base/base.h"
 
 enum onerror {
-    ONERROR_ABORT, /* say what was refused, then abort() */
-    ONERROR_REPORT,
-    ONERROR_IGNORE
+    ONERROR_ABORT,  /* report what was refused, then abort() */
+    ONERROR_REPORT, /* report it, and go on: the call does nothing */
+    ONERROR_IGNORE  /* go on silently */
 };
 
 struct options {
     enum onerror onerror;
     size_t region_bytes; /* 0: the library chooses */
-    char count[64];      /* the sheet to count on (sheet.h); "": nobody counts */
+    char count[64];      /* path of the counter file (counterfile.h); "" if nothing is counted */
 };
 
-/* Reads LIBMEM in this environment, which may be NULL. Allocates nothing. */
+/* Reads LIBMEM from `environment`, an array that ends with NULL, or NULL for none. Options that are
+ * not given keep the value that *o has. Allocates nothing. */
 void options_read(struct options *o, char *const *environment);
 
 #endif

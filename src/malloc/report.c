@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * report.c - assembles and writes the lines of report.h, among them the one for a refused pointer.
+ */
 #include "malloc/report.h"
 
 #include <errno.h>
@@ -9,7 +12,8 @@
 
 void line_bytes(struct line *l, const char *text, size_t n)
 {
-    size_t room = sizeof l->text - 1 - l->n; /* one is for the end of the line */
+    assert(l->n < sizeof l->text);
+    size_t room = sizeof l->text - 1 - l->n; /* one byte is for the newline */
     n = n < room ? n : room;
     memcpy(l->text + l->n, text, n);
     l->n += n;
@@ -24,6 +28,7 @@ static void line_digits(struct line *l, uintptr_t number, unsigned base)
 {
     char digits[24];
     size_t at = sizeof digits;
+    assert(base == 10 || base == 16);
     do {
         digits[--at] = "0123456789abcdef"[number % base];
         number /= base;
@@ -45,6 +50,7 @@ void line_address(struct line *l, const void *address)
 void line_write(struct line *l)
 {
     int number = errno, cancel;
+    assert(l->n < sizeof l->text);
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
     l->text[l->n] = '\n';
     os_write(STDERR_FILENO, l->text, l->n + 1);
@@ -56,6 +62,7 @@ void report_refusal(const char *call, const void *address, enum heap_result why,
                     const struct object *there)
 {
     struct line l = {0};
+    assert(why != HEAP_OK && (why != HEAP_INSIDE || there->start != NULL));
     line_text(&l, "libmem: ");
     line_text(&l, call);
     line_text(&l, "(");

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * report.h - one line on standard error, from anywhere.
+ * report.h - one line on standard error, written from any state of the process.
  *
- * A line is put together here and leaves with one write: no stdio, which may not
- * be ready yet and allocates, and no lock.
+ * A line is assembled in a buffer on the stack and leaves with one write(). It uses no stdio, which
+ * allocates and may not be ready yet, and takes no lock.
  *
  *     libmem: free(0x7f21c4000a18): 24 bytes into the object of 100 bytes at 0x7f21c4000a00
  */
@@ -14,19 +14,20 @@
 
 struct line {
     size_t n;
-    char text[256]; /* what is too long for it is cut off */
+    char text[256]; /* a longer line is cut off */
 };
 
+/* Append a string, n bytes, a number in decimal, an address in hexadecimal. */
 void line_text(struct line *l, const char *text);
 void line_bytes(struct line *l, const char *text, size_t n);
 void line_decimal(struct line *l, size_t number);
 void line_address(struct line *l, const void *address);
 
-/* Ends the line and writes it. No cancellation point; leaves errno alone. */
+/* Ends the line and writes it. Not a cancellation point; keeps errno. */
 void line_write(struct line *l);
 
-/* The call refused `address` because of `why`; `there` is the object that the address
- * lies in, if why is HEAP_INSIDE. */
+/* Reports that `call` refused `address` because of `why`. `there` is the object that the address
+ * lies in; it is read only if `why` is HEAP_INSIDE. Users match these lines: do not change them. */
 void report_refusal(const char *call, const void *address, enum heap_result why,
                     const struct object *there);
 

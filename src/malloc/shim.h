@@ -1,27 +1,32 @@
 /* SPDX-License-Identifier: MIT
  *
- * shim.h - what the C functions and the C++ operators have in common.
+ * shim.h - what the C functions (malloc.c) and the C++ operators (new.c) share: taking and freeing
+ * one object on the fast path, and the slow paths behind it.
  */
 #ifndef SHIM_H
 #define SHIM_H
 
 #include "slots/tcache.h"
 
+/* The calling thread's two words of thread-local memory (slots/thread.h). */
 extern __thread struct thread shim_thread __attribute__((tls_model("initial-exec")));
 
+/* The slow paths of shim_take and shim_free; and what is due after a free that emptied enough of a
+ * span (spans_refile). None of them is inlined, so that the fast paths need no stack frame. */
 void *shim_take_slow(size_t nbytes);
 void shim_free_slow(const void *address, const char *call);
 void shim_refile(const void *address);
 
-/* A new object of nbytes, which may be 0; or NULL. Leaves errno alone. */
+/* Returns a new object of nbytes, which may be 0, or NULL if there is no space. Keeps errno. */
 __attribute__((always_inline)) static inline void *shim_take(size_t nbytes)
 {
     void *object;
     return tcache_take_small(&shim_thread, nbytes, &object) ? object : shim_take_slow(nbytes);
 }
 
-/* The same at a multiple of align, a power of two. */
 void *shim_take_aligned_slow(size_t nbytes, size_t align);
+
+/* Returns a new object of nbytes at a multiple of align, a power of two; or NULL. Keeps errno. */
 __attribute__((always_inline)) static inline void *shim_take_aligned(size_t nbytes, size_t align)
 {
     void *object;
@@ -30,8 +35,8 @@ __attribute__((always_inline)) static inline void *shim_take_aligned(size_t nbyt
                : shim_take_aligned_slow(nbytes, align);
 }
 
-/* Frees the object that begins at `address`; NULL is none. What it refuses it reports
- * in the name of the call, and aborts, as LIBMEM says. Leaves errno alone. */
+/* Frees the object that begins at `address`; does nothing for NULL. A wrong address is reported in
+ * the name of `call`, and the program is aborted unless LIBMEM says otherwise. Keeps errno. */
 __attribute__((always_inline)) static inline void shim_free(const void *address, const char *call)
 {
     enum tcache_freed freed = tcache_free(&shim_thread, address);

@@ -1,4 +1,8 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * start.c - opens the heap of the process, opens and closes thread caches, and keeps the heap whole
+ * across fork: see start.h.
+ */
 #include "malloc/start.h"
 
 #include <errno.h>
@@ -15,23 +19,27 @@ __thread struct thread shim_thread;
 
 static bool options_are_read, fork_handlers_are_registered;
 
-/* Where processes count, and where the next child will. */
+/* The counter file, and the row in it that the next child of fork will have. */
 static struct counterfile *counterfile;
 static struct row *row_of_child;
 
-/* Without the key nobody would know that a thread ends: no caches before it is there. */
+/* The destructor of this key tells us that a thread ends. Until the key exists, no thread gets a
+ * cache. */
 static pthread_key_t key;
 static bool has_key;
 
 /* --- threads ------------------------------------------------------------------- */
 
-/* Its thread may ask for more: destructors of other keys, and libc itself. */
+/* Closes the cache of a thread that ends. The thread may still allocate afterwards: destructors of
+ * other keys do, and libc itself. */
 static void end_thread(void *thread)
 {
+    assert(((struct thread *)thread)->is_awaited);
     heap_leave(&shim_heap, thread);
 }
 
-/* False: nobody would know when this thread ends. */
+/* Sets the key for the calling thread, so that end_thread is called when it ends. Returns false if
+ * the key does not exist yet. */
 static bool await_end(void)
 {
     if (shim_thread.is_awaited || !__atomic_load_n(&has_key, __ATOMIC_ACQUIRE))
@@ -42,8 +50,9 @@ static bool await_end(void)
     return true;
 }
 
-/* Gives the thread a cache, if it can have one. */
-static bool join(void)
+/* Opens a cache for the calling thread, if it may have one. A process that counts has none, so that
+ * each call passes the lock, under which the numbers are exact. */
+static bool open_tcache(void)
 {
     if (shim_row != NULL || shim_thread.has_ended)
         return false;
@@ -53,12 +62,13 @@ static bool join(void)
 
 bool shim_ensure_tcache(void)
 {
-    return thread_tcache(&shim_thread) != NULL || (await_end() && join());
+    return thread_tcache(&shim_thread) != NULL || (await_end() && open_tcache());
 }
 
 /* --- starting ---------------------------------------------------------------- */
 
-/* The parent goes on counting in its row while the child begins: so this is now. */
+/* The child's row is prepared here, under the lock: after the fork the parent goes on counting in
+ * its own row, and the child must not copy from it. */
 static void lock_for_fork(void)
 {
     heap_lock(&shim_heap);
@@ -72,9 +82,11 @@ static void unlock_in_parent(void)
     heap_unlock(&shim_heap);
 }
 
+/* The calling thread is the only one in the child: the caches of all others are closed. */
 static void unlock_in_child(void)
 {
     heap_forked_locked(&shim_heap, &shim_thread);
+    assert(shim_row == NULL ? row_of_child == NULL : row_of_child != shim_row);
     shim_row = row_of_child;
     shim_heap.counters = shim_row == NULL ? NULL : &shim_row->counters;
     if (shim_row != NULL)
@@ -82,19 +94,23 @@ static void unlock_in_child(void)
     heap_unlock(&shim_heap);
 }
 
-/* Twice the memory of the machine, since much may be reserved and never used; but
- * half of the address space is the program's. */
+/* Twice the memory of the machine, since programs reserve much that they never use; but at most
+ * half of the address space that the process may have: the other half is the program's. */
 static size_t bytes_to_reserve(void)
 {
     size_t ram = os_ram_bytes(), half = os_address_limit() / 2;
-    size_t nbytes = ram != 0 ? 2 * ram : REGION_BYTES_MAX; /* halved until it is granted */
+    size_t nbytes =
+        ram != 0 ? 2 * ram : REGION_BYTES_MAX; /* open_locked halves it until it is granted */
     nbytes = nbytes < half ? nbytes : half;
     return nbytes < REGION_BYTES_MAX ? nbytes : REGION_BYTES_MAX;
 }
 
+/* Reserves the region and opens the heap in it; leaves the heap closed if the system grants less
+ * than a page. The caller holds the heap's lock. */
 static void open_locked(void)
 {
     enum { TOO_SMALL = 4096 };
+    assert(shim_heap.chunks.region.base == NULL);
     size_t wanted = shim_options.region_bytes != 0 ? shim_options.region_bytes : bytes_to_reserve();
     size_t nbytes = wanted;
     struct region region;
@@ -103,16 +119,19 @@ static void open_locked(void)
         if (nbytes < TOO_SMALL)
             return;
     }
-    /* A system that refuses counts what is reserved. The stacks of threads and the
-     * copies that fork makes need to be granted, too. */
+    /* A system that refused a larger region counts what is reserved against a limit. Leave half
+     * of it for the stacks of threads and for the copies that fork makes. */
     if (nbytes < wanted)
         region_halve(&region);
+    assert(region.nbytes > 0 && region.nbytes <= wanted + os_page_bytes());
     heap_open_locked(&shim_heap, region, NULL);
 }
 
-/* Who had the sheet made may have ended meanwhile: then it is not there. */
+/* Takes a row of the counter file and counts there from now on. If the file does not exist, the
+ * tool that made it has ended, and nothing is reported. The caller holds the heap's lock. */
 static void start_counting_locked(void)
 {
+    assert(shim_options.count[0] != '\0' && shim_row == NULL);
     counterfile = counterfile_open(shim_options.count);
     shim_row = counterfile == NULL ? NULL : counterfile_row(counterfile);
     if (shim_row != NULL && heap_count_locked(&shim_heap, &shim_row->counters))
@@ -129,8 +148,8 @@ static void start_counting_locked(void)
     }
 }
 
-/* libmem.so's, if the program has it: then mem_find and others tell of this heap, too. That is
- * all that the two know of each other. */
+/* A function of libmem.so, or NULL if the program does not have that library: with it, mem_find and
+ * the other calls of mem_heap.h know this heap, too. The two libraries share nothing else. */
 __attribute__((weak, visibility("default"))) void mem_heap_also(struct heap *heap, size_t layout);
 
 static void tell_libmem(void)
@@ -139,7 +158,8 @@ static void tell_libmem(void)
         mem_heap_also(&shim_heap, HEAP_LAYOUT);
 }
 
-/* The environment is NULL before libc knows it; then the constructor reads it. */
+/* Reads LIBMEM once. `environment` is NULL if libc does not know it yet: then the constructor calls
+ * again. The caller holds the heap's lock. */
 static void read_options_locked(char *const *environment)
 {
     if (options_are_read || environment == NULL)
@@ -165,8 +185,8 @@ void shim_start(char *const *environment)
     bool first = !fork_handlers_are_registered;
     fork_handlers_are_registered = true;
     heap_unlock(&shim_heap);
-    /* This may allocate. A child that does not know which threads are gone, or a thread
-     * whose end nobody hears of: then there are no caches. */
+    /* These calls may allocate, so the lock is free. If either fails, no thread ever gets a cache:
+     * a child could not tell which threads are gone, or a thread's end would go unnoticed. */
     if (first && os_at_fork(lock_for_fork, unlock_in_parent, unlock_in_child) &&
         pthread_key_create(&key, end_thread) == 0)
         __atomic_store_n(&has_key, true, __ATOMIC_RELEASE);
@@ -175,6 +195,7 @@ void shim_start(char *const *environment)
     errno = number;
 }
 
+/* The first constructor of the process [start.h]. Names the row after the program. */
 __attribute__((constructor)) static void on_load(int argc, char **argv, char **environment)
 {
     shim_start(environment);

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: MIT
  *
- * start.h - the heap of the process: how it begins, and what forks and threads need.
+ * start.h - the heap of the process: how it is opened, and what forks and threads need.
  *
- * Nobody may be asked for memory, and anybody may ask first: the dynamic linker does
- * before any constructor has run. So the lock needs no code to be ready, and a heap
- * that has not been opened says so (HEAP_NO_REGION), which is when it is opened. The
- * library is linked with `-z initfirst`: its constructor is the first of all, also
- * before libc's, and gets the environment as an argument. It has the fork handlers
- * registered before anybody else's. That counts: they run backwards before a fork, so
- * that the heap is locked last, and handlers of others may still allocate.
+ * This code may not allocate, and any code may be the first to call malloc: the dynamic linker does
+ * so before any constructor has run. So the lock is initialised statically, and a heap that is not
+ * open yet answers HEAP_NO_REGION, upon which the caller opens it. The library is linked with
+ * `-z initfirst`: its constructor runs before all others, libc's included, and is given the
+ * environment as an argument. The constructor registers the fork handlers, so they are the first to
+ * be registered. Handlers run in reverse order before a fork: the heap is locked last, and the
+ * handlers of other libraries may still allocate.
  *
- * There is no destructor: objects may be freed until the process is gone.
+ * There is no destructor: objects may be freed until the process ends.
  *
- * Threads. Each has a cache of the heap (cache.h), from the first time that it asks for
- * memory until the destructor of a thread key gives it back. What the thread still asks for
- * after that is done under the lock, as is all that the cache cannot do.
+ * Threads: each has a thread cache (slots/tcache.h), from its first allocation until the destructor
+ * of a thread key closes it. What the thread asks for after that is served under the lock, like
+ * everything that the cache cannot do.
  */
 #ifndef START_H
 #define START_H
@@ -23,20 +23,21 @@
 #include "malloc/options.h"
 #include "malloc/counterfile.h"
 
+/* The one heap of malloc in this process. */
 extern struct heap shim_heap;
 
-/* Guarded by the heap's lock until they have been read; then they do not change. */
+/* Written under the heap's lock, once; constant from then on. */
 extern struct options shim_options;
 
-/* Where this process counts; NULL: nowhere. Set while there is one thread, at the start
- * and in the child of a fork. */
+/* The row in which this process counts, or NULL if it does not count. Set only while the process
+ * has one thread: at the start, and in the child of a fork. */
 extern struct row *shim_row;
 
-/* Opens the heap, if that is still to be done, and reads the options in this environment,
- * which may be NULL: then later. */
+/* Opens the heap if it is not open yet, and reads the options from `environment`. If that is NULL,
+ * since libc does not know it yet, the constructor reads them later. Keeps errno. */
 void shim_start(char *const *environment);
 
-/* Whether the calling thread has a cache, now that it is asked. */
+/* Opens a thread cache for the calling thread if it has none. Returns whether it has one now. */
 bool shim_ensure_tcache(void);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * mem.hpp - heaps of one's own (mem_heap.h) for the containers of C++.
+ * mem.hpp - the heaps of mem_heap.h for the containers of C++.
  *
  *     mem_heap *heap = mem_heap_create(1 << 20, nullptr);
  *     {
@@ -10,8 +10,10 @@
  *     }
  *     mem_heap_destroy(heap);
  *
- * Both only point to the heap, which must outlive what was taken through them. What the
- * heap refuses is std::bad_alloc. Threads: as the heap.
+ * mem::allocator is for containers that are given an allocator, mem::resource for those of std::pmr.
+ * Both only point to the heap: it must outlive them and all that was allocated through them, and
+ * is destroyed by the caller. An allocation that the heap refuses throws std::bad_alloc, and
+ * mem_last_error() says why. Any threads may use them that may use the heap [H11].
  */
 #ifndef MEM_HPP
 #define MEM_HPP
@@ -29,7 +31,8 @@
 namespace mem
 {
 
-/* nbytes at a multiple of align, a power of two; never null. Throws std::bad_alloc. */
+/* Returns a new object of nbytes at a multiple of align, a power of two. The caller frees it with
+ * mem_free. Never returns null: throws std::bad_alloc if mem_aligned fails. */
 inline void *take(mem_heap *heap, std::size_t nbytes, std::size_t align)
 {
     void *object = mem_aligned(heap, nbytes, align);
@@ -38,8 +41,9 @@ inline void *take(mem_heap *heap, std::size_t nbytes, std::size_t align)
     return object;
 }
 
-/* For containers that are given an allocator. Two are equal if their heap is the same, and
- * a container that is swapped or moved takes its heap along. */
+/* An allocator on a heap, for containers that are given an allocator. Two allocators are equal if
+ * they have one heap. A container that is moved or swapped takes its allocator along, and a
+ * container that is assigned a copy keeps its own. */
 template <class T> class allocator
 {
   public:
@@ -54,6 +58,8 @@ template <class T> class allocator
     {
     }
 
+    /* Returns uninitialised memory for n objects. Throws std::bad_alloc if the heap refuses, or if
+     * the size does not fit into a size_t. */
     T *allocate(std::size_t n)
     {
         if (n > static_cast<std::size_t>(-1) / sizeof(T))
@@ -61,6 +67,8 @@ template <class T> class allocator
         return static_cast<T *>(take(heap_, n * sizeof(T), alignof(T)));
     }
 
+    /* Frees what allocate has returned. Any other address is refused, as mem_free refuses it: the
+     * heap does not change, and nothing is reported here. */
     void deallocate(T *object, std::size_t) noexcept
     {
         mem_free(heap_, object);
@@ -86,7 +94,8 @@ template <class T, class U> bool operator!=(const allocator<T> &a, const allocat
 }
 
 #if __cplusplus >= 201703L
-/* For std::pmr. */
+/* A memory resource on a heap, for the containers of std::pmr. Two resources are equal if they have
+ * one heap. */
 class resource : public std::pmr::memory_resource
 {
   public:

@@ -1,35 +1,57 @@
 /* SPDX-License-Identifier: MIT
  *
- * mem_heap.h - heaps of one's own: as many as there is memory for, each in a mapping
- * or in a buffer, each able to answer for every address.
+ * mem_heap.h - heaps of a program's own. A program can have as many as there is memory for, each in
+ * a mapping of its own or in a buffer of the caller's, and the library can say of every address
+ * which object of which heap it lies in.
+ *
+ *     mem_heap *heap = mem_heap_create(1 << 20, NULL);
+ *     struct mem_piece piece;
+ *     char *p = mem_alloc(heap, 100);
+ *     mem_find(p + 42, &piece);        // MEM_OK: piece.start == p, piece.size == 100, piece.live
+ *     p = mem_resize(heap, p, 200);    // the same 100 bytes, then 100 new ones
+ *     mem_free(heap, p + 1);           // MEM_INSIDE: refused, and nothing has changed
+ *     mem_free_any(heap, p + 199);     // MEM_OK: any address inside the object will do
+ *     mem_free(heap, p);               // MEM_FREE: the object is freed already
+ *     mem_heap_destroy(heap);
+ *
+ * In a buffer, with no other memory:
  *
  *     static _Alignas(16) char buffer[4096];
  *     mem_heap *heap = mem_heap_in(buffer, sizeof buffer, NULL);
- *     char *p = mem_alloc(heap, 100);
- *     mem_free(heap, p + 1);       MEM_INSIDE: refused, nothing happens
- *     mem_free_any(heap, p + 99);  MEM_OK
- *     mem_heap_destroy(heap);
  *
- * Sizes and alignments are in bytes. A heap has its header at the low end of its memory
- * and its records at the high end, and nothing outside.
+ * The sections of this file: results, options, making and destroying a heap, allocating, resizing
+ * and freeing, finding, walking and counting, checking, detaching and attaching, the heaps of
+ * malloc and Mem_Init. The numbers [H1] to [H20] name the promises, so that a test can say which
+ * promise it checks. Sizes and alignments are in bytes, and n in O(log n) is the number of chunks:
+ * the live objects and the runs of free memory between them. MiB and GiB are powers of two.
  *
- * Threads: every call may be made from any thread, on one heap as on different ones, but
- * for mem_heap_create, mem_heap_in and mem_heap_destroy of the same memory; and unless
- * the heap is MEM_SINGLE_THREADED: then by one thread at a time. A fork waits for calls that
- * are under way, so that the child has each heap as it was between two; but not for longer
- * than a third of a second, and a millisecond for each heap (a visitor of mem_walk that takes
- * its time): then the child may find MEM_DAMAGED. Memory that both share is for one of them.
+ * Errors [H19]. A call that fails has changed nothing, except where its comment says so. A call
+ * that returns a pointer then returns NULL, and mem_last_error() says why. Every call that takes
+ * a `heap` can fail with these four, which the comments below do not repeat:
  *
- * Every call but mem_strerror can fail with
- *   MEM_NO_HEAP  NULL, a misaligned address, or memory in which there is no heap (of a
- *                heap that was destroyed: only where its memory was the caller's, until
- *                that is written to; its mapping is gone, and to look there is a fault);
- *   MEM_BUSY     made by a visitor of mem_walk, on the heap that is being walked; but for
- *                mem_find and mem_find_in, which such a visitor may call;
- *   MEM_DAMAGED  something has written into the heap's own data. What is not seen at once
- *                mem_check finds.
- * The others are named where they can come. A call that fails has changed nothing. Results
- * that are pointers are NULL then, and mem_last_error says why.
+ *   MEM_NO_HEAP  if `heap` is NULL, misaligned, or does not point to a heap. A heap that was
+ *                destroyed is detected only if it lay in a buffer, and only until the buffer is
+ *                written to. To pass a heap that mem_heap_create made, after it was destroyed, is
+ *                undefined behaviour: its memory is unmapped, and to read there is a fault.
+ *   MEM_BUSY     if a visitor of mem_walk makes the call on the heap that is being walked. The
+ *                visitor may call mem_find and mem_find_in.
+ *   MEM_DAMAGED  if something has written into the heap's own data. Not all damage is seen at once;
+ *                mem_check finds the rest [H10].
+ *   MEM_FOREIGN  if `heap` is malloc's or Mem_Init's, and the call is not for those [H18].
+ *
+ * Threads [H11]. Any thread may make any call, on one heap and on several heaps at the same time.
+ * There are two exceptions. A heap that was made with MEM_SINGLE_THREADED may be used by one
+ * thread at a time; only mem_find may run beside that thread. And a call that makes, attaches,
+ * detaches or destroys a heap must not run at the same time as another call on the same memory,
+ * except mem_find.
+ *
+ * Fork [H12]. A fork waits until no call is under way on any heap that has a lock, so that the
+ * child finds each heap as it was between two calls. It waits at most a third of a second, and
+ * then a millisecond for each heap. If a call takes longer (a visitor of mem_walk may), the fork
+ * goes on, and in the child the calls on that heap may fail with MEM_DAMAGED. A heap without a
+ * lock (MEM_SINGLE_THREADED) is not waited for: if a thread forks while another thread is in a
+ * call on it, the child must not use it. If parent and child share the memory of a heap, only one
+ * of the two processes may use it.
  */
 #ifndef MEM_HEAP_H
 #define MEM_HEAP_H
@@ -41,244 +63,434 @@
 extern "C" {
 #endif
 
+/* A heap. Its address is the low end of its memory. */
 typedef struct mem_heap mem_heap;
 
+/* --- results [H19] ---------------------------------------------------------------- */
+
+/* What a call returns, or what mem_last_error() returns after a call that returned NULL. */
 enum mem_result {
     MEM_OK = 0,
-    MEM_NO_HEAP,       /* there is no heap at that address */
-    MEM_BUSY,          /* the heap is being walked by the caller itself; or was changing; or is
-                          attached already */
-    MEM_BAD_SIZE,      /* of a heap: 0, or of a buffer: less than MEM_HEAP_MIN */
-    MEM_BAD_BUFFER,    /* NULL, or no multiple of 16 */
-    MEM_BAD_OPTIONS,   /* an option that does not exist, or not there */
-    MEM_BAD_ALIGNMENT, /* no power of two */
-    MEM_BAD_STYLE,     /* no placement style, or not with this alignment */
-    MEM_TOO_LARGE,     /* larger than the heap or its parts are; of a heap: more than
-                          MEM_HEAP_MAX, in a buffer than MEM_PART_BYTES */
-    MEM_NO_MEMORY,     /* the system refuses the mapping */
-    MEM_NO_SPACE,      /* no free chunk can hold the object */
-    MEM_OVER_LIMIT,    /* it would be more than the heap's limit */
-    MEM_NOT_OURS,      /* the address is outside the heap */
-    MEM_NO_OBJECT,     /* in the heap, but in its own data, or behind an object's last byte */
-    MEM_FREE,          /* in free memory: freed already, or never given out */
-    MEM_INSIDE,        /* in a live object, but not at its start */
-    MEM_BAD_VERSION,   /* of the library that made the heap */
-    MEM_DAMAGED,       /* somebody has written into the heap's own data */
-    MEM_FOREIGN        /* the heap is malloc's or Mem_Init's, and this call is not for it */
+    MEM_NO_HEAP,       /* There is no heap at that address. */
+    MEM_BUSY,          /* A visitor calls on the heap that it walks; or the heap kept changing while
+                          mem_find looked; or the heap is attached already. */
+    MEM_BAD_SIZE,      /* The heap would have 0 bytes, or less than MEM_HEAP_MIN in a buffer; or the
+                          heap to be attached is larger than the buffer. */
+    MEM_BAD_BUFFER,    /* The buffer is NULL, is not 16-byte aligned, or is not where it can be
+                          attached; or the heap to be detached is in no buffer. */
+    MEM_BAD_OPTIONS,   /* An option does not exist, or is not possible for this heap. */
+    MEM_BAD_ALIGNMENT, /* The alignment is not a power of two. */
+    MEM_BAD_STYLE,     /* The style does not exist, or is not possible with this alignment. */
+    MEM_TOO_LARGE,     /* The object is larger than the heap or than a part of it; or the heap is
+                          larger than MEM_HEAP_MAX, or than MEM_PART_BYTES where it has one part. */
+    MEM_NO_MEMORY,     /* The system refuses to map memory. */
+    MEM_NO_SPACE,      /* No free chunk can hold the object. */
+    MEM_OVER_LIMIT,    /* The live objects would have more bytes than the heap's limit. */
+    MEM_NOT_OURS,      /* The address is outside the heap; for mem_find, outside all heaps. */
+    MEM_NO_OBJECT,     /* The address is in the heap, but in its own data, or behind the last byte
+                          of an object. */
+    MEM_FREE,          /* The address is in free memory: freed already, or never handed out. */
+    MEM_INSIDE,        /* The address is in a live object, but is not its start. */
+    MEM_BAD_VERSION,   /* Another version of the library made the heap. */
+    MEM_DAMAGED,       /* Something has written into the heap's own data. */
+    MEM_FOREIGN        /* The heap is malloc's or Mem_Init's, and this call is not for it. */
 };
 
-/* A short English sentence, in lower case and without a full stop. Never NULL. */
+/* Returns a short English sentence for a result, in lower case and without a full stop. Never
+ * returns NULL, whatever `result` is. The text is static. */
 const char *mem_strerror(enum mem_result result);
 
-/* Why the last call of this thread that failed did so; MEM_OK before the first. */
+/* Returns why the last failed call of this thread failed, or MEM_OK if none has failed so far. A
+ * call that succeeds leaves it alone, and so does mem_find, even if it fails. */
 enum mem_result mem_last_error(void);
 
-/* Where an object is placed. Ties go to the lowest address, and an object is cut from the
+/* --- options [H2] ----------------------------------------------------------------- */
+
+/* Where an object is placed [H4]. The last three styles are exact: they choose from all free
+ * chunks of the heap at the time of the call, by size and address alone, so that placement is
+ * deterministic. (In a heap of several parts, from those of the first part that has room.) If two
+ * chunks suit equally well, the one at the lower address is chosen, and an object is cut from the
  * low end of its chunk. */
 enum mem_style {
-    MEM_ANY_FIT = 0, /* the library chooses: small objects from slots in a heap of a little
-                        more than 1 MiB (span.h) or with MEM_SLOTS, all others by best fit */
-    MEM_BEST_FIT,    /* in the smallest free chunk that is large enough */
-    MEM_WORST_FIT,   /* in the largest */
-    MEM_FIRST_FIT    /* in the one at the lowest address that is large enough */
+    /* The library chooses. A small object comes from a slot if the heap has slots (MEM_SLOTS),
+     * and every other object is placed by best fit. */
+    MEM_ANY_FIT = 0,
+
+    MEM_BEST_FIT,  /* In the smallest free chunk that is large enough. */
+    MEM_WORST_FIT, /* In the largest free chunk. */
+    MEM_FIRST_FIT  /* In the free chunk at the lowest address that is large enough. */
 };
 
+/* The flags of a heap. They can be added. */
 enum mem_flags {
-    MEM_SINGLE_THREADED = 1, /* no lock at all */
-    MEM_FILL_NEW = 2,        /* a new object is filled with `fill_new`, */
-    MEM_FILL_FREED = 4,      /* and a freed one with `fill_freed`; both when resized, too */
-    MEM_GUARD_PAGES = 8,     /* of mem_heap_create only, which see */
-    MEM_SLOTS = 16,          /* slots for small objects in a heap of 16 KiB and more, too */
-    MEM_CHECK_CALLS = 32     /* all is recounted, as by mem_check, before each call that takes,
-                                frees or resizes an object: it fails with MEM_DAMAGED, and nothing
-                                is done, once something is wrong. O(n log n) */
+    /* The heap has no lock, and so is for one thread at a time [H11]. */
+    MEM_SINGLE_THREADED = 1,
+
+    /* A new object is filled with `fill_new`, and so is what mem_resize adds to an object.
+     * Objects of mem_zalloc are filled with 0 all the same. */
+    MEM_FILL_NEW = 2,
+
+    /* A freed object is filled with `fill_freed`, and so is what mem_resize cuts off, or
+     * leaves behind when an object moves. */
+    MEM_FILL_FREED = 4,
+
+    /* A write that runs out of the objects is a fault [H13]. Only for mem_heap_create. */
+    MEM_GUARD_PAGES = 8,
+
+    /* The heap has slots for small objects from 16 KiB on. Without this flag it has them from 1 MiB
+     * and 1 KiB on (region_bytes of mem_stats). See below [H20]. */
+    MEM_SLOTS = 16,
+
+    /* Before each call that allocates, frees or resizes an object the whole heap is recounted, as
+     * by mem_check. Once something is wrong, each such call fails with MEM_DAMAGED and does
+     * nothing. Each of these calls then takes O(n log n) [H20]. */
+    MEM_CHECK_CALLS = 32
 };
 
-/* MEM_SLOTS: the heap is cut into some 24 to 48 units, each for objects of about one size, of which
- * at least four fit. To take or free one is then a matter of some dozens of instructions, while an
- * object in a chunk of its own needs a thousand and more; but units that are partly used, and the
- * records of slots, cost a good part of a small heap. What finds no slot gets a chunk. The heap has
- * no guard against damage as small ones without slots have (mem_check). Heaps with slots
- * and with neither a style, a limit, patterns nor MEM_CHECK_CALLS are the fastest, single-threaded
- * ones most of all. */
+/* Slots [H20]. A slot is a place for one small object among others of its size. With MEM_SLOTS a
+ * heap of less than 1 MiB is cut into 24 to 48 slices. A slice that is used for slots holds
+ * objects of about one size, at least four of them. To allocate or free an object in a slot takes
+ * some dozens of instructions, while an object in a chunk of its own takes a thousand and more.
+ * The price is memory: slices that are partly used, and the records of slots, cost a good part of
+ * a small heap. An object that finds no slot gets a chunk.
+ *   A heap with slots does not have the protection against damage that a heap without slots has
+ * [H10].
+ *   The fastest heaps are those that have slots, at most MEM_PART_BYTES, and none of these: a
+ * style, a limit, a fill pattern, MEM_CHECK_CALLS. Among them, single-threaded heaps are the
+ * fastest. */
 
-/* All zero: what NULL means. It is copied; the caller's may go. */
+/* How a heap is to behave [H2]. All zero is the default, and NULL in place of a pointer to options
+ * means all zero. The options are copied, so the caller's struct need not live on. */
 struct mem_options {
-    unsigned flags;       /* enum mem_flags, added */
-    enum mem_style style; /* of mem_alloc, mem_zalloc and mem_resize */
-    unsigned char fill_new, fill_freed;
-    size_t limit; /* live bytes, as asked for, are never more; 0: no limit */
+    unsigned flags;       /* The sum of some of enum mem_flags. */
+    enum mem_style style; /* The style of mem_alloc, mem_zalloc, mem_aligned and mem_resize. */
+    unsigned char fill_new, fill_freed; /* The bytes for MEM_FILL_NEW and MEM_FILL_FREED. */
 
-    /* Called before a call fails with MEM_NO_SPACE or MEM_OVER_LIMIT for `size` bytes. It
-     * may use the heap, and returns whether to try again, as often as it likes. */
+    /* The live objects together never have more bytes than this, as they were asked for [H16]. 0
+     * means that there is no limit. */
+    size_t limit;
+
+    /* Called, if not NULL, before a call fails with MEM_NO_SPACE or MEM_OVER_LIMIT [H16]. `size` is
+     * the size that was asked for. The callback may use the heap, for example to free objects.
+     * Returns true to have the call tried again, as often as it likes, and false to let it fail.
+     * It runs in the thread of the call, which does not hold the heap's lock. */
     bool (*on_exhausted)(mem_heap *heap, size_t size, void *context);
 
-    /* Called after mem_free, mem_free_any or mem_resize was refused `address`: it is not
-     * the start of a live object, or not in one. It may use the heap. */
+    /* Called, if not NULL, after mem_free, mem_free_any or mem_resize has refused `address`,
+     * because it is not the start of a live object, or for mem_free_any not in one [H16]. `why`
+     * is the reason, which the call then returns or leaves in mem_last_error(). The callback may
+     * use the heap. It runs in the thread of the call, which does not hold the heap's lock. */
     void (*on_refused)(mem_heap *heap, const void *address, enum mem_result why, void *context);
 
-    void *context; /* what both are given; the caller's */
+    void *context; /* Passed to both callbacks. It stays the caller's. */
 };
 
-#define MEM_HEAP_MIN   ((size_t)256)     /* bytes of a buffer */
-#define MEM_HEAP_MAX   ((size_t)1 << 47) /* of a mapping: 128 TiB; most systems have less to give */
-#define MEM_PART_BYTES ((size_t)1 << 36) /* of a buffer at most; and see mem_heap_create: 64 GiB */
+/* --- making and destroying a heap [H1] -------------------------------------------- */
 
-/* A heap in one mapping of its own, of nbytes rounded up to whole pages; memory comes as
- * it is touched, and of more than 1 MiB pages that stay free go back. The caller destroys it.
- *   One of more than 64 GiB is cut into parts of MEM_PART_BYTES, the last as long as is left.
- * An object lies in one part, and so has less than 64 GiB. It is placed in the first part that has
- * room for it, there by its style; a part that was never needed costs no page.
+#define MEM_HEAP_MIN   ((size_t)256)     /* The least bytes of a buffer for a heap. */
+#define MEM_HEAP_MAX   ((size_t)1 << 47) /* The most bytes of mem_heap_create: 128 TiB. Most systems
+                                            have less to give. */
+#define MEM_PART_BYTES ((size_t)1 << 36) /* The most bytes of a buffer, and the size of a part of a
+                                            larger heap: 64 GiB. */
+
+/* Makes a heap in one new mapping of nbytes, rounded up to whole pages [H1]. The header lies at the
+ * low end of the mapping and the records of the objects at the high end, and nothing lies
+ * elsewhere, except one entry in a table of all heaps. The system gives memory as it is touched. In
+ * a heap of more than 1 MiB, pages that stay free go back to the system. The caller destroys the
+ * heap with mem_heap_destroy.
  *
- * MEM_GUARD_PAGES: a page that nobody may touch lies below and above the header, above the
- * objects, and above the records; so the mapping is six pages larger. A write that runs from
- * an object across either end of the objects, however long, or into the heap from outside, is
- * a fault (SIGSEGV) before it reaches what the heap knows. Not promised: that one which
- * stays among the objects is seen, nor one that leaps over a page. Such a heap has no slots
- * (MEM_ANY_FIT is best fit), and no more than MEM_PART_BYTES in all. The page above the objects
- * moves as their number grows, in system calls; if the system refuses one, the call fails with
- * MEM_NO_SPACE.
+ * Parts [H14]. A heap of more than MEM_PART_BYTES is cut into parts of that size, and the last part
+ * takes what is left. An object lies in one part, and so has less than 64 GiB. It is placed in the
+ * first part that has room for it, and there by its style. A part that was never needed costs no
+ * page.
  *
- * NULL: MEM_BAD_SIZE (0), MEM_TOO_LARGE, MEM_BAD_OPTIONS, MEM_NO_MEMORY. */
+ * Guard pages [H13]. With MEM_GUARD_PAGES, pages that no code may touch lie below and above the
+ * header, above the objects, and above the records; so the mapping is six pages larger. A write
+ * that runs from an object across either end of the objects, however long it is, or into the heap
+ * from outside, is a fault (SIGSEGV) before it reaches what the heap knows. A write that stays
+ * among the objects, or that leaps over a page, may go unseen. Such a heap has no slots
+ * (MEM_ANY_FIT means best fit), and has at most MEM_PART_BYTES, guard pages included. The page
+ * above the objects moves as their number grows, by system calls. If the system refuses one, the
+ * call that needs it fails with MEM_NO_SPACE.
+ *
+ * Returns the heap; or NULL, and mem_last_error() is
+ *   MEM_BAD_SIZE     if nbytes is 0;
+ *   MEM_TOO_LARGE    if nbytes is more than MEM_HEAP_MAX, or with guard pages more than
+ *                    MEM_PART_BYTES less six pages;
+ *   MEM_BAD_OPTIONS  if a flag or the style does not exist;
+ *   MEM_NO_MEMORY    if the system refuses the mapping, a guard page, or memory for the table.
+ * O(h) in the number of heaps. */
 mem_heap *mem_heap_create(size_t nbytes, const struct mem_options *options);
 
-/* A heap in the caller's memory, which stays the caller's and must live until the heap is
- * destroyed; nbytes is rounded down to a multiple of 16. No call on it makes a system call,
- * but to wait for a lock; so there are no guard pages (MEM_BAD_OPTIONS). Only the first heap of a
- * process, its first mem_find or mem_find_in, and each heap that the table of all heaps has to
- * grow for (the 25th) make some. What the memory holds does not matter.
- * NULL: MEM_BAD_BUFFER, MEM_BAD_SIZE, MEM_TOO_LARGE, MEM_BAD_OPTIONS; MEM_NO_MEMORY, for that
- * table. */
+/* Makes a heap in a buffer, which stays the caller's and must live until the heap is destroyed or
+ * detached [H1]. nbytes is rounded down to a multiple of 16. What the buffer holds before does not
+ * matter. The header lies at its low end and the records at its high end. A heap of MEM_HEAP_MIN
+ * bytes can hold an object of 32 bytes, whatever its options are.
+ *
+ * No call on such a heap makes a system call [H17], with these exceptions:
+ *   a call that has to wait, for a lock or for a heap that another thread is changing;
+ *   the making of the first heap of a process, and of each heap for which the table of all heaps
+ *   has to grow (the 25th is the first);
+ *   the first mem_find or mem_find_in of each thread (and, of a thread beyond the twentieth, some
+ *   later ones: one in 1,024);
+ *   mem_heap_destroy and mem_heap_detach, if another thread has called mem_find or mem_find_in.
+ *
+ * Returns the heap; or NULL, and mem_last_error() is
+ *   MEM_BAD_BUFFER   if the buffer is NULL or not 16-byte aligned;
+ *   MEM_BAD_SIZE     if nbytes is less than MEM_HEAP_MIN;
+ *   MEM_TOO_LARGE    if nbytes is more than MEM_PART_BYTES;
+ *   MEM_BAD_OPTIONS  if a flag or the style does not exist, or with MEM_GUARD_PAGES;
+ *   MEM_NO_MEMORY    if the table of all heaps has to grow, and the system refuses memory for it.
+ *                    The buffer may have been written to.
+ * O(h) in the number of heaps. */
 mem_heap *mem_heap_in(void *buffer, size_t nbytes, const struct mem_options *options);
 
-/* The heap that is in the buffer already: which was detached, or of which this is a copy,
- * made while no call was under way; here or in another process, at this or another address.
- * It checks itself first, as by mem_check. nbytes may be more than the heap has.
- * What cannot be promised: addresses within objects are the program's to correct, as offsets
- * from the heap; objects with an alignment of more than 16 have it still if the heap has
- * moved by a multiple of that. A heap with small objects in slots has to lie as before within
- * 64 KiB (MEM_BAD_BUFFER). All options are as they were, but for the callbacks and their
- * context: these are as in `options`, which may be NULL. (If there are any, there must have
- * been some, or a limit; and no guard pages: MEM_BAD_OPTIONS.) The lock is new, and good
- * for the threads of one process.
- * NULL: MEM_BAD_BUFFER, MEM_BAD_SIZE, MEM_NO_HEAP, MEM_BAD_VERSION, MEM_DAMAGED, also of a copy
- * made while a call was under way; MEM_BUSY (it is attached already), MEM_TOO_LARGE (it has
- * several parts), MEM_NO_MEMORY. */
-mem_heap *mem_heap_attach(void *buffer, size_t nbytes, const struct mem_options *options);
-
-/* The heap may be attached to again, and not be used before; the memory of its buffer may go
- * or move. MEM_BAD_BUFFER: it is a mapping of its own. */
-enum mem_result mem_heap_detach(mem_heap *heap);
-
-/* The heap, its objects and its mapping are gone; a buffer is the caller's again. */
+/* Destroys a heap and all objects in it [H1]. A heap that mem_heap_create made is unmapped. A
+ * buffer is the caller's again. If another thread is in a mem_find, waits until that is over. If
+ * other threads have called mem_find and the system refuses the call membarrier, the mapping
+ * stays until the process ends.
+ *   Returns MEM_OK, or an error that every call can have. A damaged heap cannot be destroyed
+ * (MEM_DAMAGED), and its memory stays as it is. O(h) in the number of heaps. */
 enum mem_result mem_heap_destroy(mem_heap *heap);
 
-/* A new object of exactly `size` bytes (0 too: it has a start of its own), 16-byte aligned,
- * its content indeterminate but for MEM_FILL_NEW. The caller owns it until it is freed.
- * NULL: MEM_TOO_LARGE, MEM_NO_SPACE, MEM_OVER_LIMIT. O(log n) in the number of chunks. */
+/* --- allocating [H3] -------------------------------------------------------------- */
+
+/* Returns a new object of exactly `size` bytes, at a multiple of 16 [H3]. The caller owns it
+ * until it is freed, or the heap is destroyed. Its content is indeterminate, except with
+ * MEM_FILL_NEW. An object of 0 bytes is possible: it has a start of its own, and is freed like
+ * any other.
+ *
+ * Returns NULL, and mem_last_error() is
+ *   MEM_TOO_LARGE   if `size` is more than the heap has, or more than MEM_PART_BYTES;
+ *   MEM_OVER_LIMIT  if the live objects would have more bytes than the limit [H16];
+ *   MEM_NO_SPACE    if and only if no free chunk can hold the object and its record, and, for a
+ *                   small object, no free slot; or if the system refuses to move a guard page.
+ * O(log n); in a heap with slots mostly O(1) for a small object. */
 void *mem_alloc(mem_heap *heap, size_t size);
 
-/* The same, all bytes 0. */
+/* Returns a new object as mem_alloc does, with all its bytes 0. Fails as mem_alloc does. O(size) in
+ * addition to mem_alloc. */
 void *mem_zalloc(mem_heap *heap, size_t size);
 
-/* The same at a multiple of `align`, a power of two: 1 too. NULL also: MEM_BAD_ALIGNMENT. */
+/* Returns a new object as mem_alloc does, at a multiple of `align`, which is a power of two; 1 is
+ * possible too. The object is at a multiple of 16 in any case. If `align` is more than 16, and
+ * the style of the heap is worst fit or first fit, the object is placed by best fit.
+ *   Returns NULL as mem_alloc does; also with MEM_BAD_ALIGNMENT if `align` is not a power of
+ * two. O(log n), but with an alignment of more than 16, O(n) before it fails. */
 void *mem_aligned(mem_heap *heap, size_t size, size_t align);
 
-/* The same by a style that need not be the heap's. An alignment of more than 16 goes with
- * MEM_ANY_FIT and MEM_BEST_FIT, which then is not always the tightest. NULL also:
- * MEM_BAD_STYLE. */
+/* Returns a new object as mem_aligned does, placed by `style`, which need not be the style of the
+ * heap [H4]. An alignment of more than 16 is possible with MEM_ANY_FIT and MEM_BEST_FIT only; the
+ * chunk is then not always the smallest that could hold the object.
+ *   Returns NULL as mem_aligned does; also with MEM_BAD_STYLE if the style does not exist, or is
+ * not possible with this alignment. With an alignment of more than 16, O(n) before it fails. */
 void *mem_alloc_fit(mem_heap *heap, size_t size, size_t align, enum mem_style style);
 
-/* Gives the object that begins at `object` another size, and returns where it is then: if
- * it had to move, 16-byte aligned, with what it held as far as that fits; the old one is
- * freed. An object of NULL: mem_alloc. NULL: as mem_alloc, and MEM_NOT_OURS, MEM_NO_OBJECT,
- * MEM_FREE, MEM_INSIDE; the object is as it was. */
+/* --- resizing and freeing [H5] [H6] ----------------------------------------------- */
+
+/* Gives the object that begins at `object` the new size, and returns where it is then [H5]. The
+ * object stays in place, unless the memory behind it does not suffice, or it would leave most of a
+ * large slot unused. Then it moves: the new place is chosen by the style of the heap, and is a
+ * multiple of 16, even if the object was allocated with a larger alignment; the content is copied
+ * as far as it fits; and the old object is freed. A size of 0 makes it an object of 0 bytes, and
+ * does not free it. If `object` is NULL, the call is mem_alloc(heap, size).
+ *
+ * Returns NULL, the object is as it was, and mem_last_error() is
+ *   MEM_NOT_OURS, MEM_NO_OBJECT, MEM_FREE or MEM_INSIDE
+ *                   if `object` is not the start of a live object of this heap (see mem_free);
+ *   MEM_TOO_LARGE   if `size` is more than the heap has, or more than MEM_PART_BYTES;
+ *   MEM_OVER_LIMIT  if the object grows, and the live objects would have more bytes than the limit;
+ *   MEM_NO_SPACE    if the object has to move, and no free chunk or slot can hold it. A smaller
+ *                   size can fail too, where it makes the object move.
+ * O(log n), and O(size) if the object moves. */
 void *mem_resize(mem_heap *heap, void *object, size_t size);
 
-/* Frees the object that begins at `object`; NULL: MEM_OK, nothing happens. MEM_NOT_OURS,
- * MEM_NO_OBJECT, MEM_FREE, MEM_INSIDE. Never reads or writes through it. O(log n). */
+/* Frees the object that begins at `object` [H6]. Free neighbours become one chunk at once. Never
+ * reads or writes through `object`, so that any value may be passed; except that an object is
+ * filled if the heap has MEM_FILL_FREED. If `object` is NULL, returns MEM_OK, and nothing happens.
+ *
+ * A call that is refused changes nothing. It returns
+ *   MEM_NOT_OURS   if the address is outside the heap;
+ *   MEM_NO_OBJECT  if it is in the heap's own data, or behind the last byte of an object;
+ *   MEM_FREE       if it is in free memory. Of two frees of one object, one after the other, the
+ *                  second returns this, until the memory is used again: once a new object lies
+ *                  there, the old address is a valid address of the new object;
+ *   MEM_INSIDE     if it is in a live object, but is not its start.
+ * Then on_refused is called, if there is one [H16]. O(log n), and mostly O(1) for slots. */
 enum mem_result mem_free(mem_heap *heap, void *object);
 
-/* The same for any address inside the object, from its first byte to its last. */
+/* Frees the object that `address` lies in, from its first byte to its last [H6]. Fails as mem_free
+ * does, except that it never returns MEM_INSIDE. One past the end of an object may be the first
+ * byte of the next object. O(log n). */
 enum mem_result mem_free_any(mem_heap *heap, void *address);
 
-/* A live object or a free chunk. */
+/* --- finding [H7] ----------------------------------------------------------------- */
+
+/* A live object or a piece of free memory. */
 struct mem_piece {
     void *start;
-    size_t size; /* of an object: as asked for; of a free chunk: all of it */
-    bool live;
-    mem_heap *heap; /* that it is in; of mem_find, NULL: that of Mem_Init, or malloc's */
+    size_t size;    /* The size of an object as it was asked for; or all of a free chunk or slot. */
+    bool live;      /* True for an object. */
+    mem_heap *heap; /* The heap that the piece is in. mem_find writes NULL here if that is the heap
+                       of Mem_Init or malloc's. */
 };
 
-/* The piece that `address` lies in, whatever heap that is, and whatever the address is. Of
- * heaps in each other's objects it is the innermost. Never waits for a lock, and may be
- * called by a signal handler, also one that has interrupted a call on the heap; other
- * threads may use and destroy heaps meanwhile. Leaves errno and mem_last_error alone.
- * MEM_NOT_OURS: in no heap; MEM_NO_OBJECT; *found is not written. MEM_BUSY: the heap was
- * being changed all the time, for some milliseconds; or by the call that was interrupted.
- * That is never said of a small object in a slot, unless the call is one that gets or gives
- * back memory for slots. MEM_DAMAGED: what is there makes no sense.
- * O(log h) in the number of heaps, and for other than small objects O(log n). */
+/* Finds the piece that `address` lies in, in whatever heap that is [H7]. The address may be any
+ * value. If a heap lies in an object of another heap, the inner heap answers. Knows the heap of
+ * Mem_Init too, and malloc's if mem_heap_of_process() returns a heap.
+ *   Never waits for a lock. A signal handler may call it, even if the signal has interrupted a call
+ * on that heap. Other threads may use and destroy heaps meanwhile. The answer is the state at some
+ * moment of the call. Leaves errno and mem_last_error() alone.
+ *
+ * Returns MEM_OK and writes *found, for a live object and for free memory. Otherwise does not write
+ * *found, and returns
+ *   MEM_NOT_OURS   if the address is in no heap;
+ *   MEM_NO_OBJECT  if it is in a heap's own data, or behind the last byte of an object;
+ *   MEM_BUSY       if the heap was being changed all the time, for some milliseconds; or by the
+ *                  call that a signal has interrupted. That is never returned for a small object in
+ *                  a slot, unless the interrupted call obtains or gives back memory for slots;
+ *   MEM_DAMAGED    if what is found there contradicts itself.
+ * O(log h) in the number of heaps; and O(log n), except for objects in slots. */
 enum mem_result mem_find(const void *address, struct mem_piece *found);
 
-/* The same in one heap: MEM_NOT_OURS of all other addresses. It may wait for the lock, if
- * the heap changes all the time, and is not for signal handlers. */
+/* Finds the piece of this heap that `address` lies in [H7]. Addresses outside the heap are
+ * MEM_NOT_OURS. If another heap lies in an object of this heap, the object is found. Unlike
+ * mem_find, it sets mem_last_error(), may wait for the heap's lock if the heap changes all the
+ * time, and must not be called by a signal handler.
+ *   Returns MEM_OK and writes *found; or does not write it and returns MEM_NOT_OURS or
+ * MEM_NO_OBJECT, as mem_find does. O(log n), except for objects in slots. */
 enum mem_result mem_find_in(mem_heap *heap, const void *address, struct mem_piece *found);
 
-/* Visits every live object and every free chunk in address order, until there are no more
- * or `visit` returns false. It must not call for this heap (MEM_BUSY), nor wait for a
- * thread that does; *piece is good until it returns. O(n log n), and other threads wait. */
+/* --- walking and counting [H8] [H9] ----------------------------------------------- */
+
+/* A visitor of mem_walk. It returns false to end the walk. *piece is valid until it returns. */
 typedef bool (*mem_visitor)(const struct mem_piece *piece, void *context);
+
+/* Calls `visit` for every live object, every free chunk and every free slot, in address order,
+ * until there are no others or `visit` returns false [H8]. The visitor must not call on this
+ * heap (such calls fail with MEM_BUSY), except mem_find and mem_find_in. It must not wait for a
+ * thread that calls on this heap, since other threads wait until the walk is over.
+ *   Returns MEM_OK, also if `visit` has ended the walk; or MEM_DAMAGED if the records contradict
+ * each other, possibly after some pieces were visited. O(n log n). */
 enum mem_result mem_walk(mem_heap *heap, mem_visitor visit, void *context);
 
-/* Always: region_bytes = live_bytes + slack_bytes + free_bytes + metadata_bytes. */
+/* What is in a heap [H9]. In every heap
+ *     region_bytes = live_bytes + slack_bytes + free_bytes + metadata_bytes. */
 struct mem_statistics {
-    size_t region_bytes;   /* all of the heap's memory, header and records included; not the first
-                              and the last guard page */
-    size_t limit;          /* as in the options */
-    size_t live_objects;   /* now */
-    size_t live_bytes;     /* of these, as asked for */
-    size_t peak_bytes;     /* the most that live_bytes ever was */
-    size_t slack_bytes;    /* at the ends of live objects: rounding */
-    size_t free_chunks;    /* runs of free memory, and free slots */
-    size_t free_bytes;     /* in these */
-    size_t largest_free;   /* the longest run: mem_alloc_fit can have so many bytes at once, by
-                              any style, and by an exact one no more; with MEM_ANY_FIT there may
-                              be a longer free slot. The limit aside */
-    size_t metadata_bytes; /* all else: header, records, what is kept for them, guard pages */
-    size_t resident_bytes; /* of region_bytes: the pages that are in memory now, whoever else has
-                              them too; of a heap in a buffer all, since nobody is asked */
+    size_t region_bytes;   /* All of the heap's memory, with the header, the records and the guard
+                              pages, except the first and the last guard page. */
+    size_t limit;          /* The limit of the options; 0 if there is none. */
+    size_t live_objects;   /* The number of live objects. */
+    size_t live_bytes;     /* Their bytes, as they were asked for. */
+    size_t peak_bytes;     /* The most that live_bytes ever was. */
+    size_t slack_bytes;    /* The bytes behind live objects that no other object can have: sizes are
+                              rounded up to a multiple of 16 or to a slot; and where there is no
+                              room for one more record, a chunk is handed out whole. */
+    size_t free_chunks;    /* The number of runs of free memory and of free slots. */
+    size_t free_bytes;     /* The bytes in these. */
+    size_t largest_free;   /* The longest run of free memory. mem_alloc_fit can allocate an object
+                              of this size, by any style, and by an exact style none that is
+                              larger. With MEM_ANY_FIT there may be a longer free slot. The limit
+                              does not count here. */
+    size_t metadata_bytes; /* All the rest: the header, the records, what is kept for them, and
+                              guard pages. */
+    size_t resident_bytes; /* The bytes of region_bytes in pages that are in memory now, shared with
+                              other processes or not. Of a heap in a buffer this is region_bytes,
+                              since the system is not asked. */
 };
 
-/* Counts it all. O(n log n), and other threads wait. What is resident the system is asked for,
- * page by page: some milliseconds for 64 GiB. */
+/* Counts what is in the heap, and writes *stats [H9]. Other threads wait. Of a heap that
+ * mem_heap_create made, the system is asked for each page whether it is in memory, which takes some
+ * milliseconds for 64 GiB. Does not write *stats if it fails, with an error that every call can
+ * have. O(n log n). */
 enum mem_result mem_stats(mem_heap *heap, struct mem_statistics *stats);
 
-/* Recounts all that the heap knows of itself: MEM_DAMAGED if something contradicts
- * itself. `*wrong`, if there is one, is told what, in a few words of English; NULL: nothing.
- * O(n log n), and other threads wait.
- * In a heap without slots (with guard pages: in one of up to 1 MiB, without MEM_SLOTS) no call
- * crashes, goes on for ever, or touches what is outside the heap, whatever has been written to its header and its records, but for the lock, and
- * for a whole header of another heap; and what is not as it was there is found, unless it
- * means nothing. (The header by a sum of 32 bits: one in four thousand million is missed.) */
+/* --- checking [H10] --------------------------------------------------------------- */
+
+/* Recounts all that the heap knows of itself. Returns MEM_OK; or MEM_DAMAGED if something
+ * contradicts itself; or another error that every call can have. If `wrong` is not NULL, *wrong
+ * becomes a few words of English that say what is wrong, or NULL if nothing is wrong. The text is static.
+ * Other threads wait. O(n log n).
+ *
+ * Damage [H10]. In a heap without slots, whatever has been written over the header and the records,
+ *   no call crashes, loops for ever, or touches memory outside the heap; and
+ *   mem_check reports every change that has an effect. (The header has a sum of 32 bits, which
+ *   misses one change in four thousand million.)
+ * There are two exceptions: the lock, and a header that was replaced by the whole header of another
+ * heap. Heaps without slots are those of less than 1 MiB and 1 KiB (region_bytes of mem_stats)
+ * without MEM_SLOTS, or of less than 16 KiB with it. This size decides for a heap with guard pages
+ * too, although it never has slots. */
 enum mem_result mem_check(mem_heap *heap, const char **wrong);
 
-/* Two heaps that are not one's own, to be looked at: the one that malloc of this process has,
- * if libmem-malloc.so is that, and the one of Mem_Init. They are for mem_find_in, mem_walk,
- * mem_stats and mem_check, from any thread but not in a signal handler; all other calls fail
- * with MEM_FOREIGN or MEM_NO_HEAP, and never harm. They are there until the process ends, in a
- * child of fork too.
- *   The first has to find this library when the process starts: as a shared library, or in a
- * program that is linked with libmem.a and -Wl,--export-dynamic-symbol=mem_heap_also.
- *   Visitors of mem_walk may call anything, malloc and free and mem_walk again: other threads
- * do not wait, and go on taking and freeing. So each object that lives, and is not resized,
- * from begin to end of the walk is visited exactly once, with its size; all others, and free
- * memory, once or not at all, as they were at some moment of it. All in address order, and
- * none overlaps the one before. What a thread keeps to be handed out is free memory.
- *   mem_stats and mem_check let other threads wait, but for small objects; peak_bytes is 0
- * unless `mem run --report` counts.
- * NULL: MEM_NO_HEAP, MEM_BAD_VERSION (of libmem-malloc.so). */
+/* --- detaching and attaching [H15] ------------------------------------------------ */
+
+/* Detaches a heap that lies in a buffer [H15]: it must not be used until mem_heap_attach opens it
+ * again, and the objects in it stay. Meanwhile the buffer may be copied, written to a file, moved
+ * or unmapped.
+ *   Returns MEM_OK; or MEM_BAD_BUFFER if mem_heap_create made the heap; or an error that every call
+ * can have. O(h) in the number of heaps. */
+enum mem_result mem_heap_detach(mem_heap *heap);
+
+/* Opens the heap that is in the buffer already [H15]: a heap that was detached, or a copy of a heap
+ * that was made while no call was under way; in this process or in another, at this address or
+ * elsewhere. The heap is checked first, as by mem_check. nbytes may be more than the heap has.
+ *
+ * All options are as they were, except the callbacks and their context: these are taken from
+ * `options`, which may be NULL. The rest of `options` is ignored. The lock is new, and good for the
+ * threads of one process.
+ *
+ * Addresses that the program has stored in objects are the program's to correct, for example by
+ * storing offsets from the heap. An object with an alignment of more than 16 still has it if the
+ * heap has moved by a multiple of that alignment.
+ *
+ * Returns the heap, which is at the address `buffer`; or NULL, and mem_last_error() is
+ *   MEM_BAD_BUFFER   if the buffer is NULL or not 16-byte aligned; or if the heap has memory in
+ *                    use for slots, and has not moved by a multiple of 64 KiB;
+ *   MEM_BAD_SIZE     if nbytes is less than MEM_HEAP_MIN or than the heap has;
+ *   MEM_NO_HEAP      if there is no heap in the buffer;
+ *   MEM_BAD_VERSION  if another version of the library made the heap;
+ *   MEM_DAMAGED      if the check finds something, as it also does in a copy that was made while a
+ *                    call was under way;
+ *   MEM_BAD_OPTIONS  if there is a callback in `options`, but the heap was made without callbacks
+ *                    and without a limit, so that it has no place for any; or if the heap has guard
+ *                    pages;
+ *   MEM_TOO_LARGE    if the heap has several parts;
+ *   MEM_BUSY         if the heap is attached already;
+ *   MEM_NO_MEMORY    if the table of all heaps has to grow, and the system refuses memory for it.
+ *                    The heap can still be attached later.
+ * O(n log n), and O(h) in the number of heaps. */
+mem_heap *mem_heap_attach(void *buffer, size_t nbytes, const struct mem_options *options);
+
+/* --- the heaps of malloc and of Mem_Init [H18] ------------------------------------ */
+
+/* Returns a handle of the heap that malloc of this process uses, if libmem-malloc.so provides
+ * malloc [H18]. That library looks for this one when the process starts: it finds it as a shared
+ * library, or in a program that is linked with libmem.a and
+ * -Wl,--export-dynamic-symbol=mem_heap_also.
+ *
+ * The handle is for mem_find_in, mem_walk, mem_stats and mem_check, from any thread, but not in a
+ * signal handler. Every other call that takes a heap fails with MEM_FOREIGN or MEM_NO_HEAP, and
+ * does no harm. The heap is there until the process ends, and in a child of fork too. The caller
+ * does not own it.
+ *
+ * A visitor of mem_walk may call anything, also malloc, free and mem_walk: other threads do not
+ * wait, and go on allocating and freeing. So the walk is no picture of one moment. An object that
+ * lives, and is not resized, from the beginning to the end of the walk is visited exactly once,
+ * with its size. Other objects and free memory are visited once or not at all, as they were at
+ * some moment of the walk. All pieces come in address order, and none overlaps the one before.
+ * Slots that a thread keeps ready to hand out are free memory.
+ *
+ * mem_stats and mem_check make other threads wait, except for small objects. peak_bytes is 0 unless
+ * `mem run --report` counts.
+ *
+ * Returns NULL, and mem_last_error() is
+ *   MEM_NO_HEAP      if malloc is not libmem-malloc.so's, or has not found this library;
+ *   MEM_BAD_VERSION  if libmem-malloc.so is of another version than this library. */
 mem_heap *mem_heap_of_process(void);
+
+/* Returns a handle of the heap that Mem_Init has made (mem.h) [H18]. All that mem_heap_of_process
+ * says of its handle holds for this handle too. Returns NULL, and mem_last_error() is
+ * MEM_NO_HEAP, if no Mem_Init has succeeded yet. */
 mem_heap *mem_heap_of_classic(void);
 
 #ifdef __cplusplus

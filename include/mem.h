@@ -1,21 +1,24 @@
 /* SPDX-License-Identifier: MIT
  *
- * mem.h - a heap in one region of memory that can answer for every address.
+ * mem.h - one heap for the process, in one region of memory. The library can say of every address
+ * which object it lies in.
  *
  *     Mem_Init(65536);
- *     char *p = Mem_Alloc(100);        any fit: the library chooses
- *     char *q = Mem_Alloc(100, FF);    first fit
- *     Mem_GetSize(q + 42);             100: from any address inside
- *     Mem_Free(q + 99);                0:   any address inside frees
- *     Mem_Free(q);                     -1:  already free, nothing happens
+ *     char *p = Mem_Alloc(100);       // any fit: the library chooses where
+ *     char *q = Mem_Alloc(100, FF);   // first fit
+ *     Mem_GetSize(q + 42);            // 100: any address inside the object will do
+ *     Mem_Free(q + 99);               // 0: any address inside the object frees it
+ *     Mem_Free(q);                    // -1: it is free already, and nothing happens
  *
- * The numbers [C1] to [C14] are the promises of the library; each has a test
- * of the same number in test/contract.
+ * The numbers [C1] to [C14] are the promises of the library. Each has a test of this number in the
+ * folder test/contract.
  *
- * Sizes are in bytes. Every call may be made from any thread [C13]. A call
- * that fails says why in m_error and in errno; a call that succeeds leaves
- * both alone [C9]. All bookkeeping lives in the region, apart from the
- * objects: no overrun of an object into another changes an answer [C10].
+ * Sizes are in bytes, and n in O(log n) is the number of chunks: the live objects and the runs of
+ * free memory between them. Any thread may make any call at any time [C13]. Of two frees of one
+ * object that race, both may return 0, and the heap is intact all the same. A call that fails says
+ * why in m_error and in errno. A call that succeeds leaves both alone [C9]. All that the library
+ * notes about objects lies in the region, apart from the objects: if a program writes over an end
+ * of an object and into other objects or free memory, no answer of the library changes [C10].
  */
 #ifndef MEM_H
 #define MEM_H
@@ -26,16 +29,19 @@
 extern "C" {
 #endif
 
-/* Why the last call that failed did so [C9]. The library only writes it. With
- * threads it tells of some recent failure; errno is each thread's own.
+/* Why the last call that failed did so [C9]. Only the library writes it. In a program with several
+ * threads it holds the reason of some recent failure, perhaps of another thread; errno belongs to
+ * each thread alone.
  *
  *   m_error                errno
- *   E_NO_SPACE             ENOMEM   no free space in the region is large enough
- *   E_CORRUPT_FREESPACE    EUCLEAN  somebody wrote into freed memory
- *   E_PADDING_OVERWRITTEN  -        never set: there is no padding that matters
- *   E_BAD_ARGS             EINVAL   an argument out of range, or a call too early
- *                          EEXIST   Mem_Init: there is a heap already
- *   E_BAD_POINTER          EINVAL   the address lies in no live object
+ *   E_NO_SPACE             ENOMEM   No free chunk of the region is large enough.
+ *                                   In Mem_Init: the system gives no region of this size.
+ *   E_CORRUPT_FREESPACE    EUCLEAN  The program has written into freed memory; or an overrun has
+ *                                   hit the library's records.
+ *   E_PADDING_OVERWRITTEN  -        Never set, since there is no padding that matters.
+ *   E_BAD_ARGS             EINVAL   An argument is out of range, or Mem_Init was not called before.
+ *                          EEXIST   In Mem_Init: there is a heap already.
+ *   E_BAD_POINTER          EINVAL   The address lies in no live object.
  */
 enum {
     E_NO_SPACE = 1,
@@ -46,13 +52,14 @@ enum {
 };
 extern int m_error;
 
-/* Where an object is placed [C3]. Ties go to the lowest address, and an object
- * is cut from the low end of its chunk (Knuth, The Art of Computer Programming
- * vol. 1, 2.5, gives the first two their names). */
+/* Where an object is placed [C3]. If two free chunks suit equally well, the one at the lower
+ * address is chosen, and an object is cut from the low end of its chunk; so placement is
+ * deterministic. (Knuth, The Art of Computer Programming vol. 1, 2.5, gives best fit and first
+ * fit their names.) The names with M_ in front and the short names mean the same styles. */
 enum {
-    BESTFIT = 0,  /* in the smallest free chunk that is large enough */
-    WORSTFIT = 1, /* in the largest free chunk */
-    FIRSTFIT = 2, /* in the free chunk at the lowest address that is large enough */
+    BESTFIT = 0,  /* In the smallest free chunk that is large enough. */
+    WORSTFIT = 1, /* In the largest free chunk. */
+    FIRSTFIT = 2, /* In the free chunk at the lowest address that is large enough. */
     M_BESTFIT = BESTFIT,
     M_WORSTFIT = WORSTFIT,
     M_FIRSTFIT = FIRSTFIT,
@@ -61,34 +68,43 @@ enum {
     FF = FIRSTFIT
 };
 
-/* Asks the system for a region of sizeOfRegion bytes, rounded up to whole
- * pages, zero-filled, with one mmap: the only one that the library ever makes
- * [C1]. The region lives until the process ends. Returns 0; or -1 with
- * E_BAD_ARGS if sizeOfRegion <= 0 or there is a heap already, E_NO_SPACE if the
- * system refuses. After a failure another call may succeed. */
+/* Makes the heap. Asks the system for a region of sizeOfRegion bytes, rounded up to whole pages
+ * and zero-filled, with one mmap, the only one that the calls of this file ever make [C1]. (In a
+ * program that has made 24 heaps of mem_heap.h before, the table of all heaps may need one more.)
+ * The region belongs to the library until the process ends.
+ *   Returns 0; or -1, and m_error is E_BAD_ARGS if sizeOfRegion <= 0 or there is a heap already, or
+ * E_NO_SPACE if the system refuses. After a failure another call may succeed. */
 int Mem_Init(int sizeOfRegion);
 
-/* Mem_Alloc(size) and Mem_Alloc(size, style): a new object of exactly `size`
- * bytes [C2], 16-byte aligned; its content is indeterminate. The caller owns
- * it until it passes any address inside it to Mem_Free. A size is paid for in
- * whole multiples of 16, and an object costs 24 bytes of the region beside
- * [C11]; in a slot (below) a byte, and up to an eighth of its size, above 8 KiB a
- * half. Returns NULL with
- *   E_BAD_ARGS           size <= 0, a style that does not exist, or no Mem_Init;
- *   E_NO_SPACE           if and only if no free chunk can hold the object (where
- *                        there is no room for one more record, a free chunk is
- *                        handed out whole, until the object is freed);
- *   E_CORRUPT_FREESPACE  the free chunk that would be used had been written to
- *                        [C12]. The damage is repaired: a second call succeeds.
- * O(log n) in the number of chunks. Without a style: a small object (up to 512
- * bytes in a region of 1 MiB, up to 64 KiB from 128 MiB on) in a slot, in a piece of
- * the region that is cut into slots of about its size, O(1); any other by best fit.
+/* Mem_Alloc(size) and Mem_Alloc(size, style) return a new object of exactly `size` bytes, at a
+ * multiple of 16 [C2]. Its content is indeterminate. The caller owns it until it passes any address
+ * inside it to Mem_Free.
  *
- * Programs with a header of their own may declare Mem_Alloc as (int) or as (int,
- * int): the symbol takes two arguments, and a style that it does not know is no
- * style. Declared as (int), the second one is whatever the register holds, so
- * that any of the three fits may come of it. Here Mem_Alloc(size, style) calls
- * Mem_AllocStyle, which refuses such a style; Mem_Alloc has an address, too. */
+ * With a style, the object is placed by that style [C3], in O(log n). Without a style the library
+ * chooses: a small object comes from a slot, in O(1), and any other is placed by best fit. A slot
+ * is a place in a piece of the region that is cut into places of about one size. There are slots
+ * in regions of 1 MiB and more: there for objects of up to 512 bytes, and in regions of 128 MiB and
+ * more for objects of up to 64 KiB.
+ *
+ * An object costs its size, rounded up to a multiple of 16, and 24 bytes of the region in addition
+ * [C11]. In a slot it costs one byte in addition, and up to an eighth of its size for rounding;
+ * above 8 KiB up to half of its size.
+ *
+ * Returns NULL, and m_error is
+ *   E_BAD_ARGS           if size <= 0, the style does not exist, or there is no heap yet;
+ *   E_NO_SPACE           if and only if no free chunk can hold the object. (Where there is no room
+ *                        for one more record, a free chunk is handed out whole, until the object
+ *                        is freed.)
+ *   E_CORRUPT_FREESPACE  if the program had written into the free chunk that would be used [C12].
+ * The
+ *                        damage is repaired, so that a second call succeeds. Damage to the
+ *                        library's records stays (see Mem_Check).
+ *
+ * Programs with a header of their own may declare Mem_Alloc as (int) or as (int, int): the symbol
+ * takes two arguments, and treats a style that it does not know as no style. If it is declared as
+ * (int), the second argument is whatever the register holds, so that any style may come of it. In
+ * programs that include this file, Mem_Alloc(size, style) calls Mem_AllocStyle, which refuses a
+ * style that does not exist. The address of Mem_Alloc can be taken too. */
 void *Mem_AllocStyle(int size, int style);
 #ifdef __cplusplus
 void *Mem_AllocSymbol(int size, int style) __asm__("Mem_Alloc");
@@ -97,52 +113,56 @@ void *Mem_Alloc(int size, int style);
 #define MEM_ALLOC_ONE(size)                 (Mem_Alloc)(size, -1)
 #define MEM_ALLOC_TWO(size, style)          Mem_AllocStyle(size, style)
 #define MEM_ALLOC_PICK(one, two, name, ...) name
-#define Mem_Alloc(...)                      MEM_ALLOC_PICK(__VA_ARGS__, MEM_ALLOC_TWO, MEM_ALLOC_ONE, 0)(__VA_ARGS__)
+
+#define Mem_Alloc(...) MEM_ALLOC_PICK(__VA_ARGS__, MEM_ALLOC_TWO, MEM_ALLOC_ONE, 0)(__VA_ARGS__)
 #endif
 
-/* Frees the live object that ptr lies in: its first byte, its last, or any
- * between [C4]. Free neighbours become one chunk at once [C5]. Never reads or
- * writes through ptr. Returns 0, also for NULL, where nothing happens; or -1
- * with E_BAD_POINTER, changing nothing, for any other address whatever. Of two
- * frees of one object, one after the other, one is refused. What no address
- * can tell [C14]: once the memory of a freed object has been given out again,
- * its old address is a valid address of the new object; and one past the end
- * of an object may be the first byte of the next. O(log n). */
+/* Frees the live object that ptr lies in: its first byte, its last, or any byte between [C4]. Free
+ * neighbours become one chunk at once [C5]. Never reads or writes through ptr.
+ *   Returns 0. Also returns 0 if ptr is NULL, and nothing happens. For every other address returns
+ * -1, and m_error is E_BAD_POINTER, or E_CORRUPT_FREESPACE if an overrun has hit the records; then
+ * nothing has changed. Of two frees of one object, one after the other, the second is refused.
+ *   No address can tell two things [C14]. Once the memory of a freed object has been handed out
+ * again, its old address is a valid address of the new object. And one past the end of an object
+ * may be the first byte of the next object. O(log n). */
 int Mem_Free(void *ptr);
 
-/* 1 if ptr lies in a live object, from the first to the last byte that was
- * asked for [C6]; else 0, which is no failure. O(log n). */
+/* Returns 1 if ptr lies in a live object, from the first to the last byte that was asked for [C6].
+ * Otherwise returns 0, which is no failure: m_error and errno stay as they are. O(log n). */
 int Mem_IsValid(void *ptr);
 
-/* The size in bytes that was asked for, of the live object that ptr lies in
- * [C7]; or -1 with E_BAD_POINTER if there is none. O(log n). */
+/* Returns the size, as it was asked for, of the live object that ptr lies in [C7]. Returns -1 if
+ * there is none, and m_error is E_BAD_POINTER, or E_CORRUPT_FREESPACE if an overrun has hit the
+ * records. O(log n). */
 int Mem_GetSize(void *ptr);
 
-/* Prints the free chunks to standard output, in address order, with totals and
- * a map of the region [C8]. Allocates nothing. Other threads that call the
- * library wait until the printing is done: do not print into a pipe that one of
- * them reads. */
+/* Prints the free chunks to standard output, in address order, with totals and a map of the
+ * region [C8]. Flushes stdout first, so that earlier output comes before. Allocates nothing. Other
+ * threads that call the library wait until all is printed: do not print into a pipe that one of
+ * these threads reads. */
 void Mem_Dump(void);
 
-/* Recounts all that the library knows of the heap, and compares each free
- * chunk's node (below) with it. Returns 0; or -1 with E_CORRUPT_FREESPACE if
- * freed memory had been written to since it was last looked at: the nodes are
- * repaired, so a second call returns 0. If it does not, an overrun has left the
- * objects and hit the records at the end of the region; nothing can mend those.
- * -1 with E_BAD_ARGS before Mem_Init. O(n log n); other threads wait. */
+/* Recounts all that the library knows of the heap, and compares it with the node of each free chunk
+ * (see below). Other threads wait. O(n log n).
+ *   Returns 0; or -1, and m_error is
+ *   E_BAD_ARGS           if there is no heap yet;
+ *   E_CORRUPT_FREESPACE  if the program has written into freed memory since it was last compared
+ *                        [C12]. The nodes are repaired, so that a second call returns 0. If it
+ *                        does not, an overrun has left the objects and hit the records at the
+ *                        end of the region, and nothing can repair those. */
 int Mem_Check(void);
 
-/* The free list [C12]: each free chunk begins with such a node, in address
- * order. It is for reading: the library writes it, and decides nothing by it.
- * A node that disagrees with the library's own records was overwritten through
- * a stale pointer or an overrun; Mem_Check and the Mem_Alloc that would use the
- * chunk find it and repair it. Walk it while no other thread calls. */
+/* The free list [C12]. Each free chunk begins with such a node, and the nodes are linked in address
+ * order. They are for reading: the library writes them, and decides nothing by them. If a node
+ * disagrees with the library's own records, the program has overwritten it through a stale pointer
+ * or an overrun. Mem_Check finds that and repairs it, and so does the Mem_Alloc that would use the
+ * chunk. A program may walk the list only while no other thread calls the library. */
 typedef struct __list_t {
-    int size;              /* of the chunk, in bytes */
-    bool type;             /* true: free */
-    struct __list_t *next; /* the next free chunk by address, or NULL */
+    int size;              /* The size of the chunk in bytes. */
+    bool type;             /* True, since the chunk is free. */
+    struct __list_t *next; /* The next free chunk by address, or NULL. */
 } * MemNodePtr;
-extern MemNodePtr m_free_list; /* the first free chunk, or NULL */
+extern MemNodePtr m_free_list; /* The node of the first free chunk, or NULL. */
 
 #ifdef __cplusplus
 } /* extern "C" */

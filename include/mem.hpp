@@ -10,10 +10,10 @@
  *     }
  *     mem_heap_destroy(heap);
  *
- * mem::allocator is for containers that are given an allocator, mem::resource for those of std::pmr.
- * Both only point to the heap: it must outlive them and all that was allocated through them, and
- * is destroyed by the caller. An allocation that the heap refuses throws std::bad_alloc, and
- * mem_last_error() says why. Any threads may use them that may use the heap [H11].
+ * mem::allocator is for containers that are given an allocator, and mem::resource for those of
+ * std::pmr. Both only point to the heap: it must outlive them and all that was allocated through
+ * them, and the caller destroys it. An allocation that the heap refuses throws std::bad_alloc, and
+ * mem_last_error() says why. Threads may use them as they may use the heap [H11 of mem_heap.h].
  */
 #ifndef MEM_HPP
 #define MEM_HPP
@@ -68,7 +68,7 @@ template <class T> class allocator
     }
 
     /* Frees what allocate has returned. Any other address is refused, as mem_free refuses it: the
-     * heap does not change, and nothing is reported here. */
+     * heap does not change, and only its callback on_refused is told. */
     void deallocate(T *object, std::size_t) noexcept
     {
         mem_free(heap_, object);

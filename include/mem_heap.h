@@ -187,11 +187,12 @@ struct mem_options {
 
 /* --- making and destroying a heap [H1] -------------------------------------------- */
 
-#define MEM_HEAP_MIN   ((size_t)256)     /* The least bytes of a buffer for a heap. */
-#define MEM_HEAP_MAX   ((size_t)1 << 47) /* The most bytes of mem_heap_create: 128 TiB. Most systems
-                                            have less to give. */
-#define MEM_PART_BYTES ((size_t)1 << 36) /* The most bytes of a buffer, and the size of a part of a
-                                            larger heap: 64 GiB. */
+/* The smallest size of a buffer; the largest that mem_heap_create takes, 128 TiB, though most systems have
+ * less to give; and the largest size of a buffer, 64 GiB, which is also the size of a part of a larger
+ * heap. */
+#define MEM_HEAP_MIN   ((size_t)256)
+#define MEM_HEAP_MAX   ((size_t)1 << 47)
+#define MEM_PART_BYTES ((size_t)1 << 36)
 
 /* Makes a heap in one new mapping of nbytes, rounded up to whole pages [H1]. The header lies at the
  * low end of the mapping and the records of the objects at the high end, and nothing lies
@@ -409,8 +410,8 @@ enum mem_result mem_stats(mem_heap *heap, struct mem_statistics *stats);
 
 /* Recounts all that the heap knows of itself. Returns MEM_OK; or MEM_DAMAGED if something
  * contradicts itself; or another error that every call can have. If `wrong` is not NULL, *wrong
- * becomes a few words of English that say what is wrong, or NULL if nothing is wrong. The text is static.
- * Other threads wait. O(n log n).
+ * becomes a few words of English that say what is wrong, or NULL if nothing is wrong. The text is
+ * static. Other threads wait. O(n log n).
  *
  * Damage [H10]. In a heap without slots, whatever has been written over the header and the records,
  *   no call crashes, loops for ever, or touches memory outside the heap; and

@@ -82,9 +82,9 @@ int Mem_Init(int sizeOfRegion);
  *
  * With a style, the object is placed by that style [C3], in O(log n). Without a style the library
  * chooses: a small object comes from a slot, in O(1), and any other is placed by best fit. A slot
- * is a place in a piece of the region that is cut into places of about one size. There are slots
- * in regions of 1 MiB and more: there for objects of up to 512 bytes, and in regions of 128 MiB and
- * more for objects of up to 64 KiB.
+ * is one of many places of equal size that a piece of the region is cut into. Regions of less than
+ * 1 MiB have no slots. In a region of 1 MiB slots serve objects of up to 512 bytes; in larger regions
+ * larger objects, and from 128 MiB on objects of up to 64 KiB.
  *
  * An object costs its size, rounded up to a multiple of 16, and 24 bytes of the region in addition
  * [C11]. In a slot it costs one byte in addition, and up to an eighth of its size for rounding;
@@ -92,13 +92,12 @@ int Mem_Init(int sizeOfRegion);
  *
  * Returns NULL, and m_error is
  *   E_BAD_ARGS           if size <= 0, the style does not exist, or there is no heap yet;
- *   E_NO_SPACE           if and only if no free chunk can hold the object. (Where there is no room
- *                        for one more record, a free chunk is handed out whole, until the object
- *                        is freed.)
- *   E_CORRUPT_FREESPACE  if the program had written into the free chunk that would be used [C12].
- * The
- *                        damage is repaired, so that a second call succeeds. Damage to the
- *                        library's records stays (see Mem_Check).
+ *   E_NO_SPACE           if and only if no free chunk can hold the object, and, without a style, no
+ *                        free slot. (Where there is no room for one more record, a free chunk is
+ *                        handed out whole, until the object is freed.)
+ *   E_CORRUPT_FREESPACE  if the program had written into the free chunk that would be used
+ *                        [C12]. The damage is repaired, so that a second call succeeds. Also if an
+ *                        overrun has hit the library's records, which cannot be repaired.
  *
  * Programs with a header of their own may declare Mem_Alloc as (int) or as (int, int): the symbol
  * takes two arguments, and treats a style that it does not know as no style. If it is declared as
@@ -119,8 +118,8 @@ void *Mem_Alloc(int size, int style);
 
 /* Frees the live object that ptr lies in: its first byte, its last, or any byte between [C4]. Free
  * neighbours become one chunk at once [C5]. Never reads or writes through ptr.
- *   Returns 0. Also returns 0 if ptr is NULL, and nothing happens. For every other address returns
- * -1, and m_error is E_BAD_POINTER, or E_CORRUPT_FREESPACE if an overrun has hit the records; then
+ *   Returns 0. If ptr is NULL, nothing happens, and it returns 0 too. For every other address it
+ * returns -1, and m_error is E_BAD_POINTER, or E_CORRUPT_FREESPACE if an overrun has hit the records; then
  * nothing has changed. Of two frees of one object, one after the other, the second is refused.
  *   No address can tell two things [C14]. Once the memory of a freed object has been handed out
  * again, its old address is a valid address of the new object. And one past the end of an object

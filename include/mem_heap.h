@@ -187,9 +187,9 @@ struct mem_options {
 
 /* --- making and destroying a heap [H1] -------------------------------------------- */
 
-/* The smallest size of a buffer; the largest that mem_heap_create takes, 128 TiB, though most systems have
- * less to give; and the largest size of a buffer, 64 GiB, which is also the size of a part of a larger
- * heap. */
+/* Bounds for the bytes of a heap. A buffer has at least MEM_HEAP_MIN bytes and at most
+ * MEM_PART_BYTES, 64 GiB. mem_heap_create makes heaps of up to MEM_HEAP_MAX bytes, 128 TiB, though
+ * most systems have less to give; a heap of more than MEM_PART_BYTES has several parts. */
 #define MEM_HEAP_MIN   ((size_t)256)
 #define MEM_HEAP_MAX   ((size_t)1 << 47)
 #define MEM_PART_BYTES ((size_t)1 << 36)

@@ -83,8 +83,8 @@ int Mem_Init(int sizeOfRegion);
  * With a style, the object is placed by that style [C3], in O(log n). Without a style the library
  * chooses: a small object comes from a slot, in O(1), and any other is placed by best fit. A slot
  * is one of many places of equal size that a piece of the region is cut into. Regions of less than
- * 1 MiB have no slots. In a region of 1 MiB slots serve objects of up to 512 bytes; in larger regions
- * larger objects, and from 128 MiB on objects of up to 64 KiB.
+ * 1 MiB have no slots. In a region of 1 MiB slots serve objects of up to 512 bytes; in larger
+ * regions they serve larger objects, and from 128 MiB on objects of up to 64 KiB.
  *
  * An object costs its size, rounded up to a multiple of 16, and 24 bytes of the region in addition
  * [C11]. In a slot it costs one byte in addition, and up to an eighth of its size for rounding;
@@ -119,8 +119,9 @@ void *Mem_Alloc(int size, int style);
 /* Frees the live object that ptr lies in: its first byte, its last, or any byte between [C4]. Free
  * neighbours become one chunk at once [C5]. Never reads or writes through ptr.
  *   Returns 0. If ptr is NULL, nothing happens, and it returns 0 too. For every other address it
- * returns -1, and m_error is E_BAD_POINTER, or E_CORRUPT_FREESPACE if an overrun has hit the records; then
- * nothing has changed. Of two frees of one object, one after the other, the second is refused.
+ * returns -1, and m_error is E_BAD_POINTER, or E_CORRUPT_FREESPACE if an overrun has hit the
+ * records; then nothing has changed. Of two frees of one object, one after the other, the second is
+ * refused.
  *   No address can tell two things [C14]. Once the memory of a freed object has been handed out
  * again, its old address is a valid address of the new object. And one past the end of an object
  * may be the first byte of the next object. O(log n). */

@@ -1,13 +1,19 @@
 /* SPDX-License-Identifier: MIT
  *
- * census.c - what lives in the heap of a program that knows nothing of it: so many objects
- * of each exact size, and how many more than the last time. What leaks is what grows.
+ * census.c - finds leaks in a running program that was not built for it. A census counts
+ * the live objects of each exact size, and by how many their number has grown since the
+ * census before. A size that grows in every census is a leak.
  *
+ *     make
  *     LD_PRELOAD="build/libmem-malloc.so build/examples/census.so" program &
- *     kill -USR2 $!        a census on standard error; one more when it ends
+ *     kill -USR2 $!        takes a census and prints it on standard error
  *
- * A signal handler may not walk a heap, whose lock it may have interrupted: it wakes a
- * thread that does. The program goes on meanwhile.
+ * Another census is taken when the program ends.
+ *
+ * The example shows mem_walk, which calls a function for each piece of a heap. A signal
+ * handler must not call mem_walk: it may have interrupted a call that holds the heap's lock,
+ * and would wait for that lock forever. Therefore the handler only wakes a thread, and the
+ * thread takes the census while the program goes on.
  */
 #include <semaphore.h>
 #include <signal.h>
@@ -21,15 +27,18 @@
 
 enum { NSIZES = 1 << 14, SHOWN = 12 };
 
-/* Of one size, in a hash table, for good. What does not fit into the table is left out, and
- * said. */
+/* What was counted of one size. A kind stays in the hash table once it is there. The table
+ * is static, so that a census adds no object to the heap that it counts. Objects of sizes
+ * that find no room in the table are counted in nleft_out. */
 struct kind {
-    size_t size, n, n_before;
+    size_t size, n, n_before; /* n_before: what the census before has counted */
     bool is_used;
 };
 static struct kind kinds[NSIZES], shown[NSIZES];
 static size_t nobjects, nbytes, nleft_out;
 
+/* Returns the table's entry for the size, a new one if there was none; NULL if the table has
+ * no room for it. The search goes on to the next entry after a collision, at most 64 times. */
 static struct kind *kind_of(size_t size)
 {
     for (size_t i = size * 0x9E3779B97F4A7C15 >> 50, tries = 0; tries < 64; i++, tries++) {
@@ -42,6 +51,8 @@ static struct kind *kind_of(size_t size)
     return NULL;
 }
 
+/* The visitor: mem_walk calls it for each piece of the heap, live or free, in the order of
+ * their addresses. It returns true to go on to the next piece. */
 static bool count(const struct mem_piece *p, void *context)
 {
     struct kind *k = p->live ? kind_of(p->size) : NULL;
@@ -54,6 +65,7 @@ static bool count(const struct mem_piece *p, void *context)
     return true;
 }
 
+/* For qsort: the kind with the most bytes comes first. */
 static int by_bytes(const void *a, const void *b)
 {
     const struct kind *x = a, *y = b;
@@ -61,21 +73,26 @@ static int by_bytes(const void *a, const void *b)
     return (nx < ny) - (nx > ny);
 }
 
+/* Prints the kinds that have the most bytes. It sorts a copy, since a kind's index in the
+ * table is where kind_of finds it. */
 static void print(void)
 {
     memcpy(shown, kinds, sizeof shown);
     qsort(shown, NSIZES, sizeof shown[0], by_bytes);
-    fprintf(stderr, "census of process %d: %zu objects, %zu bytes live\n", (int)getpid(), nobjects,
-            nbytes);
+    fprintf(stderr, "census of process %d: %zu object%s, %zu bytes live\n", (int)getpid(), nobjects,
+            nobjects == 1 ? "" : "s", nbytes);
     fprintf(stderr, "%12s %12s %12s %14s\n", "size", "objects", "more", "bytes");
     for (size_t i = 0; i < SHOWN && shown[i].n > 0; i++)
         fprintf(stderr, "%12zu %12zu %+12td %14zu\n", shown[i].size, shown[i].n,
                 (ptrdiff_t)(shown[i].n - shown[i].n_before), shown[i].n * shown[i].size);
     if (nleft_out > 0)
-        fprintf(stderr, "%zu objects left out: too many sizes\n", nleft_out);
+        fprintf(stderr, "%zu object%s of sizes for which the table has no room\n", nleft_out,
+                nleft_out == 1 ? "" : "s");
 }
 
-/* The program may end, or fork, while a census is taken. */
+/* Held while a census is taken. If the program ends meanwhile, its last census waits for the
+ * lock. If it forks meanwhile, the fork waits: otherwise the child would begin with a lock
+ * that is held by a thread which exists only in the parent. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void wait_for_it(void)
@@ -88,6 +105,7 @@ static void go_on(void)
     pthread_mutex_unlock(&lock);
 }
 
+/* Counts everything and prints it. The census before becomes n_before first. */
 static void take_census(void)
 {
     wait_for_it();
@@ -103,6 +121,8 @@ static void take_census(void)
     go_on();
 }
 
+/* Posted once for each census that is asked for. sem_post is one of the few functions that a
+ * signal handler may call (signal-safety(7)). */
 static sem_t asked;
 
 static void on_signal(int number)
@@ -111,6 +131,8 @@ static void on_signal(int number)
     sem_post(&asked);
 }
 
+/* The thread that takes the censuses. sem_wait also returns, with an error, when a signal
+ * interrupts it; then nothing was asked for. */
 static void *wait_and_count(void *unused)
 {
     for (;;)
@@ -119,6 +141,7 @@ static void *wait_and_count(void *unused)
     return unused;
 }
 
+/* Runs when the library is loaded, before the program's main. */
 __attribute__((constructor)) static void begin(void)
 {
     pthread_t thread;
@@ -129,6 +152,7 @@ __attribute__((constructor)) static void begin(void)
         sigaction(SIGUSR2, &action, NULL);
 }
 
+/* Runs when the program returns from main or calls exit. */
 __attribute__((destructor)) static void end(void)
 {
     take_census();

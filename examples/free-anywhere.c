@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * free-anywhere.c - what Mem_Free accepts, and what it refuses.
+ * free-anywhere.c - shows which addresses Mem_Free accepts, and which it refuses.
  *
- *     ./free-anywhere
+ *     make build/examples/free-anywhere
+ *     LD_LIBRARY_PATH=build build/examples/free-anywhere
  *
- * Prints a line for each call: what was passed, what came back and, where the
- * call was refused, m_error by name. Three objects are freed through their
- * first, a middle and their last byte; everything else is refused and changes
- * nothing. Ends with status 1 if an answer is not the promised one.
+ * Mem_Free accepts the address of any byte of a live object, not only of the first byte, and
+ * returns 0. It refuses every other address except NULL: it returns -1, sets m_error to
+ * E_BAD_POINTER, and changes nothing. It never reads or writes the memory at the address.
+ *
+ * The program prints one line for each call: the address, the result, and m_error if the
+ * call was refused. It ends with status 1 if a result is not the promised one.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -19,6 +22,7 @@
 
 enum { OBJECT_BYTES = 100, REFUSED = -1, FREED = 0 };
 
+/* The number of calls whose result was not the promised one. */
 static int nsurprises;
 
 static const char *error_name(int error)
@@ -39,10 +43,11 @@ static const char *error_name(int error)
     }
 }
 
+/* Calls Mem_Free(ptr), and prints what it did beside what it has promised to do. */
 static void try_free(const char *what, void *ptr, int promised)
 {
     int result = Mem_Free(ptr);
-    /* m_error tells of the last failure, so it means nothing after a success. */
+    /* m_error is the reason of the last failure. A call that succeeds does not change it. */
     const char *error = result == REFUSED ? error_name(m_error) : "-";
     int is_as_promised = result == promised && (result != REFUSED || m_error == E_BAD_POINTER);
 
@@ -61,6 +66,7 @@ static char *new_object(void)
     return object;
 }
 
+/* Frees three objects, through three different bytes of them. */
 static void inside(void)
 {
     char *a = new_object(), *b = new_object(), *c = new_object();
@@ -70,20 +76,22 @@ static void inside(void)
     try_free("c + 99  the last byte", c + OBJECT_BYTES - 1, FREED);
 }
 
-/* One past the end is tried on an object of 100 bytes: it is paid for with 112,
- * so that byte 100 is rounding slack, which is nobody's. Were the size a
- * multiple of 16, start + size could be the first byte of the next object, and
- * Mem_Free, which accepts any byte of an object, would rightly free that one. */
+/* Passes addresses behind an object, and addresses of an object that was freed.
+ *
+ * An object of 100 bytes occupies 112, since the heap rounds up to a multiple of 16. Byte 100
+ * therefore belongs to no object, and is refused. If the size were a multiple of 16, then
+ * start + size could be the first byte of the next object, and Mem_Free would free that. */
 static void around_an_object(void)
 {
     char *d = new_object();
 
     try_free("d + 100 one past the end", d + OBJECT_BYTES, REFUSED);
-    try_free("d       still there, so this one succeeds", d, FREED);
-    try_free("d       the same again", d, REFUSED);
-    try_free("d + 50  a byte in the middle of what was freed", d + OBJECT_BYTES / 2, REFUSED);
+    try_free("d       still live: the refusal changed nothing", d, FREED);
+    try_free("d       already free", d, REFUSED);
+    try_free("d + 50  a byte in the middle, already free", d + OBJECT_BYTES / 2, REFUSED);
 }
 
+/* Passes addresses outside the heap. */
 static void foreign(void)
 {
     static char fixed;
@@ -94,12 +102,12 @@ static void foreign(void)
     try_free("a variable on the stack", &local, REFUSED);
     try_free("a static variable", &fixed, REFUSED);
     try_free("the code of a function", (void *)(uintptr_t)foreign, REFUSED);
-    /* PROT_NONE: had Mem_Free looked there, the program would end here. */
+    /* The mapping cannot be read: if Mem_Free did, SIGSEGV would end the program. */
     if (mapping != MAP_FAILED)
-        try_free("a mapping of our own, which nobody may read", mapping, REFUSED);
+        try_free("a page that was mapped without access", mapping, REFUSED);
     try_free("address 1", (void *)(uintptr_t)1, REFUSED);
-    try_free("the highest address there is", (void *)UINTPTR_MAX, REFUSED);
-    try_free("NULL    allowed, and nothing happens", NULL, FREED);
+    try_free("the highest address", (void *)UINTPTR_MAX, REFUSED);
+    try_free("NULL    is allowed and does nothing", NULL, FREED);
 }
 
 int main(void)
@@ -116,6 +124,7 @@ int main(void)
     around_an_object();
     foreign();
 
+    /* Everything was freed, so all free chunks must have become one again. */
     int is_whole =
         m_free_list != NULL && m_free_list->next == NULL && m_free_list->size == free_at_start;
     printf("\nThe heap is %s: %d bytes at the start, %d in the first free chunk now.\n",

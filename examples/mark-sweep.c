@@ -1,29 +1,43 @@
 /* SPDX-License-Identifier: MIT
  *
- * mark-sweep.c - a collector of garbage in a hundred lines, on two questions that a heap
- * can answer: what object is this address in, and which objects are there?
+ * mark-sweep.c - a garbage collector in a hundred lines.
  *
- *     mark-sweep [NODES]
+ *     make build/examples/mark-sweep
+ *     LD_LIBRARY_PATH=build build/examples/mark-sweep [NODES]
  *
- * It is conservative: every word of an object that is an address inside another, also in
- * its middle, keeps that one alive. Whatever cannot be reached from the roots goes,
- * cycles too. Boehm and Weiser, "Garbage Collection in an Uncooperative Environment", 1988.
+ * The collector frees every object that the program can no longer reach. It rests on two
+ * questions that a heap can answer:
+ *
+ *     mem_find_in   which object does this address lie in?
+ *     mem_walk      which objects are there?
+ *
+ * It works in two phases. Mark: starting from the roots, it looks at each word of each object
+ * that it reaches, and marks the object that the word points into, if there is one. Sweep: it
+ * walks the heap, and frees the objects that are not marked. Objects that point to each other
+ * in a cycle are freed too if no root reaches them; a reference count would keep them forever.
+ *
+ * The collector is conservative. It does not know which words are pointers: a word that
+ * happens to be an address inside an object, even in its middle, keeps that object alive.
+ * Boehm and Weiser, "Garbage Collection in an Uncooperative Environment", 1988.
  */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "../include/mem_heap.h"
 
-/* Before the program's part of each object. */
+/* Precedes the program's part of each object. */
 struct header {
-    struct header *next; /* in the list of those to be looked at, or to be freed */
+    struct header *next; /* in the list of objects to be scanned, or in that of the garbage */
     size_t marked;
 };
 
+/* The roots: the collector keeps what can be reached from these pointers. A collector for
+ * whole programs would also scan the stack, the registers and the static variables. */
 enum { NROOTS = 4 };
 static void *root[NROOTS];
 static mem_heap *heap;
 
+/* Allocates a zeroed object, and returns the address behind its header. */
 static void *new_object(size_t size)
 {
     struct header *h = mem_zalloc(heap, sizeof *h + size);
@@ -34,7 +48,9 @@ static void *new_object(size_t size)
     return h + 1;
 }
 
-/* Is there an object at that word, not marked before? Then it is to be looked at. */
+/* If the word is an address inside a live object that is not marked yet, marks that object
+ * and adds it to the list of objects to be scanned. The word can be any value: mem_find_in
+ * answers for every address, and does not read what is there. */
 static void mark(const void *word, struct header **list)
 {
     struct mem_piece found;
@@ -48,6 +64,9 @@ static void mark(const void *word, struct header **list)
     *list = h;
 }
 
+/* Marks everything that can be reached. An object is marked when it enters the list, so it
+ * is scanned once, and a cycle ends. The list takes the place of recursion, which would need
+ * a stack as deep as the longest chain of objects. */
 static void mark_all(void)
 {
     struct header *list = NULL;
@@ -65,7 +84,9 @@ static void mark_all(void)
     }
 }
 
-/* While the heap is walked nothing can be freed: a list of what will be. */
+/* The visitor of mem_walk: adds an object that is not marked to the list of garbage, and
+ * removes the mark of an object that is. A visitor must not free an object of the heap that
+ * is being walked, so collect() frees the list after the walk. */
 static bool sweep(const struct mem_piece *piece, void *list)
 {
     struct header *h = piece->start, **garbage = list;
@@ -79,6 +100,7 @@ static bool sweep(const struct mem_piece *piece, void *list)
     return true;
 }
 
+/* Frees every object that cannot be reached, and returns their number. */
 static size_t collect(void)
 {
     struct header *garbage = NULL;
@@ -92,14 +114,15 @@ static size_t collect(void)
     return n;
 }
 
-/* --- a program ------------------------------------------------------------------- */
+/* --- a program that uses the collector ------------------------------------------ */
 
 struct node {
     struct node *next, *previous;
     char text[40];
 };
 
-/* Each points to both its neighbours: no count of references would ever be 0. */
+/* Makes a ring of n nodes. Each node points to both of its neighbours, so a reference count
+ * of a node would never become 0. */
 static struct node *ring(size_t n)
 {
     struct node *first = new_object(sizeof *first), *last = first;
@@ -114,6 +137,7 @@ static struct node *ring(size_t n)
     return first;
 }
 
+/* Collects, and prints the number of objects before and after. */
 static void report(const char *what)
 {
     struct mem_statistics before, after;
@@ -140,10 +164,12 @@ int main(int argc, char **argv)
     root[0] = ring(n);
     ring(n);
     report("two rings, one reachable");
+    /* The root points into the middle of a node: to a character of its text. */
     root[0] = ((struct node *)root[0])->previous->text + 20;
     report("reachable by a character inside");
     struct node *node = root[1] = ring(n);
-    node->previous->previous->next = NULL; /* one out of it; it still points in */
+    /* Cuts the last node off: no other node points to it, but it still points to two. */
+    node->previous->previous->next = NULL;
     node->previous = NULL;
     report("one node cut off from a ring");
     root[0] = NULL;

@@ -1,13 +1,19 @@
 /* SPDX-License-Identifier: MIT
  *
- * mmap-example.c - what mmap does, seen from the place where a heap begins.
+ * mmap-example.c - shows what mmap does: the system call with which an allocator gets its
+ * memory. It needs nothing but the C library, and any file that is not empty.
  *
- *     ./mmap-example FILE
+ *     gcc -o mmap-example examples/mmap-example.c
+ *     ./mmap-example README.md
  *
- * An allocator gets its memory from the operating system with mmap. This
- * program shows what the arguments of that call mean, one experiment a
- * paragraph, and then prints the first lines of FILE out of a mapping. FILE is
- * only read: what must be written is written to a temporary copy of it.
+ * Four experiments show what the arguments of mmap mean:
+ *
+ *     1. MAP_PRIVATE and MAP_SHARED: does a write through the mapping reach the file?
+ *     2. PROT_READ and PROT_WRITE: what happens to a write that is not allowed?
+ *     3. MAP_ANONYMOUS: memory without a file. A heap's region is such a mapping.
+ *     4. A file as an array: its lines are found and printed without a call of read.
+ *
+ * The program only reads the file. Experiment 1 writes to a temporary copy of it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,33 +27,33 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "mem.h"
-
 enum { LINES_SHOWN = 10 };
 
 static const char *file_name;
 
+/* Ends the program after a system call that failed. */
 static void fail(const char *what)
 {
     fprintf(stderr, "mmap-example: %s: %s: %s\n", file_name, what, strerror(errno));
     exit(1);
 }
 
+/* Ends the program because the file is of a kind that cannot be mapped. */
 static void refuse(const char *why)
 {
     fprintf(stderr, "mmap-example: %s: %s\n", file_name, why);
     exit(1);
 }
 
-/* Opens FILE and stores its size, which is never 0: mmap maps no empty range,
- * and says no more than EINVAL about it. */
+/* Opens the file, and stores its size. An empty file is refused here, since mmap would fail
+ * with a mere EINVAL. O_NONBLOCK: opening a FIFO would otherwise wait for a writer. */
 static int open_file(size_t *nbytes)
 {
     int fd = open(file_name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     struct stat st;
 
     if (fd < 0)
-        fail("cannot open it");
+        fail("cannot be opened");
     if (fstat(fd, &st) != 0)
         fail("fstat");
     if (S_ISDIR(st.st_mode))
@@ -55,11 +61,12 @@ static int open_file(size_t *nbytes)
     if (!S_ISREG(st.st_mode))
         refuse("is not a regular file, and mmap needs one");
     if (st.st_size == 0)
-        refuse("is empty: there is nothing to map");
+        refuse("is empty, and mmap needs at least one byte");
     *nbytes = (size_t)st.st_size;
     return fd;
 }
 
+/* Maps the first nbytes of the file, at an address that the system chooses. */
 static char *map(size_t nbytes, int protection, int flags, int fd)
 {
     char *p = mmap(NULL, nbytes, protection, flags, fd, 0);
@@ -69,8 +76,8 @@ static char *map(size_t nbytes, int protection, int flags, int fd)
     return p;
 }
 
-/* A copy that has a file descriptor but, once unlinked, no name: it is gone
- * when the program ends, however it ends. */
+/* Returns the descriptor of a copy that has no name any longer: the system deletes the copy
+ * when the program ends, also if a signal ends it. */
 static int temporary_copy(const char *bytes, size_t nbytes)
 {
     const char *folder = getenv("TMPDIR");
@@ -79,7 +86,7 @@ static int temporary_copy(const char *bytes, size_t nbytes)
     snprintf(name, sizeof name, "%s/mmap-example.XXXXXX", folder != NULL ? folder : "/tmp");
     int fd = mkstemp(name);
     if (fd < 0)
-        fail("no temporary copy");
+        fail("cannot make a temporary copy");
     unlink(name);
     while (nbytes > 0) {
         ssize_t n = write(fd, bytes, nbytes);
@@ -91,8 +98,8 @@ static int temporary_copy(const char *bytes, size_t nbytes)
     return fd;
 }
 
-/* The first byte of the file itself, asked for with a system call and not
- * through any mapping. */
+/* Returns the first byte of the file itself: it is read by a system call, and not through a
+ * mapping. */
 static unsigned first_byte(int fd)
 {
     unsigned char byte;
@@ -102,8 +109,7 @@ static unsigned first_byte(int fd)
     return byte;
 }
 
-/* Writes one byte through a mapping of the copy and looks whether the file has
- * changed. */
+/* Changes one bit through a mapping of the copy, and prints whether the file has changed. */
 static void write_through(const char *name, int flag, int fd, size_t nbytes)
 {
     char *p = map(nbytes, PROT_READ | PROT_WRITE, flag, fd);
@@ -117,21 +123,22 @@ static void write_through(const char *name, int flag, int fd, size_t nbytes)
     munmap(p, nbytes);
 }
 
+/* Experiment 1. */
 static void private_and_shared(int copy, size_t nbytes)
 {
     printf("1. MAP_PRIVATE and MAP_SHARED. A temporary copy of the file begins with the byte\n"
-           "   0x%02x. One bit of it is turned over through each kind of mapping:\n\n",
+           "   0x%02x. One bit of that byte is changed through each kind of mapping:\n\n",
            first_byte(copy));
     write_through("MAP_PRIVATE", MAP_PRIVATE, copy, nbytes);
     write_through("MAP_SHARED", MAP_SHARED, copy, nbytes);
-    printf("\n   A private page is copied at the first write to it (copy on write).\n\n");
+    printf("\n   The system copies a private page when it is first written (copy on write).\n\n");
 }
 
 static sigjmp_buf after_fault;
 static volatile sig_atomic_t nfaults;
 
-/* Returning from the handler would repeat the faulting instruction forever;
- * siglongjmp leaves it behind, and restores the signal mask. */
+/* The handler of SIGSEGV. If it returned, the processor would repeat the faulting instruction
+ * forever. siglongjmp continues at sigsetjmp instead, and restores the signal mask. */
 static void on_fault(int signal_number)
 {
     (void)signal_number;
@@ -139,14 +146,17 @@ static void on_fault(int signal_number)
     siglongjmp(after_fault, 1);
 }
 
+/* Returns whether the byte can be written, by trying it. sigsetjmp returns 0 when it is
+ * called, and 1 when on_fault jumps back to it. */
 static bool can_write(volatile char *p)
 {
     if (sigsetjmp(after_fault, 1) != 0)
         return false;
-    *p = *p; /* volatile: a real load, and a real store */
+    *p = *p; /* volatile makes the compiler emit the load and the store */
     return true;
 }
 
+/* Experiment 2. */
 static void protection(int fd, size_t nbytes)
 {
     struct sigaction ours = {.sa_handler = on_fault}, theirs;
@@ -164,10 +174,10 @@ static void protection(int fd, size_t nbytes)
            "    PROT_READ                %s\n"
            "    and, after mprotect,\n"
            "    PROT_READ | PROT_WRITE   %s\n\n"
-           "   SIGSEGV was caught %d time(s). The processor refuses the write, the system\n"
-           "   turns that into the signal.\n\n",
+           "   The program caught SIGSEGV %d time%s. The processor refuses the write, and the\n"
+           "   system turns that into the signal.\n\n",
            before ? "succeeds" : "is refused: SIGSEGV", after ? "succeeds" : "is refused: SIGSEGV",
-           (int)nfaults);
+           (int)nfaults, nfaults == 1 ? "" : "s");
     munmap(p, nbytes);
 }
 
@@ -180,22 +190,20 @@ static size_t count_nonzero(const char *p, size_t nbytes)
     return n;
 }
 
+/* Experiment 3. */
 static void anonymous(void)
 {
     const size_t npages = 16, page = (size_t)sysconf(_SC_PAGESIZE);
     char *p = map(npages * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 
-    printf("3. MAP_ANONYMOUS. No file behind it: %zu pages of %zu bytes, %zu of those %zu\n"
-           "   bytes are not zero. Here a heap's region comes from: libmem's Mem_Init makes\n"
-           "   this call once. ",
+    printf("3. MAP_ANONYMOUS. Memory without a file, which the system fills with zeros.\n"
+           "   Mapped: %zu pages of %zu bytes. Bytes that are not zero: %zu, of %zu.\n"
+           "   A heap's region comes from here: libmem's Mem_Init makes this call once.\n\n",
            npages, page, count_nonzero(p, npages * page), npages * page);
     munmap(p, npages * page);
-    if (Mem_Init((int)(npages * page)) == 0 && m_free_list != NULL)
-        printf("Of as many bytes, Mem_Alloc can hand out %d.\n\n", m_free_list->size);
-    else
-        printf("Here it failed, and m_error is %d.\n\n", m_error);
 }
 
+/* Experiment 4. */
 static void print_lines(int fd, size_t nbytes)
 {
     char *p = map(nbytes, PROT_READ, MAP_PRIVATE, fd);
@@ -205,13 +213,14 @@ static void print_lines(int fd, size_t nbytes)
         const char *newline = memchr(p + end, '\n', nbytes - end);
         end = newline == NULL ? nbytes : (size_t)(newline - p) + 1;
     }
-    printf("4. A file as an array: the first %zu of %zu bytes of %s,\n   without a read.\n\n", end,
-           nbytes, file_name);
+    printf("4. A file as an array: the first %zu of %zu bytes of %s,\n"
+           "   printed from the mapping without a call of read.\n\n",
+           end, nbytes, file_name);
     fwrite(p, 1, end, stdout);
     if (p[end - 1] != '\n')
         putchar('\n');
     if (end < nbytes)
-        printf("[%zu bytes more]\n", nbytes - end);
+        printf("[%zu more byte%s]\n", nbytes - end, nbytes - end == 1 ? "" : "s");
     munmap(p, nbytes);
 }
 

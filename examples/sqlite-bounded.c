@@ -1,7 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * sqlite-bounded.c - SQLite in a static array of 2 MiB: all that it ever asks for comes
- * from there. Rows are inserted until it is full; SQLite says so, and still answers.
+ * sqlite-bounded.c - shows how to give a library a fixed amount of memory: SQLite allocates
+ * all its memory from a static array of 2 MiB. It needs libsqlite3-dev.
+ *
+ *     make build/examples/sqlite-bounded
+ *     LD_LIBRARY_PATH=build build/examples/sqlite-bounded
+ *
+ * The program inserts rows until the array is full. The insertion that finds no memory fails
+ * with SQLITE_NOMEM, and the database still answers: all rows inserted before are there.
+ *
+ * SQLite lets a program replace its allocator (SQLITE_CONFIG_MALLOC). The seven functions
+ * below are that allocator; each is a call or two of mem_heap.h.
  */
 #include <sqlite3.h>
 #include <stdio.h>
@@ -27,17 +36,20 @@ static void *resize(void *object, int size)
     return mem_resize(heap, object, (size_t)size);
 }
 
+/* SQLite asks for the size of an object: mem_find_in knows it. */
 static int size_of(void *object)
 {
     struct mem_piece found;
     return mem_find_in(heap, object, &found) == MEM_OK && found.live ? (int)found.size : 0;
 }
 
+/* SQLite asks how large an object of this size will really be, to make use of all of it. */
 static int round_up(int size)
 {
     return (size + 7) & ~7;
 }
 
+/* sqlite3_initialize calls this once, before the first allocation. */
 static int start(void *unused)
 {
     (void)unused;
@@ -45,21 +57,25 @@ static int start(void *unused)
     return heap != NULL ? SQLITE_OK : SQLITE_NOMEM;
 }
 
+/* sqlite3_shutdown calls this at the end. Prints how many objects are left: none. */
 static void stop(void *unused)
 {
     struct mem_statistics s;
     (void)unused;
     if (mem_check(heap, NULL) == MEM_OK && mem_stats(heap, &s) == MEM_OK)
-        printf("at the end: %zu objects, %zu bytes at most\n", s.live_objects, s.peak_bytes);
+        printf("at the end: %zu object%s live, %zu bytes at the peak\n", s.live_objects,
+               s.live_objects == 1 ? "" : "s", s.peak_bytes);
     mem_heap_destroy(heap);
 }
 
+/* Stores the first column of a row, which is a number, in *to. */
 static int number(void *to, int ncolumns, char **value, char **name)
 {
     (void)ncolumns, (void)name;
     return sscanf(value[0], "%ld", (long *)to) != 1;
 }
 
+/* Fills the database. Returns 0 if it was full, and if it then still had all its rows. */
 static int use(sqlite3 *db)
 {
     static const char row[] = "INSERT INTO t VALUES(NULL, hex(randomblob(200)))";

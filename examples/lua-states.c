@@ -24,15 +24,17 @@
 enum { HEAP_BYTES = 256 << 10 };
 
 /* The allocation function of a state, of the type lua_Alloc. Lua wants one function that
- * allocates (object is NULL), resizes, and frees (size is 0). Lua relies on it that an object
- * can always be made smaller; mem_resize promises that. */
+ * allocates (object is NULL), resizes, and frees (size is 0). Lua assumes that an object can
+ * always be made smaller: if mem_resize finds no place for it, the object stays as it is. */
 static void *take(void *heap, void *object, size_t old_size, size_t size)
 {
-    (void)old_size;
-    if (size > 0)
-        return mem_resize(heap, object, size);
-    mem_free(heap, object);
-    return NULL;
+    if (size == 0) {
+        mem_free(heap, object);
+        return NULL;
+    }
+    void *resized = mem_resize(heap, object, size);
+    bool is_smaller = object != NULL && size <= old_size;
+    return resized == NULL && is_smaller ? object : resized;
 }
 
 /* Returns the length of "n1n2n3...n1000", which is 3893. */

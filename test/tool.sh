@@ -72,7 +72,7 @@ printed "$work/build/libmem-malloc.so\$" 'the library in ../build'
 rm -r build
 run alone/mem run true
 ended 125 'no library: status 125'
-complained '^mem: libmem-malloc.so is not where mem is' 'no library: a message'
+complained '^mem: libmem-malloc.so is not in the folder of mem' 'no library: a message'
 run 'a space/mem' run true
 complained '^mem: .*a space or a colon' 'a path that LD_PRELOAD cannot name: a message'
 
@@ -141,9 +141,9 @@ result "$nbad" 'options that make no sense: status 125, a message, nothing run'
 run "$mem"
 ended 125 'no command: status 125'
 run "$mem" walk
-complained '^mem: walk: no such command$' 'an unknown command: a message'
+complained '^mem: walk: no such command; ' 'an unknown command: a message'
 run "$mem" run --region=1G
-complained '^mem run: no program to run$' 'no program: a message'
+complained '^mem run: no program to run: ' 'no program: a message'
 
 run "$mem" run --time=report sh -c 'echo to-out; echo to-err >&2'
 [ "$(cat out err)" = $'to-out\nto-err' ]
@@ -281,7 +281,7 @@ ended 125 '--report that cannot be written is a failure'
 run sh -c '"$0" run --report true 2>&-' "$mem"
 ended 125 'so is one to a standard error that is closed'
 run sh -c 'ulimit -f 100; "$0" run --report echo ran' "$mem"
-[ "$status" -eq 125 ] && [ ! -s out ] && grep -q '^mem: a file of [0-9]* bytes for the counts: File too large$' err
+[ "$status" -eq 125 ] && [ ! -s out ] && grep -q '^mem: cannot make a file of [0-9]* bytes for the counts: File too large$' err
 result $? 'files may not be as large as the counts: a message, nothing run'
 run bash -c "trap '' CHLD; exec \"$mem\" run grep SigIgn: /proc/self/status"
 printed '[13579bdf][0-9a-f]{4}$' 'a signal that is ignored is so in the program' # its bit: 17th

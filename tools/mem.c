@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT
  *
- * mem.c - runs a program on libmem's malloc, and says what it took.
+ * mem.c - runs a program on libmem's malloc, and reports what it used.
  *
  *     mem run --region=4G --onerror=report sort big.txt
- *     mem run --report sort big.txt       what it asked for and what is left: counted
- *     mem run --time sort big.txt         how it ended, time, memory: at full speed
- *     mem run --time --system sort big.txt   to compare: on the system's malloc
+ *     mem run --report sort big.txt          counts every call and prints a report
+ *     mem run --time sort big.txt            prints status, time and memory; counts nothing
+ *     mem run --time --system sort big.txt   does that on the system's malloc, to compare
  *
- * The library is preloaded: the program and the programs that it starts allocate
- * from libmem and need not be built for it. mem ends as the program did, the way
- * a shell tells it: its status, 128 + n if signal n ended it, 127 if it was not
- * found, 126 if it could not be executed; and 125 if mem itself had to give up.
- * Signals that are sent to mem are passed on to the program.
+ * mem preloads the library: the program, and the programs that it starts, allocate from
+ * libmem and need not be built for it. mem ends with the status that a shell would report:
+ * the program's own status, 128 + n if signal n ended it, 127 if the program was not found,
+ * 126 if it could not be executed; and 125 if mem itself failed. mem passes the signals that
+ * it receives on to the program.
  */
 #include <argp.h>
 #include <err.h>
@@ -35,14 +35,16 @@
 enum { OWN_FAILURE = 125, NOT_EXECUTABLE = 126, NOT_FOUND = 127, SIGNALLED = 128 };
 
 static const char library_name[] = "libmem-malloc.so";
-/* Where it is, seen from the folder of this program: as built, as installed. */
+/* The folders in which the library is looked for, relative to the folder of this program:
+ * where make builds it, where make install puts it, and build/ beside the program's folder. */
 static const char *const library_places[] = {".", "../lib", "../build"};
 
 const char *argp_program_version = "mem (libmem) " MEM_VERSION;
 
-/* --- what the program finds in its environment -------------------------- */
+/* --- the program's environment ------------------------------------------- */
 
-/* NAME=FIRST<separator>SECOND, without the separator if one of them is NULL or empty. */
+/* Sets NAME to FIRST<separator>SECOND; without the separator if FIRST or SECOND is NULL or
+ * empty. */
 static void set_list(const char *name, const char *first, char separator, const char *second)
 {
     bool has_both = first != NULL && *first != '\0' && second != NULL && *second != '\0';
@@ -55,7 +57,8 @@ static void set_list(const char *name, const char *first, char separator, const 
     free(list);
 }
 
-/* LIBMEM=NAME=VALUE, after what is there already: the later of two settings holds. */
+/* Appends NAME=VALUE to the variable LIBMEM. Of two settings of one option, the library takes
+ * the later one. */
 static void set_option(const char *name, const char *value)
 {
     char *setting;
@@ -66,7 +69,8 @@ static void set_option(const char *name, const char *value)
     free(setting);
 }
 
-/* The absolute path, for the caller to free; or NULL. */
+/* Returns the absolute path of the library, which the caller frees; or NULL if there is no
+ * library in any of the folders. */
 static char *find_library(void)
 {
     char self[PATH_MAX], path[PATH_MAX + 64];
@@ -84,16 +88,22 @@ static char *find_library(void)
     return NULL;
 }
 
-/* Before what is preloaded already: the first malloc is the one that is used. */
+/* Puts the library in front of what LD_PRELOAD names already, since the dynamic linker takes
+ * the first malloc that it finds. */
 static void preload_library(void)
 {
     char *library = find_library();
 
     if (library == NULL)
-        errx(OWN_FAILURE, "%s is not where mem is, nor in ../lib or ../build from there",
+        errx(OWN_FAILURE,
+             "%s is not in the folder of mem, nor in ../lib or ../build beside it; "
+             "run make, or make install",
              library_name);
     if (strpbrk(library, " :") != NULL)
-        errx(OWN_FAILURE, "%s: LD_PRELOAD cannot name a path with a space or a colon", library);
+        errx(OWN_FAILURE,
+             "%s: LD_PRELOAD cannot name a path with a space or a colon; move the "
+             "library to another folder",
+             library);
     set_list("LD_PRELOAD", library, ':', getenv("LD_PRELOAD"));
     free(library);
 }
@@ -103,12 +113,13 @@ static void preload_library(void)
 struct outcome {
     int wait_status;
     double wall_seconds;
-    struct rusage usage; /* of the program and of those it has waited for */
+    struct rusage usage; /* of the program and of the processes that it has waited for */
 };
 
-static volatile sig_atomic_t child; /* its number */
+static volatile sig_atomic_t child; /* the process id of the program */
 
-/* From the keyboard (SI_KERNEL) it has reached the program by itself. */
+/* The signal handler: sends the signal on to the program. A signal from the keyboard
+ * (si_code SI_KERNEL) is not sent on, since the terminal has sent it to the program, too. */
 static void pass_on(int signal_number, siginfo_t *info, void *context)
 {
     (void)context;
@@ -119,7 +130,7 @@ static void pass_on(int signal_number, siginfo_t *info, void *context)
 static const int passed_on[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 enum { NPASSED_ON = sizeof(passed_on) / sizeof(*passed_on) };
 
-/* Until there is a child to pass them on to. */
+/* Blocks the signals that are passed on, until there is a child to receive them. */
 static void hold_signals(sigset_t *before)
 {
     sigset_t held;
@@ -130,7 +141,8 @@ static void hold_signals(sigset_t *before)
     sigprocmask(SIG_BLOCK, &held, before);
 }
 
-/* Whatever is sent to mem, it stays to report. */
+/* From now on the signals are passed on to the program, and do not end mem: mem reports after
+ * the program has ended. */
 static void outlive_the_program(pid_t pid, const sigset_t *before)
 {
     struct sigaction action = {.sa_sigaction = pass_on, .sa_flags = SA_SIGINFO | SA_RESTART};
@@ -154,7 +166,8 @@ static double seconds_now(void)
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-/* In the child. As env and shells do it: a file without #! is for sh. */
+/* Called in the child process: executes the program. As env and shells do, execvp runs a file
+ * without #! with sh. If that fails, the child writes errno to the pipe `failed`. */
 _Noreturn static void become(char **program, int failed)
 {
     execvp(program[0], program);
@@ -162,14 +175,15 @@ _Noreturn static void become(char **program, int failed)
     _exit(write(failed, &reason, sizeof(reason)) > 0 ? NOT_FOUND : OWN_FAILURE);
 }
 
-/* Returns when the program has ended. If it cannot begin, mem ends. */
+/* Runs the program, and returns when it has ended. If the program cannot be executed, mem
+ * ends here with a message. */
 static struct outcome run_program(char **program)
 {
     struct outcome o = {0};
     sigset_t mask;
-    int failed[2], reason; /* closed by the program's begin, or why it did not */
+    int failed[2], reason; /* a pipe: exec closes it, or the child writes errno to it */
 
-    /* Were it ignored, nobody would be told how the child ends. */
+    /* If SIGCHLD were ignored, the kernel would discard the child's status. */
     void (*as_it_was)(int) = signal(SIGCHLD, SIG_DFL);
     hold_signals(&mask);
     double began = seconds_now();
@@ -194,7 +208,8 @@ static struct outcome run_program(char **program)
     return o;
 }
 
-/* A shell that sees its job die of an interrupt ends its loop, too. */
+/* Returns the exit status for mem. If SIGINT ended the program, SIGINT ends mem as well: only
+ * then does a shell end the loop from which mem was called. */
 static int end_as(int wait_status)
 {
     if (WIFSIGNALED(wait_status) && WTERMSIG(wait_status) == SIGINT) {
@@ -226,11 +241,12 @@ static void print_usage(FILE *f, const char *program, bool is_on_system, const s
 static struct run_options {
     const char *region, *onerror;
     bool is_on_system, is_timed, is_counted;
-    const char *file; /* for what is found out; NULL: standard error */
-    char **program;   /* and its arguments; NULL behind the last */
+    const char *file; /* of the report; NULL: standard error */
+    char **program;   /* the program's name and its arguments, then NULL */
 } run_options;
 
-/* The library would say so too: in each process, and go on without it. */
+/* Returns whether the text is a size that the library accepts. The library itself would
+ * complain in every process, and go on with another size. */
 static bool is_size(const char *text)
 {
     static const uint64_t least = UINT64_C(64) << 10, most = UINT64_C(64) << 30;
@@ -254,11 +270,11 @@ static error_t parse_run_option(int key, char *arg, struct argp_state *state)
     if (key == 'r' && is_size(arg))
         run_options.region = arg;
     else if (key == 'r')
-        argp_error(state, "--region=%s: not a size from 64K to 64G, such as 512M or 4G", arg);
+        argp_error(state, "--region=%s: give a size from 64K to 64G, such as 512M or 4G", arg);
     else if (key == 'e' && is_reaction(arg))
         run_options.onerror = arg;
     else if (key == 'e')
-        argp_error(state, "--onerror=%s: not abort, report or ignore", arg);
+        argp_error(state, "--onerror=%s: give abort, report or ignore", arg);
     else if (key == 'o' || key == 't') {
         *(key == 'o' ? &run_options.is_counted : &run_options.is_timed) = true;
         run_options.file = arg;
@@ -266,14 +282,15 @@ static error_t parse_run_option(int key, char *arg, struct argp_state *state)
         run_options.is_on_system = true;
     else if (key == ARGP_KEY_ARG) {
         run_options.program = state->argv + state->next - 1;
-        state->next = state->argc; /* what follows is the program's own */
+        state->next = state->argc; /* the rest are the program's own arguments */
     } else if (key == ARGP_KEY_NO_ARGS)
-        argp_error(state, "no program to run");
+        argp_error(state, "no program to run: name one after the options");
     else if (key == ARGP_KEY_END && run_options.is_on_system &&
              (run_options.region != NULL || run_options.onerror != NULL || run_options.is_counted))
-        argp_error(state, "--system leaves no heap for --region, --onerror or --report");
+        argp_error(state, "--system does not use libmem: leave out --region, --onerror and "
+                          "--report");
     else if (key == ARGP_KEY_END && run_options.is_timed && run_options.is_counted)
-        argp_error(state, "--report tells the time, too: one of --report and --time");
+        argp_error(state, "--report prints all that --time prints: leave out --time");
     else
         return ARGP_ERR_UNKNOWN;
     return 0;
@@ -281,29 +298,40 @@ static error_t parse_run_option(int key, char *arg, struct argp_state *state)
 
 static const struct argp_option run_argp_options[] = {
     {"region", 'r', "SIZE", 0,
-     "Reserve so much for the heap: 64K to 64G; K, M and G are understood", 0},
-    {"onerror", 'e', "WHAT", 0, "On a wrong free: abort (the default), report or ignore", 0},
+     "Reserve SIZE bytes of address space for the heap of each process: 64K to 64G, with the "
+     "suffix K, M or G or without",
+     0},
+    {"onerror", 'e', "WHAT", 0,
+     "When the program frees or resizes an address at which no object begins: abort it with a "
+     "message (the default), report it and go on, or ignore it and go on",
+     0},
     {"report", 'o', "FILE", OPTION_ARG_OPTIONAL,
-     "Count objects, peaks, sizes, refused frees, what is left at the end; write that to FILE "
-     "or to standard error. Counting takes time",
+     "Count every call, and at the end write a report to FILE or to standard error: status, "
+     "time, objects by size, peaks, refused frees, objects that are still live. Counting slows "
+     "the program down",
      0},
     {"time", 't', "FILE", OPTION_ARG_OPTIONAL,
-     "Write only how it ended, its time and its memory, at full speed", 0},
-    {"system", 's', NULL, 0, "Leave the system's malloc: with --time, to compare", 0},
+     "At the end write only status, time and peak memory to FILE or to standard error. The "
+     "program is not slowed down",
+     0},
+    {"system", 's', NULL, 0, "Run PROGRAM on the system's malloc instead; with --time, to compare",
+     0},
     {0}};
 
 static const struct argp run_argp = {
     .options = run_argp_options,
     .parser = parse_run_option,
     .args_doc = "PROGRAM [ARGUMENT]...",
-    .doc =
-        "Runs PROGRAM on libmem's malloc; at its end says, if asked to, what it took."
-        "\vThe status is that of PROGRAM; 128 + n if signal n ended it, 127 if it was not found, "
-        "126 if it could not be executed, 125 if mem itself failed. A program that is linked "
-        "statically, or changes user as it starts, keeps its own malloc."};
+    .doc = "Runs PROGRAM, and the programs that it starts, on libmem's malloc. They need not be "
+           "built for it."
+           "\vThe exit status is that of PROGRAM; 128 + n if signal n ended it, 127 if it was not "
+           "found, 126 if it could not be executed, 125 if mem itself failed.\n\n"
+           "A program that is linked statically, or that runs with the rights of another user "
+           "(setuid), keeps its own malloc.\n"};
 
-/* A file in memory, that goes when the last who uses it does. Never one of the first three
- * descriptors: if one of these is closed, what is written there is not for the file. */
+/* Makes a file in memory, which the kernel deletes when the last process that uses it ends.
+ * Returns its descriptor, or -1. The descriptor is above the first three: if mem was started
+ * with standard output closed, what mem prints must not go to this file. */
 static int file_in_memory(size_t nbytes)
 {
     int low = memfd_create("libmem counts", MFD_CLOEXEC);
@@ -311,13 +339,16 @@ static int file_in_memory(size_t nbytes)
 
     if (low >= 0)
         close(low);
-    void (*as_it_was)(int) = signal(SIGXFSZ, SIG_IGN); /* too large is an error, then */
+    /* Above the limit on the size of files, ftruncate now fails instead of killing mem. */
+    void (*as_it_was)(int) = signal(SIGXFSZ, SIG_IGN);
     if (fd >= 0 && ftruncate(fd, (off_t)nbytes) != 0)
-        err(OWN_FAILURE, "a file of %zu bytes for the counts", nbytes);
+        err(OWN_FAILURE, "cannot make a file of %zu bytes for the counts", nbytes);
     signal(SIGXFSZ, as_it_was);
     return fd;
 }
 
+/* Makes the file in which each process of the program counts, and names it to the library by
+ * the option count. The file has no name of its own, so the option names mem's descriptor. */
 static const struct counterfile *make_sheet(void)
 {
     char path[64];
@@ -328,7 +359,7 @@ static const struct counterfile *make_sheet(void)
     if (fd >= 0)
         counterfile = mmap(NULL, nbytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (counterfile == MAP_FAILED)
-        err(OWN_FAILURE, "a file for the counts");
+        err(OWN_FAILURE, "cannot make a file for the counts");
     *counterfile = (struct counterfile){.title = COUNTERFILE_TITLE,
                                         .row_bytes = sizeof(struct row),
                                         .nrows = COUNTERFILE_NROWS};
@@ -382,30 +413,31 @@ static const struct command *command_named(const char *name)
     return NULL;
 }
 
-static int first_argument; /* of the command: index of its name */
+static int first_argument; /* the index in argv of the command's name */
 
 static error_t parse_command(int key, char *arg, struct argp_state *state)
 {
     if (key == ARGP_KEY_NO_ARGS)
-        argp_error(state, "no command");
+        argp_error(state, "no command: the only one is run");
     if (key != ARGP_KEY_ARG)
         return ARGP_ERR_UNKNOWN;
     if (command_named(arg) == NULL)
-        argp_error(state, "%s: no such command", arg);
+        argp_error(state, "%s: no such command; the only one is run", arg);
     first_argument = state->next - 1;
-    state->next = state->argc; /* what follows is the command's own */
+    state->next = state->argc; /* the rest are the command's own arguments */
     return 0;
 }
 
 static const struct argp argp = {
     .parser = parse_command,
     .args_doc = "COMMAND [ARGUMENT]...",
-    .doc = "Uses libmem on programs as they are.\v"
+    .doc = "Runs programs on libmem, without a change to the programs.\v"
            "Commands:\n"
-           "  run        run a program on libmem's malloc, and report what it took\n\n"
-           "`mem COMMAND --help' tells of a command's options."};
+           "  run        run a program on libmem's malloc, and report what it used\n\n"
+           "`mem COMMAND --help' describes a command and its options."};
 
-/* What argp prints, too. Not exit: that is what is happening. */
+/* Called by exit, also after argp has printed the help: output that could not be written is a
+ * failure. It ends with _exit, since a function that exit calls must not call exit. */
 static void flush_output(void)
 {
     if (fflush(stdout) != 0 || ferror(stdout)) {

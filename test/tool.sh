@@ -212,7 +212,7 @@ size objects '8 KiB' 3 3 3
 size objects '1 MiB' 1 1 0
 [ "$(grep -cE '^ +[0-9]+ [KMG]?i?B ' out)" -eq 4 ] && ! grep -q program out
 result $? 'objects: no other size, no table of processes'
-grep -q '^  exit status  *0$' out && grep -q '^  wall time ' out && grep -q '^  counted, .*takes less time$' out
+grep -q '^  exit status  *0$' out && grep -q '^  wall time ' out && grep -q '^  counting takes time: ' out
 result $? 'objects: status and time, and that counting takes time'
 counted "$known" resize
 says resize allocated 3 1053676
@@ -244,7 +244,7 @@ counted "$known" threads
 size threads '32 KiB' 4400 400 40
 counted "$known" fork
 says fork allocated 5 9000
-says fork 'had by forks' 4 4000
+says fork 'from parents' 4 4000
 says fork 'live at end' 7 11000
 says fork 'live, peak' 5000
 rows() { # of the table of processes: without pid and region
@@ -265,14 +265,14 @@ result $? 'back: 64 MiB'
 counted "$known" most
 says most 'out of memory' 5
 counted bash -c 'for ((i = 0; i < 30; i++)); do (exit); done'
-printed '^  all 31 processes below; ' 'a shell and 30 that it forks'
+printed '^  all 31 processes; ' 'a shell and 30 that it forks'
 printed '^  and 11 more, with lower peaks$' 'a long table is cut'
 counted env -u LD_PRELOAD sh -c ':'
 printed '^  the process$' 'what is not on libmem is not counted'
 counted env LIBMEM= sh -c ':'
 printed '^  the process$' 'nor what has lost the option'
 counted /sbin/ldconfig --version # Debian links it statically
-printed '^  no process had the library in it: ' 'and if nothing is counted, the report says so'
+printed '^  no process was counted: ' 'and if nothing is counted, the report says so'
 run "$mem" run --report=no/such/folder echo ran
 [ "$status" -eq 125 ] && [ ! -s out ] && grep -q '^mem: no/such/folder: No such file or directory$' err
 result $? '--report to where nothing can be written: a message, nothing run'

@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: MIT
  *
- * record.c - a malloc, to be preloaded, that writes down what it is asked for and leaves
- * the work to glibc's. The file is described in trace.h.
+ * record.c - a malloc to be preloaded, which records the calls of a program in a file and
+ * lets glibc's malloc do the work. trace.h describes the file.
  *
  *     LIBMEM_RECORD=/tmp/trace LD_PRELOAD=build/libmem-record.so gcc -c hello.c
  *     ls /tmp/trace.*                /tmp/trace.gcc.712  /tmp/trace.cc1.713  ...
  *     build/bench/work sizes /tmp/trace.cc1.713
  *
- * Each process has a file of its own, named after it. A child that was forked records
- * nothing until it starts another program. What is allocated before our constructor is not
- * known, and its free is not recorded; nor are valloc and pvalloc.
+ * Each process writes a file of its own, with the program's name and the process id in the
+ * file's name. A child of fork records nothing until it executes another program. Objects
+ * that were allocated before the constructor of this library ran are not known, and their
+ * frees are not recorded. Calls of valloc and pvalloc are not recorded.
  *
  *     R1  Nothing here allocates: state, buffer and table are one mapping.
- *     R2  Events of an address are in the order of its lives: a free is noted before it
- *         is done, what allocates after, and realloc as one.
+ *     R2  The events of one address are recorded in the order of the objects that lived
+ *         there. A free is recorded before the object is freed, an allocation after the
+ *         object is allocated, and a realloc under the lock that is held meanwhile.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -29,7 +31,7 @@
 
 #include "trace.h"
 
-/* glibc's own, which a preloaded malloc does not hide. */
+/* The functions of glibc, under names that a preloaded malloc does not replace. */
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t n, size_t size);
 void *__libc_realloc(void *ptr, size_t size);
@@ -40,18 +42,20 @@ void __libc_free(void *ptr);
 
 enum {
     BUFFER_BYTES = 1 << 16,
-    NPLACES = 1 << 24, /* of the table: a power of two */
+    NPLACES = 1 << 24, /* places of the table: a power of two */
     MOST_LIVE = NPLACES / 4 * 3,
-    HIGH_DESCRIPTOR = 500 /* where programs that close or reuse theirs do not look */
+    HIGH_DESCRIPTOR = 500 /* above the descriptors that programs close or reuse */
 };
 
-/* Open addressing, linear probing; an address of 0 is a free place. */
+/* An entry of a hash table with open addressing and linear probing. A place is free if its
+ * address is 0. */
 struct place {
     uintptr_t address;
     uint64_t number;
 };
 
-/* Wiped in a forked child: it finds the lock free and `recording` false. */
+/* The kernel fills it with zeros in a child of fork (MADV_WIPEONFORK). The child then finds
+ * the lock free and `recording` false. */
 struct recorder {
     pthread_mutex_t lock; /* guards everything below */
     bool recording;
@@ -74,7 +78,7 @@ static void flush(struct recorder *r)
     for (size_t done = 0; done < r->nbuffered;) {
         ssize_t n = write(r->descriptor, r->buffer + done, r->nbuffered - done);
         if (n < 0 && errno != EINTR) {
-            r->recording = false; /* a full disk: what is there is a trace all the same */
+            r->recording = false; /* the disk is full: the file is a valid, shorter trace */
             break;
         }
         done += n > 0 ? (size_t)n : 0;
@@ -104,7 +108,7 @@ static size_t place_of(uintptr_t address)
     return (size_t)((address >> 4) * 0x9e3779b97f4a7c15u >> 40) & (NPLACES - 1);
 }
 
-/* Where the address is, or else the free place where it would be. */
+/* Returns the place that has the address, or the free place where it belongs. */
 static struct place *find(struct recorder *r, const void *ptr)
 {
     size_t i = place_of((uintptr_t)ptr);
@@ -120,7 +124,8 @@ static void note(struct recorder *r, const void *ptr, uint64_t number)
         r->recording = false;
 }
 
-/* Later entries of the same run move up, so that no search ends at the hole. */
+/* Removes an entry. Entries behind it move up into the hole, since a search would end there
+ * (Knuth, The Art of Computer Programming vol. 3, 6.4, algorithm R). */
 static void forget(struct recorder *r, struct place *place)
 {
     size_t hole = (size_t)(place - r->places), i = hole;
@@ -132,7 +137,7 @@ static void forget(struct recorder *r, struct place *place)
             break;
         size_t home = place_of(r->places[i].address);
         if (((i - home) & (NPLACES - 1)) < ((i - hole) & (NPLACES - 1)))
-            continue; /* its search begins behind the hole */
+            continue; /* the search for this entry begins behind the hole */
         r->places[hole] = r->places[i];
         hole = i;
     }
@@ -146,7 +151,8 @@ static uint64_t age_of(const struct recorder *r, const struct place *place)
 
 /* --- events --------------------------------------------------------------------------- */
 
-/* Locked if this process is recorded; NULL, and nothing locked, if not. */
+/* Locks the recorder and returns it. Returns NULL, and locks nothing, if this process is not
+ * recorded. */
 static struct recorder *recorder_lock(void)
 {
     if (recorder == NULL || !recorder->recording)
@@ -158,6 +164,7 @@ static struct recorder *recorder_lock(void)
     return NULL;
 }
 
+/* Records an allocation after it was made. Returns ptr. */
 static void *came(void *ptr, enum trace_event event, size_t nbytes, size_t alignment)
 {
     struct recorder *r = ptr != NULL ? recorder_lock() : NULL;
@@ -172,6 +179,7 @@ static void *came(void *ptr, enum trace_event event, size_t nbytes, size_t align
     return ptr;
 }
 
+/* Records a free before it is done. */
 static void goes(const void *ptr)
 {
     struct recorder *r = ptr != NULL ? recorder_lock() : NULL;
@@ -186,7 +194,8 @@ static void goes(const void *ptr)
     pthread_mutex_unlock(&r->lock);
 }
 
-/* The object keeps its number, wherever it goes. One that is not known becomes so. */
+/* Does a realloc and records it. The object keeps its number when it moves. An object that is
+ * not known is recorded as a new one. */
 static void *moves(struct recorder *r, void *ptr, size_t nbytes)
 {
     struct place *place = find(r, ptr);
@@ -297,7 +306,8 @@ __attribute__((constructor)) static void begin(void)
     recorder = r;
 }
 
-/* What later destructors free remains alive in the trace. */
+/* Ends the recording when the program exits. Objects that later destructors free remain live
+ * in the trace. */
 __attribute__((destructor)) static void end(void)
 {
     struct recorder *r = recorder_lock();

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * report.c - the sheet of `mem run --report` (shim/sheet.h), added up and printed: one
- * table of sums, one of sizes, and, if there are more than one, one of processes.
+ * report.c - adds up and prints what the processes of `mem run --report` have counted: a
+ * table of sums, a table of sizes and, if there was more than one process, a table of
+ * processes.
  *
- * Nobody can add up peaks that were reached at different times: what is called a peak is
- * the highest of one process.
+ * Processes reach their peaks at different times, so the sum of their peaks means nothing.
+ * The peak of several processes is here the highest peak of one process.
  */
 #include "report.h"
 
@@ -16,7 +17,7 @@ struct text {
     char s[32];
 };
 
-/* 1,234,567 */
+/* Formats 1234567 as 1,234,567. */
 static struct text grouped(uint64_t n)
 {
     struct text digits, t;
@@ -32,7 +33,7 @@ static struct text grouped(uint64_t n)
     return t;
 }
 
-/* 1.2 MiB; whole bytes and whole units have no fraction. */
+/* Formats bytes as 1.2 MiB. A whole number of a unit has no fraction. */
 static struct text rounded(uint64_t nbytes)
 {
     static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
@@ -40,21 +41,28 @@ static struct text rounded(uint64_t nbytes)
     double n = (double)nbytes;
     size_t unit = 0;
 
-    for (; n >= 1023.95 && unit < 4; unit++) /* never 1024.0 of them */
+    for (; n >= 1023.95 && unit < 4; unit++) /* so that 1024.0 is never printed */
         n /= 1024;
     snprintf(t.s, sizeof(t.s), "%.*f %s", unit > 0 && n != (double)(uint64_t)n, n, units[unit]);
     return t;
 }
 
+/* "s", or nothing behind a 1. */
+static const char *plural(uint64_t n)
+{
+    return n == 1 ? "" : "s";
+}
+
 static void print_objects(FILE *f, const char *what, uint64_t nobjects, uint64_t nbytes)
 {
-    fprintf(f, "  %-14s %13s objects %19s bytes  %10s\n", what, grouped(nobjects).s,
-            grouped(nbytes).s, rounded(nbytes).s);
+    fprintf(f, "  %-14s %13s object%-1s %19s byte%-1s  %10s\n", what, grouped(nobjects).s,
+            plural(nobjects), grouped(nbytes).s, plural(nbytes), rounded(nbytes).s);
 }
 
 static void print_bytes(FILE *f, const char *what, uint64_t nbytes)
 {
-    fprintf(f, "  %-14s %41s bytes  %10s\n", what, grouped(nbytes).s, rounded(nbytes).s);
+    fprintf(f, "  %-14s %41s byte%-1s  %10s\n", what, grouped(nbytes).s, plural(nbytes),
+            rounded(nbytes).s);
 }
 
 /* --- sums ------------------------------------------------------------------------- */
@@ -107,7 +115,7 @@ static void print_refusals(FILE *f, const struct counters *c)
                                                "outside the heap", "in no object"};
     const char *before = ": ";
 
-    fprintf(f, "  %-14s %13s pointers", "refused", grouped(nrefused(c)).s);
+    fprintf(f, "  %-14s %13s pointer%s", "refused", grouped(nrefused(c)).s, plural(nrefused(c)));
     for (int i = 0; i < NREFUSALS; i++)
         if (c->nrefused[i] > 0) {
             fprintf(f, "%s%s %s", before, grouped(c->nrefused[i]).s, why[i]);
@@ -119,21 +127,22 @@ static void print_refusals(FILE *f, const struct counters *c)
 static void print_sums(FILE *f, const struct counters *c, size_t n)
 {
     if (n > 1)
-        fprintf(f, "\n  all %zu processes below; peaks are those of the highest\n", n);
+        fprintf(f, "\n  all %zu processes; each peak is that of the process with the highest\n", n);
     else
         fputs("\n  the process\n", f);
     print_objects(f, "allocated", c->nallocated, c->allocated_bytes);
-    fprintf(f, "  %-14s %13s objects\n", "freed", grouped(c->nfreed).s);
+    fprintf(f, "  %-14s %13s object%s\n", "freed", grouped(c->nfreed).s, plural(c->nfreed));
     print_objects(f, "live at end", c->nlive, c->live_bytes);
     if (c->ninherited > 0)
-        print_objects(f, "had by forks", c->ninherited, c->inherited_bytes);
+        print_objects(f, "from parents", c->ninherited, c->inherited_bytes);
     print_bytes(f, "live, peak", c->live_bytes_peak);
     print_bytes(f, "region, peak", c->used_bytes_peak);
     print_bytes(f, "reserved", c->region_bytes);
     print_bytes(f, "given back", c->given_back_bytes);
     fprintf(f, "  %-14s %13s in place, %s moved\n", "resized", grouped(c->nresized).s,
             grouped(c->nmoved).s);
-    fprintf(f, "  %-14s %13s requests\n", "out of memory", grouped(c->nfailed).s);
+    fprintf(f, "  %-14s %13s request%s\n", "out of memory", grouped(c->nfailed).s,
+            plural(c->nfailed));
     print_refusals(f, c);
 }
 
@@ -141,7 +150,8 @@ static void print_sums(FILE *f, const struct counters *c, size_t n)
 
 enum { BAR = 24 };
 
-/* What is there at all is seen. */
+/* The length of the bar of n beside the longest, which is that of `most`; at least 1 unless n
+ * is 0. */
 static int bar_length(uint64_t n, uint64_t most)
 {
     int length = most == 0 ? 0 : (int)((double)n / (double)most * BAR + 0.5);
@@ -178,14 +188,14 @@ static int by_peak(const void *a, const void *b)
 
     if (peak != other)
         return peak < other ? 1 : -1;
-    return (x > y) - (x < y); /* else in the order of their beginning */
+    return (x > y) - (x < y); /* with equal peaks, in the order in which they began */
 }
 
 static void print_command(FILE *f, const struct row *r)
 {
     for (size_t i = 0; i < ROW_COMMAND_MAX && r->command[i] != '\0'; i++) {
         unsigned char c = (unsigned char)r->command[i];
-        fputc(c < ' ' || c == 127 ? '?' : c, f); /* it could be many lines */
+        fputc(c < ' ' || c == 127 ? '?' : c, f); /* a newline would break the table */
     }
 }
 
@@ -208,7 +218,7 @@ static void print_processes(FILE *f, const struct row **rows, size_t n)
         fprintf(f, "  and %zu more, with lower peaks\n", n - NSHOWN);
 }
 
-/* --- all of it -------------------------------------------------------------------- */
+/* --- the report ------------------------------------------------------------------- */
 
 void report_print(FILE *f, const struct counterfile *counterfile)
 {
@@ -223,11 +233,12 @@ void report_print(FILE *f, const struct counterfile *counterfile)
             rows[n++] = &counterfile->row[i];
             add(&sum, &counterfile->row[i].counters);
         }
-    fputs("  counted, under one lock: without --report it takes less time\n", f);
+    fputs("  counting takes time: use --time to measure without it\n", f);
     if (n == 0)
-        fputs("  no process had the library in it: linked statically, or setuid?\n", f);
+        fputs("  no process was counted: the program is linked statically, or is setuid\n", f);
     if (nwanted > nrows)
-        fprintf(f, "  %u processes were too many to be counted\n", nwanted - nrows);
+        fprintf(f, "  %u process%s not counted: there is room for %u\n", nwanted - nrows,
+                nwanted - nrows == 1 ? " was" : "es were", nrows);
     if (n > 0) {
         print_sums(f, &sum, n);
         print_sizes(f, &sum);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * report.h - what the processes of a program have counted, for people to read.
+ * report.h - prints what the processes of a program have counted.
  */
 #ifndef REPORT_H
 #define REPORT_H
@@ -9,7 +9,8 @@
 
 #include "malloc/counterfile.h"
 
-/* A process may still be running: then it is what has been counted so far. */
+/* Prints the report of `mem run --report`. If a process of the program is still running, the
+ * report has what that process has counted so far. */
 void report_print(FILE *f, const struct counterfile *counterfile);
 
 #endif

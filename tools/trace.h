@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * trace.h - what a program asked of malloc, in a file: written by tools/record.c,
- * read by bench/work/replay.c.
+ * trace.h - the format of a trace: a file with the calls of malloc and its relatives that a
+ * program made. tools/record.c writes it; bench/work/replay.c reads it.
  *
  *     "libmem trace 1\n"  event event ...
  *
@@ -12,12 +12,14 @@
  *     FREE       age                      free
  *     REALLOC    age, new size            realloc of an object, which keeps its number
  *
- * An event's first number comes as number * 8 + event. Numbers are little-endian groups
- * of seven bits; the eighth says that another follows. Objects are numbered as they come;
- * an age counts from the youngest, which is 0. So a short life is a short number, and
- * programs that repeat themselves make files that repeat themselves and pack well.
+ * The first number of an event is written as number * 8 + event. A number is a sequence of
+ * bytes with seven bits each, the lowest bits first; the eighth bit of a byte is set if
+ * another byte follows (LEB128). Objects are numbered in the order of their allocation. The
+ * age of an object is the number of objects that were allocated after it. An object that is
+ * freed soon therefore has a small age, and a program that repeats itself makes a trace that
+ * repeats itself and compresses well.
  *
- * Not recorded: which thread called, calls that failed, free(NULL), how long it took.
+ * A trace does not record the calling thread, calls that failed, free(NULL), and times.
  */
 #ifndef TRACE_H
 #define TRACE_H

@@ -49,12 +49,12 @@ static void help(void)
 {
     static const char *const lines[] = {
         "libmem: LIBMEM=option,option...",
-        "  onerror=abort   a bad pointer: say what is wrong with it, then abort (default)",
-        "  onerror=report  say it, and go on: the call does nothing",
-        "  onerror=ignore  go on silently",
-        "  region=SIZE     reserve so many bytes of address space (64K to 64G; K, M, G)",
-        "  count=FILE      count there for `mem run --report', which makes the file; slower",
-        "  help            print this"};
+        "  onerror=abort   report a bad pointer in one line, then abort (the default)",
+        "  onerror=report  report it and go on; the call does nothing",
+        "  onerror=ignore  go on without a report; the call does nothing",
+        "  region=SIZE     reserve SIZE bytes of address space: 64K to 64G; K, M, G",
+        "  count=FILE      count calls in FILE; `mem run --report' makes and names it",
+        "  help            print this list"};
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
         struct line l = {0};
         line_text(&l, lines[i]);
@@ -96,7 +96,7 @@ static void read_onerror(struct options *o, struct word option, struct word valu
     else if (word_is(value, "ignore"))
         o->onerror = ONERROR_IGNORE;
     else
-        complain(option, "onerror is abort, report or ignore");
+        complain(option, "give onerror=abort, onerror=report or onerror=ignore");
 }
 
 static void read_region(struct options *o, struct word option, struct word value)
@@ -105,14 +105,14 @@ static void read_region(struct options *o, struct word option, struct word value
     if (nbytes != 0)
         o->region_bytes = nbytes;
     else
-        complain(option, "region is a size from 64K to 64G");
+        complain(option, "give a size from 64K to 64G, such as region=512M");
 }
 
 static void read_count(struct options *o, struct word option, struct word value)
 {
     bool fits = value.n > 0 && value.n < sizeof o->count;
     if (!fits) {
-        complain(option, "count is a file, with less than 64 characters");
+        complain(option, "give the name of a file, of fewer than 64 characters");
         return;
     }
     memcpy(o->count, value.text, value.n);
@@ -133,7 +133,7 @@ static void read_option(struct options *o, struct word option)
     else if (word_is(option, "help"))
         help();
     else
-        complain(option, "no such option; LIBMEM=help lists them");
+        complain(option, "no such option; LIBMEM=help lists the options");
 }
 
 void options_read(struct options *o, char *const *environment)

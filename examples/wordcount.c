@@ -1,19 +1,29 @@
 /* SPDX-License-Identifier: MIT
  *
- * wordcount.c - counts the words of text files, with all its memory from libmem.
+ * wordcount.c - shows what the placement styles do to the heap of a real program: it counts
+ * the words and the pairs of words of text files, with all its memory from libmem.
  *
- *     ./wordcount [--region=BYTES] [--style=STYLE] [--top=N] [--dump] FILE...
+ *     make build/examples/wordcount
+ *     LD_LIBRARY_PATH=build build/examples/wordcount /usr/share/common-licenses/GPL*
+ *     LD_LIBRARY_PATH=build build/examples/wordcount --help
  *
- *   file -> text      one object, freed when the file is counted
- *        -> words     one object for each distinct word, kept
- *        -> phrases   one for each distinct pair of words; what was seen only
- *                     once is forgotten at the end of a file, and leaves holes
+ * The program has three kinds of objects:
  *
- * A process has one heap, so each placement style counts in a child of its own,
- * which sends its figures to the parent. Words are sequences of letters, digits
- * and apostrophes; bytes from 0x80 (UTF-8) count as letters, A to Z as a to z.
- * Status 1: memory ran out, or a file cannot be read; 64: an option is wrong.
- * Worth a try: less and less --region. One style fails long before the others.
+ *     the text    one object for a file, freed when the file is counted
+ *     words       one object for each distinct word, kept until the end
+ *     phrases     one object for each distinct pair of words. Those that were seen only once
+ *                 are freed at the end of each file, and leave holes between the words.
+ *
+ * It counts with each placement style, and prints the state of each heap at the end: the
+ * free chunks, the largest of them, and a map. A process has one classic heap, so a child
+ * process counts for each style, and sends its figures to the parent through a pipe.
+ *
+ * Try smaller and smaller regions, such as --region=512K: one style runs out of memory long
+ * before the others.
+ *
+ * A word is a sequence of letters, digits and apostrophes. Bytes from 0x80 on (UTF-8) count as
+ * letters, and A to Z as a to z. The exit status is 1 if memory ran out or if a file cannot be
+ * read, and 64 if an option is wrong.
  */
 #include <argp.h>
 #include <ctype.h>
@@ -43,35 +53,36 @@ static struct options {
     int region_bytes, ntop;
     bool wants_dump;
     const char *style;
-    char **files; /* NULL behind the last */
+    char **files; /* their names, then NULL */
 } options = {.region_bytes = 2 << 20, .ntop = 10, .style = "all"};
 
-/* How a heap stood when all was counted, or when memory ran out. */
+/* The state of a heap when everything was counted, or when memory ran out. */
 struct figures {
     int style;
     bool has_finished, is_whole_again;
     size_t nfree, free_bytes, largest_free;
     size_t heap_bytes, live_bytes, peak_live;
-    size_t highest; /* the end of the highest object there ever was, from the heap's start */
+    size_t highest; /* the highest end of an object so far, from the heap's start */
     uint64_t ncalls, ns;
     char map[MAP_COLUMNS];
 };
 
-/* ---- the heap: all memory is taken and given back here, and measured meanwhile */
+/* ---- the heap: the only functions that allocate and free, and that measure it */
 
 static char *heap_start;
 static struct figures meter;
-static int parent_fd; /* where the figures go */
+static int parent_fd; /* the end of the pipe to the parent */
 
 static void start_heap(int style)
 {
     if (Mem_Init(options.region_bytes) != 0 || m_free_list == NULL)
         err(1, "no region of %d bytes", options.region_bytes);
-    heap_start = (char *)m_free_list; /* an empty heap is one free chunk, from end to end */
+    heap_start = (char *)m_free_list; /* an empty heap is one free chunk */
     meter = (struct figures){.style = style, .heap_bytes = (size_t)m_free_list->size};
 }
 
-/* The meter so far, with what the free list says. */
+/* Returns the figures so far. Those of free memory come from the heap's free list, which
+ * every free chunk is in. */
 static struct figures measure(void)
 {
     struct figures f = meter;
@@ -85,14 +96,14 @@ static struct figures measure(void)
         for (size_t at = start; at < start + size; at += GRANULE_BYTES)
             nfree_in[at / GRANULE_BYTES / column]++;
     }
-    for (int i = 0; i < MAP_COLUMNS; i++) /* the signs of Mem_Dump */
+    for (int i = 0; i < MAP_COLUMNS; i++) /* with the characters that Mem_Dump uses */
         f.map[i] = nfree_in[i] == column ? '.' : nfree_in[i] > 0 ? '+' : '#';
     return f;
 }
 
 static void send_to_parent(struct figures f)
 {
-    if (write(parent_fd, &f, sizeof f) != (ssize_t)sizeof f) /* so little fits in a pipe */
+    if (write(parent_fd, &f, sizeof f) != (ssize_t)sizeof f) /* a pipe holds that much */
         err(1, "cannot send the figures");
 }
 
@@ -103,7 +114,8 @@ static uint64_t now_ns(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* Never NULL: a counter without memory can only say so and end. */
+/* Allocates an object. Never returns NULL: without memory the child process sends its figures
+ * and ends with a message. */
 static void *take(size_t nbytes)
 {
     int size = nbytes < INT_MAX ? (int)nbytes : INT_MAX; /* no region has room for INT_MAX */
@@ -114,8 +126,8 @@ static void *take(size_t nbytes)
     if (p == NULL) {
         struct figures f = measure();
         send_to_parent(f);
-        err(1, "style %s: %zu bytes wanted, %zu free, but at most %zu in one chunk",
-            style_name[f.style], nbytes, f.free_bytes, f.largest_free);
+        err(1, "style %s: %zu byte%s wanted, %zu free, but at most %zu in one chunk",
+            style_name[f.style], nbytes, nbytes == 1 ? "" : "s", f.free_bytes, f.largest_free);
     }
     meter.live_bytes += nbytes;
     meter.peak_live = MAX(meter.peak_live, meter.live_bytes);
@@ -128,7 +140,7 @@ static void give_back(void *p)
     meter.live_bytes -= (size_t)Mem_GetSize(p);
     uint64_t start = now_ns();
     if (Mem_Free(p) != 0)
-        err(1, "Mem_Free, m_error %d", m_error);
+        err(1, "Mem_Free refuses an object, m_error is %d", m_error);
     meter.ns += now_ns() - start;
     meter.ncalls++;
 }
@@ -137,15 +149,15 @@ static void give_back(void *p)
 
 struct term {
     uint32_t count, nbytes;
-    char text[]; /* nbytes, and a 0 for printf */
+    char text[]; /* nbytes, then a 0 byte for printf */
 };
 
 struct table {
-    struct term **slot; /* NULL: empty */
+    struct term **slot; /* an empty slot is NULL */
     size_t nslots, nterms;
 };
 
-/* Where the term is, or the empty slot where it belongs. */
+/* Returns the slot that has the term, or the empty slot where it belongs. */
 static struct term **find(const struct table *t, const char *text, size_t nbytes)
 {
     uint64_t h = 0xcbf29ce484222325u; /* FNV-1a: short, and good enough for words */
@@ -158,8 +170,8 @@ static struct term **find(const struct table *t, const char *text, size_t nbytes
     }
 }
 
-/* Frees the terms counted less than `fewest` times and moves the others to slots
- * that are at most half full. Old and new slots live side by side meanwhile. */
+/* Frees the terms that were counted fewer than `fewest` times, and moves the others to a new
+ * array of slots, which is at most half full. Both arrays are live meanwhile. */
 static void rebuild(struct table *t, uint32_t fewest)
 {
     struct table old = *t;
@@ -210,16 +222,16 @@ struct counter {
     size_t nwords;
 };
 
-/* The whole file in one object, which has room for one byte more. */
+/* Reads a file into one object, which has room for one byte more. */
 static char *read_file(const char *name, size_t *nbytes)
 {
     struct stat st;
     ssize_t n;
-    int fd = open(name, O_RDONLY | O_NONBLOCK); /* opening a FIFO could take forever */
+    int fd = open(name, O_RDONLY | O_NONBLOCK); /* opening a FIFO would wait for a writer */
     if (fd < 0 || fstat(fd, &st) != 0)
         err(1, "%s", name);
-    if (!S_ISREG(st.st_mode)) /* the next style would not find the same in it */
-        errx(1, "%s: not a regular file", name);
+    if (!S_ISREG(st.st_mode)) /* the next style could not read it again */
+        errx(1, "%s: not a regular file: each style reads it anew", name);
     size_t size = (size_t)st.st_size;
     char *text = take(size + 1);
     for (*nbytes = 0; (n = read(fd, text + *nbytes, size - *nbytes)) > 0;)
@@ -230,7 +242,8 @@ static char *read_file(const char *name, size_t *nbytes)
     return text;
 }
 
-/* "The GNU--FDL." => "the gnu fdl ", in place, with the byte behind it. Returns its end. */
+/* Turns "The GNU--FDL." into "the gnu fdl ", in place: words in lower case, each followed by
+ * one space. Uses the byte behind the text, and returns the new end. */
 static char *squeeze(char *text, size_t nbytes)
 {
     char *out = text;
@@ -253,7 +266,7 @@ static void count_file(struct counter *c, const char *name)
     for (const char *word = text; word < end; word = space + 1) {
         space = memchr(word, ' ', (size_t)(end - word));
         count(&c->words, word, (size_t)(space - word));
-        if (previous != NULL) /* a phrase stands in the text as it is counted */
+        if (previous != NULL) /* two words and the space between them are a phrase */
             count(&c->phrases, previous, (size_t)(space - previous));
         previous = word;
         c->nwords++;
@@ -262,13 +275,14 @@ static void count_file(struct counter *c, const char *name)
     rebuild(&c->phrases, 2);
 }
 
-/* By count; among equals by text, so that the order is the same everywhere. */
+/* Orders terms by their count, and terms of equal count by their text. */
 static bool comes_before(const struct term *a, const struct term *b)
 {
     return a->count != b->count ? a->count > b->count : strcmp(a->text, b->text) < 0;
 }
 
-/* The first term behind `last`, or of all if that is NULL; NULL if there is none. */
+/* Returns the term that comes next after `last` in that order, or the first term of all if
+ * `last` is NULL. Returns NULL if there is none. */
 static const struct term *next_top(const struct table *t, const struct term *last)
 {
     const struct term *first = NULL;
@@ -289,7 +303,7 @@ static void print_top(const char *what, const struct table *t)
         printf("%8u  %s\n", term->count, term->text);
 }
 
-/* The main job, in a child. */
+/* Counts all files with one style, in a child process. */
 static _Noreturn void count_all(int style, bool wants_top)
 {
     struct counter c = {0};
@@ -321,25 +335,25 @@ static struct figures run(int style, bool wants_top)
 {
     struct figures f;
     int ends[2];
-    fflush(stdout); /* or the child would print what waits there once more */
+    fflush(stdout); /* otherwise the child would print what is buffered again */
     pid_t pid = pipe(ends) == 0 ? fork() : -1;
     if (pid < 0)
-        err(1, "style %s: no child", style_name[style]);
+        err(1, "style %s: cannot start a child process", style_name[style]);
     if (pid == 0) {
         parent_fd = ends[1];
         count_all(style, wants_top);
     }
     close(ends[1]); /* so that the read ends when the child does */
     if (read(ends[0], &f, sizeof f) != (ssize_t)sizeof f)
-        errx(1, "style %s: no figures", style_name[style]); /* the child has said why */
+        errx(1, "style %s: its child process has ended early", style_name[style]);
     close(ends[0]);
-    waitpid(pid, NULL, 0); /* one at a time: none disturbs another's clock */
+    waitpid(pid, NULL, 0); /* one child at a time, so that none slows another down */
     return f;
 }
 
 static void print_figures(const struct figures *f, int nstyles)
 {
-    printf("\nWhen all was counted (or memory ran out), regions of %d bytes:\n\n"
+    printf("\nWhen everything was counted (or memory ran out), regions of %d bytes:\n\n"
            "         free     largest                  peak of  highest     ns per  when all\n"
            "style  chunks  free chunk  free bytes   live bytes  address  heap call  was freed\n",
            options.region_bytes);
@@ -347,11 +361,11 @@ static void print_figures(const struct figures *f, int nstyles)
         printf("%-5s  %6zu  %10zu  %10zu  %11zu  %6.1f%%  %9.0f  %s\n", style_name[f[i].style],
                f[i].nfree, f[i].largest_free, f[i].free_bytes, f[i].peak_live,
                100 * (double)f[i].highest / (double)f[i].heap_bytes,
-               (double)f[i].ns / (double)f[i].ncalls, /* with the reading of the clock */
+               (double)f[i].ns / (double)f[i].ncalls, /* includes reading the clock */
                !f[i].has_finished    ? "OUT OF MEMORY"
                : f[i].is_whole_again ? "one free chunk again"
                                      : "NOT WHOLE AGAIN");
-    printf("\nFrom end to end:  # nothing free  . free  + both\n");
+    printf("\nEach heap from its start to its end:  # nothing free  . free  + both\n");
     for (int i = 0; i < nstyles; i++)
         printf("%-5s  |%.*s|\n", style_name[f[i].style], MAP_COLUMNS, f[i].map);
 }
@@ -363,7 +377,7 @@ static int parse_number(struct argp_state *state, const char *text, long long mo
     if (end != text && (*end == 'K' || *end == 'M'))
         unit = *end++ == 'K' ? 1 << 10 : 1 << 20;
     if (end == text || *end != '\0' || n < 1 || n > most / unit)
-        argp_error(state, "%s: not a number from 1 to %lld", text, most);
+        argp_error(state, "%s: give a number from 1 to %lld", text, most);
     return (int)(n * unit);
 }
 
@@ -378,24 +392,25 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
     else if (key == 'd')
         options.wants_dump = true;
     else if (key == ARGP_KEY_NO_ARGS)
-        argp_error(state, "no file to count");
+        argp_error(state, "no file to count: name at least one");
     else
         return ARGP_ERR_UNKNOWN;
     return 0;
 }
 
 static const struct argp_option argp_options[] = {
-    {"region", 'r', "BYTES", 0, "The heap's region; K and M are understood (2M)", 0},
-    {"style", 's', "STYLE", 0, "best, worst, first, none or all (all)", 0},
-    {"top", 't', "N", 0, "How many words and phrases to print (10)", 0},
-    {"dump", 'd', NULL, 0, "Print every free chunk too, with Mem_Dump", 0},
+    {"region", 'r', "BYTES", 0, "The size of the heap's region, such as 512K (default: 2M)", 0},
+    {"style", 's', "STYLE", 0, "Count with best, worst, first, none or all (default: all)", 0},
+    {"top", 't', "N", 0, "Print the N most frequent words and phrases (default: 10)", 0},
+    {"dump", 'd', NULL, 0, "Also print every free chunk, with Mem_Dump", 0},
     {0}};
 
 static const struct argp argp = {
     .options = argp_options,
     .parser = parse_option,
     .args_doc = "FILE...",
-    .doc = "Counts words in a libmem heap, and shows what each placement style makes of it."};
+    .doc = "Counts the words of FILEs in a libmem heap, and shows what each placement style does "
+           "to the heap."};
 
 int main(int argc, char **argv)
 {
@@ -413,7 +428,7 @@ int main(int argc, char **argv)
         nstyles++;
     }
     if (nstyles == 0)
-        errx(argp_err_exit_status, "--style=%s: not best, worst, first, none or all",
+        errx(argp_err_exit_status, "--style=%s: give best, worst, first, none or all",
              options.style);
     print_figures(f, nstyles);
     return fflush(stdout) == 0 && is_good ? 0 : 1;

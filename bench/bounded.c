@@ -1,18 +1,23 @@
 /* SPDX-License-Identifier: MIT
  *
- * bounded.c - how many instructions each call on a bounded, single-threaded heap takes: the mean of
- * all calls, and the most of any. Prints CSV.
+ * bounded.c - counts the instructions of each call on a single-threaded heap in a buffer: the
+ * mean of all calls, and the most of any call. Prints CSV.
  *
- *     bounded [CALLS] [TLSF.so]     of each measurement; a library with tlsf_create_with_pool,
- *                                   tlsf_malloc and tlsf_free, to be measured beside
+ *     bounded [CALLS] [TLSF.so]
  *
- *     parent                          child
- *     steps it, one instruction       sleeps | call | sleeps | call | ...
- *     at a time, and counts:          (a signal to itself: the parent stops or goes on counting)
+ *     CALLS     the number of calls in each measurement (300)
+ *     TLSF.so   a library with tlsf_create_with_pool, tlsf_malloc and tlsf_free, to compare
  *
- * What is counted is exact, and the same in each run. A child without a call tells what counting
- * itself adds. Objects are taken and freed at random: of N places one is chosen, its object
- * freed, or if there is none one of random size taken. So half of them are taken on average.
+ *     child     signal | call | signal | signal | call | signal | ...
+ *     parent           counts                  counts
+ *
+ * A child process makes the calls. Before and after each call it sends itself a signal, at
+ * which it stops. Between these two signals the parent process executes the child one
+ * instruction at a time (ptrace), and counts. The counts are exact, and the same in each run. A
+ * child that makes no call shows what the signals add; that is subtracted.
+ *
+ * Each call chooses one of N places at random. It frees the object there or, if there is none,
+ * allocates one of random size. So half of the places have an object on average.
  */
 #include <dlfcn.h>
 #include <signal.h>
@@ -113,7 +118,7 @@ static bool find_tlsf(const char *library)
     return tlsf_open != NULL && tlsf_take != NULL && tlsf_give != NULL;
 }
 
-/* --- what is done in them ---------------------------------------------------------- */
+/* --- the calls --------------------------------------------------------------------- */
 
 struct work {
     size_t heap_bytes, size_max, nplaces;
@@ -133,7 +138,8 @@ __attribute__((noinline)) static void call(const struct kind *k, const struct wo
     }
 }
 
-/* Until about half of the places are taken, and have been for a while. */
+/* Opens the heap and makes calls in it, until half of the places have had an object for a
+ * while. The random numbers begin anew, so each measurement makes the same calls. */
 static void prepare(const struct kind *k, const struct work *w)
 {
     memset(place, 0, w->nplaces * sizeof place[0]);
@@ -146,6 +152,7 @@ static void prepare(const struct kind *k, const struct work *w)
 
 /* --- counting ---------------------------------------------------------------------- */
 
+/* Called in the child process. Its exit status is the number of allocations that failed. */
 static void be_measured(const struct kind *k, const struct work *w, long ncalls)
 {
     prepare(k, w);
@@ -163,7 +170,8 @@ struct counted {
     long most, calls, refused;
 };
 
-/* The child has said that a call begins: until it says that it has ended. False: it is gone. */
+/* Counts the instructions of one call: from the child's signal before it, at which the child
+ * has stopped, to the signal after it. Returns false if the child has ended. */
 static bool count_one(pid_t child, long *nsteps)
 {
     int status;
@@ -177,6 +185,7 @@ static bool count_one(pid_t child, long *nsteps)
     }
 }
 
+/* Starts a child process, and counts the instructions of ncalls calls. */
 static struct counted count(const struct kind *k, const struct work *w, long ncalls)
 {
     struct counted c = {0};
@@ -224,7 +233,8 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The median of rounds in which all take turns. */
+/* Measures the time of a call without counting. The heaps take turns in each round; median[k]
+ * is the median of all rounds, less the time of a call that does nothing. */
 static void time_all(const struct work *w, int nkinds, long ncalls, double *median)
 {
     enum { NROUNDS = 7 };
@@ -245,7 +255,8 @@ enum { NROWS = 12 };
 
 static void measure(size_t heap_bytes, size_t size_max, unsigned part, long ncalls, int nkinds)
 {
-    /* Half of the places are taken, by objects of half the size: a `part` of the heap. */
+    /* Half of the places have an object, of size_max / 2 on average. 4 * heap_bytes / part /
+     * size_max places therefore keep a `part`-th of the heap live. */
     struct work w = {heap_bytes, size_max, 4 * heap_bytes / part / size_max};
     double ns[NKINDS];
     static int nrows;
@@ -265,7 +276,10 @@ int main(int argc, char **argv)
 {
     long ncalls = argc > 1 ? atol(argv[1]) : 300;
     if (argc > 2 && !find_tlsf(argv[2])) {
-        fprintf(stderr, "bounded: %s: no such library with tlsf_create_with_pool\n", argv[2]);
+        fprintf(stderr,
+                "bounded: %s cannot be loaded, or has no tlsf_create_with_pool, tlsf_malloc and "
+                "tlsf_free\n",
+                argv[2]);
         return 2;
     }
     int nkinds = argc > 2 ? NKINDS : TLSF;

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * find.c - how long it takes to tell which object an address lies in: mem_find, which
- * knows all heaps, mem_find_in, which is told the heap, and GC_base of the Boehm
- * collector, if there is one (-DWITH_GC). Prints CSV.
+ * find.c - measures how long it takes to find the object that an address lies in, with
+ * mem_find, which searches all heaps; with mem_find_in, which searches a given heap; and with
+ * GC_base of the Boehm collector, if that is installed (-DWITH_GC). Prints CSV.
  *
- *     find [SECONDS]     of each measurement, about
+ *     find [SECONDS]     the length of each measurement, approximately (0.05)
  *
- * N objects of 16 to 256 bytes, in a heap of 8 GiB; addresses anywhere in them. Hot: a
- * few that are asked for again and again. Cold: one in any object each time. The three
- * take turns, several rounds; the median of these is told, and the least.
+ * There are N objects of 16 to 256 bytes, in a heap of 8 GiB. Hot: the same 64 addresses are
+ * looked up again and again. Cold: each address lies in an object chosen at random. The
+ * lookups take turns in each round; the median and the least of all rounds are printed.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -23,7 +23,7 @@
 enum { NOBJECTS_MAX = 10000000, NROUNDS = 7, NHOT = 64, NASKED = 1 << 20 };
 
 static mem_heap *heap;
-static volatile size_t sink; /* so that no lookup is left out */
+static volatile size_t sink; /* keeps the compiler from removing the lookups */
 
 static uint64_t dice = 88172645463325252;
 static size_t rnd(size_t below)
@@ -41,7 +41,7 @@ static double now_ns(void)
     return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
-/* --- who is asked ----------------------------------------------------------------- */
+/* --- the lookups ------------------------------------------------------------------ */
 
 static void *take_libmem(size_t size)
 {
@@ -81,69 +81,70 @@ static size_t ask_gc_base(char *const *address, size_t n)
 }
 #endif
 
-static struct who {
+static struct lookup {
     const char *name;
     void *(*take)(size_t size);
-    size_t (*ask)(char *const *address, size_t n);
-    char **object; /* where each object is */
-    char **asked;
-    size_t expected;
+    size_t (*ask)(char *const *address, size_t n); /* returns the sum of what was found */
+    char **object;                                 /* the start of each object */
+    char **asked;                                  /* the addresses to look up */
+    size_t expected;                               /* the sum that ask must return */
     double ns[2][NROUNDS];
-} whos[] = {
+} lookups[] = {
     {.name = "mem_find", .take = take_libmem, .ask = ask_mem_find},
     {.name = "mem_find_in", .take = take_libmem, .ask = ask_mem_find_in},
 #ifdef WITH_GC
     {.name = "GC_base", .take = take_gc, .ask = ask_gc_base},
 #endif
 };
-enum { NWHOS = sizeof whos / sizeof whos[0] };
+enum { NLOOKUPS = sizeof lookups / sizeof lookups[0] };
 
 /* --- measuring ------------------------------------------------------------------- */
 
 static void *need(void *memory)
 {
     if (memory == NULL) {
-        fprintf(stderr, "find: no memory\n");
+        fprintf(stderr, "find: no memory for the objects or the tables\n");
         exit(1);
     }
     return memory;
 }
 
-/* Addresses in objects from the first `n`, and what all answers together have to be. */
-static void choose(struct who *w, size_t nobjects, size_t n)
+/* Draws n addresses, each in the first 16 bytes of one of the nobjects objects, and computes
+ * what the results must add up to. The rest of the array repeats these addresses. */
+static void choose(struct lookup *l, size_t nobjects, size_t n)
 {
-    w->expected = 0;
+    l->expected = 0;
     for (size_t i = 0; i < NASKED; i++) {
         size_t k = i < n ? rnd(nobjects) : 0;
-        char *start = w->object[k];
-        w->asked[i] = i < n ? start + rnd(16) : w->asked[i % n];
+        char *start = l->object[k];
+        l->asked[i] = i < n ? start + rnd(16) : l->asked[i % n];
         if (i < n)
-            w->expected += (size_t)start;
+            l->expected += (size_t)start;
     }
 }
 
-static double measure(struct who *w, size_t n, double seconds)
+static double measure(struct lookup *l, size_t n, double seconds)
 {
     size_t nasked = 0;
     double start = now_ns(), end;
     do {
-        sink = w->ask(w->asked, n == NHOT ? NASKED / 8 / NHOT * NHOT : n);
+        sink = l->ask(l->asked, n == NHOT ? NASKED / 8 / NHOT * NHOT : n);
         nasked += n == NHOT ? NASKED / 8 / NHOT * NHOT : n;
         end = now_ns();
     } while (end - start < seconds * 1e9);
     return (end - start) / (double)nasked;
 }
 
-static void round_of(struct who *w, size_t nobjects, int round, double seconds)
+static void round_of(struct lookup *l, size_t nobjects, int round, double seconds)
 {
     for (int cold = 0; cold < 2; cold++) {
         size_t n = cold ? NASKED : NHOT;
-        choose(w, nobjects, n);
-        if (w->ask(w->asked, n) != w->expected) {
-            fprintf(stderr, "find: %s: wrong answers\n", w->name);
+        choose(l, nobjects, n);
+        if (l->ask(l->asked, n) != l->expected) {
+            fprintf(stderr, "find: %s does not find the right objects\n", l->name);
             exit(1);
         }
-        w->ns[cold][round] = measure(w, n, seconds);
+        l->ns[cold][round] = measure(l, n, seconds);
     }
 }
 
@@ -153,20 +154,20 @@ static int by_value(const void *a, const void *b)
     return (*x > *y) - (*x < *y);
 }
 
-static void print(struct who *w, size_t nobjects)
+static void print(struct lookup *l, size_t nobjects)
 {
     for (int cold = 0; cold < 2; cold++) {
-        qsort(w->ns[cold], NROUNDS, sizeof(double), by_value);
-        printf("%zu,%s,%s,%.2f,%.2f\n", nobjects, cold ? "cold" : "hot", w->name,
-               w->ns[cold][NROUNDS / 2], w->ns[cold][0]);
+        qsort(l->ns[cold], NROUNDS, sizeof(double), by_value);
+        printf("%zu,%s,%s,%.2f,%.2f\n", nobjects, cold ? "cold" : "hot", l->name,
+               l->ns[cold][NROUNDS / 2], l->ns[cold][0]);
     }
     fflush(stdout);
 }
 
-static void grow(struct who *w, size_t from, size_t to)
+static void grow(struct lookup *l, size_t from, size_t to)
 {
     for (size_t i = from; i < to; i++)
-        w->object[i] = need(w->take(16 + rnd(241)));
+        l->object[i] = need(l->take(16 + rnd(241)));
 }
 
 int main(int argc, char **argv)
@@ -177,19 +178,19 @@ int main(int argc, char **argv)
     GC_INIT();
     GC_disable();
 #endif
-    for (int i = 0; i < NWHOS; i++) {
-        whos[i].object = need(malloc(NOBJECTS_MAX * sizeof(char *)));
-        whos[i].asked = need(malloc(NASKED * sizeof(char *)));
+    for (int i = 0; i < NLOOKUPS; i++) {
+        lookups[i].object = need(malloc(NOBJECTS_MAX * sizeof(char *)));
+        lookups[i].asked = need(malloc(NASKED * sizeof(char *)));
     }
-    printf("objects,addresses,who,ns_median,ns_least\n");
+    printf("objects,addresses,lookup,ns_median,ns_least\n");
     for (size_t n = 1000, had = 0; n <= NOBJECTS_MAX; had = n, n *= 10) {
-        for (int i = 0; i < NWHOS; i++)
-            grow(&whos[i], had, n);
+        for (int i = 0; i < NLOOKUPS; i++)
+            grow(&lookups[i], had, n);
         for (int round = 0; round < NROUNDS; round++)
-            for (int i = 0; i < NWHOS; i++)
-                round_of(&whos[i], n, round, seconds);
-        for (int i = 0; i < NWHOS; i++)
-            print(&whos[i], n);
+            for (int i = 0; i < NLOOKUPS; i++)
+                round_of(&lookups[i], n, round, seconds);
+        for (int i = 0; i < NLOOKUPS; i++)
+            print(&lookups[i], n);
     }
     return 0;
 }

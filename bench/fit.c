@@ -1,46 +1,47 @@
 /* SPDX-License-Identifier: MIT
  *
- * fit.c - what does a call cost when the heap has n holes? libmem, and the list
+ * fit.c - measures what a call costs when the heap has n holes: for libmem, and for the list
  * that a textbook would write, on the same heap, in the same run.
  *
  *     [obj 0]( hole )[obj 1]( hole ) ... [obj n-1][ plug ............ ]( hole )
  *                                                 all that is left over   1 KiB
  *
- *     F1  A heap has exactly n holes when a measurement starts; they are counted
- *         (libmem's on m_free_list).
- *     F2  Both allocators get the same heap, the same calls in the same order, and
- *         answer each the same way: a call that fails ends the program.
- *     F3  Nothing but calls is inside the clock: operands are drawn before.
- *     F4  One process for each heap: libmem has one heap in a process.
+ *     F1  A heap has exactly n holes when a measurement starts. They are counted, those of
+ *         libmem on m_free_list.
+ *     F2  Both allocators get the same heap and the same calls in the same order, and both
+ *         must do all of them: a call that fails ends the program.
+ *     F3  Only calls are timed. Their operands are drawn before the clock starts.
+ *     F4  Each heap is measured in a process of its own, since a process has only one classic
+ *         heap.
  *
- * Sizes. An object has 16 to 2047 bytes: first one of the seven doublings from
- * 16 is drawn, each as likely, then a size in it. So there are many small holes
- * and few large ones. A request is drawn likewise from the lowest five doublings
- * (16 to 511 bytes): a small heap, too, always has a hole for it.
+ * Sizes. An object has 16 to 2047 bytes: one of the seven doublings from 16 is drawn with
+ * equal probability, then a size in it. So there are many small holes and few large ones. A
+ * request is drawn from the lowest five doublings (16 to 511 bytes), so that a small heap, too,
+ * always has a hole for it.
  *
- * Shapes. "aged": the holes of the lowest seventh of the addresses come from the
- * lowest doubling alone, those of the next from the lowest two, and so on. That
- * is how first fit leaves a heap: it cuts up what lies low, so that small holes
- * gather there (Knuth, The Art of Computer Programming vol. 1, 2.5), and a search
- * passes many before one fits. (A heap of 20,000 such objects, after 1,000,000
- * random replacements by first fit: the holes' mean sizes, seventh by seventh of
- * their number, were 24, 40, 65, 96, 148, 207, 396; drawn here: about 24, 36, 56,
- * 90, 149, 252, 435.) "fresh": size and place have nothing
- * to do with each other. Then first fit is nearly free on any list: it looks at
- * a handful of holes, however many there are, because the odds that a hole is
- * large enough for a request from the same sizes are good everywhere. Both are
- * measured, since either alone would tell half.
+ * Shapes. In the "aged" heap the holes of the lowest seventh of the addresses come from the
+ * lowest doubling alone, those of the next seventh from the lowest two, and so on. First fit
+ * leaves a heap like that: it cuts up what lies low, so that small holes gather there (Knuth,
+ * The Art of Computer Programming vol. 1, 2.5), and a search passes many of them before one
+ * fits. (In a heap of 20,000 such objects, after 1,000,000 random replacements by first fit,
+ * the mean sizes of the holes were, seventh by seventh of their number, 24, 40, 65, 96, 148,
+ * 207, 396; those drawn here are about 24, 36, 56, 90, 149, 252, 435.) In the "fresh" heap the
+ * sizes of the holes do not depend on their addresses. First fit is then fast on any list: it
+ * looks at a few holes, however many there are, because each of them is likely to be large
+ * enough. Both shapes are measured, since each favours one allocator.
  *
- * What is measured, in ns for each:
- *     first, best, worst   an allocation in that style, and the free of it; the
- *                          heap is then as before
+ * The operations, measured in nanoseconds:
+ *
+ *     first, best, worst   an allocation in that style, and the free of that object; the heap
+ *                          is then as it was before
  *     lookup               Mem_GetSize of a random byte of a random object
- *     churn                a random object is freed, and one of random size
- *                          allocated by first fit. This ages the heap, so it is
- *                          built anew (outside the clock) after n / 8 of them.
- * Rounds alternate between the allocators. A round has so many calls that it
- * takes about ROUND_NS, but at least `least_calls`: a walk of a list of 2,000,000
- * nodes takes milliseconds.
+ *     churn                the free of a random object, and an allocation of random size by
+ *                          first fit. Churn ages the heap, so the heap is built anew after
+ *                          n / 8 of these operations, while the clock is stopped.
+ *
+ * The allocators take turns, round by round. A round has as many calls as fit into
+ * `round_ns`, but at least `least_calls`: a walk of a list of 2,000,000 nodes takes
+ * milliseconds.
  */
 #include <argp.h>
 #include <assert.h>
@@ -61,15 +62,15 @@
 #include "textbook.h"
 
 enum {
-    NDOUBLINGS = 7,         /* of objects and holes: 16 .. 2047 bytes */
-    NREQUEST_DOUBLINGS = 5, /* of requests: 16 .. 511 bytes */
+    NDOUBLINGS = 7,         /* objects and holes have 16 to 2047 bytes */
+    NREQUEST_DOUBLINGS = 5, /* requests have 16 to 511 bytes */
     LAST_HOLE_BYTES = 1024,
-    CHUNK_COST = 32, /* a chunk's rounding and node, or its row in libmem's ledger */
+    CHUNK_COST = 32, /* bytes for rounding, and for a node or a record in libmem's ledger */
     SPARE_BYTES = 1 << 17,
     LEAST_HOLES = 32,
     MOST_CALLS = 1 << 16, /* in a round */
     MOST_ROUNDS = 15,
-    CHURN_SHARE = 8 /* a heap is built anew after 1/8 of its objects changed */
+    CHURN_SHARE = 8 /* a heap is built anew after 1/8 of its objects were replaced */
 };
 
 enum shape { AGED, FRESH, NSHAPES };
@@ -79,10 +80,10 @@ enum operation { FIRST, BEST, WORST, LOOKUP, CHURN, NOPERATIONS };
 static const char *const operation_names[NOPERATIONS] = {"first", "best", "worst", "lookup",
                                                          "churn"};
 
-/* What is asked for on the command line. */
+/* What to measure, from the command line. */
 struct plan {
     int nholes[8];
-    int nsizes; /* how many numbers of holes there are */
+    int nsizes; /* the length of nholes[] */
     bool shapes[NSHAPES];
     uint64_t seed;
     int nrounds;
@@ -91,7 +92,7 @@ struct plan {
     bool selftest;
 };
 
-/* An allocator, reduced to what is measured. */
+/* The calls of an allocator that are measured, and those that build a heap. */
 struct calls {
     const char *name;
     void *(*alloc)(int size, int style);
@@ -101,7 +102,7 @@ struct calls {
     void (*lay_out)(const struct textbook_piece *pieces, int n, void **objects);
 };
 
-/* A heap as it is to be when a measurement starts. */
+/* The pieces of a heap when a measurement starts. */
 struct layout {
     struct textbook_piece *pieces; /* object, hole, object, ... object */
     int npieces;
@@ -109,7 +110,7 @@ struct layout {
     int region_bytes;
 };
 
-/* One allocator's heap, and its objects as they are now. */
+/* The heap of one allocator, and its live objects. */
 struct heap {
     const struct calls *calls;
     void **objects;
@@ -118,7 +119,7 @@ struct heap {
     int nchurned; /* objects replaced since it was laid out */
 };
 
-/* Operands of a round: what to ask for, which object, which of its bytes. */
+/* The operands of a round: the size of a request, the index of an object, a byte of it. */
 struct draws {
     int size[MOST_CALLS];
     int object[MOST_CALLS];
@@ -169,13 +170,13 @@ static void libmem_lay_out(const struct textbook_piece *pieces, int n, void **ob
     for (int i = 0; i < n; i++) {
         all[i] = Mem_Alloc(pieces[i].size, FIRSTFIT);
         if (all[i] == NULL)
-            die("libmem: no room for object %d of %d", i, n);
+            die("libmem has no room for object %d of %d", i, n);
     }
     for (int i = 0; i < n; i++) {
         if (pieces[i].live)
             *objects++ = all[i];
         else if (Mem_Free(all[i]) != 0)
-            die("libmem: refuses to free object %d of %d", i, n);
+            die("libmem refuses to free object %d of %d", i, n);
     }
     free(all);
 }
@@ -187,7 +188,7 @@ static const struct calls libmem = {.name = "libmem",
                                     .count_holes = libmem_count_holes,
                                     .lay_out = libmem_lay_out};
 
-static struct textbook the_list; /* one to a process, like libmem's heap */
+static struct textbook the_list; /* one for each process, as libmem has one heap */
 
 static void *list_alloc(int size, int style)
 {
@@ -222,7 +223,7 @@ static const struct calls textbook = {.name = "textbook",
                                       .count_holes = list_count_holes,
                                       .lay_out = list_lay_out};
 
-/* Both get a fresh region of their own, straight from the system. */
+/* Each allocator gets a new region from the system. */
 static void init_heaps(int region_bytes)
 {
     if (Mem_Init(region_bytes) != 0)
@@ -265,8 +266,8 @@ static struct layout layout_draw(struct rng *r, enum shape shape, int nholes)
     return l;
 }
 
-/* The rest of the region is a hole, the largest of all. Left so, every worst fit
- * would go there; so all but a little of it is taken. */
+/* The rest of the region is the largest hole, and worst fit would always choose it. So this
+ * allocates all of it except LAST_HOLE_BYTES. */
 static void *take_the_rest(const struct calls *c)
 {
     int last_bytes;
@@ -279,7 +280,7 @@ static void *take_the_rest(const struct calls *c)
     return plug;
 }
 
-/* F1 */
+/* Checks F1. */
 static void check_holes(const struct heap *h, const struct layout *l)
 {
     int last_bytes;
@@ -291,7 +292,7 @@ static void check_holes(const struct heap *h, const struct layout *l)
 static void heap_clear(struct heap *h, int nobjects)
 {
     if (h->calls != &libmem || h->plug == NULL)
-        return; /* the list is laid out anew as it is */
+        return; /* list_lay_out begins with an empty list */
     bool good = h->calls->free(h->plug) == 0;
     for (int i = 0; i < nobjects; i++)
         good &= h->calls->free(h->objects[i]) == 0;
@@ -372,7 +373,7 @@ static double time_lookups(struct heap *h, struct draws *d, int n)
     return ns;
 }
 
-/* Draws from .. to-1. */
+/* Makes the calls of the operands from .. to - 1. */
 static double time_churn(struct heap *h, const struct draws *d, int from, int to)
 {
     const struct calls *c = h->calls;
@@ -392,7 +393,7 @@ static double time_churn(struct heap *h, const struct draws *d, int from, int to
     return ns;
 }
 
-/* In stretches, between which the heap is built anew where it is due. */
+/* Builds the heap anew after each n / CHURN_SHARE replacements, which is not timed. */
 static double time_churn_in_stretches(struct heap *h, const struct draws *d, int n,
                                       const struct layout *l)
 {
@@ -425,7 +426,8 @@ static double time_calls(struct heap *h, enum operation op, struct draws *d, int
 
 /* ------------------------------------------------------------- measurements */
 
-/* How many calls fill a round. Also the warm-up: nothing of it is recorded. */
+/* Returns how many calls fill a round. The calls that find this out warm the caches, and are
+ * not recorded. */
 static int calls_for_a_round(struct heap *h, enum operation op, struct draws *d,
                              const struct layout *l, const struct plan *p)
 {
@@ -462,7 +464,7 @@ static void print_result(struct result *r, enum shape shape, enum operation op, 
            r->ns[nrounds - 1]);
 }
 
-/* Both heaps, turn by turn. */
+/* Measures one operation on both heaps, which take turns. */
 static void measure(struct heap heaps[2], enum operation op, struct draws *d, struct rng *r,
                     const struct layout *l, const struct plan *p, enum shape shape)
 {
@@ -479,12 +481,13 @@ static void measure(struct heap heaps[2], enum operation op, struct draws *d, st
     }
     for (int h = 0; h < 2; h++) {
         if (op != CHURN)
-            check_holes(&heaps[h], l); /* nothing was left behind */
+            check_holes(&heaps[h], l); /* the heap is as it was before */
         print_result(&results[h], shape, op, l->nholes, heaps[h].calls->name, p->nrounds);
     }
 }
 
-/* One heap of each, all operations. Churn is the last, for it changes them. */
+/* Measures all operations on one heap of each allocator. Churn is the last, since it changes
+ * the heaps. */
 static void measure_heap(const struct plan *p, enum shape shape, int nholes)
 {
     static struct draws d;
@@ -505,7 +508,7 @@ static void measure_heap(const struct plan *p, enum shape shape, int nholes)
     free(l.pieces);
 }
 
-/* F4 */
+/* Measures in a child process: F4. Returns whether the child has succeeded. */
 static bool measure_in_a_child(const struct plan *p, enum shape shape, int nholes)
 {
     fflush(NULL);
@@ -520,7 +523,7 @@ static bool measure_in_a_child(const struct plan *p, enum shape shape, int nhole
     while (waitpid(child, &status, 0) < 0 && errno == EINTR)
         continue;
     if (WIFSIGNALED(status))
-        fprintf(stderr, "fit: killed by signal %d\n", WTERMSIG(status));
+        fprintf(stderr, "fit: signal %d killed the measuring process\n", WTERMSIG(status));
     return WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS;
 }
 
@@ -532,14 +535,14 @@ static long parse_number(const char *arg, long least, long most, struct argp_sta
     errno = 0;
     long n = strtol(arg, &end, 0);
     if (errno != 0 || end == arg || *end != '\0' || n < least || n > most)
-        argp_error(state, "'%s' is not a number from %ld to %ld", arg, least, most);
+        argp_error(state, "%s: give a number from %ld to %ld", arg, least, most);
     return n;
 }
 
 static void add_holes(struct plan *p, const char *arg, struct argp_state *state)
 {
     if (p->nsizes == (int)(sizeof(p->nholes) / sizeof(p->nholes[0])))
-        argp_error(state, "too many --holes");
+        argp_error(state, "--holes was given more than %d times", p->nsizes);
     p->nholes[p->nsizes++] = (int)parse_number(arg, LEAST_HOLES, 2000000, state);
 }
 
@@ -551,7 +554,7 @@ static void add_shape(struct plan *p, const char *arg, struct argp_state *state)
             return;
         }
     }
-    argp_error(state, "no such heap: '%s'", arg);
+    argp_error(state, "no such heap: '%s'; give aged or fresh", arg);
 }
 
 static void set_quick(struct plan *p)
@@ -585,7 +588,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
     }
 }
 
-/* Where nothing was said: all of them, 10^2 to 10^6 holes. */
+/* Adds the defaults: both shapes, and 10^2 to 10^6 holes. */
 static void fill_plan(struct plan *p)
 {
     if (p->nsizes == 0) {
@@ -602,17 +605,19 @@ static void fill_plan(struct plan *p)
 static struct plan parse_command_line(int argc, char **argv)
 {
     static const struct argp_option options[] = {
-        {"holes", 'n', "N", 0, "Only a heap of N holes; may be repeated", 0},
-        {"heap", 'H', "SHAPE", 0, "Only the 'aged' or only the 'fresh' heap", 0},
-        {"seed", 's', "S", 0, "Draw other sizes and places (default: 1)", 0},
-        {"quick", 'q', NULL, 0, "Few rounds: does it run? The figures are rough", 0},
-        {"selftest", 't', NULL, 0, "Compare the textbook list with a naive model", 0},
+        {"holes", 'n', "N", 0,
+         "Measure a heap of N holes (default: 100 to 1000000); can be repeated", 0},
+        {"heap", 'H', "SHAPE", 0, "Measure only the heap SHAPE, aged or fresh (default: both)", 0},
+        {"seed", 's', "S", 0, "Draw the sizes and places with the seed S (default: 1)", 0},
+        {"quick", 'q', NULL, 0,
+         "Measure few and short rounds, to see whether it runs; the figures are rough", 0},
+        {"selftest", 't', NULL, 0, "Only compare the textbook list with a naive model", 0},
         {0}};
     static const struct argp argp = {
         .options = options,
         .parser = parse_option,
-        .doc = "What a call costs when the heap has N holes: libmem, and a textbook's list. "
-               "Prints CSV."};
+        .doc = "Measures what a call costs when the heap has N holes, for libmem and for a "
+               "textbook's list. Prints CSV."};
     struct plan p = {.seed = 1, .nrounds = 9, .round_ns = 20 * 1000 * 1000, .least_calls = 5};
     argp_parse(&argp, argc, argv, 0, NULL, &p);
     fill_plan(&p);
@@ -626,7 +631,8 @@ static int run_selftest(uint64_t seed)
         printf("selftest: the textbook list agrees with the model (seed %lu)\n",
                (unsigned long)seed);
     else
-        printf("selftest: FAILED, %d checks (seed %lu)\n", nfailed, (unsigned long)seed);
+        printf("selftest: FAILED, %d check%s (seed %lu)\n", nfailed, nfailed == 1 ? "" : "s",
+               (unsigned long)seed);
     return nfailed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
@@ -639,7 +645,7 @@ int main(int argc, char **argv)
     for (int s = 0; s < NSHAPES; s++) {
         for (int i = 0; p.shapes[s] && i < p.nsizes; i++) {
             if (!measure_in_a_child(&p, (enum shape)s, p.nholes[i]))
-                die("no figures for %d holes", p.nholes[i]);
+                die("the measurement with %d holes has failed", p.nholes[i]);
         }
     }
     return EXIT_SUCCESS;

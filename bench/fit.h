@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * fit.h - what the two halves of the benchmark of the fits share.
+ * fit.h - what bench/fit.c and bench/fit_selftest.c share: random numbers, and the self-test.
  */
 #ifndef FIT_H
 #define FIT_H
 
 #include <stdint.h>
 
-/* A random sequence that is the same on every machine (a 64-bit counter with a
- * mixing step, after Steele, Lea and Flood, "Fast splittable pseudorandom number
- * generators", 2014). */
+/* A sequence of pseudorandom numbers that is the same on every machine: a 64-bit counter with
+ * a mixing step, after Steele, Lea and Flood, "Fast splittable pseudorandom number
+ * generators", 2014. */
 struct rng {
     uint64_t state;
 };
@@ -22,14 +22,14 @@ static inline uint32_t rng_next(struct rng *r)
     return (uint32_t)(z >> 32);
 }
 
-/* 0 .. n-1, for n > 0. */
+/* Returns a number from 0 to n - 1, for n > 0. */
 static inline int rng_below(struct rng *r, int n)
 {
     return (int)(((uint64_t)rng_next(r) * (uint64_t)n) >> 32);
 }
 
-/* Compares the textbook list with a naive model, call by call. Returns how many
- * checks failed, each told on standard error. */
+/* Compares the textbook list with a naive model, call by call. Returns the number of checks
+ * that failed, and prints each of them on standard error. */
 int fit_selftest(uint64_t seed);
 
 #endif

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: MIT
  *
- * fit_selftest.c - is the textbook list right? A naive model says.
+ * fit_selftest.c - compares the textbook list with a naive model, to show that the list is
+ * right.
  *
- * The model has no list: it keeps one number for each granule of the region, 0
- * for free and else the object that holds it, and finds holes by looking at all
- * of them. Where an object must go follows from the rules alone: the lowest, the
- * smallest or the largest run that is long enough, ties to the lowest.
+ * The model has no list. It keeps one number for each granule of the region, the id of the
+ * object that has the granule or 0 if it is free, and finds holes by looking at all of them.
+ * Where an object must go follows from the rules alone: to the lowest, the smallest or the
+ * largest run that is long enough, and among equal runs to the lowest.
  *
  *     owner   3 3 3 0 0 0 0 7 7 0 0 0 ...
  *             |     |
- *             node  run of 4: can hold 3 granules, for one will be the node
+ *             node  a run of 4: it can hold 3 granules, since one will be the node
  *
- *     M1  owner[g] == id  <=>  granule g belongs to object id (its node, its
- *         bytes, its slack)
- *     M2  each object is filled with its own id, so that an overlap shows
+ *     M1  owner[g] == id  <=>  granule g belongs to object id: to its node, its bytes or its
+ *         slack
+ *     M2  Each object is filled with its own id, so that an overlap is found.
  */
 #include "fit.h"
 
@@ -35,7 +36,7 @@ enum {
 };
 
 struct object {
-    int at; /* granule of its node */
+    int at; /* the granule of its node */
     int size;
     bool live;
 };
@@ -47,7 +48,7 @@ struct model {
 
 struct run {
     int at;
-    int length; /* granules, with the one that the node will take; 0: none */
+    int length; /* in granules, that of the node included; 0 if there is no run */
 };
 
 static _Alignas(GRANULE) char region[REGION_BYTES];
@@ -100,14 +101,14 @@ static void *model_alloc(struct model *m, int id, int size, int style)
     if (r.length == 0)
         return NULL;
     if (r.length == need + 1)
-        need++; /* a hole of one granule would be all node */
+        need++; /* one granule more would be left: a node without payload */
     memset(m->owner + r.at, id, (size_t)need);
     m->objects[id] = (struct object){.at = r.at, .size = size, .live = true};
     return region + (r.at + 1) * GRANULE;
 }
 
-/* The object that has the byte at this offset from the region's start, or 0. */
-static int model_who(const struct model *m, int offset)
+/* Returns the object that has the byte at this offset from the region's start, or 0. */
+static int model_find_object(const struct model *m, int offset)
 {
     if (offset < 0 || offset >= REGION_BYTES)
         return 0;
@@ -152,16 +153,16 @@ static void step_alloc(struct textbook *t, struct model *m, struct rng *r, int s
 
 static void step_free(struct textbook *t, struct model *m, struct rng *r, int step)
 {
-    /* some addresses lie outside, on either side */
+    /* Some addresses lie outside the region, below or above it. */
     int offset = rng_below(r, REGION_BYTES + 64) - 32;
     const char *ptr = (const char *)((uintptr_t)region + (uintptr_t)(intptr_t)offset);
-    int id = model_who(m, offset);
+    int id = model_find_object(m, offset);
     int size = id != 0 ? m->objects[id].size : -1;
     check(textbook_size_of(t, ptr) == size, "the size of an address is wrong", step);
     if (id != 0)
         check(is_filled(region + (m->objects[id].at + 1) * GRANULE, id, size),
               "an object was overwritten", step);
-    check(textbook_free(t, ptr) == (id != 0 ? 0 : -1), "free answers wrongly", step);
+    check(textbook_free(t, ptr) == (id != 0 ? 0 : -1), "free returns the wrong result", step);
     if (id != 0)
         model_free(m, id);
 }
@@ -187,7 +188,7 @@ static void free_all(struct textbook *t, struct model *m)
         if (!m->objects[id].live)
             continue;
         const char *last = region + (m->objects[id].at + 1) * GRANULE + m->objects[id].size - 1;
-        check(textbook_free(t, last) == 0, "the last byte does not free", NSTEPS);
+        check(textbook_free(t, last) == 0, "the last byte of an object does not free it", NSTEPS);
         model_free(m, id);
     }
     compare_holes(t, m, NSTEPS);
@@ -202,18 +203,18 @@ static void compare_with_model(struct rng *r)
     textbook_init(&t, region, REGION_BYTES);
     m = (struct model){.owner = {0}};
     for (int step = 0; step < NSTEPS && nfailed == 0; step++) {
-        int nfrees_of_4 = step / PHASE % 2 == 0 ? 1 : 3; /* the heap fills, and empties */
+        int nfrees_of_4 = step / PHASE % 2 == 0 ? 1 : 3; /* the heap fills and empties in turn */
         if (rng_below(r, 4) < nfrees_of_4)
             step_free(&t, &m, r, step);
         else
             step_alloc(&t, &m, r, step);
         compare_holes(&t, &m, step);
     }
-    if (nfailed == 0) /* else the list may be broken: leave it */
+    if (nfailed == 0) /* otherwise the list may be damaged */
         free_all(&t, &m);
 }
 
-/* A heap that is laid out at once must be the one that the calls would build. */
+/* Checks that a heap which is laid out at once equals the heap that the calls build. */
 static void compare_lay_out(struct rng *r)
 {
     enum { NPIECES = 41 };
@@ -236,12 +237,15 @@ static void compare_lay_out(struct rng *r)
     const struct textbook_node *a = at_once.first;
     const struct textbook_node *b = by_calls.first;
     for (; a != NULL && b != NULL; a = a->next, b = b->next) {
-        check((const char *)a - region == (const char *)b - twin, "lay_out: place", 0);
-        check(a->size == b->size && a->type == b->type, "lay_out: size or kind", 0);
+        check((const char *)a - region == (const char *)b - twin,
+              "lay_out: a chunk is at the wrong place", 0);
+        check(a->size == b->size && a->type == b->type,
+              "lay_out: a chunk has the wrong size or type", 0);
     }
-    check(a == NULL && b == NULL, "lay_out: number of chunks", 0);
+    check(a == NULL && b == NULL, "lay_out: the number of chunks is wrong", 0);
     for (int i = 0; i < NPIECES; i += 2)
-        check((char *)objects[i / 2] - region == (char *)called[i] - twin, "lay_out: object", 0);
+        check((char *)objects[i / 2] - region == (char *)called[i] - twin,
+              "lay_out: an object is at the wrong place", 0);
 }
 
 int fit_selftest(uint64_t seed)

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * launch.c - runs a program with a malloc preloaded; prints what it took.
+ * launch.c - runs a program with a malloc preloaded, and prints its time and its memory.
  *
  *     launch LIBRARY|- PROGRAM [ARGUMENT]...
  *
- * Standard output gets one line: nanoseconds on the wall, KiB of the largest process (of
- * those that were waited for), the status as a shell tells it. The program's own output
- * is dropped. A program of its own, because a child begins with its parent's memory as
- * its peak: this one is small, a shell is not.
+ *     LIBRARY   the malloc to preload; - for none
+ *
+ * Prints one line: the wall time in nanoseconds, the peak memory in KiB of the largest process
+ * that was waited for, and the exit status as a shell reports it. The program's own output
+ * is discarded. launch is a small program of its own because the peak of a child begins with
+ * the memory of its parent: that of a shell would be large.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LIMIT_SECONDS = 300 }; /* then the program is killed: it hangs */
+enum { LIMIT_SECONDS = 300 }; /* a program that runs longer hangs, and is killed */
 
 static _Noreturn void give_up(const char *what)
 {
@@ -47,8 +49,10 @@ int main(int argc, char **argv)
     struct rusage usage;
     int status;
 
-    if (argc < 3)
-        give_up("usage: launch LIBRARY|- PROGRAM [ARGUMENT]...");
+    if (argc < 3) {
+        fputs("usage: launch LIBRARY|- PROGRAM [ARGUMENT]...\n", stderr);
+        return 127;
+    }
     clock_gettime(CLOCK_MONOTONIC, &began);
     pid_t child = fork();
     if (child < 0)

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * paths.c - each way through the library that a program takes often, in a loop of its
- * own, for a count of instructions (test/instructions.sh).
+ * paths.c - each path through the library that programs take often, in a loop of its own.
+ * test/instructions.sh counts the instructions.
  *
- *     paths list       each name, and the library that it is a path through
- *     paths NAME N     N operations on it
+ *     paths list       prints the name of each path, and the library that it belongs to
+ *     paths NAME N     takes the path N times
  *
- *   P1  The same calls in the same order each time: N and 2N operations differ by N
- *       operations and nothing else.
- *   P2  Who counts, counts in the library: what the loops do themselves is free. But
- *       memory is not written to, since a count takes long enough.
+ *   P1  Each run makes the same calls in the same order. A run of 2N operations therefore
+ *       differs from a run of N by N operations and nothing else.
+ *   P2  Only instructions of the library are counted, so the loops themselves cost nothing.
+ *       The loops do not write to the objects, since counting is slow enough without that.
  *   P3  A call that fails ends the program.
  */
 #include <malloc.h>
@@ -85,7 +85,7 @@ static void pair_32k(size_t n)
     pairs(32 * KIB, n);
 }
 
-/* Too large for a slot: the ledger's. */
+/* Objects that are too large for a slot; they are chunks in the ledger. */
 static void pair_100k(size_t n)
 {
     pairs(100 * KIB, n);
@@ -129,7 +129,7 @@ static void realloc_in_place(size_t n)
     void *object = sure(malloc(100)), *first = object;
     for (size_t i = 0; i < n; i++)
         object = sure(realloc(object, i % 2 == 0 ? 99 : 100));
-    must(object == first, "an object has moved");
+    must(object == first, "realloc has moved the object");
 }
 
 static void usable_size(size_t n)
@@ -141,7 +141,7 @@ static void usable_size(size_t n)
 
 static sem_t given, gone;
 
-/* It never asks for memory itself. */
+/* The thread that frees. It never allocates. */
 static void *freer(void *rounds)
 {
     for (size_t i = 0; i < *(size_t *)rounds; i++) {
@@ -153,7 +153,7 @@ static void *freer(void *rounds)
     return NULL;
 }
 
-/* The one thread takes, the other frees, in turns. */
+/* One thread allocates a batch and another thread frees it, in turns. */
 static void free_of_another(size_t n)
 {
     pthread_t thread;
@@ -180,7 +180,8 @@ static MemNodePtr last_free(size_t *nfree)
     return last;
 }
 
-/* One object takes all behind the last hole, or worst fit would look nowhere else. */
+/* Allocates one object that takes all free memory behind the last hole. Otherwise that would
+ * be the largest hole, and worst fit would always choose it. */
 static void plug(void)
 {
     size_t nfree;
@@ -206,7 +207,8 @@ static void make_holes(int nbytes)
     for (size_t i = 0; i < NHOLES; i++)
         must(Mem_Free(holes[i]) == 0, "a hole is not free");
     last_free(&nfree);
-    must(nfree == NHOLES || nfree == NHOLES + 1, "not so many holes"); /* a rest of the tail */
+    /* One more if the plug has left a rest of the tail. */
+    must(nfree == NHOLES || nfree == NHOLES + 1, "the number of holes is wrong");
 }
 
 static void fit(int style, int nbytes, size_t n)
@@ -216,7 +218,8 @@ static void fit(int style, int nbytes, size_t n)
         must(Mem_Free(sure(Mem_Alloc((int)draw_between(1, 96), style))) == 0, "no object");
 }
 
-/* Some live: else the pair would make a span and end it, each time. */
+/* Eight objects stay live. Otherwise each allocation would make a span, and each free would
+ * give it back. */
 static void any(int nbytes, size_t n)
 {
     must(Mem_Init(nbytes) == 0, "no region");
@@ -293,7 +296,7 @@ static mem_heap *heap_of(size_t nbytes, unsigned flags)
     return sure(mem_heap_in(memory, nbytes, &(struct mem_options){.flags = flags}));
 }
 
-/* Of 64 places one at random: its object goes, and another comes. */
+/* Frees the object in one of 64 places, chosen at random, and allocates another. */
 static void own(size_t nbytes, unsigned flags, size_t n)
 {
     enum { NLIVE = 64 };
@@ -397,5 +400,5 @@ int main(int argc, char **argv)
             paths[i].run(strtoul(argv[2], NULL, 10));
             return 0;
         }
-    must(false, "no such path");
+    must(false, "no such path: paths list prints the names");
 }

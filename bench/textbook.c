@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * textbook.c - an allocator on one address-ordered list of all chunks.
+ * textbook.c - an allocator on one list of all chunks in address order.
  *
  *     chunk   [ node 16 | payload: a multiple of 16, at least 16 ]
  *
  *     T1  The nodes stand in address order, the first at the start of the region.
- *     T2  A chunk reaches to the next node, the last one to the end of the region.
- *     T3  Two holes never touch.
- *     T4  A hole's size is all its payload; an object's is what was asked for.
+ *     T2  A chunk reaches to the next node, the last chunk to the end of the region.
+ *     T3  Two holes are never neighbours.
+ *     T4  The size of a hole is all its payload; that of an object is what was asked for.
  *
- * It is written as well as such a list allows: one walk for each call, no more
- * than one cache line read for each node, and no step after the answer is known.
+ * It is as fast as such a list allows: each call walks the list once, reads at most one
+ * cache line of each node, and stops when the result is known.
  */
 #include "textbook.h"
 
@@ -26,7 +26,7 @@ static_assert(sizeof(node) == TEXTBOOK_GRANULE, "payload is aligned because a no
 
 enum { NODE_BYTES = (int)sizeof(node), LEAST_PAYLOAD = TEXTBOOK_GRANULE };
 
-/* For 0 < size <= INT_MAX - 15. */
+/* Rounds up to a multiple of 16, for 0 < size <= INT_MAX - 15. */
 static int whole_granules(int size)
 {
     return (size + TEXTBOOK_GRANULE - 1) / TEXTBOOK_GRANULE * TEXTBOOK_GRANULE;
@@ -37,7 +37,7 @@ static char *payload(node *n)
     return (char *)(n + 1);
 }
 
-/* What the chunk could hold, by where the next one begins: T2. */
+/* Returns the payload of the chunk, which ends where the next chunk begins: T2. */
 static int capacity(const struct textbook *t, const node *n)
 {
     const char *end = n->next != NULL ? (const char *)n->next : t->end;
@@ -72,7 +72,7 @@ static node *best_fit(const struct textbook *t, int need)
         if (!n->type || n->size < need)
             continue;
         if (n->size == need)
-            return n; /* nothing is better, and what ties lies higher */
+            return n; /* none is smaller, and those of equal size lie higher */
         if (best == NULL || n->size < best->size)
             best = n;
     }
@@ -82,7 +82,7 @@ static node *best_fit(const struct textbook *t, int need)
 static node *worst_fit(const struct textbook *t, int need)
 {
     node *worst = NULL;
-    int most = need - 1; /* only what is larger than the largest so far counts */
+    int most = need - 1; /* the size of the largest hole so far */
     for (node *n = t->first; n != NULL; n = n->next) {
         if (n->type && n->size > most) {
             worst = n;
@@ -107,7 +107,7 @@ static node *find_hole(const struct textbook *t, int need, int style)
 }
 
 /* [node| ------ hole ------ ]  =>  [node|object][node| hole ]
- * A rest that could not hold a granule beside its own node stays with the object. */
+ * A rest too small for a node and a granule stays with the object. */
 static void cut(node *n, int need)
 {
     int left = n->size - need;
@@ -134,8 +134,8 @@ void *textbook_alloc(struct textbook *t, int size, int style)
 
 /* ------------------------------------------- which object an address lies in */
 
-/* The last node at or below ptr, and in *before the one in front of it, because
- * a list of one direction cannot ask later. NULL if ptr is not in the region. */
+/* Returns the last node at or below ptr, and in *before the node in front of it, which a
+ * singly linked list cannot find later. Returns NULL if ptr is not in the region. */
 static node *walk_to(const struct textbook *t, const void *ptr, node **before)
 {
     uintptr_t address = (uintptr_t)ptr;
@@ -153,7 +153,7 @@ static node *walk_to(const struct textbook *t, const void *ptr, node **before)
 
 static bool is_inside(const node *n, const void *ptr)
 {
-    /* an address in the node itself wraps to huge: one compare is enough */
+    /* An address in the node itself wraps around to a huge number, so one comparison is enough. */
     return !n->type && (uintptr_t)ptr - (uintptr_t)(n + 1) < (uintptr_t)n->size;
 }
 
@@ -182,7 +182,7 @@ int textbook_size_of(const struct textbook *t, const void *ptr)
     return n != NULL && is_inside(n, ptr) ? n->size : -1;
 }
 
-/* ------------------------------------------------------- whole heaps at once */
+/* ----------------------------------------------------------------- whole heaps */
 
 int textbook_count_holes(const struct textbook *t, int *last_bytes)
 {
@@ -205,7 +205,7 @@ void textbook_lay_out(struct textbook *t, const struct textbook_piece *pieces, i
     for (int i = 0; i < n; i++) {
         int need = whole_granules(pieces[i].size);
         cut(at, need);
-        assert(at->next != NULL); /* the region has room: a rest is always left */
+        assert(at->next != NULL); /* the region has room, so a rest is left */
         at->type = !pieces[i].live;
         at->size = pieces[i].live ? pieces[i].size : need;
         assert(pieces[i].live || pieces[i + 1].live);

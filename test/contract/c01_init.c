@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * C1: Mem_Init asks the system once; no other call ever does.
+ * C1: checks that Mem_Init maps memory exactly once and that no later call maps, unmaps or grows
+ * anything.
  *
- * The program defines mmap and its relatives itself: the library calls them
- * through the dynamic linker, so it is these that it calls. A call that went
- * round them would still change which addresses are mapped.
+ * The program defines mmap and its relatives itself. The library calls them through the dynamic
+ * linker and so reaches these definitions. A system call that bypassed them would still change
+ * the number of mapped bytes, which the last test compares.
  */
 #include "contract.h"
 
@@ -14,7 +15,7 @@
 
 static struct {
     int nmaps;
-    int nothers; /* munmap, mremap, brk, sbrk */
+    int nothers; /* Calls to munmap, mremap, brk and sbrk. */
     unsigned char *start;
     size_t nbytes;
     int prot;
@@ -22,7 +23,7 @@ static struct {
     bool refuses;
 } seen;
 
-static long fake_page_bytes; /* 0: the page of this machine */
+static long fake_page_bytes; /* If 0, sysconf reports the real page size. */
 
 CALLED_EARLY static void *map(void *at, size_t nbytes, int prot, int flags, int fd, off_t offset)
 {
@@ -98,7 +99,7 @@ CALLED_EARLY int getpagesize(void)
 
 static size_t mapped_bytes(void)
 {
-    static char text[1 << 18]; /* static: reading it must not map anything either */
+    static char text[1 << 18]; /* Static, since reading the maps must not map anything. */
     size_t ntext = 0, sum = 0;
     int file = open("/proc/self/maps", O_RDONLY);
     ssize_t nread;
@@ -231,7 +232,7 @@ static void no_later_call(void)
             assert_int_equal(Mem_Check(), 0);
         }
     }
-    assert_true(nobjects > 100); /* the region was really filled and refused some */
+    assert_true(nobjects > 100); /* The region was filled and some calls were refused. */
     give_all(&seed);
     assert_int_equal(mapped_bytes(), nmapped);
     free(dump_text());
@@ -257,6 +258,6 @@ int main(void)
         ALONE("C1 an mmap that fails is E_NO_SPACE, a later call is good", system_refuses),
         ALONE("C1 no later call maps, unmaps or grows anything", no_later_call),
     };
-    memset(&seen, 0, sizeof(seen)); /* what a sanitizer has mapped is not the library's */
+    memset(&seen, 0, sizeof(seen)); /* Mappings of the sanitizer's runtime do not count. */
     return cmocka_run_group_tests_name("C1", tests, NULL, NULL);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * C2: Mem_Alloc(size) is a new object of exactly that size, aligned; NULL only
- * if nothing in the region can hold it, or if the arguments are bad.
+ * C2: checks that Mem_Alloc(size) returns a new, aligned object of exactly that size, and NULL
+ * only if no free chunk can hold it or the arguments are bad.
  */
 #include "contract.h"
 
@@ -31,11 +31,11 @@ static void exact_size(void)
         unsigned char *p = get(size);
         assert_int_equal(Mem_GetSize(p), size);
         assert_int_equal(Mem_IsValid(p + size - 1), 1);
-        assert_int_equal(Mem_IsValid(p + size), 0); /* what follows is free or slack */
+        assert_int_equal(Mem_IsValid(p + size), 0); /* The next byte is free or slack. */
     }
 }
 
-/* get() fills each object: two that overlapped would spoil each other. */
+/* get() fills each object with its own pattern, so objects that overlap would spoil each other. */
 static void apart(void)
 {
     unsigned seed = 2;
@@ -77,7 +77,7 @@ static void null_only_if_full(void)
     assert_true(nrefused > 100);
 }
 
-/* Down to the last byte: what the list shows can be had, and no byte more. */
+/* The size that the free list shows can be allocated, and one byte more cannot. */
 static void largest_fits_one_more_not(void)
 {
     open_heap(20000);
@@ -133,7 +133,7 @@ static void taken_address(void)
     assert_int_equal(Mem_GetSize(alloc(123, FIRSTFIT)), 123);
 }
 
-/* The system may refuse so much: then there is nothing to be tested. */
+/* Skips the test if the system refuses to map so large a region. */
 static void largest_region(void)
 {
     if (Mem_Init(INT_MAX) != 0) {

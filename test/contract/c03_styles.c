@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * C3: first fit, best fit and worst fit, to the address; ties go to the lowest
+ * C3: checks the address that first fit, best fit and worst fit choose. Ties go to the lowest
  * address, and an object is cut from the low end of its chunk.
  */
 #include "contract.h"
@@ -8,8 +8,9 @@
 /*   0     160 176    272 288    384 400    720 736    1056
  *   [ A160 ][16][ B96 ][16][ C96 ][16][ D320 ][16][ E320 ][16][ rest ][ 80 ]
  *
- * The capital ones are freed. 80 bytes stay free at the end, too few for what
- * the tests ask for, so that a worst fit is D or E; and enough for more rows. */
+ * The objects with capital letters are freed. 80 bytes stay free at the end: too few for any
+ * request of these tests, so that worst fit must choose D or E, and enough for the records that
+ * the tests add. */
 enum { A = 0, B = 176, C = 288, D = 400, E = 736, REST = 1072 };
 
 static void open_holes(void)
@@ -36,7 +37,7 @@ static void first_fit(void)
 {
     open_holes();
     assert_int_equal(offset_of(Mem_Alloc(90, FIRSTFIT)), A);
-    assert_int_equal(offset_of(Mem_Alloc(90, FIRSTFIT)), B); /* what is left of A is 64 */
+    assert_int_equal(offset_of(Mem_Alloc(90, FIRSTFIT)), B); /* 64 bytes of A are left. */
     assert_int_equal(offset_of(Mem_Alloc(200, FIRSTFIT)), D);
     assert_int_equal(offset_of(Mem_Alloc(64, FIRSTFIT)), A + 96);
 }
@@ -69,7 +70,7 @@ static void no_style(void)
     assert_int_equal(offset_of(Mem_Alloc(90)), A);
 }
 
-/* The symbol itself, as a program with a header of its own calls it. */
+/* Calls the symbol itself, as a program with its own header does. */
 static void unknown_style_of_the_symbol(void)
 {
     open_holes();
@@ -97,7 +98,7 @@ static void is_better(MemNodePtr node, int style, MemNodePtr *best)
     }
 }
 
-/* The naive model: look at each free chunk, from the lowest address on. */
+/* The naive model: look at each free chunk in address order. */
 static void *expected(int size, int style)
 {
     MemNodePtr best = NULL;

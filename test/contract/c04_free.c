@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * C4: any address inside a live object frees it; any other is refused, and
- * nothing has changed; and the address is never followed.
+ * C4: checks that any address inside a live object frees it, and that any other address is
+ * refused, changes nothing, and is never read or written through.
  */
 #include "contract.h"
 
@@ -56,7 +56,7 @@ static void one_past_the_end(void)
     open_three();
     assert_free_refused(first + 100);
     assert_free_refused(last + 40);
-    unsigned char *even = get(64); /* no slack: the next byte is the hole's */
+    unsigned char *even = get(64); /* It has no slack: the next byte belongs to the hole. */
     assert_free_refused(even + 64);
 }
 
@@ -147,7 +147,7 @@ static void outside(void)
     assert_free_refused((void *)(UINTPTR_MAX / 2));
 }
 
-/* An offset cut to 32 bits would lie in the region again. */
+/* If the library cut the offset to 32 bits, these addresses would lie in the region. */
 static void four_gigabytes_off(void)
 {
     open_three();
@@ -166,8 +166,8 @@ static bool in_an_object(const unsigned char *p)
     return false;
 }
 
-/* Compares the bytes after each call, and the whole picture at the end: a
- * picture after each of 6,000 calls would take too long. */
+/* Compares the bytes of the region after each call, but the whole picture only at the end: taking
+ * a picture after each of 6,000 calls would be too slow. */
 static void every_address(void)
 {
     static unsigned char before[4096];
@@ -202,7 +202,7 @@ static void before_init(void)
     assert_true(is_whole_again());
 }
 
-/* The pages that the addresses point to cannot be touched. */
+/* The pages that the addresses point to are made inaccessible: following a pointer would crash. */
 static void never_followed(void)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);

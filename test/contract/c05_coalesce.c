@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * C5: neighbouring free space is one chunk at once; when everything has been
- * freed, the whole region is there again.
+ * C5: checks that neighbouring free space becomes one chunk at once, and that the whole region is
+ * free again when all objects were freed.
  */
 #include "contract.h"
 
@@ -17,7 +17,8 @@ static bool neighbours_are_one(void)
     return true;
 }
 
-/* The n-th of the 24 orders of four, as a number in mixed radix. */
+/* Computes permutation n of the 24 permutations of four, by reading n as a number in mixed radix.
+ */
 static void nth_order(int n, int order[4])
 {
     int left[4] = {0, 1, 2, 3};
@@ -29,7 +30,7 @@ static void nth_order(int n, int order[4])
     }
 }
 
-/* [wall][0][1][2][3][wall] => [wall][ one chunk ][wall], in each order */
+/* [wall][0][1][2][3][wall] => [wall][ one chunk ][wall], for each order of freeing */
 static void every_order_of_four(void)
 {
     open_heap(8192);
@@ -93,7 +94,7 @@ static void region_of_65536000(void)
     assert_non_null(Mem_Alloc(65535950));
 }
 
-/* Filled to the last row, so that holes are taken whole, and then emptied. */
+/* Fills the region to the last record, so that holes are taken whole, and then empties it. */
 static void filled_and_emptied(void)
 {
     unsigned seed = 6;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * C6: Mem_IsValid is 1 from the first to the last byte that was asked for of a
- * live object, and 0 everywhere else; 0 is an answer and no failure.
+ * C6: checks that Mem_IsValid returns 1 from the first to the last requested byte of a live
+ * object and 0 everywhere else, and that it sets no error when it returns 0.
  */
 #include "contract.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * C7: Mem_GetSize is the size that was asked for, from any address inside the
- * object; and -1 from any other.
+ * C7: checks that Mem_GetSize returns the requested size from any address inside the object, and
+ * -1 from any other address.
  */
 #include "contract.h"
 
@@ -37,8 +37,8 @@ static void from_any_address(void)
     check_every_address();
 }
 
-/* A hole that is taken whole, or a chunk that is used again, has other bounds
- * than the object: the size is that of the request. */
+/* When a hole is taken whole, the chunk is larger than the object: the reported size must be the
+ * requested one. */
 static void of_the_request(void)
 {
     open_heap(4096);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * C8: Mem_Dump prints the free chunks, in address order: where, how large, with
- * totals. The form is the library's own: what is asked for here is that each
- * address stands in the text, its size after it on the same line, one line
- * below the other, and that the totals follow or lead. "1,360" is 1360.
+ * C8: checks that Mem_Dump prints the address and the size of each free chunk, in address order,
+ * and their totals.
+ *
+ * The layout of the text is the library's choice. These tests require only that each address
+ * appears with its size behind it on the same line, that the lines are in address order, and that
+ * the totals appear before or after them. Commas inside numbers are ignored: "1,360" is 1360.
  */
 #include "contract.h"
 
@@ -24,7 +26,7 @@ static char *text_without_commas(void)
     return text;
 }
 
-/* Where `word` begins in text[0..end) as a whole word, or NULL. */
+/* Returns where `word` begins in text[0..end) as a whole word, or NULL. */
 static char *find_word(char *text, const char *end, const char *word)
 {
     size_t length = strlen(word);
@@ -44,9 +46,9 @@ static bool says(char *text, const char *end, long number)
     return find_word(text, end, word) != NULL;
 }
 
-/* The line of a chunk, at or below `text`: address, and behind it the size. A
- * heading may name the same address without. Returns what stands below that
- * line, or NULL. */
+/* Finds the line of a chunk at or below `text`: a line that has the chunk's address and, behind
+ * it, the size. Lines with the address alone, such as a heading, are passed over. Returns the end
+ * of that line, or NULL if there is none. */
 static char *below_line_of(char *text, MemNodePtr node)
 {
     char address[32];
@@ -132,7 +134,7 @@ static void changes_nothing(void)
     get(100);
     get(100);
     give(objects[0].start);
-    char *before = picture(); /* which dumps, too */
+    char *before = picture(); /* picture() calls Mem_Dump, too. */
     clear_errors();
     free(dump_text());
     assert_errors(0, 0);

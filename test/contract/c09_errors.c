@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * C9: m_error and errno say why the last failure failed; a success leaves both
- * alone. The names and numbers are those that programs have compiled in.
+ * C9: checks that a failing call sets m_error and errno to its reason, that a successful call
+ * changes neither, and that names and numbers are those that existing programs were compiled
+ * with.
  */
 #include "contract.h"
 
@@ -33,7 +34,7 @@ static void other_names(void)
 static void plain_int(void)
 {
     static_assert(_Generic(&m_error, int * : 1, default : 0), "programs declare it as an int");
-    assert_int_equal(m_error, 0); /* nothing has failed yet */
+    assert_int_equal(m_error, 0); /* No call has failed yet. */
     m_error = 123;
     assert_int_equal(m_error, 123);
 }

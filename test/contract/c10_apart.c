@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * C10: all metadata lie apart from the objects. A write past either end of an
- * object that stays within payload changes no answer. What libmem.so imports
- * and how much it keeps outside the region is test/symbols.sh.
+ * C10: checks that all metadata are apart from the objects: a write past either end of an object
+ * that stays within payload changes no answer of the library.
+ *
+ * test/symbols.sh checks the rest of C10: what libmem.so imports and how much it keeps outside
+ * the region.
  */
 #include "contract.h"
 
@@ -18,7 +20,7 @@ static void open_four(void)
     d = get(8);
 }
 
-/* The answers alone: the bytes of the objects are what is overwritten. */
+/* Only the answers: the bytes of the objects are not compared, since the tests overwrite them. */
 static char *answers(void)
 {
     char *text = NULL;
@@ -44,7 +46,8 @@ static void assert_same_answers(char *before)
     assert_int_equal(Mem_Check(), 0);
 }
 
-/* Fills [from, to) with values that a library might mistake for its own. */
+/* Fills [from, to) with a value that the library might mistake for its own metadata, or with
+ * random bytes if value is negative. */
 static void overwrite(unsigned char *from, unsigned char *to, int value)
 {
     unsigned seed = 9;
@@ -92,8 +95,8 @@ static void frees_still_work(void)
     assert_true(is_whole_again());
 }
 
-/* Over the objects and the hole between them: the node in the hole is lost,
- * which C12 reports, and no answer about an object changes. */
+/* Overwrites the objects and the hole between them. The node in the hole is lost, which C12 lets
+ * the library report, but no answer about an object changes. */
 static void across_a_hole(void)
 {
     open_four();
@@ -109,12 +112,12 @@ static void across_a_hole(void)
     assert_int_equal(Mem_Free(b), 0);
     assert_int_equal(Mem_Free(a), 0);
     assert_int_equal(Mem_Free(d), 0);
-    Mem_Check(); /* may report what was done to the hole */
+    Mem_Check(); /* May report the lost node of the hole. */
     assert_int_equal(Mem_Check(), 0);
     assert_true(is_whole_again());
 }
 
-/* A region in use for a while, all payload overwritten at every step. */
+/* Uses a region for a while and overwrites all payload at every step. */
 static void long_history_overwritten(void)
 {
     unsigned seed = 10;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * C11: nothing fixed is taken at Mem_Init; a live object or a free chunk costs
- * at most 24 bytes; and what it cost is given back.
+ * C11: checks that Mem_Init takes nothing fixed from the region, that a live object or a free
+ * chunk costs at most 24 bytes, and that these bytes are given back.
  */
 #include "contract.h"
 
@@ -60,8 +60,8 @@ static void hundred_of_8(void)
     assert_non_null(Mem_Alloc(4048));
 }
 
-/* After n objects of 16 bytes the free end has all but 24 bytes for each of
- * n + 1 chunks, less what a multiple of 16 costs. */
+/* After n objects of 16 bytes, the free space at the end is the region less the objects and less
+ * 24 bytes for each of n + 1 chunks, rounded down to a multiple of 16. */
 static void at_most_24_for_each(void)
 {
     open_heap(65536);
@@ -74,7 +74,7 @@ static void at_most_24_for_each(void)
     }
 }
 
-/* A hole is a chunk, too: it costs 24 bytes, and one that closes gives them. */
+/* A hole is a chunk, too: it costs 24 bytes, which are given back when it is closed. */
 static void holes_are_given_back(void)
 {
     unsigned seed = 13;
@@ -99,7 +99,7 @@ static void nothing_fixed(void)
     assert_non_null(Mem_Alloc((1 << 24) - 2 * ROW_BYTES));
 }
 
-/* The limit that the README names, so that it stays true or is noticed. */
+/* Checks the limit that the README states, so that a change of it is noticed. */
 static void few_records_for_a_large_hole(void)
 {
     int nfirst = 0, nthen = 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * C12: the free list can be read and is right; the library never trusts it; a
- * node that was overwritten is found by Mem_Check and by the Mem_Alloc that
- * would use its chunk, and repaired.
+ * C12: checks that the free list is correct and readable, that the library never trusts it, and
+ * that an overwritten node is found and repaired by Mem_Check and by the Mem_Alloc that would use
+ * its chunk.
  */
 #include "contract.h"
 
@@ -16,9 +16,9 @@ static int by_address(const void *left, const void *right)
     return l->start < r->start ? -1 : l->start > r->start;
 }
 
-/* The gaps between the objects of the table, and what must be left behind the
- * last one: computed from the contract, not asked from the library. In a region
- * with room for rows each gap is a chunk. */
+/* Asserts that the list is the gaps between the objects of the table, and the free space behind
+ * the last one, whose size is computed from the contract and not asked from the library. Every
+ * gap is a chunk as long as the region has room for its record. */
 static void assert_list_is_the_gaps(void)
 {
     static struct object sorted[MAX_OBJECTS];
@@ -95,7 +95,7 @@ static void *alloc(int size, int style)
     return style < 0 ? Mem_Alloc(size) : Mem_Alloc(size, style);
 }
 
-/* One byte of the node of `chunk`, which is the one that is used. */
+/* Damages one byte of the node of `chunk`, which is the chunk that the allocation chooses. */
 static void check_damage(unsigned char *chunk, int byte, int size, int style)
 {
     char *before = picture();
@@ -103,7 +103,7 @@ static void check_damage(unsigned char *chunk, int byte, int size, int style)
     clear_errors();
     assert_null(alloc(size, style));
     assert_errors(E_CORRUPT_FREESPACE, EUCLEAN);
-    assert_true(same_picture(before)); /* repaired, and nothing else done */
+    assert_true(same_picture(before)); /* The call repaired the node and changed nothing else. */
     clear_errors();
     assert_ptr_equal(alloc(size, style), chunk);
     assert_errors(0, 0);
@@ -181,8 +181,8 @@ static void all_nodes_found_by_check(void)
     assert_true(same_picture(before));
 }
 
-/* `damaged` is not what an allocation of `size` bytes takes: that is `taken`, whole,
- * so that no node is left behind inside it. */
+/* Damages a chunk that an allocation of `size` bytes does not use. The allocation takes `taken`
+ * whole, so that no node is left inside it. */
 static void check_no_hindrance(unsigned char *damaged, unsigned char *taken, int size)
 {
     char *before = picture();
@@ -214,7 +214,7 @@ static void damage_in_the_end(void)
     check_no_hindrance(region_base + 32 + 96 + 32 + 208 + 32, first_hole, 96);
 }
 
-/* Freeing what lies between damaged chunks cannot fail, and loses nothing. */
+/* Freeing objects between damaged chunks cannot fail and loses nothing. */
 static void free_beside_damage(void)
 {
     open_holes();
@@ -227,7 +227,8 @@ static void free_beside_damage(void)
     assert_true(is_whole_again());
 }
 
-/* Links that lead to a made-up node, in a circle, into a live object, to nowhere. */
+/* The node links to a made-up node, to itself, into a live object, to an unmapped address, and to
+ * NULL. */
 static void crafted_links(void)
 {
     open_holes();
@@ -237,10 +238,11 @@ static void crafted_links(void)
         char *before = picture();
         struct __list_t crafted = {1 << 20, true, targets[i]};
         memcpy(first_hole, &crafted, sizeof(crafted));
-        assert_null(Mem_Alloc(1 << 19, FIRSTFIT)); /* which the node claims to hold */
+        assert_null(Mem_Alloc(1 << 19, FIRSTFIT)); /* The made-up size is large enough. */
         assert_int_equal(m_error, E_NO_SPACE);
         assert_int_equal(Mem_IsValid(first_hole), 0);
-        assert_int_equal(Mem_Free(objects[0].start), 0); /* joins the damaged chunk */
+        /* The freed object joins the damaged chunk. */
+        assert_int_equal(Mem_Free(objects[0].start), 0);
         Mem_Check();
         assert_int_equal(Mem_Check(), 0);
         assert_ptr_equal(Mem_Alloc(32, FIRSTFIT), objects[0].start);
@@ -249,8 +251,8 @@ static void crafted_links(void)
     }
 }
 
-/* The head lies outside the region and is no freed memory: whether a bad one is
- * reported is left open; it is never followed, and one call sets it right. */
+/* The head lies outside the region and is not freed memory. The contract leaves open whether a
+ * bad head is reported; it must never be followed, and one call must set it right. */
 static void head_is_not_trusted(void)
 {
     open_holes();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * C13: any call, any thread, at the same time. Of two frees of one object that
- * are ordered one is refused; two that race leave the heap intact.
+ * C13: checks that all calls may be made from any thread at the same time. Of two ordered frees
+ * of one object one is refused; two that race leave the heap intact.
  */
 #include "contract.h"
 
@@ -12,8 +12,8 @@
 
 enum { NTHREADS = 4, NSTEPS = 30000, NSLOTS = 32, NROUNDS = 2000, NFORKS = 40 };
 
-/* A failed assertion jumps to the frames of the thread that set the target:
- * other threads count, and the first one asserts. */
+/* A failed assertion would jump to a stack frame of the main thread. Therefore the other threads
+ * only count faults, and the main thread asserts that there are none. */
 static atomic_int nfaults;
 static int nsteps = NSTEPS;
 static atomic_bool stop;
@@ -40,7 +40,7 @@ static void take(struct slot *slot, unsigned *seed, unsigned char fill)
     }
 }
 
-/* What was written is there, and each answer is about this object. */
+/* Checks that the object holds what was written and that each answer is about this object. */
 static void check_and_free(struct slot *slot, unsigned *seed, unsigned char fill)
 {
     unsigned char *inside = slot->start + random_below(seed, slot->size);
@@ -78,7 +78,7 @@ static void *hammers(void *arg)
     return NULL;
 }
 
-/* Dumps of several threads go to /dev/null: there is nothing to be read. */
+/* The dumps of several threads go to /dev/null: no test reads them. */
 static void silence_stdout(void)
 {
     fflush(stdout);
@@ -114,10 +114,10 @@ static void all_calls_at_once(void)
 
 static pthread_barrier_t together;
 static atomic_int ninits;
-static volatile int nmaps; /* guarded by what is tested: the library's lock */
+static volatile int nmaps; /* Guarded by the library's lock, which is what this test checks. */
 static volatile bool is_slow;
 
-/* The library's mmap, made slow: what might happen in between does happen. */
+/* Replaces the library's mmap. Its delay gives the other threads time to enter Mem_Init. */
 CALLED_EARLY void *mmap(void *at, size_t nbytes, int prot, int flags, int fd, off_t offset)
 {
     if (is_slow) {
@@ -214,8 +214,8 @@ static void racing_frees(void)
     assert_true(is_whole_again());
 }
 
-/* Whatever the other threads held at the moment of the fork, the child can go
- * on. Only _exit: the child has none of the other threads. */
+/* Whatever the other threads were doing at the moment of the fork, the child process can use the
+ * heap. It calls _exit, since the other threads do not exist in it. */
 static void be_a_forked_child(void)
 {
     alarm(20);
@@ -254,7 +254,7 @@ static void *dumps(void *arg)
 /* A thread that is cancelled while it prints must not keep the lock. */
 static void cancelled_while_printing(void)
 {
-    enum { NOBJECTS = 4000 }; /* more text than a pipe holds */
+    enum { NOBJECTS = 4000 }; /* Their lines are longer than a pipe holds. */
     static char text[1 << 16];
     void *small[NOBJECTS];
     int ends[2];
@@ -270,7 +270,7 @@ static void cancelled_while_printing(void)
     assert_int_equal(pipe(ends), 0);
     dup2(ends[1], STDOUT_FILENO);
     assert_int_equal(pthread_create(&thread, NULL, dumps, NULL), 0);
-    usleep(50000); /* until it waits for a reader */
+    usleep(50000); /* By now the thread waits for a reader of the pipe. */
     pthread_cancel(thread);
     dup2(kept, STDOUT_FILENO);
     close(ends[1]);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * C14: what no address can tell. These tests show the limit of what is
- * promised, so that nobody believes in more.
+ * C14: checks what the library cannot tell from an address: a stale pointer whose memory was
+ * handed out again is a valid pointer to the new object.
  */
 #include "contract.h"
 
-/* Until the memory is handed out again, a stale pointer is known to be stale. */
+/* A stale pointer is refused until its memory is handed out again. */
 static void stale_and_free(void)
 {
     open_heap(4096);
@@ -32,8 +32,7 @@ static void stale_and_used_again(void)
     assert_free_refused(fresh);
 }
 
-/* An address in the middle of the old object is one in the new object, or not,
- * as the bounds of the new one say. */
+/* An address from the middle of the old object is judged by the bounds of the new object. */
 static void stale_with_other_bounds(void)
 {
     open_heap(4096);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * contract.h - for the tests of the promises C1 to C14: each test runs in a
- * process of its own, so each begins without a heap, and a test that crashes,
- * hangs or exits fails alone.
+ * contract.h - the harness of the tests of the promises C1 to C14.
+ *
+ * Each test runs in a process of its own: it begins without a heap, and a test that crashes,
+ * hangs or exits fails without taking the others with it.
  *
  *     int main(void)
  *     {
@@ -26,11 +27,12 @@
 #include <limits.h>
 #include <sys/wait.h>
 
-#define CHILD_SECONDS 120 /* an emulator under load is slow; a deadlock is slower */
+/* Long enough for an emulator under load, so that only a deadlock reaches it. */
+#define CHILD_SECONDS 120
 #define CHILD_SKIPS   77
 
-/* For a test's own mmap and the like: a sanitizer calls them before it is ready
- * for functions that it has instrumented. */
+/* For functions such as a test's own mmap, which a sanitizer's runtime calls before instrumented
+ * functions can run. */
 #define CALLED_EARLY __attribute__((no_sanitize("address"), no_sanitize("thread")))
 
 struct alone {
@@ -39,7 +41,7 @@ struct alone {
     long number;
 };
 
-/* The number of ALONE_WITH, for the body. */
+/* The number that ALONE_WITH was given. It is set before the body of the test runs. */
 static long the_number;
 
 #define ALONE_WITH(text, body, number)                                                             \
@@ -58,8 +60,9 @@ static inline void run_body(void **state)
     test->body();
 }
 
-/* A group of one test inside the child: a failed assertion jumps to the runner
- * that is nearest, and that of the parent would go on with the other tests. */
+/* Runs the test as a group of one inside the child process. A failed assertion jumps to the
+ * innermost runner; if that were the parent's, the child would go on with the parent's other
+ * tests. */
 static inline void be_the_child(struct alone *test, int log)
 {
     dup2(log, STDOUT_FILENO);
@@ -69,7 +72,7 @@ static inline void be_the_child(struct alone *test, int log)
     exit(cmocka_run_group_tests_name("in a process of its own", one, NULL, NULL) != 0);
 }
 
-/* As comments, so that what the child counted is not counted again. */
+/* Prints the child's output as comments, so that its results are not counted twice. */
 static inline void relay(int log)
 {
     lseek(log, 0, SEEK_SET);
@@ -101,7 +104,8 @@ static inline void run_alone(void **state)
     close(log);
 }
 
-/* For tests of figures that hold for a region of one 4,096-byte page. */
+/* Opens a heap of 4,096 bytes for tests of figures that hold for one page of that size. Skips the
+ * test on a machine with other pages. */
 static inline void open_4096(void)
 {
     if (sysconf(_SC_PAGESIZE) != 4096) {
@@ -110,7 +114,7 @@ static inline void open_4096(void)
     open_heap(4096);
 }
 
-/* Sets both to what no call of the library sets, to see whether one does. */
+/* Sets both error variables to a value that no call of the library stores in them. */
 static inline void clear_errors(void)
 {
     m_error = 0;
@@ -123,7 +127,7 @@ static inline void assert_errors(int expected_m_error, int expected_errno)
     assert_int_equal(m_error, expected_m_error);
 }
 
-/* ptr is refused by Mem_Free [C4], and nothing has changed. */
+/* Asserts that Mem_Free refuses ptr [C4] and that the heap is unchanged. */
 static inline void assert_free_refused(void *ptr)
 {
     char *before = picture();
@@ -143,7 +147,7 @@ static inline void shuffle(unsigned char **items, int nitems, unsigned *seed)
     }
 }
 
-/* Frees every object of the table, in random order. */
+/* Frees every object of the table in random order. */
 static inline void give_all(unsigned *seed)
 {
     while (nobjects > 0) {

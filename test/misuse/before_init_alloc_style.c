@@ -1,6 +1,6 @@
 /* EXPECT: 0 "Mem_Alloc: NULL E_BAD_ARGS, heap unchanged" */
 /* SPDX-License-Identifier: MIT
- * Mem_Alloc with a style, without Mem_Init. */
+ * Calls Mem_Alloc with a style before Mem_Init. */
 #include "misuse.h"
 
 int main(void)

@@ -1,6 +1,6 @@
 /* EXPECT: 0 "Mem_Check: -1 E_BAD_ARGS, heap unchanged" */
 /* SPDX-License-Identifier: MIT
- * Mem_Check without Mem_Init. */
+ * Calls Mem_Check before Mem_Init. */
 #include "misuse.h"
 
 int main(void)

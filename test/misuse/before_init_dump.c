@@ -1,6 +1,6 @@
 /* EXPECT: 0 "heap unchanged" */
 /* SPDX-License-Identifier: MIT
- * Mem_Dump without Mem_Init: it does no harm. */
+ * Calls Mem_Dump before Mem_Init, which does no harm. */
 #include "misuse.h"
 
 int main(void)

@@ -1,6 +1,6 @@
 /* EXPECT: 0 "Mem_Free: -1 E_BAD_POINTER, heap unchanged" */
 /* SPDX-License-Identifier: MIT
- * Mem_Free without Mem_Init. */
+ * Calls Mem_Free before Mem_Init. */
 #include "misuse.h"
 
 int main(void)

@@ -1,6 +1,6 @@
 /* EXPECT: 0 "Mem_GetSize: -1 E_BAD_POINTER, heap unchanged" */
 /* SPDX-License-Identifier: MIT
- * Mem_GetSize without Mem_Init. */
+ * Calls Mem_GetSize before Mem_Init. */
 #include "misuse.h"
 
 int main(void)

@@ -1,6 +1,6 @@
 /* EXPECT: 0 "Mem_IsValid: 0 no error, heap unchanged" */
 /* SPDX-License-Identifier: MIT
- * Mem_IsValid without Mem_Init: an answer, and no failure. */
+ * Calls Mem_IsValid before Mem_Init: it returns 0 and sets no error. */
 #include "misuse.h"
 
 int main(void)

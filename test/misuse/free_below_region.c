@@ -1,6 +1,6 @@
 /* EXPECT: 0 "Mem_Free: -1 E_BAD_POINTER, heap unchanged" */
 /* SPDX-License-Identifier: MIT
- * One below the region. */
+ * Frees the last address below the region. */
 #include "misuse.h"
 
 int main(void)

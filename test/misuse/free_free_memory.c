@@ -1,6 +1,6 @@
 /* EXPECT: 0 "Mem_Free: -1 E_BAD_POINTER, heap unchanged" */
 /* SPDX-License-Identifier: MIT
- * Free memory in the middle of a chunk. */
+ * Frees an address in the middle of a free chunk. */
 #include "misuse.h"
 
 int main(void)

@@ -1,6 +1,6 @@
 /* EXPECT: 0 "Mem_Free: -1 E_BAD_POINTER, heap unchanged" */
 /* SPDX-License-Identifier: MIT
- * The library's own records, at the end of the region. */
+ * Frees the address of one of the library's records at the end of the region. */
 #include "misuse.h"
 
 int main(void)

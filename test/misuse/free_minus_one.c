@@ -1,6 +1,6 @@
 /* EXPECT: 0 "Mem_Free: -1 E_BAD_POINTER, heap unchanged" */
 /* SPDX-License-Identifier: MIT
- * The highest address there is. */
+ * Frees the highest possible address. */
 #include "misuse.h"
 
 int main(void)

@@ -1,6 +1,6 @@
 /* EXPECT: 0 "Mem_Free: 0 no error, heap unchanged" */
 /* SPDX-License-Identifier: MIT
- * NULL: no mistake after all. */
+ * Frees NULL, which is not a mistake. */
 #include "misuse.h"
 
 int main(void)

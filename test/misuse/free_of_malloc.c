@@ -1,6 +1,6 @@
 /* EXPECT: 0 "Mem_Free: -1 E_BAD_POINTER, heap unchanged" */
 /* SPDX-License-Identifier: MIT
- * An object of another heap. */
+ * Frees an object of malloc's heap. */
 #include "misuse.h"
 
 int main(void)

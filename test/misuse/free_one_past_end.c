@@ -1,6 +1,6 @@
 /* EXPECT: 0 "Mem_Free: -1 E_BAD_POINTER, heap unchanged" */
 /* SPDX-License-Identifier: MIT
- * One past the end. */
+ * Frees the address one past the end of an object. */
 #include "misuse.h"
 
 int main(void)

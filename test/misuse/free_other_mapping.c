@@ -1,6 +1,6 @@
 /* EXPECT: 0 "Mem_Free: -1 E_BAD_POINTER, heap unchanged" */
 /* SPDX-License-Identifier: MIT
- * A page of another mapping, which may not even be read. */
+ * Frees a page of another mapping that cannot be read. */
 #include "misuse.h"
 
 int main(void)

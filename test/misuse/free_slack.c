@@ -1,6 +1,6 @@
 /* EXPECT: 0 "Mem_Free: -1 E_BAD_POINTER, heap unchanged" */
 /* SPDX-License-Identifier: MIT
- * The last byte of what rounding has added to an object. */
+ * Frees the last byte of the slack that rounding added to an object. */
 #include "misuse.h"
 
 int main(void)

@@ -1,6 +1,6 @@
 /* EXPECT: 0 "Mem_Init: -1 E_BAD_ARGS, heap unchanged" */
 /* SPDX-License-Identifier: MIT
- * A region of less than no bytes. */
+ * Asks for a region of a negative size. */
 #include "misuse.h"
 
 int main(void)

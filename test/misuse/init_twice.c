@@ -1,6 +1,6 @@
 /* EXPECT: 0 "Mem_Init: -1 E_BAD_ARGS, heap unchanged" */
 /* SPDX-License-Identifier: MIT
- * A second heap. */
+ * Calls Mem_Init a second time. */
 #include "misuse.h"
 
 int main(void)

@@ -1,6 +1,6 @@
 /* EXPECT: 0 "Mem_Init: -1 E_BAD_ARGS, heap unchanged" */
 /* SPDX-License-Identifier: MIT
- * A region of no bytes. */
+ * Asks for a region of 0 bytes. */
 #include "misuse.h"
 
 int main(void)

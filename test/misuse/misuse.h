@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * misuse.h - for programs that make one mistake each. Line 1 of each says what
- * must come of it, for test/run.sh:
+ * misuse.h - the scene for programs that make one mistake each.
+ *
+ * Line 1 of each program states, for test/run.sh, the exit status and a text that standard output
+ * must contain:
  *
  *     (slash star) EXPECT: 0 "Mem_Free: -1 E_BAD_POINTER, heap unchanged"
  *
- * the exit status, and a text that standard output must contain.
+ * A program has two steps:
  *
- *     begin();                               a heap with objects and a hole
+ *     begin();                               makes a heap with objects and a hole
  *     return tell("Mem_Free", Mem_Free(object + 100));
  */
 #ifndef MISUSE_H
@@ -21,7 +23,8 @@
 static unsigned char *object, *hole, *neighbour;
 static char *before;
 
-/* Call it again after what belongs to the scene and is not the mistake. */
+/* Takes the picture that tell() compares with. A program calls it again after its own
+ * preparations, before the mistake. */
 static inline void remember(void)
 {
     free(before);
@@ -47,7 +50,7 @@ static inline const char *reason(void)
     return m_error >= 0 && m_error <= E_BAD_POINTER ? names[m_error] : "an unknown error";
 }
 
-/* For main to return: 0. What happened is in the line that is printed. */
+/* Prints the outcome. Returns 0, which main returns: the printed line is what run.sh compares. */
 static inline int tell(const char *call, int result)
 {
     const char *change = same_picture(before) ? "unchanged" : "CHANGED";

@@ -1,6 +1,6 @@
 /* EXPECT: 0 "Mem_Free: -1 E_BAD_POINTER, heap unchanged" */
 /* SPDX-License-Identifier: MIT
- * A write past the end over the next object, which can still be freed, once. */
+ * Writes past the end of an object over the next one, which can still be freed, but only once. */
 #include "misuse.h"
 
 int main(void)

@@ -1,6 +1,6 @@
 /* EXPECT: 0 "Mem_Check: -1 E_CORRUPT_FREESPACE, and again -1" */
 /* SPDX-License-Identifier: MIT
- * An overrun past the last object, into the records: no call crashes. */
+ * Overruns the last object into the records: no call crashes. */
 #include "misuse.h"
 
 int main(void)

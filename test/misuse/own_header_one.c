@@ -1,6 +1,6 @@
 /* EXPECT: 0 "Mem_Alloc(int): 40 bytes, Mem_Free: -1 with m_error 5" */
 /* SPDX-License-Identifier: MIT
- * A program that brings its own declarations, Mem_Alloc with one argument. */
+ * Uses its own declarations, in which Mem_Alloc has one argument. */
 #include <stdio.h>
 
 int Mem_Init(int sizeOfRegion);
@@ -9,7 +9,7 @@ int Mem_Free(void *ptr);
 int Mem_GetSize(void *ptr);
 extern int m_error;
 
-/* Leaves a second argument behind, where Mem_Alloc might look for a style. */
+/* Leaves a second argument in the register where Mem_Alloc expects a style. */
 __attribute__((noinline)) static int leave_behind(int first, int second)
 {
     __asm__ volatile("" : "+r"(first), "+r"(second));

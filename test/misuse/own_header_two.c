@@ -1,6 +1,6 @@
 /* EXPECT: 0 "Mem_Alloc(int, int): placed at 0, 192 and 400, Mem_Free: -1 with m_error 5" */
 /* SPDX-License-Identifier: MIT
- * A program that brings its own declarations, Mem_Alloc with a style. */
+ * Uses its own declarations, in which Mem_Alloc has a size and a style. */
 #include <stdio.h>
 
 #define BESTFIT  0

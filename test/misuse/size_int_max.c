@@ -1,6 +1,6 @@
 /* EXPECT: 0 "Mem_Alloc: NULL E_NO_SPACE, heap unchanged" */
 /* SPDX-License-Identifier: MIT
- * The highest size: rounding it up overflows. */
+ * Asks for INT_MAX bytes, which overflow if they are rounded up. */
 #include "misuse.h"
 
 int main(void)

@@ -1,6 +1,6 @@
 /* EXPECT: 0 "Mem_Alloc: NULL E_BAD_ARGS, heap unchanged" */
 /* SPDX-License-Identifier: MIT
- * The lowest size: negating it overflows. */
+ * Asks for INT_MIN bytes, which overflow if they are negated. */
 #include "misuse.h"
 
 int main(void)

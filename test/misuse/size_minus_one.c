@@ -1,6 +1,6 @@
 /* EXPECT: 0 "Mem_Alloc: NULL E_BAD_ARGS, heap unchanged" */
 /* SPDX-License-Identifier: MIT
- * A size below zero. */
+ * Asks for -1 bytes. */
 #include "misuse.h"
 
 int main(void)

@@ -1,6 +1,6 @@
 /* EXPECT: 0 "Mem_Alloc: NULL E_BAD_ARGS, heap unchanged" */
 /* SPDX-License-Identifier: MIT
- * An object of no bytes. */
+ * Asks for 0 bytes. */
 #include "misuse.h"
 
 int main(void)

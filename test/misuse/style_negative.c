@@ -1,6 +1,6 @@
 /* EXPECT: 0 "Mem_Alloc: NULL E_BAD_ARGS, heap unchanged" */
 /* SPDX-License-Identifier: MIT
- * A placement style below zero. */
+ * Passes a negative placement style. */
 #include "misuse.h"
 
 int main(void)

@@ -1,6 +1,6 @@
 /* EXPECT: 0 "Mem_Alloc: NULL E_BAD_ARGS, heap unchanged" */
 /* SPDX-License-Identifier: MIT
- * A placement style that does not exist. */
+ * Passes a placement style that does not exist. */
 #include "misuse.h"
 
 int main(void)

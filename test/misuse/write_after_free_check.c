@@ -1,6 +1,6 @@
 /* EXPECT: 0 "Mem_Check: -1 E_CORRUPT_FREESPACE, heap unchanged" */
 /* SPDX-License-Identifier: MIT
- * One bit written into freed memory, found by the check. */
+ * Changes one bit of freed memory, which Mem_Check detects. */
 #include "misuse.h"
 
 int main(void)

@@ -1,23 +1,25 @@
 /* SPDX-License-Identifier: MIT
  *
- * Random heaps, and one bad free in each [M3].
+ * Checks that one bad free or realloc in each of many random heaps is refused and harms nothing
+ * [M3].
  *
  *     LIBMEM=onerror=report badfree HEAPS SEED
  *     LIBMEM=onerror=ignore badfree HEAPS SEED
  *
- * A random heap is a random history of mallocs and frees, among objects that earlier
- * ones have left. Then one of 14 mistakes is made with an object of 8 bytes to 1 MiB.
- * That it was refused, and that nothing else happened, is known from
- *   - standard error, a pipe here: one line, of this call and this address, and what
- *     is there (no line with `ignore`);
- *   - the call: errno as it was after free, NULL and EINVAL after realloc;
- *   - each live object, which has its size and its content;
- *   - 200 more mallocs: none overlaps another or a live object. A place that was
- *     wrongly made free would be given out, one that was freed twice would be twice;
- *   - the frees of everything that follow: a line too many is found by the next heap.
+ * A random heap is a random history of malloc and free, between objects that the program
+ * allocated at its start. Then the program makes one of 14 mistakes with an object of 8 bytes to
+ * 1 MiB. Five observations show that the mistake was refused and that nothing else happened:
+ *   - Standard error is a pipe: it holds one line, with the call, the address and what is
+ *     there, or no line with `ignore`.
+ *   - free leaves errno alone; realloc returns NULL and sets errno to EINVAL.
+ *   - Each live object has its size and its content.
+ *   - Of 200 more objects none overlaps another or a live object. Memory that was wrongly
+ *     freed would be handed out, and memory that was freed twice would be handed out twice.
+ *   - All objects are then freed. If one of these frees is refused, the next heap finds its
+ *     line in the pipe.
  *
- * A pointer that is the start of a live object is valid, whatever it was before: in
- * these cases the heap is made again.
+ * The start of a live object is a valid pointer, whatever it was before. If a mistake happens to
+ * produce one, the heap is made again.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -29,12 +31,13 @@
 #include "stamp.h"
 
 enum { NLIVE = 128, NOLD = 64, NNEW = 200, NOTHERS = 20, ERRNO = 77, TEXT_BYTES = 512 };
-enum { DOUBLINGS = 17, SMALLER = 10 }; /* rnd_size: to 1 MiB; to 8 KiB */
+/* The doublings for rnd_size: objects of up to 1 MiB and of up to 8 KiB. */
+enum { DOUBLINGS = 17, SMALLER = 10 };
 
 static struct stamped live[NLIVE], old[NOLD];
 static size_t nlive;
 static uint64_t seed, next_id = 1;
-static int lines; /* the end of the pipe that is read */
+static int lines; /* The end of the pipe that the program reads. */
 static unsigned char global[4096], *mapping;
 enum { MAPPING_BYTES = 2 << 20 };
 
@@ -107,7 +110,7 @@ static bool begins_one(const struct stamped *o, size_t n, const void *p)
     return false;
 }
 
-/* There are no objects but ours: stdio has a buffer that is not from the heap. */
+/* The heap holds only this program's objects, since the buffer of stdout is a static array. */
 static bool is_valid(const void *p)
 {
     return begins_one(live, nlive, p) || begins_one(old, NOLD, p);
@@ -116,10 +119,10 @@ static bool is_valid(const void *p)
 /* --- mistakes -------------------------------------------------------------------- */
 
 struct mistake {
-    size_t n;               /* of the object to make it with */
-    unsigned char *address; /* the mistake */
-    const char *there;      /* what the line has to say */
-    struct stamped *inside; /* or the object that the address is in */
+    size_t n;               /* Size of the object that the mistake is made with. */
+    unsigned char *address; /* Passed to free or realloc. */
+    const char *there;      /* How the line must describe the address. */
+    struct stamped *inside; /* If not NULL, the object that contains the address. */
 };
 
 static void freed(struct mistake *m)
@@ -145,7 +148,7 @@ static void stale(struct mistake *m)
 {
     freed(m);
     churn(1 + rnd(&seed, 20), 100);
-    m->there = ""; /* the place may be in another object by now */
+    m->there = ""; /* By now the address may be inside another object. */
 }
 
 static void at(struct mistake *m, struct stamped *o, size_t offset)
@@ -165,8 +168,8 @@ static void inside(struct mistake *m)
     at(m, push(m->n), 1 + rnd(&seed, (uint32_t)m->n - 1));
 }
 
-/* What other allocators would take for the header of an object, and for the next. The
- * object's content is no longer what its stamp says; so it is what is compared. */
+/* Writes what other allocators would take for the headers of this object and of the next one. The
+ * object no longer has the content that its stamp requires, so is_refused compares the header. */
 static void inside_behind_header(struct mistake *m)
 {
     m->n = m->n < 64 ? 64 : m->n;
@@ -205,8 +208,8 @@ static void in_mapping(struct mistake *m)
     m->there = "not ours";
 }
 
-/* Anywhere; where no address can be; near NULL; the address of an object, but for one
- * bit; somewhere near one. */
+/* Chooses any address, a non-canonical address, one near NULL, an object's address with one bit
+ * changed, or one at some distance from an object. */
 static void wild(struct mistake *m)
 {
     uintptr_t any = (uintptr_t)rnd(&seed, UINT32_MAX) << 32 | rnd(&seed, UINT32_MAX);
@@ -218,12 +221,12 @@ static void wild(struct mistake *m)
     m->there = "";
 }
 
-/* Where an object was before realloc moved it; if it grew where it is, the address is
- * valid, and the heap is made again. */
+/* Uses the address of an object from before realloc moved it. If the object grew in place, the
+ * address is valid and the heap is made again. */
 static void moved_away(struct mistake *m)
 {
     struct stamped *o = push(m->n);
-    push(m->n); /* behind it, perhaps, so that it has to move */
+    push(m->n); /* If it lies behind the object, the object has to move. */
     m->address = o->p;
     o->p = opaque(realloc(m->address, 2 * m->n + rnd(&seed, 1000)));
     if (o->p == NULL || !is_stamped(o)) {
@@ -234,7 +237,7 @@ static void moved_away(struct mistake *m)
     m->there = "already free\n";
 }
 
-/* --- what becomes of them -------------------------------------------------------- */
+/* --- checks of the outcome ------------------------------------------------------- */
 
 static bool call_free(void *p)
 {
@@ -285,7 +288,7 @@ static void expected_line(char *text, const struct kind *k, const struct mistake
     }
 }
 
-/* Exactly one line, and this one; with `ignore` none. */
+/* Returns true if the pipe holds exactly the expected line, or no line with `ignore`. */
 static bool was_said(const struct kind *k, const struct mistake *m, bool silent)
 {
     char text[TEXT_BYTES] = "", expected[TEXT_BYTES];
@@ -307,7 +310,8 @@ static bool is_whole(const struct stamped *o)
     return malloc_usable_size(o->p) == o->n && is_stamped(o);
 }
 
-/* The forged header must be as it was written; but it is no stamp. */
+/* Commits the mistake. A forged header must stay as it was written; is_refused compares it here,
+ * since it does not match the object's stamp. */
 static bool is_refused(struct kind *k, const struct mistake *m, bool silent)
 {
     unsigned char header[64];
@@ -338,7 +342,7 @@ static size_t add_all(const struct stamped **all, size_t nall, const struct stam
     return nall;
 }
 
-/* No two objects share a byte, of those that are live and of the new ones. */
+/* Returns true if none of the new and the live objects overlap. */
 static bool are_apart(const struct stamped *new)
 {
     static const struct stamped *all[NLIVE + NOLD + NNEW];
@@ -354,8 +358,8 @@ static bool are_apart(const struct stamped *new)
     return true;
 }
 
-/* 200 more, many of them of the size that the mistake was made with. Their ends are
- * written to. */
+/* Allocates 200 more objects, many of them of the size that the mistake was made with, writes to
+ * their first and last bytes, and frees them. Returns true if none overlaps another object. */
 static bool allocates_apart(size_t n)
 {
     static struct stamped new[NNEW];
@@ -399,7 +403,8 @@ static void make(struct kind *k, struct mistake *m)
     give_up("a mistake cannot be made");
 }
 
-/* What it prints tells where to look; `heap` and the seed say how to get there. */
+/* Makes one heap and one mistake. On failure it prints what is damaged; the number of the heap
+ * and the seed repeat it. */
 static bool stays_intact(struct kind *k, size_t heap, bool silent)
 {
     struct mistake m;
@@ -418,7 +423,7 @@ static bool stays_intact(struct kind *k, size_t heap, bool silent)
     return whole && apart;
 }
 
-/* Standard error becomes a pipe that is read as soon as it is written. */
+/* Makes standard error a pipe that the program reads after each call. */
 static void listen(void)
 {
     int ends[2];

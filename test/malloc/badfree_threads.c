@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: MIT
  *
- * Bad frees by four threads that also allocate, free, and hand objects to each other
- * [M3, M5].
+ * Checks that bad frees are refused while four threads allocate, free, and hand objects to each
+ * other [M3, M5].
  *
  *     LIBMEM=onerror=report badfree_threads ROUNDS SEED       (or onerror=ignore)
  *
- * What other threads do must not make a mistake valid, so a round has two halves:
+ * An action of another thread must not make a mistake valid, so each round has two halves:
  *
- *     work    each thread allocates, frees, resizes, hands over, and makes mistakes that
- *             are mistakes at any time: inside an object of its own, outside the heap;
- *     mourn   nobody allocates; each thread frees what its neighbour has freed, while
- *             others still free what is theirs.
+ *     work    Each thread allocates, frees, resizes, hands objects over, and makes mistakes
+ *             that no other thread can make valid: inside its own objects or outside the heap.
+ *     mourn   No thread allocates. Each thread frees again what its neighbour has freed, while
+ *             others still free their own objects.
  *
- * Standard error is a pipe; a thread of its own reads it. The lines must be as many as
- * the mistakes, and the sums of their addresses the same. No object may have lost its
+ * Standard error is a pipe that a separate thread reads. The number of lines must equal the
+ * number of mistakes, and the sums of their addresses must be equal. No object may have lost its
  * size or its content.
  *
- * Then four frees of one object race. All of them may be accepted [C13], but the place
- * must not be given out twice.
+ * Then four frees of one object race. The library may accept all of them [C13], but it must not
+ * hand out the memory twice.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -38,8 +38,8 @@ static struct worker {
     struct stamped live[NLIVE];
     size_t nlive;
     void *gone[NGONE];
-    size_t nmistakes, nwrong; /* nwrong: answers, sizes and contents */
-    uintptr_t sum;            /* of the addresses of the mistakes */
+    size_t nmistakes, nwrong; /* nwrong counts wrong answers, sizes and contents. */
+    uintptr_t sum;            /* The sum of the addresses of the mistakes. */
 } workers[NTHREADS];
 
 static pthread_barrier_t together;
@@ -107,7 +107,8 @@ static void resize(struct worker *w)
     stamp(o);
 }
 
-/* Whoever finds an object knows what it is from its content. */
+/* Exchanges an object with a shared place. The content of the object found there tells its
+ * identity. */
 static void hand_over(struct worker *w)
 {
     unsigned char *mine = disown(w, any(w));
@@ -231,13 +232,14 @@ static void allocate_alike(struct worker *w)
     while (w->nlive < NALIKE) {
         own(w, opaque(malloc(contested_size)), contested_size);
     }
-    pthread_barrier_wait(&together); /* all have written to theirs */
+    pthread_barrier_wait(&together); /* Every thread has written to its objects. */
     while (w->nlive > 0) {
         free(disown(w, 0));
     }
 }
 
-/* A barrier wakes one after the other: these go at the same moment. */
+/* A barrier wakes its threads one after the other; this loop releases them at nearly the same
+ * moment. */
 static void meet(size_t ntimes)
 {
     static _Atomic size_t narrived;
@@ -271,7 +273,7 @@ static void *race(void *arg)
 
 static struct {
     int from, to;
-    size_t n, nforeign; /* nforeign: lines that are not as they should be */
+    size_t n, nforeign; /* nforeign counts lines that do not have the expected form. */
     uintptr_t sum;
 } lines;
 
@@ -291,7 +293,7 @@ static void count_line(const char *line)
     lines.nforeign++;
 }
 
-/* Until a line says "end". */
+/* Counts lines until one says "end". */
 static void *read_lines(void *arg)
 {
     static char text[1 << 16];
@@ -325,7 +327,7 @@ static bool run_all(void *(*what)(void *))
         good = pthread_create(&thread[i], NULL, what, &workers[i]) == 0;
     }
     if (!good) {
-        exit(1); /* without a plan */
+        exit(1); /* Exits without a TAP plan, which is a failure. */
     }
     for (size_t i = 0; i < NTHREADS; i++) {
         pthread_join(thread[i], NULL);
@@ -359,7 +361,8 @@ static void start(uint64_t seed)
     pthread_barrier_init(&together, NULL, NTHREADS);
     for (size_t i = 0; i < NTHREADS; i++) {
         workers[i].seed = (seed * NTHREADS + i) * 0x9E3779B97F4A7C15u + 1;
-        workers[i].next_id = (uint64_t)i << 60; /* no two threads write the same */
+        /* The identities of objects are unique among threads. */
+        workers[i].next_id = (uint64_t)i << 60;
     }
 }
 

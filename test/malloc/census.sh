@@ -1,8 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# census.sh LIBMEM-MALLOC CENSUS - prints TAP: the example that counts what lives in the heap
-# of a program, preloaded into one that leaks so many objects of 777 bytes between signals.
+# census.sh LIBMEM-MALLOC CENSUS - checks the census example, which counts the live objects of a
+# program.
+#
+# It is preloaded into a program that leaks known numbers of objects of 777 bytes between signals.
+# Prints TAP.
 set -u
 malloc=$1 census=$2
 work=$(mktemp -d) || exit 1
@@ -19,7 +22,7 @@ result() { # status what
     fi
 }
 
-line() { # which census, pattern
+line() { # number of the census, pattern
     awk -v n="$1" -v pattern="$2" '/^census/ { i++ } i == n && $0 ~ pattern { found = 1 }
         END { exit !found }' "$work/err"
 }
@@ -54,7 +57,7 @@ int main(void)
 END
 ${CC:-cc} -O0 -o "$work/leak" "$work/leak.c" || exit 1
 
-wait_for() { # which census
+wait_for() { # number of the census
     for _ in $(seq 200); do
         line "$1" '^ +777 ' && break
         sleep 0.1
@@ -62,7 +65,8 @@ wait_for() { # which census
     echo
 }
 : >"$work/err"
-{ wait_for 1 && wait_for 2 && wait_for 3; } | LD_PRELOAD="$malloc $census" "$work/leak" 2>"$work/err"
+{ wait_for 1 && wait_for 2 && wait_for 3; } |
+    LD_PRELOAD="$malloc $census" "$work/leak" 2>"$work/err"
 result $? "the program ends as ever"
 line 1 '^ +777 +1000 +\+1000 +777000$'
 result $? "the first census has each object"
@@ -89,7 +93,7 @@ int main(void)
         pid_t child = fork();
         if (child == 0) {
             alarm(5);
-            exit(0); /* takes a census */
+            exit(0); /* The exit takes a census. */
         }
         failed += waitpid(child, &status, 0) != child || status != 0;
     }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * Allocation before anybody's constructor, in constructors, and after main [M5]. The
- * plan is printed by the last of the exit handlers, so that it is missing if one
- * does not run.
+ * Checks allocation before all constructors, in a constructor, in an exit handler, and in a
+ * destructor [M5].
+ *
+ * The destructor that runs last prints the TAP plan, so the plan is missing if it does not run.
  */
 #include <malloc.h>
 #include <stdlib.h>

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * failing.so - preloaded before libmem-malloc.so: the n-th of the calls by which that
- * asks the system for something fails (failing.h). libc's own calls do not come this
- * way, so they all are libmem's.
+ * Makes system calls of libmem-malloc.so fail, as failing.h says which.
+ *
+ * This library, failing.so, is preloaded before libmem-malloc.so and interposes the functions by
+ * which the malloc layer asks the system for something. libc's internal calls do not come this
+ * way, so every call that is counted here is libmem's.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -55,7 +57,7 @@ static bool fails(enum failing_call call, int number)
     return true;
 }
 
-/* pthread functions return the number. */
+/* The pthread functions return the error number and leave errno alone. */
 static int number_if_fails(enum failing_call call, int number)
 {
     int before = errno;

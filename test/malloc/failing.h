@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * failing.h - what fault.c and failing.c share: a page of memory, at a file descriptor
- * that everybody inherits. An environment would not do: the first calls come before
- * there is one.
+ * failing.h - the page of memory that fault.c and failing.c share, which says which calls fail
+ * and counts them.
+ *
+ * The page is reached by a file descriptor that every child process inherits. An environment
+ * variable would not work: libmem-malloc.so makes its first calls before libc knows the
+ * environment.
  */
 #ifndef FAILING_H
 #define FAILING_H
@@ -12,7 +15,7 @@
 
 enum { FAILING_FD = 200 };
 
-/* The calls that can fail for a reason that is not the caller's. */
+/* The calls that can fail for reasons beyond the caller's control. */
 #define FAILING_CALLS(X)                                                                           \
     X(mmap)                                                                                        \
     X(munmap)                                                                                      \
@@ -32,11 +35,12 @@ enum { FAILING_FD = 200 };
 enum failing_call { FAILING_CALLS(FAILING_NAME) FAILING_NCALLS };
 
 struct failing {
-    uint32_t at;   /* this call fails, counted from 1; 0: none */
-    bool onwards;  /* and all that follow */
-    uint32_t only; /* all calls of this kind, counted from 1, and of no other; 0: any */
+    uint32_t at;   /* The call with this number fails, counted from 1; with 0 none fails. */
+    bool onwards;  /* All calls after it fail, too. */
+    uint32_t only; /* If not 0, all calls of this kind fail, counted from 1, and no others. */
     _Atomic uint32_t n, ncalls[FAILING_NCALLS], nfailed[FAILING_NCALLS];
-    _Atomic uint32_t nnull, nwrong; /* what the program saw: NULL with ENOMEM; anything worse */
+    /* What the program saw: allocations that returned NULL with ENOMEM, and anything worse. */
+    _Atomic uint32_t nnull, nwrong;
 };
 
 #endif

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * Every call by which libmem-malloc.so asks the system for something fails in turn, in
- * a process of its own: the first, the second, ... until a run makes fewer. Then the
- * same with all calls that follow failing, too; then all calls of one kind. What may
- * come of it is NULL with ENOMEM; never a crash, a wrong content or a hang.
+ * Checks that libmem-malloc.so survives the failure of each call by which it asks the system for
+ * something.
  *
- *     fault          all runs; failing.so lies beside it
- *     fault work     what is done in each
+ * In each run, a process of its own, another call fails: the first, the second, and so on, until
+ * a run makes fewer calls. In a second series all later calls fail, too. In a third series all
+ * calls of one kind fail. An allocation may then return NULL with ENOMEM, but the program must
+ * never crash, find wrong content or hang.
+ *
+ *     fault          does all runs; failing.so lies beside it
+ *     fault work     does the work of one run
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -43,7 +46,7 @@ static void expect(bool so)
     state->nwrong += !so;
 }
 
-/* NULL may be, if errno says why. */
+/* Returns false if p is NULL, for which errno must give the reason. */
 static bool has(void *p)
 {
     if (p == NULL) {
@@ -153,8 +156,8 @@ static void fork_one(struct worker *w)
     expect(child > 0 && waitpid(child, &status, 0) == child && status == 0);
 }
 
-/* Without its fork handlers libmem cannot know of a fork: then only this thread may
- * be at work. No promise says so; nobody can promise more. */
+/* If libmem's fork handlers could not be registered, it cannot notice a fork, and only this
+ * thread may be running then. No allocator can promise more. */
 static bool may_fork_among_threads(void)
 {
     return state->nfailed[FAILING___register_atfork] == 0;
@@ -203,7 +206,7 @@ static bool make_page(void)
     return state != NULL;
 }
 
-/* Where mmap fails, the failing library has mapped it nevertheless. */
+/* failing.so has mapped the page even if mmap fails for libmem. */
 static bool find_page(void)
 {
     void *found = dlsym(RTLD_DEFAULT, "failing_page");
@@ -223,7 +226,7 @@ static char *with_failing_library(const char *program)
     return preload;
 }
 
-/* The status that the program ended with, -1 if it did not start. */
+/* Returns the wait status of the program, or -1 if it did not start. */
 static int run(char *program, struct failing how)
 {
     int status = -1;
@@ -270,7 +273,7 @@ static void run_all(char *program, bool onwards)
         int status = run(program, (struct failing){.at = at, .onwards = onwards});
         judge(at, status);
         if (state->n < at) {
-            break; /* nothing has failed: the work is known to be good by itself */
+            break; /* No call failed in this run, so the work succeeds by itself. */
         }
     }
     printf("# %u runs, NULL %u times;", sums.nruns, sums.nnull);
@@ -282,7 +285,7 @@ static void run_all(char *program, bool onwards)
     printf("\n");
 }
 
-/* A system that never allows a kind of call, as sandboxes do. */
+/* Simulates a system that never allows one kind of call, as sandboxes do. */
 static void run_each_kind(char *program)
 {
     sums = (struct sums){0};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * mem_find of libmem.so, in a program whose malloc is libmem-malloc.so's.
+ * Checks mem_find of libmem.so in a program whose malloc is that of libmem-malloc.so.
  */
 #include <stdlib.h>
 

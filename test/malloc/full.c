@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * A heap that has no room left; LIBMEM=region=8M has made it small.
+ * Checks what the calls do in a heap without room, which LIBMEM=region=8M has made small.
  */
 #include <errno.h>
 #include <malloc.h>
@@ -42,7 +42,8 @@ int main(void)
     check(aligned_alloc(4096, REGION / 8) == NULL && errno == ENOMEM, "aligned_alloc: ENOMEM");
     bool shrunk = true;
     for (size_t i = 0; i < n; i++) {
-        p = opaque(realloc(object[i], 20)); /* in place, or where the others made room */
+        /* It shrinks in place, or moves to where the objects before it made room. */
+        p = opaque(realloc(object[i], 20));
         shrunk = shrunk && p != NULL && all_are(p, 6, 20);
         object[i] = p;
     }

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * Pointers that free, realloc and malloc_usable_size must refuse [M3]: each kind of
- * mistake, for objects of 8 bytes to 1 MiB, in a heap in which a random program has
- * been at work. What LIBMEM says decides what is expected:
+ * Checks that free, realloc and malloc_usable_size refuse bad pointers [M3]: each kind of
+ * mistake, with objects of 8 bytes to 1 MiB, in a heap that a random program is using.
  *
- *     LIBMEM=onerror=report   one line that is right, and nothing has changed
+ * LIBMEM decides what is expected:
+ *
+ *     LIBMEM=onerror=report   one correct line, and nothing has changed
  *     LIBMEM=onerror=ignore   no line, and nothing has changed
- *     no LIBMEM               one line that is right, and SIGABRT at the call
+ *     no LIBMEM               one correct line, and SIGABRT at the call
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -93,7 +94,7 @@ static bool is_intact(void)
 
 struct mistake {
     unsigned char *address;
-    char expected[TEXT_BYTES]; /* in the line */
+    char expected[TEXT_BYTES]; /* The line must contain it. */
 };
 
 static void expect(struct mistake *m, const char *text)
@@ -136,7 +137,7 @@ static void stale(struct mistake *m, size_t n)
     freed(m, n);
     do {
         churn(30);
-    } while (begins_an_object(m->address)); /* else it is a valid pointer */
+    } while (begins_an_object(m->address)); /* A start of an object would be a valid pointer. */
     expect(m, "");
 }
 
@@ -155,7 +156,7 @@ static void inside(struct mistake *m, size_t n)
     expect_inside(m, o);
 }
 
-/* What other allocators would take for the header of an object of 32 bytes. */
+/* Writes what other allocators would take for the header of an object of 32 bytes. */
 static void inside_behind_header(struct mistake *m, size_t n)
 {
     static const uint64_t header[] = {0, 0x21, 0, 0, 0, 0x21};
@@ -175,7 +176,7 @@ static void one_past_end(struct mistake *m, size_t n)
         struct live *o = fresh(n);
         m->address = o->p + o->n;
         churn(1);
-    } while (begins_an_object(m->address)); /* else it is a valid pointer */
+    } while (begins_an_object(m->address)); /* A start of an object would be a valid pointer. */
     expect(m, "");
 }
 
@@ -208,12 +209,13 @@ static void wild(struct mistake *m, size_t n)
     expect(m, "not ours");
 }
 
-/* Where an object was that has moved to be larger. */
+/* Uses the address of an object from before realloc moved it. */
 static void moved_away(struct mistake *m, size_t n)
 {
     struct live *o = fresh(n);
     do {
-        fresh(n); /* behind it, sooner or later: else it grows where it is */
+        /* Sooner or later it lies behind the object, which then cannot grow in place. */
+        fresh(n);
         m->address = o->p;
         o->n += n + 100;
         o->p = opaque(realloc(opaque(o->p), o->n));
@@ -222,7 +224,7 @@ static void moved_away(struct mistake *m, size_t n)
     expect(m, "already free\n");
 }
 
-/* --- what becomes of them ------------------------------------------------------ */
+/* --- checks of the outcome ----------------------------------------------------- */
 
 static bool call_free(void *p)
 {
@@ -289,14 +291,15 @@ static void forget_stderr(void)
     }
 }
 
-/* One line was written, and it says what it should. */
+/* Returns true if exactly one line was written and it says what is expected. */
 static bool was_reported(const struct kind *k, const struct mistake *m)
 {
     char text[TEXT_BYTES] = "", start[TEXT_BYTES];
     snprintf(start, sizeof start, "libmem: %s(0x%" PRIxPTR "): ", k->call, (uintptr_t)m->address);
     ssize_t n = pread(stderr_file, text, sizeof text - 1, 0);
     const char *end = strchr(text, '\n');
-    bool so = n > 0 && end != NULL && strstr(end, "libmem") == NULL && /* an emulator may talk */
+    /* An emulator may write lines of its own behind it. */
+    bool so = n > 0 && end != NULL && strstr(end, "libmem") == NULL &&
               strncmp(text, start, strlen(start)) == 0 && strstr(text, m->expected) != NULL;
     if (!so) {
         printf("# expected %s... %s\n# saw %s\n", start, m->expected, text);
@@ -345,7 +348,9 @@ static bool as_expected(const struct kind *k, size_t n, const char *onerror)
 int main(void)
 {
     const char *onerror = getenv("LIBMEM");
-    static char buffer[BUFSIZ]; /* no object here but ours: one past the end may begin another */
+    /* A static buffer keeps stdio's own object out of the heap: one past the end of an object
+     * might be its start. */
+    static char buffer[BUFSIZ];
     setvbuf(stdout, buffer, _IOFBF, sizeof buffer);
     size_t ntimes = onerror == NULL ? 1 : 5;
     stderr_file = memfd_create("stderr", 0);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// The C++ operators: std::bad_alloc, new handlers, alignment [M1, M2].
+// Checks the C++ operators: std::bad_alloc, new handlers, alignment [M1, M2].
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// A program that has four C++ operators of its own: all others are made of these [M1].
+// Checks that in a program which replaces four C++ operators all others call these [M1].
 #include <cstdio>
 #include <cstdlib>
 #include <new>
@@ -8,7 +8,8 @@
 static int ntests;
 static long nnew, ndelete, nnew_aligned, ndelete_aligned;
 
-// What they give out is no address that free would take.
+// Their objects begin BEFORE bytes behind the start of a heap object, so free would refuse the
+// address.
 enum { BEFORE = 64 };
 
 void *operator new(std::size_t n)
@@ -30,7 +31,8 @@ void operator delete(void *p) noexcept
 void *operator new(std::size_t n, std::align_val_t align)
 {
     nnew_aligned++;
-    void *p = std::aligned_alloc(static_cast<std::size_t>(align), n + static_cast<std::size_t>(align));
+    void *p =
+        std::aligned_alloc(static_cast<std::size_t>(align), n + static_cast<std::size_t>(align));
     return static_cast<char *>(p) + static_cast<std::size_t>(align);
 }
 
@@ -57,7 +59,7 @@ int main()
 {
     const std::align_val_t align{64};
     std::size_t n = 48;
-    went(0, 0, 0, 0); // what the library did before
+    went(0, 0, 0, 0); // Ignores what was counted before main.
     ::operator delete(::operator new(n));
     check(went(1, 1, 0, 0), "new and delete");
     ::operator delete(::operator new(n), n);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What programs depend on in glibc's malloc [M2], each on its own; and that memory
+ * Checks what programs depend on in glibc's malloc [M2], one property at a time, and that memory
  * goes back to the system [M6].
  */
 #include <dlfcn.h>
@@ -12,7 +12,8 @@
 
 #define MIB ((size_t)1 << 20)
 
-/* glibc has none to link with: cfree is gone, the others are of C23. */
+/* They are looked up at run time, since glibc has none to link with: cfree was removed, and the
+ * others are new in C23. */
 static void (*cfree)(void *);
 static void (*free_sized)(void *, size_t);
 static void (*free_aligned_sized)(void *, size_t, size_t);
@@ -29,7 +30,7 @@ static size_t in_use(void)
     return mallinfo2().uordblks;
 }
 
-/* NULL, and errno says so. */
+/* Returns true if p is NULL and errno is ENOMEM. */
 static bool out_of_memory(void *p)
 {
     bool so = opaque(p) == NULL && errno == ENOMEM;
@@ -107,7 +108,7 @@ static void calloc_itself(void)
         zero = zero && calloc_after_dirt(n);
     }
     check(zero, "calloc of small sizes is zero where others wrote");
-    void *shift = opaque(malloc(48)); /* so that no object begins with a page */
+    void *shift = opaque(malloc(48)); /* Shifts the next objects so that none begins with a page. */
     check(calloc_after_dirt(9 * MIB + 12345), "calloc of a large size, too");
     check(calloc_after_dirt(MIB) && calloc_after_dirt(MIB + 1), "and of 1 MiB, more and less");
     free(shift);
@@ -209,7 +210,7 @@ static void realloc_of_aligned(void)
         unsigned char *p = opaque(memalign(align, 300));
         memset(p, 9, 300);
         uintptr_t before = (uintptr_t)p;
-        p = opaque(realloc(p, 290)); /* so near that it need not move */
+        p = opaque(realloc(p, 290)); /* So small a change needs no move. */
         kept = kept && (uintptr_t)p == before && all_are(p, 9, 290);
         p = opaque(realloc(p, 50));
         kept = kept && is_multiple(p, 16) && all_are(p, 9, 50);
@@ -330,7 +331,8 @@ static void aligned_among_others(void)
     check(aligned && in_use() == before, "2000 objects at random alignments come and go");
 }
 
-/* Of large slots most have no pages: those that have are taken again, by each call. */
+/* Most slots of large size have no pages. Each of these calls must reuse the slot that was freed
+ * last, which has some. */
 static void used_again(void)
 {
     void *first[3] = {NULL}, *p[3];
@@ -373,8 +375,8 @@ static void asking(void)
     check(malloc_info(1, stdout) == EINVAL, "malloc_info with flags: EINVAL");
 }
 
-/* n objects of nbytes, all written to and freed in the order of their addresses, but
- * for each keep-th. */
+/* Allocates n objects of nbytes, writes to all of them, and frees them in address order, except
+ * each keep-th. Returns how many bytes are resident then, and frees the rest. */
 static size_t resident_after(size_t nbytes, size_t n, size_t keep)
 {
     unsigned char **object = malloc(n * sizeof *object);
@@ -395,7 +397,8 @@ static size_t resident_after(size_t nbytes, size_t n, size_t keep)
     return then;
 }
 
-/* Whoever falls again and again has to wait (trim.h, P2). */
+/* Gives the heap time to earn the right to give memory back: a heap that shrinks again and again
+ * has to wait (trim.h, P2). */
 static void earn_credit(void)
 {
     enum { SECONDS = 2 };

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a program that has shrunk still has resident a second later [M6].
+ * Checks how much memory a program still has resident a second after it freed its objects [M6].
  *
- *     shrink [MIB]     how much it has before; 1024
+ *     shrink [MIB]     how much memory it uses before; 1024 by default
  */
 #include <malloc.h>
 #include <pthread.h>
@@ -45,7 +45,7 @@ static void free_shuffled(void)
     }
 }
 
-/* The even or the odd ones; never far from the other thread. */
+/* Frees the objects with even or with odd numbers, and never gets far ahead of the other thread. */
 static void *free_half(void *first)
 {
     enum { STEP = 512 };
@@ -90,7 +90,7 @@ static void grow_and_shrink(size_t mib, size_t nbytes, const char *how, void (*f
     check(before >= mib && after < mib / 16, "M6 a sixteenth at most is left");
 }
 
-/* An object that becomes small where it is. */
+/* An object shrinks in place. */
 static void shrink_in_place(size_t mib)
 {
     char *p = malloc(mib << 20);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * stamp.h - objects that say by their content whose they are.
+ * stamp.h - objects whose content states their identity.
  *
  *     [id][id + 8]...[id + i at each i that is written]...[the last 8 bytes]
  *
- * Up to 4 KiB each word is written, and above it one in 512 bytes: so many that each
- * page has some, and so few that a million heaps are done in a minute.
+ * In objects of up to 4 KiB each word is written, and in larger ones one word in 512 bytes:
+ * enough for each page to have some, and few enough for a million heaps in a minute.
  */
 #ifndef STAMP_H
 #define STAMP_H
@@ -23,7 +23,7 @@ static inline size_t stamp_step(size_t n)
     return n <= 4096 ? 8 : 512;
 }
 
-/* Never over the first word, by which an object is known to those who find it. */
+/* Never overlaps the first word, from which a thread that finds the object reads its identity. */
 static inline size_t stamp_last(size_t n)
 {
     return n < 16 ? 0 : n - 8;
@@ -48,7 +48,8 @@ static inline bool stamp_word_is(const struct stamped *o, size_t at)
     return word == o->id + at;
 }
 
-/* The last word was written over the one before it, by less than 8 bytes. */
+/* Skips the next-to-last word if the last one overlaps it: the last word begins at n - 8, which
+ * need not be a multiple of 8. */
 static inline bool is_stamped(const struct stamped *o)
 {
     if (o->n < 8) {
@@ -62,7 +63,8 @@ static inline bool is_stamped(const struct stamped *o)
     return stamp_word_is(o, stamp_last(o->n));
 }
 
-/* 8 bytes to 1 MiB: each doubling as often as the next, and both ends now and then. */
+/* Returns a size of 8 bytes to 8 << doublings: each doubling is equally likely, and its two ends
+ * occur often. */
 static inline size_t rnd_size(uint64_t *seed, unsigned doublings)
 {
     uint32_t least = 8u << rnd(seed, doublings);

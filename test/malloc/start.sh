@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# start.sh LIBRARY PROGRAMS - prints TAP: how libmem-malloc.so starts [M4], what it
-# exports [M1], and that programs which know nothing of it run with it.
+# start.sh LIBRARY PROGRAMS - checks how libmem-malloc.so starts [M4], what it exports [M1], and
+# that programs which do not know it run with it. Prints TAP.
 set -u
 export LC_ALL=C
 library=$(realpath "$1") programs=$2
@@ -18,14 +18,14 @@ result() { # status what
     fi
 }
 
-# Runs a program with the library; leaves $work/out and $work/err.
+# Runs a program with the library; leaves its output in $work/out and $work/err.
 with() { # LIBMEM program argument...
     local options=$1
     shift
     LIBMEM=$options LD_PRELOAD=$library "$@" >"$work/out" 2>"$work/err"
 }
 printed() { grep -qE -- "$1" "$work/out"; }
-complained() { # pattern: in the one line there is
+complained() { # pattern: standard error must be one line that matches it
     [ "$(wc -l <"$work/err")" -eq 1 ] && grep -qE -- "$1" "$work/err"
 }
 silent() { [ ! -s "$work/err" ]; }
@@ -85,8 +85,8 @@ for bad in region=12Q region= region=1 region=65G region=99999999999999999999 re
     result $? "$bad is refused by name, and the next option counts"
 done
 
-# As root a program can be made that starts with the rights of another. The library
-# must lie where that one may read it.
+# Root can make a program that starts with another user's rights. The library must lie where that
+# user may read it.
 if [ "$(id -u)" -eq 0 ] && chmod 755 "$work" && install -m 755 "$library" "$work/readable.so" &&
     gcc -x c - -x none "$work/readable.so" -o "$work/privileged" 2>"$work/err" <<'END'
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Each name of the contract comes from libmem-malloc.so [M1], none from glibc or
+ * Checks that each name of the contract comes from libmem-malloc.so [M1] and none from glibc or
  * libstdc++.
  */
 #include <dlfcn.h>
@@ -50,7 +50,8 @@ static const char *const names[] = {"malloc",
 
 int main(void)
 {
-    dlopen("libstdc++.so.6", RTLD_NOW | RTLD_GLOBAL); /* a rival, if there is one */
+    /* libstdc++, if it is installed, defines some of the names, too. */
+    dlopen("libstdc++.so.6", RTLD_NOW | RTLD_GLOBAL);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         Dl_info from = {0};
         void *address = dlsym(RTLD_DEFAULT, names[i]);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * tap.h - for the programs that are run with libmem-malloc.so before libc's malloc.
+ * tap.h - TAP output and helpers for programs that run with libmem-malloc.so as their malloc.
  *
- * No test library: it would allocate, and here that is what is being tested.
+ * A test library is not used, since it would allocate from the heap under test.
  */
 #ifndef TAP_H
 #define TAP_H
@@ -19,7 +19,7 @@ static int tap_ntests;
 static inline void check(bool ok, const char *what)
 {
     printf("%sok %d - %s\n", ok ? "" : "not ", ++tap_ntests, what);
-    fflush(stdout); /* or what is in the buffer is printed again by each child */
+    fflush(stdout); /* Else each child process would print the buffer again. */
 }
 
 static inline int done(void)
@@ -28,7 +28,7 @@ static inline int done(void)
     return 0;
 }
 
-/* Marsaglia, "Xorshift RNGs", 2003: the same numbers in each run. */
+/* Marsaglia, "Xorshift RNGs", 2003. It gives the same numbers in each run. */
 static inline uint32_t rnd(uint64_t *state, uint32_t below)
 {
     *state ^= *state << 13;
@@ -37,8 +37,8 @@ static inline uint32_t rnd(uint64_t *state, uint32_t below)
     return (uint32_t)((*state >> 32) * below >> 32);
 }
 
-/* What compilers know of malloc they shall not use: that an address is not NULL, that
- * a pair of calls can be left out. */
+/* Hides from the compiler that p came from malloc, so that it neither assumes an address other
+ * than NULL nor removes a pair of malloc and free. */
 static inline void *opaque(void *p)
 {
     __asm__ volatile("" : "+r"(p) : : "memory");
@@ -67,7 +67,7 @@ static inline bool is_multiple(const void *p, size_t of)
     return p != NULL && (uintptr_t)p % of == 0;
 }
 
-/* Bytes of this process that are in memory. */
+/* Returns the number of resident bytes of this process. */
 static inline size_t resident(void)
 {
     size_t npages = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Threads that come and go, that free each other's objects, that allocate when they
- * are all but gone; and forks while other threads allocate [M5].
+ * Checks threads that come and go, free each other's objects, and allocate while they exit; and
+ * forks while other threads allocate [M5].
  *
  *     threads THREADS FORKS
  */
@@ -22,7 +22,7 @@ static _Atomic unsigned ndestroyed, nbad;
 static _Atomic(unsigned char *) shared[NSHARED];
 static _Atomic bool stop;
 
-/* Put an object where another thread takes it, and free what was there. */
+/* Puts an object where another thread takes it, and frees the object that was there. */
 static void exchange(uint64_t *seed)
 {
     size_t n = 16 + rnd(seed, 500);
@@ -59,7 +59,8 @@ static void *come_and_go(void *number)
     return NULL;
 }
 
-/* What threads leave behind would add up: after a thousand of them nothing grows. */
+/* What exiting threads leave behind would add up: after the first thousand, resident memory must
+ * not grow. */
 static void many_threads(size_t nthreads)
 {
     enum { EARLY = 1000, FEW_BYTES = 4 << 20 };
@@ -95,8 +96,8 @@ static void *say_who(void *nothing)
     return nothing;
 }
 
-/* As the thread dies libc frees what belongs to its thread-local memory: a call of free
- * by a thread that never made another, and whose stack is unmapped right after. */
+/* When a thread exits, libc frees memory that belongs to its thread-local storage. Here that is
+ * the thread's only call of free, and its stack is unmapped right afterwards. */
 static void stacks_that_go(void)
 {
     enum { STACK = 1 << 18 };
@@ -114,7 +115,7 @@ static void stacks_that_go(void)
             sched_yield();
         }
         munmap(stack, STACK);
-        malloc_trim(0); /* looks at all threads that have a cache */
+        malloc_trim(0); /* It visits all threads that have a thread cache. */
     }
     check(failed == 0, "nothing is left of threads that only freed as they died");
 }
@@ -128,7 +129,7 @@ static void *work(void *number)
     return NULL;
 }
 
-/* Handlers of somebody else, which allocate while the fork is under way. */
+/* Fork handlers of the program, which allocate while the fork is under way. */
 static void *handled;
 static void before_fork(void)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * mem_walk, mem_stats, mem_check and mem_find_in on malloc's own heap: alone, while
- * other threads take and free, from visitors that do so themselves, and after fork.
+ * Checks mem_walk, mem_stats, mem_check and mem_find_in on malloc's own heap: with one thread,
+ * while other threads take and free, with visitors that call malloc themselves, and after fork.
  */
 #include <pthread.h>
 #include <stdlib.h>
@@ -23,7 +23,7 @@ struct known {
     size_t size;
     unsigned nseen;
 };
-static struct known known[N]; /* by address */
+static struct known known[N]; /* In address order. */
 
 static size_t any_size(uint64_t *state)
 {
@@ -61,11 +61,11 @@ static struct known *known_at(const void *start)
 /* --- one walk ------------------------------------------------------------------------- */
 
 struct tour {
-    const char *end; /* of the piece before */
+    const char *end; /* The end of the piece before. */
     size_t nlive, live_bytes, nfree, free_bytes;
-    unsigned nwrong; /* not in order, of another size, of another heap */
+    unsigned nwrong; /* Pieces out of order, of another size, or of another heap. */
     void (*meanwhile)(struct tour *t, const struct mem_piece *p);
-    size_t stop_after; /* pieces; 0: never */
+    size_t stop_after; /* Number of pieces after which the walk stops, or 0. */
 };
 
 static bool visit(const struct mem_piece *p, void *context)
@@ -87,7 +87,8 @@ static bool visit(const struct mem_piece *p, void *context)
     return t->nlive + t->nfree != t->stop_after;
 }
 
-/* All that is known was seen once, exactly, and nothing wrong. */
+/* Walks the heap. Returns true if every known object was shown once, with its size, and no piece
+ * was wrong. */
 static bool is_right(struct tour *t)
 {
     for (size_t i = 0; i < N; i++)
@@ -148,15 +149,15 @@ static void allocate_and_free(struct tour *t, const struct mem_piece *p)
     free(held[i]);
     held[i] = malloc(any_size(&dice));
     snprintf(text, sizeof text, "%p", p->start);
-    FILE *file = t->nlive % 64 == 0 ? fopen("/dev/null", "w") : NULL; /* allocates */
+    FILE *file = t->nlive % 64 == 0 ? fopen("/dev/null", "w") : NULL; /* fopen allocates. */
     if (file != NULL) {
         fprintf(file, "%p %f\n", p->start, 1e300);
         fclose(file);
     }
 }
 
-/* A neighbour of what was just shown, of which some is behind and some before the next stretch,
- * goes, comes, grows and shrinks; never one of the known. */
+/* Frees or resizes an object that was just shown. It grows, shrinks or moves among pieces of
+ * which the walk has noted some already. Known objects stay. */
 static void resize_and_free(struct tour *t, const struct mem_piece *p)
 {
     (void)t;
@@ -176,7 +177,7 @@ static void walk_again(struct tour *t, const struct mem_piece *p)
     if (t->nlive % 500 != 0 || !p->live)
         return;
     t->nwrong += mem_walk(heap, visit, &inner) != MEM_OK || inner.nwrong > 0;
-    for (size_t i = 0; i < 10; i++) /* counted by the inner one, too */
+    for (size_t i = 0; i < 10; i++) /* The inner walk has counted its first pieces once more. */
         known[i].nseen = 1;
     t->nwrong += mem_stats(heap, &s) != MEM_OK || mem_check(heap, NULL) != MEM_OK;
     t->nwrong += mem_find_in(heap, p->start, &found) != MEM_OK || found.start != p->start;
@@ -186,8 +187,8 @@ enum { NLARGE = 600, NSMALL = 3000, A_WHILE = 150 };
 static char *large[NLARGE], *small[NSMALL];
 static size_t ngrown;
 
-/* Where it lies, into the hole behind it: if others are noted from there on, they are not
- * to begin within it. */
+/* Grows an object in place into the hole behind it. If the walk has noted the pieces that follow,
+ * none of those it shows may begin inside the grown object. */
 static void grow_in_place(struct tour *t, const struct mem_piece *p)
 {
     (void)t;
@@ -223,7 +224,8 @@ static void make_small(size_t size)
         small[i] = size == 0 ? NULL : malloc(size);
 }
 
-/* Spans become spans of other slots. A while after that what is shown is what is there. */
+/* Replaces spans by spans with slots of another size. Some time later, the pieces that are shown
+ * must be those that are there. */
 static void cut_anew(struct tour *t, const struct mem_piece *p)
 {
     static size_t size = 40, since;

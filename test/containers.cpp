@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * containers.cpp - prints TAP: containers on heaps of one's own (mem.hpp).
+ * containers.cpp - checks C++ containers on separate heaps (mem.hpp). Prints TAP.
  */
 #include <cstdint>
 #include <cstdio>
@@ -23,7 +23,8 @@ static void result(bool ok, const char *what)
 static std::size_t live(mem_heap *heap)
 {
     mem_statistics s;
-    return mem_stats(heap, &s) == MEM_OK && mem_check(heap, nullptr) == MEM_OK ? s.live_objects : SIZE_MAX;
+    return mem_stats(heap, &s) == MEM_OK && mem_check(heap, nullptr) == MEM_OK ? s.live_objects
+                                                                               : SIZE_MAX;
 }
 
 template <class T> using vector = std::vector<T, mem::allocator<T>>;

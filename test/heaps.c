@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: MIT
  *
- * heaps.c - many heaps at once (mem_heap.h) against a list of who owns what: buffers and
- * mappings of every size from 256 bytes to 256 GiB, with and without slots, lock, limit,
- * patterns and guard pages, of each style. The calls go to and fro between the heaps.
+ * heaps.c - compares many heaps at once (mem_heap.h) with a list of their objects.
+ *
+ * The heaps are buffers and mappings of 256 bytes to 256 GiB, with and without slots, lock,
+ * limit, patterns and guard pages, and of each style. The calls alternate between the heaps.
  *
  *     build/test/heaps [CALLS [SEED]]
  *
  * After each call
- *   - a result is in its heap, aligned, and overlaps nothing live; in a heap without slots it
- *     is cut from the low end of the free chunk that its style says, of those that mem_walk
- *     had shown; and where none is told, none would have been large enough;
- *   - any address, of this heap or another or none, is what the list says, to mem_find and
- *     mem_find_in, and to frees and resizes that have to be refused;
- * and every now and then mem_walk shows the list, mem_stats adds up, mem_check finds nothing,
- * and all objects hold what was written. When all is freed each heap is one chunk again, or
- * one in each part of it.
+ *   - a new object is in its heap, aligned, and overlaps no live object; in a heap without slots
+ *     it is cut from the low end of the free chunk that the style chooses among those that
+ *     mem_walk has shown; and if the call failed, none of these was large enough;
+ *   - an arbitrary address, in this heap, in another or outside, is what the list says, according
+ *     to mem_find and mem_find_in and to the frees and resizes that must refuse it.
+ * At intervals mem_walk shows the list, mem_stats adds up, mem_check finds nothing, and all
+ * objects hold what was written. When all objects were freed, each heap is again one free chunk
+ * in each of its parts.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -29,7 +30,7 @@ enum { NHEAPS = 12, NOBJECTS = 500, NPIECES = 1 << 20, BUFFER = 4 << 20, EDGE = 
 enum { WITH_SLOTS = (1 << 20) + (1 << 10), WITH_SMALL_SLOTS = 1 << 14, MUCH = 1 << 20 };
 
 static uint64_t state, seed, ncalls, nhistories;
-static unsigned top = 38; /* the largest have 2^top bytes */
+static unsigned top = 38; /* The largest heaps have 2^top bytes. */
 static uint64_t nplaced, nstyled, nfull, nlimited, nasked, nrefused, nresized, nwalked, nlargest;
 
 static uint32_t rnd(uint32_t below)
@@ -40,7 +41,7 @@ static uint32_t rnd(uint32_t below)
     return (uint32_t)((state >> 32) * below >> 32);
 }
 
-/* Up to 2^log, each magnitude as likely as the others. */
+/* Returns a size of up to 2^log; each magnitude is equally likely. */
 static size_t rnd_size(unsigned log)
 {
     size_t most = (size_t)1 << rnd(log + 1);
@@ -56,17 +57,19 @@ struct owned {
 static struct one {
     mem_heap *heap;
     unsigned char *base;
-    size_t nbytes, fresh, nparts; /* all; the longest free chunk when it was new; how many */
+    /* nbytes is the size of the whole heap, fresh that of the longest free chunk when the heap
+     * was new. */
+    size_t nbytes, fresh, nparts;
     struct mem_options options;
     bool has_slots, is_buffer;
-    struct owned object[NOBJECTS]; /* in address order */
+    struct owned object[NOBJECTS]; /* In address order. */
     int n;
     size_t live, peak;
-    unsigned char *gone; /* was an object's start */
+    unsigned char *gone; /* The start of the object that was freed last. */
 } heaps[NHEAPS];
 static _Alignas(4096) unsigned char buffers[NHEAPS][BUFFER + 4096];
 
-/* What mem_walk has shown of one heap. */
+/* The pieces that mem_walk has shown of one heap. */
 static struct mem_piece pieces[NPIECES];
 static size_t npieces;
 
@@ -91,7 +94,7 @@ static size_t granules(size_t size)
     return size == 0 ? 16 : (size + 15) / 16 * 16;
 }
 
-/* The first object that ends behind the address; h->n if there is none. */
+/* Returns the index of the first object that ends behind the address, or h->n. */
 static int index_at(const struct one *h, const unsigned char *p)
 {
     int i = 0;
@@ -100,7 +103,7 @@ static int index_at(const struct one *h, const unsigned char *p)
     return i;
 }
 
-/* The object that the address is in, or NULL. */
+/* Returns the object that contains the address, or NULL. */
 static const struct owned *owner_of(const struct one *h, const unsigned char *p)
 {
     int i = index_at(h, p);
@@ -129,7 +132,7 @@ static void take_out(struct one *h, int i)
     memmove(&h->object[i], &h->object[i + 1], (size_t)(--h->n - i) * sizeof h->object[0]);
 }
 
-/* Large ones at both ends only: their pages would fill the machine. */
+/* Writes to both ends only: the pages of large objects would fill the machine's memory. */
 static void write_to(const struct owned *o)
 {
     size_t edge = o->size < EDGE ? o->size : EDGE;
@@ -162,7 +165,8 @@ static bool note(const struct mem_piece *piece, void *context)
     return npieces < NPIECES;
 }
 
-/* Live pieces are the list's, in order; free ones lie between them. */
+/* Checks that the live pieces are the list's objects, in order, and that the free ones lie
+ * between them. */
 static void walk(const struct one *h)
 {
     const unsigned char *end = h->base;
@@ -260,7 +264,8 @@ static bool is_in(const struct one *h, const unsigned char *p)
     return p >= h->base && p < h->base + h->nbytes;
 }
 
-/* Whoever is asked for it says the same; of the heap `h` its name. */
+/* Asks mem_find and mem_find_in for the address, checks both answers against the list, and
+ * returns the result that a free in heap `h` must have. */
 static enum mem_result ask(const struct one *h, unsigned char *p)
 {
     struct mem_piece any = {0}, in = {0};
@@ -297,7 +302,7 @@ static enum mem_result ask(const struct one *h, unsigned char *p)
     return o == NULL ? (result == MEM_OK ? MEM_FREE : result) : p == o->start ? MEM_OK : MEM_INSIDE;
 }
 
-/* A free or a resize of what is no object of this heap, or not its start. */
+/* Frees and resizes an address that is not the start of an object of this heap. */
 static void mistake(struct one *h, unsigned char *p)
 {
     enum mem_result expected = ask(h, p);
@@ -318,7 +323,7 @@ static bool is_over_limit(const struct one *h, size_t size, size_t old)
     return h->options.limit > 0 && size > old && h->live - old + size > h->options.limit;
 }
 
-/* Would a chunk of that size be taken rather than what was? */
+/* Returns true if the style prefers a chunk of nbytes to one of `was` bytes. */
 static bool is_better(size_t nbytes, size_t was, bool lower, enum mem_style style)
 {
     switch (style) {
@@ -333,7 +338,7 @@ static bool is_better(size_t nbytes, size_t was, bool lower, enum mem_style styl
     return nbytes < was || (nbytes == was && lower);
 }
 
-/* By the walk before: is that the chunk of all that the style says? */
+/* Checks, by the last walk, that the object was cut from the chunk that the style chooses. */
 static void check_place(const struct one *h, const unsigned char *p, size_t size,
                         enum mem_style style)
 {
@@ -363,7 +368,7 @@ static void check_none(const struct one *h, size_t size, size_t old, bool walked
         EXPECT("no chunk is large enough", true, pieces[i].live || pieces[i].size < granules(size));
 }
 
-/* So that heaps become full of what they can hold. */
+/* Returns a size that depends on the heap's, so that heaps become full. */
 static size_t any_size(const struct one *h)
 {
     unsigned log = 1;
@@ -423,7 +428,8 @@ static void resize(struct one *h, int i)
     struct owned o = h->object[i];
     size_t size = rnd(3) ? any_size(h) : o.size + rnd(100);
     if (o.size > MUCH && size > MUCH)
-        size = o.size - rnd(MUCH); /* it may be copied, and would have all its pages */
+        /* The object may be copied, which would bring all its pages into memory. */
+        size = o.size - rnd(MUCH);
     unsigned char *p = mem_resize(h->heap, o.start, size);
     if (p == NULL) {
         check_none(h, size, o.size, false);
@@ -455,8 +461,9 @@ static void drop(struct one *h, int i)
     take_out(h, i);
     if (h->options.flags & MEM_FILL_FREED)
         EXPECT("the pattern of freed objects", true, holds(o.start, h->options.fill_freed, o.size));
-    enum mem_result again = mem_free(h->heap, o.start); /* a span that is empty goes: what was
-                                                           a slot may be left over behind it */
+    /* If its span became empty, the heap took the span back: the address may now lie in memory
+     * that is neither an object nor a free chunk. */
+    enum mem_result again = mem_free(h->heap, o.start);
     EXPECT("a second free", true, again == MEM_FREE || (h->has_slots && again == MEM_NO_OBJECT));
 }
 
@@ -469,24 +476,25 @@ static struct mem_options any_options(size_t nbytes, bool is_buffer)
                             .fill_new = 0xA1,
                             .fill_freed = 0xD2};
     if (nbytes <= 64 << 10)
-        o.flags |= rnd(4) * MEM_FILL_NEW; /* else all pages of large objects would be there */
+        /* In larger heaps the pattern would bring all pages of large objects into memory. */
+        o.flags |= rnd(4) * MEM_FILL_NEW;
     if (nbytes <= 4 << 10 && rnd(4) == 0)
         o.flags |= MEM_CHECK_CALLS;
     if (rnd(2))
         o.flags |= MEM_SLOTS;
     if (!is_buffer && rnd(2) && nbytes <= MEM_PART_BYTES - MUCH)
-        o.flags |= MEM_GUARD_PAGES; /* which need their place, too */
+        o.flags |= MEM_GUARD_PAGES; /* Guard pages take space in the heap, too. */
     o.limit = rnd(4) ? 0 : nbytes / 3;
     return o;
 }
 
-/* A machine may promise less than so many times 64 GiB. */
+/* Returns true if the machine grants NHEAPS heaps of that size. */
 static bool can_have(size_t nbytes)
 {
     const struct one *h = &heaps[0];
     mem_heap *heap[NHEAPS];
     int n = 0;
-    clock_t end = clock() + CLOCKS_PER_SEC / 4; /* an emulator is slow to map so much */
+    clock_t end = clock() + CLOCKS_PER_SEC / 4; /* An emulator is slow to map them. */
     while (n < NHEAPS && clock() < end && (heap[n] = mem_heap_create(nbytes, NULL)) != NULL)
         n++;
     bool all = n == NHEAPS;
@@ -556,7 +564,7 @@ static void one_call(struct one *h, uint32_t percent)
     ncalls++;
 }
 
-/* All sizes, and each time the smallest and the largest. */
+/* Runs n calls on heaps of all sizes, with one of the smallest and one of the largest each time. */
 static void history(uint64_t n)
 {
     for (int i = 0; i < NHEAPS; i++)

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * known.c WHAT - allocates what is known beforehand, for tool.sh to find in the report of
- * `mem run --report`. Nothing here calls what allocates by itself; where that cannot be
- * helped (threads), objects have a size that nobody else asks for.
+ * known.c WHAT - allocates a known set of objects, which tool.sh must find in the report of
+ * `mem run --report`.
+ *
+ * No function here calls another library function that allocates. Creating threads does allocate,
+ * so `threads` uses a size of objects that no other code requests.
  */
 #include <limits.h>
 #include <pthread.h>
@@ -32,8 +34,8 @@ static void free_all(size_t n, void **objects)
         free(objects[i]);
 }
 
-/* 10 of 100 bytes, of which 4 are freed; 3 of 5,000; 2 of 0; 5 of 16; before them one of
- * 1 MiB that is more than all of these, freed. */
+/* Allocates 10 objects of 100 bytes, of which it frees 4; 3 of 5,000; 2 of 0; and 5 of 16. Before
+ * them it allocates and frees 1 MiB, which is more than all of them together. */
 static void objects(void)
 {
     void *hundred[10];
@@ -45,7 +47,8 @@ static void objects(void)
     free_all(4, hundred);
 }
 
-/* 100 -> 104 in its slot -> 5,000 elsewhere -> 0; 1 MiB -> 400,000 where it is. */
+/* Resizes 100 bytes to 104 in its slot, to 5,000 elsewhere, and to 0; and 1 MiB to 400,000 bytes
+ * in place. */
 static void resize(void)
 {
     char *p = realloc(NULL, 100);
@@ -55,7 +58,8 @@ static void resize(void)
         abort();
 }
 
-/* With LIBMEM=onerror=report or ignore: 4 are free, 2 inside, 3 outside, 1 in slack. */
+/* Makes 10 bad frees, with LIBMEM=onerror=report or ignore: 4 of a free object, 2 inside an
+ * object, 3 outside the heap, and 1 in slack. */
 static void refused(void)
 {
     char here[16], *p = malloc(100), *q = malloc(100);
@@ -89,7 +93,8 @@ static void be_killed(void)
     raise(SIGKILL);
 }
 
-/* Each of 4 threads: 1,000 one after the other, then 100 at once, of which 90 go. */
+/* Each of 4 threads allocates and frees 1,000 objects one after the other, then holds 100 at once
+ * and frees 90 of them. */
 enum { NTHREADS = 4, RARE = 30000 };
 static pthread_barrier_t barrier;
 
@@ -115,7 +120,7 @@ static void threads(void)
         pthread_join(t[i], NULL);
 }
 
-/* Two children: each has one object more, then one less of its parent's. */
+/* Each of two child processes allocates one more object and frees one of its parent's. */
 static void fork_twice(void)
 {
     void *p = some(2, 1000, NULL);
@@ -143,7 +148,7 @@ static void give_back(void)
     free(memset(malloc(MUCH), 1, MUCH));
 }
 
-/* 5 requests for what there is not. */
+/* Makes 5 requests that cannot be served. */
 static void ask_for_too_much(void)
 {
     volatile size_t huge = (size_t)PTRDIFF_MAX + 1, large = (size_t)1 << 45;

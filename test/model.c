@@ -17,7 +17,8 @@ static size_t top_of(const struct model *m)
     return m->n == 0 ? 0 : m->chunk[m->n - 1].start + m->chunk[m->n - 1].nbytes;
 }
 
-/* How far chunks may reach, if one more also has `cost` bytes for its record. */
+/* Returns how far chunks may reach if there is one more and each costs `cost` bytes for its
+ * record. */
 static size_t reach(const struct model *m, size_t cost)
 {
     size_t records = (m->n + 1) * cost;
@@ -56,7 +57,7 @@ ptrdiff_t model_alloc(struct model *m, size_t size, enum model_fit fit)
 {
     size_t need = (size + GRANULE - 1) / GRANULE * GRANULE;
     struct model_chunk tail = model_tail(m);
-    size_t best = m->n + 1, best_bytes = 0; /* m->n stands for the tail */
+    size_t best = m->n + 1, best_bytes = 0; /* m->n stands for the tail. */
     for (size_t i = 0; i <= m->n; i++) {
         const struct model_chunk *c = i < m->n ? &m->chunk[i] : &tail;
         if (c->size != 0 || c->nbytes < need)
@@ -115,7 +116,7 @@ bool model_free(struct model *m, size_t position)
         remove_at(m, i--);
     }
     if (i + 1 == m->n)
-        m->n--; /* free space at the end is the tail */
+        m->n--; /* Free space at the end is the tail. */
     if (m->n == 0)
         m->high = 0;
     return true;

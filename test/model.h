@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * model.h - the heap as a child would write it: an array of chunks in address
- * order, searched from one end to the other. It has none of the library's code
- * and none of its structure, and says beforehand what every call must return.
+ * model.h - the naive model of a heap: an array of chunks in address order, searched from one end
+ * to the other.
  *
- * Positions are bytes from the start of the region.
+ * The model shares no code and no data structure with the library, and predicts the result of
+ * every call. Positions are in bytes from the start of the region.
  */
 #ifndef MODEL_H
 #define MODEL_H
@@ -18,28 +18,28 @@ enum model_fit { MODEL_BEST, MODEL_WORST, MODEL_FIRST };
 
 struct model_chunk {
     size_t start, nbytes;
-    size_t size; /* what was asked for; 0: free */
+    size_t size; /* The requested size, or 0 if the chunk is free. */
 };
 
 struct model {
     size_t region_bytes;
-    size_t high; /* the highest that an object has reached since all was free */
+    size_t high; /* The highest end of an object since the heap was last empty. */
     size_t n;
     struct model_chunk chunk[MODEL_CHUNKS_MAX];
 };
 
 void model_open(struct model *m, size_t region_bytes);
 
-/* Where an object of `size` bytes goes, or -1 for no space. */
+/* Returns the position of a new object of `size` bytes, or -1 if there is no space for it. */
 ptrdiff_t model_alloc(struct model *m, size_t size, enum model_fit fit);
 
-/* The live object that a position lies in, or NULL. */
+/* Returns the live object that contains the position, or NULL. */
 const struct model_chunk *model_find(const struct model *m, size_t position);
 
-/* Frees the object that a position lies in, if there is one. */
+/* Frees the live object that contains the position. Returns false if there is none. */
 bool model_free(struct model *m, size_t position);
 
-/* What is free after the last chunk; its nbytes may be 0. */
+/* Returns the free space behind the last chunk; its nbytes may be 0. */
 struct model_chunk model_tail(const struct model *m);
 
 #endif

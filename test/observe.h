@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: MIT
  *
- * observe.h - all that a caller can see of the heap, as one text, so that
- * "nothing in the heap has changed" is compared and not believed.
+ * observe.h - everything that a caller can see of the heap, as one text, so that a test can
+ * compare two texts to show that nothing in the heap has changed.
  *
- *     open_heap(4096);             Mem_Init; remembers where the region lies
- *     unsigned char *p = get(40);  Mem_Alloc; fills it, enters it in the table
+ *     open_heap(4096);             calls Mem_Init; remembers where the region lies
+ *     unsigned char *p = get(40);  calls Mem_Alloc; fills the object, enters it in the table
  *     char *before = picture();
  *     Mem_Free(p + 40);
- *     same_picture(before);        true, and `before` is released
+ *     same_picture(before);        returns true, and releases `before`
  *
- *   O1  objects[0..nobjects) are the live objects that were made by get().
- *   O2  Each is filled with its own pattern: whoever writes to it is seen.
+ *   O1  objects[0..nobjects) are the live objects that get() made.
+ *   O2  Each object is filled with its own pattern, so that a write to it is noticed.
  *   O3  No function here leaves m_error or errno changed, unless it aborts.
  *
- * A process has one heap, so there is one table too. Whatever fails here that
- * is not the point of the test ends the process with a line on standard error.
+ * A process has one heap, so there is one table. A failure that is not the subject of the test
+ * ends the process with a line on standard error.
  */
 #ifndef OBSERVE_H
 #define OBSERVE_H
@@ -33,7 +33,7 @@
 #define ROW_BYTES     24
 #define MAX_OBJECTS   8192
 
-/* Larger regions are not hashed whole: a picture should stay cheap. */
+/* picture() leaves out the bytes of larger regions, since hashing them would be slow. */
 #define MAX_HASHED_BYTES (1u << 20)
 
 struct object {
@@ -56,7 +56,7 @@ static inline int round_up_16(int size)
     return (size + GRANULE_BYTES - 1) / GRANULE_BYTES * GRANULE_BYTES;
 }
 
-/* A whole, empty heap is one free chunk that begins where the region begins. */
+/* Calls Mem_Init. An empty heap is one free chunk, which begins where the region begins. */
 static inline void open_heap(int size)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
@@ -83,7 +83,7 @@ static inline unsigned char *get(int size)
     return enter_object(start, size);
 }
 
-/* Takes objects[i] out of the table; the last one moves into its place. */
+/* Removes objects[i] from the table; the last object moves into its place. */
 static inline void forget(int i)
 {
     DEMAND(i >= 0 && i < nobjects);
@@ -136,7 +136,7 @@ static inline unsigned long hash_of(const unsigned char *bytes, size_t nbytes)
     return hash;
 }
 
-/* What Mem_Dump prints. To be freed by the caller. */
+/* Returns what Mem_Dump prints. The caller frees the text. */
 static inline char *dump_text(void)
 {
     fflush(stdout);
@@ -172,9 +172,9 @@ static inline void draw_objects(FILE *out)
     }
 }
 
-/* The list, the dump, the answers for each known object, and the bytes of the
- * region, the library's own among them. To be freed by the caller, or by
- * same_picture. */
+/* Returns one text: the list, the dump, the answers for each known object, and a hash of the
+ * bytes of the region, which include the library's records. The caller frees the text, or passes
+ * it to same_picture. */
 static inline char *picture(void)
 {
     int old_m_error = m_error;
@@ -197,7 +197,8 @@ static inline char *picture(void)
     return text;
 }
 
-/* Releases `before`. What differs is shown on standard error. */
+/* Compares the picture `before` with the present one and releases it. If they differ, prints both
+ * on standard error. */
 static inline bool same_picture(char *before)
 {
     char *now = picture();
@@ -210,7 +211,7 @@ static inline bool same_picture(char *before)
     return same;
 }
 
-/* One free chunk, and an object of the region less 48 bytes fits. [C5] */
+/* Returns true if there is one free chunk and an object of the region less 48 bytes fits [C5]. */
 static inline bool is_whole_again(void)
 {
     int nbytes = (int)(region_bytes - 2 * ROW_BYTES);
@@ -221,7 +222,7 @@ static inline bool is_whole_again(void)
     return all != NULL && Mem_Free(all) == 0;
 }
 
-/* The same numbers on every machine, so that a failure can be repeated. */
+/* Gives the same numbers on every machine, so that a failure can be repeated. */
 static inline unsigned next_random(unsigned *seed)
 {
     *seed = *seed * 1664525u + 1013904223u;

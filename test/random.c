@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * random.c - the heap against the model (model.h), call by call: the address of
- * every object, the answer to every free and every question, the whole free
- * list. Regions from 256 bytes to 4 MiB, many mixes of sizes and of fits.
+ * random.c - compares the heap with the model (model.h) call by call: the address of every
+ * object, the result of every free and every lookup, and the whole free list.
+ *
+ * Regions have 256 bytes to 4 MiB, with many mixes of sizes and fits.
  *
  *     build/test/random [CALLS [SEED]]
  */
@@ -45,7 +46,7 @@ static void die(const char *what, long expected, long got)
             die(what, (long)(expected), (long)(got));                                              \
     } while (0)
 
-/* How one run behaves. */
+/* The parameters of one run. */
 struct mix {
     uint32_t region_bytes, size_max, free_percent, fits;
 };
@@ -61,7 +62,7 @@ static struct mix new_mix(void)
     return mix;
 }
 
-/* The ends of an object bear its mark while it lives. */
+/* The mark that is written to both ends of an object while it lives. */
 static unsigned char mark_of(size_t start)
 {
     return (unsigned char)(start / 16 * 37 + 1);
@@ -83,7 +84,7 @@ static void one_alloc(const struct mix *mix)
     region[(size_t)expected + size - 1] = mark_of((size_t)expected);
 }
 
-/* Sometimes a live object, sometimes anywhere, sometimes next to an end. */
+/* Returns a position anywhere in the region, in a live or free chunk, or next to an end of one. */
 static size_t some_position(const struct mix *mix)
 {
     size_t at = rnd(mix->region_bytes);
@@ -96,7 +97,7 @@ static size_t some_position(const struct mix *mix)
     case 1:
         return c->size == 0 ? c->start : c->start + c->size - 1;
     case 2:
-        return c->start + c->size; /* one past the end */
+        return c->start + c->size; /* One past the end. */
     case 3:
         return c->start - (c->start > 0);
     default:
@@ -177,7 +178,7 @@ static void one_run(void)
         if (rnd(256) == 0)
             check_all();
     }
-    while (model.n > 0) { /* [C5] */
+    while (model.n > 0) { /* Everything is freed and must become one chunk [C5]. */
         size_t start = model.chunk[rnd((uint32_t)model.n)].start;
         EXPECT("free of all", model_free(&model, start), heap_free(&heap, region + start) == 0);
     }

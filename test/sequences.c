@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: MIT
  *
- * sequences.c - every sequence of up to six calls on a heap of one page, against
- * the model (model.h): an object of any of three sizes in any of three styles, or
- * a free of any live object. Depth first: each node is a heap that some sequence
- * leads to, and from a copy of it each further call is tried.
+ * sequences.c - compares every sequence of up to six calls on a heap of one page with the model
+ * (model.h).
+ *
+ * A call allocates an object of one of three sizes in one of three styles, or frees a live
+ * object. The search goes depth first: each node is a heap that some sequence produces, and each
+ * further call is tried on a copy of it.
  *
  * At each node
- *   - the free list and the heap's own check are compared with the model;
- *   - an object is freed by its first byte, one in the middle and its last: where
- *     the heaps that this leaves are the same to the byte, one is followed;
- *   - wrong addresses of every kind are refused, with the reason that heap.h
- *     gives, and leave the heap the same to the byte.
- * A call changes no byte of any other live object.
+ *   - the free list and the result of the heap's own check are compared with the model;
+ *   - each object is freed by its first byte, by one in the middle and by its last; where these
+ *     frees produce the same heap to the byte, only one of them is followed;
+ *   - wrong addresses of every kind are refused, with the reason that heap.h gives, and leave
+ *     every byte of the heap unchanged.
+ * No call changes a byte of another live object.
  *
- * With 8, 880 and 2000 bytes the page is filled by three objects or by many, and
- * six calls are enough to take a hole whole for want of room for a record.
+ * With sizes of 8, 880 and 2000 bytes the page is filled by three objects or by many. Six calls
+ * are enough to make the heap hand out a hole whole because there is no room for another record.
  *
  *     build/test/sequences [CALLS]
  */
@@ -32,10 +34,11 @@ static const size_t sizes[NSIZES] = {8, 880, 2000};
 static struct snapshot snapshots[DEPTH_MAX + 1], freed;
 
 static int depth, deepest = 6;
-static char path[DEPTH_MAX][32]; /* the calls that led here, for a person */
+/* The calls that led to the present node, for the failure message. */
+static char path[DEPTH_MAX][32];
 static uint64_t nsequences, nrefused, nfull, nwhole, ncut, nsame;
 
-/* --- saying ------------------------------------------------------------------ */
+/* --- failures ---------------------------------------------------------------- */
 
 static void die(const char *what, long expected, long got)
 {
@@ -74,7 +77,7 @@ static void expect_list(void)
     EXPECT("end of list", 0, (intptr_t)node);
 }
 
-/* Positions from the region's start; some are outside. */
+/* A position is in bytes from the region's start and may be outside the region. */
 static void expect_refused(ptrdiff_t position, enum heap_result why)
 {
     EXPECT("free of a wrong address", why, heap_free(&heap, page + position));
@@ -94,7 +97,7 @@ static void try_chunk(const struct model_chunk *c)
     size_t end = c->start + c->nbytes;
     if (c->size == 0) {
         expect_refused((ptrdiff_t)c->start, HEAP_FREE);
-        expect_refused((ptrdiff_t)(c->start + 8), HEAP_FREE); /* in its node */
+        expect_refused((ptrdiff_t)(c->start + 8), HEAP_FREE); /* An address inside its node. */
         expect_refused((ptrdiff_t)(c->start + c->nbytes / 2), HEAP_FREE);
         expect_refused((ptrdiff_t)(end - 1), HEAP_FREE);
         return;
@@ -102,14 +105,14 @@ static void try_chunk(const struct model_chunk *c)
     expect_found(c, c->start);
     expect_found(c, c->start + c->size - 1);
     if (c->size < c->nbytes) {
-        expect_refused((ptrdiff_t)(c->start + c->size), HEAP_NO_OBJECT); /* one past the end */
+        expect_refused((ptrdiff_t)(c->start + c->size), HEAP_NO_OBJECT); /* One past the end. */
         expect_refused((ptrdiff_t)(c->start + (c->size + c->nbytes) / 2), HEAP_NO_OBJECT);
         expect_refused((ptrdiff_t)(end - 1), HEAP_NO_OBJECT);
     }
 }
 
-/* One past the end of an object without slack is the first byte of what follows,
- * and is tried with that. */
+/* Tries wrong addresses of every kind. One past the end of an object without slack is the first
+ * byte of the next chunk and is tried with that chunk. */
 static void try_wrong_addresses(void)
 {
     struct model_chunk tail = model_tail(&model);
@@ -118,7 +121,8 @@ static void try_wrong_addresses(void)
         try_chunk(&model.chunk[i]);
     if (tail.nbytes > 0)
         try_chunk(&tail);
-    expect_refused((ptrdiff_t)end, HEAP_NO_OBJECT); /* between the tail and the ledger, or in it */
+    /* It lies between the tail and the ledger, or in the ledger. */
+    expect_refused((ptrdiff_t)end, HEAP_NO_OBJECT);
     expect_refused((ptrdiff_t)(end + PAGE) / 2, HEAP_NO_OBJECT);
     expect_refused(PAGE - 1, HEAP_NO_OBJECT);
     expect_refused(-1, HEAP_NOT_OURS);
@@ -136,7 +140,7 @@ static void judge_node(const struct snapshot *here)
     EXPECT("the heap is the same to the byte", true, is_same(here));
 }
 
-/* What lived before the call, and lives after it, has not changed. */
+/* Objects that live both before and after the call must not have changed. */
 static void expect_objects_kept(const struct snapshot *before)
 {
     for (size_t i = 0; i < before->n; i++) {

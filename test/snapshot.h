@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * snapshot.h - a heap of one page beside its model, both of which can be kept and
- * come back to. There is a page before it and one behind, which are not the heap's.
+ * snapshot.h - a heap of one page beside its model, both of which can be saved and restored.
+ *
+ * The pages before and behind the heap's page do not belong to the heap.
  */
 #ifndef SNAPSHOT_H
 #define SNAPSHOT_H
@@ -30,7 +31,7 @@ struct snapshot {
 static inline void save(struct snapshot *s)
 {
     memcpy(s->page, page, PAGE);
-    memcpy(&s->heap, &heap, sizeof heap); /* with the bytes between its fields */
+    memcpy(&s->heap, &heap, sizeof heap); /* The copy includes the padding between the fields. */
     s->head = head;
     s->high = model.high;
     s->n = model.n;

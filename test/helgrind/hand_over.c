@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * Threads that allocate, hand objects to each other under a lock of their own, and free
- * what others have made. Built for the classic calls with -DCLASSIC, else for malloc.
+ * The program that helgrind.sh runs: threads allocate, hand objects to each other under their own
+ * lock, and free what others have made.
  *
- *     hand_over          no race, if the heap has none
- *     hand_over race     one race of its own, which must be seen
+ * It is built for the classic calls with -DCLASSIC, else for malloc.
+ *
+ *     hand_over          has no race, if the heap has none
+ *     hand_over race     has one race of its own, which helgrind must report
  */
 #include <pthread.h>
 #include <sched.h>
@@ -24,13 +26,14 @@
 enum { NTHREADS = 4, NSTEPS = 3000, NSHARED = 8, REGION = 32 << 20 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static unsigned char *shared[NSHARED]; /* guarded by lock */
+static unsigned char *shared[NSHARED]; /* Guarded by lock. */
 static pthread_barrier_t together;
 static bool with_race;
-static int nwrong; /* guarded by lock; with a race by nothing */
+static int nwrong; /* Guarded by lock, except in the run with a race. */
 
-/* Helgrind's own malloc forgets what it knew of an object's memory; with ours, this must. It
- * may have been a thread's cache: who took that away waited until the thread was not busy. */
+/* Makes helgrind forget earlier accesses to the object's memory, which it does by itself for its
+ * own malloc. The memory may have been in another thread's window: the thread that revoked the
+ * window waited until its owner was not reading it, which helgrind cannot see. */
 static unsigned char *fresh(void *p, size_t n)
 {
 #ifndef CLASSIC
@@ -90,7 +93,8 @@ static size_t size_of(unsigned char *p)
 
 static bool give(unsigned char *p)
 {
-    free(p + 1); /* LIBMEM=onerror=report: a line on standard error, and nothing happens */
+    /* With LIBMEM=onerror=report this prints a line on standard error and has no other effect. */
+    free(p + 1);
     free(p);
     return true;
 }
@@ -107,7 +111,7 @@ static size_t open_heap(void)
 }
 #endif
 
-/* The object that was there, for one that is new. */
+/* Puts p into the shared place and returns the object that was there. */
 static unsigned char *exchange(unsigned char *p, unsigned at)
 {
     pthread_mutex_lock(&lock);
@@ -150,7 +154,7 @@ static void *work(void *seed)
             count(look());
         }
         if (i % 8 == 0) {
-            sched_yield(); /* valgrind runs one thread at a time, and for long */
+            sched_yield(); /* valgrind runs one thread at a time, for long periods. */
         }
     }
     return NULL;

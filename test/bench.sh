@@ -1,9 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# bench.sh - prints TAP: the workloads of make bench, very short, read from their objects
-# on LIBRARY what they read on the system's malloc; the recorder writes down what was
-# called; the table finds those that are wrong.
+# bench.sh - checks the benchmarks: prints TAP.
+#
+# Each workload of make bench, in a very short run, must read the same values from its objects on
+# LIBRARY as on the system's malloc. The recorder must record the calls that a workload makes, and
+# the table must find wrong results.
 #
 #     test/bench.sh BUILD LIBRARY
 set -u
@@ -23,7 +25,7 @@ result() { # status what [why]
     fi
 }
 
-# Of what must not depend on the allocator.
+# Prints the figures that must not depend on the allocator.
 figures() { # file
     grep -o 'operations=[0-9]*\|sum=[0-9a-f]*' "$1"
 }
@@ -46,23 +48,24 @@ record() { # argument...
     mv "$work"/t.work.* "$work/recorded"
 }
 
-# The C library allocates for itself too, and keeps some of it.
+# The C library also allocates for itself and keeps some of its objects.
 nearly_all_freed() {
     head -n 1 "$work/sizes" | awk '{ n = $1 + $3 + $5 - $9 } END { exit !(n >= 0 && n < 60) }'
 }
 
-# The replay refuses a trace in which an object is used that is not there. Of a million
-# objects some collide in the recorder's table.
+# The replay refuses a trace in which an object is used that does not exist. Of a million objects
+# some collide in the recorder's table.
 records() {
     local name
     record pair-64 0.000025
     "$build/bench/work" sizes "$work/recorded" >"$work/sizes" 2>&1
     awk -v n="$(grep -o 'operations=[0-9]*' "$work/out" | cut -d= -f2)" '
-        $1 == 64 { found = $4 } END { exit !(n > 1000 && found >= n && found < n + 20) }' "$work/sizes"
+        $1 == 64 { found = $4 }
+        END { exit !(n > 1000 && found >= n && found < n + 20) }' "$work/sizes"
     result $? 'the recorder has counted the objects of 64 bytes' "$(cat "$work/sizes")"
     for name in 'pair-64 0.001' 'parser 0.002' 'strings 0.02' 'aligned 0.002' 'server 0.002' \
         'replace-10M 0.1'; do
-        # shellcheck disable=SC2086 # a workload and its scale
+        # shellcheck disable=SC2086 # name is a workload and its scale
         record $name
         "$build/bench/work" replay "$work/recorded" 0.0001 >"$work/out" 2>&1 &&
             "$build/bench/work" sizes "$work/recorded" >"$work/sizes" && nearly_all_freed
@@ -71,11 +74,12 @@ records() {
     done
 }
 
-# Two peers, and libmem, that has no vote.
+# Makes a table of libmem and two other allocators. Only the others decide which sum is right.
 table() { # sum of libmem, of glibc, of jemalloc
     printf '%s\n' 'workload,allocator,round,operations,ns_per_operation,peak_kib,left_kib,sum' \
-        "pair,libmem,1,10,20,100,-1,$1" "pair,libmem,2,10,10,100,-1,$1" "pair,libmem,3,10,90,100,-1,$1" \
-        "pair,jemalloc,1,10,80,50,-1,$3" "pair,jemalloc,2,10,80,50,-1,$3" "pair,glibc,1,10,40,100,-1,$2" |
+        "pair,libmem,1,10,20,100,-1,$1" "pair,libmem,2,10,10,100,-1,$1" \
+        "pair,libmem,3,10,90,100,-1,$1" "pair,jemalloc,1,10,80,50,-1,$3" \
+        "pair,jemalloc,2,10,80,50,-1,$3" "pair,glibc,1,10,40,100,-1,$2" |
         awk -f bench/malloc.awk >"$work/table" 2>&1
 }
 
@@ -94,11 +98,12 @@ tables() {
     result $? 'it finds another wrong, leaves it out, and does not fail' "$(cat "$work/table")"
 }
 
-# Three calls of each kind; a slot has to cost less than half of what a chunk does.
+# Makes three calls of each kind; a slot must cost less than half of what a chunk costs.
 bounded() {
     LD_LIBRARY_PATH=$build timeout 60 "$build/bench/bounded" 3 >"$work/out" 2>&1 &&
         awk -F, 'NR > 1 { n++; wrong += $6 != 3; sum[$1] += $7 }
-            END { exit !(n == 24 && wrong == 0 && sum["slots"] > 0 && sum["slots"] * 2 < sum["chunks"]) }' "$work/out"
+            END { exit !(n == 24 && wrong == 0 && sum["slots"] > 0 &&
+                         sum["slots"] * 2 < sum["chunks"]) }' "$work/out"
     result $? 'instructions of calls on bounded heaps can be counted' "$(cat "$work/out")"
 }
 

@@ -1,10 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# demo.sh MEM - prints TAP: the table of bench/demo.sh is whole and tells the truth.
-# A `sort` of our own stands before the system's and does on libmem what the demo
-# must then show: print something else, fail, be slow, not be on libmem at all.
-# shellcheck disable=SC2016 # what is in single quotes is for the other sort
+# demo.sh MEM - checks that the table of bench/demo.sh is complete and true. Prints TAP.
+#
+# A `sort` made by this script stands before the system's in PATH. On libmem it prints something
+# else, fails, is slow, or does not load libmem, and the demo must show each.
+#
+# shellcheck disable=SC2016 # the other sort expands what is in single quotes
 set -u
 mem=$(realpath -e "${1:?usage: demo.sh MEM}") || exit 2
 demo=$(realpath "$(dirname "$0")/../bench/demo.sh")
@@ -38,7 +40,7 @@ printed() { # pattern what
     result $? "$2"
 }
 
-# Of a program's row, six figures: seconds, MiB.
+# Prints the six figures of a program's row: seconds and MiB on each malloc and their ratios.
 figures() { # name
     sed -n "s/^$1 .* equal  *\([0-9. ]*\)\$/\1/p" out
 }
@@ -47,13 +49,13 @@ holds() { # condition of awk: $1 to $3 seconds on the system's malloc, on libmem
     figures sort | awk "END { exit !(NF == 6 && ($1)) }"
 }
 
-# --- as it is -------------------------------------------------------------------
+# --- the programs as they are -----------------------------------------------------
 
 run ROUNDS=1 "$demo" "$mem"
 ended 0 'all programs: status 0'
 nbad=0
 for name in cc python3 perl sqlite3 git xz sort; do
-    # A ratio of rounded figures is rounded again.
+    # The ratio was computed from unrounded figures and then rounded.
     figures "$name" | awk 'function fits(before, after, ratio, half) {
             return before > 0 && after > 0 && ratio + 0.006 >= (after - half) / (before + half) &&
                 (before <= half || ratio - 0.006 <= (after + half) / (before - half))
@@ -75,7 +77,7 @@ result $? 'nothing is left behind'
 mkdir bin
 real=$(type -P sort)
 
-# sort, which has "on_libmem" and "is_measured" to ask.
+# Makes a sort that first runs the given command, which may call on_libmem and is_measured.
 other_sort() { # what it does before or instead
     {
         echo '#!/bin/bash'
@@ -102,7 +104,7 @@ ended 1 'another output on libmem: status 1'
 printed '^sort .* DIFFERS ' 'and the row says so'
 printed '^0 of 1 came out equal' 'and the sum'
 kept=$(sed -n 's/^sort: .*; diff -r \([^ ]*\) \([^ ]*\)$/\1 \2/p' out)
-# shellcheck disable=SC2086 # two words
+# shellcheck disable=SC2086 # kept is two words
 [ "$(diff -r $kept | grep -c '^> .*different$')" -gt 0 ]
 result $? 'and both outputs are kept, where it says'
 
@@ -134,7 +136,7 @@ other_sort 'on_libmem && is_measured && echo "libmem: free(0x10): already free" 
 with_it 2
 printed ' refused [1-9][0-9]*\.$' 'refused frees are counted'
 
-# The first sort of the pipeline sleeps, as the count of the round says.
+# The first sort of the pipeline sleeps as long as the number of the round says.
 other_sort "on_libmem && is_measured && [ \"\$1\" = -f ] && { echo >>'$work/count'
     case \$(wc -l <'$work/count') in 1) sleep 0.9 ;; 2) sleep 2.5 ;; 3) sleep 0.1 ;; esac; }"
 with_it 3
@@ -149,7 +151,7 @@ with_it 1
 holds '$5 >= 64 && $4 < 64 && $6 > 1'
 result $? 'more memory is shown as more'
 
-# --- what is not there --------------------------------------------------------------
+# --- missing programs and wrong calls ------------------------------------------------
 
 mkdir without
 ln -s /bin/* /usr/bin/* without/ 2>/dev/null
@@ -160,10 +162,12 @@ printed '^xz .* - .*not installed: xz$' 'and the row says so'
 printed '^1 of 1 came out equal' 'and the sum'
 
 nbad=0
-for bad in "$demo" "$demo no-such-mem" "$demo $mem no-such-program" "ROUNDS=0 $demo $mem sort" "ROUNDS=x $demo $mem sort"; do
-    # shellcheck disable=SC2086 # words
+for bad in "$demo" "$demo no-such-mem" "$demo $mem no-such-program" \
+    "ROUNDS=0 $demo $mem sort" "ROUNDS=x $demo $mem sort"; do
+    # shellcheck disable=SC2086 # bad is a command and its arguments
     run $bad
-    { [ "$status" -eq 2 ] && grep -q '^usage: ' err && [ ! -s out ]; } || { nbad=$((nbad + 1)) && echo "# $bad: $status"; }
+    { [ "$status" -eq 2 ] && grep -q '^usage: ' err && [ ! -s out ]; } ||
+        { nbad=$((nbad + 1)) && echo "# $bad: $status"; }
 done
 result "$nbad" 'called wrongly: status 2, usage'
 echo "1..$ntests"

@@ -1,15 +1,15 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# examples.sh - runs the examples and checks what they print and return.
+# examples.sh - checks what the examples print and return.
 #
 #     LD_LIBRARY_PATH=. test/examples.sh DIRECTORY-OF-THE-BUILT-EXAMPLES
 #
-# WITH is an emulator to run them with, for another processor.
+# The variable WITH names an emulator to run them with, for another processor.
 #
-# Prints TAP: a plan, then "ok N - name" or "not ok N - name" with what was
-# seen instead. Ends with status 1 if a check failed. Counts are compared with
-# those of tr, sort and uniq on the same text, and not with wordcount itself.
+# Prints TAP: a plan, then "ok N - name", or "not ok N - name" followed by the actual output.
+# Exits with status 1 if a check failed. Word counts are compared with those of tr, sort and uniq
+# on the same text, not with other output of wordcount.
 
 set -u
 NCHECKS=50
@@ -21,7 +21,7 @@ trap 'exit 1' HUP INT TERM
 number=0
 nfailed=0
 
-# check NAME COMMAND...: ok if the command succeeds.
+# check NAME COMMAND... passes if the command succeeds.
 check() {
     name=$1
     shift
@@ -40,11 +40,11 @@ check() {
     } | sed 's/^/# /' | head -n 60
 }
 
-# run PROGRAM ARG...: leaves status, and the output in $work/out and $work/err.
+# run PROGRAM ARG... sets status and leaves the output in $work/out and $work/err.
 run() {
     program=$1
     shift
-    # shellcheck disable=SC2086 # an emulator and its arguments are words
+    # shellcheck disable=SC2086 # WITH is an emulator and its arguments
     ${WITH:-} "$bin/$program" "$@" >"$work/out" 2>"$work/err"
     status=$?
 }
@@ -57,7 +57,7 @@ printed() {
     grep -Eq -e "$1" "$work/out"
 }
 
-# That the whole output has so many lines that match.
+# Succeeds if the output has exactly $1 lines that match $2.
 printed_lines() {
     [ "$(grep -Ec -e "$2" "$work/out")" -eq "$1" ]
 }
@@ -70,13 +70,14 @@ silent() {
     [ ! -s "$work/err" ]
 }
 
-# Words one a line, as wordcount defines them, but by other means.
+# Prints words one a line, split as wordcount splits them but with other tools.
 words_of() {
-    # The echo ends the last line, which tr may leave without a newline.
-    { cat "$@" && echo; } | LC_ALL=C tr 'A-Z' 'a-z' | LC_ALL=C tr -cs "a-z0-9'\200-\377" '\n' | sed '/^$/d'
+    # The echo ends the last line, since tr may leave it without a newline.
+    { cat "$@" && echo; } | LC_ALL=C tr 'A-Z' 'a-z' |
+        LC_ALL=C tr -cs "a-z0-9'\200-\377" '\n' | sed '/^$/d'
 }
 
-# The first N of "COUNT WORD", by count and then by bytes.
+# Prints the first N of "COUNT WORD", ordered by count and then by bytes.
 expected_top() {
     ntop=$1
     shift
@@ -84,7 +85,7 @@ expected_top() {
         awk -v n="$ntop" 'NR <= n { print $1, $2 }'
 }
 
-# The same from wordcount's output: its first list.
+# Prints "COUNT WORD" for the first list of wordcount's output.
 printed_top() {
     awk '/^ +count  phrase/ { exit } /^ +[0-9]+  / { print $1, $2 }' "$work/out"
 }
@@ -95,7 +96,7 @@ same_top() {
     [ -s "$work/expected" ] && diff "$work/expected" "$work/printed"
 }
 
-# wordcount's first line against the independent count of all and of distinct words.
+# Compares wordcount's first line with the independent counts of all words and of distinct words.
 same_totals() {
     nwords=$(words_of "$@" | wc -l)
     ndistinct=$(words_of "$@" | LC_ALL=C sort -u | wc -l)
@@ -103,14 +104,14 @@ same_totals() {
 }
 
 same_phrase() {
-    # Pairs are easy to count independently where the text is one line and one file.
+    # Pairs can be counted independently only if the text is one line of one file.
     expected=$(words_of "$1" | awk 'NR > 1 { n[p " " $0]++ } { p = $0 }
                                     END { for (k in n) print n[k], k }' |
         LC_ALL=C sort -k1,1nr -k2 | sed -n 1p)
     printed "^ +${expected%% *}  ${expected#* }\$"
 }
 
-# The column of a style's row: field 2 is the free chunks, 3 the largest, 4 all.
+# Prints a column of a style's row: field 2 is the free chunks, 3 the largest of them, 4 all.
 column() {
     awk -v s="$1" -v f="$2" '$1 == s { print $f; exit }' "$work/out"
 }
@@ -122,7 +123,8 @@ row_makes_sense() {
 }
 
 not_wider_than() {
-    [ -s "$work/out" ] && awk -v n="$1" 'length > n { print; wide = 1 } END { exit wide }' "$work/out"
+    [ -s "$work/out" ] &&
+        awk -v n="$1" 'length > n { print; wide = 1 } END { exit wide }' "$work/out"
 }
 
 only_ascii() {
@@ -130,13 +132,14 @@ only_ascii() {
 }
 
 test_wordcount_counts() {
-    # Long enough for tables to grow, and with all that can go wrong in cutting:
+    # The text is long enough for tables to grow, and has everything that is difficult to split:
     # apostrophes, digits, UTF-8, a line longer than the read buffer, CRLF.
     awk 'BEGIN {
         srand(1)
         for (i = 0; i < 20000; i++) {
             r = int(60 * rand() * rand())
-            printf "%s%d%s", i % 3 ? "Word" : "don'\''t", r * r % 997, i % 11 ? " " : i % 22 ? ".\r\n" : "\n\n"
+            printf "%s%d%s", i % 3 ? "Word" : "don'\''t", r * r % 997,
+                i % 11 ? " " : i % 22 ? ".\r\n" : "\n\n"
         }
     }' >"$work/one"
     awk 'BEGIN { for (i = 0; i < 9000; i++) printf "the long line%d ", i % 50 }' >"$work/long"
@@ -145,8 +148,10 @@ test_wordcount_counts() {
     run wordcount --top=25 --region=4M "$work/one" "$work/long" "$work/bytes"
     check "wordcount: status 0 on three files" status_is 0
     check "wordcount: no complaint" silent
-    check "wordcount: its totals are those of tr, sort and uniq" same_totals "$work/one" "$work/long" "$work/bytes"
-    check "wordcount: its 25 top words are those of tr, sort and uniq" same_top 25 "$work/one" "$work/long" "$work/bytes"
+    check "wordcount: its totals are those of tr, sort and uniq" \
+        same_totals "$work/one" "$work/long" "$work/bytes"
+    check "wordcount: its 25 top words are those of tr, sort and uniq" \
+        same_top 25 "$work/one" "$work/long" "$work/bytes"
 
     run wordcount --top=1000 --style=first "$work/bytes"
     check "wordcount: bytes that are no text: the same words" same_top 1000 "$work/bytes"
@@ -171,13 +176,15 @@ test_wordcount_on_licenses() {
     run wordcount "$@"
     check "wordcount: status 0 on real text" status_is 0
     check "wordcount: the top words of real text" same_top 10 "$@"
-    check "wordcount: every style frees everything" printed_lines 4 '^(best|worst|first|none) .* one free chunk again$'
+    check "wordcount: every style frees everything" \
+        printed_lines 4 '^(best|worst|first|none) .* one free chunk again$'
     for style in best worst first none; do
         check "wordcount: figures of $style fit together" row_makes_sense "$style"
     done
     check "wordcount: worst fit scatters more than best fit" \
         [ "$(column worst 2)" -gt "$(column best 2)" ]
-    check "wordcount: a map for each style" printed_lines 4 '^(best|worst|first|none) +\|[.+#]{64}\|$'
+    check "wordcount: a map for each style" \
+        printed_lines 4 '^(best|worst|first|none) +\|[.+#]{64}\|$'
     check "wordcount: at most 100 columns" not_wider_than 100
     check "wordcount: plain ASCII" only_ascii
     run wordcount --style=worst --dump "$@"
@@ -186,7 +193,8 @@ test_wordcount_on_licenses() {
     check "wordcount: one style only, if so asked" printed_lines 1 'one free chunk again$'
 }
 
-# From no room for the text to almost enough: always status 1 and a message.
+# With regions from much too small to nearly large enough for the text, the status is always 1 and
+# there is a message.
 test_wordcount_out_of_memory() {
     nbad=0
     for region in 1 4K 8K 20K 40K 64K 100K 150K 200K; do
@@ -196,7 +204,8 @@ test_wordcount_out_of_memory() {
     done
     check "wordcount: a region too small is status 1 and a message" [ "$nbad" -eq 0 ]
     run wordcount --region=20K "$work/one"
-    check "wordcount: it names each style that ran out" [ "$(grep -c 'bytes wanted' "$work/err")" -eq 4 ]
+    check "wordcount: it names each style that ran out" \
+        [ "$(grep -c 'bytes wanted' "$work/err")" -eq 4 ]
 }
 
 test_wordcount_options() {
@@ -204,7 +213,8 @@ test_wordcount_options() {
     check "wordcount: no file is a usage error" status_is 64
     check "wordcount: and it says so" complained 'no file to count'
     nbad=0
-    for option in --style=next --region=0 --region=-1 --region=12Q --region= --region=9G --region=2048M \
+    for option in --style=next --region=0 --region=-1 --region=12Q --region= \
+        --region=9G --region=2048M \
         --region=99999999999999999999 --top=0 --top=x --nonsense; do
         run wordcount "$option" "$work/one"
         { status_is 64 && [ -s "$work/err" ] && [ ! -s "$work/out" ]; } ||
@@ -229,8 +239,11 @@ test_free_anywhere() {
 
 test_first_fit() {
     run first-fit
-    check "first-fit: the map of each style" [ "$status $(sed -n 's/^\([A-Z]*FIT\) *\([N.#]*\)  at .*/\1 \2/p' "$work/out" | tr '\n' ' ')" = \
-        "0 FIRSTFIT NNNNN.....#......#....................# BESTFIT ..........#NNNNN.#....................# WORSTFIT ..........#......#NNNNN...............# " ]
+    maps=$(sed -n 's/^\([A-Z]*FIT\) *\([N.#]*\)  at .*/\1 \2/p' "$work/out")
+    check "first-fit: the map of each style" [ "$status $maps" = \
+        "0 FIRSTFIT NNNNN.....#......#....................#
+BESTFIT ..........#NNNNN.#....................#
+WORSTFIT ..........#......#NNNNN...............#" ]
 }
 
 test_mmap_example() {
@@ -238,14 +251,17 @@ test_mmap_example() {
     run mmap-example "$work/mapped"
     check "mmap-example: status 0" status_is 0
     check "mmap-example: a private write stays, a shared one arrives, a read-only page refuses" \
-        [ "$(grep -Ec 'MAP_PRIVATE .*stayed in the mapping|MAP_SHARED .*reached the file|PROT_READ  .*SIGSEGV|PROT_WRITE .*succeeds' "$work/out")" -eq 4 ]
+        [ "$(grep -Ec \
+            -e 'MAP_PRIVATE .*stayed in the mapping|MAP_SHARED .*reached the file' \
+            -e 'PROT_READ  .*SIGSEGV|PROT_WRITE .*succeeds' "$work/out")" -eq 4 ]
     check "mmap-example: an anonymous mapping is zero" printed ' not zero: 0, of [0-9]+\.$'
     check "mmap-example: FILE is unchanged" cmp "$work/one" "$work/mapped"
     head -n 10 "$work/one" >"$work/head"
     sed -n '/^4\. /,$p' "$work/out" | sed '1,3d;$d' >"$work/shown"
     check "mmap-example: its first 10 lines are printed" cmp "$work/head" "$work/shown"
     nbad=0
-    for what in "$work/empty:is empty" "$work:is a directory" "$work/missing:No such file" "/dev/null:not a regular"; do
+    for what in "$work/empty:is empty" "$work:is a directory" "$work/missing:No such file" \
+        "/dev/null:not a regular"; do
         run mmap-example "${what%%:*}"
         status_is 1 && complained "${what#*:}" && [ ! -s "$work/out" ] || nbad=$((nbad + 1))
     done
@@ -256,14 +272,15 @@ test_mmap_example() {
 
 test_mark_sweep() {
     run mark-sweep 2000
-    check "mark-sweep: what is collected" [ "$status $(sed -n 's/.* \([0-9]*\) collected, *\([0-9]*\) left/\1 \2/p' "$work/out" | tr '\n' ' ')" = \
+    numbers=$(sed -n 's/.* \([0-9]*\) collected, *\([0-9]*\) left/\1 \2/p' "$work/out")
+    check "mark-sweep: what is collected" [ "$status $(echo "$numbers" | tr '\n' ' ')" = \
         "0 2000 2000 0 2000 1 3999 2000 1999 1999 0 " ]
     check "mark-sweep: the heap is whole" printed '^The heap is one free chunk again'
     run mark-sweep 0
     check "mark-sweep: no nodes is a usage error" status_is 64
 }
 
-# Those that need a library for which there may be no header here.
+# Skips the checks of an example that was not built because its library has no header here.
 skip_unless() { # program checks
     [ ! -x "$bin/$1" ] || return 0
     for _ in $(seq "$2"); do
@@ -285,7 +302,8 @@ test_sqlite_bounded() {
     run sqlite-bounded
     rows=$(sed -n 's/ rows, then: out of memory$//p' "$work/out")
     check "sqlite-bounded: full, and all rows are there" printed "^${rows:-none} rows are there"
-    check "sqlite-bounded: it gives all back" [ "$status $(grep -c '^at the end: 0 objects' "$work/out")" = '0 1' ]
+    check "sqlite-bounded: it gives all back" \
+        [ "$status $(grep -c '^at the end: 0 objects' "$work/out")" = '0 1' ]
 }
 
 test_wordcount_counts

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# header.sh HEADER - prints TAP: the header compiles by itself, in C and in C++.
+# header.sh HEADER - checks that the header compiles by itself in C and in C++. Prints TAP.
 set -u
 header=$1
 ntests=0
@@ -29,14 +29,15 @@ done
 
 [ "${header##*/}" = mem.h ] || { echo "1..$ntests"; exit 0; }
 
-# The two forms are overloads in C++: a macro would count the comma of a template.
+# In C++ the two forms are overloads: a macro would count the comma in a template's arguments.
 cplusplus='template <class A, class B> int size() { return sizeof(A) + sizeof(B); }
 int main()
 {
     if (Mem_Init(4096) != 0) return 1;
     void *p = Mem_Alloc(size<char, int>());
     void *q = Mem_Alloc(size<int, long>(), FF);
-    return !(Mem_GetSize(p) == 5 && Mem_GetSize(q) == 12 && Mem_Alloc(1, 9) == nullptr && m_error == E_BAD_ARGS);
+    return !(Mem_GetSize(p) == 5 && Mem_GetSize(q) == 12 && Mem_Alloc(1, 9) == nullptr &&
+             m_error == E_BAD_ARGS);
 }'
 ntests=$((ntests + 1))
 program=$(mktemp)

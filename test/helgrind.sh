@@ -1,15 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# helgrind.sh LIBRARIES PROGRAMS - prints TAP: helgrind sees no race in libmem.so and
-# libmem-malloc.so (in LIBRARIES), and does see one that is in the program.
+# helgrind.sh LIBRARIES PROGRAMS - checks that helgrind sees no race in libmem.so and
+# libmem-malloc.so (in LIBRARIES), and that it does see a race of the program. Prints TAP.
 #
-# valgrind puts its own malloc in the place of every other, unless told not to; so the
-# program says how large its region is, and makes bad frees, which only ours reports.
+# valgrind replaces every malloc with its own unless an option forbids it. So the program prints
+# the size of its region and makes bad frees, which only libmem reports.
 #
-# Helgrind knows locks, and nothing of atomics. The layers of libmem-malloc.so that do
-# without a lock are named below: of their functions no race is reported. What they call,
-# and everything else, has to be silent. libmem.so needs no exception.
+# Helgrind knows locks but not atomics. The layers of libmem-malloc.so that work without a lock
+# are named below, and races in their functions are suppressed. Races in the functions that they
+# call and in everything else are reported. libmem.so needs no suppression.
 set -u
 export LC_ALL=C
 libraries=$(realpath "$1") programs=$(realpath "$2")
@@ -17,13 +17,15 @@ work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 ntests=0
 suppressions=$work/lock-free.supp
-options=(--tool=helgrind --error-exitcode=9 --fair-sched=try --soname-synonyms=somalloc=nouserintercepts)
+options=(--tool=helgrind --error-exitcode=9 --fair-sched=try
+    --soname-synonyms=somalloc=nouserintercepts)
 
-# Ordered by atomics, and by a barrier on all processors (src/slots/thread.h): the protocol of
-# states, hints and spans, which test/spin and ThreadSanitizer check. A race is reported at
-# whichever of two accesses comes second, so all functions of these files are named.
+# Atomics and a barrier on all processors order these accesses (src/slots/thread.h): they are the
+# protocol of states, countdowns and spans, which test/spin and ThreadSanitizer check. Helgrind
+# reports a race at whichever access comes second, so all functions of these files are named.
 functions() { # files of src or shim
-    (cd "$(dirname "$0")/.." && sed -nE 's/^[A-Za-z][A-Za-z0-9_ ]*[ *]([a-z_0-9]+)\(.*/\1/p' "$@") | sort -u
+    (cd "$(dirname "$0")/.." && sed -nE 's/^[A-Za-z][A-Za-z0-9_ ]*[ *]([a-z_0-9]+)\(.*/\1/p' "$@") |
+        sort -u
 }
 except() { # frame function
     printf '{\n%s\nHelgrind:Race\n%s\nfun:%s\n}\n' "$2" "$1" "$2" | grep . >>"$suppressions"
@@ -32,7 +34,8 @@ names=$(functions src/base/base.h src/slots/*.[ch])
 for name in $names; do
     for inner in '' 'fun:mem*' 'fun:_mm_*'; do except "$inner" "$name"; done
 done
-# The first write to an object where metadata was before: see fresh() in helgrind/hand_over.c.
+# These functions make the first write to an object where metadata was before: see fresh() in
+# helgrind/hand_over.c.
 for name in $(functions src/malloc/malloc.c); do except 'fun:mem*' "$name"; done
 
 result() { # status what
@@ -45,7 +48,7 @@ result() { # status what
     fi
 }
 
-# Sets status: 9 if there was a race.
+# Sets status, which is 9 if there was a race.
 helgrind() { # variable=value... program argument...
     local set=()
     while [[ $1 == [A-Z]*=* ]]; do set+=("$1"); shift; done

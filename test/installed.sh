@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# installed.sh - prints TAP: what `make install` leaves is enough to build and run
-# a program, shared and static, by pkg-config alone.
+# installed.sh - checks that the files which `make install` installs are enough to build and run a
+# program, shared and static, with pkg-config alone. Prints TAP.
 set -u
 root=$(cd "$(dirname "$0")/.." && pwd)
 work=$(mktemp -d) || exit 1
@@ -15,7 +15,8 @@ result() { # status what
 }
 
 flags() {
-    PKG_CONFIG_PATH=$work/usr/lib/pkgconfig pkg-config --define-variable=prefix="$work/usr" "$@" libmem
+    PKG_CONFIG_PATH=$work/usr/lib/pkgconfig \
+        pkg-config --define-variable=prefix="$work/usr" "$@" libmem
 }
 
 env -u MAKEFLAGS -u MFLAGS make -s -C "$root" install DESTDIR="$work" PREFIX=/usr >"$work/log" 2>&1
@@ -33,7 +34,7 @@ int main(void)
     return p != 0 && Mem_GetSize(p + 50) == 100 && Mem_Free(p + 99) == 0 ? 0 : 1;
 }
 END
-# shellcheck disable=SC2046 # flags are words
+# shellcheck disable=SC2046 # flags prints several words
 gcc $(flags --cflags) "$work/main.c" -o "$work/shared" $(flags --libs)
 result $? 'links with pkg-config'
 readelf -d "$work/shared" | grep -q 'libmem\.so\.1'

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: MIT
 #
-# instructions.awk - reads what callgrind wrote (with --compress-strings=no
-# --compress-pos=no) and prints what was done in one library:
+# instructions.awk - reads callgrind's output (written with --compress-strings=no
+# --compress-pos=no) and prints the counts for one library:
 #
-#     instructions, calls out of it, instructions of malloc itself, of free itself
+#     instructions, calls out of the library, instructions of malloc itself, of free itself
 #
 #     awk -v library=libmem-malloc.so -f instructions.awk FILE
 #
-# The C library is not in it: how many instructions its memset takes depends on the
-# processor. But a call of it counts, so that a lock more is seen.
+# Instructions of the C library are left out, since those of its memset depend on the processor.
+# Calls of the C library are counted, so that one more lock is noticed.
 
 function is_ours(path) {
     return path ~ ("/" library "$")
@@ -21,7 +21,7 @@ BEGIN { gsub(/\./, "[.]", library) }
     if (ours && away)
         ncalls += substr($1, 7)
     away = 0
-    getline # what the callee took
+    getline # The next line is the cost of the callee.
     next
 }
 /^[0-9]/ && ours {

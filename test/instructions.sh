@@ -1,26 +1,25 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# instructions.sh - prints TAP: how many instructions the library spends on each path of
-# bench/paths.c, as callgrind counts them, beside the table; and that malloc and free
-# are short, without a frame, a lock or a division.
+# instructions.sh - counts with callgrind how many instructions the library executes on each path
+# of bench/paths.c, and compares them with the table. Prints TAP.
+#
+# It also checks that malloc and free are short and have no stack frame, lock or division.
 #
 #     test/instructions.sh BUILD FLAG...            BUILD was compiled with these flags
 #     test/instructions.sh --renew BUILD FLAG...    writes the table: make instructions
 #
-# Times say little on a busy machine; these numbers are the same in each run. They are
-# of one compiler and its flags, named on the table's first line: with others nothing is
-# compared.
+# Times vary on a busy machine; these numbers are equal in each run. They depend on the compiler
+# and its flags, which the first line of the table names: with others nothing is compared.
 #
-# A path is run N times and 2N times; the difference is N operations and nothing else.
-# Only the library's own instructions count, and its calls out of itself (see
-# instructions.awk).
+# Each path is run N times and 2N times; the difference is the cost of exactly N operations. Only
+# the library's own instructions and its calls out of itself are counted (see instructions.awk).
 set -u
 cd "$(dirname "$0")/.." || exit 1
 export LC_ALL=C
 table=test/instructions.tsv
-nops=10000       # whole batches of bench/paths.c
-max_malloc=26    # instructions
+nops=10000       # A multiple of the batches of bench/paths.c.
+max_malloc=26    # In instructions.
 max_free=34
 renew=false
 if [ "$1" = --renew ]; then renew=true; shift; fi
@@ -41,31 +40,32 @@ result() { # status what [why]
     fi
 }
 
-# The library says itself what has made it; the C library's start files are always gcc's.
-# Distributions have their gcc put in more or less by default.
+# The library records which compiler made it. The start files of the C library are always gcc's.
+# Distributions change gcc's defaults, so the name of the distribution counts, too.
 made_by() {
     local comment compilers
     comment=$(readelf --wide -p .comment "$malloc")
     readelf --wide -h "$malloc" | grep -q 'X86-64' || { echo 'another processor'; return; }
     ! grep -q clang <<<"$comment" || { echo clang; return; }
-    compilers=$(sed -En 's/.*GCC: \(([A-Za-z]*).*\) ([0-9]+)\..*/gcc \2 (\1)/p' <<<"$comment" | sort -u)
+    compilers=$(sed -En 's/.*GCC: \(([A-Za-z]*).*\) ([0-9]+)\..*/gcc \2 (\1)/p' <<<"$comment" |
+        sort -u)
     echo "${compilers//$'\n'/, } $flags"
 }
 
 # --- counting ---------------------------------------------------------------------
 
-# "instructions calls malloc free" of the whole run, or nothing.
+# Prints "instructions calls malloc free" of the whole run, or nothing if it failed.
 count() { # path library n
     local preload=''
     [ "$2" != "${malloc##*/}" ] || preload=$malloc
-    # The region does not depend on the machine's memory.
+    # The size is fixed, since the default would depend on the machine's memory.
     LIBMEM=region=1G LD_LIBRARY_PATH=$build LD_PRELOAD=$preload timeout 60 \
         valgrind -q --tool=callgrind --callgrind-out-file="$work/out" --compress-strings=no \
         --compress-pos=no "$paths" "$1" "$3" >"$work/said" 2>&1 &&
         awk -v library="$2" -f test/instructions.awk "$work/out"
 }
 
-# "name instructions calls", an operation.
+# Prints "name instructions calls", per operation.
 measure() {
     local name library once twice
     while read -r name library; do
@@ -84,7 +84,7 @@ measure() {
     done < <(LD_LIBRARY_PATH=$build "$paths" list)
 }
 
-# "0 what" or "1 what" for each name in one of the two.
+# Prints "0 what" or "1 what" for each name in the table or in the measurement.
 compare() { # table measured
     awk -F '\t' '
         function far(new, old, least) {
@@ -123,7 +123,8 @@ code() { # function
         sed -n 's/^ *[0-9a-f]\{1,\}:\t//p'
 }
 
-# Of code on stdin, what the two must not have: a frame, a call, what locks, a division.
+# Finds in the code on stdin what malloc and free must not have: a stack frame, a call, a locked
+# instruction, a division.
 unwelcome() {
     grep -E '^(.* )?(call|push|pop|leave|enter|lock|i?div|xchg|cmpxchg)|^(sub|add|and|lea) .*,%rsp'
 }
@@ -143,7 +144,7 @@ leaf() { # function most
     result $? "$1 has no frame, call, lock or division" "$found"
 }
 
-# --- proofs that all this can fail ------------------------------------------------
+# --- proofs that these checks can fail ----------------------------------------------
 
 differs() { # table's line, measured line
     printf '%b\n' "$1" >"$work/a"
@@ -160,16 +161,17 @@ prove() {
     result $? 'a smaller one is let pass'
     differs 'a\t1\t0\nb\t1\t0' 'a\t1\t0' && differs 'a\t1\t0' 'a\t1\t0\nb\t1\t0'
     result $? 'a path that only one of the two knows is seen'
-    # shellcheck disable=SC2016 # not variables
+    # shellcheck disable=SC2016 # $0x1 and the like are not variables
     for line in 'call   10' 'push   %rbx' 'pop    %rbx' 'lock subl $0x1,(%rax)' 'idiv   %rcx' \
         'divl   (%rcx)' 'sub    $0x18,%rsp' 'bnd call *%rax' 'xchg   %al,(%rcx)'; do
         unwelcome <<<"$line" >/dev/null && seen=$((seen + 1))
     done
-    [ "$seen" -eq 9 ] && ! unwelcome <<<'mov    %rsp,%rax' && code mallinfo2 | unwelcome | grep -q '^call'
+    [ "$seen" -eq 9 ] && ! unwelcome <<<'mov    %rsp,%rax' &&
+        code mallinfo2 | unwelcome | grep -q '^call'
     result $? 'frames, calls, locks and divisions are seen, also those of mallinfo2'
 }
 
-# --- the whole --------------------------------------------------------------------
+# --- main -------------------------------------------------------------------------
 
 skip() { # why
     echo "ok 1 - instructions # SKIP $1"
@@ -191,7 +193,8 @@ if $renew; then
     if [ -s "$work/errors" ] || [ ! -s "$work/measured" ]; then cat "$work/errors" >&2; exit 1; fi
     [ ! -e "$table" ] || compare "$table" "$work/measured" | sed -n 's/^1 //p'
     {
-        echo "# make instructions: $made; an operation: name, instructions, calls out of the library"
+        echo "# make instructions: $made; an operation: name, instructions," \
+            "calls out of the library"
         cat "$work/measured"
     } >"$work/table" && cp "$work/table" "$table"
     exit

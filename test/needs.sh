@@ -1,26 +1,28 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# needs.sh - installs what the tests need, where it can: as root on a system with
-# apt. Elsewhere it says what is missing; the tests that need it then fail.
+# needs.sh - installs the packages that the tests need, as root on a system with apt. Elsewhere it
+# prints which are missing; the tests that need them then fail.
 #
-#     test/needs.sh               what make check needs
-#     test/needs.sh PACKAGE...    these; what cannot be had is told, and no failure
+#     test/needs.sh               installs what make check needs
+#     test/needs.sh PACKAGE...    installs these; reports those that cannot be had, without failing
 set -u
-# redis-tools holds the server's program too; redis-server would start a service.
+# redis-tools contains the server's program, too; redis-server would start a service.
 packages='gcc g++ libc6-dev clang libcmocka-dev pkgconf binutils
     gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user
-    bash cmake git liblua5.4-dev libsqlite3-dev lua5.4 perl python3 redis-server spin sqlite3 valgrind xz-utils'
-foreign=build/arm64/cmocka # where cmocka for arm64 is unpacked: it is not installed
+    bash cmake git liblua5.4-dev libsqlite3-dev lua5.4 perl python3 redis-server spin
+    sqlite3 valgrind xz-utils'
+foreign=build/arm64/cmocka # cmocka for arm64 is unpacked here, since it is not installed.
 
 missing() { # package...
     for package; do
-        dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || echo "$package"
+        dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' ||
+            echo "$package"
     done
 }
 
 install_packages() { # package...
-    # shellcheck disable=SC2046 # names are words
+    # shellcheck disable=SC2046 # missing prints several words
     set -- $(missing "$@")
     [ $# -gt 0 ] || return 0
     if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
@@ -33,7 +35,7 @@ install_packages() { # package...
         { tail -n 20 build/needs.log >&2; return 1; }
 }
 
-# The packages of another architecture, without telling the system of that architecture.
+# Runs apt-get for the packages of arm64 without adding that architecture to the system.
 apt_arm64() {
     apt-get -q -o APT::Architecture=arm64 -o APT::Architectures=arm64 \
         -o Dir::State="$state" -o Dir::State::status=/dev/null -o Dir::Cache="$state" "$@"
@@ -57,6 +59,6 @@ if [ $# -gt 0 ]; then
     for package; do install_packages "$package"; done
     exit 0
 fi
-# shellcheck disable=SC2086 # packages are words
+# shellcheck disable=SC2086 # packages is several words
 install_packages $packages || exit 1
 unpack_cmocka_arm64

@@ -1,19 +1,19 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# overcommit.sh LIBRARY PROGRAMS - prints TAP: libmem-malloc.so on a system that grants
-# no memory which it may not have [M4].
+# overcommit.sh LIBRARY PROGRAMS - checks libmem-malloc.so on a system with strict overcommit,
+# which grants only memory that it can provide [M4]. Prints TAP.
 #
-# The setting is the whole system's, so it is in force for one program at a time and is
-# put back at once; also if this script is stopped, and if it is killed, by a process
-# that outlives it: that one starts first, and waits without another request for memory.
-# Where that may not be set, or too little memory is left for others, the test is skipped.
+# The setting is the whole system's. It is in force for one program at a time and is restored at
+# once. If this script is stopped, its trap restores the setting. If it is killed, a guard process
+# that outlives it does: the guard starts first and then waits without asking for more memory.
+# Where the setting is not writable, or too little memory would be left for others, the test is
+# skipped.
 set -u
 export LC_ALL=C
 library=$(realpath "$1") programs=$2
 setting=/proc/sys/vm/overcommit_memory
-# Enough: a program takes up to a third, and the one that starts it, and a child of it, as
-# much each.
+# A program takes up to a third of the memory; its parent and its child may take as much each.
 STRICT=2 ENOUGH_KIB=6291456
 work=$(mktemp -d) || exit 1
 before=$(cat "$setting")
@@ -68,7 +68,7 @@ result $? 'M4 it starts under strict overcommit'
 result $? 'M4 and leaves as much as it takes to others'
 strictly "$programs/threads" 200 20 && all_ok
 result $? 'M4 threads and forks under strict overcommit'
-# shellcheck disable=SC2016 # for the other shell
+# shellcheck disable=SC2016 # the other shell expands it
 strictly bash -c 'for i in $(seq 20); do x[$i]=$(echo $i); done; [ ${#x[@]} -eq 20 ]'
 result $? 'M4 bash and 20 forks under strict overcommit'
 [ "$(cat "$setting")" = "$before" ]

@@ -1,24 +1,24 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# programs.sh - prints TAP: real programs do on LIBRARY, a malloc to be preloaded,
-# what they do on the system's: output, standard error and exit status are equal.
+# programs.sh - checks that real programs behave on LIBRARY, a preloaded malloc, as on the
+# system's: their output, standard error and exit status must be equal. Prints TAP.
 #
 #     test/programs.sh LIBRARY [PROGRAM]...
 #
-# Each program is run twice, in an empty folder. The first time nothing is preloaded,
-# and its status must be 0. The second time the dynamic linker notes for each
-# process which libraries it has loaded: LIBRARY must be among them.
+# Each program is run twice, in an empty folder. In the first run nothing is preloaded, and the
+# status must be 0. In the second run the dynamic linker records which libraries each process has
+# loaded, and LIBRARY must be among them.
 set -u
 self=$(realpath "$0")
 root=$(dirname "$(dirname "$self")")
 inputs=$root/test/programs
-limit=120 # seconds for one run; about 1 on the system's malloc
+limit=120 # The limit for one run in seconds; on the system's malloc a run takes about 1.
 
-# --- what is run --------------------------------------------------------------
+# --- the programs -------------------------------------------------------------
 #
-# work_NAME runs in an empty folder, in a bash that stops at the first failure.
-# What it needs is NAME, unless needs_NAME says otherwise.
+# work_NAME runs in an empty folder, in a bash that stops at the first failure. It needs the
+# program NAME, unless needs_NAME says otherwise.
 
 work_python3() {
     PYTHONMALLOC=malloc python3 "$inputs/containers.py"
@@ -40,7 +40,7 @@ work_bash() {
     bash "$inputs/arrays.sh"
 }
 
-# The last statement of the script is wrong: the message and the status are compared too.
+# The last statement of the script is wrong, so that the message and the status are compared, too.
 work_sqlite3() {
     sqlite3 -batch :memory: <"$inputs/tables.sql" || echo "status $?"
     sqlite3 -batch tables.db <"$inputs/tables.sql" || echo "status $?"
@@ -65,7 +65,7 @@ needs_gxx() {
     echo g++ cc1plus stl
 }
 
-# Built before, on the system's malloc.
+# The program was built before, on the system's malloc.
 work_threads() {
     cp "$LIBMEM_TEST_BUILT/threads" .
     ./threads
@@ -78,7 +78,8 @@ needs_threads() {
 work_git() {
     export GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_GLOBAL=/dev/null HOME=$PWD
     export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@example.org GIT_AUTHOR_DATE='1000000000 +0000'
-    export GIT_COMMITTER_NAME=c GIT_COMMITTER_EMAIL=c@example.org GIT_COMMITTER_DATE='1000000000 +0000'
+    export GIT_COMMITTER_NAME=c GIT_COMMITTER_EMAIL=c@example.org
+    export GIT_COMMITTER_DATE='1000000000 +0000'
     git init -q -b first .
     local i
     for i in {1..12}; do
@@ -111,21 +112,24 @@ work_xz() {
 
 work_cmake() {
     cp -r "$inputs/cmake" tiny
-    # Newer ones tell how long they took.
+    # Newer versions print how long they took.
     cmake -S tiny -B made | sed 's/ ([0-9.]*s)$//'
     cmake --build made --target words >/dev/null
     made/words 1 2 3
 }
 
-# A server with threads, that is told to save by a forked child, is stopped, and
-# started again on what it has saved.
+# Runs a server with threads that saves its data in a forked child process, stops it, and starts
+# it again on the saved data.
 work_redis() {
     trap 'redis_stop >/dev/null 2>&1' EXIT
     redis_start
-    redis-benchmark -s redis.sock -c 20 -n 10000 -P 4 -q -t set,incr,lpush,rpush,sadd,hset,zadd,mset >/dev/null
+    redis-benchmark -s redis.sock -c 20 -n 10000 -P 4 -q \
+        -t set,incr,lpush,rpush,sadd,hset,zadd,mset >/dev/null
     redis_commands | redis-cli -s redis.sock --pipe | tail -n 1
     redis-cli -s redis.sock BGSAVE
-    until redis-cli -s redis.sock INFO persistence | grep bgsave_in_progress:0 >/dev/null; do sleep 0.05; done
+    until redis-cli -s redis.sock INFO persistence | grep bgsave_in_progress:0 >/dev/null; do
+        sleep 0.05
+    done
     redis-cli -s redis.sock INFO persistence | grep last_bgsave_status
     redis_look >before
     redis_stop
@@ -139,14 +143,15 @@ needs_redis() {
     echo redis-server redis-benchmark redis-cli
 }
 
-# redis-server and redis-check-rdb are one program that goes by its name. The second
-# can be installed without the first, and so without a service for the system.
+# redis-server and redis-check-rdb are one program that chooses its role by its name.
+# redis-check-rdb can be installed without redis-server, and so without a system service.
 redis_server() {
     exec -a redis-server "$(type -P redis-server || type -P redis-check-rdb)" "$@"
 }
 
 redis_start() {
-    redis_server --port 0 --unixsocket redis.sock --dir "$PWD" --logfile redis.log --io-threads 2 --save 3600 1 &
+    redis_server --port 0 --unixsocket redis.sock --dir "$PWD" --logfile redis.log \
+        --io-threads 2 --save 3600 1 &
     echo $! >redis.pid
     until redis-cli -s redis.sock PING 2>/dev/null | grep PONG >/dev/null; do
         kill -0 "$(cat redis.pid)" 2>/dev/null || { cat redis.log >&2; return 1; }
@@ -217,7 +222,7 @@ skip() { # what why
     echo "ok $ntests - $1 # SKIP $2"
 }
 
-# A server whose shell was killed has not been told to stop.
+# Kills the server if its shell was killed before it could stop the server.
 reap() {
     local pid
     [ -s "$work/run/redis.pid" ] || return 0
@@ -226,7 +231,7 @@ reap() {
     rm -f "$work/run/redis.pid"
 }
 
-# Leaves NAME.HOW.out, .err and .status, and how long it took in `took`.
+# Leaves NAME.HOW.out, .err and .status, and sets `took` to the time in milliseconds.
 run() { # name how variable...
     local name=$1 how=$2 began=${EPOCHREALTIME/[.,]/}
     shift 2
@@ -249,9 +254,8 @@ run_on_library() { # name
     run "$1" library LD_PRELOAD="$library" LD_DEBUG=files LD_DEBUG_OUTPUT="$work/linked/process"
 }
 
-# Whether a process of that name has loaded the library. A line of the dynamic
-# linker begins with the number of the process; one process may run several
-# programs, each in the other's place.
+# Succeeds if a process of that name has loaded the library. Each line of the dynamic linker
+# begins with the number of the process; a process may run several programs in succession.
 was_in() { # program
     cat "$work"/linked/process.* 2>/dev/null | awk -v library="$library" -v program="$1" '
         index($0, "file=" library " ") && /generating link map/ { loaded[$1] = 1 }
@@ -263,13 +267,14 @@ was_in() { # program
         END { exit !found }'
 }
 
-# Prints what differs, for a person.
+# Prints the differences, for the reader of the log.
 differences() { # name
     local what
     for what in status err out; do
         cmp -s "$work/$1.system.$what" "$work/$1.library.$what" && continue
         echo "$what: < on the system's malloc, > on the library"
-        diff -a "$work/$1.system.$what" "$work/$1.library.$what" | grep -a '^[<>]' | cut -c 1-200 | head -n 20
+        diff -a "$work/$1.system.$what" "$work/$1.library.$what" | grep -a '^[<>]' |
+            cut -c 1-200 | head -n 20
     done
 }
 
@@ -299,22 +304,26 @@ needs_of() { # name
     if declare -F "needs_$1" >/dev/null; then "needs_$1"; else echo "$1"; fi
 }
 
-# The first that is not there. Some are parts of others, some are made here.
+# Prints the first needed program that is missing. Some are parts of others, and some are built by
+# the tests.
 missing() { # name
     local program
     for program in $(needs_of "$1"); do
         case $program in
         cc1 | cc1plus | stl) ;;
-        redis-server) (redis_server --version) 2>/dev/null | grep -q '^Redis server' || echo "$program" ;;
+        redis-server)
+            (redis_server --version) 2>/dev/null | grep -q '^Redis server' || echo "$program"
+            ;;
         threads) [ -x "$work/threads" ] || echo 'a C++ compiler' ;;
         *) command -v "$program" >/dev/null || echo "$program" ;;
         esac
     done | head -n 1
 }
 
-# That calls are bound to the library, and not only that it is mapped.
+# Succeeds if calls are bound to the library, which its mapping alone does not prove.
 bound() {
-    LD_PRELOAD=$library LD_BIND_NOW=1 LD_DEBUG=bindings LD_DEBUG_OUTPUT=$work/bindings bash -c : 2>/dev/null
+    LD_PRELOAD=$library LD_BIND_NOW=1 LD_DEBUG=bindings LD_DEBUG_OUTPUT=$work/bindings \
+        bash -c : 2>/dev/null
     local function nbad=0
     for function in malloc calloc realloc free; do
         cat "$work"/bindings.* 2>/dev/null |

@@ -1,20 +1,20 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# run.sh - runs tests and counts.
+# run.sh - runs tests and counts the results.
 #
 #   run.sh [options] 'PROGRAM [ARGUMENT]...'...   programs and scripts that print TAP
 #   run.sh [options] --misuse BINARIES SOURCES    programs with their outcome on line 1
-#   run.sh --total FILE                           the sum of what --tally has noted
+#   run.sh --total FILE                           prints the sum of the counts in FILE
 #
-#   --label NAME      what the lines begin with, when there are several builds
+#   --label NAME      begins each line with NAME, when there are several builds
 #   --with COMMAND    an emulator, put before each binary (not before scripts)
-#   --tally FILE      notes the counts there, and leaves the last line to --total
-#   --timeout SECONDS for each program; 300
+#   --tally FILE      adds the counts to FILE, and leaves the last line to --total
+#   --timeout SECONDS the limit for each program; 300 by default
 #
-# The last line is "N passed, N failed"; the status is 0 if none failed. A program
-# that crashes, hangs, prints no plan or not what it planned is one failure more:
-# a test that says nothing has not passed. To have run nothing is a failure.
+# The last line is "N passed, N failed"; the status is 0 if none failed. A program that crashes,
+# hangs, prints no plan, or prints another number of results than planned counts as one more
+# failure: a silent test has not passed. If no test was run, that is a failure, too.
 set -u
 
 label='' tally='' timeout=300 wrapper=() misuse=()
@@ -22,7 +22,7 @@ passed=0 failed=0
 output=$(mktemp) || exit 1
 trap 'rm -f "$output"' EXIT
 
-# Sets `command`. A script runs on this machine, whatever the binaries run on.
+# Sets `command`. A script runs on this machine even if the binaries run on an emulator.
 command_for() {
     if [ -e "$1" ]; then command=("$1"); else read -ra command <<<"$1"; fi
     local magic=''
@@ -30,7 +30,7 @@ command_for() {
     [ "$magic" = '#!' ] || command=(${wrapper[@]+"${wrapper[@]}"} "${command[@]}")
 }
 
-# Output to the file, status to the caller: 124 or 137 is a hang.
+# Leaves the output in the file and returns the status: 124 or 137 means that the program hung.
 run_limited() {
     CMOCKA_MESSAGE_OUTPUT=TAP timeout -k 5 "$timeout" "$@" </dev/null >"$output" 2>&1
 }
@@ -39,7 +39,7 @@ count_lines() { # pattern
     grep -Ec "$1" "$output"
 }
 
-# Why the program as a whole is not to be believed, or nothing.
+# Prints why the program as a whole cannot be trusted, or nothing.
 distrust() { # status planned printed nfailed
     if [ "$1" -eq 124 ] || [ "$1" -eq 137 ]; then echo "longer than $timeout s"
     elif [ "$1" -gt 128 ]; then echo "killed by signal $(($1 - 128))"

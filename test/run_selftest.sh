@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# run_selftest.sh - prints TAP: run.sh counts what passes and sees what fails.
+# run_selftest.sh - checks that run.sh counts passed tests and notices failures. Prints TAP.
 set -u
 run=$(cd "$(dirname "$0")" && pwd)/run.sh
 work=$(mktemp -d) || exit 1
@@ -14,7 +14,7 @@ program() { # name body: a script
     chmod +x "$1"
 }
 
-# The last line and the exit status of run.sh are as expected.
+# Checks the last line and the exit status of run.sh.
 check() { # what last-line status argument...
     local what=$1 last=$2 status=$3 got got_last
     shift 3
@@ -75,7 +75,7 @@ check 'comments are not counted' '1 passed, 0 failed' 0 ./comments
 check 'arguments are passed on' '1 passed, 0 failed' 0 './argument good'
 check 'one failure among many is not lost' '5 passed, 1 failed' 1 ./passes ./fails ./passes
 
-# Binaries are what has no "#!": these are run by the wrapper, a shell.
+# A file without "#!" is a binary for run.sh, which must run it with the wrapper, here a shell.
 printf 'echo 1..1; echo ok 1 - wrapped\n' >binary
 check 'a wrapper is put before a binary' '1 passed, 0 failed' 0 --with 'bash -u' ./binary
 check 'and not before a script' '2 passed, 0 failed' 0 --with 'false' ./passes

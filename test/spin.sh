@@ -1,13 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# spin.sh - prints TAP: the protocol by which threads share spans holds in every
-# interleaving within bounds, and each error that is seeded in it is found.
+# spin.sh - checks with Spin that the protocol by which threads share spans holds in every
+# interleaving within bounds, and that each seeded error in it is found. Prints TAP.
 #
-#     test/spin.sh          within bounds that take a minute or two
-#     test/spin.sh --more   within larger ones instead: minutes
+#     test/spin.sh          uses bounds that take a minute or two
+#     test/spin.sh --more   uses larger bounds instead, which take minutes more
 #
-# test/spin/span.pml says what the protocol and the bounds are.
+# test/spin/span.pml describes the protocol and the bounds.
 set -u
 model=$(cd "$(dirname "$0")" && pwd)/spin/span.pml
 work=$(mktemp -d) || exit 1
@@ -15,7 +15,7 @@ trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
 ntests=0
 
-# verify OPTIMISATION DEFINITION...: leaves what the verifier said in `log`.
+# verify OPTIMISATION DEFINITION... leaves the verifier's output in `log`.
 verify() {
     local optimisation=$1
     shift
@@ -31,7 +31,7 @@ result() { # status what
     sed 's/^/# /' log | head -n 30
 }
 
-# Each in a directory of its own, as many at once as there are processors.
+# Runs the checks in folders of their own, as many at once as there are processors.
 start() { # command argument...
     while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do wait -n; done
     ntests=$((ntests + 1))
@@ -48,8 +48,8 @@ report() {
     ! grep -q '^not ok' ./*/said
 }
 
-# All was seen, and nothing is wrong. A search that was cut short says so and counts
-# its errors all the same.
+# Succeeds if the search was complete. A search that was cut short reports so, but prints a number
+# of errors, too.
 is_exhaustive() {
     ! grep -qE 'Search not completed|search depth too small|out of memory|Bit statespace' log
 }
@@ -65,38 +65,43 @@ check_holds() {
     result $? "holds: $what ($(sed -n 's/^ *\([0-9.e+]*\) states, stored.*/\1/p' log) states)"
 }
 
-# The pattern says what it must be found by: an error found by another check is a model
-# that is wrong elsewhere.
+# The pattern says which check must find the error. If another check finds it, the model is wrong
+# elsewhere.
 found() { # what pattern definition...
     start check_found "$@"
 }
 check_found() {
     local what=$1 pattern=$2
     shift 2
-    verify -O0 "$@" # little to search, much to compile
+    verify -O0 "$@" # There is little to search and much to compile.
     grep -q 'errors: 1$' log && grep -qE "^pan:1: $pattern" log
     result $? "found: $what ($(sed -n 's/^pan:1: \(.*\) (at depth.*/\1/p' log))"
 }
 
 if [ "${1:-}" = --more ]; then
     holds '2 threads, 2 spans of 2 slots, 4 calls' NTHREADS=2 NCALLS=4
-    holds '2 threads, 2 spans of 2 slots, 1 call from anywhere, any free' ANYWHERE WILD NTHREADS=2 NCALLS=1
+    holds '2 threads, 2 spans of 2 slots, 1 call from anywhere, any free' \
+        ANYWHERE WILD NTHREADS=2 NCALLS=1
     holds '3 threads, 2 spans of 2 slots, 2 calls' NCALLS=2
     holds '3 threads, 2 spans of 1 slot, 1 call from anywhere' ANYWHERE NSLOTS=1 NCALLS=1
     holds '3 threads, 1 span of 2 slots, 2 calls, any free' WILD NSPANS=1 NCALLS=2
-    holds '3 threads, 1 span of 2 slots, 1 call from anywhere, any free' ANYWHERE WILD NSPANS=1 NCALLS=1
+    holds '3 threads, 1 span of 2 slots, 1 call from anywhere, any free' \
+        ANYWHERE WILD NSPANS=1 NCALLS=1
     report
     exit
 fi
 
 holds '2 threads, 2 spans of 2 slots, 3 calls' NTHREADS=2 NCALLS=3
-holds '2 threads, 2 spans of 1 slot, 1 call from anywhere, any free' ANYWHERE WILD NTHREADS=2 NSLOTS=1 NCALLS=1
-holds '2 threads, 1 span of 3 slots, 2 calls, any free' WILD NTHREADS=2 NSPANS=1 NSLOTS=3 ENOUGH=2 NCALLS=2
+holds '2 threads, 2 spans of 1 slot, 1 call from anywhere, any free' \
+    ANYWHERE WILD NTHREADS=2 NSLOTS=1 NCALLS=1
+holds '2 threads, 1 span of 3 slots, 2 calls, any free' \
+    WILD NTHREADS=2 NSPANS=1 NSLOTS=3 ENOUGH=2 NCALLS=2
 holds '3 threads, 1 span of 2 slots, 1 call from anywhere' ANYWHERE NSPANS=1 NCALLS=1
-holds '3 threads, 1 span of 1 slot, 1 call from anywhere, any free' ANYWHERE WILD NSPANS=1 NSLOTS=1 NCALLS=1
+holds '3 threads, 1 span of 1 slot, 1 call from anywhere, any free' \
+    ANYWHERE WILD NSPANS=1 NSLOTS=1 NCALLS=1
 holds 'the state may also go before the countdown' STATE_FIRST ANYWHERE WILD NTHREADS=2 NSPANS=1 NCALLS=1
 
-# 3 threads in 1 span of 2 slots, unless they say otherwise.
+# The bounds are 3 threads and 1 span of 2 slots, unless the definitions say otherwise.
 seeded() { # what pattern definition...
     found "$@" ANYWHERE NSPANS=1 NCALLS=1
 }

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# symbols.sh LIBRARY - prints TAP: what C10 promises of the library file. Another
-# heap cannot be in it, and outside the region there are only a few scalars.
+# symbols.sh LIBRARY - checks what C10 promises of the library file: it cannot contain another
+# heap, and outside the region it has only a few scalars. Prints TAP.
 set -u
 export LC_ALL=C
 library=$1
@@ -15,12 +15,12 @@ result() { # status what
     if [ "$1" -eq 0 ]; then echo "ok $ntests - $2"; else echo "not ok $ntests - $2"; fi
 }
 
-# Index and name of each dynamic symbol; an index UND is an import.
+# Prints the section index and the name of each dynamic symbol; the index of an import is UND.
 dynamic_symbols() {
     readelf --wide --dyn-syms "$library" | awk '$1 ~ /^[0-9]+:$/ && $8 != "" { print $7, $8 }'
 }
 
-# The sizes of the sections that can be written to and hold variables.
+# Adds up the sizes of the writable sections that hold variables.
 static_bytes() {
     local sum=0 size
     for size in $(readelf --wide --sections "$library" | sed 's/^ *\[ *[0-9]*\] *//' |
@@ -34,17 +34,20 @@ symbols=$(dynamic_symbols)
 
 exported='Mem_Init Mem_Alloc Mem_AllocStyle Mem_Free Mem_IsValid Mem_GetSize Mem_Dump Mem_Check
     m_error m_free_list
-    mem_heap_create mem_heap_in mem_heap_attach mem_heap_detach mem_heap_destroy mem_alloc mem_zalloc mem_aligned mem_alloc_fit
+    mem_heap_create mem_heap_in mem_heap_attach mem_heap_detach mem_heap_destroy
+    mem_alloc mem_zalloc mem_aligned mem_alloc_fit
     mem_resize mem_free mem_free_any mem_find mem_find_in mem_walk mem_stats mem_check mem_strerror
     mem_last_error mem_heap_of_process mem_heap_of_classic mem_heap_also'
 
-# If nothing could be read, nothing would be forbidden in it.
+# If no symbol could be read, the checks of forbidden names would pass: so the exports must be
+# there.
 for name in $exported; do
     grep -v '^UND ' <<<"$symbols" | grep -qE " $name(@|$)"
     result $? "C10 $name is exported"
 done
-# shellcheck disable=SC2086 # names are words
-others=$(grep -v '^UND ' <<<"$symbols" | sed 's/.* //; s/@.*//' | grep -vxF "$(printf '%s\n' $exported)")
+# shellcheck disable=SC2086 # exported is several words
+others=$(grep -v '^UND ' <<<"$symbols" | sed 's/.* //; s/@.*//' |
+    grep -vxF "$(printf '%s\n' $exported)")
 [ -z "$others" ]
 result $? "nothing else is exported${others:+, but: $others}"
 grep -qE '^UND mmap(64)?(@|$)' <<<"$symbols"

@@ -1,9 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# taught.sh FOLDER - prints TAP: the command line that users were taught works in
-# the folder where make leaves libmem.so, as it stands. It is run on links to
-# that folder, so that nothing is written there.
+# taught.sh FOLDER - checks that the command line which users were taught works unchanged in the
+# folder where make leaves libmem.so. Prints TAP.
+#
+# It is run in a folder of links to that folder, so that nothing is written there.
 set -u
 folder=$(cd "$1" && pwd) || exit 1
 readme=$(cd "$(dirname "$0")/.." && pwd)/README.md
@@ -16,13 +17,14 @@ for header in mem.h mem_heap.h; do
 done
 ntests=0
 
-# Standard input is the program.
+# Builds the program on standard input with that command line, runs it and compares its output.
 works() { # what output
     local got
     ntests=$((ntests + 1))
     rm -f myprogram
     cat >mymain.c
-    got=$(gcc -o myprogram mymain.c -Wall -Werror -L. -lmem 2>&1 && LD_LIBRARY_PATH=. timeout 20 ./myprogram 2>&1)
+    got=$(gcc -o myprogram mymain.c -Wall -Werror -L. -lmem 2>&1 &&
+        LD_LIBRARY_PATH=. timeout 20 ./myprogram 2>&1)
     if [ "$got" = "$2" ]; then echo "ok $ntests - $1"; else
         echo "not ok $ntests - $1"
         sed 's/^/# /' <<<"$got"
@@ -113,9 +115,10 @@ int main(void)
     return 0;
 }
 END
-# The programs of the README do what their comments say.
+# The programs of the README must do what their comments say.
 program_in_readme() { # number
-    awk -v wanted="$1" '/^```$/ { inside = 0 } inside && n == wanted; /^```c$/ { inside = 1; n++ }' "$readme"
+    awk -v wanted="$1" '/^```$/ { inside = 0 }
+        inside && n == wanted; /^```c$/ { inside = 1; n++ }' "$readme"
 }
 
 works 'the program in the README' '100

@@ -1,10 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# tool.sh MEM LIBRARY KNOWN - prints TAP: `mem run` runs a program on LIBRARY, ends as
-# the program did, and reports. MEM and LIBRARY are copied: where mem looks for its
-# library is tested too. KNOWN is known.c: what it allocates has to be in the report.
-# shellcheck disable=SC2016 # what is in single quotes is for the program's shell
+# tool.sh MEM LIBRARY KNOWN - checks that `mem run` runs a program on LIBRARY, ends as the program
+# does, and reports. Prints TAP.
+#
+# MEM and LIBRARY are copied, so that the search of mem for its library is tested, too. KNOWN is
+# built from known.c: the report must contain the objects that it allocates.
+#
+# shellcheck disable=SC2016 # the program's shell expands what is in single quotes
 set -u
 usage='usage: tool.sh MEM LIBRARY KNOWN'
 mem=$(realpath -e "${1:?$usage}") || exit 2
@@ -30,7 +33,7 @@ result() { # status what
     sed 's/^/# /' out err
 }
 
-# run COMMAND...: leaves status, and what was printed in out and err.
+# run COMMAND... sets status and leaves the output in out and err.
 run() {
     timeout -k 5 20 "$@" >out 2>err </dev/null
     status=$?
@@ -128,14 +131,19 @@ printed "^mem: cat, on the system's malloc\$" 'and the report says so'
 nbad=0
 for size in 64K 65536 512M 4G 64G; do
     run "$mem" run --region="$size" echo ran
-    { [ "$status" -eq 0 ] && ! grep -q '^libmem:' err; } || { nbad=$((nbad + 1)) && echo "# $size: $status"; }
+    { [ "$status" -eq 0 ] && ! grep -q '^libmem:' err; } ||
+        { nbad=$((nbad + 1)) && echo "# $size: $status"; }
 done
 result "$nbad" 'sizes that the library understands'
 nbad=0
-# shellcheck disable=SC2086 # some are two words
-for option in --region= --region=0 --region=-1 --region=63K --region=65G --region=18446744073709551616K --region=1T --region=12Q --region=1GG --region=G --onerror= --onerror=maybe '-s -eabort' '--region=1G --system' '--report --system' '--report --time' --nonsense; do
+# shellcheck disable=SC2086 # some options are two words
+for option in --region= --region=0 --region=-1 --region=63K --region=65G \
+    --region=18446744073709551616K --region=1T --region=12Q --region=1GG --region=G --onerror= \
+    --onerror=maybe '-s -eabort' '--region=1G --system' '--report --system' '--report --time' \
+    --nonsense; do
     run "$mem" run $option echo ran
-    { [ "$status" -eq 125 ] && [ ! -s out ] && [ -s err ]; } || { nbad=$((nbad + 1)) && echo "# $option: $status"; }
+    { [ "$status" -eq 125 ] && [ ! -s out ] && [ -s err ]; } ||
+        { nbad=$((nbad + 1)) && echo "# $option: $status"; }
 done
 result "$nbad" 'options that make no sense: status 125, a message, nothing run'
 run "$mem"
@@ -157,12 +165,13 @@ result $? 'before the program is run'
 run "$mem" run --time=/dev/full true
 ended 125 'a report that cannot be written is a failure'
 
-# Figures, against what the program is known to do.
+# --- figures, compared with what the program is known to do ---
 field() { # name: the first figure behind it
     sed -n "s/^  $1 *\([0-9.]*\) .*/\1/p" err
 }
 between() { # figure least most
-    awk -v n="${1:-none}" -v least="$2" -v most="$3" 'BEGIN { exit !(n ~ /^[0-9.]+$/ && n + 0 >= least && n + 0 <= most) }'
+    awk -v n="${1:-none}" -v least="$2" -v most="$3" \
+        'BEGIN { exit !(n ~ /^[0-9.]+$/ && n + 0 >= least && n + 0 <= most) }'
 }
 run "$mem" run --time sleep 0.3
 between "$(field 'wall time')" 0.3 10
@@ -179,7 +188,7 @@ run "$mem" run --time --system sh -c 'dd if=/dev/zero of=/dev/null bs=64M count=
 between "$(field 'peak memory')" 64 256
 result $? 'peak memory: a program that has another fill 64 MiB'
 
-# What is counted, against what known.c says of itself.
+# --- counts, compared with what known.c says that it does ---
 counted() { # what...: leaves the report in out, numbers without commas
     run "$mem" run --report=report "$@"
     sed ':again; s/\([0-9]\),\([0-9]\)/\1\2/; t again' report >out
@@ -212,7 +221,8 @@ size objects '8 KiB' 3 3 3
 size objects '1 MiB' 1 1 0
 [ "$(grep -cE '^ +[0-9]+ [KMG]?i?B ' out)" -eq 4 ] && ! grep -q program out
 result $? 'objects: no other size, no table of processes'
-grep -q '^  exit status  *0$' out && grep -q '^  wall time ' out && grep -q '^  counting takes time: ' out
+grep -q '^  exit status  *0$' out && grep -q '^  wall time ' out &&
+    grep -q '^  counting takes time: ' out
 result $? 'objects: status and time, and that counting takes time'
 counted "$known" resize
 says resize allocated 3 1053676
@@ -227,7 +237,8 @@ size resize '1 MiB' 1 1 0
 run env LIBMEM=onerror=ignore "$mem" run --report "$known" refused
 cp err out
 says refused refused 10
-printed '^  refused +10 pointers: 4 already free, 2 inside an object, 3 outside the heap, 1 in no object$' 'and why; to standard error'
+reasons='4 already free, 2 inside an object, 3 outside the heap, 1 in no object'
+printed "^  refused +10 pointers: $reasons\$" 'and why; to standard error'
 says refused freed 1
 counted "$known" twice
 [ "$status" -eq 134 ] && grep -q '^  ended by .*Aborted' out
@@ -248,14 +259,17 @@ says fork 'from parents' 4 4000
 says fork 'live at end' 7 11000
 says fork 'live, peak' 5000
 rows() { # of the table of processes: without pid and region
-    sed -n '/^  process/,$ { /^  process/d; s/^  *[0-9]*  *\([0-9.]* [KM]*i*B\)  *[0-9.]* [KM]*i*B /\1 /; s/  */ /gp }' out
+    sed -n '/^  process/,$ { /^  process/d
+        s/^  *[0-9]*  *\([0-9.]* [KM]*i*B\)  *[0-9.]* [KM]*i*B /\1 /; s/  */ /gp }' out
 }
-[ "$(rows)" = $'4.9 KiB 3 3 4.9 KiB 0 known fork\n3.9 KiB 1 2 2.9 KiB 0 (fork) known fork\n3.9 KiB 1 2 2.9 KiB 0 (fork) known fork' ]
+child='3.9 KiB 1 2 2.9 KiB 0 (fork) known fork'
+[ "$(rows)" = $'4.9 KiB 3 3 4.9 KiB 0 known fork\n'"$child"$'\n'"$child" ]
 result $? 'fork: a row each'
 counted "$known" exec
 [ "$(rows)" = $'1 MiB 21 16 15.3 KiB 0 known objects a?b\n2.0 KiB 2 2 2.0 KiB 0 known exec' ]
 result $? 'exec: a row for each program, a line for each row'
-[ "$(sed -n '/^  process/,$ { /^  process/d; s/^  *\([0-9]*\) .*/\1/p }' out | sort -u | wc -l)" -eq 1 ]
+[ "$(sed -n '/^  process/,$ { /^  process/d; s/^  *\([0-9]*\) .*/\1/p }' out |
+    sort -u | wc -l)" -eq 1 ]
 result $? 'exec: both are one process'
 says exec allocated 23 1066656
 says exec 'live at end' 18 17680
@@ -271,39 +285,45 @@ counted env -u LD_PRELOAD sh -c ':'
 printed '^  the process$' 'what is not on libmem is not counted'
 counted env LIBMEM= sh -c ':'
 printed '^  the process$' 'nor what has lost the option'
-counted /sbin/ldconfig --version # Debian links it statically
+counted /sbin/ldconfig --version # Debian links it statically.
 printed '^  no process was counted: ' 'and if nothing is counted, the report says so'
 run "$mem" run --report=no/such/folder echo ran
-[ "$status" -eq 125 ] && [ ! -s out ] && grep -q '^mem: no/such/folder: No such file or directory$' err
+[ "$status" -eq 125 ] && [ ! -s out ] &&
+    grep -q '^mem: no/such/folder: No such file or directory$' err
 result $? '--report to where nothing can be written: a message, nothing run'
 run "$mem" run --report=/dev/full true
 ended 125 '--report that cannot be written is a failure'
 run sh -c '"$0" run --report true 2>&-' "$mem"
 ended 125 'so is one to a standard error that is closed'
 run sh -c 'ulimit -f 100; "$0" run --report echo ran' "$mem"
-[ "$status" -eq 125 ] && [ ! -s out ] && grep -q '^mem: cannot make a file of [0-9]* bytes for the counts: File too large$' err
+[ "$status" -eq 125 ] && [ ! -s out ] &&
+    grep -q '^mem: cannot make a file of [0-9]* bytes for the counts: File too large$' err
 result $? 'files may not be as large as the counts: a message, nothing run'
 run bash -c "trap '' CHLD; exec \"$mem\" run grep SigIgn: /proc/self/status"
-printed '[13579bdf][0-9a-f]{4}$' 'a signal that is ignored is so in the program' # its bit: 17th
+# The signal's bit is the 17th.
+printed '[13579bdf][0-9a-f]{4}$' 'a signal that is ignored is so in the program'
 run "$mem" run --region="$(printf '0%.0s' {1..200})64M" "$known" objects
 ended 0 'a size with many digits'
 run "$mem" run --report sh -c 'cp "${LIBMEM#count=}" sheet'
 head -c 100000 sheet >short
-printf x | dd of=sheet bs=1 seek=20 conv=notrunc 2>/dev/null # the size of its rows
+# This changes the recorded size of the rows.
+printf x | dd of=sheet bs=1 seek=20 conv=notrunc 2>/dev/null
 for file in /dev/null "$known" / short sheet; do
     run env LD_PRELOAD="$library" LIBMEM=count="$file" "$known" objects
-    [ "$status" -eq 0 ] && [ "$(cat err)" = "libmem: LIBMEM: count ignored: that is no file that \`mem run' has made" ]
+    [ "$status" -eq 0 ] &&
+        [ "$(cat err)" = "libmem: LIBMEM: count ignored: that is no file that \`mem run' has made" ]
     result $? "count=$file: said, and ignored"
 done
 run env LD_PRELOAD="$library" LIBMEM=count=/proc/1/no/such/file "$known" objects
 [ "$status" -eq 0 ] && [ ! -s err ]
 result $? 'count: who made the file has ended'
 
-# A signal sent to mem is for the program, and mem stays to report.
+# mem passes a signal on to the program and stays to report.
 nbad=0
 for signal in HUP INT QUIT TERM USR1 USR2; do
     rm -f out
-    env --default-signal="$signal" "$mem" run --time sh -c "trap 'echo told; exit 5' $signal; echo ready
+    env --default-signal="$signal" "$mem" run --time sh -c "trap 'echo told; exit 5' $signal
+        echo ready
         for i in \$(seq 100); do sleep 0.05; done" >out 2>err </dev/null &
     pid=$!
     for _ in {1..200}; do grep -qs ready out && break; sleep 0.05; done

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Arrays, strings, functions, subshells, pipes and background jobs in bash itself.
+# Exercises bash itself: arrays, strings, functions, subshells, pipes and background jobs.
 set -eu
 declare -A count
 declare -a list

@@ -1,4 +1,4 @@
-// Buffers, JSON, Maps, compression and worker threads.
+// Exercises node: buffers, JSON, Maps, compression and worker threads.
 'use strict';
 const crypto = require('crypto');
 const zlib = require('zlib');
@@ -10,7 +10,8 @@ const digest = (data) => crypto.createHash('sha256').update(data).digest('hex').
 
 const buffers = [];
 for (let i = 0; i < 3000; i++) {
-    const buffer = i % 2 ? Buffer.alloc(number() % 20000, String(i)) : Buffer.from(String(number()).repeat(i % 300));
+    const buffer = i % 2 ? Buffer.alloc(number() % 20000, String(i))
+        : Buffer.from(String(number()).repeat(i % 300));
     buffers[number() % 500] = buffer;
 }
 console.log('buffers', digest(Buffer.concat(buffers.filter(Boolean))));
@@ -18,9 +19,11 @@ console.log('buffers', digest(Buffer.concat(buffers.filter(Boolean))));
 const cleared = Buffer.alloc(1 << 20);
 console.log('cleared', cleared.every((byte) => byte === 0));
 
-const records = Array.from({ length: 30000 }, (_, id) => ({ id, name: 'x'.repeat(number() % 100), at: number() }));
+const records = Array.from({ length: 30000 }, (_, id) => (
+    { id, name: 'x'.repeat(number() % 100), at: number() }));
 const text = JSON.stringify(records);
-console.log('json', text.length, digest(JSON.stringify(JSON.parse(text).sort((a, b) => a.at - b.at || a.id - b.id))));
+const sorted = JSON.parse(text).sort((a, b) => a.at - b.at || a.id - b.id);
+console.log('json', text.length, digest(JSON.stringify(sorted)));
 
 const packed = zlib.gzipSync(text);
 console.log('gzip', zlib.gunzipSync(packed).toString() === text);

@@ -1,4 +1,4 @@
--- Tables, strings, coroutines and closures; much garbage.
+-- Exercises Lua: tables, strings, coroutines and closures, with much garbage.
 local seed = 12345
 local function number()
     seed = (seed * 1103515245 + 12345) % 2147483648
@@ -14,7 +14,8 @@ end
 local table_of = {}
 for i = 1, 200000 do
     local n = number()
-    table_of["key" .. n % 20011] = { n, tostring(n), next = table_of["key" .. n % 997] and n or nil }
+    local next = table_of["key" .. n % 997] and n or nil
+    table_of["key" .. n % 20011] = { n, tostring(n), next = next }
     if n % 5 == 0 then table_of["key" .. n % 1999] = nil end
 end
 local keys = {}

@@ -1,4 +1,5 @@
-# Hashes, regular expressions, sorting, deep structures, a child, and threads where perl has them.
+# Exercises perl: hashes, regular expressions, sorting, deep structures, a child process, and
+# threads if perl has them.
 use strict;
 use warnings;
 use Config;
@@ -26,7 +27,10 @@ my $grown = '';
 $grown .= pack 'Nn', number(), $_ % 65536 for 1 .. 100_000;
 printf "grown %d %s\n", length $grown, unpack '%32C*', $grown;
 
-sub tree { my $depth = shift; return $depth ? [ tree($depth - 1), $depth, tree($depth - 1) ] : 'leaf' }
+sub tree {
+    my $depth = shift;
+    return $depth ? [ tree($depth - 1), $depth, tree($depth - 1) ] : 'leaf'
+}
 sub leaves { my $t = shift; return ref $t ? leaves($t->[0]) + leaves($t->[2]) : 1 }
 printf "trees %s\n", join ' ', map { leaves(tree($_)) } 1 .. 14;
 
@@ -41,6 +45,9 @@ printf "child %d %d\n", length $line, $? >> 8;
 
 if ($Config{useithreads}) {
     require threads;
-    my @threads = map { my $n = $_; threads->create(sub { my %h = map { $_ * $n => "v$_" } 1 .. 3000; scalar keys %h }) } 1 .. 8;
+    my @threads = map {
+        my $n = $_;
+        threads->create(sub { my %h = map { $_ * $n => "v$_" } 1 .. 3000; scalar keys %h })
+    } 1 .. 8;
     printf "threads %s\n", join ' ', map { $_->join } @threads;
 }

@@ -1,4 +1,5 @@
-# Dictionaries, lists, JSON, regular expressions, sorting, threads and a child process.
+# Exercises python: dictionaries, lists, JSON, regular expressions, sorting, threads and a child
+# process.
 import collections
 import hashlib
 import json

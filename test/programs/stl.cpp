@@ -1,4 +1,4 @@
-// A small STL program with threads, to be compiled and run.
+// A small STL program with threads, which the test compiles and runs.
 #include <algorithm>
 #include <future>
 #include <iostream>

@@ -1,6 +1,6 @@
-// Containers made in one thread and destroyed in another, threads that come and go,
-// destructors of thread-local objects, forks among running threads; and what programs
-// rely on: zeros, the bytes that realloc carries over, errno after free, alignment.
+// Exercises containers that are made in one thread and destroyed in another, threads that come
+// and go, destructors of thread-local objects, and forks among running threads; and what programs
+// rely on: zeros, the bytes that realloc copies, errno after free, alignment.
 #include <atomic>
 #include <cerrno>
 #include <condition_variable>
@@ -52,7 +52,7 @@ static void expect(bool good)
         nfaults++;
 }
 
-// A parcel's strings say what they should contain.
+// Makes a parcel of strings; each is one letter repeated, which unpack() checks.
 static std::unique_ptr<Parcel> pack(int seed)
 {
     auto parcel = std::make_unique<Parcel>();
@@ -126,7 +126,7 @@ static void come_and_go()
     std::printf("2400 threads, %ld strings destroyed at their ends\n", ndestroyed.load());
 }
 
-// The children use and end on a heap that other threads were changing.
+// The child processes use a heap that other threads were changing at the fork, and exit on it.
 static void fork_among_threads()
 {
     std::atomic<bool> stop{false};
@@ -168,7 +168,8 @@ static void what_is_relied_on()
             std::free(grown);
         }
     }
-    void (*volatile release)(void *) = std::free; // the compiler knows that free keeps errno
+    // Volatile, since the compiler knows that free keeps errno.
+    void (*volatile release)(void *) = std::free;
     for (size_t n : {1, 10000, 10000000}) {
         void *gone = std::malloc(n);
         errno = ERANGE;

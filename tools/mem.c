@@ -349,7 +349,7 @@ static int file_in_memory(size_t nbytes)
 
 /* Makes the file in which each process of the program counts, and names it to the library by
  * the option count. The file has no name of its own, so the option names mem's descriptor. */
-static const struct counterfile *make_sheet(void)
+static const struct counterfile *make_counterfile(void)
 {
     char path[64];
     size_t nbytes = counterfile_bytes(COUNTERFILE_NROWS);
@@ -382,7 +382,7 @@ static int command_run(int argc, char **argv)
     if (run_options.onerror != NULL)
         set_option("onerror", run_options.onerror);
     if (run_options.is_counted)
-        counterfile = make_sheet();
+        counterfile = make_counterfile();
     struct outcome o = run_program(run_options.program);
     if (run_options.is_timed || run_options.is_counted)
         print_usage(f, run_options.program[0], run_options.is_on_system, &o);

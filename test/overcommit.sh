@@ -62,11 +62,11 @@ left=$(($(kib CommitLimit) - $(kib Committed_AS)))
 [ "$left" -ge "$ENOUGH_KIB" ] || skip 'too little memory would be left for others'
 (echo "$before" >"$setting") 2>"$work/err" || skip 'the setting is not writable'
 
-strictly "$programs/early" && all_ok && [ "$(arena)" -ge 33554432 ]
+strictly "$programs/m05_early" && all_ok && [ "$(arena)" -ge 33554432 ]
 result $? 'M4 it starts under strict overcommit'
 [ "$(arena)" -gt 0 ] && [ "$(arena)" -lt $(($(kib CommitLimit) * 1024 / 2)) ]
 result $? 'M4 and leaves as much as it takes to others'
-strictly "$programs/threads" 200 20 && all_ok
+strictly "$programs/m05_threads" 200 20 && all_ok
 result $? 'M4 threads and forks under strict overcommit'
 # shellcheck disable=SC2016 # the other shell expands it
 strictly bash -c 'for i in $(seq 20); do x[$i]=$(echo $i); done; [ ${#x[@]} -eq 20 ]'

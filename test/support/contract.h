@@ -22,7 +22,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "../observe.h"
+#include "observe.h"
 
 #include <limits.h>
 #include <sys/wait.h>

@@ -32,7 +32,7 @@ silent() { [ ! -s "$work/err" ]; }
 arena() { sed -n 's/^# arena //p' "$work/out"; }
 
 names_expected() {
-    sed -n '/names\[\] = {/,/};/p' "$(dirname "$0")/symbols.c" | grep -o '"[A-Za-z_0-9]*"' |
+    sed -n '/names\[\] = {/,/};/p' "$(dirname "$0")/m01_symbols.c" | grep -o '"[A-Za-z_0-9]*"' |
         tr -d '"' | sort
 }
 readelf --wide --dyn-syms "$library" |
@@ -55,32 +55,32 @@ limited() { # ulimit options, program...
     shift 2
     (ulimit "$limit" "$value" && with '' "$@")
 }
-limited -v 262144 "$programs/early" && silent && [ "$(arena)" -ge 33554432 ]
+limited -v 262144 "$programs/m05_early" && silent && [ "$(arena)" -ge 33554432 ]
 result $? 'M4 it starts under ulimit -v 262144'
 [ "$(arena)" -eq 134217728 ]
 result $? 'M4 and leaves half of that to the program'
-limited -v 262144 "$programs/threads" 200 20 && silent && ! printed '^not ok'
+limited -v 262144 "$programs/m05_threads" 200 20 && silent && ! printed '^not ok'
 result $? 'M4 threads and forks under ulimit -v 262144'
-limited -d 262144 "$programs/early" && silent && [ "$(arena)" -ge 33554432 ] &&
+limited -d 262144 "$programs/m05_early" && silent && [ "$(arena)" -ge 33554432 ] &&
     [ "$(arena)" -le 134217728 ]
 result $? 'M4 it halves what the system does not grant'
-limited -v 8192 "$programs/early" && silent
+limited -v 8192 "$programs/m05_early" && silent
 result $? 'M4 it starts under ulimit -v 8192'
 
-with region=1G "$programs/early" && silent && [ "$(arena)" -eq 1073741824 ]
+with region=1G "$programs/m05_early" && silent && [ "$(arena)" -eq 1073741824 ]
 result $? 'region=1G, although the first call comes before libc knows its environment'
-with region=300K,onerror=report "$programs/early" && silent && [ "$(arena)" -eq 307200 ]
+with region=300K,onerror=report "$programs/m05_early" && silent && [ "$(arena)" -eq 307200 ]
 result $? 'two options'
-with '' "$programs/early" && silent
+with '' "$programs/m05_early" && silent
 result $? 'no option'
-with help "$programs/early" && grep -q 'onerror=' "$work/err" && grep -q 'region=' "$work/err" &&
+with help "$programs/m05_early" && grep -q 'onerror=' "$work/err" && grep -q 'region=' "$work/err" &&
     printed '^1\.\.5'
 result $? 'help prints the options, and the program goes on'
-with fast "$programs/early" && complained 'fast' && printed '^1\.\.5'
+with fast "$programs/m05_early" && complained 'fast' && printed '^1\.\.5'
 result $? 'an unknown option is named, and the program goes on'
 for bad in region=12Q region= region=1 region=65G region=99999999999999999999 region=-1 \
     onerror=x onerror= onerror help=1 Region=1G; do
-    with "$bad,region=1G" "$programs/early" && complained "\"$bad\" ignored" &&
+    with "$bad,region=1G" "$programs/m05_early" && complained "\"$bad\" ignored" &&
         [ "$(arena)" -eq 1073741824 ]
     result $? "$bad is refused by name, and the next option counts"
 done
@@ -112,11 +112,11 @@ result $? 'bash, 200 forks'
 echo 'int main(void) { return 0; }' >"$work/main.c"
 with '' gcc -O2 "$work/main.c" -o "$work/main" && silent && "$work/main"
 result $? 'the C compiler'
-g++ -std=c++17 -O2 -w "$(dirname "$0")/operators.cc" -o "$work/operators" >"$work/out" 2>"$work/err"
+g++ -std=c++17 -O2 -w "$(dirname "$0")/m01_operators.cc" -o "$work/operators" >"$work/out" 2>"$work/err"
 result $? 'the operators compile'
 with '' "$work/operators" && silent && printed '^1\.\.11$' && ! printed '^not ok'
 result $? 'M1 the operators: bad_alloc, handlers, alignment (11 checks)'
-g++ -std=c++17 -O2 -w "$(dirname "$0")/replaced.cc" -o "$work/replaced" >"$work/out" 2>"$work/err"
+g++ -std=c++17 -O2 -w "$(dirname "$0")/m01_replaced.cc" -o "$work/replaced" >"$work/out" 2>"$work/err"
 result $? 'a program with operators of its own compiles'
 with '' "$work/replaced" && silent && printed '^1\.\.12$' && ! printed '^not ok'
 result $? 'M1 those are what all others call (12 checks)'

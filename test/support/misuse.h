@@ -15,7 +15,7 @@
 #ifndef MISUSE_H
 #define MISUSE_H
 
-#include "../observe.h"
+#include "observe.h"
 
 #include <limits.h>
 

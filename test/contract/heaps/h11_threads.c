@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../../include/mem_heap.h"
+#include "mem_heap.h"
 
 enum { NTHREADS = 4, NCALLS = 20000, NHELD = 32 };
 

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../include/mem_heap.h"
+#include "mem_heap.h"
 
 enum { NUSERS = 4, NASKERS = 2, NKINDS = 3, NSTABLE = 200, NHELD = 60, MIB = 1 << 20 };
 

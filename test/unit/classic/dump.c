@@ -15,7 +15,7 @@
 
 #include "classic/dump.h"
 #include "base/os.h"
-#include "../model.h"
+#include "model.h"
 
 enum { REGION_MAX = 1 << 20, NCELLS = 256 };
 

@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../../include/mem_heap.h"
+#include "mem_heap.h"
 
 enum { LARGEST = 16 << 10, GUARD = 4096, NOBJECTS = 400, LOCK_BYTES = 40, HEADER = 64 };
 

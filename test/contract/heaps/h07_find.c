@@ -12,8 +12,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../../include/mem.h"
-#include "../../include/mem_heap.h"
+#include "mem.h"
+#include "mem_heap.h"
 
 enum { NHEAPS = 500, MIB = 1 << 20 };
 static uint64_t dice = 11;

@@ -9,7 +9,7 @@
 
 #include <malloc.h>
 
-#include "../../include/mem_heap.h"
+#include "mem_heap.h"
 #include "tap.h"
 
 enum { N = 4000, NTHREADS = 4, NHELD = 500, NWALKS = 10 };

@@ -24,7 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../include/mem_heap.h"
+#include "mem_heap.h"
 
 enum { NHEAPS = 12, NOBJECTS = 500, NPIECES = 1 << 20, BUFFER = 4 << 20, EDGE = 200 };
 enum { WITH_SLOTS = (1 << 20) + (1 << 10), WITH_SMALL_SLOTS = 1 << 14, MUCH = 1 << 20 };

@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../../include/mem_heap.h"
+#include "mem_heap.h"
 
 enum { MIB = 1 << 20, NOBJECTS = 10000 };
 static uint64_t dice = 5;

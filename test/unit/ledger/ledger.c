@@ -12,7 +12,7 @@
 
 #include "ledger/ledger.h"
 #include "base/region.h"
-#include "../model.h"
+#include "model.h"
 
 enum { ARENA_BYTES = 1 << 19, PAINT = 0xA5, FAR_BYTES = 512 };
 

@@ -15,8 +15,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../../include/mem_heap.h"
-#include "../model.h"
+#include "mem_heap.h"
+#include "model.h"
 
 static uint64_t dice = 7;
 

@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../../include/mem_heap.h"
+#include "mem_heap.h"
 
 #define GIB ((size_t)1 << 30)
 enum { NPARTS = 16 };

@@ -16,7 +16,7 @@
 
 #include "core/check.h"
 #include "base/os.h"
-#include "../model.h"
+#include "model.h"
 
 enum { AROUND = 64, REGION_MAX = 4096 };
 

@@ -12,7 +12,7 @@
  */
 #include "unit.h"
 
-#include "../snapshot.h"
+#include "snapshot.h"
 
 enum { PLACES_MAX = PAGE / 16, NOBJECTS = 5, NODE_BYTES = sizeof(struct __list_t) };
 

@@ -4,7 +4,7 @@
  */
 #include <stdlib.h>
 
-#include "../../include/mem_heap.h"
+#include "mem_heap.h"
 #include "tap.h"
 
 enum { N = 1000 };

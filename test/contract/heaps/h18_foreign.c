@@ -7,8 +7,8 @@
 
 #include <string.h>
 
-#include "../../include/mem.h"
-#include "../../include/mem_heap.h"
+#include "mem.h"
+#include "mem_heap.h"
 
 #define assert_ok(call) assert_int_equal((call), MEM_OK)
 

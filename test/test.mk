@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: MIT
+#
+# test.mk - the test programs, and the suites that run them. The Makefile includes it.
+#
+# make check tests each build that test/builds.tsv names. One suite in one build is, for example,
+# make check-malloc, or make check-one CC=clang BUILD=build/clang. test/README.md says what each
+# test proves.
+
+CALLS ?= 1000000
+SEED ?= 1
+LABEL ?= gcc
+TALLY := build/tally
+LIB_MALLOC := $(BUILD)/libmem-malloc.so
+
+# Programs for arm64 run under an emulator; cmocka is where test/needs.sh unpacks it.
+ifneq ($(findstring aarch64,$(CC)),)
+ARM64 := build/arm64/cmocka/usr
+ARM64_LIBS := $(ARM64)/lib/aarch64-linux-gnu
+CMOCKA := -I$(ARM64)/include -L$(ARM64_LIBS) -lcmocka
+WITH ?= qemu-aarch64 -L /usr/aarch64-linux-gnu -E LD_LIBRARY_PATH=$(BUILD):$(ARM64_LIBS)
+endif
+CMOCKA ?= -lcmocka
+WITH ?=
+
+# --- programs: one rule for each folder ---------------------------------------
+
+programs_in = $(patsubst %.c,$(BUILD)/%,$(wildcard $(1)/*.c))
+UNIT := $(call programs_in,test/unit/*)
+CLASSIC := $(call programs_in,test/contract/classic)
+HEAPS_OWN := $(call programs_in,test/contract/heaps)
+IN_MALLOC := $(BUILD)/test/contract/malloc
+MALLOC := $(call programs_in,test/contract/malloc)
+MODELLED := $(call programs_in,test/model)
+MISUSE := $(call programs_in,test/misuse)
+THREADED := $(filter %threads %guard_pages,$(CLASSIC) $(HEAPS_OWN))
+SUPPORT := $(wildcard test/support/*.h)
+FAILING := $(IN_MALLOC)/failing.so
+WALK_STATIC := $(IN_MALLOC)/walk-static
+CONTAINERS := $(BUILD)/test/containers
+KNOWN := $(BUILD)/test/known
+HELGRIND := $(BUILD)/test/helgrind/classic $(BUILD)/test/helgrind/malloc
+
+$(BUILD)/test/unit/%: test/unit/%.c test/support/model.c $(SUPPORT) $(BUILD)/libmem.a
+	$(build) -Isrc -Itest/support $(BUILD)/libmem.a $(CMOCKA)
+$(BUILD)/test/contract/heaps/%: test/contract/heaps/%.c test/support/model.c $(SUPPORT) $(BUILD)/libmem.a
+	$(build) -Isrc -Itest/support $(BUILD)/libmem.a $(CMOCKA)
+$(BUILD)/test/model/%: test/model/%.c test/support/model.c $(SUPPORT) $(BUILD)/libmem.a
+	$(build) -Isrc -Itest/support $(BUILD)/libmem.a
+$(BUILD)/test/contract/classic/%: test/contract/classic/%.c $(SUPPORT) $(BUILD)/libmem.so
+	$(build) -Itest/support -L$(BUILD) -lmem $(CMOCKA) -ldl
+$(BUILD)/test/misuse/%: test/misuse/%.c $(SUPPORT) $(BUILD)/libmem.so
+	$(build) -Itest/support -L$(BUILD) -lmem -ldl
+
+# These ask for alignments that are not powers of two, in order to see them refused. Two also use
+# libmem.so, one of them a second time with the library linked into the program.
+$(IN_MALLOC)/find $(IN_MALLOC)/walk: BESIDE = -L$(BUILD) -lmem
+$(IN_MALLOC)/find $(IN_MALLOC)/walk: $(BUILD)/libmem.so
+$(IN_MALLOC)/%: test/contract/malloc/%.c $(SUPPORT) $(LIB_MALLOC)
+	$(build) -Itest/support -fno-builtin -fno-sanitize=alignment $(BESIDE) -ldl
+$(WALK_STATIC): test/contract/malloc/walk.c $(SUPPORT) $(BUILD)/libmem.a
+	$(build) -Itest/support -fno-builtin $(BUILD)/libmem.a -Wl,--export-dynamic-symbol=mem_heap_also
+$(FAILING): test/support/failing.c $(SUPPORT)
+	$(build) -fPIC -shared -fvisibility=hidden -ldl
+
+$(BUILD)/test/helgrind/classic: test/helgrind/hand_over.c $(BUILD)/libmem.so
+	$(build) -DCLASSIC -L$(BUILD) -lmem
+$(BUILD)/test/helgrind/malloc: test/helgrind/hand_over.c
+	$(build) -fno-builtin
+$(KNOWN): test/support/known.c
+	$(build) -fno-builtin
+$(CONTAINERS): test/containers.cpp include/mem.hpp include/mem_heap.h $(BUILD)/libmem.so
+	$(call say,c++,$<)mkdir -p $(@D) && g++ -std=c++17 $(WARN) $< -L$(BUILD) -lmem -o $@
+
+# --- suites -------------------------------------------------------------------
+# A suite builds its programs side by side and runs them one after the other, because some look
+# at the clock. With BUILT=1 it only runs them: test/check.sh has built them before.
+
+.PHONY: check
+check: ## installs what the tests need, and tests each build of test/builds.tsv
+	@test/needs.sh
+	@test/check.sh
+
+CHECKS := check-tree check-one check-threads check-malloc
+.PHONY: $(CHECKS) $(CHECKS:=-programs)
+$(CHECKS): %: $(if $(BUILT),,%-programs)
+
+TALLIED = test/run.sh --label $(LABEL) --tally $(TALLY)
+RUN = LD_LIBRARY_PATH=$(BUILD) WITH="$(WITH)" $(TALLIED) --with "$(WITH)"
+check-tree: ## what does not depend on the compiler: layers, symbols, tools, benchmarks, documents
+check-tree-programs: all $(CONTAINERS) $(BENCH) $(HELGRIND) $(MALLOC) $(BUILD)/bench/paths $(KNOWN)
+check-tree:
+	@$(RUN) test/run_selftest.sh "test/layers.sh src" test/readme.sh \
+	    "test/header.sh include/mem.h" "test/header.sh include/mem_heap.h" \
+	    "test/header.sh include/mem.hpp" $(CONTAINERS) "test/symbols.sh libmem.so" \
+	    "test/taught.sh ." test/installed.sh "test/tool.sh $(BUILD)/mem $(LIB_MALLOC) $(KNOWN)" \
+	    "test/demo.sh $(BUILD)/mem" "test/bench.sh $(BUILD) $(LIB_MALLOC)" test/spin.sh \
+	    "test/helgrind.sh $(BUILD) $(BUILD)/test/helgrind" \
+	    "test/overcommit.sh $(LIB_MALLOC) $(IN_MALLOC)"
+	@$(RUN) "test/instructions.sh $(BUILD) $(CFLAGS)"
+	@$(RUN) --timeout 600 "test/programs.sh $(LIB_MALLOC)"
+
+check-one: ## the library: modules, contracts, models, misuse, examples: CALLS= SEED=
+check-one-programs: all $(EXAMPLES) $(MISUSE) $(CLASSIC) $(HEAPS_OWN) $(UNIT) $(MODELLED)
+check-one:
+	@$(RUN) --misuse $(BUILD)/test/misuse test/misuse $(UNIT) $(CLASSIC) $(HEAPS_OWN) \
+	    "$(BUILD)/test/model/random $(CALLS) $(SEED)" \
+	    "$(BUILD)/test/model/sequences $(if $(WITH),5,6)" \
+	    "$(BUILD)/test/model/heaps $$(($(CALLS) / $(if $(WITH),400,30))) $(SEED)" \
+	    "test/examples.sh $(BUILD)/examples"
+
+check-threads: ## the tests with threads, for ThreadSanitizer
+check-threads-programs: all $(THREADED)
+check-threads:
+	@$(RUN) $(THREADED)
+
+# Not with sanitizers, which have a malloc of their own. THREADS is how many threads and how many
+# forks; SHRINK is how many MiB a program has before it shrinks.
+HEAPS ?= 100000
+ROUNDS ?= 3000
+THREADS ?= 10000 1000
+SHRINK ?= 1024
+RUN_MALLOC = $(TALLIED) --with "$(if $(WITH),$(WITH) -E,env) LD_PRELOAD=$(LIB_MALLOC)"
+check-malloc: ## libmem-malloc.so: HEAPS= ROUNDS= THREADS="10000 1000" SHRINK=
+check-malloc-programs: all $(MALLOC) $(WALK_STATIC) $(FAILING) $(CENSUS)
+check-malloc:
+	@$(RUN_MALLOC) $(IN_MALLOC)/m01_symbols $(IN_MALLOC)/m02_semantics $(IN_MALLOC)/m03_misuse \
+	    $(IN_MALLOC)/m05_early "$(IN_MALLOC)/m05_threads $(THREADS)" \
+	    $(if $(SHRINK),"$(IN_MALLOC)/m06_shrink $(SHRINK)")
+	@LD_LIBRARY_PATH=$(BUILD) $(RUN_MALLOC) $(IN_MALLOC)/find $(IN_MALLOC)/walk \
+	    $(if $(WITH),,$(WALK_STATIC))
+	@LIBMEM=onerror=report $(RUN_MALLOC) $(IN_MALLOC)/m03_misuse \
+	    "$(IN_MALLOC)/m03_badfree $(HEAPS) $(SEED)" \
+	    "$(IN_MALLOC)/m03_badfree_threads $(ROUNDS) $(SEED)"
+	@LIBMEM=onerror=ignore $(RUN_MALLOC) $(IN_MALLOC)/m03_misuse \
+	    "$(IN_MALLOC)/m03_badfree $(ROUNDS)0 $(SEED)" \
+	    "$(IN_MALLOC)/m03_badfree_threads $(ROUNDS) $(SEED)"
+	@LIBMEM=region=8M $(RUN_MALLOC) $(IN_MALLOC)/m02_full
+ifeq ($(WITH),)
+	@$(RUN_MALLOC) $(IN_MALLOC)/m08_fault \
+	    "test/contract/malloc/m04_start.sh $(LIB_MALLOC) $(IN_MALLOC)"
+	@LD_LIBRARY_PATH=$(BUILD) $(TALLIED) "test/contract/malloc/census.sh $(LIB_MALLOC) $(CENSUS)"
+endif
+
+# --- longer tests, by hand ----------------------------------------------------
+# For example: make soak CALLS=1000000000 SEED=42, make soak-malloc HEAPS=100000000
+
+SOAK_SEED = $(if $(filter file,$(origin SEED)),$$(date +%s),$(SEED))
+# A value that the command line gives, or else the longer one.
+longer = $(if $(filter file,$(origin $(1))),$(2),$($(1)))
+ASKED ?= 100000000
+FLIPS ?= 1000000
+.PHONY: soak soak-malloc instructions layers
+SOAKED := $(MODELLED) $(BUILD)/test/contract/heaps/h07_find_threads \
+    $(BUILD)/test/contract/heaps/h10_flips
+soak: all $(SOAKED) ## the library against its models: CALLS= ASKED= FLIPS= SEED=
+	@$(BUILD)/test/model/random $(CALLS) $(SOAK_SEED)
+	@$(BUILD)/test/model/heaps $(CALLS) $(SOAK_SEED)
+	@$(BUILD)/test/contract/heaps/h07_find_threads $(ASKED)
+	@$(BUILD)/test/contract/heaps/h10_flips $(FLIPS) $(SOAK_SEED)
+ON_MALLOC = LD_PRELOAD=$(LIB_MALLOC) LIBMEM=onerror=report
+soak-malloc: all $(MALLOC) ## libmem-malloc.so: HEAPS= ROUNDS= THREADS="100000 10000" SEED=
+	@$(ON_MALLOC) $(IN_MALLOC)/m03_badfree $(call longer,HEAPS,10000000) $(SOAK_SEED)
+	@$(ON_MALLOC) $(IN_MALLOC)/m03_badfree_threads $(call longer,ROUNDS,100000) $(SOAK_SEED)
+	@$(ON_MALLOC) $(IN_MALLOC)/m05_threads $(call longer,THREADS,100000 10000)
+
+# The table that test/instructions.sh compares with changes only when this is asked for.
+instructions: all $(BUILD)/bench/paths ## counts anew what each path costs: test/instructions.tsv
+	@test/needs.sh valgrind
+	@test/instructions.sh --renew $(BUILD) $(CFLAGS)
+
+layers: ## whether each folder of src includes only those before it
+	@test/layers.sh src

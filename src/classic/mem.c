@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * mem.c - the classic calls: one heap for the process, and what each result is
- * to its caller. The promises are in mem.h.
+ * mem.c - the classic calls: one heap for the process. The heap judges; this file makes a return
+ * value, m_error and errno of the judgement. The promises C1 to C15 are in include/mem.h.
+ *
+ * Mem_Alloc and Mem_Free mark the thread as a mutator (heaps/readers.h) while they are at work: a
+ * signal handler that interrupts them may call mem_find, which then does not wait for them.
  */
 #include "mem.h"
 
@@ -18,16 +21,20 @@
 MEM_API int m_error;
 MEM_API MemNodePtr m_free_list;
 
+/* The heap of Mem_Init. Its lock is initialised statically, so that any call may be the first. */
 static struct heap the_heap = {.lock = PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP};
 
+/* Notes the reason of a failure in m_error and errno [C9], and returns -1. */
 static int fail(int why, int number)
 {
-    __atomic_store_n(&m_error, why, __ATOMIC_RELAXED); /* other threads may fail just now */
+    assert(why >= E_NO_SPACE && why <= E_BAD_POINTER && number > 0);
+    __atomic_store_n(&m_error, why,
+                     __ATOMIC_RELAXED); /* another thread may fail at the same time */
     errno = number;
     return -1;
 }
 
-/* What an inner result is to a caller: 0, or -1 with the reason. */
+/* Turns a judgement into what the caller sees: 0, or -1 with the reason in m_error. */
 static int answer(enum heap_result result)
 {
     switch (result) {
@@ -51,7 +58,8 @@ static int answer(enum heap_result result)
     return fail(E_BAD_POINTER, EINVAL);
 }
 
-/* A child of fork must find the lock free, whoever held it in the parent. */
+/* Holds the lock across a fork, so that the child has the heap as it was between two calls, and
+ * finds the lock free. */
 static void lock_for_fork(void)
 {
     heap_lock(&the_heap);
@@ -64,10 +72,11 @@ static void unlock_after_fork(void)
 
 static void register_fork_handlers(void)
 {
-    /* Should this fail, a child of a threaded process may find the lock taken. */
+    /* If this fails, a child of a threaded process may find the lock taken for ever. */
     (void)os_at_fork(lock_for_fork, unlock_after_fork, unlock_after_fork);
 }
 
+/* Maps the region and opens the heap in it. The caller holds the lock. */
 static int init_locked(size_t nbytes)
 {
     struct region region;
@@ -75,6 +84,7 @@ static int init_locked(size_t nbytes)
         return fail(E_BAD_ARGS, EEXIST);
     if (!region_map(&region, nbytes))
         return fail(E_NO_SPACE, ENOMEM);
+    assert(region.nbytes >= nbytes && region.nbytes % os_page_bytes() == 0);
     heap_open_locked(&the_heap, region, &m_free_list);
     return 0;
 }
@@ -84,7 +94,8 @@ MEM_API int Mem_Init(int sizeOfRegion)
     if (sizeOfRegion <= 0)
         return fail(E_BAD_ARGS, EINVAL);
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, register_fork_handlers); /* before the lock: a fork may be under way */
+    pthread_once(&once,
+                 register_fork_handlers); /* not under the lock: a fork may be waiting for it */
     heap_lock(&the_heap);
     int result = init_locked((size_t)sizeOfRegion);
     heap_unlock(&the_heap);
@@ -93,7 +104,8 @@ MEM_API int Mem_Init(int sizeOfRegion)
     return result;
 }
 
-static void *take(int size, enum fit fit)
+/* Both forms of Mem_Alloc: returns an object of `size` bytes, or NULL with the reason. */
+static void *alloc_by(int size, enum fit fit)
 {
     void *object;
     if (size <= 0) {
@@ -103,6 +115,7 @@ static void *take(int size, enum fit fit)
     mutator_enter();
     enum heap_result result = heap_take(&the_heap, (size_t)size, fit, &object);
     mutator_leave();
+    assert(result != HEAP_OK || (uintptr_t)object % 16 == 0);
     return answer(result) == 0 ? object : NULL;
 }
 
@@ -114,15 +127,16 @@ MEM_API void *Mem_AllocStyle(int size, int style)
         fail(E_BAD_ARGS, EINVAL);
         return NULL;
     }
-    return take(size, fits[style]);
+    return alloc_by(size, fits[style]);
 }
 
-/* Programs with a header of their own call this with one argument or with two;
- * with one, `style` is whatever the register held. */
+/* Programs with a header of their own call this symbol with one argument or with two. With one,
+ * `style` is what the second argument register happens to hold, so that any value may arrive: one
+ * that is no style means FIT_ANY. */
 MEM_API void *(Mem_Alloc)(int size, int style)
 {
     bool known = style >= BESTFIT && style <= FIRSTFIT;
-    return known ? Mem_AllocStyle(size, style) : take(size, FIT_ANY);
+    return known ? Mem_AllocStyle(size, style) : alloc_by(size, FIT_ANY);
 }
 
 MEM_API int Mem_Free(void *ptr)
@@ -151,7 +165,7 @@ MEM_API int Mem_GetSize(void *ptr)
 MEM_API void Mem_Dump(void)
 {
     int number = errno;
-    fflush(stdout); /* what the program printed before comes before */
+    fflush(stdout); /* so that earlier output of the program comes first */
     dump_heap(&the_heap, fileno(stdout));
     errno = number;
 }

@@ -1,13 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# check.sh - builds and tests what builds.tsv says, one build after the other, and adds up.
+# check.sh - makes and tests the builds of builds.tsv, one after the other, and adds up the
+# results.
 #
 #     test/check.sh            every build
 #     test/check.sh LABEL...   some of them
 #
-# A program that does not compile is one failure, and the others are tested nevertheless. So is a
-# suite that fails without having reported a failed test. The last line is "N passed, N failed".
+# A program that does not compile is one failure, and the others are tested nevertheless. A suite
+# that fails without having reported a failed test is one failure, too. The last line is
+# "N passed, N failed".
 set -u
 cd "$(dirname "$0")/.." || exit 1
 tally=build/tally builds=test/builds.tsv

@@ -23,7 +23,7 @@ options=(--tool=helgrind --error-exitcode=9 --fair-sched=try
 # Atomics and a barrier on all processors order these accesses (src/slots/thread.h): they are the
 # protocol of states, countdowns and spans, which test/spin and ThreadSanitizer check. Helgrind
 # reports a race at whichever access comes second, so all functions of these files are named.
-functions() { # files of src or shim
+functions() { # files of src
     (cd "$(dirname "$0")/.." && sed -nE 's/^[A-Za-z][A-Za-z0-9_ ]*[ *]([a-z_0-9]+)\(.*/\1/p' "$@") |
         sort -u
 }

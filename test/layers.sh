@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# layers.sh SOURCES - prints TAP: a folder of SOURCES includes only folders before it in the order
-# below, src/malloc only those that its library has, and no header includes itself by a detour.
+# layers.sh SOURCES - checks that each folder of SOURCES includes only folders before it in the
+# order below, that src/malloc includes only folders that are in its library, and that no header
+# includes itself through others. Prints TAP.
 set -u
 sources=$1
 ntests=0
@@ -33,7 +34,9 @@ for folder in "$sources"/*/; do
     above=''
     for header in $(includes_of "$folder"*.[ch]); do
         case " $(below_of "$name") " in
-        *" ${header%/*} "*) [ -e "$sources/$header" ] || above="$above $header (which does not exist)" ;;
+        *" ${header%/*} "*)
+            [ -e "$sources/$header" ] || above="$above $header (which does not exist)"
+            ;;
         *) above="$above $header" ;;
         esac
     done
@@ -41,10 +44,10 @@ for folder in "$sources"/*/; do
     result $? "$name includes nothing above it${above:+, except:$above}"
 done
 
-# tsort names the headers that form a circle.
+# tsort prints the headers that include each other in a circle.
 circle=$(for header in "$sources"/*/*.h; do
     for included in $(includes_of "$header"); do echo "$included ${header#"$sources/"}"; done
 done | tsort 2>&1 >/dev/null | grep -v 'loop:$' | sed 's/^tsort: //' | tr '\n' ' ')
 [ -z "$circle" ]
-result $? "no header includes itself by a detour${circle:+: $circle}"
+result $? "no header includes itself through others${circle:+: $circle}"
 echo "1..$ntests"

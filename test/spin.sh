@@ -99,7 +99,8 @@ holds '2 threads, 1 span of 3 slots, 2 calls, any free' \
 holds '3 threads, 1 span of 2 slots, 1 call from anywhere' ANYWHERE NSPANS=1 NCALLS=1
 holds '3 threads, 1 span of 1 slot, 1 call from anywhere, any free' \
     ANYWHERE WILD NSPANS=1 NSLOTS=1 NCALLS=1
-holds 'the state may also go before the countdown' STATE_FIRST ANYWHERE WILD NTHREADS=2 NSPANS=1 NCALLS=1
+holds 'the state may also be cleared before the countdown is lowered' \
+    STATE_FIRST ANYWHERE WILD NTHREADS=2 NSPANS=1 NCALLS=1
 
 # The bounds are 3 threads and 1 span of 2 slots, unless the definitions say otherwise.
 seeded() { # what pattern definition...
@@ -109,20 +110,20 @@ lost_memory='assertion violated span\[.*\]\.is_there'
 lost_cache='assertion violated tcache\[.*\]\.is_member'
 live='assertion violated \(span\[.*\]\.live==0\)'
 
-seeded 'a countdown of 0 is believed, without counting again' "$live" NO_RECOUNT
+seeded 'a countdown of 0 is believed, without counting again' "$live" NO_COUNT
 seeded 'free counts again without the lock' 'assertion violated' NO_LOCK WILD
-seeded 'the countdown goes after busy = 0' "$lost_memory" HINT_LATE WILD
+seeded 'the countdown is lowered after busy = 0' "$lost_memory" COUNTDOWN_LATE WILD
 seeded 'no grace period before the ledger has it' "$lost_memory" NO_GRACE WILD
 seeded 'no barrier before the wait' "$lost_cache" NO_BARRIER WILD
 seeded 'no wait after the caches are closed' "$lost_cache" NO_REVOKE_WAIT
 seeded 'busy = 1 while asking for the lock' 'invalid end state' BUSY_AT_LOCK WILD
 seeded 'the end of a thread forgets its span' 'assertion violated' EXIT_FORGETS
-seeded 'who wakes a span looks and then writes' 'assertion violated' WAKE_NO_SWAP
-seeded 'a span is taken over that does not rest' 'assertion violated' TAKE_ANY
-seeded 'the end of a thread forgets what rests' 'assertion violated' EXIT_FORGETS_RESTED
+seeded 'the owner unparks a span without a compare-and-swap' 'assertion violated' UNPARK_NO_SWAP
+seeded 'a span is claimed that is not parked' 'assertion violated' CLAIM_ANY
+seeded 'the end of a thread forgets its parked span' 'assertion violated' EXIT_FORGETS_PARKED
 seeded 'the scan is not busy' "$lost_memory" IDLE_SCAN
 seeded 'a mask outlives its window' 'assertion violated +!' MASK_KEPT
-seeded 'frees by who is not waited for, without the lock' "$lost_memory" UNKNOWN_FREES WILD
+seeded 'a thread that is not waited for frees without the lock' "$lost_memory" UNKNOWN_FREES WILD
 seeded 'a span is seen before its states are there' "$lost_memory" EARLY_MAP WILD
 seeded 'no sweep before there is no space' 'assertion violated' NO_SWEEP
 seeded 'no space, as the cache was closed meanwhile' 'assertion violated' NO_SPACE_EARLY

@@ -106,7 +106,7 @@ chmod +x no-interpreter
 run "$mem" run ./no-interpreter told
 printed '^./no-interpreter told$' 'a script without #! is for sh, as with env'
 run env --ignore-signal=CHLD "$mem" run sh -c 'exit 7'
-ended 7 'started by one who ignores SIGCHLD'
+ended 7 'started by a process that ignores SIGCHLD'
 "$mem" --help >/dev/full 2>err
 status=$?
 ended 125 'help that cannot be written is a failure'
@@ -304,11 +304,11 @@ run bash -c "trap '' CHLD; exec \"$mem\" run grep SigIgn: /proc/self/status"
 printed '[13579bdf][0-9a-f]{4}$' 'a signal that is ignored is so in the program'
 run "$mem" run --region="$(printf '0%.0s' {1..200})64M" "$known" objects
 ended 0 'a size with many digits'
-run "$mem" run --report sh -c 'cp "${LIBMEM#count=}" sheet'
-head -c 100000 sheet >short
+run "$mem" run --report sh -c 'cp "${LIBMEM#count=}" counters'
+head -c 100000 counters >short
 # This changes the recorded size of the rows.
-printf x | dd of=sheet bs=1 seek=20 conv=notrunc 2>/dev/null
-for file in /dev/null "$known" / short sheet; do
+printf x | dd of=counters bs=1 seek=20 conv=notrunc 2>/dev/null
+for file in /dev/null "$known" / short counters; do
     run env LD_PRELOAD="$library" LIBMEM=count="$file" "$known" objects
     [ "$status" -eq 0 ] &&
         [ "$(cat err)" = "libmem: LIBMEM: count ignored: that is no file that \`mem run' has made" ]
@@ -316,7 +316,7 @@ for file in /dev/null "$known" / short sheet; do
 done
 run env LD_PRELOAD="$library" LIBMEM=count=/proc/1/no/such/file "$known" objects
 [ "$status" -eq 0 ] && [ ! -s err ]
-result $? 'count: who made the file has ended'
+result $? 'count: the process that made the file has ended'
 
 # mem passes a signal on to the program and stays to report.
 nbad=0

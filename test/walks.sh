@@ -1,14 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# walks.sh SOURCES DESIGN - prints TAP: each function that a walk of DESIGN.md names is defined in
-# the file of SOURCES that the walk names.
+# walks.sh SOURCES DESIGN - checks that each function that a walk of DESIGN.md names is defined in
+# the file of SOURCES that the walk names. Prints TAP.
 #
 # A walk is a heading "### ..." below "## Walks", and numbered steps. In a step, FOLDER/FILE in
 # backticks is a file of SOURCES; each name in backticks that follows it is a function of it.
 set -u
 sources=$1 design=$2
-least=40 # functions: were there fewer, the walks would have been cut, or not been read
+least=40 # With fewer functions the walks were cut, or were not read.
 ntests=0 nfunctions=0
 
 result() { # status what

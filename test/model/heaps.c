@@ -5,7 +5,7 @@
  * The heaps are buffers and mappings of 256 bytes to 256 GiB, with and without slots, lock,
  * limit, patterns and guard pages, and of each style. The calls alternate between the heaps.
  *
- *     build/test/heaps [CALLS [SEED]]
+ *     build/test/model/heaps [CALLS [SEED]]
  *
  * After each call
  *   - a new object is in its heap, aligned, and overlaps no live object; in a heap without slots
@@ -199,7 +199,7 @@ static struct mem_statistics stats_of(const struct one *h)
     return s;
 }
 
-static void header_verify(const struct one *h)
+static void check_whole_heap(const struct one *h)
 {
     const char *wrong = NULL;
     struct mem_statistics s = stats_of(h);
@@ -532,7 +532,7 @@ static void close_one(struct one *h)
 {
     while (h->n > 0)
         drop(h, (int)rnd((uint32_t)h->n));
-    header_verify(h);
+    check_whole_heap(h);
     struct mem_statistics s = stats_of(h);
     EXPECT("one free chunk again", h->nparts, s.free_chunks);
     EXPECT("all of it", h->fresh, s.largest_free);
@@ -576,7 +576,7 @@ static void history(uint64_t n)
         struct one *h = any_heap();
         one_call(h, k / 9000 % 2 ? 70 : 20);
         if (rnd(h->has_slots ? 1500 : 300) == 0)
-            header_verify(h);
+            check_whole_heap(h);
         if (rnd(2000) == 0) {
             size_t nbytes = 256 + rnd_size(top - 1);
             close_one(h);
@@ -584,7 +584,7 @@ static void history(uint64_t n)
         }
     }
     for (int i = 0; i < NHEAPS; i++)
-        header_verify(&heaps[i]);
+        check_whole_heap(&heaps[i]);
     for (int i = NHEAPS; i > 0; i--)
         close_one(&heaps[i - 1]);
     nhistories++;

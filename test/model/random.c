@@ -5,7 +5,7 @@
  *
  * Regions have 256 bytes to 4 MiB, with many mixes of sizes and fits.
  *
- *     build/test/random [CALLS [SEED]]
+ *     build/test/model/random [CALLS [SEED]]
  */
 #include <inttypes.h>
 #include <stdio.h>

@@ -18,7 +18,7 @@
  * With sizes of 8, 880 and 2000 bytes the page is filled by three objects or by many. Six calls
  * are enough to make the heap hand out a hole whole because there is no room for another record.
  *
- *     build/test/sequences [CALLS]
+ *     build/test/model/sequences [CALLS]
  */
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,125 +1,129 @@
 /* SPDX-License-Identifier: MIT
  *
- * span.pml - how threads share spans, for Spin: every interleaving, within bounds.
+ * span.pml - a model of how threads share spans, for Spin, which checks every interleaving within
+ * bounds.
  *
- *                     a cache takes the span
- *        +-------------------------------------------------+-----------+
- *        v                                                 |           |
- *      OWNED ------------> FULL ---------> PARTIAL ---> EMPTY ---> NONE
- *      by one cache;       nobody's,           enough      no slot     the ledger's
- *      its thread takes    few slots           slots       is live     memory, after a
- *      slots, no lock      are free            are free                grace period
- *      (or it is parked)
+ *                   a thread cache adopts the span
+ *      +----------------------------------------------------+------------+
+ *      v                                                    |            |
+ *    OWNED -------------> FULL ----------> PARTIAL ------> EMPTY -----> NONE
+ *    by one cache;        no owner,        enough          no slot      memory of the
+ *    its thread takes     few slots        slots           is live      ledger, after a
+ *    slots, no lock       are free         are free                     grace period
+ *    (or it is parked)
  *
- * Down this line a span may leave out steps. The status is guarded by the lock, and
- * changes only after the states were counted. Without the lock there are two things,
- * each between busy = 1 and busy = 0:
+ * On this line a span moves to the right and may leave out steps. The status is guarded by the
+ * lock, and changes only after the states were counted. Without the lock a thread does two
+ * things, each between busy = 1 and busy = 0:
  *
- *     malloc, by the owner              free, by anybody
- *       is_open      no: lock             is_open      no: lock
- *       mask         empty: scan          reciprocal_published    no: lock
- *       state[slot] = live                state[slot]  0: lock
- *                                         countdown = countdown - 1 (updates may be lost)
- *                                         state[slot] = 0
- *                                       then, if the countdown came down to 0: lock, count
+ *   malloc, by the owner               free, by any thread
+ *     is_open        no: lock            is_open        no: lock
+ *     mask           empty: scan         reciprocal_published
+ *     state[slot] = live                                no: lock
+ *                                        state[slot]    0: lock
+ *                                        countdown = countdown - 1
+ *                                                       (updates may be lost)
+ *                                        state[slot] = 0
+ *                                      then, if the countdown came down to 0: lock, count
  *
- * A span that its owner has used up is parked. The owner unparks it, between busy = 1 and
- * busy = 0; or somebody claims it, with the lock, as its countdown came down to 0. Both
- * compare and swap `parked_by`. A cache remembers one span (NPARKED is 1), which may be
- * somebody else's by now.
+ * The owner parks a span that it has used up. It unparks the span between busy = 1 and busy = 0;
+ * or another thread, which holds the lock since the countdown came down to 0, claims it. Both
+ * compare and swap `parked_by`. A thread cache remembers one parked span (NPARKED is 1), which
+ * another thread may have claimed since.
  *
- * Who has the lock and needs the others out of the way changes what they look at first
- * (reciprocal_published, is_open), has a barrier run on all processors, and waits until it has
- * seen each of them with busy = 0. Who comes later sees the change. Nobody asks for
- * the lock with busy = 1.
+ * A lock holder that needs the other threads to stop using something changes the word that they
+ * read first (reciprocal_published, is_open), has a barrier run on all processors, and waits
+ * until it has seen each of them with busy = 0. A thread that arrives later sees the change. No
+ * thread asks for the lock with busy = 1.
  *
- *   P1  A slot is handed out only while nobody has it.
- *   P2  States and countdown are touched only while their memory is the span's, a cache only
- *       while it is there.
+ *   P1  A slot is handed out only while no thread has it.
+ *   P2  States and countdown are accessed only while their memory is the span's, and a thread
+ *       cache only while it exists.
  *   P3  No memory goes to the ledger with a live object in it.
- *   P4  A span is in a queue once if it is PARTIAL or EMPTY, and in one window, or parked_by,
- *       if it is OWNED; else nowhere.
- *   P5  An object that is freed once is freed. (With WILD anybody may free any address at
- *       any time: that is refused, or frees what lives there. P1 to P4 hold.)
+ *   P4  A PARTIAL or EMPTY span is in one queue, once. An OWNED span is in one window, or
+ *       parked. A span of another status is in neither.
+ *   P5  Freeing an object once frees it. (With WILD any thread may free any address at any
+ *       time: the free is refused, or frees what lives there. P1 to P4 hold.)
  *   P6  malloc fails only if each slot was live at some time during its sweep.
- *   P7  Nothing is lost: when all is free, one sweep makes all memory the ledger's,
- *       whatever threads own that do nothing any more.
- *   P8  No deadlock.
+ *   P7  Nothing is lost: when all objects were freed, one sweep gives all memory back to the
+ *       ledger, whatever threads that are idle from then on still own.
+ *   P8  There is no deadlock.
  *
- * Memory is sequentially consistent, but for busy = 1: that stays in the store buffer
- * until there is a barrier, the worst case. busy = 0 is a release store.
- * Left out: the map is there always, there is one class, and large objects are the
+ * Memory is sequentially consistent, except busy = 1, which stays in the store buffer until there
+ * is a barrier: the worst case. busy = 0 is a release store. The model leaves out that the page
+ * map comes and goes, that there are several size classes, and large objects, which are the
  * ledger's.
  *
- * Each seeded error is an #ifdef; test/spin.sh says what they are. Steps that only who has
- * the lock can see are done together.
+ * Each seeded error is an #ifdef; test/spin.sh describes them. Steps that only a lock holder can
+ * observe are done together.
  *
- * The bounds, each to be set with -D. A call is a malloc, a free or the end of a thread;
- * threads are idle before the first and after the last.
+ * The bounds can be set with -D. A call is a malloc, a free or the end of a thread; threads are
+ * idle before their first call and after the last.
  */
 #ifndef NTHREADS
 #define NTHREADS 3
 #endif
 #ifndef NSPANS
-#define NSPANS 2 /* or 1 */
+#define NSPANS 2 /* 1 or 2. */
 #endif
 #ifndef NSLOTS
 #define NSLOTS 2
 #endif
 #ifndef NCALLS
-#define NCALLS 2 /* of each thread */
+#define NCALLS 2 /* The number of calls of each thread. */
 #endif
 #ifndef ENOUGH
-#define ENOUGH 1 /* free slots that make it worth while to queue a span */
+#define ENOUGH 1 /* With at least as many free slots it pays to queue a span. */
 #endif
 
 #define NO_SPAN NSPANS
 #define NOBODY  NTHREADS
-#define HUGE    99 /* a countdown that does not come down */
+#define HUGE    99 /* A countdown that stays above 0. */
 #define ALL     ((1 << NSLOTS) - 1)
 
-/* busy */
+/* The values of busy. */
 #define IDLE   0
-#define HIDDEN 1 /* 1, but still in the store buffer: others see 0 */
+#define HIDDEN 1 /* busy is 1, but still in the store buffer: other threads see 0. */
 #define SEEN   2
 
 mtype = { NONE, OWNED, FULL, PARTIAL, EMPTY };
 
 typedef Span {
-    mtype status = NONE; /* guarded by the lock */
-    byte nqueued;        /* guarded by the lock: how often it is in a queue */
-    bool reciprocal_published;      /* those without the lock see that here is a span */
-    byte live;           /* bit i is state[i], the truth */
+    mtype status = NONE;       /* Guarded by the lock. */
+    byte nqueued;              /* The number of queues that it is in; guarded by the lock. */
+    bool reciprocal_published; /* Tells threads without the lock that here is a span. */
+    byte live;                 /* Bit i is state[i], as it really is. */
     short countdown;
-    byte parked_by = NOBODY; /* whose it is */
-    bool is_there;       /* ghost: states and countdown are the span's, not the ledger's */
-    byte claimed;        /* ghost, bit i: somebody is about to free it, and nobody else */
-    byte late;           /* ghost, bit i: freed during the sweep */
+    byte parked_by = NOBODY;   /* The owner that parked the span. */
+    bool is_there;   /* Ghost. States and countdown are the span's, not the ledger's. */
+    byte claimed;    /* Ghost. Bit i: one thread, and no other, is about to free slot i. */
+    byte late;       /* Ghost. Bit i: slot i was freed during the sweep. */
 }
 typedef Cache {
-    bool is_open;           /* what the thread looks at first */
-    byte window = NO_SPAN;  /* the thread's while it is busy; who has the lock closes it */
-    byte parked = NO_SPAN;  /* likewise */
+    bool is_open;           /* The thread reads it first. */
+    byte window = NO_SPAN;  /* The thread's while it is busy; a lock holder closes it. */
+    byte parked = NO_SPAN;  /* As the window, the thread's while it is busy. */
     byte busy = IDLE;
-    bool is_member;         /* guarded by the lock: the cache is there, its thread is waited for */
+    /* The cache exists, and a lock holder waits for its thread; guarded by the lock. */
+    bool is_member;
 }
 Span span[NSPANS];
 Cache tcache[NTHREADS];
-byte holder = NOBODY; /* of the lock */
-bool is_sweeping;     /* ghost */
+byte holder = NOBODY; /* The thread that holds the lock. */
+bool is_sweeping;     /* Ghost. */
 byte nended;
 
 #define IS_LIVE(x, slot) ((span[x].live >> (slot)) & 1)
 #define SOME_EMPTY (span[0].status == EMPTY || span[NSPANS - 1].status == EMPTY)
 
-/* --- the lock, and the books that it guards --------------------------------------- */
+/* --- the lock, and the data that it guards ------------------------------------------ */
 
 inline lock()
 {
     atomic { holder == NOBODY -> holder = me }
 }
 
-inline unlock() /* P4 */
+inline unlock() /* Checks P4. */
 {
     d_step {
         for (a : 0 .. NSPANS - 1) {
@@ -170,9 +174,9 @@ inline wait_for_all()
 
 /* --- states and countdown ------------------------------------------------------------------ */
 
-inline touch(x) { assert(span[x].is_there) } /* P2 */
+inline touch(x) { assert(span[x].is_there) } /* Checks P2. */
 
-/* One by one: others are freeing meanwhile. */
+/* Counts one state at a time, since other threads free slots meanwhile. */
 inline count_live(x)
 {
     atomic { nlive = 0; j = 0 };
@@ -182,13 +186,13 @@ inline count_live(x)
     od
 }
 
-/* Of a span where nobody else takes slots: what is seen free stays so. */
+/* Only for spans in which no other thread takes slots: a slot that is seen free stays free. */
 inline find_free(x, bits)
 {
     atomic { touch(x); bits = ALL & ~span[x].live }
 }
 
-inline take_slot(x, bits) /* the lowest */
+inline take_slot(x, bits) /* Takes the lowest slot of the mask. */
 {
     d_step {
         touch(x);
@@ -199,7 +203,7 @@ inline take_slot(x, bits) /* the lowest */
         :: else -> j++
         od;
         bits = bits & ~(1 << j);
-        assert(!IS_LIVE(x, j)); /* P1 */
+        assert(!IS_LIVE(x, j)); /* Checks P1. */
         span[x].live = span[x].live | (1 << j);
         j = 0
     }
@@ -229,19 +233,19 @@ inline clear_state(x, slot)
     }
 }
 
-/* --- moves, under the lock --------------------------------------------------------------- */
+/* --- changes of status, under the lock ---------------------------------------------------- */
 
 inline queue_as(x, what)
 {
     if
-    :: span[x].status == PARTIAL /* and stays in a queue */
+    :: span[x].status == PARTIAL /* It stays in its queue. */
     :: else -> span[x].nqueued++
     fi;
     span[x].status = what
 }
 
-/* Puts a span that nobody owns where it belongs. */
-inline settle(x, least)
+/* Puts a span without an owner where it belongs. */
+inline requeue(x, least)
 {
     count_live(x);
     if
@@ -268,7 +272,7 @@ inline give_back_empty()
         for (a : 0 .. NSPANS - 1) {
             if
             :: span[a].status == EMPTY ->
-                assert(span[a].live == 0); /* P3 */
+                assert(span[a].live == 0); /* Checks P3. */
                 span[a].nqueued--;
                 span[a].status = NONE;
                 span[a].is_there = false;
@@ -280,7 +284,7 @@ inline give_back_empty()
     }
 }
 
-inline give_back_empty_perhaps() /* it is no matter when */
+inline give_back_empty_perhaps() /* Empty spans may go back at any time. */
 {
     if
     :: SOME_EMPTY -> give_back_empty()
@@ -291,19 +295,20 @@ inline give_back_empty_perhaps() /* it is no matter when */
 inline refile(x)
 {
     if
-#ifdef TAKE_ANY
+#ifdef CLAIM_ANY
     :: atomic { span[x].status == OWNED -> span[x].parked_by = NOBODY; span[x].status = FULL };
-       settle(x, ENOUGH)
+       requeue(x, ENOUGH)
 #else
     :: atomic { span[x].status == OWNED && span[x].parked_by != NOBODY ->
            span[x].parked_by = NOBODY; span[x].status = FULL };
-       settle(x, ENOUGH)
+       requeue(x, ENOUGH)
 #endif
-#ifdef NO_RECOUNT
-    :: span[x].status == PARTIAL -> atomic { queue_as(x, EMPTY); span[x].reciprocal_published = false }
-    :: span[x].status == FULL -> settle(x, ENOUGH)
+#ifdef NO_COUNT
+    :: span[x].status == PARTIAL ->
+       atomic { queue_as(x, EMPTY); span[x].reciprocal_published = false }
+    :: span[x].status == FULL -> requeue(x, ENOUGH)
 #else
-    :: span[x].status == PARTIAL || span[x].status == FULL -> settle(x, ENOUGH)
+    :: span[x].status == PARTIAL || span[x].status == FULL -> requeue(x, ENOUGH)
 #endif
     :: else
     fi;
@@ -321,13 +326,13 @@ inline close_window()
         fi
     };
     if
-    :: w != NO_SPAN -> settle(w, ENOUGH); give_back_empty_perhaps()
+    :: w != NO_SPAN -> requeue(w, ENOUGH); give_back_empty_perhaps()
     :: else
     fi;
     w = NO_SPAN
 }
 
-/* The one that is parked becomes anybody's. */
+/* Gives up the span that the calling thread has parked. */
 inline close_parked()
 {
     atomic {
@@ -341,14 +346,14 @@ inline close_parked()
         fi
     };
     if
-    :: w != NO_SPAN -> settle(w, ENOUGH); give_back_empty_perhaps()
+    :: w != NO_SPAN -> requeue(w, ENOUGH); give_back_empty_perhaps()
     :: else
     fi;
     w = NO_SPAN
 }
 
-/* What the window has is parked; there is room for it. */
-inline window_park()
+/* Parks the window's span. No other span is parked. */
+inline park_window()
 {
     if
     :: tcache[me].window != NO_SPAN ->
@@ -362,7 +367,7 @@ inline window_park()
     fi
 }
 
-/* All caches are closed; then every span goes where it belongs. */
+/* Closes all thread caches, and then puts every span where it belongs. */
 inline sweep()
 {
     do
@@ -396,7 +401,7 @@ inline sweep()
     };
     for (k : 0 .. NSPANS - 1) {
         if
-        :: span[k].status == FULL || span[k].status == PARTIAL -> settle(k, 1)
+        :: span[k].status == FULL || span[k].status == PARTIAL -> requeue(k, 1)
         :: else
         fi
     }
@@ -416,7 +421,7 @@ inline end_sweep()
     }
 }
 
-inline no_space() /* P6 */
+inline no_space() /* Checks P6. */
 {
     d_step {
         for (a : 0 .. NSPANS - 1) {
@@ -427,7 +432,7 @@ inline no_space() /* P6 */
     }
 }
 
-/* The first span of that status: w, or NO_SPAN. */
+/* Sets w to the first span of that status, or to NO_SPAN. */
 inline look_for(what)
 {
     w = 0;
@@ -437,7 +442,8 @@ inline look_for(what)
     od
 }
 
-/* Best from the queue, else an empty one, else the ledger's memory: w, as `what`. */
+/* Sets w to a span with free slots, or to NO_SPAN, and gives it the status `what`. Chooses a span
+ * from the queue first, then an empty one, then memory of the ledger. */
 inline get_span(what)
 {
     atomic {
@@ -461,7 +467,8 @@ inline get_span(what)
         :: w != NO_SPAN ->
             span[w].status = what;
             span[w].nqueued = (what == PARTIAL);
-            span[w].reciprocal_published = true /* last: from now on others look */
+            /* This comes last: from here on other threads access the span. */
+            span[w].reciprocal_published = true
         :: else
         fi
     }
@@ -474,7 +481,8 @@ inline get_span(what)
 #endif
 }
 
-/* A slot under the lock, in a span that stays in the queue: w, or NO_SPAN. */
+/* Takes a slot under the lock, in a span that stays in the queue. Sets w to the span, or to
+ * NO_SPAN. */
 inline take_locked()
 {
     do
@@ -487,20 +495,21 @@ inline take_locked()
         find_free(w, bits);
         if
         :: bits != 0 -> take_slot(w, bits); bits = 0; set_countdown(w, 1); break
-        :: else -> settle(w, ENOUGH) /* others were here before, under the lock */
+        :: else -> requeue(w, ENOUGH) /* Other threads have taken its slots, under the lock. */
         fi
     od
 }
 
 /* --- a thread ------------------------------------------------------------------------------ */
 
-proctype Thread(byte me, mask) /* the mask: slots of the window known to be free */
+/* The mask has a bit for each slot of the window that is known to be free. */
+proctype Thread(byte me, mask)
 {
     byte ncalls = NCALLS;
-    bool is_second;    /* try of this malloc */
+    bool is_second;    /* This is the second try of this malloc. */
     byte w = NO_SPAN;
-    byte s, i;         /* the address to be freed */
-    short h;           /* the countdown as it was stored */
+    byte s, i;         /* The span and the slot in it that the thread frees. */
+    short h;           /* The countdown that the thread stored. */
     byte bits, nlive, j, k, t, a, b;
 
 next_call:
@@ -532,9 +541,9 @@ malloc:
     :: tcache[me].is_open
     :: else -> leave(); goto malloc_refill
     fi;
-    atomic { assert(tcache[me].is_member); w = tcache[me].window }; /* P2 */
+    atomic { assert(tcache[me].is_member); w = tcache[me].window }; /* Checks P2. */
     if
-    :: w != NO_SPAN && mask == 0 -> /* to scan is to look, so busy */
+    :: w != NO_SPAN && mask == 0 -> /* A scan reads the states, so it needs busy = 1. */
 #ifdef IDLE_SCAN
         leave();
         find_free(w, mask);
@@ -556,27 +565,29 @@ malloc_take:
     leave();
     goto next_call;
 
-malloc_unpark: /* still busy. The window's span, w, and the one that is parked change places */
+/* The thread is still busy. The span of the window, w, and the parked span change places. */
+malloc_unpark:
     atomic { k = tcache[me].parked; tcache[me].parked = NO_SPAN };
     if
-    :: k == NO_SPAN -> goto malloc_woken
+    :: k == NO_SPAN -> goto malloc_unparked
     :: else
     fi;
-#ifdef WAKE_NO_SWAP
+#ifdef UNPARK_NO_SWAP
     if
     :: span[k].parked_by == me
-    :: else -> k = NO_SPAN; goto malloc_woken
+    :: else -> k = NO_SPAN; goto malloc_unparked
     fi;
 #endif
     atomic {
         if
-#ifdef WAKE_NO_SWAP
+#ifdef UNPARK_NO_SWAP
         :: true ->
 #else
         :: span[k].parked_by == me ->
 #endif
             span[k].parked_by = NOBODY;
-            tcache[me].window = k; /* all at once, so that P4 can be seen */
+            /* All of this is one step, so that unlock() of another thread finds P4 true. */
+            tcache[me].window = k;
             tcache[me].parked = w;
             if
             :: w != NO_SPAN -> span[w].parked_by = me; span[w].countdown = 1
@@ -585,7 +596,7 @@ malloc_unpark: /* still busy. The window's span, w, and the one that is parked c
         :: else -> k = NO_SPAN
         fi
     };
-malloc_woken:
+malloc_unparked:
     if
     :: k == NO_SPAN -> leave(); goto malloc_refill
     :: else
@@ -610,7 +621,7 @@ malloc_refill:
     fi;
     lock();
     close_parked();
-    window_park();
+    park_window();
     atomic { tcache[me].is_member = true; tcache[me].is_open = true; get_span(OWNED) };
     if
     :: w != NO_SPAN ->
@@ -621,13 +632,13 @@ malloc_refill:
         :: else
         fi;
 #else
-        find_free(w, mask); /* what is in it may be from a window that was revoked */
+        find_free(w, mask); /* The old mask may belong to a window that was revoked. */
 #endif
         tcache[me].window = w
     :: else -> mask = 0
     fi;
     unlock();
-    is_second = true; /* once the lock is free, all caches may be closed again */
+    is_second = true; /* Once the lock is free, all caches may be closed again. */
     goto malloc;
 
 malloc_locked:
@@ -655,14 +666,14 @@ malloc_locked:
     unlock();
     goto next_call;
 
-free: /* slot i of span s */
+free: /* Frees slot i of span s. */
     enter();
 #ifndef UNKNOWN_FREES
     if
     :: tcache[me].is_open
     :: else -> leave(); goto free_locked
     fi;
-    assert(tcache[me].is_member); /* P2 */
+    assert(tcache[me].is_member); /* Checks P2. */
 #endif
     if
     :: span[s].reciprocal_published
@@ -677,7 +688,7 @@ free: /* slot i of span s */
     lower_countdown(s);
     leave();
 #else
-#ifdef HINT_LATE
+#ifdef COUNTDOWN_LATE
     clear_state(s, i);
     leave();
     lower_countdown(s);
@@ -713,13 +724,13 @@ free_locked:
         fi
     :: else
 #ifndef WILD
-        -> assert(false) /* P5 */
+        -> assert(false) /* Checks P5. */
 #endif
     fi;
     unlock();
     goto next_call;
 
-exit: /* but it may come back */
+exit: /* The thread ends; later calls stand for another thread. */
     lock();
     tcache[me].is_open = false;
 #ifdef EXIT_FORGETS
@@ -727,7 +738,7 @@ exit: /* but it may come back */
 #else
     close_window();
 #endif
-#ifdef EXIT_FORGETS_RESTED
+#ifdef EXIT_FORGETS_PARKED
     tcache[me].parked = NO_SPAN;
 #else
     close_parked();
@@ -743,26 +754,26 @@ last:
         :: nended == NTHREADS
         :: else -> goto ended
         fi;
-        for (a : 0 .. NSPANS - 1) { span[a].live = 0 } /* all is freed, whatever the hints say */
+        /* All objects are freed, whatever the countdowns say. */
+        for (a : 0 .. NSPANS - 1) { span[a].live = 0 }
         lock();
         sweep();
-        assert(span[0].status == NONE && span[NSPANS - 1].status == NONE) /* P7 */
+        assert(span[0].status == NONE && span[NSPANS - 1].status == NONE) /* Checks P7. */
     }
 ended:
     skip
 }
 
-/* --- the start --------------------------------------------------------------------------------
+/* --- the start --------------------------------------------------------------------------
  *
- * All memory is the ledger's; or, with ANYWHERE, each span is anything that it can be
- * while nobody is in a call, with any slots live and any mask. No promise depends
- * on a countdown. Threads are alike, so the owner of span x, which may rest, is thread x, and it is the last
- * that may have no cache.
- */
+ * All memory is the ledger's; or, with ANYWHERE, each span is in any state that it can have while
+ * no thread is in a call, with any slots live and any mask. No promise depends on a countdown.
+ * Threads are alike; so the owner of span x, which may have parked it, is thread x, and the last
+ * thread is the one that may have no cache. */
 inline choose_span(x)
 {
     if
-    :: goto chosen /* NONE */
+    :: goto chosen /* The span stays NONE. */
     :: x < NTHREADS ->
         span[x].status = OWNED;
         if

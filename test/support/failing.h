@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * failing.h - the page of memory that fault.c and failing.c share, which says which calls fail
+ * failing.h - the page of memory that m08_fault.c and failing.c share, which says which calls fail
  * and counts them.
  *
  * The page is reached by a file descriptor that every child process inherits. An environment

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * unit.h - for the tests of one layer each: cmocka, and dice that fall the same
- * way in each run, so that what fails once fails again.
+ * unit.h - cmocka, and helpers for the unit tests of one module each.
+ *
+ * The random numbers are equal in each run, so that a test that fails once fails again.
  */
 #ifndef UNIT_H
 #define UNIT_H
@@ -24,8 +25,8 @@ static inline uint32_t rnd(uint64_t *state, uint32_t below)
     return (uint32_t)((*state >> 32) * below >> 32);
 }
 
-/* An emulator of a processor notes each page of a mapping, the kernel none: what takes the one
- * no time takes the other minutes. */
+/* Returns false under an emulator of another processor: it records each page of a mapping, which
+ * takes minutes where the kernel takes no time. */
 static inline bool mappings_are_cheap(void)
 {
     const size_t nbytes = (size_t)1 << 36;

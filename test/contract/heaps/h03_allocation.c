@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * mem_heap.c - heaps of one's own (mem_heap.h). Without slots: each placement beside
- * model.c, several heaps at once. With any calls in heaps of any size: a map of who owns
- * each granule. Then every mistake by its name, the options, and many small heaps.
+ * h03_allocation.c - checks separate heaps (mem_heap.h).
+ *
+ * Without slots, each placement in several heaps at once is compared with model.c. With any
+ * calls, heaps of any size are compared with a map of the owner of each granule. Then follow
+ * every mistake and its error, the options, and many small heaps.
  */
 #include "unit.h"
 
@@ -25,11 +27,11 @@ static _Alignas(4096) unsigned char memory[LARGE];
 
 #define assert_ok(call) assert_int_equal((call), MEM_OK)
 
-/* --- beside the model --------------------------------------------------------- */
+/* --- compared with the model --------------------------------------------------- */
 
 struct modelled {
     mem_heap *heap;
-    unsigned char *base; /* of the region that the model knows */
+    unsigned char *base; /* The start of the region that the model knows. */
     struct model model;
     unsigned char *held[NOBJECTS];
     size_t size[NOBJECTS];
@@ -38,7 +40,7 @@ struct modelled {
 static struct modelled modelled[NHEAPS];
 static size_t nplaced, nfull, nrefused;
 
-/* Of a new heap the first object lies where the region begins. */
+/* The first object of a new heap lies where the region begins. */
 static unsigned char *base_of(mem_heap *heap)
 {
     unsigned char *p = mem_alloc(heap, 1);
@@ -96,7 +98,7 @@ static void free_modelled(struct modelled *m, int i)
     m->size[i] = m->size[m->n];
 }
 
-/* Any address in any heap, asked of this one. */
+/* Asks this heap for an address in any of the heaps. */
 static void poke_modelled(struct modelled *m, unsigned char *from, size_t nbytes)
 {
     unsigned char *p = from + rnd(&dice, (uint32_t)nbytes);
@@ -171,12 +173,12 @@ static size_t granules_of(size_t size)
     return size == 0 ? 1 : (size + 15) / 16;
 }
 
-static void own(const unsigned char *from, size_t first, size_t end, int expected, int who)
+static void own(const unsigned char *from, size_t first, size_t end, int expected, int id)
 {
     size_t at = (size_t)(from - memory) / 16;
     for (size_t g = at + first; g < at + end; g++) {
         assert_int_equal(owner[g], expected);
-        owner[g] = (uint16_t)who;
+        owner[g] = (uint16_t)id;
     }
 }
 
@@ -246,7 +248,7 @@ static void owned_free(mem_heap *heap, int i)
     nowned--;
 }
 
-/* What any address is, by the map; and of free memory one answer from end to end. */
+/* Checks the answer for any address against the map. All of a free piece must give one answer. */
 static void ask_anywhere(mem_heap *heap, size_t nbytes)
 {
     struct mem_piece found = {0}, again = {0};
@@ -314,7 +316,7 @@ static void assert_all_seen(mem_heap *heap, size_t nbytes)
                                              stats.metadata_bytes);
 }
 
-/* What is left when all has gone is one chunk, and can be had as one. */
+/* When everything was freed, the memory is one chunk and can be allocated as one object. */
 static void assert_whole(mem_heap *heap, size_t largest)
 {
     struct mem_statistics stats;
@@ -357,35 +359,36 @@ static void any_calls(size_t nbytes, unsigned flags, int ncalls)
 static void test_any_calls(void **state)
 {
     (void)state;
-    size_t end = mappings_are_cheap() ? LARGE : LARGE / 8; /* emulated */
+    size_t end = mappings_are_cheap() ? LARGE : LARGE / 8; /* An emulator gets smaller heaps. */
     for (size_t nbytes = 256; nbytes < end; nbytes = nbytes * 4 / 3)
         any_calls(nbytes, rnd(&dice, 8), nbytes < MIB ? 2000 : 500);
     any_calls(LARGE, 0, 2000);
     assert_true(ngrown > 100 && nmoved > 100 && naligned > 100);
 }
 
-/* What is left over behind the last slot of a span is nobody's. */
+/* The bytes behind the last slot of a span belong to no object. */
 static void test_left_over_behind_slots(void **state)
 {
     (void)state;
-    enum { SIZE = 896, UNIT = 8192, N = UNIT / SIZE };
+    enum { SIZE = 896, SLICE = 8192, N = SLICE / SIZE };
     struct mem_piece found;
     mem_heap *heap = mem_heap_in(memory, 3 * MIB, NULL);
     unsigned char *first = mem_alloc(heap, SIZE), *last = first, *rest = first + N * SIZE;
-    assert_int_equal((uintptr_t)first % UNIT, 0);
+    assert_int_equal((uintptr_t)first % SLICE, 0);
     for (int i = 1; i < N; i++)
         last = mem_alloc(heap, SIZE);
     assert_ptr_equal(last, rest - SIZE);
     assert_ok(mem_free(heap, last));
     assert_int_equal(mem_free(heap, rest - 1), MEM_FREE);
-    for (unsigned char *p = rest; p < first + UNIT; p++) {
+    for (unsigned char *p = rest; p < first + SLICE; p++) {
         assert_int_equal(mem_free_any(heap, p), MEM_NO_OBJECT);
         assert_int_equal(mem_find_in(heap, p, &found), MEM_NO_OBJECT);
     }
     assert_ok(mem_heap_destroy(heap));
 }
 
-/* From a slot to a much smaller one: what is behind that is not written to. */
+/* An object moves from a slot to a much smaller one: the bytes behind the smaller slot are not
+ * written to. */
 static void test_moved_to_a_smaller_slot(void **state)
 {
     (void)state;
@@ -410,7 +413,7 @@ static void test_mappings(void **state)
         struct mem_statistics stats;
         mem_heap *heap = mem_heap_create(nbytes, NULL);
         if (heap == NULL && mem_last_error() == MEM_NO_MEMORY && nbytes > (size_t)1 << 32)
-            break; /* a machine that promises no more */
+            break; /* The machine does not grant larger heaps. */
         assert_ok(mem_stats(heap, &stats));
         assert_int_equal(stats.region_bytes, (nbytes + page - 1) / page * page);
         bool parts = stats.region_bytes > MEM_PART_BYTES;
@@ -424,7 +427,7 @@ static void test_mappings(void **state)
     }
 }
 
-/* Pages come as they are touched, if they are large, some at a time. */
+/* Pages become resident when they are touched; in large heaps, some at a time. */
 static void test_what_is_resident(void **state)
 {
     (void)state;
@@ -609,7 +612,7 @@ static void test_damage_is_found(void **state)
     assert_ok(mem_check(heap, NULL));
 }
 
-/* How many bytes of a heap are such that, if they are not as they were, a call on it says so. */
+/* Returns the number of bytes of a heap whose change is reported by a call on the heap. */
 static size_t count_seen(unsigned flags, bool as_by_check)
 {
     enum { NBYTES = 4096 };
@@ -655,7 +658,7 @@ static void test_each_result_has_words(void **state)
 /* --- options --------------------------------------------------------------------- */
 
 struct script {
-    void *reserve; /* freed by the first that is in need */
+    void *reserve; /* Freed by the first call that finds no space. */
     int ncalls, nrefused;
     size_t wanted;
     const void *address;
@@ -755,7 +758,8 @@ static void test_the_heaps_style(void **state)
         struct mem_options options = {.style = style};
         mem_heap *heap = mem_heap_in(memory, 8192, &options);
         char *hole[3];
-        size_t size[3] = {480, 320, 640}; /* first, best; worst is the tail */
+        /* First fit chooses the first and best fit the second; worst fit chooses the tail. */
+        size_t size[3] = {480, 320, 640};
         for (int i = 0; i < 3; i++) {
             hole[i] = mem_alloc_fit(heap, size[i], 1, MEM_FIRST_FIT);
             assert_non_null(mem_alloc_fit(heap, 16, 1, MEM_FIRST_FIT));
@@ -772,7 +776,7 @@ static void test_the_heaps_style(void **state)
 
 /* --- no system call ---------------------------------------------------------------- */
 
-/* Allowed to write and to end, and to nothing else. */
+/* Runs with only the system calls for writing and exiting allowed. */
 static void run_confined(void)
 {
     if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT) != 0)
@@ -799,7 +803,7 @@ static void test_buffers_need_no_system_call(void **state)
         run_confined();
     assert_int_equal(waitpid(child, &status, 0), child);
     if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
-        skip(); /* an emulator that cannot confine */
+        skip(); /* The emulator does not support seccomp. */
     assert_true(WIFEXITED(status));
     assert_int_equal(WEXITSTATUS(status), 0);
 }

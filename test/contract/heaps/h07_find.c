@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * mem_find.c - any address, without knowing the heap: many heaps, heaps in objects of
- * others, heaps that go, the classic one, a signal at any moment, and a child of fork.
+ * h07_find.c - checks lookups of any address without knowing the heap: many heaps, heaps in
+ * objects of others, heaps that go away, the classic heap, a signal at any moment, and a child
+ * process.
  */
 #include "unit.h"
 
@@ -34,7 +35,7 @@ static void assert_object(const void *address, const mem_heap *heap, const void 
 
 /* --- one heap ----------------------------------------------------------------------- */
 
-/* Of every address the same is told by both, and it is what the heap has there. */
+/* mem_find and mem_find_in must give the same answer for every address, with this heap. */
 static void both_agree(unsigned char *from, size_t nbytes, mem_heap *heap, size_t step)
 {
     for (size_t i = 0; i < nbytes; i += step) {
@@ -83,17 +84,17 @@ static void test_one_heap(void **state)
     }
 }
 
-/* The states of a span lie nearly last in the region: a chunk keeps all but the two highest units,
- * which have the first small object and its states. Then spans follow below. */
+/* The states of a span lie nearly at the end of the region: a chunk takes everything except the
+ * two highest slices, which hold the first small object and its states. Later spans lie below. */
 static void test_states_at_the_end(void **state)
 {
     (void)state;
-    enum { UNIT = 64 << 10, LOW = 2 * MIB, REGION = 20 * MIB };
-    static _Alignas(UNIT) unsigned char large[REGION + 2000];
+    enum { SLICE = 64 << 10, LOW = 2 * MIB, REGION = 20 * MIB };
+    static _Alignas(SLICE) unsigned char large[REGION + 2000];
     for (size_t more = 720; more <= 2000; more += 320) {
         mem_heap *heap = mem_heap_in(large, REGION + more, NULL);
         unsigned char *low = mem_alloc_fit(heap, LOW, 1, MEM_FIRST_FIT), *p;
-        size_t rest = (size_t)(large + REGION - 2 * UNIT - UNIT / 2 - (low + LOW)), n = 0;
+        size_t rest = (size_t)(large + REGION - 2 * SLICE - SLICE / 2 - (low + LOW)), n = 0;
         assert_non_null(mem_alloc_fit(heap, rest, 1, MEM_FIRST_FIT));
         p = mem_alloc(heap, 16);
         assert_ok(mem_free(heap, low));
@@ -106,7 +107,7 @@ static void test_states_at_the_end(void **state)
     }
 }
 
-/* Thousands of chunks: the ledger is a tree. */
+/* With thousands of chunks the ledger is a tree. */
 static void test_a_tree(void **state)
 {
     (void)state;
@@ -121,7 +122,7 @@ static void test_a_tree(void **state)
     assert_ok(mem_heap_destroy(heap));
 }
 
-/* --- many ------------------------------------------------------------------------- */
+/* --- many heaps ------------------------------------------------------------------- */
 
 struct known {
     mem_heap *heap;
@@ -169,8 +170,8 @@ static void test_many_heaps_come_and_go(void **state)
             assert_ok(mem_heap_destroy(known[i].heap));
 }
 
-/* Heaps in objects of a heap, and one in an object of one of these: the innermost answers,
- * and between them the one around. */
+/* There are heaps in objects of a heap, and one heap in an object of one of these. The innermost
+ * heap answers, and the surrounding heap answers for addresses between its inner heaps. */
 static void test_heaps_in_heaps(void **state)
 {
     (void)state;
@@ -202,22 +203,23 @@ static void test_heaps_in_heaps(void **state)
     assert_ok(mem_heap_destroy(outer.heap));
 }
 
-/* What one has not destroyed, but used for something else, is in nobody's way. */
+/* A heap that was not destroyed, and whose memory was used for something else, disturbs no other
+ * heap. */
 static void test_forgotten_heaps(void **state)
 {
     (void)state;
     struct known one, two, three;
     open_known(&one, memory + 8192, 4096);
-    open_known(&two, memory + 10240, 8192); /* over the end of the first */
+    open_known(&two, memory + 10240, 8192); /* It overlaps the end of the first. */
     assert_known(&two);
-    open_known(&three, memory, 64 << 10); /* over all of the second */
+    open_known(&three, memory, 64 << 10); /* It covers all of the second. */
     assert_known(&three);
     unsigned char *p = mem_alloc(three.heap, 30000);
     memset(p, 0, 30000);
     for (size_t i = 0; i < 30000; i += 100)
         assert_object(p + i, three.heap, p, 30000);
     open_known(&one, p + 16, 4096);
-    memset(p, 1, 30000); /* in a heap, forgotten */
+    memset(p, 1, 30000); /* This overwrites a heap that lies in the object and was not destroyed. */
     assert_object(p + 500, three.heap, p, 30000);
     assert_ok(mem_heap_destroy(three.heap));
 }
@@ -259,8 +261,8 @@ static void ask(int signal)
     }
 }
 
-/* The handler interrupts calls that have the lock, and are in the middle of a change. How often
- * that is so is up to the system; under an emulator it once was each time. */
+/* The handler interrupts calls that hold the lock and are in the middle of a change. How often it
+ * does so depends on the system; under an emulator it once did each time. */
 static void test_a_signal_at_any_moment(void **state)
 {
     (void)state;

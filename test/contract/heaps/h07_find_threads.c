@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * mem_find_threads.c - any address, while threads use the heaps, and make and destroy
- * others; under ThreadSanitizer, too.
+ * h07_find_threads.c - checks lookups of any address while threads use the heaps and make and
+ * destroy others. It runs under ThreadSanitizer, too.
  *
- *     mem_find_threads [N]     addresses that are asked for, 200,000 if not said
+ *     h07_find_threads [N]     looks up N addresses, 200,000 by default
  */
 #include "unit.h"
 
@@ -19,8 +19,8 @@ enum { NUSERS = 4, NASKERS = 2, NKINDS = 3, NSTABLE = 200, NHELD = 60, MIB = 1 <
 static unsigned long nwanted = 200000;
 static bool done;
 
-/* A heap of slots and large objects; a small one, whose ledger changes with each call; and
- * one without a lock, that one thread uses. */
+/* The first heap has slots and large objects. The second is small, so that its ledger changes
+ * with each call. The third has no lock, and one thread uses it. */
 static struct kind {
     mem_heap *heap;
     unsigned char *base;
@@ -78,7 +78,8 @@ static void *use(void *argument)
     return NULL;
 }
 
-/* Heaps in mappings that are gone just when somebody looks there. */
+/* Makes and destroys heaps, so that their mappings go away while another thread looks up an
+ * address in them. */
 static unsigned char *fleeting;
 
 static void *come_and_go(void *argument)
@@ -170,7 +171,7 @@ static void test_while_threads_allocate(void **state)
     assert_true(nbusy <= nwanted / 1000);
 }
 
-/* More threads than there are words for readers, one after the other and at once. */
+/* There are more threads than words for readers, in succession and at the same time. */
 static pthread_barrier_t all_there;
 
 static void *find_own(void *heap)

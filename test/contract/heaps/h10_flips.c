@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * mem_flips.c - one bit of a heap's own data is not as it was: header, or records, as
- * arrays and as trees. mem_check finds it, or a long script of calls goes as in the heap
- * that is whole. Found or not, no call crashes, goes on for ever, or writes elsewhere.
+ * h10_flips.c - changes single bits of a heap's own data, in its header or in its records, as
+ * arrays and as trees.
  *
- *     mem_flips [N [SEED]]     bits, 4,000 if not said
+ * Either mem_check finds the change, or a long script of calls has the same results as in the
+ * intact heap. In both cases no call crashes, runs for ever, or writes outside the heap.
+ *
+ *     h10_flips [N [SEED]]     flips N bits, 4,000 by default
  */
 #include "unit.h"
 
@@ -28,7 +30,7 @@ static struct history {
     size_t nbytes;
     unsigned flags;
     uint32_t size_max;
-    bool bounded; /* with a limit and callbacks */
+    bool bounded; /* It has a limit and callbacks. */
 } histories[] = {
     {256, MEM_SINGLE_THREADED, 20, false},
     {1024, 0, 60, false},
@@ -81,7 +83,8 @@ static void make(const struct history *h)
     memcpy(pristine, memory, h->nbytes);
 }
 
-/* --- what can be told of a heap ---------------------------------------------------------- */
+/* --- everything that a caller can see of a heap ------------------------------------------------
+ */
 
 static uint64_t told;
 
@@ -124,7 +127,7 @@ static void tell_all(size_t nbytes)
     tell_found(nbytes, 10);
 }
 
-/* Frees most of it, in any order, with mistakes; takes some anew; frees all. */
+/* Frees most objects, in mixed order and with mistakes; allocates some; frees everything. */
 static void script(size_t nbytes)
 {
     uint64_t same = 29;
@@ -187,7 +190,7 @@ static bool is_lock(const struct history *h, size_t byte)
     return h->flags == 0 && byte >= HEADER && byte < HEADER + LOCK_BYTES;
 }
 
-/* The header's bits, and then those of the records, from the end down. */
+/* Flips bits of the header, and then bits of the records, from the end down. */
 static void flip_all(const struct history *h, unsigned long n)
 {
     struct mem_statistics s;
@@ -205,7 +208,7 @@ static void flip_all(const struct history *h, unsigned long n)
     for (size_t k = n < nbits ? rnd(&dice, (uint32_t)step) : 0; k < nbits;
          k += n < nbits ? 1 + rnd(&dice, (uint32_t)(2 * step - 1)) : 1) {
         size_t byte = k / 8 < header ? k / 8 : h->nbytes - nrecords + (k / 8 - header);
-        alarm(20); /* a call that does not return */
+        alarm(20); /* Ends the test if a call does not return. */
         if (!is_lock(h, byte))
             flip(h, byte * 8 + k % 8, expected);
     }
@@ -232,8 +235,8 @@ static void swap_words(uint32_t *a, uint32_t *b)
     *b = was;
 }
 
-/* What flipped bits do not tell of: records of which a half, or all, have changed places; zeros from
- * the end of the constants on; eight bytes of 0xFF across two words. */
+/* Damage that flipping a bit does not produce: records of which a half, or everything, was
+ * swapped; zeros from the middle of the header on; eight bytes of 0xFF across two words. */
 static void regular_damage(int kind, size_t nbytes)
 {
     uint32_t *end = (uint32_t *)(void *)(memory + nbytes);
@@ -265,7 +268,8 @@ static void test_regular_damage(void **state)
         memcpy(pristine, memory, NBYTES);
         regular_damage(kind, NBYTES);
         enum mem_result freed =
-            mem_free(heap, object[1]); /* the first kind only a count tells of */
+            /* Only the count of records shows damage of the first kind. */
+            mem_free(heap, object[1]);
         assert_true(kind == 0 || freed == MEM_DAMAGED);
         memcpy(memory, pristine, NBYTES);
         regular_damage(kind, NBYTES);
@@ -276,9 +280,10 @@ static void test_regular_damage(void **state)
     }
 }
 
-/* --- and whatever else -------------------------------------------------------------------------- */
+/* --- any other damage
+ * ---------------------------------------------------------------------------- */
 
-/* One of the words of the header or, more likely, of the records. */
+/* Returns one of the words of the header or, more often, of the records. */
 static unsigned char *any_word(const struct history *h)
 {
     enum { PART = 4 };
@@ -288,8 +293,8 @@ static unsigned char *any_word(const struct history *h)
     return memory + (in_header ? (size_t)word * 8 : h->nbytes - (size_t)(word + 1) * 8);
 }
 
-/* Bytes at random; as many of one kind, as memset writes them; words that have changed places; one
- * that is there twice. */
+/* Writes equal bytes, as memset does, or random bytes; copies one word over another; or swaps two
+ * words. */
 static void damage(const struct history *h)
 {
     unsigned char *at = any_word(h), *from = any_word(h), word[8];
@@ -326,7 +331,7 @@ static void damage_all_but_lock(const struct history *h)
         memcpy(memory + HEADER, lock, LOCK_BYTES);
 }
 
-/* Nothing is expected but that all calls return. */
+/* Requires only that all calls return. */
 static void test_any_damage(void **state)
 {
     (void)state;

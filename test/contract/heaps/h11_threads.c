@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * mem_heap_threads.c - threads on one heap of one's own, and each on its own; under
- * ThreadSanitizer, too.
+ * h11_threads.c - checks threads that share one heap, and threads with a heap each. It runs
+ * under ThreadSanitizer, too.
  */
 #include "unit.h"
 
@@ -43,7 +43,7 @@ static void resize(const struct worker *w, unsigned char **held, size_t *size, s
     *size = to;
 }
 
-/* All that a thread has bears its mark until it gives it back. */
+/* Every object of a thread bears the thread's mark until the thread frees it. */
 static void *work(void *argument)
 {
     struct worker *w = argument;
@@ -107,8 +107,8 @@ static void one_heap(size_t nbytes)
 static void test_threads_on_one_heap(void **state)
 {
     (void)state;
-    one_heap(32 << 10); /* at times full */
-    one_heap(4 << 20);  /* with slots */
+    one_heap(32 << 10); /* At times it is full. */
+    one_heap(4 << 20);  /* It has slots. */
 }
 
 static void test_each_on_its_own(void **state)
@@ -165,7 +165,7 @@ static void *work_on(void *heap)
     return NULL;
 }
 
-/* All heaps are whole, can be used, and go. */
+/* In the child process all heaps must be whole and usable, and can be destroyed. */
 static int in_child(mem_heap *const heap[NTHREADS])
 {
     int nwrong = 0;

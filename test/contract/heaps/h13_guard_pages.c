@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * mem_guard.c - heaps with guard pages. Writes that run out of the objects, upwards and
- * downwards, and into the heap from outside, are faults before they reach what the heap
- * knows; the fence moves with the records, refused or not, while others look.
+ * h13_guard_pages.c - checks heaps with guard pages.
+ *
+ * Writes that run out of the objects in either direction, or into the heap from outside, fault
+ * before they reach the heap's own data. The guard page moves with the records, whether or not
+ * the system refuses, and while other threads look up addresses.
  */
 #include "unit.h"
 
@@ -25,9 +27,10 @@ static size_t page;
 
 #define assert_ok(call) assert_int_equal((call), MEM_OK)
 
-/* In place of libc's: the library's own calls come here. */
-static int npassed = -1; /* so many more are not refused; -1: none is */
-static uint32_t percent; /* of those that are */
+/* Replaces libc's mprotect: the library's calls come here. */
+/* This many calls are passed on before all are refused; with -1 none is refused for its number. */
+static int npassed = -1;
+static uint32_t percent; /* The percentage of calls that are refused at random. */
 static int nprotected, nrefused;
 int mprotect(void *address, size_t nbytes, int how)
 {
@@ -67,11 +70,11 @@ static void note_fault(int number, siginfo_t *info, void *context)
     siglongjmp(back, 1);
 }
 
-/* Writes byte after byte, no further than `end`; where it was stopped, or NULL. */
+/* Writes byte after byte, no further than `end`. Returns where the write faulted, or NULL. */
 __attribute__((noinline)) static unsigned char *run(unsigned char *from, const unsigned char *end)
 {
     const struct sigaction action = {.sa_sigaction = note_fault, .sa_flags = SA_SIGINFO};
-    struct sigaction was; /* cmocka's */
+    struct sigaction was; /* The action that cmocka has set. */
     volatile unsigned char *volatile p = from;
     fault = NULL;
     sigaction(SIGSEGV, &action, &was);
@@ -133,14 +136,16 @@ static unsigned char *lowest(void)
     return object[low];
 }
 
-/* What would be hit has the same bytes after as before. */
+/* Checks that writes that run out of the heap fault. The data that they would reach must be
+ * unchanged afterwards. */
 static void assert_runs_end(mem_heap *heap)
 {
     unsigned char *all = (unsigned char *)heap, header[512];
     size_t nbytes = stats_of(heap).region_bytes;
     memcpy(header, all, sizeof header);
     unsigned char *stopped = run(highest(), all + nbytes + page);
-    assert_true(stopped > all && stopped < all + nbytes - page); /* the records are behind it */
+    /* The guard page stopped it, in front of the records. */
+    assert_true(stopped > all && stopped < all + nbytes - page);
     assert_int_equal((uintptr_t)stopped % page, 0);
     assert_ok(mem_check(heap, NULL));
     assert_filled();
@@ -168,7 +173,7 @@ static void test_what_runs_out_is_a_fault(void **state)
         }
 }
 
-/* And not only where somebody catches it. */
+/* A program that does not catch the fault dies. */
 static void test_the_program_dies(void **state)
 {
     (void)state;
@@ -179,7 +184,7 @@ static void test_the_program_dies(void **state)
     if (child == 0) {
         signal(SIGSEGV, SIG_DFL);
         for (volatile char *to = p; to < p + (1 << 16); to++)
-            *to = 0; /* no memset: AddressSanitizer would see it coming */
+            *to = 0; /* memset would be stopped by AddressSanitizer before the fault. */
         _exit(0);
     }
     assert_int_equal(waitpid(child, &status, 0), child);
@@ -188,9 +193,9 @@ static void test_the_program_dies(void **state)
     assert_ok(mem_heap_destroy(heap));
 }
 
-/* --- what there is room for ------------------------------------------------------------- */
+/* --- room in the heap -------------------------------------------------------------------- */
 
-/* A fresh one holds one object of all that was asked for; and so does one that was full. */
+/* A heap that is new, or was emptied, can hold one object of all bytes that were asked for. */
 static void assert_whole(mem_heap *heap, size_t nbytes)
 {
     assert_int_equal(stats_of(heap).largest_free, nbytes);
@@ -242,7 +247,8 @@ static void test_sizes_and_options(void **state)
     }
     mem_heap *heap = mem_heap_create(MEM_PART_BYTES - 6 * page, &options);
     if (heap == NULL) {
-        assert_int_equal(mem_last_error(), MEM_NO_MEMORY); /* a machine that promises no more */
+        /* The machine does not grant so large a heap. */
+        assert_int_equal(mem_last_error(), MEM_NO_MEMORY);
         return;
     }
     assert_int_equal(mem_heap_detach(heap), MEM_BAD_BUFFER);
@@ -294,7 +300,7 @@ static void drop(mem_heap *heap, int i)
     memset(object[i], i % 251, size_of[i]);
 }
 
-/* Up and down, all the time at the edge. */
+/* Fills and empties the heap repeatedly, so that the guard page moves all the time. */
 static void any_calls(size_t nbytes, int ncalls, uint32_t refused)
 {
     mem_heap *heap = guarded(nbytes, 0);
@@ -336,7 +342,8 @@ static void test_a_refused_heap(void **state)
     npassed = -1;
 }
 
-/* All that is refused is the one call; when the system has changed its mind all is as before. */
+/* When the system refuses to move the guard page, only that one call fails; when it permits
+ * again, everything is as before. */
 static void test_refused_moves(void **state)
 {
     (void)state;
@@ -366,13 +373,13 @@ static void test_refused_moves(void **state)
         any_calls(nbytes, 3000, 50);
 }
 
-/* --- who looks meanwhile ------------------------------------------------------------------ */
+/* --- lookups by other threads ---------------------------------------------------------------- */
 
 static mem_heap *watched;
 static unsigned char *watched_from;
 static size_t watched_bytes;
 static bool done;
-static int nsaw; /* of the two threads: how many have seen a live object */
+static int nsaw; /* The number of threads that have seen a live object, of the two. */
 
 static void *watch(void *arg)
 {
@@ -398,7 +405,7 @@ static double now(void)
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-/* The records come and go, and the fence with them. */
+/* The records grow and shrink, and the guard page moves with them. */
 static void test_looks_while_it_moves(void **state)
 {
     (void)state;
@@ -430,11 +437,11 @@ static void test_looks_while_it_moves(void **state)
 
 /* --- damage -------------------------------------------------------------------------------- */
 
-/* Each bit of the header is found to be wrong, or means nothing: no call reads in a fence. */
+/* A flipped bit of the header is found or has no meaning. No lookup may read in a guard page. */
 static void test_flipped_headers(void **state)
 {
     (void)state;
-    enum { HEADER = 64, STORED = 56, COUNTS = 20, FENCE = 40 };
+    enum { HEADER = 64, STORED = 56, COUNTS = 20, GUARD = 40 };
     struct mem_piece found;
     mem_heap *heap = guarded(64 << 10, MEM_SINGLE_THREADED);
     fill(heap, 1000, 20);
@@ -449,13 +456,14 @@ static void test_flipped_headers(void **state)
             asked = mem_find(all + i * 37 % (70 << 10), &found);
         all[bit / 8] ^= (unsigned char)(1u << bit % 8);
     }
-    assert_true(nfound >= (HEADER + STORED - 7) * 8); /* changes, is_held, process: but for a bit */
-    for (int n = 0; n < 20000; n++) {                 /* and many at once */
+    /* The exceptions are `changes`, is_held and process, which are seen except for a bit. */
+    assert_true(nfound >= (HEADER + STORED - 7) * 8);
+    for (int n = 0; n < 20000; n++) { /* Several bytes differ at once. */
         unsigned char was[HEADER + STORED];
         memcpy(was, all, sizeof was);
         for (int k = 0; k < 4; k++)
             all[HEADER + rnd(&dice, n % 2 ? STORED : COUNTS)] ^= (unsigned char)rnd(&dice, 256);
-        all[HEADER + FENCE + rnd(&dice, 2)] ^= (unsigned char)rnd(&dice, n % 2 ? 1 : 256);
+        all[HEADER + GUARD + rnd(&dice, 2)] ^= (unsigned char)rnd(&dice, n % 2 ? 1 : 256);
         for (size_t i = 0; i < 20; i++)
             (void)mem_find(all + rnd(&dice, 70 << 10), &found);
         memcpy(all, was, sizeof was);

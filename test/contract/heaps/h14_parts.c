@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * mem_parts.c - heaps of more than 64 GiB. Memory comes as it is touched, so a part is full
- * as soon as one large object is in it, of which nobody touches anything.
+ * h14_parts.c - checks heaps of more than 64 GiB.
+ *
+ * Memory comes as it is touched. So one large object fills a part without costing memory, since
+ * the tests do not touch it.
  */
 #include "unit.h"
 
@@ -17,8 +19,9 @@
 #define GIB ((size_t)1 << 30)
 enum { NPARTS = 16 };
 static uint64_t dice = 3;
-static mem_heap *heap; /* of 1 TiB */
-static size_t largest; /* that a part holds; the first has a little less */
+static mem_heap *heap; /* A heap of 1 TiB. */
+/* The largest object that a part can hold; the first part can hold a little less. */
+static size_t largest;
 
 #define assert_ok(call) assert_int_equal((call), MEM_OK)
 
@@ -32,7 +35,7 @@ static char *part_at(size_t part)
     return (char *)heap + part * MEM_PART_BYTES;
 }
 
-/* --- what there is ---------------------------------------------------------------- */
+/* --- contents of the heap ----------------------------------------------------------- */
 
 struct seen {
     const char *end;
@@ -87,7 +90,7 @@ static void assert_all_free(void)
 static void assert_found(const char *start, size_t size)
 {
     struct mem_piece any, in;
-    for (int i = 0; i < 2; i++) { /* the second time by what was noted the first time */
+    for (int i = 0; i < 2; i++) { /* The second lookup uses what the first one has cached. */
         const char *address = i == 0 ? start : start + size - 1;
         assert_ok(mem_find(address, &any));
         assert_ok(mem_find_in(heap, address, &in));
@@ -96,7 +99,7 @@ static void assert_found(const char *start, size_t size)
     }
 }
 
-/* An object that takes all of a part that is free. */
+/* Allocates one object that takes all of a free part. */
 static char *fill_part(size_t part)
 {
     struct mem_piece found;
@@ -111,7 +114,7 @@ static int open_it(void **state)
 {
     (void)state;
     struct mem_statistics s;
-    prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0); /* pages are counted */
+    prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0); /* The test counts pages. */
     heap = mem_heap_create(NPARTS * MEM_PART_BYTES, NULL);
     if (heap == NULL)
         return mem_last_error() == MEM_NO_MEMORY ? 0 : -1;
@@ -126,7 +129,7 @@ static int close_it(void **state)
     return heap == NULL || mem_heap_destroy(heap) == MEM_OK ? 0 : -1;
 }
 
-/* A machine that promises no more than it has. */
+/* Skips the test on a machine that does not grant a heap of that size. */
 #define need_heap()                                                                                \
     if (heap == NULL)                                                                              \
     skip()
@@ -148,9 +151,9 @@ static void test_what_it_costs(void **state)
 {
     (void)state;
     struct mem_statistics s;
-    (void)resident_pages(); /* stdio wants some itself */
+    (void)resident_pages(); /* stdio needs some pages itself. */
     size_t before = resident_pages();
-    mem_heap *large = mem_heap_create(64 * MEM_PART_BYTES, NULL); /* 4 TiB */
+    mem_heap *large = mem_heap_create(64 * MEM_PART_BYTES, NULL); /* It has 4 TiB. */
     if (large == NULL && mem_last_error() == MEM_NO_MEMORY)
         skip();
     assert_ok(mem_stats(large, &s));
@@ -215,7 +218,8 @@ static void test_refusals(void **state)
     assert_int_equal(mem_free(heap, (char *)heap + 8), MEM_NO_OBJECT);
     assert_int_equal(mem_free(heap, part_at(1)), MEM_NO_OBJECT);
     assert_int_equal(mem_free_any(heap, part_at(1) + 100), MEM_NO_OBJECT);
-    assert_int_equal(mem_free_any(heap, part_at(1) - 1), MEM_NO_OBJECT); /* the records of 0 */
+    /* The address lies in the records of part 0. */
+    assert_int_equal(mem_free_any(heap, part_at(1) - 1), MEM_NO_OBJECT);
     assert_int_equal(mem_free_any(heap, part_at(9) + GIB), MEM_FREE);
     assert_int_equal(mem_free_any(heap, part_at(9)), MEM_NO_OBJECT);
     assert_int_equal(mem_free_any(heap, part_at(NPARTS)), MEM_NOT_OURS);
@@ -240,7 +244,7 @@ static void test_refusals(void **state)
     assert_all_free();
 }
 
-/* Small objects, in slots and not, where the first two parts are full. */
+/* Small objects, in slots and outside, where the first two parts are full. */
 static void test_small_objects(void **state)
 {
     (void)state;
@@ -259,7 +263,7 @@ static void test_small_objects(void **state)
         assert_found(small[i], 1 + i % 1000);
     assert_int_equal(assert_whole().live_objects, N + 2);
     assert_ok(mem_free(heap, fill[1]));
-    char *p = mem_alloc(heap, 10); /* the first part in which there is room */
+    char *p = mem_alloc(heap, 10); /* It comes from the first part that has room. */
     assert_int_equal(part_of(p), 1);
     assert_ok(mem_free(heap, p));
     for (size_t i = 0; i < N; i++) {
@@ -302,7 +306,7 @@ static void test_resizing(void **state)
     assert_all_free();
 }
 
-/* In order of the parts, and then by style. */
+/* The parts are tried in order, and the style chooses within a part. */
 static void test_styles(void **state)
 {
     (void)state;
@@ -312,7 +316,8 @@ static void test_styles(void **state)
     char *first = mem_alloc(heap, 60 * GIB), *second = mem_alloc(heap, 63 * GIB);
     for (int i = 0; i < 4; i++) {
         char *p = mem_alloc_fit(heap, GIB / 2, 1, styles[i]);
-        assert_int_equal(part_of(p), 0); /* in part 1 it would be tighter, in 2 there is more */
+        /* It would fit more tightly in part 1, and part 2 has more room. */
+        assert_int_equal(part_of(p), 0);
         assert_ok(mem_free(heap, p));
     }
     char *p = mem_aligned(heap, GIB, 8 * GIB);
@@ -338,7 +343,7 @@ static void test_a_limit(void **state)
     assert_ok(mem_heap_destroy(h));
 }
 
-/* One page more than a part; and what cannot be. */
+/* Checks a heap of one page more than a part, and sizes that are refused. */
 static void test_sizes(void **state)
 {
     (void)state;
@@ -362,13 +367,14 @@ static void test_sizes(void **state)
     assert_ok(mem_free(h, p));
     assert_ok(mem_free(h, all));
     assert_ok(mem_heap_destroy(h));
-    assert_null(mem_heap_create(MEM_HEAP_MAX, NULL)); /* the stack is there, too */
+    assert_null(mem_heap_create(MEM_HEAP_MAX, NULL)); /* The stack is in the address space, too. */
     assert_int_equal(mem_last_error(), MEM_NO_MEMORY);
     assert_null(mem_heap_create(MEM_HEAP_MAX + 1, NULL));
     assert_int_equal(mem_last_error(), MEM_TOO_LARGE);
 }
 
-/* The record of what begins `start` granules into the region that ends there. */
+/* Returns the record of the chunk that begins `start` granules into the region that ends at
+ * `end`. */
 static uint64_t *record_of(char *end, uint64_t start)
 {
     for (uint64_t *word = (uint64_t *)(void *)end - 1; (char *)word > end - 1024; word--)
@@ -377,8 +383,8 @@ static uint64_t *record_of(char *end, uint64_t start)
     return NULL;
 }
 
-/* In any part, what is written to its records is found: also where all sums stay as they are,
- * since only a boundary has moved. */
+/* Damage to the records of any part is found, even if all sums stay unchanged since only a
+ * boundary moved. */
 static void test_damage(void **state)
 {
     (void)state;
@@ -388,7 +394,7 @@ static void test_damage(void **state)
     const char *wrong = NULL;
     uint64_t *first = mem_alloc(h, 30 * GIB);
     for (int i = 1; i < 6; i++)
-        assert_non_null(mem_alloc(h, 30 * GIB)); /* two in each */
+        assert_non_null(mem_alloc(h, 30 * GIB)); /* Each part gets two. */
     for (size_t i = 1; i <= 3; i++) {
         uint64_t *record = record_of((char *)h + i * MEM_PART_BYTES, 30 * GIB / 16);
         assert_ok(mem_check(h, NULL));
@@ -398,7 +404,8 @@ static void test_damage(void **state)
         assert_non_null(wrong);
         *record -= (uint64_t)1 << 32;
     }
-    uint64_t *nopen = first[-1] == 3 ? first - 1 : first - 2; /* the last in the header */
+    /* It is the last word of the header. */
+    uint64_t *nopen = first[-1] == 3 ? first - 1 : first - 2;
     assert_int_equal(*nopen, 3);
     *nopen = 2;
     assert_int_equal(mem_check(h, NULL), MEM_DAMAGED);
@@ -460,7 +467,8 @@ static void test_threads_and_fork(void **state)
     assert_all_free();
 }
 
-/* Sizes up to 16 GiB; what is live is remembered, and what the heap says of it is right. */
+/* Allocates sizes of up to 16 GiB at random; what the heap says about live objects must match the
+ * test's own list. */
 static void test_at_random(void **state)
 {
     (void)state;

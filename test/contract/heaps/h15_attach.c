@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * mem_attach.c - heaps that are copied, or mapped elsewhere, and open again: whole; as
- * they were in the middle of a call; with each bit of the header flipped; in another process.
+ * h15_attach.c - checks heaps that are copied or mapped elsewhere and attached there: intact; as
+ * they were in the middle of a call; with each bit of the header flipped; and in another process.
  */
 #include "unit.h"
 
@@ -12,10 +12,10 @@
 
 #include "heaps/header.h"
 
-enum { MIB = 1 << 20, LARGEST = 6 * MIB, NOBJECTS = 2000, UNIT = 64 << 10 };
+enum { MIB = 1 << 20, LARGEST = 6 * MIB, NOBJECTS = 2000, SLICE = 64 << 10 };
 
 static uint64_t dice = 31;
-static _Alignas(UNIT) unsigned char memory[LARGEST], room[LARGEST + 2 * UNIT];
+static _Alignas(SLICE) unsigned char memory[LARGEST], room[LARGEST + 2 * SLICE];
 
 static unsigned char *object[NOBJECTS];
 static size_t size_of[NOBJECTS];
@@ -58,7 +58,8 @@ static void fill(mem_heap *heap, size_t nbytes)
     assert_true(nobjects > 0);
 }
 
-/* All objects are where they were in it, and what they held; then all is used and freed. */
+/* Checks that all objects are at their offsets with their contents; then uses and frees
+ * everything. */
 static void assert_whole(mem_heap *heap, ptrdiff_t moved)
 {
     struct mem_statistics s;
@@ -103,12 +104,13 @@ static void test_copied(void **state)
     for (unsigned flags = 0; flags <= MEM_SINGLE_THREADED; flags++) {
         for (size_t nbytes = 256; nbytes < MIB; nbytes = nbytes * 3 / 16 * 16)
             copied(nbytes, flags, 16 * rnd(&dice, 100));
-        copied(2 * MIB, flags, UNIT);
-        copied(LARGEST, flags, UNIT);
+        copied(2 * MIB, flags, SLICE);
+        copied(LARGEST, flags, SLICE);
     }
 }
 
-/* Nothing has changed: also where what is wrong comes out only when all was counted. */
+/* A refused attach changes nothing, even if the fault is found only after everything was counted.
+ */
 static void test_refused(void **state)
 {
     (void)state;
@@ -148,12 +150,12 @@ static void test_detached(void **state)
     assert_ok(mem_heap_destroy(mapped));
 }
 
-/* A copy of a mapping is the caller's, and does not take the mapping with it. */
+/* A copy of a mapped heap lies in the caller's memory: destroying it does not unmap the mapping. */
 static void test_a_mapping(void **state)
 {
     (void)state;
     mem_heap *heap = mem_heap_create(2 * MIB, NULL);
-    size_t offset = (uintptr_t)heap % UNIT;
+    size_t offset = (uintptr_t)heap % SLICE;
     fill(heap, 2 * MIB);
     memcpy(room + offset, heap, 2 * MIB);
     mem_heap *copy = mem_heap_attach(room + offset, 2 * MIB, NULL);
@@ -187,8 +189,9 @@ static void test_mistakes(void **state)
     assert_null_for(MEM_BAD_SIZE, mem_heap_attach(room, 4080, NULL));
     assert_null_for(MEM_NO_HEAP, mem_heap_attach(room + 1024, 4096, NULL));
     mem_heap *copy = mem_heap_attach(room, 4096, NULL);
-    assert_null_for(MEM_OVER_LIMIT, mem_alloc(copy, 3001)); /* the limit is there, */
-    assert_int_equal(ncalls, 1);                            /* the callback is not */
+    /* The limit was copied with the heap, the callback was not. */
+    assert_null_for(MEM_OVER_LIMIT, mem_alloc(copy, 3001));
+    assert_int_equal(ncalls, 1);
     assert_ok(mem_heap_detach(copy));
     copy = mem_heap_attach(room, 4096, &options);
     assert_null(mem_alloc(copy, 3001));
@@ -215,7 +218,8 @@ static bool copy_all(const struct mem_piece *piece, void *nbytes)
     return false;
 }
 
-/* While a call changes nothing a copy is good; one byte that differs is seen. */
+/* A copy that is made while no call is changing the heap is good. Each bit of the header that
+ * differs is noticed. */
 static void test_at_a_bad_moment(void **state)
 {
     (void)state;
@@ -236,18 +240,18 @@ static void test_at_a_bad_moment(void **state)
         else
             assert_ok(mem_check(copy, NULL));
         assert_true(copy == NULL ||
-                    bit >= 56 * 8); /* behind it the count of changes, and no more */
+                    bit >= 56 * 8); /* Behind these bytes there is only the count of changes. */
         if (copy != NULL)
             assert_ok(mem_heap_destroy(copy));
     }
     assert_ok(mem_heap_destroy(heap));
 }
 
-/* Memory that two processes have, one after the other, and at other addresses. */
+/* Two processes use the memory in succession, at different addresses. */
 static void in_child(int file, size_t nbytes, const unsigned char *was)
 {
-    unsigned char *at = mmap(NULL, nbytes + UNIT, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    at += (UNIT - (uintptr_t)at % UNIT) % UNIT;
+    unsigned char *at = mmap(NULL, nbytes + SLICE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    at += (SLICE - (uintptr_t)at % SLICE) % SLICE;
     at = mmap(at, nbytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file, 0);
     munmap((void *)(uintptr_t)was, nbytes);
     mem_heap *heap = mem_heap_attach(at, nbytes, NULL);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * mem_guest.c - Mem_Init's heap by its handle; and a libmem-malloc.so that this library does
- * not understand. (malloc's heap: test/malloc/walk.c.)
+ * h18_foreign.c - checks Mem_Init's heap by its handle, and a libmem-malloc.so of another version,
+ * which this library refuses to use.
+ *
+ * test/contract/malloc/walk.c checks malloc's heap.
  */
 #include "unit.h"
 
@@ -36,12 +38,12 @@ static bool count(const struct mem_piece *p, void *context)
     if (!p->live)
         return true;
     assert_ptr_equal(p->heap, mem_heap_of_classic());
-    assert_int_equal(Mem_GetSize(p->start), p->size); /* asked of the heap that is walked */
+    assert_int_equal(Mem_GetSize(p->start), p->size); /* Asks the heap that is being walked. */
     ++*n;
     return true;
 }
 
-/* The one after the next goes, and comes again. */
+/* Frees the object after the next one and allocates it again. */
 static bool change(const struct mem_piece *p, void *context)
 {
     size_t *n = context;
@@ -81,7 +83,8 @@ static void test_classic(void **state)
     assert_adds_up(heap, 0);
     struct mem_statistics fresh;
     assert_ok(mem_stats(heap, &fresh));
-    assert_true(fresh.resident_bytes < fresh.region_bytes); /* hardly any of it was touched */
+    /* Hardly any of the region was touched. */
+    assert_true(fresh.resident_bytes < fresh.region_bytes);
     for (int i = 0; i < NOBJECTS; i++)
         object[i] = i % 3 == 0 ? Mem_Alloc(i + 1, FIRSTFIT) : Mem_Alloc(i % 900 + 7);
     assert_adds_up(heap, NOBJECTS);

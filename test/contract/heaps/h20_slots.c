@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * Heaps of one's own with slots, of every size for which that makes a difference: random calls
- * beside what the test itself knows, and after them all memory in one piece again (C5).
+ * h20_slots.c - checks separate heaps with slots, of every size for which slots make a
+ * difference.
+ *
+ * Random calls are compared with the test's own list, and after them all memory must be one piece
+ * again [C5].
  */
 #include <stdlib.h>
 #include <string.h>
@@ -109,7 +112,7 @@ static void check_numbers(bool *whole)
     *whole = s.free_chunks == 1 && s.largest_free == s.free_bytes;
 }
 
-/* What a walk shows is what a lookup says of it: also what lies behind the last slot of a span. */
+/* A lookup must give what the walk shows, even for the bytes behind the last slot of a span. */
 static bool is_found(const struct mem_piece *piece, void *context)
 {
     struct mem_piece found = {0};
@@ -168,7 +171,7 @@ static void test_random(void **state)
         }
 }
 
-/* Also to the last slot of any size, and at another address. */
+/* A heap is filled to the last slot of each size, and is used at another address. */
 static void test_full_and_moved(void **state)
 {
     (void)state;
@@ -188,7 +191,8 @@ static void test_full_and_moved(void **state)
         for (size_t i = 0; i < n; i += 2)
             assert_int_equal(mem_free(heap, known[i].start), MEM_OK);
         assert_int_equal(mem_free(heap, mem_alloc(heap, size)), MEM_OK);
-        memcpy(elsewhere, memory, NBYTES); /* not detached: a copy while nothing is under way */
+        /* The heap is not detached: a copy between two calls is good. */
+        memcpy(elsewhere, memory, NBYTES);
         mem_heap *copy = mem_heap_attach(elsewhere, NBYTES, NULL);
         assert_non_null(copy);
         for (size_t i = 1; i < n; i += 2) {
@@ -208,7 +212,8 @@ static void test_full_and_moved(void **state)
     }
 }
 
-/* What one class tells behind its states is nothing to another that has the span after it. */
+/* Slack that one class has recorded behind its states must mean nothing to another class that
+ * gets the span later. */
 static void test_another_class(void **state)
 {
     (void)state;
@@ -267,7 +272,7 @@ static void assert_usable(void *object)
     assert_int_equal(mem_heap_destroy(heap), MEM_OK);
 }
 
-/* A slot that nobody was given is said to be an object's. */
+/* The state of a free slot is changed to that of an object. */
 static void test_calls_that_check(void **state)
 {
     (void)state;
@@ -287,7 +292,8 @@ static void test_calls_that_check(void **state)
     }
 }
 
-/* As a child of fork finds it, if another thread was in the middle of a call for too long. */
+/* A child process finds the heap so if another thread of its parent was in the middle of a call
+ * for too long at the fork. */
 static void test_a_call_that_nobody_finishes(void **state)
 {
     (void)state;

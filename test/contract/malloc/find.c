@@ -37,6 +37,6 @@ int main(void)
           "a heap in an object of malloc is asked before malloc's");
     check(mem_heap_destroy(heap) == MEM_OK && finds(p, object[701], 1 + 701 * 701 % 70001),
           "and no longer when it is gone");
-    check(mem_find(&found, &found) == MEM_NOT_OURS, "the stack is nobody's");
+    check(mem_find(&found, &found) == MEM_NOT_OURS, "an address on the stack is in no heap");
     return done();
 }

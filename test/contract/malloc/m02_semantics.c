@@ -398,7 +398,7 @@ static size_t resident_after(size_t nbytes, size_t n, size_t keep)
 }
 
 /* Gives the heap time to earn the right to give memory back: a heap that shrinks again and again
- * has to wait (trim.h, P2). */
+ * has to wait (trim.h, TR2). */
 static void earn_credit(void)
 {
     enum { SECONDS = 2 };

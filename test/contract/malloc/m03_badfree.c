@@ -3,8 +3,8 @@
  * Checks that one bad free or realloc in each of many random heaps is refused and harms nothing
  * [M3].
  *
- *     LIBMEM=onerror=report badfree HEAPS SEED
- *     LIBMEM=onerror=ignore badfree HEAPS SEED
+ *     LIBMEM=onerror=report m03_badfree HEAPS SEED
+ *     LIBMEM=onerror=ignore m03_badfree HEAPS SEED
  *
  * A random heap is a random history of malloc and free, between objects that the program
  * allocated at its start. Then the program makes one of 14 mistakes with an object of 8 bytes to
@@ -267,7 +267,7 @@ static struct kind {
     {"one past the end", "free", one_past_end, call_free, 0, 0},
     {"stack", "free", on_stack, call_free, 0, 0},
     {"global variable", "free", in_global, call_free, 0, 0},
-    {"somebody else's mapping", "free", in_mapping, call_free, 0, 0},
+    {"a mapping of the program", "free", in_mapping, call_free, 0, 0},
     {"wild pointer", "free", wild, call_free, 0, 0},
     {"where it was before realloc", "free", moved_away, call_free, 0, 0},
     {"realloc inside", "realloc", inside, call_realloc, 0, 0},

@@ -3,7 +3,7 @@
  * Checks that bad frees are refused while four threads allocate, free, and hand objects to each
  * other [M3, M5].
  *
- *     LIBMEM=onerror=report badfree_threads ROUNDS SEED       (or onerror=ignore)
+ *     LIBMEM=onerror=report m03_badfree_threads ROUNDS SEED       (or onerror=ignore)
  *
  * An action of another thread must not make a mistake valid, so each round has two halves:
  *

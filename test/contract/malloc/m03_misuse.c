@@ -269,7 +269,7 @@ static const struct kind {
     {"free of one past the end", "free", one_past_end, call_free},
     {"free of the stack", "free", on_stack, call_free},
     {"free of a global variable", "free", in_global, call_free},
-    {"free of somebody else's mapping", "free", in_mapping, call_free},
+    {"free of a mapping of the program", "free", in_mapping, call_free},
     {"free of a wild pointer", "free", wild, call_free},
     {"free of what realloc has moved", "free", moved_away, call_free},
     {"realloc inside", "realloc", inside, call_realloc},

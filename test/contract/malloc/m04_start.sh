@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# start.sh LIBRARY PROGRAMS - checks how libmem-malloc.so starts [M4], what it exports [M1], and
+# m04_start.sh LIBRARY PROGRAMS - checks how libmem-malloc.so starts [M4], what it exports [M1], and
 # that programs which do not know it run with it. Prints TAP.
 set -u
 export LC_ALL=C
@@ -73,7 +73,8 @@ with region=300K,onerror=report "$programs/m05_early" && silent && [ "$(arena)" 
 result $? 'two options'
 with '' "$programs/m05_early" && silent
 result $? 'no option'
-with help "$programs/m05_early" && grep -q 'onerror=' "$work/err" && grep -q 'region=' "$work/err" &&
+with help "$programs/m05_early" && grep -q 'onerror=' "$work/err" &&
+    grep -q 'region=' "$work/err" &&
     printed '^1\.\.5'
 result $? 'help prints the options, and the program goes on'
 with fast "$programs/m05_early" && complained 'fast' && printed '^1\.\.5'
@@ -112,11 +113,13 @@ result $? 'bash, 200 forks'
 echo 'int main(void) { return 0; }' >"$work/main.c"
 with '' gcc -O2 "$work/main.c" -o "$work/main" && silent && "$work/main"
 result $? 'the C compiler'
-g++ -std=c++17 -O2 -w "$(dirname "$0")/m01_operators.cc" -o "$work/operators" >"$work/out" 2>"$work/err"
+g++ -std=c++17 -O2 -w "$(dirname "$0")/m01_operators.cc" -o "$work/operators" \
+    >"$work/out" 2>"$work/err"
 result $? 'the operators compile'
 with '' "$work/operators" && silent && printed '^1\.\.11$' && ! printed '^not ok'
 result $? 'M1 the operators: bad_alloc, handlers, alignment (11 checks)'
-g++ -std=c++17 -O2 -w "$(dirname "$0")/m01_replaced.cc" -o "$work/replaced" >"$work/out" 2>"$work/err"
+g++ -std=c++17 -O2 -w "$(dirname "$0")/m01_replaced.cc" -o "$work/replaced" \
+    >"$work/out" 2>"$work/err"
 result $? 'a program with operators of its own compiles'
 with '' "$work/replaced" && silent && printed '^1\.\.12$' && ! printed '^not ok'
 result $? 'M1 those are what all others call (12 checks)'

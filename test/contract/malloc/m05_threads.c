@@ -3,7 +3,7 @@
  * Checks threads that come and go, free each other's objects, and allocate while they exit; and
  * forks while other threads allocate [M5].
  *
- *     threads THREADS FORKS
+ *     m05_threads THREADS FORKS
  */
 #include <malloc.h>
 #include <pthread.h>

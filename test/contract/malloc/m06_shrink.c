@@ -2,7 +2,7 @@
  *
  * Checks how much memory a program still has resident a second after it freed its objects [M6].
  *
- *     shrink [MIB]     how much memory it uses before; 1024 by default
+ *     m06_shrink [MIB]     how much memory it uses before; 1024 by default
  */
 #include <malloc.h>
 #include <pthread.h>

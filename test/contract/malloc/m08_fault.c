@@ -8,8 +8,8 @@
  * calls of one kind fail. An allocation may then return NULL with ENOMEM, but the program must
  * never crash, find wrong content or hang.
  *
- *     fault          does all runs; failing.so lies beside it
- *     fault work     does the work of one run
+ *     m08_fault          does all runs; failing.so lies beside it
+ *     m08_fault work     does the work of one run
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -320,9 +320,10 @@ int main(int argc, char **argv)
     check(sums.nnull_most <= 1, "and at most one allocation");
     check(has_met_all(), "each call has failed once");
     run_all(argv[0], true);
-    check(sums.nbad == 0, "all calls fail from one on: the same");
+    check(sums.nbad == 0, "all calls fail from one on: no crash, no hang, no wrong content");
     check(has_met_all(), "from each call on");
     run_each_kind(argv[0]);
-    check(sums.nbad == 0 && sums.nruns == FAILING_NCALLS, "all calls of one kind fail: the same");
+    check(sums.nbad == 0 && sums.nruns == FAILING_NCALLS,
+          "all calls of one kind fail: no crash, no hang, no wrong content");
     return done();
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * dump.c - what a person reads (src/dump.h), read by a program: the free chunks
- * by address, the totals, and each cell of the map, against the model; heaps with
- * more lines than the buffer holds, and with nothing free at all.
+ * dump.c - checks the text of the dump (src/classic/dump.h): the free chunks by address, the
+ * totals, and each cell of the map, against the model; and heaps with more lines than the buffer
+ * holds, or with nothing free.
  *
  * Links test/model.c.
  */
@@ -47,7 +47,7 @@ static void give_back(size_t position)
     assert_int_equal(heap_free(&heap, region + position), HEAP_OK);
 }
 
-/* The dump, into text[]. It changes nothing. */
+/* Writes the dump into text[]. Printing must not change the heap. */
 static void dump(void)
 {
     FILE *f = tmpfile();
@@ -62,7 +62,7 @@ static void dump(void)
     fclose(f);
 }
 
-/* --- reading it --------------------------------------------------------------- */
+/* --- reading the text ------------------------------------------------------------- */
 
 static const char *next_line(const char *line)
 {
@@ -113,7 +113,7 @@ static const char *expect_totals(const char *line, const struct sums *s)
     return next_line(next_line(line));
 }
 
-/* Granule by granule: what a cell should show. */
+/* Computes, granule by granule, what each cell should show. */
 static void naive_map(char *cell, size_t cell_bytes)
 {
     static bool live[NCELLS], free[NCELLS];
@@ -145,7 +145,7 @@ static void expect_map(const char *line)
         assert_memory_equal(line + 2, cell + row * 64, 64);
         line = next_line(line);
     }
-    assert_string_equal(line, ""); /* nothing more, and nothing lost */
+    assert_string_equal(line, ""); /* Nothing else is printed, and nothing is missing. */
 }
 
 static void expect_dump(void)
@@ -191,7 +191,7 @@ static void test_dump_at_each_step(void **state)
     }
 }
 
-/* Thousands of lines, through a buffer of some dozens. */
+/* Prints thousands of lines through a buffer of some dozens of lines. */
 static void test_dump_longer_than_its_buffer(void **state)
 {
     (void)state;
@@ -209,7 +209,7 @@ static void test_dump_to_nowhere(void **state)
 {
     (void)state;
     open_heap(4096);
-    dump_heap(&heap, -1); /* writes fail, and it ends */
+    dump_heap(&heap, -1); /* Writing fails, and dump_heap returns all the same. */
     expect_dump();
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * counts.c - what a heap counts (counts.h), beside the same counted here, and beside what
- * is found in the heap when it is looked through.
+ * counters.c - checks the counters of a heap (core/counters.h) against counts made here and against
+ * the pieces found in the heap.
  */
 #include "unit.h"
 
@@ -48,7 +48,7 @@ static void test_a_size_ends_at_a_power_of_two(void **state)
     assert_int_equal(counters_size(SIZE_MAX), NCOUNTED_SIZES - 1);
 }
 
-/* --- the same, counted naively ------------------------------------------------------ */
+/* --- the counts, made naively ------------------------------------------------------- */
 
 static void recount(struct counters *c)
 {
@@ -77,7 +77,7 @@ static void assert_same(void)
     size_t map = (size_t)pagemap_granules(&heap.spans) * GRANULE_BYTES;
     recount(&mine);
     mine.region_bytes = REGION;
-    mine.used_bytes = counters.used_bytes; /* these two are looked at below */
+    mine.used_bytes = counters.used_bytes; /* These counters are checked below. */
     mine.used_bytes_peak = counters.used_bytes_peak;
     mine.given_back_bytes = counters.given_back_bytes;
     assert_memory_equal(&counters, &mine, sizeof counters);
@@ -87,7 +87,7 @@ static void assert_same(void)
     assert_true(counters.used_bytes <= REGION - map &&
                 counters.used_bytes <= counters.used_bytes_peak);
     assert_int_equal(counters.nlive + counters.nfreed,
-                     counters.nallocated + counters.ninherited); /* CN1 */
+                     counters.nallocated + counters.ninherited); /* This is CN1. */
 }
 
 static size_t any_size(void)
@@ -163,7 +163,7 @@ static void test_what_is_there_counts_as_taken(void **state)
     assert_null(t.tcache);
     assert_same();
     heap_join(&heap, &t);
-    assert_null(t.tcache); /* never again */
+    assert_null(t.tcache); /* A heap that counts gives no thread a cache. */
 }
 
 static void test_counting_from_the_first(void **state)

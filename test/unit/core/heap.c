@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * heap.c - judging addresses and taking sizes (src/heap.h), with what stands
- * below it (region, os) and beside it (check): every address of a small
- * region against the model, and the sizes that no small region can hold.
+ * heap.c - checks how addresses are judged and sizes are taken (src/core/heap.h), with the
+ * modules below (region, os) and beside it (check): every address of a small region against the
+ * model, and sizes that no small region can hold.
  *
  * Links test/model.c.
  */
@@ -37,7 +37,7 @@ static void open_heap(size_t nbytes)
 
 /* --- every address ------------------------------------------------------------- */
 
-/* By the words of heap.h, from the model. */
+/* Returns what heap.h promises for the position, computed from the model. */
 static enum heap_result expected_at(ptrdiff_t position)
 {
     size_t at = (size_t)position;
@@ -77,7 +77,7 @@ static void judge_every_address(void)
     memcpy(copy, memory, sizeof memory);
     for (ptrdiff_t at = -AROUND; at < (ptrdiff_t)model.region_bytes + AROUND; at++)
         judge(at);
-    assert_memory_equal(copy, memory, sizeof memory); /* refused, and nothing has changed */
+    assert_memory_equal(copy, memory, sizeof memory); /* It was refused, and nothing has changed. */
     assert_memory_equal(&before.b, &heap.chunks.ledger.b, sizeof before.b);
 }
 
@@ -120,7 +120,8 @@ static void test_addresses_at_the_ends_of_memory(void **state)
         assert_int_equal(heap_find(&heap, (void *)addresses[i], &found), HEAP_NOT_OURS);
         assert_int_equal(heap_free(&heap, (void *)addresses[i]), HEAP_NOT_OURS);
     }
-    struct heap none = {.lock = PTHREAD_MUTEX_INITIALIZER}; /* no region: nothing is ours */
+    /* Without a region no address is the heap's. */
+    struct heap none = {.lock = PTHREAD_MUTEX_INITIALIZER};
     void *object;
     assert_int_equal(heap_free(&none, NULL), HEAP_NOT_OURS);
     assert_int_equal(heap_free(&none, &found), HEAP_NOT_OURS);
@@ -137,7 +138,7 @@ static void assert_no_space(struct heap *h, size_t size)
     assert_null(object);
 }
 
-/* Around every power of two above the region: nothing wraps. */
+/* Sizes around every power of two above the region are refused: nothing wraps. */
 static void test_sizes_of_64_bits_in_a_page(void **state)
 {
     (void)state;
@@ -151,7 +152,8 @@ static void test_sizes_of_64_bits_in_a_page(void **state)
     for (size_t i = 0; i <= 64; i++)
         assert_no_space(&heap, SIZE_MAX - i);
     assert_no_space(&heap, REGION_BYTES_MAX);
-    assert_no_space(&heap, REGION_BYTES_MAX + 16); /* one granule in 32 bits */
+    /* This is one granule if it is cut to 32 bits. */
+    assert_no_space(&heap, REGION_BYTES_MAX + 16);
     void *object;
     assert_int_equal(heap_take(&heap, 4064, FIT_BEST, &object), HEAP_OK);
 }
@@ -179,7 +181,7 @@ static void take_in_the_largest(struct heap *h, unsigned char *base)
     assert_int_equal(check_heap(h), HEAP_OK);
 }
 
-/* Address space alone: only the ledger's page gets memory. */
+/* This takes only address space: the page of the ledger is the only one that gets memory. */
 static void test_the_largest_region(void **state)
 {
     (void)state;
@@ -283,7 +285,7 @@ static void test_os_at_fork(void **state)
 
 /* --- check ---------------------------------------------------------------------------- */
 
-/* An overrun that leaves the objects and hits the records at the end. */
+/* An overrun leaves the objects and hits the records at the end. */
 static void test_check_of_a_broken_ledger(void **state)
 {
     (void)state;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * trim.c - when free pages go back (trim.h): programs in which memory is a few numbers, and
- * the clock goes as fast as they like.
+ * trim.c - checks when free pages go back to the system (core/trim.h), with programs whose memory
+ * is a few numbers and whose clock is simulated.
  */
 #include "unit.h"
 
@@ -24,7 +24,7 @@ static int open_heap(void **state)
     return 0;
 }
 
-/* What the ledger does with its numbers, and then the heap. */
+/* Does with the numbers what the ledger does, and then what the heap does. */
 static void freed(uint32_t length)
 {
     l.nlive -= length;
@@ -43,7 +43,7 @@ static void taken(uint32_t length)
     l.ndirty -= least(l.ndirty, length);
 }
 
-/* A quarter of it is freed and taken again, or more, every millisecond. */
+/* Frees and takes again `length` every millisecond. */
 static void work(uint32_t length, unsigned ms)
 {
     for (uint64_t end = now + ms; now < end; now++) {
@@ -83,7 +83,7 @@ static void test_a_little_stays(void **state)
     assert_int_equal(ntrims, 0);
 }
 
-/* Nobody asks afterwards. */
+/* No call comes after the last free that could trim. */
 static void test_a_program_that_falls_is_small_at_once(void **state)
 {
     (void)state;
@@ -94,7 +94,7 @@ static void test_a_program_that_falls_is_small_at_once(void **state)
     assert_in_range(ntrims, 1, 8);
 }
 
-/* Also one that has trimmed again and again for some time, and is large. */
+/* A large program that has trimmed again and again for some time still gets memory back at once. */
 static void test_there_is_credit_for_a_fall(void **state)
 {
     enum { LARGE = 1024 * MIB };
@@ -122,7 +122,7 @@ static void test_very_much_goes_at_once(void **state)
     assert_int_equal(ntrims, 1);
 }
 
-/* The worst for TR2: all falls and is wanted again at once. */
+/* The worst case for TR2: everything is freed and is wanted again at once. */
 static void test_falls_are_bounded(void **state)
 {
     enum { SECONDS = 10 };
@@ -131,7 +131,8 @@ static void test_falls_are_bounded(void **state)
     assert_in_range(ngone, (uint64_t)HEAP * SECONDS, (uint64_t)HEAP * (SECONDS + 4));
 }
 
-/* The worst for TR1: always as much as it just leaves alone, and that is wanted again. */
+/* The worst case for TR1: as much stays free as TR2 just leaves alone, and is wanted again after
+ * TR1 gave it back. */
 static void test_faults_are_bounded(void **state)
 {
     enum { LARGE = 1024 * MIB, SECONDS = 20 };
@@ -146,7 +147,7 @@ static void test_faults_are_bounded(void **state)
     assert_in_range(ngone, most / 2, most);
 }
 
-/* A clock that stands still, and one that was away for a year. */
+/* The clock stands still, and then jumps by a year. */
 static void test_clocks(void **state)
 {
     (void)state;

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * btree.c - BT1 to BT4 (src/btree.h): the memory bound counted out for every number
- * of words, then the two sequences side by side under every pattern of inserting
- * and removing that is known to be hard on a B-tree, compared with plain arrays;
- * and the checker, shown to see each kind of damage.
+ * btree.c - checks BT1 to BT4 (src/ledger/btree.h).
  *
- * A key is a small number. By address it is where a chunk starts; by size it
- * becomes a length and a start, so that several have the same length. mark[] says
- * of each key whether its word is there: the sorted array to compare with.
+ * The memory bound is counted out for every number of words. Then the two sequences go through
+ * every pattern of inserting and removing that is known to be hard on a B-tree, and are compared
+ * with plain arrays. Last, the checker is shown to see each kind of damage.
+ *
+ * A key is a small number. By address it is where a chunk starts; by size it becomes a length and
+ * a start, so that several words have equal lengths. mark[] says for each key whether its word is
+ * present: it is the sorted array to compare with.
  */
 #include "unit.h"
 
@@ -16,7 +17,8 @@
 enum { NKEYS = 1 << 19, NODE_BYTES = 256, NHEIGHTS = 5 };
 
 static _Alignas(256) unsigned char arena[(size_t)NKEYS * BTREE_COST + NODE_BYTES];
-static unsigned char mark[2][NKEYS]; /* 0: absent; else the state of the word, + 1 */
+/* 0 if the word is absent, else the state of the word, plus 1. */
+static unsigned char mark[2][NKEYS];
 static struct btree b;
 static uint64_t dice;
 static bool seen_height[2][NHEIGHTS];
@@ -25,9 +27,10 @@ static uint32_t steps_to_check;
 
 /* --- BT4, counted ----------------------------------------------------------- */
 
-/* How many nodes of one level n words can be spread over. BT3: each has `min`, if
- * they are GROUP_MAX or more. Fewer share one group, which has been evened out
- * with k nodes only because k - 1 that keep a place free could not hold it. */
+/* Returns the largest number of nodes over which n words of one level can be spread. By BT3 each
+ * node has `min` words if there are GROUP_MAX nodes or more. Fewer nodes form one group, which
+ * was evened out over k nodes only because k - 1 nodes with one free place each could not hold
+ * the words. */
 static uint64_t nodes_max(uint64_t n, uint64_t min, uint64_t cap)
 {
     uint64_t k = n / min;
@@ -39,7 +42,8 @@ static uint64_t nodes_max(uint64_t n, uint64_t min, uint64_t cap)
     return k;
 }
 
-/* The same for a whole tree; *height is that of the tallest. */
+/* Returns the largest number of nodes of a whole tree. *height is set to that of the tallest
+ * tree. */
 static uint64_t tree_nodes_max(uint64_t nwords, uint32_t *height)
 {
     uint64_t level = nodes_max(nwords, LEAF_MIN, LEAF_CAP), sum = level;
@@ -58,14 +62,15 @@ static uint64_t sequence_nbytes_max(uint64_t nwords)
     return array > tree ? array : tree;
 }
 
-static void test_b4_every_number_of_words(void **state)
+static void test_bt4_every_number_of_words(void **state)
 {
     (void)state;
     uint64_t by_size_max = 0, worst_n = 0;
     double worst = 0;
     for (uint64_t n = 1; n <= 200000; n++) {
         uint64_t by_size = sequence_nbytes_max(n / 2);
-        by_size_max = by_size > by_size_max ? by_size : by_size_max; /* or fewer words */
+        /* Fewer words may need more bytes. */
+        by_size_max = by_size > by_size_max ? by_size : by_size_max;
         uint64_t nbytes = sequence_nbytes_max(n) + by_size_max;
         assert_true(nbytes <= BTREE_COST * n);
         if ((double)nbytes / (double)n > worst) {
@@ -75,10 +80,10 @@ static void test_b4_every_number_of_words(void **state)
     }
     print_message("# BT4: at most %.2f bytes a word, at %lu words\n", worst,
                   (unsigned long)worst_n);
-    assert_true(worst > BTREE_COST - 1); /* else BTREE_COST is more than it need be */
+    assert_true(worst > BTREE_COST - 1); /* Else BTREE_COST would be larger than it needs to be. */
 }
 
-static void test_b4_as_far_as_a_region_reaches(void **state)
+static void test_bt4_as_far_as_a_region_reaches(void **state)
 {
     (void)state;
     uint32_t height = 0;
@@ -117,7 +122,8 @@ static void open_btree(void)
     steps_to_check = 0;
 }
 
-/* BT1 to BT3 by the library's count, at every step while that is cheap. */
+/* Checks BT1 to BT3 by the library's own count: at every step while that is cheap, else at
+ * intervals. */
 static void after_step(void)
 {
     uint32_t n = nwords(BY_ADDRESS);
@@ -169,7 +175,7 @@ static void change(uint32_t key)
     after_step();
 }
 
-/* Down from the last word to the first, and up again: the marks, no more, no less. */
+/* Walks from the last word to the first and up again: the words must be exactly the marked ones. */
 static void assert_contents(enum order order, uint32_t below)
 {
     struct cursor c;
@@ -193,7 +199,7 @@ static void assert_contents(enum order order, uint32_t below)
     }
 }
 
-/* Keys 0 to n - 1, in an order of some kind. */
+/* The orders in which the keys 0 to n - 1 are visited. */
 enum pattern { ASCENDING, DESCENDING, INSIDE_OUT, OUTSIDE_IN, EVERY_31ST, SCATTERED, NPATTERNS };
 
 static uint32_t nth_key(enum pattern pattern, uint32_t i, uint32_t n)
@@ -205,14 +211,14 @@ static uint32_t nth_key(enum pattern pattern, uint32_t i, uint32_t n)
         return i % 2 ? (n + 1) / 2 + i / 2 : (n - 1) / 2 - i / 2;
     case OUTSIDE_IN:
         return i % 2 ? n - 1 - i / 2 : i / 2;
-    case EVERY_31ST: /* 0, 31, 62, ... 1, 32, 63, ... */
+    case EVERY_31ST: /* The keys 0, 31, 62, ... 1, 32, 63, ... */
     {
         uint32_t long_rows = n % 31, row = n / 31, split = long_rows * (row + 1);
         return i < split ? i / (row + 1) + i % (row + 1) * 31
                          : long_rows + (i - split) / row + (i - split) % row * 31;
     }
     case SCATTERED:
-        return (uint32_t)((i * (uint64_t)2654435761u) % n); /* a prime */
+        return (uint32_t)((i * (uint64_t)2654435761u) % n); /* The factor is a prime. */
     default:
         return i;
     }
@@ -266,7 +272,7 @@ static void fill_and_empty(enum pattern in, enum pattern out, uint32_t n)
     assert_int_equal(btree_nbytes(&b), 0);
 }
 
-static void test_b1_b2_b3_every_pair_of_patterns(void **state)
+static void test_bt1_bt2_bt3_every_pair_of_patterns(void **state)
 {
     (void)state;
     static const uint32_t sizes[] = {1, 2, 100, ARRAY_MAX, ARRAY_MAX + 1, 2 * ARRAY_MAX + 2, 640};
@@ -276,7 +282,7 @@ static void test_b1_b2_b3_every_pair_of_patterns(void **state)
                 fill_and_empty((enum pattern)in, (enum pattern)out, sizes[i]);
 }
 
-static void test_b1_b2_b3_tall_trees(void **state)
+static void test_bt1_bt2_bt3_tall_trees(void **state)
 {
     (void)state;
     for (int p = 0; p < NPATTERNS; p++)
@@ -288,8 +294,8 @@ static void test_b1_b2_b3_tall_trees(void **state)
     empty(EVERY_31ST, NKEYS);
 }
 
-/* Every k-th word goes, then every k-th of what is left, ... */
-static void test_b3_every_kth_removed(void **state)
+/* Removes every k-th word, then every k-th of the remaining ones, and so on. */
+static void test_bt3_every_kth_removed(void **state)
 {
     (void)state;
     for (uint32_t k = 2; k < 40; k += 3) {
@@ -322,7 +328,7 @@ static void sawtooth(enum order order, uint32_t low, uint32_t high, uint32_t bel
         drop(order, some_key(order, below, true));
 }
 
-static void test_b4_sawtooth_between_array_and_tree(void **state)
+static void test_bt4_sawtooth_between_array_and_tree(void **state)
 {
     (void)state;
     open_btree();
@@ -332,13 +338,13 @@ static void test_b4_sawtooth_between_array_and_tree(void **state)
     sawtooth(BY_ADDRESS, 400, 400, 1000);
     for (uint32_t i = 0; i < 60; i++)
         sawtooth(BY_SIZE, ARRAY_AGAIN - i % 3, ARRAY_MAX + i % 4, 1000);
-    for (uint32_t i = 0; i < 60; i++) /* the array by size moves with each node by address */
+    for (uint32_t i = 0; i < 60; i++) /* The array by size moves with each node by address. */
         sawtooth(BY_ADDRESS, 300, 330 + i * 5, 1000);
     assert_contents(BY_ADDRESS, NKEYS);
     assert_contents(BY_SIZE, NKEYS);
 }
 
-/* Just over a change of height, just under it, and again: from each side. */
+/* Moves the tree back and forth across a change of height. */
 static void flutter(enum order order, uint32_t height)
 {
     for (int i = 0; i < 4; i++) {
@@ -354,7 +360,7 @@ static void flutter(enum order order, uint32_t height)
     }
 }
 
-static void test_b2_b3_around_each_height(void **state)
+static void test_bt2_bt3_around_each_height(void **state)
 {
     (void)state;
     for (uint32_t height = 1; height < NHEIGHTS - 1; height++) {
@@ -367,7 +373,7 @@ static void test_b2_b3_around_each_height(void **state)
     assert_contents(BY_SIZE, NKEYS);
 }
 
-/* Takes words only from leaves that can spare one, so that all end at LEAF_MIN. */
+/* Takes words only from leaves that can spare one, so that every leaf ends at LEAF_MIN words. */
 static void thin_out(enum order order, uint32_t below)
 {
     for (uint32_t key = 0; key < below; key++) {
@@ -381,7 +387,7 @@ static void thin_out(enum order order, uint32_t below)
     }
 }
 
-static void test_b4_leaves_as_thin_as_can_be(void **state)
+static void test_bt4_leaves_as_thin_as_can_be(void **state)
 {
     (void)state;
     worst_ratio = 0;
@@ -394,10 +400,10 @@ static void test_b4_leaves_as_thin_as_can_be(void **state)
         }
     }
     print_message("# BT4: %.2f bytes a word reached\n", worst_ratio);
-    assert_true(worst_ratio > BTREE_COST - 1); /* the bound is no idle fear */
+    assert_true(worst_ratio > BTREE_COST - 1); /* The bound is nearly reached. */
 }
 
-static void test_b2_random(void **state)
+static void test_bt2_random(void **state)
 {
     (void)state;
     open_btree();
@@ -457,7 +463,7 @@ static void test_floor_and_ceil_at_every_key(void **state)
     }
 }
 
-/* The chunk at `key`, if it is free; ends at the next mark. */
+/* Returns the length of the chunk at `key` if it is free: the chunk ends at the next mark. */
 static uint32_t free_length(uint32_t key)
 {
     uint32_t end = key + 1;
@@ -490,7 +496,7 @@ static void assert_nearest_free(uint32_t key, uint32_t below)
     while (up < below && free_length(up) == 0)
         up++;
     while (down < below && free_length(down) == 0)
-        down--; /* wraps below 0, and is not < below */
+        down--; /* It wraps below 0, and then is not < below. */
     c = at;
     assert_int_equal(btree_free_above(&b, &c), up < below);
     assert_true(up >= below || high_of(cursor_word(&c)) == up);
@@ -499,7 +505,7 @@ static void assert_nearest_free(uint32_t key, uint32_t below)
     assert_true(down >= below || high_of(cursor_word(&c)) == down);
 }
 
-static void test_b2_first_free_and_nearest_free(void **state)
+static void test_bt2_first_free_and_nearest_free(void **state)
 {
     (void)state;
     static const uint32_t sizes[] = {1, 10, 144, 145, 700, 4000};
@@ -508,7 +514,7 @@ static void test_b2_first_free_and_nearest_free(void **state)
         uint32_t n = sizes[s], below = 3 * n;
         while (nwords(BY_ADDRESS) < n)
             put(BY_ADDRESS, rnd(&dice, below));
-        for (uint32_t thin = 0; thin < 3; thin++) { /* fewer and fewer free ones */
+        for (uint32_t thin = 0; thin < 3; thin++) { /* There are fewer free chunks each time. */
             for (uint32_t g = 1; g < 40; g++)
                 assert_first_free(g, below);
             for (uint32_t key = 0; key < below; key++) {
@@ -523,7 +529,7 @@ static void test_b2_first_free_and_nearest_free(void **state)
 
 /* --- the checker can fail ---------------------------------------------------- */
 
-/* A node as it lies in memory (src/btree.c). */
+/* A node as it lies in memory (src/ledger/btree.c). */
 struct record {
     uint8_t order, level;
     uint16_t nwords;
@@ -538,7 +544,7 @@ static struct record *record_at(uint32_t id)
 
 static uint64_t nfaults;
 
-/* Each bit of nbytes, one at a time, must make a difference. */
+/* Each bit of nbytes must make a difference to the checker. */
 static void assert_each_bit_counts(void *at, size_t nbytes)
 {
     unsigned char *byte = at;
@@ -561,10 +567,11 @@ static void assert_word_counts(uint64_t *word, uint64_t other)
 
 static void damage_leaf(struct record *x)
 {
-    assert_word_counts(&x->word[0], x->word[0] ^ (uint64_t)1 << 32); /* not its summary */
+    /* It becomes live, which the summary of the leaf does not show. */
+    assert_word_counts(&x->word[0], x->word[0] ^ (uint64_t)1 << 32);
     for (int i = 1; i < x->nwords; i++) {
-        assert_word_counts(&x->word[i], x->word[i - 1]);     /* the same again */
-        assert_word_counts(&x->word[i], x->word[i - 1] - 1); /* falling */
+        assert_word_counts(&x->word[i], x->word[i - 1]);     /* Equal to the word before it. */
+        assert_word_counts(&x->word[i], x->word[i - 1] - 1); /* Less than the word before it. */
     }
 }
 
@@ -605,7 +612,9 @@ static void test_checker_sees_a_free_chunk_hidden(void **state)
         if (x->order != BY_ADDRESS || x->level > 0)
             continue;
         for (int i = 0; i < x->nwords; i++)
-            x->word[i] |= 1; /* all live: the longest free one is not 0 any more */
+            /* All chunks become live, so the longest free one of the leaf is no longer the
+             * recorded one. */
+            x->word[i] |= 1;
         if (memcmp(x, &keep, sizeof keep) != 0) {
             assert_false(btree_is_valid(&b));
             nhidden++;
@@ -638,13 +647,13 @@ static void test_checker_sees_damage_in_an_array(void **state)
     uint64_t *by_size = (uint64_t *)(arena + sizeof arena - btree_nbytes(&b));
     assert_int_equal(btree_nbytes(&b), 150 * sizeof(uint64_t));
     for (int i = 1; i < 150; i++)
-        if (i != 50) /* the first by address stands behind the last by size */
+        if (i != 50) /* The first word by address lies behind the last by size. */
             assert_word_counts(&by_size[i], by_size[i - 1]);
     b.tree[BY_SIZE].nwords = ARRAY_MAX + 1;
     assert_false(btree_is_valid(&b));
 }
 
-/* The last word of a leaf, and what is counted and summed of it. */
+/* Removes the last word of a leaf, and updates the count and the checksum of all words. */
 static void lose_word(struct record *x)
 {
     uint64_t word = x->word[--x->nwords];
@@ -652,8 +661,8 @@ static void lose_word(struct record *x)
     b.sum ^= (uint32_t)(word * 0x9E3779B97F4A7C15 >> 32);
 }
 
-/* BT3 and nothing else: a leaf of live chunks loses words from its end, where its
- * summary does not tell, and the count of all words is told. */
+/* Breaks BT3 and nothing else: a leaf of live chunks loses words from its end, which its summary
+ * does not show, and the count of all words is corrected. */
 static void test_checker_sees_a_node_too_small(void **state)
 {
     (void)state;
@@ -675,19 +684,19 @@ static void test_checker_sees_a_node_too_small(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_b4_every_number_of_words),
-        cmocka_unit_test(test_b4_as_far_as_a_region_reaches),
+        cmocka_unit_test(test_bt4_every_number_of_words),
+        cmocka_unit_test(test_bt4_as_far_as_a_region_reaches),
         cmocka_unit_test(test_patterns_are_permutations),
-        cmocka_unit_test(test_b1_b2_b3_every_pair_of_patterns),
-        cmocka_unit_test(test_b1_b2_b3_tall_trees),
-        cmocka_unit_test(test_b3_every_kth_removed),
-        cmocka_unit_test(test_b4_sawtooth_between_array_and_tree),
-        cmocka_unit_test(test_b2_b3_around_each_height),
-        cmocka_unit_test(test_b4_leaves_as_thin_as_can_be),
-        cmocka_unit_test(test_b2_random),
+        cmocka_unit_test(test_bt1_bt2_bt3_every_pair_of_patterns),
+        cmocka_unit_test(test_bt1_bt2_bt3_tall_trees),
+        cmocka_unit_test(test_bt3_every_kth_removed),
+        cmocka_unit_test(test_bt4_sawtooth_between_array_and_tree),
+        cmocka_unit_test(test_bt2_bt3_around_each_height),
+        cmocka_unit_test(test_bt4_leaves_as_thin_as_can_be),
+        cmocka_unit_test(test_bt2_random),
         cmocka_unit_test(test_heights_occurred),
         cmocka_unit_test(test_floor_and_ceil_at_every_key),
-        cmocka_unit_test(test_b2_first_free_and_nearest_free),
+        cmocka_unit_test(test_bt2_first_free_and_nearest_free),
         cmocka_unit_test(test_checker_sees_damage_in_each_node),
         cmocka_unit_test(test_checker_sees_a_free_chunk_hidden),
         cmocka_unit_test(test_checker_sees_damage_in_the_counts),

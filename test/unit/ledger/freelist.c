@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * freelist.c - FL1 and FL2 (src/freelist.h): one page with five objects and a tail,
- * each pattern of holes among them, each byte of each node damaged, and each call
- * that can follow. The model (model.h) says which nodes are right and which call
- * would use the damaged chunk:
- *   - the allocation that would use it tells, mends it, and changes nothing else;
- *   - every other call works as ever; a node that it has to rewrite is whole again
- *     afterwards, and the damage is still found, once, by what comes later.
+ * freelist.c - checks FL1 and FL2 (src/ledger/freelist.h) on one page with five objects and a
+ * tail: each pattern of holes, each damaged byte of each node, and each call that can follow.
+ *
+ * The model (model.h) says which nodes are right and which call would use the damaged chunk:
+ *   - the allocation that would use the chunk reports the damage, repairs it, and changes
+ *     nothing else;
+ *   - every other call works as without damage; a node that it has to rewrite is whole
+ *     afterwards, and a later call still finds the damage, once.
  *
  * Links test/model.c.
  */
@@ -18,11 +19,11 @@ enum { PLACES_MAX = PAGE / 16, NOBJECTS = 5, NODE_BYTES = sizeof(struct __list_t
 
 static struct snapshot intact, after_call;
 
-/* --- calls, on heap and model -------------------------------------------------- */
+/* --- calls, on the heap and on the model ---------------------------------------- */
 
 struct call {
     bool is_free;
-    size_t argument; /* a position, or a size */
+    size_t argument; /* A position if is_free, else a size. */
     enum fit fit;
 };
 
@@ -51,8 +52,8 @@ static void must(bool is_free, size_t argument)
     assert_int_equal(heap_call(&call, &at), HEAP_OK);
 }
 
-/* Five objects of different sizes and a guard; those of the mask are freed.
- * Large leaves little of a tail, or none. */
+/* Allocates five objects of different sizes and a guard, and frees those of the mask. A large
+ * guard leaves little or no tail. */
 static void open_heap(unsigned mask, size_t guard)
 {
     static const size_t sizes[NOBJECTS] = {48, 16, 64, 32, 80};
@@ -71,7 +72,7 @@ static void open_heap(unsigned mask, size_t guard)
 /* --- nodes --------------------------------------------------------------------- */
 
 struct place {
-    size_t start, nbytes, next; /* next: a position, or 0 for none */
+    size_t start, nbytes, next; /* next is a position, or 0 if there is none. */
 };
 
 static size_t right_nodes(struct place *p)
@@ -96,7 +97,7 @@ static bool is_among(const struct place *p, const struct place *list, size_t n)
     return false;
 }
 
-/* FL1 but for the type, which may be false: FL2. */
+/* Checks FL1 except for the type, which FL2 allows to be false. */
 static void assert_node(const struct place *p)
 {
     struct __list_t node;
@@ -112,7 +113,7 @@ static void assert_head(void)
     assert_ptr_equal(head, n > 0 ? page + now[0].start : NULL);
 }
 
-/* FL1: the whole list, nothing marked. */
+/* Checks FL1 for the whole list; no node is marked. */
 static void assert_list(void)
 {
     struct place now[PLACES_MAX];
@@ -130,7 +131,7 @@ static void assert_list(void)
 
 static uint64_t ncalls, ntold, nmarked, njoined, nleft;
 
-/* The free chunk that a position lies in; NULL: there is none any more. */
+/* Returns the free chunk that contains the position, or NULL if there is none any longer. */
 static const struct place *free_chunk_at(size_t position)
 {
     static struct place now[PLACES_MAX];
@@ -140,8 +141,8 @@ static const struct place *free_chunk_at(size_t position)
     return NULL;
 }
 
-/* The best fit for its whole length is that chunk, or one as long before it: these
- * are used without a word, and the damaged one is not. No other is damaged. */
+/* The best fit for the damaged chunk's whole length is that chunk, or one of the same length
+ * before it. Those before it are not damaged and are taken without complaint. */
 static void assert_found_by_taking(const struct place *damaged)
 {
     void *object = NULL;
@@ -152,8 +153,7 @@ static void assert_found_by_taking(const struct place *damaged)
     assert_int_equal(check_heap(&heap), HEAP_OK);
 }
 
-/* A node whose content the call had to change was come across, and is whole; the
- * others are as they were. */
+/* A node whose content the call had to change is whole afterwards; other nodes were not touched. */
 static void assert_rewritten_nodes(const struct place *before, size_t nbefore)
 {
     struct place now[PLACES_MAX];
@@ -166,7 +166,7 @@ static void assert_rewritten_nodes(const struct place *before, size_t nbefore)
 static void assert_told(const struct call *call)
 {
     ptrdiff_t at, expected;
-    assert_true(is_same(&intact)); /* mended, and nothing else */
+    assert_true(is_same(&intact)); /* The call repaired the node and changed nothing else. */
     restore(&intact);
     expected = model_call(call);
     assert_int_equal(heap_call(call, &at), HEAP_OK);
@@ -178,7 +178,7 @@ static void assert_told(const struct call *call)
 static void assert_found_later(const struct place *damaged)
 {
     const struct place *now = free_chunk_at(damaged->start);
-    if (now == NULL) { /* the tail has gone, but the chunk before it has its mark */
+    if (now == NULL) { /* The tail is gone, but the chunk before it bears its mark. */
         assert_int_equal(check_heap(&heap), HEAP_LIST_DAMAGED);
         assert_list();
         return;
@@ -235,8 +235,7 @@ static void each_call(const struct place *damaged, int byte, unsigned char xor)
         }
 }
 
-/* Guards that leave a long tail, a short one, one that the next record takes
- * away, and none. */
+/* These guards leave a long tail, a short one, one that the next record uses up, and none. */
 static const size_t guards[] = {16, 3600, 3664, 3680};
 
 static void each_heap(void (*look)(const struct place *damaged))
@@ -257,7 +256,7 @@ static void damage_each_byte(const struct place *damaged)
         each_call(damaged, byte, byte % 2 ? 0xFF : 0x01);
 }
 
-static void test_f2_each_byte_of_each_node_before_each_call(void **state)
+static void test_fl2_each_byte_of_each_node_before_each_call(void **state)
 {
     (void)state;
     each_heap(damage_each_byte);
@@ -267,7 +266,7 @@ static void test_f2_each_byte_of_each_node_before_each_call(void **state)
     assert_true(ntold > 1000 && nmarked > 1000 && nleft > 1000 && njoined > 1000);
 }
 
-/* Each bit, told by a check: once, and then it is right. */
+/* A check reports each damaged bit once and repairs it. */
 static void check_each_bit(const struct place *damaged)
 {
     for (int bit = 0; bit < NODE_BYTES * 8; bit++) {
@@ -279,13 +278,13 @@ static void check_each_bit(const struct place *damaged)
     }
 }
 
-static void test_f1_check_finds_each_bit(void **state)
+static void test_fl1_check_finds_each_bit(void **state)
 {
     (void)state;
     each_heap(check_each_bit);
 }
 
-/* The rest of a free chunk is nobody's: it may hold anything. */
+/* A free chunk behind its node may hold any bytes. */
 static void scribble_behind(const struct place *free)
 {
     restore(&intact);
@@ -293,13 +292,13 @@ static void scribble_behind(const struct place *free)
     assert_int_equal(check_heap(&heap), HEAP_OK);
 }
 
-static void test_f1_only_the_node_counts(void **state)
+static void test_fl1_only_the_node_counts(void **state)
 {
     (void)state;
     each_heap(scribble_behind);
 }
 
-static void test_f1_head_overwritten(void **state)
+static void test_fl1_head_overwritten(void **state)
 {
     (void)state;
     open_heap(5, 16);
@@ -309,9 +308,9 @@ static void test_f1_head_overwritten(void **state)
     assert_int_equal(check_heap(&heap), HEAP_OK);
 }
 
-/* --- by hand: the neighbours of a free ------------------------------------------ */
+/* --- the neighbours of a free, by hand -------------------------------------------- */
 
-/* Objects at 0, 48, 64, 128, 160; the guard at 240. */
+/* The objects are at 0, 48, 64, 128 and 160, and the guard is at 240. */
 enum { A = 0, B = 48, C = 64, D = 128, E = 160, TAIL = 240 + 16 };
 
 static MemNodePtr node_at(size_t position)
@@ -335,7 +334,7 @@ static void assert_marked_then_found(size_t position, int size, size_t next)
     assert_int_equal(check_heap(&heap), HEAP_OK);
 }
 
-static void test_f2_left_neighbour_joined(void **state)
+static void test_fl2_left_neighbour_joined(void **state)
 {
     (void)state;
     open_heap(1 << 1, 16);
@@ -344,7 +343,7 @@ static void test_f2_left_neighbour_joined(void **state)
     assert_marked_then_found(B, 16 + 64, TAIL);
 }
 
-static void test_f2_right_neighbour_joined(void **state)
+static void test_fl2_right_neighbour_joined(void **state)
 {
     (void)state;
     open_heap(1 << 3, 16);
@@ -353,7 +352,7 @@ static void test_f2_right_neighbour_joined(void **state)
     assert_marked_then_found(C, 64 + 32, TAIL);
 }
 
-static void test_f2_both_neighbours_joined(void **state)
+static void test_fl2_both_neighbours_joined(void **state)
 {
     (void)state;
     open_heap(1 << 1 | 1 << 3, 16);
@@ -363,7 +362,7 @@ static void test_f2_both_neighbours_joined(void **state)
     assert_marked_then_found(B, 16 + 64 + 32, TAIL);
 }
 
-static void test_f2_chunk_before(void **state)
+static void test_fl2_chunk_before(void **state)
 {
     (void)state;
     open_heap(1 << 0, 16);
@@ -373,7 +372,7 @@ static void test_f2_chunk_before(void **state)
     assert_marked_then_found(A, 48, C);
 }
 
-static void test_f2_joined_to_the_tail(void **state)
+static void test_fl2_joined_to_the_tail(void **state)
 {
     (void)state;
     open_heap(1 << 4, 16);
@@ -385,20 +384,21 @@ static void test_f2_joined_to_the_tail(void **state)
     assert_list();
 }
 
-static void test_f2_tail(void **state)
+static void test_fl2_tail(void **state)
 {
     (void)state;
     open_heap(1 << 0, 16);
     scribble(TAIL);
-    must(false, 16); /* from the hole: the tail is shorter by one record */
+    /* The object comes from the hole, and the tail becomes shorter by one record. */
+    must(false, 16);
     assert_false(node_at(TAIL)->type);
     assert_null(node_at(TAIL)->next);
     assert_int_equal(check_heap(&heap), HEAP_LIST_DAMAGED);
     assert_list();
 }
 
-/* Two chunks become one, so the tail grows by a record, wherever it is. */
-static void test_f2_tail_grows_far_away(void **state)
+/* Two chunks become one, so the tail grows by a record, though it lies elsewhere. */
+static void test_fl2_tail_grows_far_away(void **state)
 {
     (void)state;
     open_heap(1 << 0, 16);
@@ -410,7 +410,7 @@ static void test_f2_tail_grows_far_away(void **state)
     assert_list();
 }
 
-static void test_f2_no_mark_on_a_tail_that_was_right(void **state)
+static void test_fl2_no_mark_on_a_tail_that_was_right(void **state)
 {
     (void)state;
     open_heap(1 << 0 | 1 << 2, 16);
@@ -422,7 +422,7 @@ static void test_f2_no_mark_on_a_tail_that_was_right(void **state)
     assert_list();
 }
 
-static void test_f2_two_damaged_are_told_twice(void **state)
+static void test_fl2_two_damaged_are_told_twice(void **state)
 {
     (void)state;
     void *object;
@@ -438,7 +438,8 @@ static void test_f2_two_damaged_are_told_twice(void **state)
     assert_int_equal(check_heap(&heap), HEAP_OK);
 }
 
-/* A free list is wanted by its head; without one no byte of free memory is touched. */
+/* A heap has a free list if it is opened with a head; without one it never touches a byte of free
+ * memory. */
 static void test_without_a_head_nothing_is_written(void **state)
 {
     (void)state;
@@ -453,9 +454,9 @@ static void test_without_a_head_nothing_is_written(void **state)
         assert_int_equal(page[i], 0x5A);
 }
 
-/* Stray writes and calls in any order: nothing crashes, nothing is placed wrong,
- * and at the end all is told and mended. */
-static void test_f2_any_damage_any_history(void **state)
+/* With stray writes and calls in any order nothing crashes and nothing is placed wrong, and in
+ * the end all damage was reported and repaired. */
+static void test_fl2_any_damage_any_history(void **state)
 {
     (void)state;
     uint64_t dice = 88172645463325252u, told = 0;
@@ -474,7 +475,8 @@ static void test_f2_any_damage_any_history(void **state)
         }
         enum heap_result result = heap_take(&heap, size, (enum fit)fit, &object);
         told += result == HEAP_LIST_DAMAGED;
-        if (result == HEAP_LIST_DAMAGED) /* a second call succeeds */
+        /* The first call repaired the node, so a second call succeeds. */
+        if (result == HEAP_LIST_DAMAGED)
             result = heap_take(&heap, size, (enum fit)fit, &object);
         ptrdiff_t expected = model_alloc(&model, size, fits[fit]);
         assert_int_equal(result, expected < 0 ? HEAP_NO_SPACE : HEAP_OK);
@@ -490,21 +492,21 @@ static void test_f2_any_damage_any_history(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_f1_check_finds_each_bit),
-        cmocka_unit_test(test_f1_only_the_node_counts),
-        cmocka_unit_test(test_f1_head_overwritten),
-        cmocka_unit_test(test_f2_each_byte_of_each_node_before_each_call),
-        cmocka_unit_test(test_f2_left_neighbour_joined),
-        cmocka_unit_test(test_f2_right_neighbour_joined),
-        cmocka_unit_test(test_f2_both_neighbours_joined),
-        cmocka_unit_test(test_f2_chunk_before),
-        cmocka_unit_test(test_f2_joined_to_the_tail),
-        cmocka_unit_test(test_f2_tail),
-        cmocka_unit_test(test_f2_tail_grows_far_away),
-        cmocka_unit_test(test_f2_no_mark_on_a_tail_that_was_right),
-        cmocka_unit_test(test_f2_two_damaged_are_told_twice),
+        cmocka_unit_test(test_fl1_check_finds_each_bit),
+        cmocka_unit_test(test_fl1_only_the_node_counts),
+        cmocka_unit_test(test_fl1_head_overwritten),
+        cmocka_unit_test(test_fl2_each_byte_of_each_node_before_each_call),
+        cmocka_unit_test(test_fl2_left_neighbour_joined),
+        cmocka_unit_test(test_fl2_right_neighbour_joined),
+        cmocka_unit_test(test_fl2_both_neighbours_joined),
+        cmocka_unit_test(test_fl2_chunk_before),
+        cmocka_unit_test(test_fl2_joined_to_the_tail),
+        cmocka_unit_test(test_fl2_tail),
+        cmocka_unit_test(test_fl2_tail_grows_far_away),
+        cmocka_unit_test(test_fl2_no_mark_on_a_tail_that_was_right),
+        cmocka_unit_test(test_fl2_two_damaged_are_told_twice),
         cmocka_unit_test(test_without_a_head_nothing_is_written),
-        cmocka_unit_test(test_f2_any_damage_any_history),
+        cmocka_unit_test(test_fl2_any_damage_any_history),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * ledger.c - LG1 to LG4 (src/ledger.h), without a heap around it: the choice of a
- * chunk against a search of the model's array, what happens when there is no
- * room for one more record, and that freeing never leaves less to be had.
- * Regions of up to 64 GiB are pretended: a ledger touches only its records at
- * their end.
+ * ledger.c - checks LG1 to LG4 (src/ledger/ledger.h) without a heap around the ledger.
+ *
+ * It compares the choice of a chunk with a search of the model's array, and checks what happens
+ * when there is no room for another record, and that freeing never leaves less to allocate.
+ * Regions of up to 64 GiB are simulated: a ledger touches only its records at the end of the
+ * region.
  *
  * Links test/model.c.
  */
@@ -36,8 +37,7 @@ static void open_ledger(size_t nbytes)
         model_open(&model, nbytes);
 }
 
-/* --- against the model -------------------------------------------------------
- */
+/* --- against the model ---------------------------------------------------------- */
 
 static struct chunk as_chunk(const struct model_chunk *m)
 {
@@ -54,7 +54,7 @@ static void assert_same(const struct chunk *expected, const struct chunk *got)
     assert_int_equal(expected->state, got->state);
 }
 
-/* The free chunks by address, the tail last; how many. */
+/* Lists the free chunks by address, the tail last, and returns their number. */
 static size_t free_chunks(struct chunk *list)
 {
     size_t n = 0;
@@ -103,9 +103,8 @@ static void assert_every_choice(void)
             assert_choice(n, length, (enum fit)fit);
 }
 
-/* LG1 and LG2: each chunk from its first granule to its last; LG3 from its
- * formula. */
-static void assert_l1_l2_l3(void)
+/* Checks LG1 and LG2 for each chunk from its first granule to its last, and LG3 by its formula. */
+static void assert_lg1_lg2_lg3(void)
 {
     struct chunk found, tail = ledger_tail(&l);
     uint32_t top = 0;
@@ -129,8 +128,8 @@ static void assert_l1_l2_l3(void)
     assert_true(ledger_is_valid(&l));
 }
 
-/* The records may grow and shrink only above the chunks: what the last
- * FAR_BYTES of these hold before a call, they hold after it. */
+/* The records may grow and shrink only above the chunks: a call must not change the last
+ * FAR_BYTES of the chunks. */
 static size_t paint(void)
 {
     size_t top = (size_t)l.b.top * 16, low = top > FAR_BYTES ? top - FAR_BYTES : 0;
@@ -178,8 +177,7 @@ static void give_back_any(void)
     give_back((uint32_t)(model.chunk[i].start / 16));
 }
 
-/* --- LG1 to LG3: histories
- * ------------------------------------------------------ */
+/* --- LG1 to LG3: histories ------------------------------------------------------- */
 
 static void history(size_t nbytes, uint32_t size_max, uint32_t ncalls, void (*look)(void))
 {
@@ -202,19 +200,19 @@ static void history(size_t nbytes, uint32_t size_max, uint32_t ncalls, void (*lo
     assert_int_equal(ledger_nbytes(&l), 0);
 }
 
-static void test_l1_l2_l3_histories(void **state)
+static void test_lg1_lg2_lg3_histories(void **state)
 {
     (void)state;
     for (size_t nbytes = 64; nbytes <= 16384; nbytes = nbytes * 5 / 4 / 16 * 16)
-        history(nbytes, 100, 1500, assert_l1_l2_l3);
+        history(nbytes, 100, 1500, assert_lg1_lg2_lg3);
     for (size_t nbytes = 256; nbytes <= 8192; nbytes += 1040)
-        history(nbytes, 16, 1500, assert_l1_l2_l3); /* as many records as there can be */
-    history(ARENA_BYTES, 300, 6000, assert_l1_l2_l3);
+        history(nbytes, 16, 1500, assert_lg1_lg2_lg3); /* There are as many records as possible. */
+    history(ARENA_BYTES, 300, 6000, assert_lg1_lg2_lg3);
 }
 
-/* All objects of one granule, every other one freed, and all of it again: the
- * records are most of the region, and pass through arrays and trees. */
-static void test_l3_most_records(void **state)
+/* Fills the region with objects of one granule, frees every other one, and fills it again: the
+ * records take most of the region, as arrays and as trees. */
+static void test_lg3_most_records(void **state)
 {
     (void)state;
     for (size_t nbytes = 64; nbytes < 60000; nbytes = nbytes * 3 / 2 / 16 * 16) {
@@ -222,22 +220,21 @@ static void test_l3_most_records(void **state)
         while (take(16, FIT_BEST))
             ;
         size_t n = model.n;
-        assert_int_equal(n, nbytes / (16 + CHUNK_COST)); /* [C11] */
+        assert_int_equal(n, nbytes / (16 + CHUNK_COST)); /* This is C11. */
         for (uint32_t i = 0; i < n; i += 2)
             give_back(i);
-        assert_l1_l2_l3();
+        assert_lg1_lg2_lg3();
         while (take(1, FIT_WORST))
             ;
         assert_true(model.n >= n);
-        assert_l1_l2_l3();
+        assert_lg1_lg2_lg3();
     }
 }
 
-/* --- choosing
- * ------------------------------------------------------------------ */
+/* --- choosing -------------------------------------------------------------------- */
 
-/* [live][hole][live][hole]...[live][tail]: the holes as given; then the tail is
- * cut down to `tail`. */
+/* Makes [live][hole][live][hole]...[live][tail] with the given holes, and cuts the tail down to
+ * about `tail` granules. */
 static void make_holes(const uint32_t *hole, size_t nholes, uint32_t tail)
 {
     uint32_t start[1000];
@@ -261,7 +258,7 @@ static struct chunk choice(uint32_t length, enum fit fit)
     return chosen;
 }
 
-/* Starts: 1, 5, 11, 17, 20, 29, 38, 40 for these, each behind one granule. */
+/* These holes start at 1, 5, 11, 17, 20, 29, 38 and 40, each behind one granule. */
 static void test_choice_and_ties_by_hand(void **state)
 {
     (void)state;
@@ -283,7 +280,7 @@ static void test_choice_and_ties_by_hand(void **state)
     assert_every_choice();
 }
 
-/* The tail as long as the longest hole, one shorter, one longer, and none. */
+/* The tail is as long as the longest hole, one granule shorter, one longer, or empty. */
 static void test_choice_and_ties_with_the_tail(void **state)
 {
     (void)state;
@@ -313,7 +310,8 @@ static void test_choice_among_hundreds(void **state)
 {
     (void)state;
     uint32_t holes[1000];
-    for (uint32_t n = 50; n <= 1000; n += 190) { /* arrays, then trees */
+    /* The ledger is in arrays first and in trees later. */
+    for (uint32_t n = 50; n <= 1000; n += 190) {
         open_ledger(ARENA_BYTES);
         for (uint32_t i = 0; i < n; i++)
             holes[i] = 1 + rnd(&dice, 6 + n / 100);
@@ -325,17 +323,16 @@ static void test_choice_among_hundreds(void **state)
     }
 }
 
-/* --- no room
- * ------------------------------------------------------------------ */
+/* --- no room --------------------------------------------------------------------- */
 
-/* LG3 with one more record, from its formula. */
+/* Returns true if LG3 holds with one more record, by its formula. */
 static bool has_room(void)
 {
     return l.b.top * (size_t)16 + (l.b.tree[BY_ADDRESS].nwords + (size_t)1) * BTREE_COST <=
            region_bytes;
 }
 
-static void test_l3_without_room_a_hole_is_taken_whole(void **state)
+static void test_lg3_without_room_a_hole_is_taken_whole(void **state)
 {
     (void)state;
     struct chunk from, found;
@@ -357,15 +354,15 @@ static void test_l3_without_room_a_hole_is_taken_whole(void **state)
     assert_true(ledger_find(&l, from.start + from.length - 1, &found));
     assert_int_equal(found.start, from.start);
     assert_int_equal(found.length, from.length);
-    assert_int_equal(found.state, 1 + 6 + (from.length - 1) * 16); /* 10 bytes were asked for */
+    assert_int_equal(found.state, 1 + 6 + (from.length - 1) * 16); /* 10 bytes were requested. */
     assert_int_equal(l.b.tree[BY_ADDRESS].nwords, n);
     assert_int_equal(l.b.tree[BY_SIZE].nwords, 0);
     assert_true(ledger_is_valid(&l));
 }
 
-/* Slack is counted with 32 bits: of a hole that would be taken whole, less than
- * 2^28 - 1 granules may be left over. Elsewhere any length will do. */
-static void test_l3_a_hole_four_gib_too_large(void **state)
+/* Slack is counted with 32 bits. So a hole that would be taken whole may leave less than 2^28 - 1
+ * granules unused. Where it can be cut, it may be of any length. */
+static void test_lg3_a_hole_four_gib_too_large(void **state)
 {
     (void)state;
     const uint32_t most = UINT32_MAX / 16, gib = 1u << 26;
@@ -380,13 +377,14 @@ static void test_l3_a_hole_four_gib_too_large(void **state)
     }
     ledger_give_back(&l, start[0]);
     ledger_give_back(&l, start[2]);
-    assert_true(ledger_choose(&l, 1, FIT_WORST, &hole)); /* there is room: it would be cut */
+    /* There is room for a record, so the hole would be cut. */
+    assert_true(ledger_choose(&l, 1, FIT_WORST, &hole));
     assert_int_equal(hole.length, 8 * gib);
     while (has_room()) {
         assert_true(ledger_choose(&l, 1, FIT_FIRST, &from));
         ledger_take(&l, &from, 1, 0);
     }
-    assert_true(ledger_choose(&l, 1, FIT_BEST, &from)); /* from the small one */
+    assert_true(ledger_choose(&l, 1, FIT_BEST, &from)); /* The small hole is chosen. */
     assert_false(ledger_choose(&l, 1, FIT_WORST, &from));
     assert_false(ledger_choose(&l, hole.length - most, FIT_BEST, &from));
     assert_true(ledger_choose(&l, hole.length - most + 1, FIT_BEST, &from));
@@ -397,10 +395,9 @@ static void test_l3_a_hole_four_gib_too_large(void **state)
     assert_true(ledger_is_valid(&l));
 }
 
-/* --- LG4
- * ----------------------------------------------------------------------- */
+/* --- LG4 ------------------------------------------------------------------------- */
 
-/* The longest object that could be had now, in granules. */
+/* Returns the length of the longest object that can be allocated now, in granules. */
 static uint32_t longest_to_be_had(enum fit fit)
 {
     struct chunk chosen;
@@ -425,14 +422,14 @@ static void free_and_compare(uint32_t granule)
     give_back(freed.start);
     uint32_t after = longest_to_be_had(FIT_FIRST);
     assert_true(after >= before);
-    assert_true(after >= freed.length); /* what was an object's can be again */
+    assert_true(after >= freed.length); /* The memory of an object can become an object again. */
     assert_int_equal(after, longest_to_be_had(FIT_BEST));
     assert_int_equal(after, longest_to_be_had(FIT_WORST));
     assert_int_equal(l.high, l.b.top == 0 ? 0 : high);
     nshrunk += l.b.top < high;
 }
 
-static void l4_history(size_t nbytes, uint32_t size_max)
+static void lg4_history(size_t nbytes, uint32_t size_max)
 {
     open_ledger(nbytes);
     for (uint32_t i = 0; i < 1200; i++) {
@@ -446,18 +443,17 @@ static void l4_history(size_t nbytes, uint32_t size_max)
     }
 }
 
-static void test_l4_freeing_never_leaves_less(void **state)
+static void test_lg4_freeing_never_leaves_less(void **state)
 {
     (void)state;
     nshrunk = 0;
     for (size_t nbytes = 96; nbytes < 4200; nbytes += 112)
-        l4_history(nbytes, nbytes % 3 == 0 ? 16 : (uint32_t)nbytes / 4);
-    l4_history(65536, 200);
+        lg4_history(nbytes, nbytes % 3 == 0 ? 16 : (uint32_t)nbytes / 4);
+    lg4_history(65536, 200);
     assert_true(nshrunk > 1000);
 }
 
-/* --- around
- * ------------------------------------------------------------------- */
+/* --- neighbours ------------------------------------------------------------------ */
 
 static void assert_around(const struct chunk *free_list, size_t n, uint32_t granule)
 {
@@ -480,7 +476,7 @@ static void assert_around_everywhere(void)
     struct around a;
     struct chunk tail = ledger_tail(&l);
     ledger_around(&l, tail.start + tail.length + (tail.length == 0), &a);
-    assert_int_equal(a.here.length, 0); /* the end of a walk */
+    assert_int_equal(a.here.length, 0); /* The walk has ended. */
     assert_int_equal(a.after.length, 0);
 }
 
@@ -489,11 +485,10 @@ static void test_around_at_every_granule(void **state)
     (void)state;
     for (size_t nbytes = 64; nbytes <= 4096; nbytes = nbytes * 3 / 2 / 16 * 16)
         history(nbytes, 90, 800, assert_around_everywhere);
-    history(40000, 40, 1200, assert_around_everywhere); /* trees */
+    history(40000, 40, 1200, assert_around_everywhere); /* The ledger is in trees. */
 }
 
-/* --- the checker can fail
- * ------------------------------------------------------ */
+/* --- the checker can fail -------------------------------------------------------- */
 
 static struct ledger keep;
 static unsigned char keep_arena[ARENA_BYTES];
@@ -527,8 +522,8 @@ static void replace(enum order order, uint32_t nth, uint64_t xor)
     btree_update(&l.b, &c, cursor_word(&c) ^ xor);
 }
 
-/* The n-th chunk from the end, live without slack, is free, and listed so: wrong
- * only by what its neighbours are. */
+/* Makes the n-th chunk from the end, which is live without slack, a free one, and enters it by
+ * size. Only its neighbours make that wrong. */
 static void make_free(uint32_t nth)
 {
     struct cursor c;
@@ -543,14 +538,14 @@ static void make_free(uint32_t nth)
     btree_insert(&l.b, &c, word);
 }
 
-static void test_checker_sees_l2_broken(void **state)
+static void test_checker_sees_lg2_broken(void **state)
 {
     (void)state;
     for (uint32_t n = 10; n <= 600; n += 590) {
         set_up_holes(n);
-        make_free(5); /* [free][free] */
+        make_free(5); /* Its neighbour is free. */
         assert_found_and_undo();
-        make_free(0); /* [free] before the tail */
+        make_free(0); /* The tail behind it is free. */
         assert_found_and_undo();
     }
 }
@@ -561,27 +556,31 @@ static void damage_each_kind(uint32_t n)
     l.high = l.b.top - 1;
     assert_found_and_undo();
     l.nbytes =
-        l.b.top * (size_t)16 + l.b.tree[BY_ADDRESS].nwords * (size_t)BTREE_COST - 1; /* LG3 */
+        /* This breaks LG3. */
+        l.b.top * (size_t)16 + l.b.tree[BY_ADDRESS].nwords * (size_t)BTREE_COST - 1;
     assert_found_and_undo();
-    replace(BY_ADDRESS, 1, 1); /* a hole made live: counted by size, not found */
+    /* A hole becomes live: it is still counted by size and is not found by address. */
+    replace(BY_ADDRESS, 1, 1);
     assert_found_and_undo();
-    replace(BY_ADDRESS, 2, 1); /* a live one made free: two holes side by side, LG2 */
+    /* A live chunk becomes free: two holes are neighbours, which breaks LG2. */
+    replace(BY_ADDRESS, 2, 1);
     assert_found_and_undo();
-    replace(BY_ADDRESS, 0, 1); /* the last is free */
+    replace(BY_ADDRESS, 0, 1); /* The last chunk is free. */
     assert_found_and_undo();
-    replace(BY_ADDRESS, 4, 17); /* 16 bytes and a state that says: 16 of them slack */
+    /* A chunk of 16 bytes has a state that says that 16 of them are slack. */
+    replace(BY_ADDRESS, 4, 17);
     assert_found_and_undo();
-    replace(BY_SIZE, n / 2, (uint64_t)1 << 40); /* another length */
+    replace(BY_SIZE, n / 2, (uint64_t)1 << 40); /* The length differs. */
     assert_found_and_undo();
-    replace(BY_SIZE, 0, 1); /* another start */
+    replace(BY_SIZE, 0, 1); /* The start differs. */
     assert_found_and_undo();
 }
 
 static void test_checker_sees_each_kind_of_damage(void **state)
 {
     (void)state;
-    damage_each_kind(10);  /* arrays */
-    damage_each_kind(600); /* trees */
+    damage_each_kind(10);  /* The ledger is in arrays. */
+    damage_each_kind(600); /* The ledger is in trees. */
 }
 
 static void remove_nth(enum order order, uint32_t nth)
@@ -600,7 +599,7 @@ static void test_checker_sees_a_record_missing(void **state)
         set_up_holes(n);
         remove_nth(BY_SIZE, n / 3);
         assert_found_and_undo();
-        remove_nth(BY_ADDRESS, 3); /* the hole before it is longer than the order by size says */
+        remove_nth(BY_ADDRESS, 3); /* The hole before it becomes longer than its word by size. */
         assert_found_and_undo();
         remove_nth(BY_ADDRESS, 5);
         remove_nth(BY_SIZE, 0);
@@ -620,11 +619,11 @@ static void test_checker_sees_a_wrong_count_or_top(void **state)
             assert_found_and_undo();
         }
         l.b.top++;
-        assert_found_and_undo(); /* above high */
+        assert_found_and_undo(); /* The top lies above `high`. */
     }
 }
 
-/* LG1: the last chunk begins where the region of chunks has ended already. */
+/* Breaks LG1: the last chunk begins behind the end of the chunks. */
 static void test_checker_sees_a_top_below_the_last_chunk(void **state)
 {
     (void)state;
@@ -632,9 +631,9 @@ static void test_checker_sees_a_top_below_the_last_chunk(void **state)
     for (uint32_t n = 10; n <= 600; n += 590) {
         set_up_holes(n);
         btree_last(&l.b, BY_ADDRESS, &c);
-        l.b.top = high_of(cursor_word(&c)); /* it has no length */
+        l.b.top = high_of(cursor_word(&c)); /* The chunk has no length. */
         assert_found_and_undo();
-        l.b.top = high_of(cursor_word(&c)) - 1; /* and less than none */
+        l.b.top = high_of(cursor_word(&c)) - 1; /* The chunk has a negative length. */
         assert_found_and_undo();
     }
 }
@@ -642,17 +641,17 @@ static void test_checker_sees_a_top_below_the_last_chunk(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_l1_l2_l3_histories),
-        cmocka_unit_test(test_l3_most_records),
+        cmocka_unit_test(test_lg1_lg2_lg3_histories),
+        cmocka_unit_test(test_lg3_most_records),
         cmocka_unit_test(test_choice_and_ties_by_hand),
         cmocka_unit_test(test_choice_and_ties_with_the_tail),
         cmocka_unit_test(test_choice_among_hundreds),
-        cmocka_unit_test(test_l3_without_room_a_hole_is_taken_whole),
-        cmocka_unit_test(test_l3_a_hole_four_gib_too_large),
-        cmocka_unit_test(test_l4_freeing_never_leaves_less),
+        cmocka_unit_test(test_lg3_without_room_a_hole_is_taken_whole),
+        cmocka_unit_test(test_lg3_a_hole_four_gib_too_large),
+        cmocka_unit_test(test_lg4_freeing_never_leaves_less),
         cmocka_unit_test(test_around_at_every_granule),
         cmocka_unit_test(test_checker_sees_each_kind_of_damage),
-        cmocka_unit_test(test_checker_sees_l2_broken),
+        cmocka_unit_test(test_checker_sees_lg2_broken),
         cmocka_unit_test(test_checker_sees_a_record_missing),
         cmocka_unit_test(test_checker_sees_a_wrong_count_or_top),
         cmocka_unit_test(test_checker_sees_a_top_below_the_last_chunk),

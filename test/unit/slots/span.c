@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * place.c - objects that must begin at a multiple, and objects that change their
- * size where they lie (heap.h), against a map of who owns each granule: in a small
- * region, which has no spans, and in larger ones, which have. A heap without spans
- * that says "no space" must have no such run of free granules, unless it is short of
- * room for records.
+ * span.c - checks objects that must begin at a multiple, and objects that change their size in
+ * place (core/heap.h), against a map of the owner of each granule.
+ *
+ * The regions are a small one, which has no spans, and larger ones, which have. When a heap
+ * without spans reports that it has no space, there must be no run of free granules that is long
+ * enough, unless there is no room for records.
  */
 #include "unit.h"
 
@@ -16,12 +17,12 @@ enum { REGION_SMALL = 1 << 16, REGION_MIDDLE = 1 << 20, REGION_LARGE = 1 << 24 }
 enum { ALIGN_MAX = 1 << 13 };
 enum { GRANULES = REGION_LARGE / 16, OBJECTS_MAX = 30000 };
 
-/* Begins 48 bytes after a page, so that positions and addresses differ in alignment. */
+/* The region begins 48 bytes behind a page, so that positions and addresses differ in alignment. */
 static _Alignas(ALIGN_MAX) unsigned char memory[REGION_LARGE + ALIGN_MAX];
 static unsigned char *const region = memory + 4096 + 48;
-static MemNodePtr head; /* of the free list, where there is one */
+static MemNodePtr head; /* The head of the free list, where there is one. */
 static struct heap heap = {.lock = PTHREAD_MUTEX_INITIALIZER};
-static int owner[GRANULES]; /* 0: nobody's */
+static int owner[GRANULES]; /* 0 means that no object owns the granule. */
 static struct held {
     unsigned char *start;
     size_t size;
@@ -40,11 +41,11 @@ static size_t granules_of(size_t size)
     return size == 0 ? 1 : (size + 15) / 16;
 }
 
-static void own(int who, const unsigned char *start, size_t size, int expected)
+static void own(int id, const unsigned char *start, size_t size, int expected)
 {
     for (size_t g = first_of(start); g < first_of(start) + granules_of(size); g++) {
-        assert_true(owner[g] == expected || owner[g] == who);
-        owner[g] = who;
+        assert_true(owner[g] == expected || owner[g] == id);
+        owner[g] = id;
     }
 }
 
@@ -59,7 +60,7 @@ static void assert_filled(int i, size_t size)
         assert_int_equal(held[i].start[k], i % 251 + 1);
 }
 
-/* Room for the records of three chunks more, whatever is where. */
+/* Returns true if there is room for the records of three more chunks, wherever the records are. */
 static bool has_records(void)
 {
     struct ledger *l = &heap.chunks.ledger;
@@ -77,7 +78,8 @@ static bool is_free_run(size_t first, size_t n)
 static void assert_no_run(size_t size, size_t align)
 {
     size_t end =
-        heap.chunks.ledger.b.top + ledger_tail(&heap.chunks.ledger).length - 2; /* TAIL_SPARE */
+        /* The two granules are TAIL_SPARE. */
+        heap.chunks.ledger.b.top + ledger_tail(&heap.chunks.ledger).length - 2;
     for (size_t g = 0;
          !(heap.spans.object_max > 0) && has_records() && g + granules_of(size) <= end; g++)
         if ((uintptr_t)(region + g * 16) % align == 0)
@@ -150,7 +152,7 @@ static void assert_objects_found(void)
     }
 }
 
-/* A wrong address of any kind changes nothing that the next check would not find. */
+/* A wrong address of any kind changes nothing: the next check would find it. */
 static void poke(void)
 {
     unsigned char *p = region + rnd(&dice, (uint32_t)region_bytes);
@@ -170,7 +172,7 @@ static void poke(void)
 
 static void one_call(size_t size_max, uint32_t free_percent, int nheld_max)
 {
-    size_t size = rnd(&dice, (uint32_t)size_max); /* 0 too */
+    size_t size = rnd(&dice, (uint32_t)size_max); /* 0 is possible. */
     uint32_t what = rnd(&dice, 100);
     if (what < free_percent && nheld > 0)
         release(1 + (int)rnd(&dice, (uint32_t)nheld));
@@ -181,7 +183,7 @@ static void one_call(size_t size_max, uint32_t free_percent, int nheld_max)
     poke();
 }
 
-/* Everything that is freed is one chunk again [C5]. */
+/* When everything was freed, the memory is one chunk [C5]. */
 static void release_all(void)
 {
     while (nheld > 0)
@@ -193,7 +195,7 @@ static void release_all(void)
     assert_int_equal(ledger_tail(&heap.chunks.ledger).length, (region_bytes - CHUNK_COST) / 16);
 }
 
-/* With a free list, which lies there for everybody to see: what each fit has to be. */
+/* With a free list, returns the chunk that the fit must choose. */
 static void *expected_by(enum fit fit, size_t size)
 {
     MemNodePtr chosen = NULL;
@@ -276,7 +278,8 @@ static void test_any_history_with_spans(void **state)
     assert_true(nplaced > 50000 && nfull > 20);
 }
 
-/* The classic heap: calls with a style and without. Nothing of it waits for a sweep. */
+/* The classic heap gets calls with a style and without. None of its free memory has to wait for a
+ * sweep. */
 static void test_any_history_with_spans_and_a_list(void **state)
 {
     (void)state;
@@ -288,7 +291,7 @@ static void test_any_history_with_spans_and_a_list(void **state)
     assert_true(nplaced > 50000 && nfull > 20);
 }
 
-/* Full to the last: then a free makes room, for another size, too. */
+/* The heap is filled completely; after that, freed memory is usable for other sizes, too. */
 static void test_spans_make_room(void **state)
 {
     (void)state;
@@ -309,7 +312,7 @@ static void test_spans_make_room(void **state)
     assert_int_equal(check_heap(&heap), HEAP_OK);
 }
 
-/* Before it says no, a heap gives a small object a slot that is too large. */
+/* A heap gives a small object a slot that is too large before it reports that it has no space. */
 static void test_a_larger_slot_is_the_last_resort(void **state)
 {
     (void)state;
@@ -322,7 +325,8 @@ static void test_a_larger_slot_is_the_last_resort(void **state)
     while (heap_take(&heap, 100, FIT_ANY, &object) == HEAP_OK)
         ;
     assert_int_equal(heap_free(&heap, large), HEAP_OK);
-    assert_int_equal(heap_free(&heap, (char *)large - 5120), HEAP_OK); /* an eighth of the span */
+    /* These are an eighth of the span. */
+    assert_int_equal(heap_free(&heap, (char *)large - 5120), HEAP_OK);
     assert_int_equal(heap_take(&heap, 100, FIT_ANY, &again), HEAP_OK);
     struct object found;
     assert_int_equal(heap_find(&heap, (char *)again + 99, &found), HEAP_OK);
@@ -345,7 +349,7 @@ static void test_sizeclasses(void **state)
     }
 }
 
-/* The multiplication that finds a slot and tells whether it is where the slot begins. */
+/* Checks the multiplication that finds a slot and tells whether an address is the start of it. */
 static void test_reciprocals(void **state)
 {
     (void)state;
@@ -362,7 +366,8 @@ static void test_reciprocals(void **state)
     }
 }
 
-/* The smallest class at a multiple of align, as one by one it would be found. */
+/* Checks the smallest class whose size is a multiple of align against a search of the classes one
+ * by one. */
 static void test_aligned_sizeclasses(void **state)
 {
     (void)state;
@@ -393,8 +398,8 @@ static void test_a_lost_span_is_seen(void **state)
     assert_int_equal(check_heap(&heap), HEAP_DAMAGED);
 }
 
-/* The records of many chunks have lain where the map is put later: it is no map until
- * it has been cleared. */
+/* The records of many chunks have lain where the page map is put later: their bytes must be
+ * cleared before they are read as a map. */
 static void test_the_map_where_records_were(void **state)
 {
     (void)state;
@@ -431,7 +436,8 @@ static void test_wrong_addresses(void **state)
     char *p = object;
     assert_int_equal(heap_resize(&heap, p + 1, 50), HEAP_INSIDE);
     assert_int_equal(heap_resize(&heap, p + 100, 50), HEAP_NO_OBJECT);
-    assert_int_equal(heap_resize(&heap, p, 200), HEAP_NO_SPACE); /* `other` is in the way */
+    /* `other` lies directly behind it. */
+    assert_int_equal(heap_resize(&heap, p, 200), HEAP_NO_SPACE);
     assert_int_equal(heap_resize(&heap, p, SIZE_MAX), HEAP_NO_SPACE);
     assert_int_equal(heap_resize(&heap, &found, 50), HEAP_NOT_OURS);
     assert_int_equal(heap_find_exact(&heap, p + 99, &found), HEAP_INSIDE);

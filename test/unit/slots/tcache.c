@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * cache.c - small objects without the lock (cache.h): what one thread sees, and many at
- * once, in a region so small that spans come, go and are revoked all the time. Every
- * object is filled with its own mark, so that memory handed out twice, or taken away
- * while in use, is seen.
+ * tcache.c - checks small objects without the lock (slots/tcache.h), with one thread and with
+ * many.
+ *
+ * The region is so small that spans come, go and are revoked all the time. Every object is filled
+ * with its own mark, so that memory that is handed out twice, or taken away while in use, is
+ * noticed.
  */
 #include "unit.h"
 
@@ -16,7 +18,7 @@
 enum { REGION = 1 << 27, SIZE_MAX_TAKEN = 70000 };
 
 static _Alignas(1 << 16) unsigned char region[REGION];
-static struct thread nobody = {.has_ended = true}; /* it has no cache */
+static struct thread uncached = {.has_ended = true}; /* This thread has no cache. */
 static struct heap heap = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static void open_heap(void)
@@ -25,13 +27,14 @@ static void open_heap(void)
     assert_true(heap.has_tcaches);
 }
 
-/* What a malloc does with a cache. NULL: there is no space. */
+/* Allocates as malloc does with a thread cache. Returns NULL if there is no space. */
 static void *take(struct thread *t, size_t nbytes)
 {
     void *object;
     unsigned sizeclass = heap_sizeclass(&heap, nbytes, 1);
     while (thread_tcache(t) != NULL && sizeclass < NCLASSES) {
-        bool small = nbytes <= TCACHE_SMALL_MAX && nbytes % 3 > 0; /* else by the other way */
+        /* Other sizes take the general way. */
+        bool small = nbytes <= TCACHE_SMALL_MAX && nbytes % 3 > 0;
         if ((small && tcache_take_small(t, nbytes, &object)) ||
             (nbytes > TCACHE_SMALL_MAX && nbytes % 5 > 0 &&
              tcache_take_large(t, nbytes, sizeclass, &object)) ||
@@ -62,7 +65,7 @@ static size_t size_of(struct thread *t, const void *address)
     return heap_find_exact(&heap, address, &found) == HEAP_OK ? found.size : SIZE_MAX;
 }
 
-/* The whole region is there again, whoever still has a cache [C5]. */
+/* Checks that the whole region is free, though threads may still have caches [C5]. */
 static void assert_whole(void)
 {
     void *all;
@@ -97,19 +100,19 @@ static void test_every_size(void **state)
                 assert_int_equal(give(t, object[n] + 1024), HEAP_INSIDE);
             assert_int_equal(give(t, object[n]), HEAP_OK);
             assert_int_equal(give(t, object[n]), HEAP_FREE);
-            assert_int_equal(give(&nobody, object[n]), HEAP_FREE);
+            assert_int_equal(give(&uncached, object[n]), HEAP_FREE);
         }
     }
     assert_int_equal(check_heap(&heap), HEAP_OK);
     assert_int_equal(give(t, (void *)((uintptr_t)region - 1)), HEAP_NOT_OURS);
     assert_int_equal(give(t, NULL), HEAP_NOT_OURS);
-    assert_int_equal(give(t, t->tcache), HEAP_NO_OBJECT); /* the library's own */
+    assert_int_equal(give(t, t->tcache), HEAP_NO_OBJECT); /* This is the library's own memory. */
     assert_int_equal(give(t, t->tcache->window[sizeclass_of(74)]->states), HEAP_NO_OBJECT);
     heap_leave(&heap, t);
     assert_whole();
 }
 
-/* A window that is never used up: what counts down comes to its end after 2^30 frees. */
+/* A window that is never used up: its countdown comes to its end after 2^30 frees, here after 3. */
 static void test_a_span_in_use_for_ever(void **state)
 {
     (void)state;
@@ -136,14 +139,15 @@ static void test_a_span_in_use_for_ever(void **state)
     assert_whole();
 }
 
-/* With a cache, and what it does not do, by the heap; `*nquick` are those of the cache. */
-static void *take_aligned(struct thread *t, size_t nbytes, size_t align, unsigned *nquick)
+/* Allocates from the thread cache, or from the heap if the cache cannot. *nfast counts the
+ * objects from the cache. */
+static void *take_aligned(struct thread *t, size_t nbytes, size_t align, unsigned *nfast)
 {
     void *object;
     unsigned sizeclass = heap_sizeclass(&heap, nbytes, align);
     for (int i = 0; i < 2; i++) {
         if (tcache_take_aligned(t, nbytes, align, &object)) {
-            ++*nquick;
+            ++*nfast;
             return object;
         }
         if (sizeclass == NCLASSES || sizeclass_bytes(sizeclass) > TCACHE_SMALL_MAX)
@@ -160,13 +164,13 @@ static void test_every_alignment(void **state)
     (void)state;
     enum { MOST = TCACHE_SMALL_MAX + 100 };
     static unsigned char *object[MOST];
-    unsigned nquick = 0, nsmall = 0, ntoo_near = 0, nnever = 0;
+    unsigned nfast = 0, nsmall = 0, ntoo_near = 0, nnever = 0;
     open_heap();
     struct thread self = {0}, *t = &self;
     heap_join(&heap, t);
     for (size_t align = 1; align <= 2 * TCACHE_SMALL_MAX; align *= 2) {
         for (size_t n = 0; n < MOST; n++) {
-            object[n] = take_aligned(t, n, align, &nquick);
+            object[n] = take_aligned(t, n, align, &nfast);
             nsmall += n >= 3 && n <= TCACHE_SMALL_MAX && align <= TCACHE_SMALL_MAX;
             ntoo_near += (uintptr_t)object[n] % align != 0 || object[n] == NULL;
             memset(object[n], (int)(n % 251), n);
@@ -180,8 +184,8 @@ static void test_every_alignment(void **state)
         }
     }
     assert_int_equal(ntoo_near, 0);
-    assert_int_equal(nquick, nsmall);
-    take_aligned(t, SIZE_MAX - 62, 64, &nnever); /* it wraps to 0; and to 1 at 0 */
+    assert_int_equal(nfast, nsmall);
+    take_aligned(t, SIZE_MAX - 62, 64, &nnever); /* The size, rounded up, would wrap to 0. */
     take_aligned(t, SIZE_MAX, 64, &nnever);
     take_aligned(t, 1, (size_t)1 << 63, &nnever);
     assert_int_equal(nnever, 0);
@@ -195,7 +199,8 @@ static void test_what_lies_behind_the_last_slot(void **state)
     open_heap();
     struct thread self = {0}, *t = &self;
     heap_join(&heap, t);
-    unsigned char *p = take(t, 48); /* 1,365 slots, and 16 bytes */
+    /* A span has 1,365 slots of this size, and 16 bytes are left over. */
+    unsigned char *p = take(t, 48);
     unsigned char *rest = (unsigned char *)((uintptr_t)p & ~(uintptr_t)0xFFFF) + 1365 * 48;
     assert_int_equal(give(t, rest), HEAP_FREE);
     for (int i = 1; i < 1365; i++)
@@ -226,7 +231,7 @@ static void test_resize_in_the_slot(void **state)
     assert_false(tcache_resize_near(t, narrow, 770) || tcache_resize_near(t, narrow, 1025));
     assert_false(tcache_resize_near(t, narrow, 0) || tcache_resize_near(t, narrow, SIZE_MAX));
     assert_false(tcache_resize_near(t, narrow + 1, 900) ||
-                 tcache_resize_near(&nobody, narrow, 900) || tcache_resize_near(t, NULL, 900));
+                 tcache_resize_near(&uncached, narrow, 900) || tcache_resize_near(t, NULL, 900));
     unsigned char *small = take(t, 16);
     assert_true(tcache_resize_near(t, small, 1) && size_of(t, small) == 1);
     assert_false(tcache_resize_near(t, small, 0));
@@ -236,13 +241,15 @@ static void test_resize_in_the_slot(void **state)
     assert_true(tcache_resize(t, wide, 5120, &old) && size_of(t, wide) == 5120);
     assert_true(tcache_resize(t, wide, 3000, &old) && size_of(t, wide) == 3000);
     assert_false(tcache_resize(t, wide, 5121, &old) || tcache_resize(t, wide, 1200, &old));
-    assert_int_equal(size_of(&nobody, wide), 3000); /* the judge under the lock says the same */
+    /* The lookup under the lock gives the same size. */
+    assert_int_equal(size_of(&uncached, wide), 3000);
     assert_int_equal(give(t, narrow), HEAP_OK);
     assert_false(tcache_resize(t, narrow, 800, &old) || old != SIZE_MAX);
     heap_leave(&heap, t);
 }
 
-/* A pair uses few slots again and again, so that they stay in the processor's cache. */
+/* A program that allocates and frees in pairs uses few slots again and again, so that they stay
+ * in the processor's cache. */
 static void test_pairs_stay_where_they_are(void **state)
 {
     (void)state;
@@ -261,7 +268,7 @@ static void test_pairs_stay_where_they_are(void **state)
 
 enum { OF_1K = SLICE_BYTES / 1024, NUSED = 4 * OF_1K };
 
-/* Fills four spans with objects of 1 KiB; all but the last one rest. */
+/* Fills four spans with objects of 1 KiB; all except the last one are parked. */
 static void use_up(struct thread *t, unsigned char *object[NUSED])
 {
     for (int i = 0; i < NUSED; i++) {
@@ -271,8 +278,9 @@ static void use_up(struct thread *t, unsigned char *object[NUSED])
     assert_int_equal(t->tcache->window[sizeclass_of(1024)]->nparked, NUSED / OF_1K - 1);
 }
 
-/* Enough of the oldest was freed, by anybody: it is taken again, without the lock. */
-static void test_a_span_that_has_rested(void **state)
+/* When any thread has freed enough of the oldest parked span, the owner unparks it without the
+ * lock. */
+static void test_a_parked_span_is_unparked(void **state)
 {
     (void)state;
     unsigned char *object[NUSED];
@@ -283,7 +291,7 @@ static void test_a_span_that_has_rested(void **state)
     use_up(t, object);
     for (int i = 0; i < OF_1K / 8; i++) {
         assert_false(tcache_take(t, 1024, sizeclass_of(1024), &again));
-        assert_int_equal(give(i % 2 ? t : &nobody, object[8 * i]), HEAP_OK);
+        assert_int_equal(give(i % 2 ? t : &uncached, object[8 * i]), HEAP_OK);
     }
     for (int i = 0; i < OF_1K / 8; i++) {
         assert_true(tcache_take(t, 1024, sizeclass_of(1024), &again));
@@ -296,8 +304,9 @@ static void test_a_span_that_has_rested(void **state)
     assert_whole();
 }
 
-/* Of one that rests most was freed: it is anybody's, and not taken by two. */
-static void test_a_span_that_is_taken_over(void **state)
+/* When most of a parked span was freed, another thread may claim it; then its owner does not
+ * unpark it. */
+static void test_a_parked_span_is_claimed(void **state)
 {
     (void)state;
     unsigned char *object[NUSED], *again;
@@ -310,7 +319,8 @@ static void test_a_span_that_is_taken_over(void **state)
         assert_int_equal(give(&other, object[i]), HEAP_OK);
     for (int i = 0; i < OF_1K - 1; i++)
         assert_ptr_equal(take(&other, 1024), object[i]);
-    for (int i = 0; i < OF_1K; i++) { /* the second, which still rests, or a new one */
+    /* It comes from the second span, which is still parked, or from a new one. */
+    for (int i = 0; i < OF_1K; i++) {
         again = take(t, 1024);
         assert_true(again < object[0] || again >= object[0] + SLICE_BYTES);
     }
@@ -320,7 +330,7 @@ static void test_a_span_that_is_taken_over(void **state)
     assert_int_equal(check_heap(&heap), HEAP_OK);
 }
 
-/* Slots that nobody has had yet come last: they have no pages. */
+/* Slots that were never used come last, since they have no pages yet. */
 static void test_new_memory_comes_last(void **state)
 {
     (void)state;
@@ -342,8 +352,9 @@ static void test_new_memory_comes_last(void **state)
     heap_leave(&heap, t);
 }
 
-/* What the thread frees of the wide span that it takes slots of it knows at once, and takes the
- * lowest; what others free there, or itself in one that rests, it finds when it has no more. */
+/* What the owner frees of a wide span is known to its window at once, and the lowest slot is
+ * taken first. Slots that other threads free in it, or any thread in a parked span, are found
+ * when the window is empty. */
 static void test_wide_slots_are_found_again(void **state)
 {
     (void)state;
@@ -359,7 +370,7 @@ static void test_wide_slots_are_found_again(void **state)
     assert_true(object[N] < object[0] || object[N] >= object[N - 1]);
     heap_join(&heap, &other);
     assert_int_equal(give(&other, object[N]), HEAP_OK);
-    assert_int_equal(give(t, object[0]), HEAP_OK); /* it is in the one that rests */
+    assert_int_equal(give(t, object[0]), HEAP_OK); /* Its span is parked. */
     assert_int_equal(w->mask, 0);
     for (int i = N + 5; i >= N + 3; i--)
         assert_int_equal(give(t, object[i]), HEAP_OK);
@@ -376,10 +387,11 @@ static void test_wide_slots_are_found_again(void **state)
     heap_leave(&heap, t);
 }
 
-/* How many of the n objects at a span's begin are freed before nobody owns it. */
-static int frees_until_taken_over(struct thread *t, uint32_t unit, void **object, int n)
+/* Frees the n objects at the start of a span and returns after how many of them no thread owns
+ * the span any longer. */
+static int frees_until_claimed(struct thread *t, uint32_t slice, void **object, int n)
 {
-    const struct span *span = pagemap_span(&heap.spans, unit);
+    const struct span *span = pagemap_span(&heap.spans, slice);
     int i = 0;
     assert_int_equal(span->status, SPAN_OWNED);
     while (i < n && span->status == SPAN_OWNED)
@@ -387,10 +399,10 @@ static int frees_until_taken_over(struct thread *t, uint32_t unit, void **object
     return i;
 }
 
-/* A wide span that rests is anybody's when most of it was freed if its thread is alone, as
- * nobody else could want it; else at three eighths. Until then it is found again, whichever
- * it is of those that rest. */
-static void test_a_wide_span_that_rests(void **state)
+/* A parked wide span can be claimed when 7/8 of it was freed if the process has one thread, since
+ * no other thread could use it; else when 3/8 were freed. Until then its owner finds it,
+ * whichever of the parked spans it is. */
+static void test_a_parked_wide_span(void **state)
 {
     (void)state;
     enum { SIZE = 20000, N = WIDE_SLICES * SLICE_BYTES / 24576 };
@@ -407,14 +419,15 @@ static void test_a_wide_span_that_rests(void **state)
         assert_int_equal(w->nparked, 3);
         uint32_t first = w->parked[w->oldest % NPARKED];
         uint32_t second = w->parked[(w->oldest + 1) % NPARKED];
-        for (int i = 0; i < 5; i++) { /* the newest; of the oldest nothing is free */
+        /* Only the newest span has free slots, the oldest has none. */
+        for (int i = 0; i < 5; i++) {
             assert_int_equal(give(t, object[2 * N + i]), HEAP_OK);
         }
         for (int i = 0; i < 5; i++)
             assert_ptr_equal(take(t, SIZE), object[2 * N + i]);
-        int n = frees_until_taken_over(t, first, object, N);
+        int n = frees_until_claimed(t, first, object, N);
         assert_int_equal(n, nthreads == 1 ? N - N / 8 : N / 2 - N / 8);
-        n = frees_until_taken_over(t, second, object + N, N);
+        n = frees_until_claimed(t, second, object + N, N);
         assert_int_equal(n, nthreads == 1 ? N - N / 8 : N / 2 - N / 8);
         assert_int_equal(check_heap(&heap), HEAP_OK);
         heap_leave(&heap, &other);
@@ -422,8 +435,8 @@ static void test_a_wide_span_that_rests(void **state)
     }
 }
 
-/* Every slot is found before there is no space, also the few that are free in spans
- * that nobody would take for them. */
+/* Every free slot is found before the heap reports that it has no space: even the few free ones
+ * in spans that no thread would adopt for them. */
 static void test_the_last_slot_is_found(void **state)
 {
     (void)state;
@@ -443,14 +456,13 @@ static void test_the_last_slot_is_found(void **state)
     }
     for (size_t i = 0; i < n; i++)
         assert_int_equal(give(t, object[i]), HEAP_OK);
-    assert_whole(); /* although the cache is still there */
+    assert_whole(); /* The cache still exists. */
     heap_leave(&heap, t);
     assert_whole();
 }
 
-/* What could never fit is no reason to take from everybody what they have. */
-/* Of wide spans two threads have one together, until one of them wants more; who is alone
- * has its own at once. The lowest slot is taken first. */
+/* Two threads share a wide span until one of them wants more; a thread that is alone gets its own
+ * span at once. The lowest slot is taken first. */
 static void test_a_few_wide_slots_are_shared(void **state)
 {
     enum { SIZE = 20000, MANY = 9 };
@@ -477,11 +489,12 @@ static void test_a_few_wide_slots_are_shared(void **state)
     assert_int_not_equal(two.tcache->window[sizeclass]->slice, 0);
     heap_leave(&heap, &one);
     heap_leave(&heap, &two);
-    assert_int_equal(give(&nobody, first), HEAP_OK);
-    assert_int_equal(give(&nobody, object[0]), HEAP_OK);
+    assert_int_equal(give(&uncached, first), HEAP_OK);
+    assert_int_equal(give(&uncached, object[0]), HEAP_OK);
     assert_whole();
 }
 
+/* A request that could never fit is no reason to revoke the threads' caches. */
 static void test_too_much_revokes_nothing(void **state)
 {
     (void)state;
@@ -497,13 +510,12 @@ static void test_too_much_revokes_nothing(void **state)
     assert_null(thread_tcache(t));
 }
 
-/* In the child of a fork the other threads are gone, one of them in the midst of it. */
-/* Does a request that is refused look at all spans again? */
+/* Returns true if a request that is refused looks at all spans again. */
 static bool is_swept_again(void)
 {
     enum { MARK = 7 };
     void *object;
-    heap.spans.nmade = MARK; /* which is 0 when all have been looked at */
+    heap.spans.nmade = MARK; /* nmade is 0 after all spans were looked at. */
     assert_int_equal(heap_take(&heap, REGION - 48, FIT_ANY, &object), HEAP_NO_SPACE);
     return heap.spans.nmade != MARK;
 }
@@ -513,25 +525,27 @@ static void test_a_full_heap_is_swept_once(void **state)
     (void)state;
     open_heap();
     struct thread self = {0}, *t = &self;
-    void *object[3], *chunk = take(&nobody, SIZE_MAX_TAKEN);
+    void *object[3], *chunk = take(&uncached, SIZE_MAX_TAKEN);
     for (int i = 0; i < 3; i++)
-        object[i] = take(&nobody, 100);
+        object[i] = take(&uncached, 100);
     assert_true(is_swept_again());
     assert_false(is_swept_again());
-    assert_int_equal(give(&nobody, object[0]), HEAP_OK);
+    assert_int_equal(give(&uncached, object[0]), HEAP_OK);
     assert_true(is_swept_again());
-    assert_int_equal(give(&nobody, chunk), HEAP_OK);
-    object[0] = take(&nobody, 100);
+    assert_int_equal(give(&uncached, chunk), HEAP_OK);
+    object[0] = take(&uncached, 100);
     assert_false(is_swept_again());
     heap_join(&heap, t);
     assert_int_equal(give(t, object[0]), HEAP_OK);
-    assert_true(is_swept_again()); /* and the cache is gone */
+    assert_true(is_swept_again()); /* The thread cache was closed, too. */
     assert_false(is_swept_again());
-    assert_int_equal(give(&nobody, object[1]), HEAP_OK);
-    assert_int_equal(give(&nobody, object[2]), HEAP_OK);
+    assert_int_equal(give(&uncached, object[1]), HEAP_OK);
+    assert_int_equal(give(&uncached, object[2]), HEAP_OK);
     assert_whole();
 }
 
+/* In a child process the other threads of the parent are gone, one of them in the middle of a
+ * call. */
 static void test_caches_of_threads_that_are_gone(void **state)
 {
     (void)state;
@@ -552,10 +566,10 @@ static void test_caches_of_threads_that_are_gone(void **state)
     assert_int_equal(size_of(&mine, kept), 100);
     assert_int_equal(check_heap(&heap), HEAP_OK);
     heap_lock(&heap);
-    heap_forked_locked(&heap, &nobody);
+    heap_forked_locked(&heap, &uncached);
     heap_unlock(&heap);
     assert_null(heap.spans.threads.first);
-    assert_int_equal(give(&nobody, kept), HEAP_OK);
+    assert_int_equal(give(&uncached, kept), HEAP_OK);
     assert_int_equal(check_heap(&heap), HEAP_OK);
 }
 
@@ -574,7 +588,7 @@ static void note(unsigned *counter)
     __atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
 }
 
-/* The mark depends on the size, which the heap must tell. */
+/* The mark depends on the size, so the heap must report the right size. */
 static unsigned char mark_of(size_t nbytes)
 {
     return (unsigned char)(nbytes % 255 + 1);
@@ -602,7 +616,7 @@ static void one_round(struct thread *t, uint64_t *dice)
         memset(p, mark_of(nbytes), nbytes);
     p = atomic_exchange(&shared[rnd(dice, NSHARED)], p);
     put(t, p);
-    /* One that is never right: into the middle of an object, or of free memory. */
+    /* An address that is never right: inside an object or free memory. */
     if (rnd(dice, 4) == 0 && give(t, region + rnd(dice, REGION - 1) / 16 * 16 + 8) != HEAP_OK)
         note(&nrefused);
 }
@@ -614,7 +628,7 @@ static void *work(void *number)
         struct thread self = {0}, *t = &self;
         for (int i = 0; i < NROUNDS / 10; i++) {
             if (thread_tcache(t) == NULL && (number != NULL || life % 2))
-                heap_join(&heap, t); /* again, when it was revoked */
+                heap_join(&heap, t); /* The cache was revoked. */
             one_round(t, &dice);
         }
         heap_leave(&heap, t);
@@ -622,7 +636,7 @@ static void *work(void *number)
     return NULL;
 }
 
-/* Fills the heap, so that all windows are revoked, and asks for what nobody can give. */
+/* Asks for sizes that cannot be served, so that all windows are revoked. */
 static void *exhaust(void *nothing)
 {
     uint64_t dice = 99;
@@ -649,14 +663,14 @@ static void test_many_threads(void **state)
     for (int i = 0; i <= NTHREADS; i++)
         pthread_join(thread[i], NULL);
     for (int i = 0; i < NSHARED; i++)
-        put(&nobody, atomic_exchange(&shared[i], NULL));
+        put(&uncached, atomic_exchange(&shared[i], NULL));
     assert_int_equal(nwrong, 0);
     assert_true(nrefused > 1000);
     assert_whole();
 }
 
-/* One thread frees an object that another gives a different size. Who comes second is
- * refused; in no case is it an object again. */
+/* One thread frees an object while another resizes it. The second of them is refused; in no case
+ * does the object exist afterwards. */
 static unsigned char *_Atomic contested;
 static _Atomic int nready;
 
@@ -709,7 +723,7 @@ static void test_resize_races_with_free(void **state)
     assert_whole();
 }
 
-/* Threads that sleep, each with a cache and spans that others have emptied. */
+/* Threads that sleep, each with a cache and with spans that other threads have emptied. */
 static pthread_barrier_t barrier;
 static unsigned char *theirs[NTHREADS][2000];
 
@@ -721,7 +735,8 @@ static void *sleep_on_spans(void *number)
     for (size_t i = 0; i < 2000; i++)
         mine[i] = take(t, 20 + i % 900);
     pthread_barrier_wait(&barrier);
-    pthread_barrier_wait(&barrier); /* meanwhile all is freed, and one takes the region */
+    /* Meanwhile all objects are freed, and one object takes the whole region. */
+    pthread_barrier_wait(&barrier);
     unsigned char *again = take(t, 100);
     if (again == NULL || give(t, again) != HEAP_OK)
         note(&nwrong);
@@ -742,7 +757,7 @@ static void test_what_sleeping_threads_hold(void **state)
     heap_join(&heap, t);
     for (int i = 0; i < NTHREADS; i++)
         for (int j = 0; j < 2000; j++)
-            assert_int_equal(give(j % 2 ? t : &nobody, theirs[i][j]), HEAP_OK);
+            assert_int_equal(give(j % 2 ? t : &uncached, theirs[i][j]), HEAP_OK);
     assert_whole();
     heap_leave(&heap, t);
     pthread_barrier_wait(&barrier);
@@ -761,11 +776,11 @@ int main(void)
         cmocka_unit_test(test_what_lies_behind_the_last_slot),
         cmocka_unit_test(test_resize_in_the_slot),
         cmocka_unit_test(test_pairs_stay_where_they_are),
-        cmocka_unit_test(test_a_span_that_has_rested),
-        cmocka_unit_test(test_a_span_that_is_taken_over),
+        cmocka_unit_test(test_a_parked_span_is_unparked),
+        cmocka_unit_test(test_a_parked_span_is_claimed),
         cmocka_unit_test(test_new_memory_comes_last),
         cmocka_unit_test(test_wide_slots_are_found_again),
-        cmocka_unit_test(test_a_wide_span_that_rests),
+        cmocka_unit_test(test_a_parked_wide_span),
         cmocka_unit_test(test_the_last_slot_is_found),
         cmocka_unit_test(test_a_few_wide_slots_are_shared),
         cmocka_unit_test(test_too_much_revokes_nothing),

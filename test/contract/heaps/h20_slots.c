@@ -49,7 +49,7 @@ static void take(struct known *k, size_t size)
     peak_bytes = live_bytes > peak_bytes ? live_bytes : peak_bytes;
 }
 
-static void header_verify(const struct known *k)
+static void check_known(const struct known *k)
 {
     struct mem_piece piece;
     for (size_t i = 0; i < k->size; i++)
@@ -63,7 +63,7 @@ static void header_verify(const struct known *k)
 static void free_it(struct known *k)
 {
     unsigned char *p = k->start;
-    header_verify(k);
+    check_known(k);
     if (k->size > 1) {
         assert_int_equal(mem_free(heap, p + 1), MEM_INSIDE);
         assert_int_equal(mem_free(heap, p + k->size - 1), MEM_INSIDE);
@@ -81,7 +81,7 @@ static void free_it(struct known *k)
 
 static void resize(struct known *k, size_t size)
 {
-    header_verify(k);
+    check_known(k);
     unsigned char mark = mark_of(k), *p = mem_resize(heap, k->start, size);
     if (p == NULL)
         return;

@@ -68,11 +68,11 @@ wait_for() { # number of the census
 { wait_for 1 && wait_for 2 && wait_for 3; } |
     LD_PRELOAD="$malloc $census" "$work/leak" 2>"$work/err"
 result $? "the program ends as ever"
-line 1 '^ +777 +1000 +\+1000 +777000$'
+line 1 '^ +777 +1000 +[+]1000 +777000$'
 result $? "the first census has each object"
-line 2 '^ +777 +1234 +\+234 +958818$'
+line 2 '^ +777 +1234 +[+]234 +958818$'
 result $? "the second says what is new"
-line 4 '^ +777 +1234 +\+0 +958818$'
+line 4 '^ +777 +1234 +[+]0 +958818$'
 result $? "there is one at the end"
 cat >"$work/forks.c" <<'END'
 #include <signal.h>

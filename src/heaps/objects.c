@@ -251,11 +251,6 @@ MEM_API void *mem_zalloc(mem_heap *heap, size_t size)
     return object == NULL ? NULL : memset(object, 0, size);
 }
 
-static bool is_power_of_two(size_t n)
-{
-    return n != 0 && (n & (n - 1)) == 0;
-}
-
 MEM_API void *mem_aligned(mem_heap *heap, size_t size, size_t align)
 {
     enum mem_style style = style_of(heap);

@@ -22,6 +22,7 @@
 #ifndef REGISTRY_H
 #define REGISTRY_H
 
+#include "base/seqcount.h"
 #include "base/base.h"
 
 struct heap;

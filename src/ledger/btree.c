@@ -4,6 +4,8 @@
  */
 #include "ledger/btree.h"
 
+#include "base/seqcount.h"
+
 enum { NODE_BYTES = 256 };
 
 struct node {

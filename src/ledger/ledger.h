@@ -38,6 +38,7 @@
 #ifndef LEDGER_H
 #define LEDGER_H
 
+#include "base/seqcount.h"
 #include "ledger/btree.h"
 
 enum { CHUNK_COST = 24 };

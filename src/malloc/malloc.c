@@ -257,11 +257,6 @@ __attribute__((noinline)) static void *realloc_slow(const char *call, void *addr
     return resize_object(call, address, nbytes);
 }
 
-static bool is_power_of_two(size_t n)
-{
-    return n != 0 && (n & (n - 1)) == 0;
-}
-
 __attribute__((noinline)) static int posix_memalign_slow(void **result, size_t align, size_t nbytes)
 {
     void *object = shim_take_aligned_slow(nbytes, align);

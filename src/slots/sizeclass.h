@@ -12,7 +12,7 @@
 #ifndef SIZECLASS_H
 #define SIZECLASS_H
 
-#include "base/base.h"
+#include "base/bits.h"
 
 enum { SMALL_STEP = 16, SMALL_MAX = 128, NSMALL = SMALL_MAX / SMALL_STEP, STEPS = 8 };
 enum { FEWER_FROM = 8192 };

@@ -5,7 +5,7 @@
 
 bool threads_open(void)
 {
-    return os_barrier_open();
+    return grace_open();
 }
 
 void threads_join_locked(struct threads *all, struct member *m, struct thread *t)
@@ -30,10 +30,9 @@ bool threads_wait_locked(const struct threads *all)
 {
     if (all->first == NULL)
         return true;
-    if (!os_barrier()) /* refused by now: a thread that is alone needs none */
+    if (!grace_barrier()) /* refused by now: a thread that is alone needs none */
         return all->first->next == NULL && all->first->id == os_thread_id();
     for (const struct member *m = all->first; m != NULL; m = m->next)
-        for (unsigned n = 0; __atomic_load_n(&m->thread->busy, __ATOMIC_ACQUIRE); n++)
-            os_pause(n); /* it runs, or waits for a processor: a few instructions are left */
+        grace_wait(&m->thread->busy, 1);
     return true;
 }

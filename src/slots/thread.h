@@ -1,28 +1,19 @@
 /* SPDX-License-Identifier: MIT
  *
- * thread.h - the two words of each thread, and when nobody is looking any more.
+ * thread.h - the two words of each thread, and the threads that may be readers of a heap.
  *
- * Threads read without the lock what describes a span, and what they have to themselves
- * lies in the region. Before that memory becomes something else, who began to read
- * while it was still the old must have finished:
+ * A thread reads the descriptors of spans, and its own thread cache, without the lock. Both lie in
+ * the region. Before the lock holder reuses such memory, it waits until each thread that may still
+ * be reading there has left (a grace period: base/grace.h).
  *
- *     thread      busy = 1 | looks: is it still there? | reads, takes, frees | busy = 0
- *     the other   says that it is gone | barrier on all processors | waits for busy == 0
- *
- *   TH1  a thread sets `busy` before it looks, so that it either sees that the thing is
- *       gone, or is seen to be busy: never neither. A fence on each side would do that
- *       (Dekker); here the other side has the system run one on every processor that
- *       runs the process (membarrier), and the thread needs none;
- *   TH2  who waits has the lock, so a thread clears `busy` before it asks for the lock.
- *
- * A thread pays two stores to a line of its own. The idea is McKenney's read-copy-
- * update; that one side can pay for both is from Dice, Huang and Yang, "Asymmetric
- * Dekker Synchronization", 2001.
+ *   TH1  a thread is a reader from reader_enter to reader_leave, and looks for its thread cache and
+ *        at a span's published fields only in between;
+ *   TH2  the lock holder may wait for readers, so a thread leaves before it asks for the lock.
  */
 #ifndef THREAD_H
 #define THREAD_H
 
-#include "base/base.h"
+#include "base/grace.h"
 
 #if defined(__has_include)
 #if __has_include(<sys/single_threaded.h>)
@@ -39,10 +30,10 @@ struct tcache;
 /* In thread-local memory. Zero: it has nothing, and may get it. */
 struct thread {
     struct tcache *tcache; /* what it has to itself (cache.h); NULL: nothing, or no more */
-    bool busy;
-    bool is_awaited; /* somebody will be told when it ends */
-    bool has_ended;  /* it gets no more */
-    uint8_t nfrees;  /* so far, of one that has never asked for memory */
+    uint32_t busy;         /* 1: the thread is a reader */
+    bool is_awaited;       /* somebody will be told when it ends */
+    bool has_ended;        /* it gets no more */
+    uint8_t nfrees;        /* so far, of one that has never asked for memory */
 };
 static_assert(sizeof(struct thread) <= 2 * sizeof(void *), "M5: two words of TLS");
 
@@ -67,15 +58,16 @@ void threads_leave_locked(struct threads *all, struct member *m);
  * system refuses the barrier, so that nothing is known. */
 bool threads_wait_locked(const struct threads *all);
 
+/* The calling thread begins and ends to read without the lock [TH1]. A reader does not enter again
+ * before it has left. */
 static inline void reader_enter(struct thread *t)
 {
-    __atomic_store_n(&t->busy, true, __ATOMIC_RELAXED);
-    __atomic_signal_fence(__ATOMIC_SEQ_CST); /* the compiler must keep the order [TH1] */
+    grace_enter(&t->busy, 1);
 }
 
 static inline void reader_leave(struct thread *t)
 {
-    __atomic_store_n(&t->busy, false, __ATOMIC_RELEASE);
+    grace_leave(&t->busy, 0);
 }
 
 /* Is it certain that the process has no other thread? Then none begins during a call either. */

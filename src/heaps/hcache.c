@@ -89,7 +89,7 @@ static void *slot_take(struct hcache_window *w, const struct span *span, size_t 
 {
     uint32_t i = (uint32_t)lowest_bit(w->mask), first = (uint32_t)(w->states - span->states);
     w->mask &= w->mask - 1;
-    span_make_object(span->states, span->nslots, first + i, w->slot_bytes - (uint32_t)nbytes);
+    state_make_object(span->states, span->nslots, first + i, w->slot_bytes - (uint32_t)nbytes);
     return w->base + (size_t)i * w->slot_bytes;
 }
 

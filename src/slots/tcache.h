@@ -27,7 +27,7 @@
 #ifndef CACHE_H
 #define CACHE_H
 
-#include "slots/span.h"
+#include "slots/spans.h"
 
 enum { TCACHE_SMALL_MAX = 2048 };
 static_assert(SLICE_BYTES / TCACHE_SMALL_MAX < STATES_AT_ONCE, "larger slots are in one window");
@@ -304,7 +304,7 @@ static inline bool tcache_find_any(const struct tcache *c, const void *address, 
 /* Of a slot that was found, with what it says of itself now. */
 static inline size_t slot_ref_size(const struct slot_ref *at)
 {
-    return at->span->slot_bytes - span_slack(at->state - at->index, at->span->nslots, at->index);
+    return at->span->slot_bytes - state_slack(at->state - at->index, at->span->nslots, at->index);
 }
 
 /* The size of the object that begins at `address`; false if none can be seen to. */
@@ -330,8 +330,8 @@ static inline bool tcache_resize(struct thread *t, const void *address, size_t n
     if (tcache_find_any(thread_tcache(t), address, &at)) {
         *old = slot_ref_size(&at);
         done = slot_suits(at.span->slot_bytes, *old, nbytes) &&
-               span_resize_object(at.state - at.index, at.span->nslots, at.index,
-                                  at.span->slot_bytes - (uint32_t)nbytes);
+               state_resize_object(at.state - at.index, at.span->nslots, at.index,
+                                   at.span->slot_bytes - (uint32_t)nbytes);
     }
     reader_leave(t);
     return done;

@@ -354,7 +354,7 @@ static void test_reciprocals(void **state)
 {
     (void)state;
     for (unsigned c = 0; c < NCLASSES; c++) {
-        uint32_t bytes = sizeclass_bytes(c), reciprocal = span_reciprocal(bytes);
+        uint32_t bytes = sizeclass_bytes(c), reciprocal = slot_reciprocal(bytes);
         unsigned shift = is_wide(bytes) ? WIDE_SHIFT : 0;
         uint32_t span_bytes = SLICE_BYTES * (is_wide(bytes) ? WIDE_SLICES : 1);
         assert_int_equal(bytes % (is_wide(bytes) ? 1024 : 16), 0);

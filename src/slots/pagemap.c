@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * pagemap.c - slices and the page map. Invariants: pagemap.h.
+ */
+#include "slots/pagemap.h"
+
+size_t pagemap_nslices(const struct spans *s)
+{
+    return pagemap_slice(s, (uintptr_t)spans_region(s)->base + spans_region(s)->nbytes - 1);
+}
+
+/* No span lies in a higher unit: above it nothing of the map was ever touched. */
+uint32_t pagemap_nslices_used(const struct spans *s)
+{
+    uint32_t top = ledger_tail(&s->chunks->ledger).start;
+    return top == 0 ? 0 : pagemap_slice(s, (uintptr_t)region_at(spans_region(s), top) - 1);
+}
+
+/* --- units from and to the ledger ------------------------------------------------ */
+
+/* Takes granules that are neither an object nor free: the slack says so. */
+static bool granules_reserve(struct spans *s, uint32_t length, uint32_t align, uint32_t *start)
+{
+    return chunks_take_aligned(s->chunks, length, align, LEDGER_RESERVED, start) == CHUNKS_OK;
+}
+
+/* Its length is not what was asked for, if the ledger was short of records. */
+static void granules_give_back(struct spans *s, uint32_t start)
+{
+    struct chunk c;
+    ledger_find(&s->chunks->ledger, start, &c);
+    chunks_give_back(s->chunks, start, start + c.length);
+}
+
+uint32_t pagemap_granules(const struct spans *s)
+{
+    size_t nbytes = QUEUES_BYTES + pagemap_nslices(s) * sizeof(struct span);
+    return s->nheld > 0 ? (uint32_t)(nbytes / GRANULE_BYTES) : 0;
+}
+
+/* All is zero at first: the queues are empty, no unit is a span. */
+static bool pagemap_open(struct spans *s)
+{
+    const uint32_t line = sizeof(struct span) / GRANULE_BYTES;
+    size_t nbytes = QUEUES_BYTES + pagemap_nslices(s) * sizeof(struct span);
+    uint32_t length = (uint32_t)(nbytes / GRANULE_BYTES);
+    if (s->nheld > 0)
+        return true;
+    struct ledger before = s->chunks->ledger;
+    if (!granules_reserve(s, length, line, &s->pagemap))
+        return false;
+    /* What nobody ever wrote to is zero, but for a node of the free list at its begin; it
+     * may be large, and is not touched. Else entries are cleared as units are taken, but
+     * for threads that look without the lock: for them at once. */
+    bool is_fresh = spans_region(s)->is_zero && ledger_is_fresh(&before, s->pagemap, length);
+    bool all = is_fresh || s->chunks->list.head == NULL;
+    memset(region_at(spans_region(s), s->pagemap), 0,
+           is_fresh ? GRANULE_BYTES
+           : all    ? nbytes
+                    : (size_t)QUEUES_BYTES);
+    s->nclear = all ? (uint32_t)pagemap_nslices(s) : 0;
+    return true;
+}
+
+static void pagemap_close(struct spans *s)
+{
+    if (s->nheld == 0)
+        granules_give_back(s, s->pagemap);
+}
+
+static void pagemap_clear_up_to(struct spans *s, uint32_t last)
+{
+    if (last <= s->nclear)
+        return;
+    memset(pagemap_span(s, s->nclear + 1), 0, (last - s->nclear) * sizeof(struct span));
+    s->nclear = last;
+}
+
+uint32_t slices_take(struct spans *s, uint32_t n)
+{
+    uint32_t start;
+    if (!pagemap_open(s))
+        return NO_SLICE;
+    if (!granules_reserve(s, n * slice_granules(s), slice_granules(s), &start)) {
+        pagemap_close(s);
+        return NO_SLICE;
+    }
+    uint32_t first = pagemap_slice(s, (uintptr_t)region_at(spans_region(s), start));
+    pagemap_clear_up_to(s, first + n - 1);
+    for (uint32_t i = 1; i < n; i++)
+        __atomic_store_n(&pagemap_span(s, first + i)->back, i, __ATOMIC_RELAXED);
+    s->nheld += n;
+    s->nmade++;
+    return first;
+}
+
+uint32_t pagemap_granule(const struct spans *s, uint32_t slice)
+{
+    return (uint32_t)((pagemap_address(s, slice) - (uintptr_t)spans_region(s)->base) /
+                      GRANULE_BYTES);
+}
+
+/* `visible` is 0 before and after: others may be looking. */
+void slices_give_back(struct spans *s, uint32_t first, uint32_t n)
+{
+    struct span *span = pagemap_span(s, first);
+    assert(span->reciprocal_published == 0 && span->reciprocal_published_wide == 0);
+    for (uint32_t i = 1; i < n; i++)
+        __atomic_store_n(&pagemap_span(s, first + i)->back, 0, __ATOMIC_RELAXED);
+    memset(&span->slot_bytes, 0, sizeof *span - offsetof(struct span, slot_bytes));
+    granules_give_back(s, pagemap_granule(s, first));
+    s->nheld -= n;
+    pagemap_close(s);
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * queue.c - the queues of a size class. Invariants: queue.h.
+ */
+#include "slots/queue.h"
+
+static uint32_t *queue_of(const struct spans *s, const struct span *span)
+{
+    return queue_at(s, span->purpose, span->sizeclass, span->status == SPAN_EMPTY);
+}
+
+/* At the end: who waits longest is the first to be wanted, since by then most of it is free. */
+void queue_push(struct spans *s, uint32_t slice, enum span_status status)
+{
+    struct span *span = pagemap_span(s, slice);
+    span->status = (uint8_t)status;
+    uint32_t *first = queue_of(s, span);
+    if (*first == NO_SLICE)
+        *first = span->next = span->previous = slice;
+    span->next = *first;
+    span->previous = pagemap_span(s, *first)->previous;
+    pagemap_span(s, span->previous)->next = slice;
+    pagemap_span(s, *first)->previous = slice;
+    s->nempty += status == SPAN_EMPTY ? span_nslices(span) : 0;
+}
+
+void queue_remove(struct spans *s, uint32_t slice)
+{
+    struct span *span = pagemap_span(s, slice);
+    uint32_t *first = queue_of(s, span);
+    if (*first == slice)
+        *first = span->next == slice ? NO_SLICE : span->next;
+    pagemap_span(s, span->previous)->next = span->next;
+    pagemap_span(s, span->next)->previous = span->previous;
+    s->nempty -= span->status == SPAN_EMPTY ? span_nslices(span) : 0;
+}
+
+/* How many spans are in the queue; more than there are units, if it is broken. */
+uint32_t queue_length(const struct spans *s, int purpose, unsigned sizeclass,
+                      enum span_status status)
+{
+    uint32_t first = queue_first(s, purpose, sizeclass, status == SPAN_EMPTY);
+    uint32_t n = 0, slice = first;
+    if (first == NO_SLICE)
+        return 0;
+    do {
+        const struct span *span = slice <= pagemap_nslices(s) ? pagemap_span(s, slice) : NULL;
+        if (n > s->nheld || span == NULL || span->purpose != purpose ||
+            span->sizeclass != sizeclass || span->status != status || span->next == NO_SLICE ||
+            span->next > pagemap_nslices(s) || pagemap_span(s, span->next)->previous != slice)
+            return s->nheld + 1;
+        slice = span->next;
+        n++;
+    } while (slice != first);
+    return n;
+}

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * spans.c - small objects in slots, under the lock. Invariants: span.h, spans.h.
+ */
+#include "slots/spans.h"
+
+#include "slots/queue.h"
+
+void spans_open(struct spans *s, struct chunks *chunks)
+{
+    enum { KEPT = 24 };
+    *s = (struct spans){.chunks = chunks, .slice_shift = SLICE_SHIFT};
+    while (s->slice_shift >= SLICE_SHIFT_MIN &&
+           chunks->region.nbytes >> s->slice_shift >> NSLICES_SHIFT == 0)
+        s->slice_shift--;
+    size_t span_max = slice_bytes(s);
+    if (chunks->region.nbytes >> s->slice_shift >> NSLICES_SHIFT >= WIDE_SLICES)
+        span_max *= WIDE_SLICES;
+    s->object_max = s->slice_shift < SLICE_SHIFT_MIN ? 0 : (uint32_t)(span_max >> SLOTS_SHIFT);
+    s->nkept = chunks->list.head == NULL ? KEPT : 0;
+}
+
+/* Of 1 / UNITS of the region; as small ones as have any use. */
+static unsigned small_slice_shift(size_t nbytes)
+{
+    enum { SLICES = 24 };
+    unsigned shift = SMALL_SLICE_SHIFT_MIN;
+    while (nbytes >> (shift + 1) >= SLICES && shift < SLICE_SHIFT)
+        shift++;
+    return shift;
+}
+
+void spans_open_small(struct spans *s, struct chunks *chunks)
+{
+    enum { KEPT = 4 };
+    s->chunks = chunks;
+    s->slice_shift = small_slice_shift(chunks->region.nbytes);
+    s->object_max = (uint32_t)slice_bytes(s) >> SMALL_SLOTS_SHIFT;
+    s->skipped = 1;
+    s->nkept = (uint32_t)(chunks->region.nbytes >> s->slice_shift) / KEPT;
+}
+
+unsigned spans_nclasses(size_t nbytes)
+{
+    size_t small = (size_t)1 << small_slice_shift(nbytes) >> SMALL_SLOTS_SHIFT;
+    return (sizeclass_of(small < NARROW_BYTES_MAX ? small : NARROW_BYTES_MAX) | 1) + 1;
+}
+
+/* --- slots under the lock ---------------------------------------------------------- */
+
+/* The first span in the queue, or a new one there; NO_SLICE if there is no room. */
+static uint32_t first_in_queue(struct spans *s, unsigned sizeclass, int purpose)
+{
+    uint32_t slice = queue_first(s, purpose, sizeclass, false);
+    if (slice != NO_SLICE)
+        return slice;
+    slice = span_get(s, sizeclass, purpose);
+    if (slice == NO_SLICE)
+        return NO_SLICE;
+    span_publish(pagemap_span(s, slice));
+    span_set_countdown(pagemap_span(s, slice), 0);
+    queue_push(s, slice, SPAN_PARTIAL);
+    return slice;
+}
+
+/* A free slot of the first span in the queue, which stays there. */
+static bool slot_take(struct spans *s, unsigned sizeclass, int purpose, uint32_t slack,
+                      struct slot *slot)
+{
+    uint32_t slice;
+    while ((slice = first_in_queue(s, sizeclass, purpose)) != NO_SLICE) {
+        struct span *span = pagemap_span(s, slice);
+        uint32_t index = states_first_free(span->states, span->nslots, span->search);
+        if (index == span->nslots)
+            index = states_first_free(span->states, span->nslots, 0);
+        if (index == span->nslots) { /* the queue was wrong: there is none in this one */
+            queue_remove(s, slice);
+            span_requeue(s, slice, span_share(span->nslots));
+            continue;
+        }
+        state_make_object(span->states, span->nslots, index, slack);
+        /* The lowest of large ones: the others may have no pages. */
+        span->search = (uint16_t)(is_wide(span->slot_bytes) ? 0 : index + 1);
+        span_set_countdown(span, span_countdown(span) + 1);
+        *slot = (struct slot){.slice = slice, .index = index, .bytes = span->slot_bytes};
+        return true;
+    }
+    return false;
+}
+
+static void *slot_address(const struct spans *s, const struct slot *slot)
+{
+    return (void *)(pagemap_address(s, slot->slice) + (uintptr_t)slot->index * slot->bytes);
+}
+
+/* What a free without the lock does (cache.h), and then the recount that it may call for. */
+static void slot_free(struct spans *s, uint32_t slice, uint32_t index)
+{
+    struct span *span = pagemap_span(s, slice);
+    bool positive = count_down(&span->countdown);
+    state_clear(span->states, index);
+    if (!positive)
+        span_refile(s, slice);
+}
+
+void *spans_take_metadata(struct spans *s, size_t nbytes)
+{
+    struct slot slot;
+    if (!slot_take(s, sizeclass_of(nbytes), FOR_METADATA, 0, &slot))
+        return NULL;
+    return memset(slot_address(s, &slot), 0, nbytes);
+}
+
+void spans_free_metadata(struct spans *s, void *metadata)
+{
+    uint32_t slice = pagemap_slice(s, (uintptr_t)metadata);
+    uint32_t into = (uint32_t)((uintptr_t)metadata - pagemap_address(s, slice));
+    slot_free(s, slice, into / pagemap_span(s, slice)->slot_bytes);
+}
+
+/* NULL also if there would be too much slack. */
+void *spans_take(struct spans *s, size_t nbytes, unsigned sizeclass)
+{
+    struct slot slot;
+    uint32_t slack = sizeclass_bytes(sizeclass) - (uint32_t)nbytes;
+    if (slack > slack_max(sizeclass_bytes(sizeclass)) ||
+        !slot_take(s, sizeclass, FOR_OBJECTS, slack, &slot))
+        return NULL;
+    return slot_address(s, &slot);
+}
+
+void *spans_take_larger(struct spans *s, size_t nbytes)
+{
+    for (unsigned c = sizeclass_of(nbytes) + 1; c < NCLASSES; c++) {
+        bool any = queue_first(s, FOR_OBJECTS, c, false) != NO_SLICE;
+        void *object = any ? spans_take(s, nbytes, c) : NULL;
+        if (object != NULL)
+            return object;
+    }
+    return NULL;
+}
+
+bool spans_find(const struct spans *s, size_t offset, struct slot *slot)
+{
+    if (s->nheld == 0)
+        return false;
+    uintptr_t address = (uintptr_t)spans_region(s)->base + offset;
+    uint32_t slice = pagemap_slice(s, address);
+    if (slice > s->nclear)
+        return false;
+    slice -= pagemap_span(s, slice)->back;
+    const struct span *span = pagemap_span(s, slice);
+    if (span->slot_bytes == 0)
+        return false;
+    uint32_t into = (uint32_t)(address - pagemap_address(s, slice));
+    uint64_t scaled = is_wide(span->slot_bytes) ? into >> WIDE_SHIFT : into;
+    uint32_t index = (uint32_t)(scaled * span->reciprocal >> 32);
+    *slot = (struct slot){.slice = slice,
+                          .index = index,
+                          .bytes = span->slot_bytes,
+                          .into = into - index * span->slot_bytes,
+                          .is_metadata = span->purpose == FOR_METADATA,
+                          .is_rest = index >= span->nslots};
+    /* Once: it may be freed between two looks. */
+    uint32_t state = index < span->nslots ? state_get(span->states, index) : 0;
+    slot->is_object = state != 0 && !slot->is_metadata;
+    slot->slack = slot->is_object ? slack_of(span->states, span->nslots, index, state) : 0;
+    return true;
+}
+
+void spans_free(struct spans *s, const struct slot *slot)
+{
+    slot_free(s, slot->slice, slot->index);
+    spans_give_back_surplus(s);
+}
+
+bool spans_resize(struct spans *s, const struct slot *slot, size_t nbytes)
+{
+    const struct span *span = pagemap_span(s, slot->slice);
+    return slot_suits(slot->bytes, slot->bytes - slot->slack, nbytes) &&
+           state_resize_object(span->states, span->nslots, slot->index,
+                               slot->bytes - (uint32_t)nbytes);
+}
+
+/* --- moving ------------------------------------------------------------------------ */
+
+/* Where the block of a span would be after a move: in the region, with all that belongs
+ * to it? */
+static bool states_would_be_inside(const struct spans *s, const struct span *span, ptrdiff_t delta)
+{
+    size_t offset = (uintptr_t)span->states + (uintptr_t)delta - (uintptr_t)spans_region(s)->base;
+    return offset < spans_region(s)->nbytes &&
+           state_array_bytes(span->nslots, span->slot_bytes) <= spans_region(s)->nbytes - offset;
+}
+
+/* False: some could not be moved; found out before any is. */
+static bool move_all(struct spans *s, ptrdiff_t delta, bool really)
+{
+    for (uint32_t slice = 1; slice <= least(pagemap_nslices_used(s), s->nclear); slice++) {
+        struct span *span = pagemap_span(s, slice);
+        if (span->slot_bytes == 0)
+            continue;
+        if (!really && !states_would_be_inside(s, span, delta))
+            return false;
+        span->states += really ? delta : 0;
+    }
+    return true;
+}
+
+bool spans_move(struct spans *s, ptrdiff_t delta)
+{
+    size_t pagemap = (size_t)s->pagemap * GRANULE_BYTES + QUEUES_BYTES;
+    if (s->slice_shift > SLICE_SHIFT || s->slice_shift < SMALL_SLICE_SHIFT_MIN ||
+        s->nclear > pagemap_nslices(s))
+        return false;
+    if (s->nheld == 0)
+        return true;
+    return delta % (ptrdiff_t)slice_bytes(s) == 0 &&
+           pagemap + pagemap_nslices(s) * sizeof(struct span) <= spans_region(s)->nbytes &&
+           move_all(s, delta, false) && move_all(s, delta, true);
+}
+
+void spans_move_back(struct spans *s, ptrdiff_t delta)
+{
+    if (s->nheld > 0)
+        move_all(s, -delta, true);
+}
+
+/* --- check ------------------------------------------------------------------------- */
+
+static bool states_are_valid(const struct spans *s, const struct span *span, uint32_t *nfree)
+{
+    *nfree = 0;
+    for (uint32_t i = 0; i < span->nslots; i++) {
+        *nfree += state_get(span->states, i) == 0;
+        if (state_get(span->states, i) != 0 &&
+            state_slack(span->states, span->nslots, i) > span->slot_bytes)
+            return false;
+    }
+    return span->nslots * span->slot_bytes == span_nslices(span) * slice_bytes(s) ||
+           state_get(span->states, span->nslots) == 0;
+}
+
+static bool span_is_valid(const struct spans *s, uint32_t slice)
+{
+    const struct span *span = pagemap_span(s, slice);
+    struct chunk chunk;
+    uint32_t nfree, n = span_nslices(span);
+    if (!states_are_valid(s, span, &nfree))
+        return false;
+    for (uint32_t i = 1; i < n; i++)
+        if (pagemap_span(s, slice + i)->back != i)
+            return false;
+    bool empty = nfree == span->nslots - span_nreserved(span);
+    bool seen = span->purpose == FOR_OBJECTS && span->status != SPAN_EMPTY;
+    return span->status != SPAN_NONE && (span->status != SPAN_EMPTY || empty) &&
+           (span->reciprocal_published | span->reciprocal_published_wide) ==
+               (seen ? span->reciprocal : 0) &&
+           ledger_find(&s->chunks->ledger, pagemap_granule(s, slice), &chunk) &&
+           chunk.state == CHUNK_RESERVED && chunk.start == pagemap_granule(s, slice) &&
+           chunk.length >= n * slice_granules(s);
+}
+
+bool spans_are_valid(const struct spans *s)
+{
+    uint32_t nheld = 0, nqueued = 0, nempty = 0, nlisted = 0;
+    if (s->nheld == 0)
+        return true;
+    for (uint32_t slice = 1; slice <= least(pagemap_nslices_used(s), s->nclear); slice++) {
+        const struct span *span = pagemap_span(s, slice);
+        if (span->slot_bytes == 0)
+            continue;
+        if (!span_is_valid(s, slice))
+            return false;
+        nheld += span_nslices(span);
+        nqueued += span->status == SPAN_PARTIAL || span->status == SPAN_EMPTY;
+        nempty += span->status == SPAN_EMPTY ? span_nslices(span) : 0;
+    }
+    for (int purpose = FOR_OBJECTS; purpose < NPURPOSES; purpose++)
+        for (unsigned c = 0; c < NCLASSES; c++) {
+            nlisted += queue_length(s, purpose, c, SPAN_PARTIAL);
+            nlisted += queue_length(s, purpose, c, SPAN_EMPTY);
+        }
+    return nheld == s->nheld && nempty == s->nempty && nqueued == nlisted;
+}

@@ -16,7 +16,7 @@
 #include "heaps/foreign.h"
 #include "core/heap.h"
 #include "base/os.h"
-#include "heaps/registry.h"
+#include "heaps/readers.h"
 
 MEM_API int m_error;
 MEM_API MemNodePtr m_free_list;

@@ -27,8 +27,7 @@ static bool options_exist(const struct mem_options *o)
 
 static bool enrol(mem_heap *m)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, fork_register_handlers);
+    fork_register_handlers();
     const struct heap *h = m->has_spans ? header_part(m, m->state) : NULL;
     struct heap_range range = {(uintptr_t)m, m->nbytes, m, h, 0, 0};
     return registry_add(&range);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "heaps/find.h"
 
+#include "heaps/readers.h"
 #include "heaps/registry.h"
 
 /* The free slot or chunk that the address lies in. False: what is left over behind the

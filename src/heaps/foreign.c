@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "heaps/foreign.h"
 
+#include "heaps/fork.h"
 #include "heaps/registry.h"
 
 static struct {
@@ -12,6 +13,7 @@ static bool is_of_another_version;
 void foreign_add(enum foreign which, struct heap *h)
 {
     const struct region *r = &h->chunks.region;
+    fork_register_handlers();
     (void)registry_add(&(struct heap_range){(uintptr_t)r->base, r->nbytes, NULL, h, 0, 0});
     __atomic_store_n(&foreign_heaps[which].heap, h, __ATOMIC_RELEASE);
 }

@@ -1,35 +1,30 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * fork.c - the locks of the registry and of all heaps, around a fork. Invariants: fork.h.
+ */
 #include "heaps/fork.h"
 
+#include <pthread.h>
 #include <time.h>
 
+#include "base/os.h"
+#include "heaps/readers.h"
 #include "heaps/registry.h"
 #include "heaps/session.h"
 
+enum { A_MILLISECOND = 1000000, A_SECOND = 1000 * A_MILLISECOND }; /* in nanoseconds */
+
+/* --- one heap ------------------------------------------------------------------- */
+
+/* The heap of a range, if it has a lock. NULL also if its memory was the caller's and is in use
+ * for something else by now. */
 static mem_heap *lockable(const struct heap_range *p)
 {
     mem_heap *m = p->owner;
     return m != NULL && header_is_whole(m) && m->lock != 0 ? m : NULL;
 }
 
-static bool unlock_one(const struct heap_range *p)
-{
-    mem_heap *m = lockable(p);
-    if (m != NULL && m->is_held == 1) {
-        m->is_held = 0;
-        pthread_mutex_unlock(lock_of(m));
-    }
-    return true;
-}
-
-static void unlock_all(void)
-{
-    registry_all_locked(unlock_one);
-}
-
-enum { A_MILLISECOND = 1000000, A_SECOND = 1000 * A_MILLISECOND }; /* in nanoseconds */
-
-/* Who has it may be waiting for a processor. */
+/* The thread that holds the lock may be waiting for a processor. */
 static bool lock_in_time(pthread_mutex_t *lock, long patience)
 {
     struct timespec until;
@@ -53,29 +48,29 @@ static bool lock_range(const struct heap_range *p, long patience)
     return true;
 }
 
-static bool lock_one(const struct heap_range *p)
+static bool lock_patiently(const struct heap_range *p)
 {
     return lock_range(p, 50 * A_MILLISECOND);
 }
 
-static bool try_one(const struct heap_range *p)
+static bool lock_if_free(const struct heap_range *p)
 {
     lock_range(p, A_MILLISECOND);
     return true;
 }
 
-/* Never waits for long with locks in hand: a visitor of one heap may want another. Who
- * gives up, after some tries, has a heap in the child that may be found in the middle of a
- * call: MEM_DAMAGED. */
-static bool lock_all(bool give_up)
+static bool unlock_range(const struct heap_range *p)
 {
-    if (registry_all_locked(give_up ? try_one : lock_one))
-        return true;
-    unlock_all();
-    return false;
+    mem_heap *m = lockable(p);
+    if (m != NULL && m->is_held == 1) {
+        m->is_held = 0;
+        pthread_mutex_unlock(lock_of(m));
+    }
+    return true;
 }
 
-static bool free_in_child(const struct heap_range *p)
+/* The child's heap has a new lock when a call needs it (session_lock). */
+static bool forget_range(const struct heap_range *p)
 {
     mem_heap *m = lockable(p);
     if (m != NULL)
@@ -83,13 +78,47 @@ static bool free_in_child(const struct heap_range *p)
     return true;
 }
 
-static void forked(void)
+/* --- around a fork -------------------------------------------------------------- */
+
+/* A thread that holds one of the locks may be waiting for another one of them: a visitor of one
+ * heap may call for a second heap, and a guard page moves under the registry's lock. So this never
+ * waits for long with locks in hand, but lets go of all and tries again. After some tries it takes
+ * what is free: then a heap may be in the middle of a call in the child, which is MEM_DAMAGED. */
+static void lock_before_fork(void)
 {
+    enum { TRIES = 5 };
+    for (unsigned n = 0;; n++) {
+        registry_lock();
+        if (registry_all_locked(n == TRIES ? lock_if_free : lock_patiently))
+            return;
+        registry_all_locked(unlock_range);
+        registry_unlock();
+        os_pause(n);
+    }
+}
+
+static void unlock_in_parent(void)
+{
+    registry_all_locked(unlock_range);
+    registry_unlock();
+}
+
+static void unlock_in_child(void)
+{
+    readers_forked();
     session_forked();
-    registry_all_locked(free_in_child);
+    registry_all_locked(forget_range);
+    registry_unlock();
+}
+
+static void register_handlers(void)
+{
+    /* Should this fail, a child of a threaded process may find something locked. */
+    (void)os_at_fork(lock_before_fork, unlock_in_parent, unlock_in_child);
 }
 
 void fork_register_handlers(void)
 {
-    registry_set_fork_handlers(lock_all, unlock_all, forked);
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, register_handlers);
 }

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT
  *
- * forks.h - a fork waits for the calls that are under way in heaps of the caller's own.
+ * fork.h - a fork waits for the calls at work in the registry and in heaps of the caller's own.
  *
- *   FK1  before it, all of their locks are taken, so that the child has each heap as it was
- *       between two calls; after it the parent lets them go, and the child forgets them;
- *   FK2  nobody waits for long with locks in hand.
+ *   FK1  before a fork the forking thread takes the registry's lock and those of all heaps, so
+ *        that the child has each heap as it was between two calls. Afterwards the parent releases
+ *        them, and the child forgets them;
+ *   FK2  the forking thread never waits for long with locks in hand.
  */
-#ifndef FORKS_H
-#define FORKS_H
+#ifndef FORK_H
+#define FORK_H
 
-/* Around each fork from now on. */
+/* From now on FK1 is so. Each heap that is added to the registry calls it before: any number of
+ * times, any thread. The caller holds no lock, since another thread may be forking just now. */
 void fork_register_handlers(void);
 
 #endif

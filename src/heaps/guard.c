@@ -29,7 +29,7 @@ static bool widen(const struct region *r, struct ledger *l, uint32_t low, uint32
         ledger_set_guard(l, low, f->high);
     }
     if (high > f->high) {
-        if (!readers_wait_for_all() || !forbid(r, f->high, high)) /* GD2 */
+        if (!registry_wait_for_readers() || !forbid(r, f->high, high)) /* GD2 */
             return false;
         ledger_set_guard(l, f->low, high);
     }

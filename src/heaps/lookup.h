@@ -14,7 +14,7 @@
 #define PEEK_H
 
 #include "core/heap.h"
-#include "heaps/registry.h"
+#include "heaps/readers.h"
 
 struct lookup_result {
     unsigned char *start;

@@ -1,11 +1,16 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * registry.c - the table of heap ranges: sorted, changed under a lock, read without one.
+ * Invariants: registry.h.
+ */
 #include "heaps/registry.h"
 
 #include <pthread.h>
 
 #include "base/os.h"
+#include "heaps/readers.h"
 
-enum { NFIRST = 24, NREADERS = 20, FIRST_VERSION = 4 };
+enum { NFIRST = 24, FIRST_VERSION = 4 };
 
 /* What there is for the first few heaps; a larger table is a mapping. */
 struct table {
@@ -22,53 +27,6 @@ static uint32_t nnested;                   /* places with one around them */
 uint32_t registry_version = FIRST_VERSION; /* that a reader has none is a 0 */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* for changes of all this */
-
-static _Alignas(64) struct reader readers[NREADERS];
-static uint32_t counted[2], phase; /* RG4; `phase` says in which of the two */
-static bool has_no_barrier;
-struct reader reader_none;
-__thread struct reader *reader_mine = &reader_none;
-__thread uint32_t mutator_depth;
-
-/* --- when nobody is looking any more -------------------------------------------- */
-
-static void wait_for_reader(struct reader *r)
-{
-    enum { SOMETIMES = 64 };
-    for (unsigned n = 0; (__atomic_load_n(&r->word, __ATOMIC_ACQUIRE) & READER_BUSY) != 0; n++) {
-        os_pause(n);
-        if (n % SOMETIMES == SOMETIMES - 1 && os_thread_is_gone(NOW(r->thread)))
-            __atomic_store_n(&r->word, 0, __ATOMIC_RELAXED);
-    }
-}
-
-/* Twice: one may have read the phase long before it counts itself. */
-static void wait_for_counted_locked(void)
-{
-    for (int i = 0; i < 2; i++) {
-        uint32_t was = __atomic_fetch_add(&phase, 1, __ATOMIC_SEQ_CST) % 2;
-        for (unsigned n = 0; __atomic_load_n(&counted[was], __ATOMIC_SEQ_CST) != 0; n++)
-            os_pause(n);
-    }
-}
-
-/* A look that this one's thread was interrupted in would wait for itself. */
-static bool wait_for_readers_locked(void)
-{
-    bool are_others = false;
-    if (!UNDER_TSAN)
-        __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    for (int i = 0; i < NREADERS; i++)
-        are_others |= &readers[i] != reader_mine &&
-                      __atomic_load_n(&readers[i].thread, __ATOMIC_SEQ_CST) != 0;
-    if (are_others && !os_barrier())
-        return false;
-    for (int i = 0; are_others && i < NREADERS; i++)
-        if (&readers[i] != reader_mine)
-            wait_for_reader(&readers[i]);
-    wait_for_counted_locked();
-    return true;
-}
 
 /* --- changing ------------------------------------------------------------------- */
 
@@ -164,7 +122,7 @@ static bool make_room_locked(void)
     table_change_begin();
     __atomic_store_n(&table, larger, __ATOMIC_RELEASE);
     table_change_end();
-    if (was != &first.table && wait_for_readers_locked()) {
+    if (was != &first.table && readers_wait_locked()) {
         size_t was_bytes = sizeof *was + was->capacity * sizeof(struct heap_range);
         os_unmap(was, ceil_div(was_bytes, page) * page);
     }
@@ -185,64 +143,6 @@ static uint32_t covered_locked(const struct heap_range *p, uint32_t *end)
     return from;
 }
 
-/* The calling thread is the only one. */
-static void forget_others(void)
-{
-    for (int i = 0; i < NREADERS; i++)
-        if (&readers[i] != reader_mine)
-            readers[i] = (struct reader){0};
-    if (reader_mine != &reader_none)
-        reader_mine->thread = os_thread_id();
-    counted[0] = counted[1] = 0;
-}
-
-static bool (*lock_all)(bool give_up);
-static void (*unlock_all)(void), (*forked)(void);
-
-void registry_set_fork_handlers(bool (*lock_them)(bool give_up), void (*unlock_them)(void),
-                                void (*in_child)(void))
-{
-    registry_lock();
-    lock_all = lock_them;
-    unlock_all = unlock_them;
-    forked = in_child;
-    registry_unlock();
-}
-
-/* Somebody who has the lock of a heap may be waiting for that of the table. */
-static void lock_before_fork(void)
-{
-    enum { TRIES = 5 };
-    for (unsigned n = 0;; n++) {
-        registry_lock();
-        if (lock_all == NULL || lock_all(n == TRIES))
-            return;
-        registry_unlock();
-        os_pause(n);
-    }
-}
-
-static void unlock_in_parent(void)
-{
-    if (unlock_all != NULL)
-        unlock_all();
-    registry_unlock();
-}
-
-static void unlock_in_child(void)
-{
-    forget_others();
-    if (forked != NULL)
-        forked();
-    registry_unlock();
-}
-
-static void register_fork_handlers(void)
-{
-    /* Should this fail, a child of a threaded process may find something locked. */
-    (void)os_at_fork(lock_before_fork, unlock_in_parent, unlock_in_child);
-}
-
 static bool add_locked(const struct heap_range *p)
 {
     if (!make_room_locked())
@@ -259,8 +159,6 @@ static bool add_locked(const struct heap_range *p)
 
 bool registry_add(const struct heap_range *p)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, register_fork_handlers); /* before the lock: a fork may be under way */
     registry_lock();
     bool added = add_locked(p);
     registry_unlock();
@@ -285,15 +183,15 @@ bool registry_remove(const void *base)
             link_all_locked();
         table_change_end();
     }
-    bool gone = wait_for_readers_locked();
+    bool gone = readers_wait_locked();
     registry_unlock();
     return gone;
 }
 
-bool readers_wait_for_all(void)
+bool registry_wait_for_readers(void)
 {
     registry_lock();
-    bool gone = wait_for_readers_locked();
+    bool gone = readers_wait_locked();
     registry_unlock();
     return gone;
 }
@@ -317,62 +215,6 @@ bool registry_all_locked(bool (*visit)(const struct heap_range *p))
 
 /* --- looking -------------------------------------------------------------------- */
 
-RACING static bool claim_reader(struct reader *r, int was, int id)
-{
-    if (NOW(r->thread) != was || !__atomic_compare_exchange_n(&r->thread, &was, id, false,
-                                                              __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
-        return false;
-    __atomic_store_n(&r->word, 0, __ATOMIC_RELAXED);
-    if (!UNDER_TSAN)
-        __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    reader_mine = r;
-    return true;
-}
-
-/* One that nobody has, or whose thread is no more. */
-static bool get_reader(void)
-{
-    int id = os_thread_id();
-    for (int i = 0; i < NREADERS; i++)
-        if (claim_reader(&readers[i], 0, id))
-            return true;
-    for (int i = 0; i < NREADERS; i++) {
-        int thread = NOW(readers[i].thread);
-        if (os_thread_is_gone(thread) && claim_reader(&readers[i], thread, id))
-            return true;
-    }
-    return false;
-}
-
-/* Without a barrier there are no readers to be waited for: all are counted. */
-static bool prepare_readers(void)
-{
-    static __thread uint32_t ntries; /* to look at all others each time would be slow */
-    enum { SELDOM = 1024 };
-    if (NOW(has_no_barrier) || ntries++ % SELDOM != 0)
-        return false;
-    if (os_barrier_open())
-        return true;
-    __atomic_store_n(&has_no_barrier, true, __ATOMIC_RELAXED);
-    return false;
-}
-
-struct lookup_scope lookup_begin_slow(void)
-{
-    if (prepare_readers() && get_reader())
-        return lookup_begin();
-    struct lookup_scope scope = {.phase = __atomic_load_n(&phase, __ATOMIC_SEQ_CST) % 2};
-    __atomic_fetch_add(&counted[scope.phase], 1, __ATOMIC_SEQ_CST);
-    if (!UNDER_TSAN)
-        __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    return scope;
-}
-
-void lookup_end_slow(const struct lookup_scope *scope)
-{
-    __atomic_fetch_sub(&counted[scope->phase], 1, __ATOMIC_RELEASE);
-}
-
 RACING static void copy_range(const struct heap_range *from, struct heap_range *to)
 {
     to->base = NOW(from->base);
@@ -383,8 +225,8 @@ RACING static void copy_range(const struct heap_range *from, struct heap_range *
 }
 
 /* The innermost place around the address of those from the i-th back. */
-RACING static bool search(const struct table *t, uint32_t i, uintptr_t address,
-                          struct heap_range *p)
+RACING static bool find_back_from(const struct table *t, uint32_t i, uintptr_t address,
+                                  struct heap_range *p)
 {
     for (uint32_t up = 1; up > 0 && up <= i; up = p->up) {
         i -= up;
@@ -395,24 +237,13 @@ RACING static bool search(const struct table *t, uint32_t i, uintptr_t address,
     return false;
 }
 
-bool lookup_pause(unsigned n)
-{
-    enum { AT_ONCE = 100, TRIES = 300 };
-    if (n < AT_ONCE)
-        return true;
-    if (n == TRIES || mutator_depth > 0)
-        return false;
-    os_pause(n - AT_ONCE);
-    return true;
-}
-
 RACING enum registry_result registry_find(uintptr_t address, struct heap_range *p)
 {
     for (unsigned n = 0; lookup_pause(n); n++) {
         uint32_t seen = changes_seen(&registry_version);
         const struct table *t = __atomic_load_n(&table, __ATOMIC_ACQUIRE);
         bool alone = NOW(nnested) == 0;
-        bool found = search(t, count_up_to(t, NOW(t->n), address), address, p);
+        bool found = find_back_from(t, count_up_to(t, NOW(t->n), address), address, p);
         p->version = alone ? seen : 0;
         if (is_unchanged(&registry_version, seen))
             return found ? REGISTRY_FOUND : REGISTRY_NONE;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "heaps/readers.h"
 #include "heaps/registry.h"
 
 _Thread_local enum mem_result result_last_error;

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * readers.c - which threads are in a lookup, and the wait until these lookups have ended.
+ * Invariants: readers.h.
+ */
+#include "heaps/readers.h"
+
+#include "base/os.h"
+
+enum { NREADERS = 20 };
+
+static _Alignas(64) struct reader readers[NREADERS];
+static uint32_t counted[2], phase; /* `phase` says in which of the two counts a thread is [RD3] */
+static bool has_no_barrier;
+struct reader reader_none;
+__thread struct reader *reader_mine = &reader_none;
+__thread uint32_t mutator_depth;
+
+/* --- the writer ---------------------------------------------------------------- */
+
+/* The thread may have ended within a lookup, and then its word stays busy. */
+static void wait_for_reader(struct reader *r)
+{
+    enum { SOMETIMES = 64 };
+    for (unsigned n = 0; (__atomic_load_n(&r->word, __ATOMIC_ACQUIRE) & READER_BUSY) != 0; n++) {
+        os_pause(n);
+        if (n % SOMETIMES == SOMETIMES - 1 && os_thread_is_gone(NOW(r->thread)))
+            __atomic_store_n(&r->word, 0, __ATOMIC_RELAXED);
+    }
+}
+
+/* New lookups are counted in the other phase, so the count of this one goes down to 0. Both phases
+ * are waited for, as a thread may have read the phase long before it counts itself. */
+static void wait_for_counted_locked(void)
+{
+    for (int i = 0; i < 2; i++) {
+        uint32_t was = __atomic_fetch_add(&phase, 1, __ATOMIC_SEQ_CST) % 2;
+        for (unsigned n = 0; __atomic_load_n(&counted[was], __ATOMIC_SEQ_CST) != 0; n++)
+            os_pause(n);
+    }
+}
+
+/* The calling thread's own reader is left out: a lookup that this call has interrupted would wait
+ * for itself. */
+bool readers_wait_locked(void)
+{
+    bool are_others = false;
+    if (!UNDER_TSAN)
+        __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    for (int i = 0; i < NREADERS; i++)
+        are_others |= &readers[i] != reader_mine &&
+                      __atomic_load_n(&readers[i].thread, __ATOMIC_SEQ_CST) != 0;
+    if (are_others && !os_barrier())
+        return false;
+    for (int i = 0; are_others && i < NREADERS; i++)
+        if (&readers[i] != reader_mine)
+            wait_for_reader(&readers[i]);
+    wait_for_counted_locked();
+    return true;
+}
+
+void readers_forked(void)
+{
+    for (int i = 0; i < NREADERS; i++)
+        if (&readers[i] != reader_mine)
+            readers[i] = (struct reader){0};
+    if (reader_mine != &reader_none)
+        reader_mine->thread = os_thread_id();
+    counted[0] = counted[1] = 0;
+}
+
+/* --- a thread's reader ---------------------------------------------------------- */
+
+RACING static bool claim_reader(struct reader *r, int was, int id)
+{
+    if (NOW(r->thread) != was || !__atomic_compare_exchange_n(&r->thread, &was, id, false,
+                                                              __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+        return false;
+    __atomic_store_n(&r->word, 0, __ATOMIC_RELAXED);
+    if (!UNDER_TSAN)
+        __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    reader_mine = r;
+    return true;
+}
+
+/* Takes a reader that no thread has, else one whose thread has ended. */
+static bool get_reader(void)
+{
+    int id = os_thread_id();
+    for (int i = 0; i < NREADERS; i++)
+        if (claim_reader(&readers[i], 0, id))
+            return true;
+    for (int i = 0; i < NREADERS; i++) {
+        int thread = NOW(readers[i].thread);
+        if (os_thread_is_gone(thread) && claim_reader(&readers[i], thread, id))
+            return true;
+    }
+    return false;
+}
+
+/* Opens the barrier, and returns whether the thread should look for a reader now. It does not
+ * each time, as to look at all of them is slow. Without a barrier every lookup is counted. */
+static bool prepare_readers(void)
+{
+    static __thread uint32_t ntries;
+    enum { SELDOM = 1024 };
+    if (NOW(has_no_barrier) || ntries++ % SELDOM != 0)
+        return false;
+    if (os_barrier_open())
+        return true;
+    __atomic_store_n(&has_no_barrier, true, __ATOMIC_RELAXED);
+    return false;
+}
+
+/* --- a lookup ------------------------------------------------------------------- */
+
+struct lookup_scope lookup_begin_slow(void)
+{
+    if (prepare_readers() && get_reader())
+        return lookup_begin();
+    struct lookup_scope scope = {.phase = __atomic_load_n(&phase, __ATOMIC_SEQ_CST) % 2};
+    __atomic_fetch_add(&counted[scope.phase], 1, __ATOMIC_SEQ_CST);
+    if (!UNDER_TSAN)
+        __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    return scope;
+}
+
+void lookup_end_slow(const struct lookup_scope *scope)
+{
+    __atomic_fetch_sub(&counted[scope->phase], 1, __ATOMIC_RELEASE);
+}
+
+bool lookup_pause(unsigned n)
+{
+    enum { AT_ONCE = 100, TRIES = 300 };
+    if (n < AT_ONCE)
+        return true;
+    if (n == TRIES || mutator_depth > 0)
+        return false;
+    os_pause(n - AT_ONCE);
+    return true;
+}

@@ -101,9 +101,9 @@ RACING static const struct heap *heap_with(const struct heap_range *p, const voi
 static void note_spans(struct lookup_scope *scope, const struct heap_range *p, const void *address)
 {
     struct heap view;
-    struct slot_view spans = {0};
+    struct lookup_view spans = {0};
     const struct heap *h = heap_with(p, address, &view);
-    bool has_spans = h != NULL && slot_view_open(h, &spans);
+    bool has_spans = h != NULL && lookup_view_open(h, &spans);
     spans.owner = p->owner;
     lookup_note(scope, &spans, has_spans ? p->version : 0);
 }

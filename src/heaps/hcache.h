@@ -73,8 +73,7 @@ void *hcache_take_slow(struct hcache *q, struct heap *h, size_t nbytes);
 
 /* The slot of an object whose slack is told by its state. */
 struct hcache_slot {
-    struct span *span;
-    unsigned char *state;
+    struct slot_ref ref;
     size_t nbytes; /* of the object */
 };
 
@@ -84,15 +83,12 @@ static inline bool hcache_find(const struct hcache *q, const void *address, stru
     size_t offset = (uintptr_t)address - q->base, slice = offset >> q->slice_shift;
     if (slice >= q->nslices) /* HC4 */
         return false;
-    at->span = &q->pagemap[slice];
-    uint32_t reciprocal = at->span->reciprocal_published;
     uint32_t into = (uint32_t)(offset - (slice << q->slice_shift));
-    uint64_t product = (uint64_t)into * reciprocal;
-    if ((uint32_t)product >= reciprocal) /* it is into the slot; or there is no span */
+    struct span *span = &q->pagemap[slice];
+    if (!slot_of_start(span, into, span->reciprocal_published, &at->ref))
         return false;
-    at->state = at->span->states + (product >> 32);
-    uint32_t state = *at->state;
-    at->nbytes = at->span->slot_bytes - state_slack_near(state);
+    uint32_t state = *at->ref.state;
+    at->nbytes = span->slot_bytes - state_slack_near(state);
     return state_is_near(state);
 }
 
@@ -104,10 +100,10 @@ static inline bool hcache_free(struct hcache *q, const void *address, size_t *nb
     if (!hcache_find(q, address, &at))
         return false;
     *nbytes = at.nbytes;
-    *refile = !count_down(&at.span->countdown);
-    __atomic_store_n(at.state, 0, __ATOMIC_RELEASE);
-    struct hcache_window *w = &q->window[at.span->sizeclass];
-    size_t i = (size_t)(at.state - w->states);
+    *refile = !count_down(&at.ref.span->countdown);
+    __atomic_store_n(at.ref.state, 0, __ATOMIC_RELEASE);
+    struct hcache_window *w = &q->window[at.ref.span->sizeclass];
+    size_t i = (size_t)(at.ref.state - w->states);
     if (i < STATES_AT_ONCE)
         w->mask |= (uint64_t)1 << i;
     return true;
@@ -118,13 +114,13 @@ static inline bool hcache_resize(const struct hcache *q, const void *address, si
                                  size_t *old)
 {
     struct hcache_slot at;
-    if (!hcache_find(q, address, &at) || !slot_suits(at.span->slot_bytes, at.nbytes, nbytes))
+    if (!hcache_find(q, address, &at) || !slot_suits(at.ref.span->slot_bytes, at.nbytes, nbytes))
         return false;
-    size_t slack = at.span->slot_bytes - nbytes;
+    size_t slack = at.ref.span->slot_bytes - nbytes;
     *old = at.nbytes;
     if (slack > SLACK_NEAR_MAX)
         return false;
-    __atomic_store_n(at.state, (uint8_t)(slack + 1), __ATOMIC_RELEASE);
+    __atomic_store_n(at.ref.state, (uint8_t)(slack + 1), __ATOMIC_RELEASE);
     return true;
 }
 

@@ -46,26 +46,26 @@ RACING enum heap_result lookup_heap(const struct heap *h, const void *address,
 
 /* What has no entry, and the last 64 KiB, are as good as outside: then what begins inside
  * may be followed as far as a byte of a block can be. */
-RACING bool slot_view_open(const struct heap *h, struct slot_view *to)
+RACING bool lookup_view_open(const struct heap *h, struct lookup_view *to)
 {
     const struct region *r = &h->chunks.region;
     const struct spans *s = &h->spans;
     uintptr_t slice = (uintptr_t)1 << s->slice_shift;
-    *to = (struct slot_view){.mask = (uint32_t)(slice - 1),
-                             .shift = s->slice_shift,
-                             .seen = changes_seen(&s->changes),
-                             .changes = &s->changes,
-                             .base = (uintptr_t)r->base & ~(slice - 1)};
+    *to = (struct lookup_view){.mask = (uint32_t)(slice - 1),
+                               .shift = s->slice_shift,
+                               .seen = changes_seen(&s->changes),
+                               .changes = &s->changes,
+                               .slots.base = (uintptr_t)r->base & ~(slice - 1)};
     size_t pagemap = (size_t)NOW(s->pagemap) * GRANULE_BYTES + QUEUES_BYTES,
            nslices = NOW(s->nclear);
     if (NOW(s->nheld) == 0 || pagemap + nslices * sizeof(struct span) > r->nbytes)
         return false;
-    to->nbytes = (uintptr_t)r->base + r->nbytes - to->base;
-    if (nslices << s->slice_shift < to->nbytes)
-        to->nbytes = nslices << s->slice_shift;
-    to->pagemap = (const struct span *)(const void *)(r->base + pagemap);
-    if (to->nbytes <= SLICE_BYTES || !is_unchanged(&s->changes, to->seen))
+    to->slots.nbytes = (uintptr_t)r->base + r->nbytes - to->slots.base;
+    if (nslices << s->slice_shift < to->slots.nbytes)
+        to->slots.nbytes = nslices << s->slice_shift;
+    to->slots.pagemap = (struct span *)(void *)(r->base + pagemap);
+    if (to->slots.nbytes <= SLICE_BYTES || !is_unchanged(&s->changes, to->seen))
         return false;
-    to->nbytes -= SLICE_BYTES;
+    to->slots.nbytes -= SLICE_BYTES;
     return true;
 }

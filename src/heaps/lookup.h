@@ -47,8 +47,7 @@ RACING static inline enum heap_result lookup_in_span(const struct region *r,
     uint32_t slot_bytes = NOW(span->slot_bytes), into = (uint32_t)(address - first);
     if (slot_bytes == 0)
         return HEAP_NOT_A_SLOT;
-    uint32_t scaled = is_wide(slot_bytes) ? into >> WIDE_SHIFT : into;
-    uint32_t index = (uint32_t)((uint64_t)scaled * NOW(span->reciprocal) >> 32);
+    uint32_t index = slot_of_inside(slot_bytes, into, NOW(span->reciprocal));
     uint32_t nslots = NOW(span->nslots);
     const unsigned char *states = NOW(span->states);
     size_t states_at = (uintptr_t)states - (uintptr_t)r->base;
@@ -70,32 +69,32 @@ RACING static inline enum heap_result lookup_in_span(const struct region *r,
 
 /* What has to be known of a heap to find objects in its slots. False: it has no spans, or
  * is changing. */
-bool slot_view_open(const struct heap *h, struct slot_view *spans);
+bool lookup_view_open(const struct heap *h, struct lookup_view *view);
 
 /* The shortest way: an object in a slot of at most 8 KiB whose slack takes one byte. False:
  * it is none, or is not seen to be one. Reads only from map and region. */
-RACING static inline bool lookup_object(const struct slot_view *s, uintptr_t address,
+RACING static inline bool lookup_object(const struct lookup_view *v, uintptr_t address,
                                         struct lookup_result *p)
 {
-    size_t offset = address - s->base;
-    if (offset >= s->nbytes)
+    size_t offset;
+    if (!slot_view_has(&v->slots, address, &offset))
         return false;
-    const struct span *span = s->pagemap + (offset >> s->shift);
+    const struct span *span = &v->slots.pagemap[offset >> v->shift];
     uint32_t reciprocal = __atomic_load_n(&span->reciprocal_published, __ATOMIC_ACQUIRE);
     const unsigned char *states = NOW(span->states);
     uint32_t slot_bytes = NOW(span->slot_bytes);
-    if (reciprocal == 0 || (uintptr_t)states - s->base >= s->nbytes)
+    if (reciprocal == 0 || (uintptr_t)states - v->slots.base >= v->slots.nbytes)
         return false;
-    uint64_t product = (uint64_t)((uint32_t)offset & s->mask) * reciprocal;
-    uint32_t state = __atomic_load_n(states + (product >> 32), __ATOMIC_ACQUIRE);
-    size_t within = (uint64_t)(uint32_t)product * slot_bytes >> 32;
+    struct slot_quotient q = slot_divide((uint32_t)offset & v->mask, reciprocal);
+    uint32_t state = __atomic_load_n(states + q.index, __ATOMIC_ACQUIRE);
+    size_t within = (uint64_t)q.fraction * slot_bytes >> 32;
     p->start = (unsigned char *)address - within;
     p->size = slot_bytes - state_slack_near(state);
     if (!state_is_near(state) || within >= p->size)
         return false;
     if (!UNDER_TSAN)
         __atomic_thread_fence(__ATOMIC_ACQUIRE);
-    return NOW(*s->changes) == s->seen;
+    return NOW(*v->changes) == v->seen;
 }
 
 /* NO_SLOT: in no span, or not in the region. */

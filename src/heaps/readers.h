@@ -22,6 +22,7 @@
 #define READERS_H
 
 #include "base/base.h"
+#include "slots/slot.h"
 
 struct span;
 
@@ -37,12 +38,10 @@ enum { READER_BUSY = 2 };
 struct reader {
     _Alignas(64) uint32_t word;
     int thread; /* the system's number of the thread that has it; 0: it is unused */
-    struct slot_view {
+    struct lookup_view {
         uint32_t mask, shift, seen;
         const uint32_t *changes;
-        uintptr_t base;
-        size_t nbytes;
-        const struct span *pagemap;
+        struct slot_view slots;
         void *owner;
     } last;
 };
@@ -140,7 +139,7 @@ RACING static inline bool lookup_begin_fast(struct reader *r, uint32_t *was)
 
 /* Keeps a view for the thread's next lookup; `version` is that of the table when the heap was
  * found, or 0 to keep none. Does nothing in a lookup within another [RD4]. */
-RACING static inline void lookup_note(struct lookup_scope *scope, const struct slot_view *spans,
+RACING static inline void lookup_note(struct lookup_scope *scope, const struct lookup_view *spans,
                                       uint32_t version)
 {
     if (scope->reader == NULL || (scope->was & READER_BUSY) != 0)

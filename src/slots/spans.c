@@ -153,8 +153,7 @@ bool spans_find(const struct spans *s, size_t offset, struct slot *slot)
     if (span->slot_bytes == 0)
         return false;
     uint32_t into = (uint32_t)(address - pagemap_address(s, slice));
-    uint64_t scaled = is_wide(span->slot_bytes) ? into >> WIDE_SHIFT : into;
-    uint32_t index = (uint32_t)(scaled * span->reciprocal >> 32);
+    uint32_t index = slot_of_inside(span->slot_bytes, into, span->reciprocal);
     *slot = (struct slot){.slice = slice,
                           .index = index,
                           .bytes = span->slot_bytes,

@@ -50,7 +50,7 @@ static bool window_scan(struct window *w, const struct tcache *c, unsigned part)
         window_move(w, w->first + STATES_AT_ONCE < w->used ? w->first + STATES_AT_ONCE : 0);
     } while (w->first != start);
     while (w->used < w->nslots) {
-        window_widen(w, &c->pagemap[w->slice - 1]);
+        window_widen(w, &c->view.pagemap[w->slice - 1]);
         if (window_look(w, part))
             return true;
     }
@@ -60,10 +60,10 @@ static bool window_scan(struct window *w, const struct tcache *c, unsigned part)
 
 static void window_open(struct window *w, const struct tcache *c, uint32_t slice)
 {
-    const struct span *span = &c->pagemap[slice - 1];
+    const struct span *span = &c->view.pagemap[slice - 1];
     w->states = span->states;
     w->far = far_slack(span->states, span->nslots, 0);
-    w->base = (unsigned char *)(c->base + ((uintptr_t)(slice - 1) << SLICE_SHIFT));
+    w->base = (unsigned char *)(c->view.base + ((uintptr_t)(slice - 1) << SLICE_SHIFT));
     w->slot_bytes = span->slot_bytes;
     w->full = span->slot_bytes + 1;
     w->first = 0;
@@ -101,7 +101,7 @@ static void window_park(struct window *w, const struct tcache *c)
     w->mask = 0;
     w->slice = 0; /* first: a fork that comes now must not find it in two places */
     parked_push(w, slice);
-    span_park(&c->pagemap[slice - 1], w->nslots, w->is_alone && is_wide(w->slot_bytes), w);
+    span_park(&c->view.pagemap[slice - 1], w->nslots, w->is_alone && is_wide(w->slot_bytes), w);
 }
 
 static void window_swap(struct window *w, const struct tcache *c, uint32_t slice)
@@ -115,7 +115,7 @@ static bool window_change(struct window *w, const struct tcache *c)
 {
     uint32_t slice;
     while ((slice = oldest(w)) != 0) {
-        struct span *span = &c->pagemap[slice - 1];
+        struct span *span = &c->view.pagemap[slice - 1];
         if (!span_is_reusable(span, w->nslots))
             return false;
         parked_pop(w);
@@ -133,7 +133,7 @@ static bool window_change_wide(struct window *w, const struct tcache *c)
 {
     for (unsigned n = w->nparked; n > 0; n--) {
         uint32_t slice = oldest(w);
-        struct span *span = &c->pagemap[slice - 1];
+        struct span *span = &c->view.pagemap[slice - 1];
         bool is_parked = span_is_parked(span, w);
         bool ready =
             is_parked && are_enough(free_slots(span->states, w->nslots), w->nslots, EIGHTH);
@@ -250,9 +250,9 @@ void tcache_open_locked(struct spans *s, struct thread *t)
     if (c == NULL)
         return;
     const struct region *r = &s->chunks->region;
-    c->base = pagemap_address(s, 1);
-    c->nbytes = (uintptr_t)r->base + r->nbytes - c->base;
-    c->pagemap = pagemap_span(s, 1);
+    c->view.base = pagemap_address(s, 1);
+    c->view.nbytes = (uintptr_t)r->base + r->nbytes - c->view.base;
+    c->view.pagemap = pagemap_span(s, 1);
     for (size_t i = 0; i < NBY_SIZE; i++)
         c->by_size[i] = &c->none;
     for (size_t i = 0; i < NCLASSES; i++)

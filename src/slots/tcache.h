@@ -58,9 +58,7 @@ struct window {
 /* Only its thread uses it; and who has the lock, after the thread was parted from it. */
 struct tcache {
     struct member member; /* the first */
-    uintptr_t base;       /* of the first unit, in which the region begins */
-    size_t nbytes;        /* from there to the end of the region */
-    struct span *pagemap; /* its entry */
+    struct slot_view view;
     struct window *by_size[NBY_SIZE];
     struct window *window[NCLASSES]; /* of classes that it has not used, `none` */
     struct window none;              /* in which there is nothing */
@@ -184,55 +182,36 @@ static inline bool tcache_take_large(struct thread *t, size_t nbytes, unsigned s
     return taken;
 }
 
-/* A slot that `address` is the exact start of. */
-struct slot_ref {
-    struct span *span;
-    unsigned char *state;
-    uint32_t index;
-};
-
 /* Reads only what a span has published. The thread is busy. False: no such slot can be
  * seen, which does not say that there is no object. */
 static inline bool tcache_find(const struct tcache *c, const void *address, struct slot_ref *at)
 {
-    if (c == NULL)
+    size_t offset;
+    if (c == NULL || !slot_view_has(&c->view, (uintptr_t)address, &offset))
         return false;
-    size_t offset = (uintptr_t)address - c->base;
-    if (offset >= c->nbytes)
-        return false;
-    at->span = &c->pagemap[offset >> SLICE_SHIFT];
-    uint32_t reciprocal = __atomic_load_n(&at->span->reciprocal_published, __ATOMIC_ACQUIRE);
-    uint64_t product = (uint64_t)((uintptr_t)address & (SLICE_BYTES - 1)) * reciprocal;
-    if ((uint32_t)product >= reciprocal) /* it is into the slot; or there is no span */
-        return false;
-    at->index = (uint32_t)(product >> 32);
-    at->state = at->span->states + at->index;
-    return __atomic_load_n(at->state, __ATOMIC_RELAXED) != 0;
+    struct span *span = &c->view.pagemap[offset >> SLICE_SHIFT];
+    uint32_t reciprocal = __atomic_load_n(&span->reciprocal_published, __ATOMIC_ACQUIRE);
+    return slot_of_start(span, (uintptr_t)address & (SLICE_BYTES - 1), reciprocal, at) &&
+           __atomic_load_n(at->state, __ATOMIC_RELAXED) != 0;
 }
 
 /* As tcache_find, in spans of WIDE_SLICES. */
 static inline bool tcache_find_wide(const struct tcache *c, const void *address,
                                     struct slot_ref *at)
 {
-    if (c == NULL)
+    size_t offset;
+    if (c == NULL || !slot_view_has(&c->view, (uintptr_t)address, &offset))
         return false;
-    size_t offset = (uintptr_t)address - c->base, slice = offset >> SLICE_SHIFT;
-    if (offset >= c->nbytes)
-        return false;
-    slice -= __atomic_load_n(&c->pagemap[slice].back, __ATOMIC_RELAXED);
-    at->span = &c->pagemap[slice];
-    uint32_t reciprocal = __atomic_load_n(&at->span->reciprocal_published_wide, __ATOMIC_ACQUIRE);
+    size_t slice = offset >> SLICE_SHIFT;
+    slice -= __atomic_load_n(&c->view.pagemap[slice].back, __ATOMIC_RELAXED);
+    struct span *span = &c->view.pagemap[slice];
+    uint32_t reciprocal = __atomic_load_n(&span->reciprocal_published_wide, __ATOMIC_ACQUIRE);
     uint32_t into = (uint32_t)(offset - (slice << SLICE_SHIFT));
     /* In eights of bytes; what is no multiple is more than there is, and so is what is torn. */
     uint32_t eighths = into >> WIDE_SHIFT | into << (32 - WIDE_SHIFT);
-    if (eighths >= WIDE_SLICES * SLICE_BYTES >> WIDE_SHIFT)
-        return false;
-    uint64_t product = (uint64_t)eighths * reciprocal;
-    if ((uint32_t)product >= reciprocal)
-        return false;
-    at->index = (uint32_t)(product >> 32);
-    at->state = at->span->states + at->index;
-    return __atomic_load_n(at->state, __ATOMIC_RELAXED) != 0;
+    return eighths < WIDE_SLICES * SLICE_BYTES >> WIDE_SHIFT &&
+           slot_of_start(span, eighths, reciprocal, at) &&
+           __atomic_load_n(at->state, __ATOMIC_RELAXED) != 0;
 }
 
 enum tcache_freed { TCACHE_FREED, TCACHE_FREED_REFILE, TCACHE_NOT_FREED };
@@ -272,7 +251,7 @@ static inline enum tcache_freed tcache_free_wide(struct thread *t, const void *a
     bool found = tcache_find_wide(c, address, &at);
     if (found) {
         struct window *w = c->window[at.span->sizeclass];
-        bool mine = w->slice == (uint32_t)(at.span - c->pagemap) + 1;
+        bool mine = w->slice == (uint32_t)(at.span - c->view.pagemap) + 1;
         w->mask |= (uint64_t)mine << at.index;
     }
     return tcache_finish_free(t, found, &at);

@@ -359,9 +359,10 @@ static void test_reciprocals(void **state)
         uint32_t span_bytes = SLICE_BYTES * (is_wide(bytes) ? WIDE_SLICES : 1);
         assert_int_equal(bytes % (is_wide(bytes) ? 1024 : 16), 0);
         for (uint32_t into = 0; into < span_bytes; into += 1u << shift) {
-            uint64_t product = (uint64_t)(into >> shift) * reciprocal;
-            assert_int_equal(product >> 32, into / bytes);
-            assert_int_equal((uint32_t)product < reciprocal, into % bytes == 0);
+            struct slot_quotient q = slot_divide(into >> shift, reciprocal);
+            assert_int_equal(q.index, into / bytes);
+            assert_int_equal(slot_begins_at(q, reciprocal), into % bytes == 0);
+            assert_int_equal((uint64_t)q.fraction * bytes >> 32, into % bytes);
         }
     }
 }

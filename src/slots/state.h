@@ -5,6 +5,7 @@
 #ifndef STATE_H
 #define STATE_H
 
+#include "base/bits.h"
 #include "slots/thread.h"
 
 /* Which of the first n states are 0; of 64, if n is more. Bits that are set stay so

@@ -96,7 +96,7 @@ check-tree:
 	    "test/demo.sh $(BUILD)/mem" "test/bench.sh $(BUILD) $(LIB_MALLOC)" test/spin.sh \
 	    "test/helgrind.sh $(BUILD) $(BUILD)/test/helgrind" \
 	    "test/overcommit.sh $(LIB_MALLOC) $(IN_MALLOC)"
-	@$(RUN) "test/instructions.sh $(BUILD) $(CFLAGS)"
+	@$(RUN) "test/instructions.sh $(BUILD) $(CFLAGS)" test/walk_files.sh
 	@$(RUN) --timeout 600 "test/programs.sh $(LIB_MALLOC)"
 
 check-one: ## the library: modules, contracts, models, misuse, examples: CALLS= SEED=

@@ -15,11 +15,6 @@ struct map {
     bool live[NCELLS], free[NCELLS]; /* is there any of it in a cell? */
 };
 
-struct sums {
-    size_t nobjects, object_bytes, nfree, free_bytes, largest_free;
-    size_t nfree_slots, free_slot_bytes;
-};
-
 /* Text is gathered here, so that a system call writes many lines. */
 struct out {
     int fd;
@@ -48,19 +43,6 @@ static void map_add(struct map *m, size_t at, const struct piece *p)
         cells[cell] = true;
 }
 
-static void count(struct sums *s, const struct piece *p)
-{
-    s->nobjects += p->kind == PIECE_OBJECT;
-    s->object_bytes += p->size;
-    s->nfree_slots += p->kind == PIECE_FREE_SLOT;
-    s->free_slot_bytes += p->kind == PIECE_FREE_SLOT ? p->nbytes : 0;
-    if (p->kind == PIECE_FREE) {
-        s->nfree++;
-        s->free_bytes += p->nbytes;
-        s->largest_free = p->nbytes > s->largest_free ? p->nbytes : s->largest_free;
-    }
-}
-
 /* Free slots side by side are one line. */
 static void say_free(struct out *o, const struct piece *run, size_t nslots)
 {
@@ -72,12 +54,13 @@ static void say_free(struct out *o, const struct piece *run, size_t nslots)
     say(o, "\n");
 }
 
-static void say_all_free(const struct heap *h, struct out *o, struct map *m, struct sums *sums)
+static void say_all_free(const struct heap *h, struct out *o, struct map *m,
+                         struct pieces_tally *tally)
 {
     struct piece p, run = {0};
     size_t nslots = 0; /* in the run */
     for (size_t at = 0; heap_piece_locked(h, at, &p); at += p.nbytes) {
-        count(sums, &p);
+        tally_piece(tally, &p);
         map_add(m, at, &p);
         if (nslots > 0 && (p.kind != PIECE_FREE_SLOT || p.nbytes != run.nbytes / nslots)) {
             say_free(o, &run, nslots);
@@ -114,19 +97,19 @@ static void say_map(struct out *o, const struct map *m, size_t nbytes)
 static void dump_locked(const struct heap *h, struct out *o)
 {
     struct map map = {0};
-    struct sums sums = {0};
+    struct pieces_tally tally = {0};
     size_t nbytes = h->chunks.region.nbytes;
     map.cell_bytes = ceil_div(nbytes / GRANULE_BYTES, NCELLS) * GRANULE_BYTES;
     say(o, "free memory in the heap at %p, %zu bytes\n", (void *)h->chunks.region.base, nbytes);
     say(o, "  %18s  %18s  %12s\n", "first byte", "last byte", "bytes");
-    say_all_free(h, o, &map, &sums);
-    say(o, "%zu free chunk%s, %zu bytes, the largest %zu\n", sums.nfree, sums.nfree == 1 ? "" : "s",
-        sums.free_bytes, sums.largest_free);
-    if (sums.nfree_slots > 0)
-        say(o, "%zu free slot%s, %zu bytes\n", sums.nfree_slots, sums.nfree_slots == 1 ? "" : "s",
-            sums.free_slot_bytes);
-    say(o, "%zu object%s, %zu bytes; ledger %zu bytes\n", sums.nobjects,
-        sums.nobjects == 1 ? "" : "s", sums.object_bytes, ledger_nbytes(&h->chunks.ledger));
+    say_all_free(h, o, &map, &tally);
+    say(o, "%zu free chunk%s, %zu bytes, the largest %zu\n", tally.nfree_chunks,
+        tally.nfree_chunks == 1 ? "" : "s", tally.free_chunk_bytes, tally.largest_free);
+    if (tally.nfree_slots > 0)
+        say(o, "%zu free slot%s, %zu bytes\n", tally.nfree_slots, tally.nfree_slots == 1 ? "" : "s",
+            tally.free_slot_bytes);
+    say(o, "%zu object%s, %zu bytes; ledger %zu bytes\n", tally.nobjects,
+        tally.nobjects == 1 ? "" : "s", tally.object_bytes, ledger_nbytes(&h->chunks.ledger));
     say_map(o, &map, nbytes);
 }
 

@@ -5,7 +5,7 @@
 #ifndef DUMP_H
 #define DUMP_H
 
-#include "core/heap.h"
+#include "core/pieces.h"
 
 /* Writes to a file descriptor. Allocates nothing; other threads wait. O(n log n). */
 void dump_heap(struct heap *h, int fd);

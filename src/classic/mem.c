@@ -11,7 +11,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "core/check.h"
+#include "core/pieces.h"
 #include "classic/dump.h"
 #include "heaps/foreign.h"
 #include "core/heap.h"

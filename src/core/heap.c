@@ -2,6 +2,7 @@
 #include "core/heap.h"
 
 #include "base/os.h"
+#include "core/pieces.h"
 
 /* A call in between would cost each user of the lock ten instructions. */
 #define INLINED static inline __attribute__((always_inline))
@@ -207,7 +208,7 @@ enum heap_result heap_take_aligned(struct heap *h, size_t nbytes, size_t align, 
 struct location {
     bool in_span;
     struct slot slot;
-    struct chunk chunk;
+    struct ledger_place place;
 };
 
 static enum heap_result judge_slot(const void *address, const struct slot *slot,
@@ -248,8 +249,8 @@ static enum heap_result judge_locked(const struct heap *h, const void *address, 
     p->in_span = spans_find(&h->spans, offset, &p->slot);
     if (p->in_span)
         result = judge_slot(address, &p->slot, found);
-    else if (ledger_find(&h->chunks.ledger, granule, &p->chunk))
-        result = judge_chunk(h, &p->chunk, found);
+    else if (ledger_find_place(&h->chunks.ledger, granule, &p->place))
+        result = judge_chunk(h, &p->place.chunk, found);
     else if (granule < h->chunks.ledger.b.top)
         return HEAP_DAMAGED; /* chunks tile all below [LG1] */
     else
@@ -288,28 +289,21 @@ enum heap_result heap_find(struct heap *h, const void *address, struct object *f
     return anywhere(heap_find_exact(h, address, found));
 }
 
-static void give_back_locked(struct heap *h, const struct location *p)
+/* Not inlined, so that the free of a slot does not save the registers that this needs. */
+static __attribute__((noinline)) void give_chunk_back_locked(struct heap *h,
+                                                             const struct ledger_place *place)
+{
+    chunks_give_back(&h->chunks, place);
+}
+
+INLINED void give_back_locked(struct heap *h, const struct location *p)
 {
     if (p->in_span) {
         spans_free(&h->spans, &p->slot);
         h->is_swept = false;
     } else {
-        chunks_give_back(&h->chunks, p->chunk.start, p->chunk.start + p->chunk.length);
+        give_chunk_back_locked(h, &p->place);
     }
-}
-
-enum heap_result heap_free(struct heap *h, const void *address)
-{
-    struct location p;
-    struct object found;
-    heap_lock(h);
-    enum heap_result result = anywhere(judge_locked(h, address, &p, &found));
-    if (result == HEAP_OK)
-        give_back_locked(h, &p);
-    if (h->counters != NULL && result == HEAP_OK)
-        count_freed_locked(h, found.size);
-    heap_unlock(h);
-    return result;
 }
 
 /* --- giving pages back ------------------------------------------------------ */
@@ -340,12 +334,13 @@ static void trim_locked(struct heap *h, size_t least)
     h->chunks.ledger.ndirty = h->chunks.ledger.least_dirty = 0;
 }
 
-/* The map of spans is hardly touched. The clock is asked only where it matters. */
+/* Whether all free pages should go back now. The pagemap is live but hardly touched, so it counts
+ * as not there. */
 static bool decide_trim_locked(struct heap *h)
 {
     struct ledger *l = &h->chunks.ledger;
     uint32_t nspare = pagemap_granules(&h->spans);
-    return h->chunks.list.head == NULL && !h->keeps_pages && l->ndirty >= trim_least(l, nspare) &&
+    return !h->keeps_pages && l->ndirty >= trim_least(l, nspare) && /* before the clock is asked */
            trim_decide(&h->trim, l, nspare, os_milliseconds());
 }
 
@@ -363,10 +358,11 @@ bool heap_trim(struct heap *h)
     return freed;
 }
 
-static void trim_if_time_locked(struct heap *h)
+/* A heap with a free list never gives memory back: the nodes of the list lie in free pages. */
+INLINED void trim_if_time_locked(struct heap *h)
 {
     enum { SHORT_HOLE = 64 << 10 }; /* bytes: a system call for less does not pay */
-    if (decide_trim_locked(h))
+    if (h->chunks.list.head == NULL && decide_trim_locked(h))
         trim_locked(h, SHORT_HOLE);
 }
 
@@ -391,13 +387,23 @@ enum heap_result heap_free_locked(struct heap *h, const void *address, bool exac
     return free_locked(h, address, exact, found);
 }
 
-enum heap_result heap_free_exact(struct heap *h, const void *address)
+INLINED enum heap_result lock_and_free(struct heap *h, const void *address, bool exact)
 {
     struct object found;
     heap_lock(h);
-    enum heap_result result = free_locked(h, address, true, &found);
+    enum heap_result result = free_locked(h, address, exact, &found);
     heap_unlock(h);
     return result;
+}
+
+enum heap_result heap_free(struct heap *h, const void *address)
+{
+    return lock_and_free(h, address, false);
+}
+
+enum heap_result heap_free_exact(struct heap *h, const void *address)
+{
+    return lock_and_free(h, address, true);
 }
 
 /* --- threads ----------------------------------------------------------------- */
@@ -462,7 +468,7 @@ static bool resize_place_locked(struct heap *h, const struct location *p, size_t
     if (p->in_span)
         return spans_resize(&h->spans, &p->slot, nbytes);
     return length > 0 &&
-           ledger_resize(&h->chunks.ledger, p->chunk.start, length, slack_for(nbytes));
+           ledger_resize(&h->chunks.ledger, p->place.chunk.start, length, slack_for(nbytes));
 }
 
 INLINED enum heap_result resize_locked(struct heap *h, const void *address, size_t nbytes)
@@ -493,118 +499,6 @@ enum heap_result heap_resize(struct heap *h, const void *address, size_t nbytes)
 }
 
 /* --- counting ---------------------------------------------------------------- */
-
-static void judge_slot_piece(const struct slot *slot, struct piece *p)
-{
-    p->nbytes = slot->bytes;
-    p->kind = slot->is_object                      ? PIECE_OBJECT
-              : slot->is_metadata || slot->is_rest ? PIECE_METADATA
-                                                   : PIECE_FREE_SLOT;
-    p->size = slot->is_object ? slot->bytes - slot->slack : 0;
-}
-
-static bool chunk_at_locked(const struct heap *h, size_t offset, struct chunk *c)
-{
-    return h->chunks.region.base != NULL &&
-           ledger_find(&h->chunks.ledger, (uint32_t)(offset / GRANULE_BYTES), c);
-}
-
-static size_t chunk_end(const struct chunk *c)
-{
-    return ((size_t)c->start + c->length) * GRANULE_BYTES;
-}
-
-/* False: the ledger contradicts itself. */
-static bool judge_piece_locked(const struct heap *h, const struct chunk *c, size_t offset,
-                               struct piece *p)
-{
-    struct slot slot;
-    size_t rest = chunk_end(c) - offset;
-    unsigned char *start = h->chunks.region.base + offset;
-    *p = (struct piece){.start = start, .nbytes = rest, .kind = PIECE_METADATA};
-    if (c->state == CHUNK_RESERVED) {
-        /* A span; what is left over behind its slots; or the map. */
-        if (spans_find(&h->spans, offset, &slot) && slot.bytes <= rest)
-            judge_slot_piece(&slot, p);
-        return true;
-    }
-    p->kind = c->state == 0 ? PIECE_FREE : PIECE_OBJECT;
-    p->size = c->state == 0 ? 0 : p->nbytes - (c->state - 1);
-    return (size_t)c->start * GRANULE_BYTES == offset && p->size <= p->nbytes;
-}
-
-bool heap_piece_locked(const struct heap *h, size_t offset, struct piece *p)
-{
-    struct chunk c;
-    return chunk_at_locked(h, offset, &c) && judge_piece_locked(h, &c, offset, p);
-}
-
-/* Behind `offset`: into what is there now that began before? */
-static size_t skip_locked(const struct heap *h, const struct chunk *c, size_t offset)
-{
-    struct slot slot;
-    if (c->state != CHUNK_RESERVED)
-        return chunk_end(c);
-    if (!spans_find(&h->spans, offset, &slot) || slot.into == 0)
-        return offset;
-    size_t next = offset + slot.bytes - slot.into;
-    return next < chunk_end(c) ? next : chunk_end(c);
-}
-
-bool heap_piece_from_locked(const struct heap *h, size_t *offset, struct piece *p)
-{
-    struct chunk c;
-    while (chunk_at_locked(h, *offset, &c)) {
-        uint32_t before = (uint32_t)(*offset / GRANULE_BYTES) - c.start;
-        if (c.state == 0) /* of free memory, the rest */
-            c = (struct chunk){c.start + before, c.length - before, 0};
-        bool begins = before == 0 || c.state == 0;
-        size_t next = begins ? *offset : skip_locked(h, &c, *offset);
-        if (next == *offset)
-            return judge_piece_locked(h, &c, *offset, p);
-        *offset = next;
-    }
-    return false;
-}
-
-bool heap_ends_locked(const struct heap *h, size_t offset)
-{
-    return offset / GRANULE_BYTES >= h->chunks.ledger.b.top;
-}
-
-static void add_piece(struct heap_sums *sums, const struct piece *p)
-{
-    bool is_free = p->kind == PIECE_FREE || p->kind == PIECE_FREE_SLOT;
-    sums->nfree += is_free;
-    sums->free_bytes += is_free ? p->nbytes : 0;
-    sums->nobjects += p->kind == PIECE_OBJECT;
-    sums->object_bytes += p->size;
-    sums->span_bytes += p->kind == PIECE_METADATA ? p->nbytes : 0;
-}
-
-static struct heap_sums sum_locked(const struct heap *h)
-{
-    struct heap_sums sums = {.region_bytes = h->chunks.region.nbytes};
-    struct piece p;
-    struct chunk c;
-    sums.ledger_bytes = sums.region_bytes > 0 ? ledger_nbytes(&h->chunks.ledger) : 0;
-    /* The ledger is asked once for a chunk, not for each slot in it. */
-    for (size_t at = 0; chunk_at_locked(h, at, &c) && at < chunk_end(&c);)
-        for (; at < chunk_end(&c); at += p.nbytes) {
-            if (!judge_piece_locked(h, &c, at, &p))
-                return sums;
-            add_piece(&sums, &p);
-        }
-    return sums;
-}
-
-struct heap_sums heap_sum(struct heap *h)
-{
-    heap_lock(h);
-    struct heap_sums sums = sum_locked(h);
-    heap_unlock(h);
-    return sums;
-}
 
 bool heap_count_locked(struct heap *h, struct counters *counters)
 {

@@ -1,31 +1,40 @@
 /* SPDX-License-Identifier: MIT
  *
- * heap.h - one heap: a region, its ledger, and the lock around both.
+ * heap.h - one heap: a region, the ledger and the slots in it, and a lock around them.
  *
- * The inside judges, the edge decides: what is wrong with a call is found out
- * here, once; mem.c makes a return value and m_error of it.
+ * What is wrong with a call is found out here, once. The face above (mem.c, malloc.c,
+ * mem_heap.h's calls) turns the result into what its caller expects: a return value and
+ * m_error, a line on stderr, an enum mem_result.
  *
- * Any thread may call what is not named _locked.
+ *   HP1  a call that does not return HEAP_OK has changed nothing that a later call could
+ *        see, except that HEAP_LIST_DAMAGED has mended the node that it reports;
+ *   HP2  HEAP_NO_SPACE is only returned after threads gave up their free slots and all empty
+ *        spans went back [SP5];
+ *   HP3  a free never needs memory, so it cannot fail for want of any.
+ *
+ * Any thread may call a function whose name does not end in _locked. For those that do, the
+ * caller holds the lock that guards the heap: h->lock, or in a heap of one's own the lock in
+ * its header. The calls of mem_heap.h use only functions that end in _locked.
  */
 #ifndef HEAP_H
 #define HEAP_H
 
 #include <pthread.h>
 
-#include "slots/tcache.h"
-#include "ledger/chunks.h"
 #include "core/counters.h"
 #include "core/trim.h"
+#include "ledger/chunks.h"
+#include "slots/tcache.h"
 
 struct heap {
-    pthread_mutex_t lock; /* guards everything below */
+    pthread_mutex_t lock; /* guards everything below, unless the face has its own lock */
     struct chunks chunks;
     struct spans spans;
-    bool has_tcaches; /* for threads */
+    bool has_tcaches; /* threads may have caches */
     bool is_swept;    /* no slot was freed, and no cache made, since all spans were looked at */
-    bool keeps_pages; /* the memory is the caller's: none goes back to the system */
+    bool keeps_pages; /* the memory is the caller's: none of it goes back to the system */
     struct trim trim; /* when free pages go back to the system */
-    struct counters *counters; /* NULL: nobody counts */
+    struct counters *counters; /* NULL: the heap does not count what it does */
 };
 
 struct object {
@@ -48,129 +57,114 @@ enum heap_result {
     HEAP_NOT_A_SLOT    /* of a lookup in slots: the address is in no span */
 };
 
-/* Makes a heap of a region that is 16-byte aligned, as far as it is whole granules
- * and at most REGION_BYTES_MAX. `head` is where the free list begins (then the
- * region is at most 2 GiB: the size in a node is an int), or NULL for none. The
- * lock is the caller's to initialise. A large enough heap has spans: small objects that
- * may be placed anywhere (FIT_ANY) come from slots; and if it has no list, threads may
- * have caches. */
-void heap_open_locked(struct heap *h, struct region region, MemNodePtr *head);
-
-/* The same for one of several heaps, without a list: no caches, no system call, the lock
- * is the caller's; and empty spans are free memory at once, unless a few are to be kept. */
-void heap_open_single(struct heap *h, struct region region, bool keeps_pages, bool keeps_spans);
-
-/* The same in a mapping with a fence (fence.h) of a page, in granules; and without spans. */
-void heap_open_guarded(struct heap *h, struct region region, uint32_t page);
-
-/* A new object of nbytes. 0 is an object, too: it has a start and no byte. HEAP_OK,
- * HEAP_NO_SPACE, HEAP_LIST_DAMAGED, HEAP_NO_REGION. */
-enum heap_result heap_take(struct heap *h, size_t nbytes, enum fit fit, void **object);
-
-/* The same by best fit, at a multiple of `align` bytes, a power of two. Only in a
- * heap without a free list. */
-enum heap_result heap_take_aligned(struct heap *h, size_t nbytes, size_t align, void **object);
-
-/* Frees the object that `address` lies in, or says why not and changes nothing. */
-enum heap_result heap_free(struct heap *h, const void *address);
-
-/* The object that `address` lies in, or why there is none. */
-enum heap_result heap_find(struct heap *h, const void *address, struct object *found);
-
-/* The same two for callers that must know where their object begins: any other
- * address inside it is HEAP_INSIDE. */
-enum heap_result heap_free_exact(struct heap *h, const void *address);
-enum heap_result heap_find_exact(struct heap *h, const void *address, struct object *found);
-
-/* The same for who has a lock of its own, or needs none. Beyond 16, `align` goes with
- * FIT_BEST and FIT_ANY only. Inside an object is HEAP_INSIDE, but for a free that is not
- * `exact`; it tells what it freed. */
-enum heap_result heap_place_locked(struct heap *h, size_t nbytes, size_t align, enum fit fit,
-                                   void **object);
-enum heap_result heap_find_locked(const struct heap *h, const void *address, struct object *found);
-enum heap_result heap_free_locked(struct heap *h, const void *address, bool exact,
-                                  struct object *found);
-enum heap_result heap_resize_locked(struct heap *h, const void *address, size_t nbytes);
-
-/* Gives the object that begins at `address` the size nbytes where it lies, with what
- * it holds as far as that fits: HEAP_OK; HEAP_NO_SPACE, and nothing has changed; or
- * why there is no such object. Only in a heap without a free list. */
-enum heap_result heap_resize(struct heap *h, const void *address, size_t nbytes);
-
-/* Gives the memory of all free pages back to the system. False if nothing had been
- * freed since that was last done. Frees do it themselves every now and then, but
- * leave short holes alone. Only in a heap without a free list. O(h log n) for h
- * holes of a page or more, and other threads wait. */
-bool heap_trim(struct heap *h);
-
-/* Gives the calling thread a cache, so that it takes and frees small objects without the
- * lock (cache.h). It has none afterwards (t->cache == NULL) if the heap can have none, or
- * is nearly full; and loses it again when somebody else needs the last of the space. */
-void heap_join(struct heap *h, struct thread *t);
-
-/* The calling thread is about to end: it gets no cache any more. */
-void heap_leave(struct heap *h, struct thread *t);
-
-/* In the child of a fork: the calling thread is the only one. */
-void heap_forked_locked(struct heap *h, struct thread *mine);
-
-/* The class of slots for nbytes at a multiple of `align`, a power of two; NCLASSES: they
- * are not for a slot. Does not change while the heap is open. */
-unsigned heap_sizeclass(const struct heap *h, size_t nbytes, size_t align);
-
-/* Finds free slots of a class, so that tcache_take has some, where it had none. False:
- * there is no room, or no cache. */
-bool heap_refill(struct heap *h, struct thread *t, unsigned sizeclass);
-
-/* What tcache_free asks for after it has freed `address`. */
-void heap_refile(struct heap *h, const void *address);
-void heap_refile_locked(struct heap *h, const void *address);
-
-/* From now on `counts`, all 0 before, says exactly what the heap has in it and does. That
- * is done under the lock, so threads have no caches any more. Also before the heap is
- * opened. False: some thread's cache could not be taken away, and nothing is counted. */
-bool heap_count_locked(struct heap *h, struct counters *counters);
-
-/* The region from its first byte to the ledger, piece by piece in address order. */
-enum piece_kind {
-    PIECE_OBJECT,
-    PIECE_FREE,      /* a free chunk */
-    PIECE_FREE_SLOT, /* a free slot among others of its size */
-    PIECE_METADATA   /* what the library needs for spans, and what is left over in them */
-};
-struct piece {
-    unsigned char *start;
-    size_t nbytes; /* up to the next one */
-    size_t size;   /* of an object, as asked for */
-    enum piece_kind kind;
-};
-
-/* The piece that begins `offset` bytes into the region: 0, or where another ended.
- * False: that is the end; or, below the ledger's top, the ledger is damaged. O(log n). */
-bool heap_piece_locked(const struct heap *h, size_t offset, struct piece *p);
-
-/* The same from any offset on: the piece that begins there or is the next to begin; or the rest
- * of a free chunk. *offset is then where that is. So who has let go of the lock in between goes
- * on where a piece ended, whatever has changed: what has not is seen, and not again. */
-bool heap_piece_from_locked(const struct heap *h, size_t *offset, struct piece *p);
-
-/* Does no piece begin there because all have ended? Else the ledger is damaged. */
-bool heap_ends_locked(const struct heap *h, size_t offset);
-
-/* Two libraries may share a heap if this is the same for both. It changes with struct heap and
- * with whatever lies in a region. */
+/* Two libraries in one process may share a heap if this is equal in both. It changes with
+ * struct heap and with the layout of what lies in a region. */
 #define HEAP_LAYOUT (((size_t)2 << 16) + sizeof(struct heap))
 
-/* What is in a heap, counted out. O(n log n), and other threads wait; but for those
- * with caches, who go on: then it is no more than near to the truth. */
-struct heap_sums {
-    size_t region_bytes, ledger_bytes, span_bytes; /* the last: PIECE_METADATA */
-    size_t nobjects, object_bytes;                 /* as asked for */
-    size_t nfree, free_bytes;
-};
-struct heap_sums heap_sum(struct heap *h);
+/* --- opening ------------------------------------------------------------------- */
 
+/* Makes a heap of a region, all of which is free then. The region is 16-byte aligned and has at
+ * most REGION_BYTES_MAX bytes; what is not a whole granule at its end is not used. `head` is
+ * where the free list begins, or NULL for a heap without one; with a list the region has at
+ * most 2 GiB, since the size in a node is an int. The caller initialises h->lock.
+ * If the region is large enough, small objects that may lie anywhere (FIT_ANY) get slots;
+ * if there is no list either, threads may have caches. */
+void heap_open_locked(struct heap *h, struct region region, MemNodePtr *head);
+
+/* Makes one of many heaps, without a list, thread caches or a system call; its lock is the
+ * caller's affair. A small region may have slots, too. With keeps_pages no memory goes back to
+ * the system, and with keeps_spans a few empty spans are kept for the next object. */
+void heap_open_single(struct heap *h, struct region region, bool keeps_pages, bool keeps_spans);
+
+/* Makes a heap in a mapping with a guard of `page` granules between objects and records (LG6).
+ * It has no slots. */
+void heap_open_guarded(struct heap *h, struct region region, uint32_t page);
+
+/* From now on `counters`, all 0 before, says exactly what the heap holds and does. That is
+ * counted under the lock, so no thread has a cache any longer. May be called before the heap is
+ * opened. Returns false, and does not count, if the cache of some thread cannot be taken away. */
+bool heap_count_locked(struct heap *h, struct counters *counters);
+
+/* Take and let go of h->lock. */
 void heap_lock(struct heap *h);
 void heap_unlock(struct heap *h);
+
+/* --- taking and freeing -------------------------------------------------------- */
+
+/* Takes an object of nbytes and stores its start. An object of 0 bytes has a start, too, which
+ * no other live object has. Returns HEAP_OK, HEAP_NO_SPACE, HEAP_LIST_DAMAGED, HEAP_DAMAGED
+ * or HEAP_NO_REGION. O(log n). */
+enum heap_result heap_take(struct heap *h, size_t nbytes, enum fit fit, void **object);
+
+/* Takes an object at a multiple of `align` bytes, a power of two, as heap_take does with
+ * FIT_ANY. The heap has no free list. */
+enum heap_result heap_take_aligned(struct heap *h, size_t nbytes, size_t align, void **object);
+
+/* heap_take and heap_take_aligned in one. An `align` beyond 16 goes with FIT_BEST and FIT_ANY
+ * only. */
+enum heap_result heap_place_locked(struct heap *h, size_t nbytes, size_t align, enum fit fit,
+                                   void **object);
+
+/* Frees the object that `address` lies in. Returns HEAP_OK; or says why there is none, and
+ * changes nothing. O(log n). */
+enum heap_result heap_free(struct heap *h, const void *address);
+
+/* Frees the object that begins at `address`. Any other address inside an object is
+ * HEAP_INSIDE, and changes nothing. */
+enum heap_result heap_free_exact(struct heap *h, const void *address);
+
+/* heap_free_exact if `exact`, else heap_free. Stores what was freed. */
+enum heap_result heap_free_locked(struct heap *h, const void *address, bool exact,
+                                  struct object *found);
+
+/* Gives the object that begins at `address` the size nbytes where it lies; what it holds stays,
+ * as far as it fits. Returns HEAP_OK; HEAP_NO_SPACE, and nothing has changed; or why no object
+ * begins there. The heap has no free list. O(log n). */
+enum heap_result heap_resize(struct heap *h, const void *address, size_t nbytes);
+enum heap_result heap_resize_locked(struct heap *h, const void *address, size_t nbytes);
+
+/* --- what is at an address ----------------------------------------------------- */
+
+/* Stores the object that `address` lies in and returns HEAP_OK; or says why there is none. */
+enum heap_result heap_find(struct heap *h, const void *address, struct object *found);
+
+/* Stores that object, too, but returns HEAP_INSIDE if it does not begin at `address`. */
+enum heap_result heap_find_exact(struct heap *h, const void *address, struct object *found);
+enum heap_result heap_find_locked(const struct heap *h, const void *address, struct object *found);
+
+/* --- pages --------------------------------------------------------------------- */
+
+/* Gives the memory of all free pages back to the system. Returns false if nothing had been
+ * freed since that was last done. Frees do so by themselves every now and then (trim.h), but
+ * leave holes of less than 64 KiB alone. The heap has no free list. O(h log n) for h holes of a
+ * page or more, and other threads wait. */
+bool heap_trim(struct heap *h);
+
+/* --- threads ------------------------------------------------------------------- */
+
+/* Gives the calling thread a cache, so that it takes and frees small objects without the
+ * lock (tcache.h). It has none afterwards (t->tcache == NULL) if the heap can have none or is
+ * nearly full, and may lose it again when another thread needs the last of the space. */
+void heap_join(struct heap *h, struct thread *t);
+
+/* Takes the cache of the calling thread, which is about to end, and gives it no other. */
+void heap_leave(struct heap *h, struct thread *t);
+
+/* In the child of a fork the calling thread is the only one: gives up the caches of all others.
+ * `mine` is the calling thread, or NULL if it never used the heap. */
+void heap_forked_locked(struct heap *h, struct thread *mine);
+
+/* The class of slots for nbytes at a multiple of `align`, a power of two; NCLASSES if such an
+ * object gets no slot. The answer does not change while the heap is open. */
+unsigned heap_sizeclass(const struct heap *h, size_t nbytes, size_t align);
+
+/* Finds free slots of a class, so that tcache_take has some where it had none. Returns false if
+ * there is no room, or if the thread has no cache. */
+bool heap_refill(struct heap *h, struct thread *t, unsigned sizeclass);
+
+/* Counts the free slots of the span around `address` and files it anew. tcache_free asks for
+ * this after enough frees [SP5]. */
+void heap_refile(struct heap *h, const void *address);
+void heap_refile_locked(struct heap *h, const void *address);
 
 #endif

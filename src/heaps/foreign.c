@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "heaps/foreign.h"
 
+#include "core/pieces.h"
 #include "heaps/fork.h"
 #include "heaps/registry.h"
 

@@ -1,53 +1,46 @@
 /* SPDX-License-Identifier: MIT */
 #include "heaps/inspect.h"
 
-#include "core/check.h"
+#include "core/pieces.h"
 #include "base/os.h"
 
-static void count_piece(const struct piece *p, struct mem_statistics *s)
+/* What has been counted, as callers know it. Metadata is whatever is neither an object nor free:
+ * spans' own slots, the ledger, and the gap below it. */
+static void set_tallied(struct mem_statistics *s, const struct pieces_tally *t)
 {
-    if (p->kind == PIECE_OBJECT) {
-        s->live_objects++;
-        s->live_bytes += p->size;
-        s->slack_bytes += p->nbytes - p->size;
-    } else if (p->kind != PIECE_METADATA) {
-        s->free_chunks++;
-        s->free_bytes += p->nbytes;
-        if (p->kind == PIECE_FREE && p->nbytes > s->largest_free)
-            s->largest_free = p->nbytes;
-    }
-}
-
-/* Adds what is there to what is known. False: not to the end. */
-static bool count_all_locked(const struct heap *h, struct mem_statistics *s)
-{
-    struct piece p;
-    size_t at = 0;
-    for (; heap_piece_locked(h, at, &p); at += p.nbytes)
-        count_piece(&p, s);
+    s->live_objects = t->nobjects;
+    s->live_bytes = t->object_bytes;
+    s->slack_bytes = t->slack_bytes;
+    s->free_chunks = tally_nfree(t);
+    s->free_bytes = tally_free_bytes(t);
+    s->largest_free = t->largest_free;
     s->metadata_bytes = s->region_bytes - s->live_bytes - s->slack_bytes - s->free_bytes;
-    return heap_ends_locked(h, at);
 }
 
+/* Tallies all parts. Returns false if a ledger is damaged. */
 static bool count(struct session *v, struct mem_statistics *s)
 {
+    struct pieces_tally t = {0};
     bool whole = true;
+    for (size_t i = 0; whole && session_part(v, i); i++)
+        whole = tally_heap_locked(&t, v->h);
     *s = (struct mem_statistics){.region_bytes = v->m->nbytes, .peak_bytes = v->m->peak_bytes};
     s->limit = header_limit(v->m);
-    for (size_t i = 0; whole && session_part(v, i); i++)
-        whole = count_all_locked(v->h, s);
+    set_tallied(s, &t);
     return whole;
 }
 
 static enum mem_result count_foreign(struct heap *h, struct mem_statistics *stats)
 {
+    struct pieces_tally t = {0};
     heap_lock(h);
     struct mem_statistics s = {.region_bytes = h->chunks.region.nbytes};
     s.peak_bytes = h->counters == NULL ? 0 : h->counters->live_bytes_peak;
-    bool whole = count_all_locked(h, &s);
+    bool whole = tally_heap_locked(&t, h);
     heap_unlock(h);
     if (!whole)
         return MEM_DAMAGED;
+    set_tallied(&s, &t);
     s.resident_bytes = os_resident_bytes(h->chunks.region.base, s.region_bytes);
     *stats = s;
     return MEM_OK;

@@ -61,8 +61,9 @@ static bool take_behind(struct chunks *c, const struct chunk *from, uint32_t ski
         rest.length = 0; /* the ledger had no room for a record of the rest */
     if (rest.length > 0)
         take(c, &rest, length, slack, &spot);
-    if (skip > 0)
-        chunks_give_back(c, from->start, rest.length > 0 ? rest.start : from->start + from->length);
+    struct ledger_place skipped;
+    if (skip > 0 && ledger_find_place(&c->ledger, from->start, &skipped))
+        chunks_give_back(c, &skipped);
     return rest.length > 0;
 }
 
@@ -79,14 +80,4 @@ enum chunks_result chunks_take_aligned(struct chunks *c, uint32_t length, uint32
     if (c->list.head != NULL)
         return take_behind(c, &from, skip, length, slack) ? CHUNKS_OK : CHUNKS_NONE;
     return ledger_take_aligned(&c->ledger, &from, skip, length, slack) ? CHUNKS_OK : CHUNKS_DAMAGED;
-}
-
-void chunks_give_back(struct chunks *c, uint32_t start, uint32_t end)
-{
-    struct freelist_spot spot;
-    if (c->list.head != NULL)
-        freelist_look(&c->list, start, end, &spot);
-    ledger_give_back(&c->ledger, start);
-    if (c->list.head != NULL)
-        freelist_given(&c->list, &spot, end);
 }

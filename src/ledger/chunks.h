@@ -43,7 +43,17 @@ enum chunks_result chunks_take_aligned(struct chunks *c, uint32_t length, uint32
 
 /* NONE also: what was chosen is free, but the fence is in the way (ledger_check_guard). */
 
-/* The live chunk [start, end) is free. O(log n). */
-void chunks_give_back(struct chunks *c, uint32_t start, uint32_t end);
+/* Makes the live chunk at `p` free, as ledger_give_back does, and keeps the free list in step.
+ * O(log n). */
+static inline void chunks_give_back(struct chunks *c, const struct ledger_place *p)
+{
+    struct freelist_spot spot;
+    uint32_t start = p->chunk.start, end = start + p->chunk.length;
+    if (c->list.head != NULL)
+        freelist_look(&c->list, start, end, &spot);
+    ledger_give_back(&c->ledger, p);
+    if (c->list.head != NULL)
+        freelist_given(&c->list, &spot, end);
+}
 
 #endif

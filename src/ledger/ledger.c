@@ -284,15 +284,11 @@ static uint32_t take(struct ledger *l, const struct chunk *from, uint32_t length
     return length;
 }
 
-static void give_back(struct ledger *l, uint32_t start)
+static void give_back(struct ledger *l, const struct cursor *at)
 {
-    struct cursor c, side;
-    if (!seek(l, start, &c))
-        return;
+    struct cursor c = *at, side = c;
     struct chunk this = chunk_at(l, &c), left = {0}, right = {0};
-    if (this.start != start || this.state == 0)
-        return;
-    side = c;
+    uint32_t start = this.start;
     bool left_is_free = btree_prev(&l->b, &side) && (left = chunk_at(l, &side)).state == 0;
     side = c;
     bool right_is_free = btree_next(&l->b, &side) && (right = chunk_at(l, &side)).state == 0;
@@ -332,6 +328,14 @@ static void give_back(struct ledger *l, uint32_t start)
         size_insert(l, this.length, this.start);
 }
 
+/* Gives the live chunk that begins at `start` back. There may be none if records are damaged. */
+static void give_back_at(struct ledger *l, uint32_t start)
+{
+    struct cursor c;
+    if (seek(l, start, &c) && high_of(cursor_word(&c)) == start && low_of(cursor_word(&c)) != 0)
+        give_back(l, &c);
+}
+
 /* [------ this, live ------] => [this][that, live too] */
 static void split(struct ledger *l, uint32_t start, uint32_t at, uint32_t slack)
 {
@@ -363,7 +367,7 @@ bool ledger_take_aligned(struct ledger *l, const struct chunk *from, uint32_t sk
     bool taken = take(l, from, skip + length, slack) > 0;
     if (taken && skip > 0) {
         split(l, from->start, from->start + skip, slack);
-        give_back(l, from->start);
+        give_back_at(l, from->start);
     }
     change_end(&l->changes);
     return taken;
@@ -375,7 +379,7 @@ static bool shrink_chunk(struct ledger *l, const struct chunk *c, uint32_t lengt
         if (!check_guard(l, l->b.top, 1))
             return false;
         split(l, c->start, c->start + length, 0);
-        give_back(l, c->start + length);
+        give_back_at(l, c->start + length);
     } else {
         if (c->length - length >= UINT32_MAX / GRANULE_BYTES)
             return false;
@@ -414,10 +418,11 @@ uint32_t ledger_take(struct ledger *l, const struct chunk *from, uint32_t length
     return length;
 }
 
-void ledger_give_back(struct ledger *l, uint32_t start)
+void ledger_give_back(struct ledger *l, const struct ledger_place *p)
 {
+    assert(p->changes == l->changes);
     change_begin(&l->changes);
-    give_back(l, start);
+    give_back(l, &p->cursor);
     change_end(&l->changes);
 }
 
@@ -438,18 +443,28 @@ static bool has_so_much(const struct chunk *c)
            c->state - 1 <= (uint64_t)c->length * GRANULE_BYTES;
 }
 
-bool ledger_find(const struct ledger *l, uint32_t granule, struct chunk *found)
+bool ledger_find_place(const struct ledger *l, uint32_t granule, struct ledger_place *p)
 {
+    struct chunk *found = &p->chunk;
+    p->changes = l->changes;
     if (granule >= l->b.top) {
         *found = ledger_tail(l);
         return granule - found->start < found->length;
     }
-    struct cursor c;
-    if (!seek(l, granule, &c))
+    if (!seek(l, granule, &p->cursor))
         return false;
-    *found = chunk_at(l, &c);
+    *found = chunk_at(l, &p->cursor);
     return found->start <= granule && granule - found->start < found->length &&
            found->length <= l->b.top - found->start && has_so_much(found);
+}
+
+bool ledger_find(const struct ledger *l, uint32_t granule, struct chunk *found)
+{
+    struct ledger_place p;
+    if (!ledger_find_place(l, granule, &p))
+        return false;
+    *found = p.chunk;
+    return true;
 }
 
 RACING bool ledger_lookup(const struct ledger *l, uint32_t granule, struct chunk *found)

@@ -118,12 +118,21 @@ bool ledger_resize(struct ledger *l, uint32_t start, uint32_t length, uint32_t s
  * the ledger is damaged. O(log n). */
 uint32_t ledger_take(struct ledger *l, const struct chunk *from, uint32_t length, uint32_t slack);
 
-/* The live chunk that begins at `start` is free, and one with its free neighbours. Cannot
- * fail, but that of a chunk that is not there nothing is done. O(log n). */
-void ledger_give_back(struct ledger *l, uint32_t start);
+/* A chunk that was found, and the place of its record: good until the ledger's next change. */
+struct ledger_place {
+    struct chunk chunk;
+    struct cursor cursor; /* unless it is the tail, which has no record */
+    uint32_t changes;     /* l->changes when it was found */
+};
 
-/* The chunk (the tail too) that a granule lies in; false if it lies in none. O(log n). */
+/* Finds the chunk that a granule lies in, or the tail. Returns false if it lies in none.
+ * O(log n). */
 bool ledger_find(const struct ledger *l, uint32_t granule, struct chunk *found);
+bool ledger_find_place(const struct ledger *l, uint32_t granule, struct ledger_place *p);
+
+/* Makes the live chunk at `p`, which nothing has changed since it was found, one free chunk
+ * with its free neighbours. Cannot fail for want of memory. O(log n). */
+void ledger_give_back(struct ledger *l, const struct ledger_place *p);
 
 /* The same for who has no lock, and looks at `changes` before and after: never reads
  * outside the region, nor for ever, whatever is there. A length of 0: it lies in none.

@@ -8,16 +8,17 @@
 #include <malloc.h>
 #include <stdio.h>
 
+#include "core/pieces.h"
 #include "malloc/report.h"
 #include "malloc/start.h"
 
 MEM_API struct mallinfo2 mallinfo2(void)
 {
-    struct heap_sums sums = heap_sum(&shim_heap);
-    return (struct mallinfo2){.arena = sums.region_bytes,
-                              .ordblks = sums.nfree,
-                              .uordblks = sums.object_bytes,
-                              .fordblks = sums.free_bytes};
+    struct pieces_tally tally = tally_heap(&shim_heap);
+    return (struct mallinfo2){.arena = tally.region_bytes,
+                              .ordblks = tally_nfree(&tally),
+                              .uordblks = tally.object_bytes,
+                              .fordblks = tally_free_bytes(&tally)};
 }
 
 /* mallinfo reports int; what does not fit is reported as INT_MAX. */
@@ -51,25 +52,26 @@ static void write_sum(const char *what, size_t count, const char *counted, size_
 
 MEM_API void malloc_stats(void)
 {
-    struct heap_sums sums = heap_sum(&shim_heap);
-    write_sum("libmem: region  ", 0, NULL, sums.region_bytes);
-    write_sum("libmem: in use  ", sums.nobjects, " objects", sums.object_bytes);
-    write_sum("libmem: free    ", sums.nfree, " chunks", sums.free_bytes);
-    write_sum("libmem: records ", 0, NULL, sums.ledger_bytes + sums.span_bytes);
+    struct pieces_tally tally = tally_heap(&shim_heap);
+    write_sum("libmem: region  ", 0, NULL, tally.region_bytes);
+    write_sum("libmem: in use  ", tally.nobjects, " objects", tally.object_bytes);
+    write_sum("libmem: free    ", tally_nfree(&tally), " chunks", tally_free_bytes(&tally));
+    write_sum("libmem: records ", 0, NULL, tally.ledger_bytes + tally.metadata_bytes);
 }
 
 MEM_API int malloc_info(int flags, FILE *stream)
 {
     if (flags != 0)
         return EINVAL;
-    struct heap_sums sums = heap_sum(&shim_heap);
+    struct pieces_tally tally = tally_heap(&shim_heap);
     fprintf(stream,
             "<malloc version=\"1\">\n"
             "<total type=\"used\" count=\"%zu\" size=\"%zu\"/>\n"
             "<total type=\"rest\" count=\"%zu\" size=\"%zu\"/>\n"
             "<system type=\"current\" size=\"%zu\"/>\n"
             "</malloc>\n",
-            sums.nobjects, sums.object_bytes, sums.nfree, sums.free_bytes, sums.region_bytes);
+            tally.nobjects, tally.object_bytes, tally_nfree(&tally), tally_free_bytes(&tally),
+            tally.region_bytes);
     return 0;
 }
 

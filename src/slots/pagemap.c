@@ -27,9 +27,9 @@ static bool granules_reserve(struct spans *s, uint32_t length, uint32_t align, u
 /* Its length is not what was asked for, if the ledger was short of records. */
 static void granules_give_back(struct spans *s, uint32_t start)
 {
-    struct chunk c;
-    ledger_find(&s->chunks->ledger, start, &c);
-    chunks_give_back(s->chunks, start, start + c.length);
+    struct ledger_place p;
+    if (ledger_find_place(&s->chunks->ledger, start, &p))
+        chunks_give_back(s->chunks, &p);
 }
 
 uint32_t pagemap_granules(const struct spans *s)

@@ -140,10 +140,8 @@ void *spans_take_larger(struct spans *s, size_t nbytes)
     return NULL;
 }
 
-bool spans_find(const struct spans *s, size_t offset, struct slot *slot)
+bool spans_find_slot(const struct spans *s, size_t offset, struct slot *slot)
 {
-    if (s->nheld == 0)
-        return false;
     uintptr_t address = (uintptr_t)spans_region(s)->base + offset;
     uint32_t slice = pagemap_slice(s, address);
     if (slice > s->nclear)

@@ -34,8 +34,13 @@ void *spans_take(struct spans *s, size_t nbytes, unsigned sizeclass);
 /* The last resort: a free slot of any larger size, in a span that is there. */
 void *spans_take_larger(struct spans *s, size_t nbytes);
 
-/* Whether `offset` into the region lies in a span, and if so in which slot. */
-bool spans_find(const struct spans *s, size_t offset, struct slot *slot);
+/* Finds the slot that `offset` into the region lies in. Returns false if it lies in no span, as
+ * in a heap that has none; spans_find_slot is for a heap that has some (nheld > 0). */
+bool spans_find_slot(const struct spans *s, size_t offset, struct slot *slot);
+static inline bool spans_find(const struct spans *s, size_t offset, struct slot *slot)
+{
+    return s->nheld > 0 && spans_find_slot(s, offset, slot);
+}
 
 /* Frees the slot of an object. */
 void spans_free(struct spans *s, const struct slot *slot);

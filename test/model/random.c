@@ -13,7 +13,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "core/check.h"
+#include "core/pieces.h"
 #include "model.h"
 
 enum { REGION_MAX = 4 << 20 };

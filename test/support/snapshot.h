@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-#include "core/check.h"
+#include "core/pieces.h"
 #include "model.h"
 
 enum { PAGE = 4096, SNAPSHOT_CHUNKS = 20 };

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#include "core/heap.h"
+#include "core/pieces.h"
 
 enum { REGION = 1 << 26, NOBJECTS = 3000, NCALLS = 10000 };
 
@@ -73,7 +73,7 @@ static void recount(struct counters *c)
 
 static void assert_same(void)
 {
-    struct heap_sums sums = heap_sum(&heap);
+    struct pieces_tally tally = tally_heap(&heap);
     size_t map = (size_t)pagemap_granules(&heap.spans) * GRANULE_BYTES;
     recount(&mine);
     mine.region_bytes = REGION;
@@ -81,9 +81,9 @@ static void assert_same(void)
     mine.used_bytes_peak = counters.used_bytes_peak;
     mine.given_back_bytes = counters.given_back_bytes;
     assert_memory_equal(&counters, &mine, sizeof counters);
-    assert_int_equal(counters.nlive, sums.nobjects);
-    assert_int_equal(counters.live_bytes, sums.object_bytes);
-    assert_true(counters.used_bytes >= counters.live_bytes + sums.ledger_bytes);
+    assert_int_equal(counters.nlive, tally.nobjects);
+    assert_int_equal(counters.live_bytes, tally.object_bytes);
+    assert_true(counters.used_bytes >= counters.live_bytes + tally.ledger_bytes);
     assert_true(counters.used_bytes <= REGION - map &&
                 counters.used_bytes <= counters.used_bytes_peak);
     assert_int_equal(counters.nlive + counters.nfreed,

@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "core/check.h"
+#include "core/pieces.h"
 #include "base/os.h"
 #include "model.h"
 

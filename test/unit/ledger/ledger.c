@@ -161,11 +161,18 @@ static bool take(uint32_t size, enum fit fit)
     return can;
 }
 
+static void give_back_at(uint32_t granule)
+{
+    struct ledger_place p;
+    assert_true(ledger_find_place(&l, granule, &p) && p.chunk.start == granule);
+    ledger_give_back(&l, &p);
+}
+
 static void give_back(uint32_t granule)
 {
     size_t painted = paint();
     assert_true(model_free(&model, (size_t)granule * 16));
-    ledger_give_back(&l, granule);
+    give_back_at(granule);
     assert_painted(painted);
 }
 
@@ -375,8 +382,8 @@ static void test_lg3_a_hole_four_gib_too_large(void **state)
         from = ledger_tail(&l);
         ledger_take(&l, &from, i < 4 ? lengths[i] : from.length, 0);
     }
-    ledger_give_back(&l, start[0]);
-    ledger_give_back(&l, start[2]);
+    give_back_at(start[0]);
+    give_back_at(start[2]);
     /* There is room for a record, so the hole would be cut. */
     assert_true(ledger_choose(&l, 1, FIT_WORST, &hole));
     assert_int_equal(hole.length, 8 * gib);

@@ -11,7 +11,7 @@
 
 #include <string.h>
 
-#include "core/check.h"
+#include "core/pieces.h"
 
 enum { REGION_SMALL = 1 << 16, REGION_MIDDLE = 1 << 20, REGION_LARGE = 1 << 24 };
 enum { ALIGN_MAX = 1 << 13 };

@@ -13,7 +13,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#include "core/check.h"
+#include "core/pieces.h"
 
 enum { REGION = 1 << 27, SIZE_MAX_TAKEN = 70000 };
 
@@ -647,7 +647,7 @@ static void *exhaust(void *nothing)
             note(&nwrong);
         if (check_heap(&heap) != HEAP_OK)
             note(&nwrong);
-        (void)heap_sum(&heap);
+        (void)tally_heap(&heap);
     }
     return nothing;
 }

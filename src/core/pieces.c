@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * pieces.c - walks a region from its first byte to the ledger: for dumps, statistics and
+ * checks. Invariants: pieces.h.
+ *
+ * In this order: one piece, walking on after changes, the tally, the check.
+ */
+#include "core/pieces.h"
+
+/* --- one piece ----------------------------------------------------------------- */
+
+/* Fills in the piece that a slot is. What is left over behind the last slot is metadata, since
+ * no object can have it. */
+static void judge_slot_piece(const struct slot *slot, struct piece *p)
+{
+    p->nbytes = slot->bytes;
+    p->kind = slot->is_object                      ? PIECE_OBJECT
+              : slot->is_metadata || slot->is_rest ? PIECE_METADATA
+                                                   : PIECE_FREE_SLOT;
+    p->size = slot->is_object ? slot->bytes - slot->slack : 0;
+}
+
+/* The chunk around an offset; false if there is none. */
+static bool chunk_at_locked(const struct heap *h, size_t offset, struct chunk *c)
+{
+    return h->chunks.region.base != NULL &&
+           ledger_find(&h->chunks.ledger, (uint32_t)(offset / GRANULE_BYTES), c);
+}
+
+static size_t chunk_end(const struct chunk *c)
+{
+    return ((size_t)c->start + c->length) * GRANULE_BYTES;
+}
+
+/* Says what begins at `offset` in chunk `c`, which is either the chunk itself or, if it is
+ * reserved, a slot in it; what of that is neither (the map, or what is left over behind the
+ * slots) is one piece of metadata. Returns false if the ledger contradicts itself. */
+static bool judge_piece_locked(const struct heap *h, const struct chunk *c, size_t offset,
+                               struct piece *p)
+{
+    struct slot slot;
+    size_t rest = chunk_end(c) - offset;
+    unsigned char *start = h->chunks.region.base + offset;
+    *p = (struct piece){.start = start, .nbytes = rest, .kind = PIECE_METADATA};
+    if (c->state == CHUNK_RESERVED) {
+        if (spans_find(&h->spans, offset, &slot) && slot.bytes <= rest)
+            judge_slot_piece(&slot, p);
+        return true;
+    }
+    p->kind = c->state == 0 ? PIECE_FREE : PIECE_OBJECT;
+    p->size = c->state == 0 ? 0 : p->nbytes - (c->state - 1);
+    return (size_t)c->start * GRANULE_BYTES == offset && p->size <= p->nbytes;
+}
+
+bool heap_piece_locked(const struct heap *h, size_t offset, struct piece *p)
+{
+    struct chunk c;
+    return chunk_at_locked(h, offset, &c) && judge_piece_locked(h, &c, offset, p);
+}
+
+bool heap_ends_locked(const struct heap *h, size_t offset)
+{
+    return offset / GRANULE_BYTES >= h->chunks.ledger.b.top;
+}
+
+/* --- walking on after changes -------------------------------------------------- */
+
+/* Where the next piece begins, if `offset` has come to lie inside one: the end of a live chunk or
+ * of a slot. Returns `offset` itself if a slot begins there, or the rest of a span. */
+static size_t skip_locked(const struct heap *h, const struct chunk *c, size_t offset)
+{
+    struct slot slot;
+    if (c->state != CHUNK_RESERVED)
+        return chunk_end(c);
+    if (!spans_find(&h->spans, offset, &slot) || slot.into == 0)
+        return offset;
+    size_t next = offset + slot.bytes - slot.into;
+    return next < chunk_end(c) ? next : chunk_end(c);
+}
+
+bool heap_piece_from_locked(const struct heap *h, size_t *offset, struct piece *p)
+{
+    struct chunk c;
+    while (chunk_at_locked(h, *offset, &c)) {
+        uint32_t before = (uint32_t)(*offset / GRANULE_BYTES) - c.start;
+        if (c.state == 0) /* [ seen | rest of the free chunk ]: the rest alone is a piece */
+            c = (struct chunk){c.start + before, c.length - before, 0};
+        bool begins = before == 0 || c.state == 0;
+        size_t next = begins ? *offset : skip_locked(h, &c, *offset);
+        if (next == *offset)
+            return judge_piece_locked(h, &c, *offset, p);
+        *offset = next;
+    }
+    return false;
+}
+
+/* --- the tally ----------------------------------------------------------------- */
+
+void tally_piece(struct pieces_tally *t, const struct piece *p)
+{
+    switch (p->kind) {
+    case PIECE_OBJECT:
+        t->nobjects++;
+        t->object_bytes += p->size;
+        t->slack_bytes += p->nbytes - p->size;
+        break;
+    case PIECE_FREE:
+        t->nfree_chunks++;
+        t->free_chunk_bytes += p->nbytes;
+        t->largest_free = p->nbytes > t->largest_free ? p->nbytes : t->largest_free;
+        break;
+    case PIECE_FREE_SLOT:
+        t->nfree_slots++;
+        t->free_slot_bytes += p->nbytes;
+        break;
+    case PIECE_METADATA:
+        t->metadata_bytes += p->nbytes;
+        break;
+    }
+}
+
+/* The ledger is asked once for a chunk, not for each slot in it. */
+bool tally_heap_locked(struct pieces_tally *t, const struct heap *h)
+{
+    struct piece p;
+    struct chunk c;
+    size_t at = 0;
+    t->region_bytes += h->chunks.region.nbytes;
+    if (h->chunks.region.base == NULL)
+        return true;
+    t->ledger_bytes += ledger_nbytes(&h->chunks.ledger);
+    while (chunk_at_locked(h, at, &c))
+        for (; at < chunk_end(&c); at += p.nbytes) {
+            if (!judge_piece_locked(h, &c, at, &p))
+                return false;
+            tally_piece(t, &p);
+        }
+    return heap_ends_locked(h, at);
+}
+
+struct pieces_tally tally_heap(struct heap *h)
+{
+    struct pieces_tally t = {0};
+    heap_lock(h);
+    (void)tally_heap_locked(&t, h); /* of a damaged heap: as far as it can be read */
+    heap_unlock(h);
+    return t;
+}
+
+/* --- the check ----------------------------------------------------------------- */
+
+const char *check_fault_locked(const struct heap *h)
+{
+    const char *fault = ledger_fault(&h->chunks.ledger);
+    if (fault == NULL && !spans_are_valid(&h->spans))
+        fault = "the map, a queue or the states of the slots contradict each other";
+    return fault;
+}
+
+/* Only a ledger that is right can say what the nodes of the free list have to be. */
+enum heap_result check_heap_locked(const struct heap *h)
+{
+    if (h->chunks.region.base == NULL)
+        return HEAP_NO_REGION;
+    if (check_fault_locked(h) != NULL)
+        return HEAP_DAMAGED;
+    bool damaged = h->chunks.list.head != NULL && freelist_mend_all(&h->chunks.list) > 0;
+    return damaged ? HEAP_LIST_DAMAGED : HEAP_OK;
+}
+
+enum heap_result check_heap(struct heap *h)
+{
+    heap_lock(h);
+    enum heap_result result = check_heap_locked(h);
+    heap_unlock(h);
+    return result;
+}

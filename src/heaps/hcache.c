@@ -1,37 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 #include "heaps/hcache.h"
 
-/* How many of n slots have to be free for the trouble: a part of them, 2^-part. */
-enum { EIGHTH = 3, ANY = 7 };
-
-static bool are_enough(uint64_t mask, uint32_t n, unsigned part)
-{
-    return mask != 0 && count_bits(mask) >= least(n, STATES_AT_ONCE) >> part;
-}
-
 /* The first 64 slots from where the window is, all around the span, of which enough are free. */
-static bool window_scan(struct hcache_window *w, const struct span *span, unsigned part)
+static bool hcache_window_scan(struct hcache_window *w, const struct span *span,
+                               enum window_part part)
 {
-    uint32_t nslots = span->nslots, from = (uint32_t)(w->states - span->states), first = from;
-    const unsigned char *slots = w->base - (size_t)from * w->slot_bytes;
+    uint32_t nslots = span->nslots, from = (uint32_t)(w->at.states - span->states), first = from;
     do {
-        uint64_t mask = free_slots(span->states + first, nslots - first);
-        if (are_enough(mask, nslots - first, part)) {
-            w->mask = mask;
-            w->states = span->states + first;
-            w->base = (unsigned char *)(uintptr_t)slots + (size_t)first * w->slot_bytes;
+        if (window_look(&w->at, nslots - first, part))
             return true;
-        }
-        first = first + STATES_AT_ONCE < nslots ? first + STATES_AT_ONCE : 0;
+        uint32_t next = first + STATES_AT_ONCE < nslots ? first + STATES_AT_ONCE : 0;
+        window_step(&w->at, (ptrdiff_t)next - (ptrdiff_t)first, w->slot_bytes);
+        first = next;
     } while (first != from);
+    w->at.mask = 0;
     return false;
 }
 
-static void window_open(struct hcache_window *w, const struct spans *s, uint32_t slice)
+static void hcache_window_open(struct hcache_window *w, const struct spans *s, uint32_t slice)
 {
     const struct span *span = pagemap_span(s, slice);
-    *w = (struct hcache_window){.states = span->states,
-                                .base = (unsigned char *)pagemap_address(s, slice),
+    *w = (struct hcache_window){.at.states = span->states,
+                                .at.base = (unsigned char *)pagemap_address(s, slice),
                                 .slot_bytes = span->slot_bytes,
                                 .slice = slice};
 }
@@ -67,15 +57,15 @@ static bool is_open(const struct hcache *q)
 }
 
 /* Another span for the window. */
-static bool window_change(struct hcache_window *w, struct hcache *q, struct heap *h,
-                          unsigned sizeclass)
+static bool hcache_window_change(struct hcache_window *w, struct hcache *q, struct heap *h,
+                                 unsigned sizeclass)
 {
     if (w->slice != 0)
         spans_release(&h->spans, w->slice);
     *w = (struct hcache_window){0};
     uint32_t slice = spans_adopt(&h->spans, sizeclass);
     if (slice != 0) {
-        window_open(w, &h->spans, slice);
+        hcache_window_open(w, &h->spans, slice);
         note_map(q, &h->spans);
         h->is_swept = false;
     } else if (!is_open(q)) {
@@ -87,22 +77,23 @@ static bool window_change(struct hcache_window *w, struct hcache *q, struct heap
 /* A slot of the window, whatever its slack is. */
 static void *slot_take(struct hcache_window *w, const struct span *span, size_t nbytes)
 {
-    uint32_t i = (uint32_t)lowest_bit(w->mask), first = (uint32_t)(w->states - span->states);
-    w->mask &= w->mask - 1;
+    uint32_t i = (uint32_t)lowest_bit(w->at.mask), first = (uint32_t)(w->at.states - span->states);
+    w->at.mask &= w->at.mask - 1;
     state_make_object(span->states, span->nslots, first + i, w->slot_bytes - (uint32_t)nbytes);
-    return w->base + (size_t)i * w->slot_bytes;
+    return w->at.base + (size_t)i * w->slot_bytes;
 }
 
 static bool refill(struct hcache *q, struct heap *h, unsigned sizeclass)
 {
     struct hcache_window *w = &q->window[sizeclass];
     const struct span *last = pagemap_span(&h->spans, w->slice);
-    if (w->slice != 0 && last->nslots > STATES_AT_ONCE && window_scan(w, last, EIGHTH))
+    if (w->slice != 0 && last->nslots > STATES_AT_ONCE &&
+        hcache_window_scan(w, last, WINDOW_EIGHTH))
         return true;
-    if (!window_change(w, q, h, sizeclass))
+    if (!hcache_window_change(w, q, h, sizeclass))
         return false;
     const struct span *span = pagemap_span(&h->spans, w->slice);
-    return window_scan(w, span, EIGHTH) || window_scan(w, span, ANY);
+    return hcache_window_scan(w, span, WINDOW_EIGHTH) || hcache_window_scan(w, span, WINDOW_ANY);
 }
 
 /* Where there is no room for another span, a slot of the next larger classes. */
@@ -110,7 +101,7 @@ static void *borrow(struct hcache *q, struct heap *h, unsigned sizeclass, size_t
 {
     size_t max = 2 * sizeclass_bytes(sizeclass);
     for (unsigned c = sizeclass + 1; c < q->nwindows && sizeclass_bytes(c) <= max; c++)
-        if (q->window[c].mask != 0 && slot_can_hold(sizeclass_bytes(c), nbytes))
+        if (q->window[c].at.mask != 0 && slot_can_hold(sizeclass_bytes(c), nbytes))
             return slot_take(&q->window[c], pagemap_span(&h->spans, q->window[c].slice), nbytes);
     return NULL;
 }
@@ -121,7 +112,7 @@ void *hcache_take_slow(struct hcache *q, struct heap *h, size_t nbytes)
     if (sizeclass == NCLASSES || is_wide(sizeclass_bytes(sizeclass)))
         return NULL;
     struct hcache_window *w = &q->window[sizeclass];
-    if (w->mask == 0 && !refill(q, h, sizeclass))
+    if (w->at.mask == 0 && !refill(q, h, sizeclass))
         return borrow(q, h, sizeclass, nbytes);
     return slot_take(w, pagemap_span(&h->spans, w->slice), nbytes);
 }

@@ -22,9 +22,7 @@
 #include "core/heap.h"
 
 struct hcache_window {
-    uint64_t mask;
-    unsigned char *states; /* of the first of 64 slots; all within one span */
-    unsigned char *base;   /* that slot */
+    struct window at;
     uint32_t slot_bytes;
     uint32_t slice; /* 0: there is none */
 };
@@ -59,13 +57,13 @@ static inline void *hcache_take(struct hcache *q, size_t nbytes)
         return NULL;
     struct hcache_window *w = &q->window[q->by_size[(nbytes + GRANULE_BYTES - 1) / GRANULE_BYTES]];
     uint32_t slack = w->slot_bytes - (uint32_t)nbytes;
-    uint64_t mask = w->mask;
+    uint64_t mask = w->at.mask;
     if (mask == 0 || slack > SLACK_NEAR_MAX)
         return NULL;
     size_t i = lowest_bit(mask);
-    w->mask = mask & (mask - 1);
-    __atomic_store_n(w->states + i, (uint8_t)(slack + 1), __ATOMIC_RELEASE);
-    return w->base + i * w->slot_bytes;
+    w->at.mask = mask & (mask - 1);
+    __atomic_store_n(w->at.states + i, (uint8_t)(slack + 1), __ATOMIC_RELEASE);
+    return w->at.base + i * w->slot_bytes;
 }
 
 /* The same of any size, and if windows have to be moved for it. NULL: not in that way. */
@@ -103,9 +101,9 @@ static inline bool hcache_free(struct hcache *q, const void *address, size_t *nb
     *refile = !count_down(&at.ref.span->countdown);
     __atomic_store_n(at.ref.state, 0, __ATOMIC_RELEASE);
     struct hcache_window *w = &q->window[at.ref.span->sizeclass];
-    size_t i = (size_t)(at.ref.state - w->states);
+    size_t i = (size_t)(at.ref.state - w->at.states);
     if (i < STATES_AT_ONCE)
-        w->mask |= (uint64_t)1 << i;
+        w->at.mask |= (uint64_t)1 << i;
     return true;
 }
 

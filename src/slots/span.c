@@ -4,6 +4,7 @@
  */
 #include "slots/span.h"
 
+#include "base/seqcount.h"
 #include "slots/queue.h"
 #include "slots/spans.h"
 

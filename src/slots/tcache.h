@@ -27,41 +27,19 @@
 #ifndef CACHE_H
 #define CACHE_H
 
-#include "slots/spans.h"
+#include "slots/window.h"
 
 enum { TCACHE_SMALL_MAX = 2048 };
 static_assert(SLICE_BYTES / TCACHE_SMALL_MAX < STATES_AT_ONCE, "larger slots are in one window");
 enum { NBY_SIZE = TCACHE_SMALL_MAX / GRANULE_BYTES + 1 };
 
-enum { NPARKED = 16 };
-
-/* What a thread has of a class. */
-struct window {
-    uint64_t mask;         /* slots known to be free */
-    unsigned char *states; /* of the first of 64 slots; all within one span */
-    uint16_t *far;         /* its slack, in slots that have such */
-    unsigned char *base;   /* that slot */
-    size_t slot_bytes;
-    uint32_t full;    /* the state of an object without a byte */
-    uint32_t first;   /* the number of the first slot in the span */
-    uint32_t nslots;  /* of the span */
-    uint32_t used;    /* the first so many were in a window before */
-    uint32_t slice;   /* 0: there is none */
-    uint16_t wanted;  /* so often there was none, of wide spans */
-    uint16_t nowhere; /* is written and never read */
-    uint32_t last;    /* of large slots, the one taken last */
-    uint16_t oldest, nparked;
-    bool is_alone;            /* its thread, when it last got a span */
-    uint32_t parked[NPARKED]; /* units, a ring; some may be others' by now */
-};
-
 /* Only its thread uses it; and who has the lock, after the thread was parted from it. */
 struct tcache {
     struct member member; /* the first */
     struct slot_view view;
-    struct window *by_size[NBY_SIZE];
-    struct window *window[NCLASSES]; /* of classes that it has not used, `none` */
-    struct window none;              /* in which there is nothing */
+    struct class_window *by_size[NBY_SIZE];
+    struct class_window *window[NCLASSES]; /* of classes that it has not used, `none` */
+    struct class_window none;              /* in which there is nothing */
 };
 
 /* Makes a cache for the calling thread; without one if there is no room. */
@@ -87,52 +65,6 @@ bool tcache_refill_locked(struct spans *s, struct thread *t, unsigned sizeclass)
 
 /* --- the fast paths ---------------------------------------------------------------- */
 
-/* The lowest free slot. The owner's. */
-static inline void *window_take(struct window *w, uint64_t mask, uint32_t state)
-{
-    size_t i = lowest_bit(mask);
-    w->mask = mask & (mask - 1);
-    __atomic_store_n(w->states + i, (uint8_t)state, __ATOMIC_RELAXED);
-    return w->base + i * w->slot_bytes;
-}
-
-/* Where the slack of a slot is written: if it is not far, nowhere. Sizes are hard to foretell,
- * so that no branch depends on them. */
-static inline uint16_t *window_slack(struct window *w, size_t i, bool is_far)
-{
-    uintptr_t nowhere = (uintptr_t)&w->nowhere, there = (uintptr_t)(w->far + i);
-    return (uint16_t *)(nowhere + ((there - nowhere) & -(uintptr_t)is_far));
-}
-
-/* The same for any slack that such a slot can tell. */
-static inline void *window_take_any(struct window *w, uint64_t mask, size_t nbytes)
-{
-    uint32_t slack = w->full - 1 - (uint32_t)nbytes;
-    uint16_t *place = window_slack(w, lowest_bit(mask), slack > SLACK_NEAR_MAX);
-    __atomic_store_n(place, (uint16_t)slack, __ATOMIC_RELAXED);
-    return window_take(w, mask, least(slack + 1, STATE_FAR));
-}
-
-/* Large slots, of which a span has no more than 64: the one taken last, if it is free again,
- * since it is in the processor's cache; else the lowest, since it has its pages. Their slack
- * is always told behind the states. */
-static inline bool window_take_large(struct window *w, size_t nbytes, void **object)
-{
-    size_t i = w->last;
-    if (w->slice == 0)
-        return false;
-    if (__atomic_load_n(w->states + i, __ATOMIC_ACQUIRE) != 0) {
-        if (w->mask == 0)
-            return false;
-        w->last = (uint32_t)(i = lowest_bit(w->mask));
-    }
-    w->mask &= ~((uint64_t)1 << i);
-    __atomic_store_n(w->far + i, (uint16_t)(w->slot_bytes - nbytes), __ATOMIC_RELAXED);
-    __atomic_store_n(w->states + i, (uint8_t)STATE_FAR, __ATOMIC_RELEASE);
-    *object = w->base + i * w->slot_bytes;
-    return true;
-}
-
 /* An object of at most TCACHE_SMALL_MAX bytes, from the slots that its window knows to be
  * free. False: see tcache_take. */
 static inline bool tcache_take_small(struct thread *t, size_t nbytes, void **object)
@@ -141,8 +73,8 @@ static inline bool tcache_take_small(struct thread *t, size_t nbytes, void **obj
     reader_enter(t);
     const struct tcache *c = thread_tcache(t);
     if (c != NULL && nbytes <= TCACHE_SMALL_MAX) {
-        struct window *w = c->by_size[(nbytes + 15) / 16];
-        uint64_t mask = w->mask;
+        struct class_window *w = c->by_size[(nbytes + 15) / 16];
+        uint64_t mask = w->at.mask;
         taken = mask != 0;
         if (taken)
             *object = window_take(w, mask, w->full - (uint32_t)nbytes);
@@ -161,8 +93,8 @@ static inline bool tcache_take_aligned(struct thread *t, size_t nbytes, size_t a
     reader_enter(t);
     const struct tcache *c = thread_tcache(t);
     if (c != NULL && nbytes - LEAST <= TCACHE_SMALL_MAX - LEAST && room <= TCACHE_SMALL_MAX) {
-        struct window *w = c->by_size[(room + 15) / 16];
-        uint64_t mask = w->mask;
+        struct class_window *w = c->by_size[(room + 15) / 16];
+        uint64_t mask = w->at.mask;
         taken = mask != 0;
         if (taken)
             *object = window_take_any(w, mask, nbytes);
@@ -250,9 +182,9 @@ static inline enum tcache_freed tcache_free_wide(struct thread *t, const void *a
     const struct tcache *c = thread_tcache(t);
     bool found = tcache_find_wide(c, address, &at);
     if (found) {
-        struct window *w = c->window[at.span->sizeclass];
+        struct class_window *w = c->window[at.span->sizeclass];
         bool mine = w->slice == (uint32_t)(at.span - c->view.pagemap) + 1;
-        w->mask |= (uint64_t)mine << at.index;
+        w->at.mask |= (uint64_t)mine << at.index;
     }
     return tcache_finish_free(t, found, &at);
 }

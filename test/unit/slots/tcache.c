@@ -107,7 +107,7 @@ static void test_every_size(void **state)
     assert_int_equal(give(t, (void *)((uintptr_t)region - 1)), HEAP_NOT_OURS);
     assert_int_equal(give(t, NULL), HEAP_NOT_OURS);
     assert_int_equal(give(t, t->tcache), HEAP_NO_OBJECT); /* This is the library's own memory. */
-    assert_int_equal(give(t, t->tcache->window[sizeclass_of(74)]->states), HEAP_NO_OBJECT);
+    assert_int_equal(give(t, t->tcache->window[sizeclass_of(74)]->at.states), HEAP_NO_OBJECT);
     heap_leave(&heap, t);
     assert_whole();
 }
@@ -152,7 +152,7 @@ static void *take_aligned(struct thread *t, size_t nbytes, size_t align, unsigne
         }
         if (sizeclass == NCLASSES || sizeclass_bytes(sizeclass) > TCACHE_SMALL_MAX)
             break;
-        if (t->tcache->window[sizeclass]->mask == 0)
+        if (t->tcache->window[sizeclass]->at.mask == 0)
             heap_refill(&heap, t, sizeclass);
     }
     enum heap_result result = heap_take_aligned(&heap, nbytes, align, &object);
@@ -365,17 +365,17 @@ static void test_wide_slots_are_found_again(void **state)
     heap_join(&heap, t);
     for (int i = 0; i < 2 * N; i++)
         object[i] = take(t, SIZE);
-    struct window *w = t->tcache->window[sizeclass_of(SIZE)];
+    struct class_window *w = t->tcache->window[sizeclass_of(SIZE)];
     assert_int_equal(w->nparked, 1);
     assert_true(object[N] < object[0] || object[N] >= object[N - 1]);
     heap_join(&heap, &other);
     assert_int_equal(give(&other, object[N]), HEAP_OK);
     assert_int_equal(give(t, object[0]), HEAP_OK); /* Its span is parked. */
-    assert_int_equal(w->mask, 0);
+    assert_int_equal(w->at.mask, 0);
     for (int i = N + 5; i >= N + 3; i--)
         assert_int_equal(give(t, object[i]), HEAP_OK);
     assert_int_equal(give(t, object[N + 4]), HEAP_FREE);
-    assert_int_equal(w->mask, 7 << 3);
+    assert_int_equal(w->at.mask, 7 << 3);
     for (int i = N + 3; i <= N + 5; i++)
         assert_ptr_equal(take(t, SIZE), object[i]);
     assert_ptr_equal(take(t, SIZE), object[N]);
@@ -415,7 +415,7 @@ static void test_a_parked_wide_span(void **state)
             heap_join(&heap, &other);
         for (int i = 0; i < 4 * N; i++)
             object[i] = take(t, SIZE);
-        struct window *w = t->tcache->window[sizeclass_of(SIZE)];
+        struct class_window *w = t->tcache->window[sizeclass_of(SIZE)];
         assert_int_equal(w->nparked, 3);
         uint32_t first = w->parked[w->oldest % NPARKED];
         uint32_t second = w->parked[(w->oldest + 1) % NPARKED];

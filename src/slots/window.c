@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * window.c - windows on the slots of a span, and spans that are parked. Invariants: window.h.
+ */
+#include "slots/window.h"
+
+/* To the 64 slots from `first` on, a multiple of 64. */
+static void window_move(struct class_window *w, uint32_t first)
+{
+    ptrdiff_t step = (ptrdiff_t)first - (ptrdiff_t)w->first;
+    window_step(&w->at, step, w->slot_bytes);
+    w->far += step;
+    w->first = first;
+}
+
+/* Slots that no thread has had yet mostly have no pages, and are in no cache of the processor: so
+ * they are not looked at before they are needed. */
+static void window_widen(struct class_window *w, struct span *span)
+{
+    window_move(w, w->used);
+    w->used = least(w->used + STATES_AT_ONCE, w->nslots);
+    span->used = (uint16_t)w->used;
+}
+
+/* Finds 64 slots of which a part is free, best those just used. If there are none, then as few
+ * are free in the whole span. */
+bool window_scan(struct class_window *w, const struct slot_view *v, enum window_part part)
+{
+    uint32_t start = w->first;
+    if (w->slice == 0)
+        return false;
+    do {
+        if (window_look(&w->at, w->nslots - w->first, part))
+            return true;
+        window_move(w, w->first + STATES_AT_ONCE < w->used ? w->first + STATES_AT_ONCE : 0);
+    } while (w->first != start);
+    while (w->used < w->nslots) {
+        window_widen(w, &v->pagemap[w->slice - 1]);
+        if (window_look(&w->at, w->nslots - w->first, part))
+            return true;
+    }
+    w->at.mask = 0;
+    return false;
+}
+
+void window_open(struct class_window *w, const struct slot_view *v, uint32_t slice)
+{
+    const struct span *span = &v->pagemap[slice - 1];
+    w->at.states = span->states;
+    w->far = far_slack(span->states, span->nslots, 0);
+    w->at.base = (unsigned char *)(v->base + ((uintptr_t)(slice - 1) << SLICE_SHIFT));
+    w->slot_bytes = span->slot_bytes;
+    w->full = span->slot_bytes + 1;
+    w->first = 0;
+    w->nslots = span->nslots;
+    w->used = span->used > 0 ? span->used : least(STATES_AT_ONCE, span->nslots);
+    w->slice = slice;
+    w->last = 0;
+}
+
+static uint32_t oldest(const struct class_window *w)
+{
+    return w->nparked == 0 ? 0 : w->parked[w->oldest];
+}
+
+static void parked_pop(struct class_window *w)
+{
+    w->oldest = (uint16_t)(w->oldest + 1) % NPARKED;
+    w->nparked--;
+}
+
+/* There is room for one more. */
+static void parked_push(struct class_window *w, uint32_t slice)
+{
+    w->parked[(w->oldest + w->nparked) % NPARKED] = slice;
+    w->nparked++;
+}
+
+void window_park(struct class_window *w, const struct slot_view *v)
+{
+    if (w->slice == 0)
+        return;
+    uint32_t slice = w->slice;
+    w->at.mask = 0;
+    w->slice = 0; /* first: a fork that comes now must not find it in two places */
+    parked_push(w, slice);
+    span_park(&v->pagemap[slice - 1], w->nslots, w->is_alone && is_wide(w->slot_bytes), w);
+}
+
+static void window_swap(struct class_window *w, const struct slot_view *v, uint32_t slice)
+{
+    window_park(w, v);
+    window_open(w, v, slice);
+}
+
+/* Another of the thread's spans of which enough is free. */
+static bool window_change(struct class_window *w, const struct slot_view *v)
+{
+    uint32_t slice;
+    while ((slice = oldest(w)) != 0) {
+        struct span *span = &v->pagemap[slice - 1];
+        if (!span_is_reusable(span, w->nslots))
+            return false;
+        parked_pop(w);
+        if (span_unpark(span, w)) {
+            window_swap(w, v, slice);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The same for wide spans. All are looked at, and their few slots are counted, as the hint would
+ * tell of none, or of many; what is the thread's no more is forgotten. */
+static bool window_change_wide(struct class_window *w, const struct slot_view *v)
+{
+    for (unsigned n = w->nparked; n > 0; n--) {
+        uint32_t slice = oldest(w);
+        struct span *span = &v->pagemap[slice - 1];
+        bool is_parked = span_is_parked(span, w);
+        bool ready = is_parked && window_is_enough(free_slots(span->states, w->nslots), w->nslots,
+                                                   WINDOW_EIGHTH);
+        parked_pop(w);
+        if (ready && span_unpark(span, w)) {
+            window_swap(w, v, slice);
+            return true;
+        }
+        if (is_parked && !ready)
+            parked_push(w, slice);
+    }
+    return false;
+}
+
+void window_close(struct spans *s, struct class_window *w)
+{
+    uint32_t slice;
+    for (; (slice = oldest(w)) != 0; parked_pop(w))
+        if (span_unpark(pagemap_span(s, slice), w))
+            spans_release(s, slice);
+    if (w->slice != 0)
+        spans_release(s, w->slice);
+    spans_free_metadata(s, w);
+}
+
+bool window_take_or_change(struct class_window *w, const struct slot_view *v, size_t nbytes,
+                           void **object)
+{
+    bool has = w->at.mask != 0 || window_scan(w, v, WINDOW_EIGHTH) ||
+               (window_change(w, v) && window_scan(w, v, WINDOW_EIGHTH));
+    if (has)
+        *object = window_take_any(w, w->at.mask, nbytes);
+    return has;
+}
+
+bool window_take_large_or_change(struct class_window *w, const struct slot_view *v, size_t nbytes,
+                                 void **object)
+{
+    bool (*change)(struct class_window *, const struct slot_view *) =
+        is_wide(w->slot_bytes) ? window_change_wide : window_change;
+    bool has = w->at.mask != 0 || window_scan(w, v, WINDOW_ANY) ||
+               (change(w, v) && window_scan(w, v, WINDOW_ANY));
+    return has && window_take_large(w, nbytes, object);
+}
+
+/* The one that has rested longest is anybody's, if there are too many. */
+void window_make_room_to_park(struct spans *s, struct class_window *w)
+{
+    if (w->nparked < NPARKED)
+        return;
+    uint32_t slice = oldest(w);
+    parked_pop(w);
+    if (span_unpark(pagemap_span(s, slice), w))
+        spans_release_used(s, slice);
+}

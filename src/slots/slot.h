@@ -23,8 +23,7 @@ struct slot_quotient {
     uint32_t index, fraction;
 };
 
-static inline __attribute__((always_inline)) struct slot_quotient slot_divide(uint32_t into,
-                                                                              uint32_t reciprocal)
+static inline struct slot_quotient slot_divide(uint32_t into, uint32_t reciprocal)
 {
     uint64_t product = (uint64_t)into * reciprocal;
     return (struct slot_quotient){.index = (uint32_t)(product >> 32),
@@ -45,8 +44,8 @@ struct slot_ref {
 
 /* The slot that begins at the position `into` of a span: false if none does, or if the reciprocal
  * is 0. */
-static inline __attribute__((always_inline)) bool
-slot_of_start(struct span *span, uint32_t into, uint32_t reciprocal, struct slot_ref *at)
+static inline bool slot_of_start(struct span *span, uint32_t into, uint32_t reciprocal,
+                                 struct slot_ref *at)
 {
     struct slot_quotient q = slot_divide(into, reciprocal);
     if (!slot_begins_at(q, reciprocal))
@@ -58,8 +57,7 @@ slot_of_start(struct span *span, uint32_t into, uint32_t reciprocal, struct slot
 }
 
 /* The slot that the position `into` of a span lies in. */
-static inline __attribute__((always_inline)) uint32_t
-slot_of_inside(uint32_t slot_bytes, uint32_t into, uint32_t reciprocal)
+static inline uint32_t slot_of_inside(uint32_t slot_bytes, uint32_t into, uint32_t reciprocal)
 {
     return slot_divide(is_wide(slot_bytes) ? into >> WIDE_SHIFT : into, reciprocal).index;
 }
@@ -72,8 +70,7 @@ struct slot_view {
 };
 
 /* Where in the view an address lies: false if it does not. */
-static inline __attribute__((always_inline)) bool slot_view_has(const struct slot_view *v,
-                                                                uintptr_t address, size_t *offset)
+static inline bool slot_view_has(const struct slot_view *v, uintptr_t address, size_t *offset)
 {
     *offset = address - v->base; /* below the base it wraps, and is huge */
     return *offset < v->nbytes;

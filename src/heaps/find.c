@@ -1,72 +1,44 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * find.c - mem_find and mem_find_in: which heap an address is in, and what it is there.
+ * The ways that they take: find.h; what a lookup may read: lookup.h, readers.h.
+ */
 #include "heaps/find.h"
 
+#include "heaps/lookup.h"
 #include "heaps/readers.h"
 #include "heaps/registry.h"
+#include "heaps/stored.h"
 
-/* The free slot or chunk that the address lies in. False: what is left over behind the
- * last slot of a span, which nobody can have. */
-static bool find_free(const struct heap *h, const void *address, struct mem_piece *found)
-{
-    size_t offset = region_offset(&h->chunks.region, address);
-    struct slot slot = {0};
-    struct chunk chunk;
-    ledger_find(&h->chunks.ledger, (uint32_t)(offset / GRANULE_BYTES), &chunk);
-    size_t start = (size_t)chunk.start * GRANULE_BYTES;
-    size_t nbytes = (size_t)chunk.length * GRANULE_BYTES, end = start + nbytes;
-    if (spans_find(&h->spans, offset, &slot)) {
-        start = offset - slot.into;
-        nbytes = slot.bytes;
-    }
-    *found = (struct mem_piece){h->chunks.region.base + start, nbytes, false, NULL};
-    return start + nbytes <= end && !slot.is_rest;
-}
+/* --- under the lock -------------------------------------------------------------- */
 
 enum mem_result find_verdict(const struct session *v, const void *address, enum heap_result result)
 {
-    struct mem_piece piece;
+    struct lookup_result there;
     bool in_header = (uintptr_t)address - (uintptr_t)v->m < v->m->nbytes; /* and in no region */
-    if ((result == HEAP_NOT_OURS && in_header) ||
-        (result == HEAP_FREE && !find_free(v->h, address, &piece)))
-        return MEM_NO_OBJECT;
+    if (result == HEAP_NOT_OURS && in_header)
+        result = HEAP_NO_OBJECT;
+    if (result == HEAP_FREE && v->m->has_spans)
+        result = lookup_heap(v->h, address, &there);
     return result_of_heap(result);
 }
-
-/* --- asking ---------------------------------------------------------------- */
 
 static enum mem_result find_locked(mem_heap *m, const void *address, struct mem_piece *found)
 {
     struct session v;
-    struct object object;
+    struct lookup_result there;
     enum mem_result result = session_open(m, &v);
     if (result != MEM_OK)
         return result;
-    session_select(&v, address);
-    result = find_verdict(&v, address, heap_find_locked(v.h, address, &object));
-    if (result == MEM_INSIDE)
-        result = MEM_OK;
-    if (result == MEM_OK)
-        *found = (struct mem_piece){object.start, object.size, true, m};
-    else if (result == MEM_FREE && find_free(v.h, address, found))
-        found->heap = m;
+    result = result_of_lookup(header_lookup(m, address, &there), &there, m, found);
     session_close(&v);
-    return result == MEM_FREE ? MEM_OK : result_set(result);
+    return result_set(result);
 }
 
-/* What a lookup found, in the words of mem_heap.h. */
-static enum mem_result found_piece(enum heap_result what, const struct lookup_result *p,
-                                   mem_heap *heap, struct mem_piece *found)
-{
-    if (what != HEAP_OK && what != HEAP_FREE)
-        return result_of_heap(what);
-    *found = (struct mem_piece){p->start, p->size, what == HEAP_OK, heap};
-    return MEM_OK;
-}
+/* --- in any heap ------------------------------------------------------------------- */
 
-/* --- any address -------------------------------------------------------------- */
-
-/* A place in which there is no heap any more: its memory was the caller's, who has not
- * destroyed it and uses it for something else. */
+/* Whether the heap of a range is still there. If not, its memory was the caller's, who uses it for
+ * something else and has not destroyed the heap. */
 RACING static bool is_there(const struct heap_range *p)
 {
     return p->owner == NULL || header_is_here(p->owner);
@@ -82,33 +54,34 @@ RACING static enum mem_result find_once(const struct heap_range *p, const void *
         what = lookup_heap(p->heap, address, &there);
     else if (header_is_whole(m) && m->nbytes == p->nbytes)
         what = header_lookup(m, address, &there);
-    return found_piece(what, &there, m, found);
+    return result_of_lookup(what, &there, m, found);
 }
 
-/* Where slots may be that the address is one of: in a part of it; NULL: nowhere. (A view is without
- * spans, so nothing in it is noted.) */
-RACING static const struct heap *heap_with(const struct heap_range *p, const void *address,
-                                           struct heap *view)
+/* The struct heap in whose slots the address may be: that of its part, or NULL if there is none.
+ * For a part that is not open it is *view, which has no spans, so that nothing of it is noted. */
+RACING static const struct heap *heap_around(const struct heap_range *p, const void *address,
+                                             struct heap *view)
 {
     const mem_heap *m = p->owner;
     if (p->nbytes <= PART_BYTES || m == NULL)
         return p->heap;
     if (!header_is_whole(m) || m->nbytes != p->nbytes)
         return NULL;
-    return header_heap(m, header_part_of(m, address), view);
+    return parts_heap(m, parts_index(m, address), view);
 }
 
+/* Notes the slots around the address for the thread's next lookup (find_fast). */
 static void note_spans(struct lookup_scope *scope, const struct heap_range *p, const void *address)
 {
     struct heap view;
     struct lookup_view spans = {0};
-    const struct heap *h = heap_with(p, address, &view);
+    const struct heap *h = heap_around(p, address, &view);
     bool has_spans = h != NULL && lookup_view_open(h, &spans);
     spans.owner = p->owner;
     lookup_note(scope, &spans, has_spans ? p->version : 0);
 }
 
-/* `*again`: a heap was being changed. */
+/* Stores in *again whether MEM_BUSY means that a heap was being changed, and not the table. */
 static enum mem_result find_anywhere(struct lookup_scope *scope, const void *address,
                                      struct mem_piece *found, bool *again)
 {
@@ -125,7 +98,8 @@ static enum mem_result find_anywhere(struct lookup_scope *scope, const void *add
     return find_once(&p, address, found);
 }
 
-/* Whoever changes the heap may itself be waiting for a processor; or for all looks to end. */
+/* The lookup ends before each pause: the thread that changes the heap may itself be waiting for a
+ * processor, or for all lookups to end. */
 __attribute__((noinline)) static enum mem_result find_slow(const void *address,
                                                            struct mem_piece *found)
 {
@@ -139,9 +113,11 @@ __attribute__((noinline)) static enum mem_result find_slow(const void *address,
     return result;
 }
 
-/* An object in a slot of the heap that the last one was in: nearly always it is, and
- * all that is in a hurry. False: it is not seen to be one, or not in the `only` heap that
- * matters, if that is not NULL. */
+/* --- in the heap of the last time ----------------------------------------------------- */
+
+/* Finds an object in a slot of the heap that the thread's last lookup was in, which nearly always it
+ * is. Returns false if the address is not seen to be in one, or is in another heap than `only`, if
+ * that is not NULL. */
 static inline __attribute__((always_inline)) bool
 find_fast(const void *address, const mem_heap *only, struct mem_piece *found)
 {
@@ -164,7 +140,9 @@ MEM_API enum mem_result mem_find(const void *address, struct mem_piece *found)
     return find_fast(address, NULL, found) ? MEM_OK : find_slow(address, found);
 }
 
-/* For the next time. */
+/* --- in one heap ------------------------------------------------------------------- */
+
+/* Notes the slots of this heap for the next time, if the table says that it is there. */
 static void note_heap(const mem_heap *m, const void *address)
 {
     struct heap_range p;
@@ -175,6 +153,8 @@ static void note_heap(const mem_heap *m, const void *address)
     lookup_end(&scope);
 }
 
+/* The lookups are within a scope, although the caller keeps the heap alive: a guard page goes up
+ * only when they have ended [GD2]. */
 __attribute__((noinline)) static enum mem_result find_in_slow(mem_heap *heap, const void *address,
                                                               struct mem_piece *found)
 {
@@ -183,19 +163,19 @@ __attribute__((noinline)) static enum mem_result find_in_slow(mem_heap *heap, co
     enum heap_result what = HEAP_CHANGING;
     struct heap *foreign = foreign_heap(heap);
     if (foreign != NULL)
-        return result_set(found_piece(foreign_find(foreign, address, &p), &p, heap, found));
-    enum mem_result result = header_verify(heap);
+        return result_set(foreign_find(foreign, heap, address, found));
+    enum mem_result result = session_verify(heap);
     if (result != MEM_OK)
         return result_set(result);
     if (heap->has_spans)
         note_heap(heap, address);
-    struct lookup_scope scope = lookup_begin(); /* a fence goes up only when it has ended */
+    struct lookup_scope scope = lookup_begin();
     for (int i = 0; i < TRIES && what == HEAP_CHANGING; i++)
         what = header_lookup(heap, address, &p);
     lookup_end(&scope);
     if (what == HEAP_CHANGING)
         return find_locked(heap, address, found);
-    return result_set(found_piece(what, &p, heap, found));
+    return result_set(result_of_lookup(what, &p, heap, found));
 }
 
 MEM_API enum mem_result mem_find_in(mem_heap *heap, const void *address, struct mem_piece *found)

@@ -1,15 +1,22 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * foreign.c - malloc's heap and Mem_Init's, as mem_heap.h shows them. Invariants: foreign.h.
+ */
 #include "heaps/foreign.h"
 
 #include "core/pieces.h"
 #include "heaps/fork.h"
+#include "heaps/header.h"
 #include "heaps/registry.h"
+#include "heaps/result.h"
+
+/* --- handles ---------------------------------------------------------------------- */
 
 static struct {
-    mem_heap handle; /* all 0 */
+    mem_heap handle; /* all 0 [FO1] */
     struct heap *heap;
 } foreign_heaps[NFOREIGN];
-static bool is_of_another_version;
+static bool malloc_is_of_another_version;
 
 void foreign_add(enum foreign which, struct heap *h)
 {
@@ -27,51 +34,64 @@ struct heap *foreign_heap(const mem_heap *m)
     return NULL;
 }
 
-/* Called by a libmem-malloc.so that a program has beside this library. */
+/* A libmem-malloc.so that the program has beside this library calls it when it starts. That is all
+ * that the two libraries know of each other. */
 MEM_API void mem_heap_also(struct heap *heap, size_t layout);
 MEM_API void mem_heap_also(struct heap *heap, size_t layout)
 {
     if (layout == HEAP_LAYOUT)
         foreign_add(FOREIGN_MALLOC, heap);
     else
-        __atomic_store_n(&is_of_another_version, true, __ATOMIC_RELAXED);
+        __atomic_store_n(&malloc_is_of_another_version, true, __ATOMIC_RELAXED);
 }
 
-mem_heap *foreign_handle(enum foreign which)
+static mem_heap *handle_of(enum foreign which, enum mem_result why_not)
 {
     mem_heap *m = &foreign_heaps[which].handle;
-    return foreign_heap(m) == NULL ? NULL : m;
+    return foreign_heap(m) == NULL ? result_null(why_not) : m;
 }
 
-bool foreign_is_of_another_version(void)
+MEM_API mem_heap *mem_heap_of_process(void)
 {
-    return NOW(is_of_another_version);
+    return handle_of(FOREIGN_MALLOC,
+                     NOW(malloc_is_of_another_version) ? MEM_BAD_VERSION : MEM_NO_HEAP);
 }
 
-/* --- looking ------------------------------------------------------------------------ */
+MEM_API mem_heap *mem_heap_of_classic(void)
+{
+    return handle_of(FOREIGN_CLASSIC, MEM_NO_HEAP);
+}
 
-enum heap_result foreign_find(struct heap *h, const void *address, struct lookup_result *p)
+/* --- finding ------------------------------------------------------------------------ */
+
+/* Without the lock at first. If the heap changes all the time, with it: then no thread makes a
+ * change that is counted. */
+enum mem_result foreign_find(struct heap *h, mem_heap *m, const void *address,
+                             struct mem_piece *found)
 {
     enum { TRIES = 8 };
+    struct lookup_result there;
     enum heap_result what = HEAP_CHANGING;
     for (int i = 0; i < TRIES && what == HEAP_CHANGING; i++)
-        what = lookup_heap(h, address, p);
-    if (what != HEAP_CHANGING)
-        return what;
-    heap_lock(h); /* now nobody makes changes that are counted */
-    what = lookup_heap(h, address, p);
-    heap_unlock(h);
-    return what;
+        what = lookup_heap(h, address, &there);
+    if (what == HEAP_CHANGING) {
+        heap_lock(h);
+        what = lookup_heap(h, address, &there);
+        heap_unlock(h);
+    }
+    return result_of_lookup(what, &there, m, found);
 }
 
-/* Pieces that were noted under the lock. */
+/* --- walking ------------------------------------------------------------------------ */
+
+/* Pieces that were noted under the lock [FO2]. */
 struct stretch {
     size_t at; /* what begins behind this is still to be noted */
     unsigned n;
     struct mem_piece piece[128];
 };
 
-/* False: there is no more. */
+/* Notes the next pieces, as many as have room. Returns false if there are no more. */
 static bool note_locked(const struct heap *h, mem_heap *m, struct stretch *s)
 {
     enum { MOST = sizeof s->piece / sizeof s->piece[0] };

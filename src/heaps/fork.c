@@ -21,7 +21,7 @@ enum { A_MILLISECOND = 1000000, A_SECOND = 1000 * A_MILLISECOND }; /* in nanosec
 static mem_heap *lockable(const struct heap_range *p)
 {
     mem_heap *m = p->owner;
-    return m != NULL && header_is_whole(m) && m->lock != 0 ? m : NULL;
+    return m != NULL && header_is_whole(m) && header_has_lock(m) ? m : NULL;
 }
 
 /* The thread that holds the lock may be waiting for a processor. */
@@ -42,7 +42,7 @@ static bool lock_range(const struct heap_range *p, long patience)
         return true;
     if (session_lock_is_of_parent(m))
         session_make_lock(m);
-    if (!lock_in_time(lock_of(m), patience))
+    if (!lock_in_time(header_lock(m), patience))
         return false;
     m->is_held = 1;
     return true;
@@ -64,7 +64,7 @@ static bool unlock_range(const struct heap_range *p)
     mem_heap *m = lockable(p);
     if (m != NULL && m->is_held == 1) {
         m->is_held = 0;
-        pthread_mutex_unlock(lock_of(m));
+        pthread_mutex_unlock(header_lock(m));
     }
     return true;
 }

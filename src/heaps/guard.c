@@ -1,7 +1,11 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * guard.c - guard pages: forbidden, moved, and where they are written down. Invariants: guard.h.
+ */
 #include "heaps/guard.h"
 
 #include "base/os.h"
+#include "heaps/header.h"
 #include "heaps/registry.h"
 
 static bool forbid(const struct region *r, uint32_t from, uint32_t to)
@@ -14,13 +18,24 @@ static bool allow(const struct region *r, uint32_t from, uint32_t to)
     return os_allow(region_at(r, from), (size_t)(to - from) * GRANULE_BYTES);
 }
 
+/* --- opening -------------------------------------------------------------------- */
+
+bool guard_surround(const struct region *mapping)
+{
+    size_t page = os_page_bytes();
+    return os_forbid(mapping->base, page) && os_forbid(mapping->base + 2 * page, page) &&
+           os_forbid(mapping->base + mapping->nbytes - page, page);
+}
+
 bool guard_open(const struct region *r, const struct ledger *l)
 {
     return forbid(r, l->guard.low, l->guard.high);
 }
 
-/* So that it is all of [low, high), too. */
-static bool widen(const struct region *r, struct ledger *l, uint32_t low, uint32_t high)
+/* --- moving --------------------------------------------------------------------- */
+
+/*  [ low ... f->low ######## f->high ... high )  =>  all of [low, high) is forbidden, too. */
+static bool guard_widen(const struct region *r, struct ledger *l, uint32_t low, uint32_t high)
 {
     const struct guard *f = &l->guard;
     if (low < f->low) {
@@ -36,8 +51,8 @@ static bool widen(const struct region *r, struct ledger *l, uint32_t low, uint32
     return true;
 }
 
-/* So that it is no more than that. */
-static bool narrow(const struct region *r, struct ledger *l, uint32_t low, uint32_t high)
+/*  f->low ### [ low #### high ) ### f->high  =>  nothing but [low, high) is forbidden. */
+static bool guard_narrow(const struct region *r, struct ledger *l, uint32_t low, uint32_t high)
 {
     const struct guard *f = &l->guard;
     if (low > f->low) {
@@ -53,6 +68,7 @@ static bool narrow(const struct region *r, struct ledger *l, uint32_t low, uint3
     return true;
 }
 
+/* Without guard pages no call ever wants one moved. */
 bool guard_move(const struct region *r, struct ledger *l)
 {
     uint32_t low = l->guard.wanted_low, high = low + l->guard.page;
@@ -60,7 +76,30 @@ bool guard_move(const struct region *r, struct ledger *l)
     if (low == 0)
         return false;
     change_begin(&l->changes);
-    bool moved = widen(r, l, low, high) && narrow(r, l, low, high);
+    bool moved = guard_widen(r, l, low, high) && guard_narrow(r, l, low, high);
     change_end(&l->changes);
     return moved;
+}
+
+/* --- where it is ------------------------------------------------------------------ */
+
+/* A change of one bit of `high` changes at least five bytes of it. */
+RACING static uint64_t seal_of(uint32_t low, uint32_t high)
+{
+    return (((uint64_t)low << 32 | high) ^ HEAP_MAGIC) * 0x9E3779B97F4A7C15;
+}
+
+void guard_save(const struct ledger *l, struct stored_guard *to)
+{
+    uint32_t low = l->guard.low, high = l->guard.high;
+    *to = (struct stored_guard){.high = high, .low = low, .seal = seal_of(low, high)};
+}
+
+RACING bool guard_load(const struct stored_guard *from, size_t page, struct ledger *l)
+{
+    uint32_t low = NOW(from->low), high = NOW(from->high);
+    bool whole = NOW(from->seal) == seal_of(low, high) && (size_t)high * GRANULE_BYTES <= l->nbytes;
+    l->guard.page = (uint32_t)page;
+    ledger_set_guard(l, whole ? low : 0, whole ? high : 0);
+    return whole;
 }

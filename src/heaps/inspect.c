@@ -141,7 +141,7 @@ MEM_API enum mem_result mem_stats(mem_heap *heap, struct mem_statistics *stats)
         return result;
     close_windows(&v);
     if (count(&v, &s)) {
-        s.resident_bytes = header_resident_bytes(heap);
+        s.resident_bytes = parts_resident_bytes(heap);
         *stats = s;
     } else {
         result = MEM_DAMAGED;
@@ -157,7 +157,7 @@ MEM_API enum mem_result mem_check(mem_heap *heap, const char **wrong)
     struct heap *foreign = foreign_heap(heap);
     if (foreign != NULL)
         return result_set(check_foreign(foreign, wrong));
-    enum mem_result result = header_verify(heap);
+    enum mem_result result = session_verify(heap);
     if (result == MEM_NO_HEAP)
         what = mem_strerror(MEM_NO_HEAP);
     if (result == MEM_OK && (result = session_open(heap, &v)) == MEM_OK) {

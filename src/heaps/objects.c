@@ -56,7 +56,7 @@ static bool is_over_limit(const mem_heap *m, size_t size, size_t old)
 static bool move_guard(const struct session *v)
 {
     struct chunks *c = &v->h->chunks;
-    return v->m->guard_shift != 0 && guard_move(&c->region, &c->ledger);
+    return header_has_guards(v->m) && guard_move(&c->region, &c->ledger);
 }
 
 static enum heap_result place_in_parts(struct session *v, size_t size, size_t align, enum fit fit,
@@ -161,7 +161,7 @@ static inline struct hcache *hcache_of(const mem_heap *m)
 
 static void leave_fast_locked(mem_heap *m)
 {
-    pthread_mutex_unlock(lock_of(m));
+    pthread_mutex_unlock(header_lock(m));
     mutator_leave();
 }
 
@@ -208,7 +208,7 @@ static inline void *take_fast(mem_heap *m, struct hcache *q, size_t size)
 static void *take_slow(mem_heap *m, struct hcache *q, size_t size)
 {
     slow_change_begin(m);
-    void *object = hcache_take_slow(q, header_part(m, m->state), size);
+    void *object = hcache_take_slow(q, header_at(m, m->state), size);
     slow_change_end(m);
     if (object == NULL)
         return NULL;
@@ -319,7 +319,7 @@ static enum mem_result free_at(mem_heap *m, const void *address, bool exact)
 static void refile_slow(mem_heap *m, const void *address)
 {
     slow_change_begin(m);
-    heap_refile_locked(header_part(m, m->state), address);
+    heap_refile_locked(header_at(m, m->state), address);
     slow_change_end(m);
 }
 

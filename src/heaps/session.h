@@ -1,118 +1,109 @@
 /* SPDX-License-Identifier: MIT
  *
- * visit.h - a call at work in a heap of the caller's own, and how its results are told.
+ * session.h - one call at work in a heap of the caller's own.
  *
- *     header_verify    is there a heap?  its lock; its numbers        odd changes
- *     enter  ->  look, in v.h; or  change  ->  the work  ->  leave: the numbers, even changes, the lock
+ *     session_verify   is there a heap, and is its header whole
+ *     session_open     verifies the header, takes the lock, verifies the numbers
+ *     session_begin_change      `changes` is odd from here
+ *       the work
+ *     session_close    writes the numbers back, makes `changes` even, releases the lock
  *
- *   SE1  nothing is done by what the header says before its sum was looked at [HD4];
- *   SE2  who visits a heap has its lock, if it has one, and is known to who looks at
- *       addresses in this thread meanwhile (mutator_enter);
- *   SE3  `changes` is odd while, and only while, somebody changes more of the heap than the state
- *       of a slot: a child of fork that finds it odd knows that nobody will finish that.
+ *   SE1  nothing is done by what the header says before its checksum was verified [HD4];
+ *   SE2  in a session the thread holds the heap's lock, if it has one, and counts as a mutator, so
+ *        that a lookup in a signal handler does not wait for it (readers.h);
+ *   SE3  `changes` is odd while, and only while, a thread changes more of the heap than the state of
+ *        a slot. A child of fork that finds it odd knows that no thread will finish that change.
  */
-#ifndef VISIT_H
-#define VISIT_H
-
-#include <pthread.h>
+#ifndef SESSION_H
+#define SESSION_H
 
 #include "heaps/foreign.h"
 #include "heaps/header.h"
-
-/* --- results --------------------------------------------------------------------- */
-
-extern _Thread_local enum mem_result result_last_error __attribute__((tls_model("initial-exec")));
-
-static inline enum mem_result result_set(enum mem_result result)
-{
-    if (result != MEM_OK)
-        result_last_error = result;
-    return result;
-}
-
-static inline void *result_null(enum mem_result why)
-{
-    result_set(why);
-    return NULL;
-}
-
-/* What heap.c says is to callers. */
-enum mem_result result_of_heap(enum heap_result result);
+#include "heaps/parts.h"
+#include "heaps/result.h"
 
 /* --- the lock -------------------------------------------------------------------- */
 
-static inline pthread_mutex_t *lock_of(const mem_heap *m)
-{
-    return header_part(m, m->lock);
-}
-
-/* How many forks a process is away from the first is noted with each lock that it makes. One
- * that threads of the parent had held would be held for ever: it is made anew by who needs
- * it first, and not by the fork, as the memory may be shared with the parent. */
+/* Makes the lock of a heap that has one, and notes in the header how many forks this process is
+ * away from the first one. A lock that was made in a parent may be held there by a thread that the
+ * child does not have. So the child makes it anew, not at the fork, as the memory may be shared
+ * with the parent, but when a call needs it first. */
 void session_make_lock(mem_heap *m);
+
+/* Returns whether the lock was made in a parent of this process. */
 bool session_lock_is_of_parent(const mem_heap *m);
 
-/* What pthread_mutex_lock returns: EDEADLK, the caller has it. */
+/* Takes the lock of a heap that has one. Returns 0; or EDEADLK if the calling thread holds it
+ * already, as a visitor of mem_walk does. */
 int session_lock(mem_heap *m);
+
+/* In the child of a fork: all locks are a parent's. */
 void session_forked(void);
 
-/* --- going in and out ------------------------------------------------------------ */
+/* --- opening and closing ----------------------------------------------------------- */
 
-/* A call at work in a heap. */
 struct session {
     mem_heap *m;
-    struct heap *h; /* of part 0 at first */
-    bool changes;
-    struct heap view; /* where no struct heap is in memory */
+    struct heap *h;   /* of part 0 at first; the other calls of this header choose another part */
+    bool changes;     /* whether session_begin_change was called */
+    struct heap view; /* where h is if none is in memory, or the part is not open */
 };
 
-/* Nothing else of it may be read before. */
-static inline enum mem_result header_verify(const mem_heap *m)
+/* MEM_OK if there is a header with whole constants; MEM_NO_HEAP, MEM_FOREIGN or MEM_DAMAGED
+ * otherwise. Notes no error. Before it, nothing of a heap may be read except its address. */
+static inline enum mem_result session_verify(const mem_heap *m)
 {
     if (m == NULL || (uintptr_t)m % HEAP_ALIGN != 0 || !header_is_here(m))
         return foreign_heap(m) == NULL ? MEM_NO_HEAP : MEM_FOREIGN;
     return header_is_whole(m) ? MEM_OK : MEM_DAMAGED;
 }
 
-/* MEM_NO_HEAP, MEM_DAMAGED, MEM_BUSY: has not entered. To be left again. */
+/* Begins a session; the caller closes it. Fails, with nothing to be closed and the error noted,
+ * with what session_verify says; with MEM_BUSY if the calling thread is walking the heap; with
+ * MEM_DAMAGED if the numbers are not whole. */
 enum mem_result session_open(mem_heap *m, struct session *v);
 void session_close(const struct session *v);
 
-/* From now on the visitor may change the heap. */
+/* From here to session_close the call may change the heap. */
 static inline void session_begin_change(struct session *v)
 {
     v->changes = true;
     change_begin(&v->m->changes);
 }
 
-/* Goes to a part: false, there is none. To be looked at; or to take from. */
+/* Returns NULL, or in words what is wrong with the numbers in the header. Odd `changes` are wrong,
+ * too: they were not made so by a call that is at work. The caller holds the lock, and has not begun
+ * a change. */
+const char *session_numbers_fault(const struct session *v);
+
+/* --- parts --------------------------------------------------------------------------- */
+
+/* Goes to a part, to read it. Returns false if the heap has no such part. */
 static inline bool session_part(struct session *v, size_t part)
 {
-    if (part > 0 && part >= header_nparts(v->m))
+    if (part > 0 && part >= parts_count(v->m))
         return false;
-    if (v->m->nbytes > PART_BYTES)
-        v->h = header_heap(v->m, part, &v->view);
+    if (header_has_parts(v->m))
+        v->h = parts_heap(v->m, part, &v->view);
     return true;
 }
 
+/* Goes to a part, to take from it, and opens it if it is not yet open. All parts before it are
+ * open. Returns false if the heap has no such part. */
 static inline bool session_open_part(struct session *v, size_t part)
 {
-    if (part > 0 && part >= header_nparts(v->m))
+    if (part > 0 && part >= parts_count(v->m))
         return false;
-    if (v->m->nbytes > PART_BYTES)
-        v->h = header_open(v->m, part);
+    if (header_has_parts(v->m))
+        v->h = parts_open(v->m, part);
     return true;
 }
 
-/* To the part that the address is in; of one outside, to any. */
+/* Goes to the part that the address is in; of an address outside the heap, to any. */
 static inline void session_select(struct session *v, const void *address)
 {
-    if (v->m->nbytes > PART_BYTES)
-        session_part(v, header_part_of(v->m, address));
+    if (header_has_parts(v->m))
+        session_part(v, parts_index(v->m, address));
 }
-
-/* Under the lock, before anything is done by them: NULL, or what is wrong with the numbers
- * in the header. A count of changes that is odd now was not made so by a call. */
-const char *session_numbers_fault(const struct session *v);
 
 #endif

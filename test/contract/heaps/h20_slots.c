@@ -282,7 +282,7 @@ static void test_calls_that_check(void **state)
         heap = mem_heap_in(memory, 1 << 16, &o);
         unsigned char *object = mem_alloc(heap, 40), *other = mem_alloc(heap, 40);
         assert_int_equal(mem_free(heap, other), MEM_OK);
-        const struct heap *h = header_part(heap, heap->state);
+        const struct heap *h = header_at(heap, heap->state);
         assert_true(spans_find(&h->spans, region_offset(&h->chunks.region, other), &slot));
         unsigned char *states = pagemap_span(&h->spans, slot.slice)->states;
         states[slot.index] = 1;

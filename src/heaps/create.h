@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * create.h - what create.c (a new heap) and attach.c (a heap that was one before) share.
+ */
+#ifndef CREATE_H
+#define CREATE_H
+
+#include "heaps/header.h"
+
+/* The options of a call: its caller's, or the default ones for NULL. */
+const struct mem_options *create_options(const struct mem_options *options);
+
+/* Adds a heap to the registry, and has forks wait for it from now on (fork.h). Returns false if
+ * there is no memory for it in the registry. */
+bool create_register(mem_heap *m);
+
+/* Ends a heap whose memory may be used for something else once no lookup reads it: takes it out of
+ * the registry, destroys its lock and writes `magic`. Returns what registry_remove returns. No other
+ * thread uses the heap any longer. */
+bool create_unregister(mem_heap *m, uint32_t magic);
+
+#endif

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * parts.c - the parts of a heap, and how many of them are open. Invariants: parts.h, header.h.
+ */
+#include "heaps/parts.h"
+
+#include "base/os.h"
+
+RACING static void *part_at(const mem_heap *m, size_t part)
+{
+    return part == 0 ? header_at(m, m->state) : header_at(m, part * PART_BYTES);
+}
+
+/* The region of a part behind part 0. */
+RACING static struct region part_region(const mem_heap *m, size_t part)
+{
+    size_t rest = m->nbytes - part * PART_BYTES;
+    size_t nbytes = (rest < PART_BYTES ? rest : PART_BYTES) - PART_HEAD;
+    return (struct region){header_at(m, part * PART_BYTES + PART_HEAD), nbytes, true};
+}
+
+RACING struct heap *parts_heap(const mem_heap *m, size_t part, struct heap *view)
+{
+    if (part == 0 || part < __atomic_load_n(header_nopen(m), __ATOMIC_ACQUIRE))
+        return part_at(m, part);
+    heap_open_single(view, part_region(m, part), false, false);
+    return view;
+}
+
+struct heap *parts_open(mem_heap *m, size_t part)
+{
+    struct heap *h = part_at(m, part);
+    uint32_t *nopen = header_nopen(m);
+    if (part < *nopen)
+        return h;
+    heap_open_single(h, part_region(m, part), false, false);
+    __atomic_store_n(nopen, *nopen + 1, __ATOMIC_RELEASE); /* a lookup may read the part now */
+    return h;
+}
+
+/* No byte was ever written in parts that are not open [HD6]. */
+size_t parts_resident_bytes(const mem_heap *m)
+{
+    size_t nbytes = m->nbytes;
+    if (header_has_parts(m) && *header_nopen(m) < parts_count(m))
+        nbytes = *header_nopen(m) * PART_BYTES;
+    return m->is_mapped ? os_resident_bytes(m, nbytes) : nbytes;
+}

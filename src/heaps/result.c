@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * result.c - the results of mem_heap.h: each one's text, the last one of each thread, and what the
+ * results of the inside are to callers. How failures are told: result.h.
+ */
+#include "heaps/result.h"
+
+_Thread_local enum mem_result result_last_error;
+
+MEM_API enum mem_result mem_last_error(void)
+{
+    return result_last_error;
+}
+
+MEM_API const char *mem_strerror(enum mem_result result)
+{
+    static const char *const text[] = {
+        [MEM_OK] = "no error",
+        [MEM_NO_HEAP] = "there is no heap at that address",
+        [MEM_BUSY] = "the heap is being walked by the caller, is changing, or is attached already",
+        [MEM_BAD_SIZE] = "too small for a heap",
+        [MEM_BAD_BUFFER] = "the buffer is NULL or no multiple of 16",
+        [MEM_BAD_OPTIONS] = "an option that does not exist, or not there",
+        [MEM_BAD_ALIGNMENT] = "the alignment is no power of two",
+        [MEM_BAD_STYLE] = "no placement style, or not with this alignment",
+        [MEM_TOO_LARGE] = "larger than there can be",
+        [MEM_NO_MEMORY] = "the system refuses the mapping",
+        [MEM_NO_SPACE] = "no free chunk can hold the object",
+        [MEM_OVER_LIMIT] = "it would be more than the limit of the heap",
+        [MEM_NOT_OURS] = "the address is outside the heap",
+        [MEM_NO_OBJECT] = "the address is in the heap, but in no object",
+        [MEM_FREE] = "the address is in free memory",
+        [MEM_INSIDE] = "the address is inside an object, but not its start",
+        [MEM_BAD_VERSION] = "another version of the library has made the heap",
+        [MEM_DAMAGED] = "the heap's own data have been written to",
+        [MEM_FOREIGN] = "the heap is malloc's or Mem_Init's, and this call is not for it",
+    };
+    size_t n = sizeof text / sizeof text[0];
+    return (size_t)result < n ? text[result] : "no result of a heap";
+}
+
+/* HEAP_INSIDE is for callers that need an object's start; HEAP_NO_REGION and HEAP_LIST_DAMAGED are
+ * of the classic heap, and here can only come from overwritten data. */
+enum mem_result result_of_heap(enum heap_result result)
+{
+    switch (result) {
+    case HEAP_OK:
+        return MEM_OK;
+    case HEAP_NO_SPACE:
+        return MEM_NO_SPACE;
+    case HEAP_NOT_OURS:
+        return MEM_NOT_OURS;
+    case HEAP_NO_OBJECT:
+    case HEAP_NOT_A_SLOT:
+        return MEM_NO_OBJECT;
+    case HEAP_FREE:
+        return MEM_FREE;
+    case HEAP_INSIDE:
+        return MEM_INSIDE;
+    case HEAP_CHANGING:
+        return MEM_BUSY;
+    case HEAP_NO_REGION:
+    case HEAP_LIST_DAMAGED:
+    case HEAP_DAMAGED:
+        break;
+    }
+    return MEM_DAMAGED;
+}
+
+enum mem_result result_of_lookup(enum heap_result what, const struct lookup_result *p,
+                                 mem_heap *heap, struct mem_piece *found)
+{
+    if (what != HEAP_OK && what != HEAP_FREE)
+        return result_of_heap(what);
+    *found = (struct mem_piece){p->start, p->size, what == HEAP_OK, heap};
+    return MEM_OK;
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * stored.c - between the numbers of a small heap and a struct heap; and the lookup that reads the
+ * numbers where they are. Invariants: stored.h, header.h.
+ */
+#include "heaps/stored.h"
+
+#include "heaps/parts.h"
+
+RACING static struct stored_guard *stored_guard_of(const mem_heap *m)
+{
+    return header_at(m, m->state + sizeof(struct stored));
+}
+
+RACING static bool load_guard(const mem_heap *m, struct ledger *l)
+{
+    return guard_load(stored_guard_of(m), header_guard_bytes(m) / GRANULE_BYTES, l);
+}
+
+void stored_load(const mem_heap *m, struct heap *h)
+{
+    const struct stored *s = header_at(m, m->state);
+    struct region r = header_region(m);
+    *h = (struct heap){.keeps_pages = true};
+    h->chunks.region = r;
+    h->chunks.ledger = (struct ledger){
+        .b = {.end = r.base + r.nbytes,
+              .nnodes = s->nnodes,
+              .top = s->top,
+              .sum = s->sum,
+              .tree = {{s->nwords[0], s->root[0], s->height[0]},
+                       {s->nwords[1], s->root[1], s->height[1]}},
+              .room = r.nbytes},
+        .nbytes = r.nbytes,
+        .high = s->high,
+        .used = s->high, /* `used` and `ndirty` matter to those who give pages back */
+        .nlive = s->nlive,
+    };
+    h->spans.chunks = &h->chunks; /* object_max is 0: there are none */
+    if (header_has_guards(m))
+        (void)load_guard(m, &h->chunks.ledger); /* then it is nowhere, and nothing is sane */
+}
+
+void stored_save(mem_heap *m, const struct heap *h)
+{
+    const struct ledger *l = &h->chunks.ledger;
+    const struct tree *tree = l->b.tree;
+    *(struct stored *)header_at(m, m->state) = (struct stored){
+        .nwords = {tree[0].nwords, tree[1].nwords},
+        .root = {tree[0].root, tree[1].root},
+        .height = {(uint8_t)tree[0].height, (uint8_t)tree[1].height},
+        .nnodes = l->b.nnodes,
+        .top = l->b.top,
+        .sum = l->b.sum,
+        .high = l->high,
+        .nlive = l->nlive,
+    };
+    if (header_has_guards(m))
+        guard_save(l, stored_guard_of(m));
+}
+
+RACING static enum heap_result lookup_stored(const mem_heap *m, size_t offset,
+                                             struct lookup_result *p)
+{
+    const struct stored *s = header_at(m, m->state);
+    struct region r = header_region(m);
+    uint32_t seen = changes_seen(&m->changes);
+    struct ledger l = {.nbytes = r.nbytes};
+    if (seen % 2 != 0)
+        return HEAP_CHANGING;
+    l.b.end = r.base + r.nbytes;
+    l.b.nnodes = NOW(s->nnodes);
+    l.b.top = NOW(s->top);
+    l.b.tree[BY_ADDRESS].nwords = NOW(s->nwords[BY_ADDRESS]);
+    l.b.tree[BY_ADDRESS].root = NOW(s->root[BY_ADDRESS]);
+    l.b.tree[BY_ADDRESS].height = NOW(s->height[BY_ADDRESS]);
+    l.high = NOW(s->high);
+    if (header_has_guards(m) && !load_guard(m, &l))
+        return is_unchanged(&m->changes, seen) ? HEAP_DAMAGED : HEAP_CHANGING;
+    enum heap_result what = lookup_ledger(&l, r.base, offset, p);
+    return is_unchanged(&m->changes, seen) ? what : HEAP_CHANGING;
+}
+
+RACING enum heap_result header_lookup(const mem_heap *m, const void *address,
+                                      struct lookup_result *p)
+{
+    size_t offset = (uintptr_t)address - (uintptr_t)m;
+    if (offset >= m->nbytes)
+        return HEAP_NOT_OURS;
+    if (offset < header_bytes(m))
+        return HEAP_NO_OBJECT;
+    if (!m->has_spans)
+        return lookup_stored(m, offset - header_bytes(m), p);
+    struct heap view;
+    enum heap_result what = lookup_heap(parts_heap(m, parts_index(m, address), &view), address, p);
+    return what == HEAP_NOT_OURS ? HEAP_NO_OBJECT : what; /* the struct heap of a part */
+}

@@ -18,11 +18,11 @@ __thread uint32_t mutator_depth;
 
 /* --- the writer ---------------------------------------------------------------- */
 
-/* The thread may have ended within a lookup, and then its word stays busy. */
+/* This is no grace_wait: the thread may have ended within a lookup, and then its word stays busy. */
 static void wait_for_reader(struct reader *r)
 {
     enum { SOMETIMES = 64 };
-    for (unsigned n = 0; (__atomic_load_n(&r->word, __ATOMIC_ACQUIRE) & READER_BUSY) != 0; n++) {
+    for (unsigned n = 0; !grace_has_left(&r->word, READER_BUSY); n++) {
         os_pause(n);
         if (n % SOMETIMES == SOMETIMES - 1 && os_thread_is_gone(NOW(r->thread)))
             __atomic_store_n(&r->word, 0, __ATOMIC_RELAXED);
@@ -50,7 +50,7 @@ bool readers_wait_locked(void)
     for (int i = 0; i < NREADERS; i++)
         are_others |= &readers[i] != reader_mine &&
                       __atomic_load_n(&readers[i].thread, __ATOMIC_SEQ_CST) != 0;
-    if (are_others && !os_barrier())
+    if (are_others && !grace_barrier())
         return false;
     for (int i = 0; are_others && i < NREADERS; i++)
         if (&readers[i] != reader_mine)
@@ -106,7 +106,7 @@ static bool prepare_readers(void)
     enum { SELDOM = 1024 };
     if (NOW(has_no_barrier) || ntries++ % SELDOM != 0)
         return false;
-    if (os_barrier_open())
+    if (grace_open())
         return true;
     __atomic_store_n(&has_no_barrier, true, __ATOMIC_RELAXED);
     return false;

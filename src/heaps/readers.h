@@ -9,8 +9,8 @@
  *     reader    lookup_begin | reads the table, then a heap | lookup_end
  *     writer    takes the heap out of the table | readers_wait_locked | unmaps the heap
  *
- *   RD1  a reader marks its word as busy before it reads the table: two plain stores for each
- *        lookup. The writer pays for both sides, with a barrier on all processors;
+ *   RD1  a reader marks its word as busy before it reads the table, and the wait is a grace period
+ *        (base/grace.h): a lookup pays two plain stores, and the writer the barrier;
  *   RD2  a reader's word does not lie in thread-local memory, which goes when its thread ends, but
  *        is one of a few here that a thread keeps. The word of a thread that has ended, or that
  *        did not come along through fork, goes to the next thread that asks for one;
@@ -21,10 +21,9 @@
 #ifndef READERS_H
 #define READERS_H
 
-#include "base/base.h"
+#include "base/grace.h"
+#include "base/seqcount.h"
 #include "slots/slot.h"
-
-struct span;
 
 /* The version of the table of heap ranges: a multiple of four and never 0, but odd while the
  * table changes. registry.c changes it under its lock. It is declared here because a reader
@@ -91,19 +90,13 @@ struct lookup_scope {
 struct lookup_scope lookup_begin_slow(void);
 void lookup_end_slow(const struct lookup_scope *scope);
 
-static inline void reader_mark(struct reader *r, uint32_t was)
-{
-    __atomic_store_n(&r->word, was | READER_BUSY, __ATOMIC_RELAXED);
-    __atomic_signal_fence(__ATOMIC_SEQ_CST); /* the compiler must keep the order [RD1] */
-}
-
 static inline struct lookup_scope lookup_begin(void)
 {
     struct reader *r = reader_mine;
     if (r == &reader_none)
         return lookup_begin_slow();
     struct lookup_scope scope = {.reader = r, .was = NOW(r->word)};
-    reader_mark(r, scope.was);
+    grace_enter(&r->word, scope.was | READER_BUSY);
     return scope;
 }
 
@@ -112,12 +105,12 @@ static inline void lookup_end(const struct lookup_scope *scope)
     if (scope->reader == NULL)
         lookup_end_slow(scope);
     else
-        __atomic_store_n(&scope->reader->word, scope->was, __ATOMIC_RELEASE);
+        grace_leave(&scope->reader->word, scope->was);
 }
 
 static inline void lookup_end_fast(struct reader *r, uint32_t was)
 {
-    __atomic_store_n(&r->word, was, __ATOMIC_RELEASE);
+    grace_leave(&r->word, was);
 }
 
 /* Begins a lookup that may use r->last, what the thread's last lookup found; lookup_end_fast ends
@@ -130,7 +123,7 @@ RACING static inline bool lookup_begin_fast(struct reader *r, uint32_t *was)
     *was = NOW(r->word);
     if (*was != changes_seen(&registry_version))
         return false;
-    reader_mark(r, *was);
+    grace_enter(&r->word, *was | READER_BUSY);
     bool current = *was == changes_seen(&registry_version);
     if (!current)
         lookup_end_fast(r, *was);

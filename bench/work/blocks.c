@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * blocks.c - medium and large blocks, and the relatives of malloc.
+ * blocks.c - workloads with medium and large blocks, and with the relatives of malloc.
  */
 #include <stdlib.h>
 #include <time.h>
@@ -15,8 +15,8 @@ struct block {
 
 /* --- blocks of 8 KiB to 4 MiB ---------------------------------------------- */
 
-/* One block in `whole` is written and read as a whole (by pages, if it is large):
-   most programs use what they ask for, but not all of it. */
+/* Every `whole`-th block is written in each of its pages, the others only at both ends: most
+   programs use what they allocate, but not all of it. An operation is a free and a malloc. */
 static void replace_blocks(struct job *job, size_t least, unsigned ndoublings, unsigned whole)
 {
     size_t n = job->work->nlive;
@@ -42,13 +42,13 @@ static void replace_blocks(struct job *job, size_t least, unsigned ndoublings, u
     job->sum = sum;
 }
 
-/* 8 to 64 KiB, 500 at a time: buffers of files and sockets. */
+/* 500 live blocks of 8 to 64 KiB, like the buffers of files and sockets. */
 void run_medium(struct job *job)
 {
     replace_blocks(job, 8 << 10, 3, 4);
 }
 
-/* 64 KiB to 4 MiB, 30 at a time: images, tables that are rebuilt. */
+/* 30 live blocks of 64 KiB to 4 MiB, like images and tables that are rebuilt. */
 void run_large(struct job *job)
 {
     replace_blocks(job, 64 << 10, 6, 4);
@@ -56,7 +56,7 @@ void run_large(struct job *job)
 
 /* --- realloc ----------------------------------------------------------------- */
 
-/* What the string was before must have come along, wherever it is now. */
+/* Appends to a string. The sum shows whether realloc has copied the string when it moved. */
 static uint64_t append(struct block *s, size_t nadded, unsigned char byte)
 {
     size_t nbytes = s->nbytes + nadded;
@@ -71,7 +71,7 @@ static uint64_t append(struct block *s, size_t nadded, unsigned char byte)
     return sum;
 }
 
-/* Room for half as much again, as containers make it. */
+/* Enlarges the capacity by half, as containers do. */
 static void make_room(struct block *s, size_t nadded)
 {
     if (s->nbytes + nadded <= s->capacity)
@@ -80,9 +80,10 @@ static void make_room(struct block *s, size_t nadded)
     s->bytes = must(realloc(s->bytes, s->capacity));
 }
 
-/* 200 strings grow by 1 to 48 bytes, one at random after the other: the even ones by
-   a realloc each time, to 2 KiB; the odd ones by half, to 128 KiB. A string that is
-   full is freed and begins anew. An operation is an append. */
+/* Each operation appends 1 to 48 bytes to one of 200 strings, chosen at random. The even
+   strings call realloc each time, and grow to 2 KiB. The odd strings enlarge their capacity by
+   half when it is used up, and grow to 128 KiB. A string that is full is freed and begins
+   anew. */
 void run_strings(struct job *job)
 {
     size_t n = job->work->nlive;
@@ -109,8 +110,8 @@ void run_strings(struct job *job)
 
 /* --- calloc and aligned memory ------------------------------------------------ */
 
-/* 64 bytes to 256 KiB, small ones more often, 100 at a time; every byte is read and
-   must be 0, and is written before the block goes. An operation is a calloc and a free. */
+/* 100 live blocks of 64 bytes to 256 KiB, small ones more often. Every byte is read and must
+   be 0, and is written before the block is freed. An operation is a calloc and a free. */
 void run_calloc(struct job *job)
 {
     size_t n = job->work->nlive;
@@ -134,8 +135,8 @@ void run_calloc(struct job *job)
     job->sum = sum;
 }
 
-/* 32 to 2,048 bytes at multiples of 32 to 4,096, small ones more often; 1,000 at a
-   time. An operation is a posix_memalign and a free; the sum tells of a bad address. */
+/* 1,000 live objects of 32 to 2,048 bytes, aligned to 32 to 4,096 bytes, small ones more
+   often. An operation is a posix_memalign and a free. A misaligned address changes the sum. */
 void run_aligned(struct job *job)
 {
     size_t n = job->work->nlive;
@@ -162,7 +163,8 @@ void run_aligned(struct job *job)
 
 /* --- what remains ---------------------------------------------------------------- */
 
-/* A pair now and then, for allocators that tidy up only when they are called. */
+/* Makes a malloc and a free every 10 ms, since some allocators give memory back only when they
+   are called. */
 static void idle_for_a_second(void)
 {
     const struct timespec pause = {.tv_nsec = 10000000};
@@ -174,9 +176,9 @@ static void idle_for_a_second(void)
     }
 }
 
-/* A program that needs much for a while: 400 MiB in objects of 16 to 2,048 bytes, all
-   written; then all are freed, every 64th after the others. An operation is a malloc
-   and its free. Then: how much is still resident a second later? */
+/* A program that needs much memory for a while: 400 MiB in objects of 16 to 2,048 bytes, all
+   of them written. Then all are freed, every 64th object after the others. An operation is a
+   malloc and its free. left_kib is what is still resident a second later. */
 void run_shrink(struct job *job)
 {
     size_t n = (size_t)job->noperations;

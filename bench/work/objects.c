@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * objects.c - small objects in one thread: pairs, batches, replacement.
+ * objects.c - workloads with small objects in one thread.
  *
  *     pair      malloc free malloc free ...
- *     batch     malloc x 1,000, free x 1,000 in order, reversed, shuffled
- *     replace   n live; one at random goes, another comes
+ *     batch     malloc x 1,000, then free x 1,000: in order, reversed or shuffled
+ *     replace   n live objects; one chosen at random is freed, and another allocated
  */
 #include <stdlib.h>
 
 #include "work.h"
 
-enum { NORDERS = 16 }; /* shuffles taken in turn: one alone could be learned */
+enum { NORDERS = 16 }; /* several orders, since the processor could learn a single one */
 
 /* One object at a time. An operation is a malloc and its free. */
 void run_pair(struct job *job)
@@ -27,7 +27,8 @@ void run_pair(struct job *job)
     job->sum = sum;
 }
 
-/* Batches, each freed in the next of the orders. An operation is a malloc and its free. */
+/* Allocates batches, and frees each in the next of the orders. An operation is a malloc and
+   its free. */
 static void run_batches(struct job *job, const uint32_t *orders, size_t norders)
 {
     size_t nbytes = job->work->nbytes, n = job->work->nlive;
@@ -91,9 +92,9 @@ void run_shuffled(struct job *job)
     run_batches(job, orders, NORDERS);
 }
 
-/* Objects of 16 to 512 bytes, replaced at random when so many live that the caches
-   hold them, or do not. An operation is a free and a malloc; building the heap and
-   clearing it away are not timed. Millions are fewer at a scale below 1. */
+/* Replaces objects of 16 to 512 bytes at random. Their number decides whether the processor's
+   caches hold them. An operation is a free and a malloc; the first allocations and the last
+   frees are not timed. At a scale below 1, millions of objects become fewer. */
 void run_replace(struct job *job)
 {
     size_t n = job->work->nlive;

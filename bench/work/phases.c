@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * phases.c - programs that do now this, now that: sizes drift, trees grow and
- * fall, documents are parsed and forgotten.
+ * phases.c - workloads whose allocations change over time: sizes drift, trees are built and
+ * freed, documents are parsed and freed.
  */
 #include <stdlib.h>
 
@@ -11,7 +11,8 @@
 
 enum { NCYCLES = 4, LEAST_MEAN_BYTES = 32, NMEAN_DOUBLINGS = 7 };
 
-/* 32 to 4,096 and back, NCYCLES times over the run. */
+/* The mean size at operation i: it rises from 32 to 4,096 and falls back, NCYCLES times in a
+   run. */
 static size_t mean_at(uint64_t i, uint64_t noperations)
 {
     double cycle = (double)i / (double)noperations * NCYCLES;
@@ -22,9 +23,9 @@ static size_t mean_at(uint64_t i, uint64_t noperations)
     return (size_t)((double)((size_t)LEAST_MEAN_BYTES << whole) * (1 + height - whole));
 }
 
-/* A long run in which the sizes drift: what was free for small objects must serve for
-   large ones and again for small ones, while one object in two lives fifteen times as
-   long as the other. An operation is a free and a malloc. Peak memory tells. */
+/* A long run in which the sizes drift: memory that small objects have left must be used for
+   large ones, and then for small ones again. Half of the objects live fifteen times as long as
+   the other half. An operation is a free and a malloc. The peak memory is what matters. */
 void run_drift(struct job *job)
 {
     size_t n = job->work->nlive;
@@ -80,8 +81,9 @@ static uint64_t count_nodes(unsigned depth)
     return ((uint64_t)2 << depth) - 1;
 }
 
-/* Full binary trees of 24-byte nodes, 4 to 12 deep, two at a time, beside one of 17
-   that stands. An operation is a node: made, read, freed. */
+/* Builds and frees full binary trees of 24-byte nodes, 4 to 12 levels deep, two at a time. One
+   tree of 17 levels lives during the whole run. An operation is a node: it is allocated, read
+   and freed. */
 void run_tree(struct job *job)
 {
     unsigned standing_depth = job->scale < 0.1 ? MOST_DEPTH : STANDING_DEPTH;
@@ -101,9 +103,9 @@ void run_tree(struct job *job)
 /* --- a parser ------------------------------------------------------------------- */
 
 enum {
-    NNODES = 3000, /* of a document */
+    NNODES = 3000, /* nodes of a document */
     MOST_OPEN = 24,
-    NKEPT = 1000, /* names that outlive their document */
+    NKEPT = 1000, /* names that outlive their documents */
     NAMED_LEAST = 8,
     NAMED_MOST = 56
 };
@@ -139,7 +141,8 @@ static void node_add(struct node *parent, struct node *child, uint64_t *noperati
     parent->children[parent->nchildren++] = child;
 }
 
-/* One name in 32 is kept in place of another, that a former document left. */
+/* Frees a node with its children. One name in 32 is kept, and replaces one that was kept from
+   an earlier document. */
 static uint64_t node_free(struct node *node, uint64_t *state, char **kept)
 {
     uint64_t sum = node->value + look(node->name);
@@ -176,8 +179,9 @@ static struct node *parse(uint64_t *state, uint64_t *noperations)
     return open[0];
 }
 
-/* Documents: nodes, names and lists of children that grow, all made in one go and freed
-   in one go, but for a few names. An operation is an object (or the growth of one). */
+/* Parses documents. The nodes, the names and the growing lists of children of a document are
+   allocated together and freed together, except a few names. An operation is the allocation
+   and the free of an object, or the growth of a list. */
 void run_parser(struct job *job)
 {
     char **kept = table_new(NKEPT * sizeof(*kept));

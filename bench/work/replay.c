@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * replay.c - the calls that a real program made, again (tools/trace.h).
+ * replay.c - repeats the calls that a real program made, from a trace (tools/trace.h).
  *
- * All in one thread, as fast as they go: what the program did in between is missing,
- * and so are its cache misses. Events are decoded before the clock runs; an object's
- * number becomes a slot of a table that is as long as objects were ever alive at a time.
+ * All calls are made in one thread, without pauses: what the program did between them is
+ * missing, and so are its cache misses. Events are decoded before the clock runs. The number of
+ * an object becomes the index of a table, which is as long as the greatest number of objects
+ * that were live at a time.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -32,7 +33,7 @@ struct trace {
     size_t nslots;
 };
 
-/* A file as it is read. */
+/* The part of the file that has not been read yet. */
 struct reader {
     const unsigned char *next, *end;
 };
@@ -47,12 +48,13 @@ static struct reader open_trace(const char *file)
     size_t nbytes = (size_t)status.st_size, nmagic = strlen(TRACE_MAGIC);
     const unsigned char *bytes = mmap(NULL, nbytes + 1, PROT_READ, MAP_PRIVATE, descriptor, 0);
     if (bytes == MAP_FAILED || nbytes < nmagic || memcmp(bytes, TRACE_MAGIC, nmagic) != 0)
-        die("%s is not a trace", file);
+        die("%s is not a trace: tools/record.c writes them", file);
     close(descriptor);
     return (struct reader){bytes + nmagic, bytes + nbytes};
 }
 
-/* False at the end; a number that is cut off is the end, too. */
+/* Returns false at the end of the file. A number that is cut off counts as the end, since the
+   recorded program may have been killed. */
 static bool read_number(struct reader *r, uint64_t *number)
 {
     *number = 0;
@@ -65,7 +67,8 @@ static bool read_number(struct reader *r, uint64_t *number)
     return false;
 }
 
-/* `first` is a size or an age, `second` what follows it or 0. */
+/* Reads an event: `first` is its size or age; `second` is its second number, or 0 if it has
+   none. */
 static bool read_event(struct reader *r, enum trace_event *event, uint64_t *first, uint64_t *second)
 {
     if (!read_number(r, first))
@@ -76,11 +79,11 @@ static bool read_event(struct reader *r, enum trace_event *event, uint64_t *firs
     return (*event != TRACE_ALIGNED && *event != TRACE_REALLOC) || read_number(r, second);
 }
 
-/* --- from numbers of objects to slots ------------------------------------------- */
+/* --- from numbers of objects to indexes of the table ------------------------------ */
 
-/* Lives only while a trace is decoded. */
+/* Exists only while a trace is decoded. */
 struct decoder {
-    uint32_t *slot_of;    /* by the object's number; GONE when it was freed */
+    uint32_t *slot_of;    /* by the number of the object; GONE when the object was freed */
     uint32_t *free_slots; /* a stack */
     size_t nobjects, nslots, nfree;
 };
@@ -99,7 +102,7 @@ static uint32_t slot_take(struct decoder *d)
     uint32_t slot = d->nfree > 0 ? d->free_slots[--d->nfree] : (uint32_t)d->nslots++;
 
     if (d->nslots > MOST_SLOTS)
-        die("too many objects at a time");
+        die("more than %d objects are live at a time", MOST_SLOTS);
     d->slot_of[d->nobjects++] = slot;
     return slot;
 }
@@ -107,10 +110,10 @@ static uint32_t slot_take(struct decoder *d)
 static uint32_t slot_of(struct decoder *d, uint64_t age, bool is_last)
 {
     if (age >= d->nobjects)
-        die("a damaged trace: an object that never was");
+        die("the trace is damaged: it uses an object before its allocation");
     uint32_t *entry = &d->slot_of[d->nobjects - 1 - age], slot = *entry;
     if (slot == GONE)
-        die("a damaged trace: an object that was freed");
+        die("the trace is damaged: it uses an object after its free");
     if (is_last) {
         d->free_slots[d->nfree++] = slot;
         *entry = GONE;
@@ -126,7 +129,7 @@ static struct call decode(struct decoder *d, enum trace_event event, uint64_t fi
     uint64_t nbytes = has_age ? second : first;
 
     if (nbytes > UINT32_MAX || event > TRACE_REALLOC)
-        die("a damaged trace, or an object of 4 GiB");
+        die("the trace is damaged, or has an object of 4 GiB or more");
     call.nbytes = (uint32_t)nbytes;
     call.slot =
         (has_age ? slot_of(d, first, event == TRACE_FREE) : slot_take(d)) & (MOST_SLOTS - 1);
@@ -148,7 +151,7 @@ static struct trace load(const char *file)
     while (read_event(&r, &event, &first, &second))
         calls[trace.ncalls++] = decode(&d, event, first, second);
     if (trace.ncalls == 0)
-        die("%s is empty", file);
+        die("%s has no calls", file);
     trace.nslots = d.nslots;
     trace.calls = table_new(trace.ncalls * sizeof(*calls));
     memcpy(trace.calls, calls, trace.ncalls * sizeof(*calls));
@@ -161,7 +164,7 @@ static struct trace load(const char *file)
 
 /* --- the workload ---------------------------------------------------------------- */
 
-/* As far as it goes: objects may have less than a word. */
+/* Writes a word into each page, or one byte if the object is smaller than a word. */
 static void mark_short(unsigned char *object, size_t nbytes, uint64_t word)
 {
     if (nbytes >= sizeof(word))
@@ -187,7 +190,8 @@ static void *aligned(const struct call *call)
                                                                                          : NULL;
 }
 
-/* What was read of the object, if one went. */
+/* Makes one call. Returns what was read of the object before a free or after a realloc or
+   calloc, otherwise 0. */
 static uint64_t make_call(const struct call *call, struct object *object, uint64_t word)
 {
     uint64_t sum = 0;
@@ -229,8 +233,8 @@ static uint64_t end_pass(struct object *objects, size_t nslots)
     return sum;
 }
 
-/* The trace over and over, until there were so many calls; what a pass leaves behind
-   is freed before the next. An operation is a call. */
+/* Repeats the trace until the number of operations is reached. Objects that are live at the
+   end of a pass are freed before the next. An operation is a call. */
 void run_replay(struct job *job)
 {
     struct trace trace = load(job->file);
@@ -251,7 +255,7 @@ void run_replay(struct job *job)
 
 /* --- what is in a trace ------------------------------------------------------------ */
 
-enum { NCLASSES = 33 }; /* 0, 1, 2 .. 3, 4 .. 7 ... 2^31 .. 2^32 - 1 */
+enum { NCLASSES = 33 }; /* of sizes: 0, 1, 2 to 3, 4 to 7, ... 2^31 to 2^32 - 1 */
 
 static unsigned class_of(uint32_t nbytes)
 {

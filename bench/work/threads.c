@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * threads.c - objects in several threads: each its own, handed on, thrown over.
+ * threads.c - workloads with several threads.
  *
- *     server    threads die, others go on with their objects
- *     handoff   one thread allocates, another frees
+ *     server    threads end, and others continue with their objects
+ *     handoff   one thread allocates, another thread frees
  *     crowd     many more threads than cores
- *     two       two threads that have nothing to do with each other
+ *     two       two threads that share no objects
  *
- * The numbers of threads are fixed, so that the sums and the work are the same on
- * every machine. A thread has its own generator and its own sum. Times are those of
- * the wall, for an operation of any thread.
+ * The numbers of threads are fixed, so that the sums and the work are the same on every
+ * machine. Each thread has its own random numbers and its own sum. The time of an operation is
+ * the wall time divided by the operations of all threads.
  */
 #include <pthread.h>
 #include <semaphore.h>
@@ -17,7 +17,7 @@
 
 #include "work.h"
 
-/* What a thread has to itself; aligned, so that no two write to one cache line. */
+/* The data of one thread. Aligned, so that no two threads write to one cache line. */
 struct part {
     _Alignas(128) pthread_t thread;
     uint64_t noperations;
@@ -25,8 +25,8 @@ struct part {
     uint64_t sum;
     void **objects;
     size_t nobjects;
-    size_t least, most;  /* their sizes */
-    size_t ngenerations; /* server: threads that are still to come */
+    size_t least, most;  /* the range of their sizes */
+    size_t ngenerations; /* server: the threads that still follow, this one included */
     sem_t *finished;
 };
 
@@ -68,10 +68,10 @@ static void clear(struct part *part)
 static void thread_start(pthread_t *thread, void *(*run)(void *), void *argument)
 {
     if (pthread_create(thread, NULL, run, argument) != 0)
-        die("no thread");
+        die("cannot start a thread");
 }
 
-/* One thread for each part, from start to end. */
+/* Starts a thread for each part, and waits until all have ended. */
 static void run_parts(struct job *job, struct part *parts, size_t nparts, void *(*run)(void *))
 {
     clock_start(job);
@@ -105,7 +105,7 @@ void run_crowd(struct job *job)
     run_parts(job, parts, NTHREADS, replace_and_clear);
 }
 
-/* Two threads alone, replacing 10,000 objects each. */
+/* Two threads, each with 10,000 objects of 16 to 512 bytes that it replaces at random. */
 void run_two_replace(struct job *job)
 {
     struct part *parts = parts_new(job, 2, job->work->nlive);
@@ -130,7 +130,7 @@ static void *pairs(void *argument)
     return NULL;
 }
 
-/* Two threads alone, each with one object at a time. */
+/* Two threads, each of which allocates and frees one object at a time. */
 void run_two_pairs(struct job *job)
 {
     struct part *parts = parts_new(job, 2, 1);
@@ -142,8 +142,7 @@ void run_two_pairs(struct job *job)
 
 /* --- a server ------------------------------------------------------------------ */
 
-/* A thread works for a while on the objects that another has left, starts the next
-   one, and ends. */
+/* A thread replaces objects that another thread has left, starts the next thread, and ends. */
 static void *serve(void *argument)
 {
     struct part *part = argument;
@@ -159,9 +158,9 @@ static void *serve(void *argument)
     return NULL;
 }
 
-/* Four threads at a time, each with 2,000 objects of 8 to 1,000 bytes, each followed by
-   another after 10,000 replacements: most objects are freed by a thread that did not
-   make them. (The idea is Larson's and Krishnan's, ISMM 1998.) */
+/* Four threads at a time, each with 2,000 objects of 8 to 1,000 bytes. After 10,000
+   replacements a thread hands its objects to a new thread, so each thread begins by freeing
+   objects that other threads have allocated (Larson and Krishnan, ISMM 1998). */
 void run_server(struct job *job)
 {
     enum { NCHAINS = 4, NOPERATIONS = 10000 };
@@ -194,10 +193,11 @@ void run_server(struct job *job)
 
 enum { BATCH = 256, NBATCHES = 16 };
 
-/* Batches travel through a ring; the semaphores count those on the way. */
+/* The producer puts batches into a ring, and the consumer takes them out. The semaphores count
+   the free and the full places of the ring. */
 struct ring {
     void *objects[NBATCHES][BATCH];
-    uint64_t nbatches; /* in all */
+    uint64_t nbatches; /* in the whole run */
     uint64_t sum;
     size_t nbytes;
     sem_t nfree, nfull;
@@ -241,8 +241,8 @@ static void *consume(void *argument)
     return NULL;
 }
 
-/* One thread allocates 64 bytes, another frees them, in batches of 256 through a ring of
-   16. An operation is a malloc and its free. */
+/* One thread allocates objects of 64 bytes and another frees them, in batches of 256, through
+   a ring of 16 batches. An operation is a malloc and its free. */
 void run_handoff(struct job *job)
 {
     struct ring *ring = table_new(sizeof(*ring));

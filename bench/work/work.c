@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: MIT
  *
- * work.c - runs a workload on whatever malloc the program finds.
+ * work.c - runs a workload on the malloc that is linked or preloaded, and measures it.
  *
- *     work NAME [SCALE]            one of the table below, SCALE times as long
- *     work replay FILE [SCALE]     the calls of a program, recorded by tools/record.c
- *     work sizes FILE              which sizes it asked for
- *     work list                    the names
+ *     work NAME [SCALE]            runs a workload of the table below, SCALE times as long
+ *     work replay FILE [SCALE]     repeats the calls of a program, recorded by tools/record.c
+ *     work sizes FILE              prints the sizes in such a recording
+ *     work list                    prints the names of the workloads
  *
  * Prints one line, such as
  *
  *     name=pair-64 operations=30000000 ns=13.1 peak_kib=1460 left_kib=-1 sum=7b malloc=libc.so.6
  *
- * ns        for one operation, by the clock on the wall
- * peak_kib  the process at its largest, less this program's own tables. VmHWM and not
- *           ru_maxrss: the second begins with what the parent had before the exec.
- * left_kib  resident a second after all was freed, where this is measured
- * sum       of what was read from the objects: the same on every allocator
+ * ns        wall time of one operation, in nanoseconds
+ * peak_kib  peak of the resident memory, less this program's own tables. It is VmHWM and not
+ *           ru_maxrss, since the latter begins with the memory of the parent before the exec.
+ * left_kib  resident memory a second after everything was freed; -1 if it is not measured
+ * sum       the sum of what was read from the objects; it is equal on every allocator
  * malloc    the library that malloc comes from
  */
 #include <dlfcn.h>
@@ -107,7 +107,7 @@ void *table_new(size_t nbytes)
     return table;
 }
 
-/* A field of /proc/self/status, in KiB; or -1. */
+/* Returns a field of /proc/self/status, in KiB, or -1 if there is none. */
 static int64_t status_kib(const char *field)
 {
     FILE *status = fopen("/proc/self/status", "re");
@@ -188,14 +188,14 @@ static void run(struct job *job)
            peak_kib(), job->left_kib, job->sum, malloc_library());
 }
 
-/* Scales of 1000 would take minutes, but somebody may want that. */
+/* Reads a scale, which is 1 if there is none. At a scale of 1000 a run takes minutes. */
 static double scale_from(const char *text)
 {
     char *end;
     double scale = text != NULL ? strtod(text, &end) : 1;
 
     if (text != NULL && (*end != '\0' || !(scale > 0) || scale > 1000))
-        die("what is a scale of %s?", text);
+        die("%s: give a scale above 0, up to 1000", text);
     return scale;
 }
 
@@ -204,10 +204,10 @@ static const struct work *find(const char *name)
     for (size_t i = 0; i < NWORKS; i++)
         if (strcmp(name, works[i].name) == 0)
             return &works[i];
-    die("there is no workload %s: see work list", name);
+    die("%s: no such workload; work list prints the names", name);
 }
 
-/* replay is none of them: it needs a file. */
+/* Prints the names, without replay, which needs a file. */
 static void list(void)
 {
     for (size_t i = 0; i < NWORKS; i++)

@@ -2,13 +2,13 @@
  *
  * work.h - what the workloads of bench/work share.
  *
- *     W1  A workload makes the same calls on every allocator: numbers are drawn
- *         from a generator with a fixed seed, sums do not depend on addresses or on
- *         which thread was first.
- *     W2  Each object is written when it is made and read when it goes; what was
- *         read is added up. The sum is the same on every allocator, or one is wrong.
- *     W3  The workload's own tables come from mmap, are touched before the clock runs,
- *         and are not counted as memory.
+ *     W1  A workload makes the same calls on every allocator: numbers are drawn from a
+ *         generator with a fixed seed, and sums do not depend on addresses or on the order in
+ *         which threads run.
+ *     W2  Each object is written after it is allocated and read before it is freed, and what
+ *         was read is added up. If the sums on two allocators differ, one of them is wrong.
+ *     W3  The workload's own tables come from mmap, are touched before the clock runs, and are
+ *         subtracted from the memory.
  */
 #ifndef WORK_H
 #define WORK_H
@@ -23,37 +23,39 @@ struct job;
 struct work {
     const char *name;
     void (*run)(struct job *job);
-    uint64_t noperations; /* at scale 1: so many that glibc takes 0.3 to 1 s */
-    size_t nbytes;        /* of an object, where all are alike */
-    size_t nlive;         /* objects at a time */
+    uint64_t noperations; /* at scale 1; glibc takes 0.3 to 1 s for them */
+    size_t nbytes;        /* the size of an object, if all have the same */
+    size_t nlive;         /* the number of live objects */
 };
 
-/* One run of it. */
+/* One run of a workload. */
 struct job {
     const struct work *work;
     const char *file; /* replay: the trace */
     double scale;
-    uint64_t noperations; /* to be done; a workload may correct it to what it did */
-    uint64_t sum;         /* of what was read back */
+    uint64_t noperations; /* to do; a workload may set it to what it has done */
+    uint64_t sum;         /* of what was read from the objects */
     uint64_t began_ns;
     uint64_t took_ns; /* 0 while the clock runs */
-    int64_t left_kib; /* resident when all was freed; -1: not measured */
+    int64_t left_kib; /* resident after all was freed; -1 if not measured */
 };
 
-/* The clock runs while a workload runs, unless it has something to prepare or to
-   clear away: then it is started anew, or stopped before. */
+/* The clock runs while a workload runs. A workload that has something to prepare starts the
+   clock anew after that; one that has something to clear away stops the clock before. */
 void clock_start(struct job *job);
 void clock_stop(struct job *job);
 
-/* Zeroed, resident, never freed. Ends the program if there is no memory. */
+/* Returns memory that is zeroed and resident, and that is never freed. Ends the program if
+   there is none. */
 void *table_new(size_t nbytes);
 
-/* Memory that the process has resident now. */
+/* Returns the resident memory of the process, without the tables. */
 int64_t resident_kib(void);
 
-/* Forgets the peak of the memory so far, and tables that are gone. */
+/* Resets the peak of the memory, since it includes tables that are no longer there. */
 void peak_forget(void);
 
+/* Prints a message, as printf does, and ends the program. */
 _Noreturn void die(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* --- numbers (splitmix64: one word of state, good enough for sizes) -------- */
@@ -66,19 +68,20 @@ static inline uint64_t draw(uint64_t *state)
     return x ^ (x >> 31);
 }
 
-/* 0 .. n-1, for n below 2^32. */
+/* Returns a number from 0 to n - 1, for n below 2^32. */
 static inline size_t draw_below(uint64_t *state, size_t n)
 {
     return (size_t)(((draw(state) >> 32) * n) >> 32);
 }
 
-/* least .. most, each as likely. */
+/* Returns a number from least to most, each with equal probability. */
 static inline size_t draw_between(uint64_t *state, size_t least, size_t most)
 {
     return least + draw_below(state, most - least + 1);
 }
 
-/* least .. least * 2^ndoublings - 1: each doubling as likely, then each size in it. */
+/* Returns a number from least to least * 2^ndoublings - 1: one of the doublings is drawn with
+   equal probability, then a number in it. */
 static inline size_t draw_doubling(uint64_t *state, size_t least, unsigned ndoublings)
 {
     size_t low = least << draw_below(state, ndoublings);
@@ -87,11 +90,11 @@ static inline size_t draw_doubling(uint64_t *state, size_t least, unsigned ndoub
 
 /* --- objects, of at least 8 bytes ------------------------------------------ */
 
-/* Never NULL: without memory there is nothing to measure. */
+/* Returns the object. Ends the program if it is NULL. */
 static inline void *must(void *object)
 {
     if (__builtin_expect(object == NULL, 0))
-        die("no memory");
+        die("malloc has no memory");
     return object;
 }
 
@@ -107,7 +110,8 @@ static inline uint64_t look(const void *object)
     return word;
 }
 
-/* Every byte; or, of what is longer than a page, a word in each page. */
+/* mark and look write and read the first word of an object; mark_all and look_all, all its
+   bytes; mark_pages, a word in each page. */
 void mark_all(void *object, size_t nbytes, uint64_t word);
 void mark_pages(void *object, size_t nbytes, uint64_t word);
 uint64_t look_all(const void *object, size_t nbytes);

@@ -1,39 +1,39 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# demo.sh - programs as they are, on the system's malloc and on libmem's: does the
-# same come out, how long does it take, how much memory? One table.
+# demo.sh - runs programs on the system's malloc and on libmem's, and prints a table: whether
+# their output is equal, how long they take, and how much memory they use.
 #
 #     bench/demo.sh MEM [PROGRAM]...      MEM is build/mem
 #     ROUNDS=5 bench/demo.sh build/mem perl git
 #
-# A round runs each program once on either malloc, in turn; `mem run` measures. The
-# round before the first is not measured: it warms the caches, and the dynamic
-# linker notes there whether the program has libmem in it. Whatever a program
-# prints and leaves behind is compared, each time, byte for byte.
+# In each round each program runs once on each malloc, in turn, and `mem run` measures it. A
+# round before the first is not measured: it warms the caches, and the dynamic linker records
+# there whether the program has loaded libmem. After each run, what the program has printed and
+# the files that it has made are compared, byte for byte.
 #
-#     status 0   all that ran came out equal, and something ran
-#            1   it did not; what differs is kept, and told where
-#            2   demo.sh was called wrongly
+#     exit status 0   at least one program ran, and all outputs were equal
+#                 1   no program ran, or an output differs; both outputs are then kept, and
+#                     demo.sh prints where
+#                 2   demo.sh was called with wrong arguments
 #
 # On a slow machine there are fewer rounds: none begins after 30 seconds.
 set -u
 self=$(realpath "$0")
 root=$(dirname "$(dirname "$self")")
-limit=120 # seconds for one run; about 1 on the system's malloc
+limit=120 # seconds for one run, which takes about 1 on the system's malloc
 
-# --- what is run --------------------------------------------------------------
+# --- the programs -------------------------------------------------------------
 #
-# work_NAME runs in an empty folder, in a bash that stops at the first failure; the
-# texts are in $texts. about_NAME says what that is. needs_NAME is what must be
-# installed, and in_NAME the name of the process that must have libmem in it, as a
-# pattern: both are NAME if not given.
+# work_NAME is what is measured. It runs in an empty folder, in a bash that stops at the first
+# failure; the texts are in $texts. about_NAME prints what it does. in_NAME prints a pattern
+# for the name of the process that must have loaded libmem; without it, that is NAME.
 
 about_cc() { echo "compiles libmem's own sources"; }
 in_cc() { echo 'cc1|clang.*'; }
 work_cc() {
     local here=$PWD source object
-    cd "$root" # debug information names it
+    cd "$root" # the debug information contains the current folder
     for source in src/*/*.c; do
         object=${source%.c}.o
         cc -std=c11 -D_GNU_SOURCE -Iinclude -Isrc -O1 -g -c "$source" -o "$here/${object//\//_}"
@@ -62,7 +62,8 @@ about_git() { echo 'twelve commits, blame, repack'; }
 work_git() {
     export GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_GLOBAL=/dev/null HOME=$PWD
     export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@example.org GIT_AUTHOR_DATE='1000000000 +0000'
-    export GIT_COMMITTER_NAME=c GIT_COMMITTER_EMAIL=c@example.org GIT_COMMITTER_DATE='1000000000 +0000'
+    export GIT_COMMITTER_NAME=c GIT_COMMITTER_EMAIL=c@example.org
+    export GIT_COMMITTER_DATE='1000000000 +0000'
     local i n files=("$texts"/*)
     git init -q -b main repository
     cd repository
@@ -79,7 +80,7 @@ work_git() {
     git fsck --strict --no-progress
     mv .git/objects/pack/*.pack ..
     cd ..
-    rm -rf repository # its index knows the time
+    rm -rf repository # its index contains the time of the run
 }
 
 about_xz() { echo 'packs and unpacks the texts'; }
@@ -90,7 +91,8 @@ work_xz() {
 
 about_sort() { echo 'counts words, in a pipeline'; }
 work_sort() {
-    cat "$texts"/* "$texts"/* "$texts"/* | tr -cs A-Za-z '\n' | sort -f | uniq -ci | sort -k1,1nr -k2
+    cat "$texts"/* "$texts"/* "$texts"/* | tr -cs A-Za-z '\n' | sort -f | uniq -ci |
+        sort -k1,1nr -k2
 }
 
 programs=(cc python3 perl sqlite3 git xz sort)
@@ -104,7 +106,8 @@ fi
 # --- running ------------------------------------------------------------------
 
 usage() {
-    echo "usage: [ROUNDS=N] demo.sh MEM [PROGRAM]...; the programs: ${programs[*]}" >&2
+    echo "usage: [ROUNDS=N] demo.sh MEM [PROGRAM]..., with N from 1 to 99;" \
+        "the programs are ${programs[*]}" >&2
     exit 2
 }
 
@@ -123,7 +126,7 @@ trap 'exit 143' HUP TERM
 unset LD_PRELOAD LIBMEM
 ulimit -c 0
 export LC_ALL=C TMPDIR=$work texts=$work/texts words=$work/words python
-# What is called python3 may be a script that looks for the real one.
+# The path of the interpreter itself; python3 may be a script, such as pyenv's.
 python=$(python3 -c 'import sys; print(sys.executable)' 2>/dev/null)
 declare -A note output refused
 
@@ -135,11 +138,12 @@ done_with_progress() {
     [ ! -t 2 ] || printf '\r%-70s\r' '' >&2
 }
 
-# The licences as Debian has them, if this is one, and this tree's sources.
+# Collects the texts: Debian's copies of licences, if there are any, and the sources of libmem.
 collect_texts() {
     local file
     mkdir "$texts"
-    for file in /usr/share/common-licenses/* "$root"/*.md "$root"/{include,src,shim,tools,bench}/*.[ch]; do
+    for file in /usr/share/common-licenses/* "$root"/*.md \
+        "$root"/{include,src,shim,tools,bench}/*.[ch]; do
         [ ! -f "$file" ] || cp "$file" "$texts/$(basename "$(dirname "$file")")_$(basename "$file")"
     done
     (cd "$texts" && awk '{
@@ -148,8 +152,8 @@ collect_texts() {
     }' ./*) >"$words"
 }
 
-# Leaves NAME.HOW/ with what was printed and what was made, NAME.HOW.err and the
-# report; `status` is how it ended.
+# Runs a program. Leaves its output and its files in NAME.HOW/, its standard error in
+# NAME.HOW.err, the report of `mem run` in report, and its exit status in `status`.
 run() { # name how variable...
     local name=$1 how=$2 option=--onerror=report
     shift 2
@@ -164,9 +168,8 @@ run() { # name how variable...
     mv "$work/run" "$work/$name.$how"
 }
 
-# Whether a process of that name has loaded the library. A line of the dynamic
-# linker begins with the number of the process; one process may run several
-# programs, each in the other's place.
+# Succeeds if a process of that name has loaded the library. Each line of the dynamic linker
+# begins with the process id; one process can execute several programs, one after the other.
 was_in() { # pattern
     cat "$work"/linked/process.* 2>/dev/null | awk -v program="^($1)\$" '
         /libmem-malloc\.so/ && /generating link map/ { loaded[$1] = 1 }
@@ -178,7 +181,7 @@ was_in() { # pattern
         END { exit !found }'
 }
 
-either() { # prefix name: what the function says, or the name
+either() { # prefix name: prints what the function PREFIX_NAME prints, or the name
     if [ "$(type -t "$1_$2")" = function ]; then "$1_$2"; else echo "$2"; fi
 }
 
@@ -192,7 +195,7 @@ failure() { # name how
     echo "status $status${said:+: $said}"
 }
 
-# Leaves `output`, and in `note` what there is to say about it.
+# Sets `output` to equal, DIFFERS or FAILED, and `note` to the reason.
 compare() { # name
     local difference
     refused[$1]=$((${refused[$1]:-0} + $(grep -c '^libmem: ' "$work/$1.libmem.err")))
@@ -207,13 +210,16 @@ compare() { # name
     output[$1]=equal
 }
 
-# Whether the program can be measured at all; if not, `output` or `note` says why.
+# Succeeds if the program can be measured. Otherwise `output` or `note` has the reason.
 try() { # name
     local absent
     absent=$(absent "$1")
     if [ -n "$absent" ]; then note[$1]=$absent; return 1; fi
     run "$1" system
-    if [ "$status" -ne 0 ]; then note[$1]="fails on the system's malloc too: $(failure "$1" system)"; return 1; fi
+    if [ "$status" -ne 0 ]; then
+        note[$1]="fails on the system's malloc too: $(failure "$1" system)"
+        return 1
+    fi
     rm -rf "$work/linked"
     mkdir "$work/linked"
     run "$1" libmem LD_DEBUG=files LD_DEBUG_OUTPUT="$work/linked/process"
@@ -223,18 +229,19 @@ try() { # name
     return 1
 }
 
-measured() { # what: of the report
+measured() { # label: prints the figure of that line of the report
     sed -n "s/^  $1 *\([0-9.]*\) .*/\1/p" "$work/report"
 }
 
-# Appends "how seconds MiB".
+# Runs the program once, and appends "HOW seconds MiB" to its figures.
 measure() { # name how
     progress "round $round of $rounds: $1 on $2"
     run "$1" "$2"
     echo "$2 $(measured 'wall time') $(measured 'peak memory')" >>"$work/$1.figures"
 }
 
-# The first of the two has it warmer or colder: they take turns.
+# Runs the program on each malloc. The one that begins changes from round to round, since the
+# first run finds other caches than the second.
 compete() { # name
     if [ $((round % 2)) -eq 1 ]; then
         measure "$1" system
@@ -250,7 +257,8 @@ compete() { # name
 
 # --- the table ----------------------------------------------------------------
 
-# Prints the medians: seconds on the system's malloc, on libmem, ratio; so MiB.
+# Prints the medians of the seconds on the system's malloc and on libmem, and their ratio; then
+# those of the MiB.
 medians() { # name
     awk '
         { n[$1]++; seconds[$1, n[$1]] = $2; mib[$1, n[$1]] = $3 }
@@ -274,7 +282,7 @@ medians() { # name
         }' "$work/$1.figures"
 }
 
-# How little the seconds can be trusted: the slowest round to the fastest, at worst.
+# Prints how far the times vary: the largest ratio of a program's slowest round to its fastest.
 noise() {
     local files=("$work"/*.figures)
     [ -e "${files[0]}" ] || { echo 1.0; return; }
@@ -294,11 +302,13 @@ print_row() { # name
 print_table() {
     local name cpu
     cpu=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo 2>/dev/null | head -n 1)
-    echo "The same programs, unchanged, on the system's malloc ($(getconf GNU_LIBC_VERSION)) and on libmem's."
+    echo "The same programs, unchanged, on the system's malloc" \
+        "($(getconf GNU_LIBC_VERSION)) and on libmem's."
     echo "${cpu:-$(uname -m)}, $(getconf _NPROCESSORS_ONLN) cores."
     echo
-    echo '                                                         seconds             peak memory, MiB'
-    echo 'program  what it does                       output    system  libmem  ratio    system  libmem  ratio'
+    printf '%64s%29s\n' seconds 'peak memory, MiB'
+    printf '%-8s %-34s %-8s%8s %7s %6s  %8s %7s %6s\n' \
+        program 'what it does' output system libmem ratio system libmem ratio
     for name in "${programs[@]}"; do print_row "$name"; done
 }
 
@@ -311,9 +321,11 @@ print_summary() {
         nrefused=$((nrefused + ${refused[$name]:-0}))
     done
     echo
-    echo "$nequal of $ncompared came out equal, byte for byte. libmem judged every free and refused $nrefused."
+    echo "$nequal of $ncompared came out equal, byte for byte." \
+        "libmem checked every free and refused $nrefused."
     echo "$figures. Memory is that of the largest process. Ratio: libmem to system."
-    [ "$round" -le 1 ] || echo "The same run took up to $(noise) times as long in one round as in another."
+    [ "$round" -le 1 ] ||
+        echo "The same run took up to $(noise) times as long in one round as in another."
     for name in "${programs[@]}"; do
         case ${output[$name]:-} in DIFFERS | FAILED)
             is_kept=yes
@@ -323,7 +335,7 @@ print_summary() {
     [ "$ncompared" -gt 0 ] && [ "$nequal" -eq "$ncompared" ]
 }
 
-# --- from here ------------------------------------------------------------------
+# --- the demo itself ------------------------------------------------------------
 
 collect_texts
 racing=()

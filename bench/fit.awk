@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 #
-# fit.awk - fit.csv as a table for people, and the marks.
+# fit.awk - prints fit.csv as a table, and whether libmem reaches its marks.
 #
-#     cell[heap, operation, holes, allocator] = median in ns
+#     cell[heap, operation, holes, allocator] = the median in ns
 #
-# A mark that was not measured (other numbers of holes) says so: it is not met.
+# A mark for a number of holes that was not measured is printed as "not measured".
 
 BEGIN {
     FS = ","
@@ -16,7 +16,7 @@ BEGIN {
     title["churn"] = "free any + first fit"
     nheaps = split("aged fresh", heap, " ")
     about["aged"] = "aged heap: small holes have gathered at low addresses, as first fit leaves it"
-    about["fresh"] = "fresh heap: size and place of a hole have nothing to do with each other"
+    about["fresh"] = "fresh heap: the size of a hole does not depend on its address"
 }
 
 /^#/ { print; next }
@@ -31,7 +31,8 @@ $1 == "heap" { next }
 }
 
 function short(ratio) {
-    return sprintf(ratio < 0.1 ? "%.3f" : ratio < 10 ? "%.2f" : ratio < 100 ? "%.1f" : "%.0f", ratio)
+    return sprintf(ratio < 0.1 ? "%.3f" : ratio < 10 ? "%.2f" : ratio < 100 ? "%.1f" : "%.0f",
+                   ratio)
 }
 
 function line(h, o, n,    ours, theirs) {

@@ -1,21 +1,21 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# fit.sh - the benchmark of the fits: builds bench/fit.c against the libmem.so in
-# the root of the tree, runs it, and shows what came out.
+# fit.sh - the benchmark of the placement styles: builds bench/fit.c against the libmem.so in
+# the root of the tree, runs it, and prints its figures.
 #
 #     bench/fit.sh [--quick] [--holes=N]... [--seed=S] [--heap=aged|fresh]
 #
-#     stdout                   a table, and the marks: met or missed
-#     stderr                   progress
+#     standard output          a table, and whether libmem reaches its marks
+#     standard error           progress
 #     bench/results/fit.csv    all figures
-#     bench/results/fit.svg    the picture, if there is gnuplot
+#     bench/results/fit.svg    a picture, if gnuplot is installed
 #
-# The marks mean nothing with --quick: its short rounds begin in caches that the
-# walk of the list has just emptied, and end before they are warm.
+# With --quick the marks mean nothing: the rounds are so short that the caches, which the walk
+# of the list has just filled with its nodes, are cold for libmem.
 #
-# A missed mark is told, not an error: the exit status is that of the measuring.
-# CC and CFLAGS are those of make; RESULTS is another place for CSV and SVG.
+# A missed mark is not an error: the exit status is that of the measurement. CC and CFLAGS are
+# those of make. The variable RESULTS names another folder for the CSV and the SVG.
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -25,12 +25,15 @@ CFLAGS=${CFLAGS:--O2 -g -DNDEBUG}
 results=${RESULTS:-bench/results}
 program=build/bench/fit
 csv=$results/fit.csv
-export LC_ALL=C # a point in the figures, whatever the user's language
+export LC_ALL=C # so that figures have a decimal point in every language
 
 build() {
-    [ -e libmem.so ] || { echo "fit.sh: no libmem.so here: run make first" >&2; exit 1; }
+    if [ ! -e libmem.so ]; then
+        echo "fit.sh: there is no libmem.so in $root: run make first" >&2
+        exit 1
+    fi
     mkdir -p build/bench "$results"
-    # shellcheck disable=SC2086 # CFLAGS are words
+    # shellcheck disable=SC2086 # CFLAGS are several words
     $CC -std=c11 -D_GNU_SOURCE $CFLAGS -Iinclude \
         bench/fit.c bench/fit_selftest.c bench/textbook.c -L. -lmem -o "$program"
 }
@@ -48,7 +51,7 @@ commit() {
     git describe --always --dirty 2>/dev/null || echo unknown
 }
 
-# Line 1 says how to get these figures, line 2 where they come from.
+# Line 1 is the command that makes these figures, line 2 the machine and the commit.
 head_of_csv() {
     echo "# bench/fit.sh${*:+ $*}"
     echo "# $(cpu); $($CC --version | head -n 1); commit $(commit); $(date -u +%Y-%m-%d)"
@@ -61,11 +64,11 @@ measure() {
 
 draw() {
     if ! grep -q '^aged,' "$csv"; then
-        echo "fit.sh: the picture shows the aged heap, which was not measured: no picture" >&2
+        echo "fit.sh: no picture: it shows the aged heap, which was not measured" >&2
     elif command -v gnuplot >/dev/null; then
         LC_ALL=C.UTF-8 gnuplot -e "csv='$csv'; svg='$results/fit.svg'" bench/fit.gp
     else
-        echo "fit.sh: gnuplot is not installed: there are a table and $csv, but no picture" >&2
+        echo "fit.sh: no picture: gnuplot is not installed; the figures are in $csv" >&2
     fi
 }
 
@@ -77,7 +80,7 @@ build
 case " $* " in
 *" --help "* | *" --usage "* | *" -? "*) run "$@" && exit ;;
 esac
-run --selftest >&2 # figures of a wrong list would be worth nothing
+run --selftest >&2 # figures of a wrong list would mean nothing
 measure "$@"
 table_and_marks
 draw

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: MIT
 #
-# malloc.awk - malloc.csv as tables for people; with -v plot=1, as data for malloc.gp.
+# malloc.awk - prints malloc.csv as tables; with -v plot=1, as data for malloc.gp.
 #
-#     runs[workload, allocator, what] = "figure figure ..."      what: "ns", "kib", "left"
-#     figure[workload, allocator, what]                  their median; at last the least
+#     runs[workload, allocator, what]    the figures of all rounds; what is "ns", "kib", "left"
+#     figure[workload, allocator, what]  their median; for the last table, their least
 #
-# A figure stands only if each run ended well and read what most of the peers'
-# runs read there. The best single peer is the one with the least geometric mean
-# over the workloads, of those that did nine in ten of them at least. A geometric mean
-# has only workloads that both did.
+# A figure counts only if every run ended well and read what most runs of the peers read. The
+# best single peer is the peer with the least geometric mean over the workloads, among those
+# that did nine in ten of them. A geometric mean is taken over the workloads that both
+# allocators did.
 
 BEGIN { FS = "," }
 /^#/ { about[++nabout] = $0; next }
@@ -28,7 +28,7 @@ $1 == "workload" { next }
 
 # --- figures ---------------------------------------------------------------------------
 
-# Sorts list into sorted[1..n]; returns n.
+# Sorts the list into sorted[1..n], and returns n.
 function sort(list,    n, i, j, x) {
     n = split(list, sorted, " ")
     for (i = 2; i <= n; i++) {
@@ -55,7 +55,7 @@ function take_medians(    key, n) {
     }
 }
 
-# Whatever else the machine does makes a run slower, never faster.
+# Other work on the machine makes a run slower, never faster: the least is disturbed least.
 function take_least(    key) {
     for (key in runs) {
         sort(runs[key])
@@ -69,7 +69,7 @@ function has(w, a, what) {
 function is_peer(a) { return a != "libmem" }
 function is_lean(a) { return a ~ /^(mimalloc|jemalloc|tcmalloc)/ }
 
-# The peer with the least figure; the lean ones alone if it is memory. "" if there is none.
+# Returns the peer with the least figure, for memory that of the lean peers; "" if there is none.
 function least(w, what,    i, a, best) {
     best = ""
     for (i = 1; i <= nallocators; i++) {
@@ -85,8 +85,9 @@ function ratio(w, a, b, what) {
     return figure[w, a, what] / figure[w, b, what]
 }
 
-# Of a over b; b is "least" for the least peer on each. Of programs alone, if so asked.
-# Leaves ngeometric, worst_ratio and worst_name.
+# Returns the geometric mean of the ratios of a to b. If b is "least", a is compared on each
+# workload with the least peer there. If programs is 1, only programs count. Sets ngeometric,
+# worst_ratio and worst_name.
 function geometric_mean(a, b, what, programs,    i, w, r, logs, against) {
     ngeometric = logs = worst_ratio = 0
     for (i = 1; i <= nworkloads; i++) {
@@ -107,7 +108,8 @@ function did_most(a,    i, ndone) {
     return ndone >= 0.9 * nworkloads
 }
 
-# Measured by the least peer on each: what a peer has left out does not help it.
+# Peers are compared by their ratios to the least peer on each workload, so that a peer gains
+# nothing by the workloads that it did not do.
 function best_single(what,    i, a, g, best, least_mean) {
     for (i = 1; i <= nallocators; i++) {
         a = allocator[i]
@@ -130,7 +132,7 @@ function size(kib) { return sprintf(kib < 10240 ? "%.2f MiB" : "%.0f MiB", kib /
 function show(x, what) { return what == "ns" ? time(x) : size(x) }
 function times(r) { return r <= 0 ? "-" : sprintf("%.2f", r) }
 
-# The least and the most of all rounds, in percent of the median.
+# Returns how far the least and the most of all rounds are from the median, in percent.
 function spread(w, a, what,    n, m) {
     if (!has(w, a, what)) return "-"
     n = sort(runs[w, a, what])
@@ -185,9 +187,9 @@ function left(    i, w) {
 function summary_line(what, against, title, programs,    g) {
     g = against == "" ? -1 : geometric_mean("libmem", against, what, programs)
     if (g > 0)
-        printf "%-7s libmem / %s: %.3f (%d %s; worst: %.2f, %s)\n", what == "ns" ? "time" : "memory",
-            title, g, ngeometric, programs ? "programs" : "workloads and programs",
-            worst_ratio, worst_name
+        printf "%-7s libmem / %s: %.3f (%d %s; worst: %.2f, %s)\n",
+            what == "ns" ? "time" : "memory", title, g, ngeometric,
+            programs ? "programs" : "workloads and programs", worst_ratio, worst_name
 }
 
 function summary(what, best, superlative,    programs) {
@@ -197,13 +199,15 @@ function summary(what, best, superlative,    programs) {
     }
 }
 
-# Status 1 if libmem is at fault, or may be.
+# Prints what went wrong. Returns 1 if a run on libmem failed or read something else.
 function complain(    i, j, w, a, status) {
     for (i = 1; i <= nworkloads; i++)
         for (j = 1; j <= nallocators; j++) {
             w = workload[i]; a = allocator[j]
-            if ((w, a) in failed) printf "%s failed on %s, %d times\n", w, a, failed[w, a]
-            if ((w, a) in wrong) printf "%s on %s: what was read back is not what most peers read\n", w, a
+            if ((w, a) in failed) printf "%s on %s: %d run%s failed\n", w, a, failed[w, a],
+                failed[w, a] == 1 ? "" : "s"
+            if ((w, a) in wrong)
+                printf "%s on %s: what was read back is not what most peers read\n", w, a
             if (!is_peer(a) && ((w, a) in wrong || (w, a) in failed)) status = 1
         }
     return status
@@ -211,20 +215,22 @@ function complain(    i, j, w, a, status) {
 
 function all_tables(    i) {
     for (i = 1; i <= nabout; i++) print about[i]
-    print "spread: libmem's least and most of all rounds, beside the median"
-    table("Time for an operation (of programs: in all): medians; /peer: libmem's as a multiple",
-        "ns", best_time)
-    table("Peak memory: medians; leanest of mimalloc, jemalloc and tcmalloc", "kib", best_memory)
+    print "spread: how far libmem's least and most of all rounds are from its median"
+    print "/peer: libmem's figure divided by the peer's"
+    table("Time of an operation, or of a whole program: medians", "ns", best_time)
+    table("Peak memory: medians; the leanest of mimalloc, jemalloc and tcmalloc", "kib",
+        best_memory)
     left()
     print "\nGeometric means"
     summary("ns", best_time, "fastest")
     summary("kib", best_memory, "leanest")
-    print "\nThe same of each one's fastest run, which was disturbed the least"
+    print "\nGeometric means of each allocator's fastest run, which was disturbed the least"
     take_least()
     summary("ns", best_time, "fastest")
 }
 
-# One block for each peer: workload's row, its name, time and memory as multiples of libmem's.
+# Prints a block for each peer. A line has the number and the name of a workload, and the peer's
+# time and memory as multiples of libmem's.
 function all_points(    i, j, w, a, npeers) {
     for (j = 1; j <= nallocators; j++) {
         a = allocator[j]

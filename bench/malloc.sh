@@ -1,23 +1,23 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# malloc.sh - libmem-malloc.so beside other allocators: the workloads of bench/work,
-# traces of programs, and programs.
+# malloc.sh - measures libmem-malloc.so beside other allocators, on the workloads of bench/work,
+# on recorded calls of programs, and on programs.
 #
-#     make bench                                   some twenty minutes
-#     make bench QUICK=1 ROUNDS=1                  a look: under two minutes
-#     make bench ONLY="pair-64 gcc"                some workloads
-#     make bench PEERS="name=/a/path.so other=..." beside more, or newer, allocators
+#     make bench                                   takes about twenty minutes
+#     make bench QUICK=1 ROUNDS=1                  takes less than two minutes; rough figures
+#     make bench ONLY="pair-64 gcc"                runs some of the workloads
+#     make bench PEERS="name=/a/path.so other=..." adds other, or newer, allocators
 #
-#     ROUNDS   5: each workload runs so often on each allocator. The allocators take
-#              turns, so that a machine that is slow for a while is so for all.
-#     SCALE    1: a workload's length. QUICK=1 means 0.1, and what has many objects
-#              then has fewer.
-#     RESULTS  bench/results: where malloc.csv and malloc.svg go
+#     ROUNDS   (5) how often each workload runs on each allocator. The allocators take turns,
+#              so that a slow period of the machine slows all of them.
+#     SCALE    (1) the length of a workload. QUICK=1 means 0.1, and workloads with very many
+#              objects then have fewer.
+#     RESULTS  (bench/results) the folder for malloc.csv and malloc.svg
 #
-# Standard output gets tables, standard error progress. The status is 0 unless libmem
-# failed, or read from its objects what most others did not. (Debian 12's mimalloc is
-# found wrong on "aligned": microsoft/mimalloc issue 700.)
+# Prints tables on standard output, and progress on standard error. The exit status is 1 if a
+# run on libmem failed, or read from its objects what most others did not read. (Debian 12's
+# mimalloc is found wrong on "aligned": microsoft/mimalloc issue 700.)
 set -u -o pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -27,14 +27,14 @@ SCALE=${SCALE:-${QUICK:+0.1}}
 SCALE=${SCALE:-1}
 RESULTS=${RESULTS:-bench/results}
 csv=$RESULTS/malloc.csv
-limit=300 # seconds for one run; launch.c has its own
+limit=300 # seconds for one run; launch.c has a limit of its own
 work=$(mktemp -d) || exit 1
 trap 'stop_server; rm -rf "$work"' EXIT
 trap 'exit 1' HUP INT TERM
-export LC_ALL=C # a point in the figures, whatever the user's language
+export LC_ALL=C # so that figures have a decimal point in every language
 unset LD_PRELOAD LIBMEM
 
-tell() {
+report() {
     [ ! -t 2 ] || printf '\r\033[K' >&2
     echo "malloc.sh: $*" >&2
 }
@@ -49,8 +49,8 @@ add() { # name path
     library[$1]=$2
 }
 
-# glibc is preloaded too: a program that is linked with another allocator would else
-# run on that. (Debian's redis is, with jemalloc.)
+# glibc is preloaded too. Otherwise a program that is linked with another allocator would run
+# on that one, as Debian's redis does on jemalloc.
 add_installed() { # name file...
     local name=$1 file path
     shift
@@ -58,7 +58,7 @@ add_installed() { # name file...
         path=$($CC -print-file-name="$file")
         [ ! -e "$path" ] || { add "$name" "$(realpath "$path")"; return; }
     done
-    tell "$name is not installed: left out"
+    report "$name is not installed: left out"
 }
 
 add_all() {
@@ -70,7 +70,7 @@ add_all() {
     add_installed tcmalloc libtcmalloc_minimal.so.4
     add_installed tbbmalloc libtbbmalloc_proxy.so.2
     for peer in $PEERS; do
-        [ -e "${peer#*=}" ] || { tell "PEERS: there is no ${peer#*=}"; exit 2; }
+        [ -e "${peer#*=}" ] || { report "PEERS: there is no file ${peer#*=}"; exit 2; }
         add "${peer%%=*}" "$(realpath "${peer#*=}")"
     done
 }
@@ -92,7 +92,7 @@ available_gib() {
     awk '/^MemAvailable:/ { print int($2 / 1048576) }' /proc/meminfo
 }
 
-# Why it cannot run here, or nothing.
+# Prints why the workload cannot run on this machine, or nothing.
 obstacle() { # workload
     case $1 in
     replace-10M) [ "$SCALE" != 1 ] || [ "$(available_gib)" -ge 8 ] || echo 'less than 8 GiB free' ;;
@@ -109,15 +109,16 @@ choose() {
     [ -z "$ONLY" ] || read -ra chosen <<<"$ONLY"
     workloads=()
     for name in "${chosen[@]}"; do
-        [[ " ${all[*]} " == *" $name "* ]] || { tell "ONLY: there is no $name"; exit 2; }
+        [[ " ${all[*]} " == *" $name "* ]] || { report "ONLY: there is no workload $name"; exit 2; }
         why=$(obstacle "$name")
-        if [ -z "$why" ]; then workloads+=("$name"); else tell "$name: $why: left out"; fi
+        if [ -z "$why" ]; then workloads+=("$name"); else report "$name: $why: left out"; fi
     done
 }
 
 # --- one run ------------------------------------------------------------------------
 #
-# Each prints: operations ns_per_operation peak_kib left_kib sum, or nothing if it failed.
+# Each function prints "operations ns_per_operation peak_kib left_kib sum", or nothing if the
+# run failed.
 
 on() { # allocator command...
     local preload=${library[$1]}
@@ -125,7 +126,7 @@ on() { # allocator command...
     timeout -k 5 "$limit" env LD_PRELOAD="$preload" "$@" 2>>"$work/errors"
 }
 
-# The line says which malloc it was, in case the preload was ignored.
+# The program prints which malloc it used; the run fails if the preload was ignored.
 run_work() { # allocator argument...
     local file=${library[$1]##*/}
     on "$1" build/bench/work "${@:2}" | awk -v file="$file" '
@@ -146,12 +147,12 @@ run_program() { # allocator command...
         awk '$3 == 0 { print 1, $1, $2, -1, "-" }'
 }
 
-# A pyenv or the like puts a script in its place.
+# Prints the path of the interpreter itself; python3 may be a script, such as pyenv's.
 python() {
     python3 -c 'import sys; print(sys.executable)'
 }
 
-# The server is measured, not the client: its peak, and the time in which it served.
+# Measures the server and not the client: its peak memory, and the time in which it served.
 run_redis() { # allocator
     local socket=$work/redis.sock began ended
     build/bench/launch "${library[$1]}" redis-server --port 0 --unixsocket "$socket" --save '' \
@@ -201,14 +202,16 @@ commit() {
     git describe --always --dirty 2>/dev/null || echo unknown
 }
 
-# Line 1 says how to get these figures, line 2 where they come from.
+# Line 1 is the command that makes these figures, line 2 the machine and the commit.
 head_of_csv() {
-    echo "# make bench ROUNDS=$ROUNDS SCALE=$SCALE${ONLY:+ ONLY=\"$ONLY\"}${PEERS:+ PEERS=\"$(peer_names)\"}"
-    echo "# $(cpu); Linux $(uname -r); $($CC --version | head -n 1); commit $(commit); $(date -u +%Y-%m-%d)"
+    echo "# make bench ROUNDS=$ROUNDS" \
+        "SCALE=$SCALE${ONLY:+ ONLY=\"$ONLY\"}${PEERS:+ PEERS=\"$(peer_names)\"}"
+    echo "# $(cpu); Linux $(uname -r); $($CC --version | head -n 1); commit $(commit);" \
+        "$(date -u +%Y-%m-%d)"
     echo 'workload,allocator,round,operations,ns_per_operation,peak_kib,left_kib,sum'
 }
 
-# Not their paths: those are this machine's.
+# Prints the names of the peers without their paths, which differ from machine to machine.
 peer_names() {
     local peer names=()
     for peer in $PEERS; do names+=("${peer%%=*}=..."); done
@@ -245,12 +248,12 @@ draw() {
         awk -v plot=1 -f bench/malloc.awk "$csv" >"$work/plot" &&
             LC_ALL=C.UTF-8 gnuplot -e "data='$work/plot'; svg='$RESULTS/malloc.svg'" bench/malloc.gp
     else
-        tell "gnuplot is not installed: there are tables and $csv, but no picture"
+        report "no picture: gnuplot is not installed; the figures are in $csv"
     fi
 }
 
 for file in build/libmem-malloc.so build/bench/work build/bench/launch; do
-    [ -e $file ] || { tell "there is no $file: please run make bench"; exit 2; }
+    [ -e $file ] || { report "there is no $file: run make bench"; exit 2; }
 done
 add_all
 choose
@@ -260,7 +263,7 @@ mv "$work/csv" "$csv"
 awk -f bench/malloc.awk "$csv"
 status=$?
 if [ -s "$work/errors" ]; then
-    printf '\nThey said:\n' >&2
+    printf '\nThe programs wrote on standard error:\n' >&2
     sort "$work/errors" | uniq -c | sort -rn | head -n 20 >&2
 fi
 draw

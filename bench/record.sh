@@ -1,13 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# record.sh - records short runs of real programs anew, for the replays of make bench.
+# record.sh - records the calls of malloc in short runs of programs, for make bench to replay.
 #
 #     make build/libmem-record.so build/bench/work
-#     bench/record.sh [PROGRAM]...        gcc python3 sqlite3 redis
+#     bench/record.sh [PROGRAM]...        PROGRAM is gcc, python3, sqlite3 or redis
 #
 #     bench/traces/PROGRAM.xz    the calls (tools/trace.h)
-#     bench/traces/README.md     which sizes they asked for
+#     bench/traces/README.md     the sizes that the programs asked for
 #
 # Other versions of the programs make other traces.
 set -eu -o pipefail
@@ -28,7 +28,7 @@ record_gcc() {
     recorded gcc -std=c11 -D_GNU_SOURCE -Iinclude -Isrc -O2 -g -S src/ledger/freelist.c -o /dev/null
 }
 
-# The interpreter itself: a pyenv has a script in its place.
+# Records the interpreter itself; python3 may be a script, such as pyenv's.
 record_python3() {
     PYTHONMALLOC=malloc recorded "$(python3 -c 'import sys; print(sys.executable)')" -c '
 import collections, json, re
@@ -43,8 +43,8 @@ record_sqlite3() {
     recorded sqlite3 -batch :memory: ".read $work/bulk.sql"
 }
 
-# glibc goes before the jemalloc that Debian's server is linked with: else its
-# malloc_usable_size would be asked about objects of glibc.
+# glibc is preloaded before the jemalloc that Debian's server is linked with. Otherwise the
+# server would call jemalloc's malloc_usable_size for objects of glibc.
 record_redis() {
     local socket=$work/redis.sock
     recorder="$recorder $(${CC:-cc} -print-file-name=libc.so.6)"
@@ -59,7 +59,7 @@ record_redis() {
     wait $!
 }
 
-# The process that did the work: gcc has others do it. A server may have another name.
+# Keeps the largest trace, which is that of the process that did the work: gcc starts others.
 store() { # program
     local trace
     trace=$(find "$work" -name 'trace.*' -printf '%s %p\n' | sort -n | tail -n 1 | cut -d' ' -f2)
@@ -71,8 +71,8 @@ readme() {
     local trace
     echo '# Calls of real programs'
     echo
-    echo 'Recorded by bench/record.sh, replayed by make bench. This is what'
-    echo '"build/bench/work sizes FILE" prints of the unpacked files.'
+    echo 'bench/record.sh has recorded them, and make bench replays them. This is what'
+    echo '"build/bench/work sizes FILE" prints for the unpacked files.'
     for trace in "$traces"/*.xz; do
         xz -dc "$trace" >"$work/sizes"
         printf '\n## %s\n\n' "$(basename "$trace" .xz)"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 #
-# concordance.pl FOLDER - each word of the texts in FOLDER with the words beside it,
-# the anagrams among them, and all texts in one string with each word marked.
+# concordance.pl FOLDER - prints the words of the texts in FOLDER, each with its neighbours; the
+# anagrams among them; and all texts as one string in which each word has its number.
 use strict;
 use warnings;
 
@@ -19,7 +19,8 @@ for my $file (sort glob "$ARGV[0]/*") {
 for my $word (sort keys %beside) {
     my $next = $beside{$word};
     push @{ $anagrams{ join '', sort split //, $word } }, $word;
-    print "$word: ", join(' ', map { "$_ $next->{$_}" } sort { $next->{$b} <=> $next->{$a} || $a cmp $b } keys %$next), "\n";
+    my @neighbours = sort { $next->{$b} <=> $next->{$a} || $a cmp $b } keys %$next;
+    print "$word: ", join(' ', map { "$_ $next->{$_}" } @neighbours), "\n";
 }
 print join(' ', @$_), "\n" for grep { @$_ > 1 } map { $anagrams{$_} } sort keys %anagrams;
 

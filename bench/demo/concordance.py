@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 #
-# concordance.py FOLDER - where each word and each pair of words of the texts in
-# FOLDER stands; through JSON and back, sorted, and as one long string.
+# concordance.py FOLDER - builds an index of the words and the pairs of words of the texts in
+# FOLDER; converts it to JSON and back, sorts it, and prints it as one long string.
 import json
 import os
 import re
@@ -26,7 +26,8 @@ page = ""
 for word in sorted(places, key=lambda word: (-len(places[word]), word)):
     page += f"{word}: " + ", ".join(f"{name} {number}" for name, number in places[word]) + "\n"
 
-print(len(places), "words,", len(pairs), "pairs,", len(as_json), "bytes of JSON", zlib.crc32(as_json.encode()))
+checksum = zlib.crc32(as_json.encode())
+print(len(places), "words,", len(pairs), "pairs,", len(as_json), "bytes of JSON", checksum)
 for pair, count in sorted(pairs.items(), key=lambda item: (-item[1], item[0]))[:20]:
     print(count, *pair)
 print(page, end="")

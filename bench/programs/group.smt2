@@ -1,5 +1,5 @@
-; In a group where every square is 1, a product does not depend on the order: found, again
-; and again, by making terms until the contradiction is among them.
+; Proves many times that a group in which every square is 1 is commutative. The prover makes
+; terms until it finds a contradiction.
 (declare-sort G)
 (declare-fun times (G G) G)
 (declare-fun inverse (G) G)

@@ -143,7 +143,7 @@ collect_texts() {
     local file
     mkdir "$texts"
     for file in /usr/share/common-licenses/* "$root"/*.md \
-        "$root"/{include,src,shim,tools,bench}/*.[ch]; do
+        "$root"/{include,src/*,tools,bench}/*.[ch]; do
         [ ! -f "$file" ] || cp "$file" "$texts/$(basename "$(dirname "$file")")_$(basename "$file")"
     done
     (cd "$texts" && awk '{

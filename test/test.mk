@@ -135,6 +135,7 @@ check-malloc:
 	    "$(IN_MALLOC)/m03_badfree $(ROUNDS)0 $(SEED)" \
 	    "$(IN_MALLOC)/m03_badfree_threads $(ROUNDS) $(SEED)"
 	@LIBMEM=region=8M $(RUN_MALLOC) $(IN_MALLOC)/m02_full
+	@LIBMEM=region=64M $(RUN_MALLOC) $(IN_MALLOC)/m06_realloc
 ifeq ($(WITH),)
 	@$(RUN_MALLOC) $(IN_MALLOC)/m08_fault \
 	    "test/contract/malloc/m04_start.sh $(LIB_MALLOC) $(IN_MALLOC)"

@@ -462,22 +462,48 @@ void heap_refile(struct heap *h, const void *address)
 
 /* --- resizing -------------------------------------------------------------- */
 
-static bool resize_place_locked(struct heap *h, const struct location *p, size_t nbytes)
+/* Would an object that shrinks to `length` granules in place pin what it gives up? The free chunk
+ * behind it begins in the middle of what was one piece, so the next object of the old size does not
+ * fit there.
+ *
+ *     [------ this ------][free] => [this][------ free ------]
+ *
+ * It pins nothing worth a move if that chunk is no longer than the object itself: then a heap in
+ * which objects have shrunk is at most half free behind them. What fits a slot moves into one. */
+static bool pins_what_it_gives_up(const struct heap *h, const struct chunk *c, uint32_t length,
+                                  size_t nbytes)
+{
+    struct chunk behind;
+    if (length >= c->length)
+        return false;
+    if (nbytes <= h->spans.object_max)
+        return true;
+    uint64_t nfree = c->length - length;
+    if (ledger_find(&h->chunks.ledger, c->start + c->length, &behind) && behind.state == 0 &&
+        behind.start < h->chunks.ledger.b.top) /* not the tail: that is one piece anyway */
+        nfree += behind.length;
+    return nfree > length;
+}
+
+static bool resize_place_locked(struct heap *h, const struct location *p, size_t nbytes,
+                                bool anyway)
 {
     uint32_t length = granules_for(nbytes);
     if (p->in_span)
         return spans_resize(&h->spans, &p->slot, nbytes);
-    return length > 0 &&
-           ledger_resize(&h->chunks.ledger, p->place.chunk.start, length, slack_for(nbytes));
+    if (length == 0 || (!anyway && pins_what_it_gives_up(h, &p->place.chunk, length, nbytes)))
+        return false;
+    return ledger_resize(&h->chunks.ledger, p->place.chunk.start, length, slack_for(nbytes));
 }
 
-INLINED enum heap_result resize_locked(struct heap *h, const void *address, size_t nbytes)
+INLINED enum heap_result resize_locked(struct heap *h, const void *address, size_t nbytes,
+                                       bool anyway)
 {
     struct location p;
     struct object found;
     assert(h->chunks.list.head == NULL);
     enum heap_result result = judge_locked(h, address, &p, &found);
-    if (result == HEAP_OK && !resize_place_locked(h, &p, nbytes))
+    if (result == HEAP_OK && !resize_place_locked(h, &p, nbytes, anyway))
         result = HEAP_NO_SPACE;
     if (h->counters != NULL && result == HEAP_OK)
         count_resized_locked(h, found.size, nbytes);
@@ -487,13 +513,13 @@ INLINED enum heap_result resize_locked(struct heap *h, const void *address, size
 
 enum heap_result heap_resize_locked(struct heap *h, const void *address, size_t nbytes)
 {
-    return resize_locked(h, address, nbytes);
+    return resize_locked(h, address, nbytes, true);
 }
 
-enum heap_result heap_resize(struct heap *h, const void *address, size_t nbytes)
+enum heap_result heap_resize(struct heap *h, const void *address, size_t nbytes, bool anyway)
 {
     heap_lock(h);
-    enum heap_result result = resize_locked(h, address, nbytes);
+    enum heap_result result = resize_locked(h, address, nbytes, anyway);
     heap_unlock(h);
     return result;
 }

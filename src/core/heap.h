@@ -119,8 +119,10 @@ enum heap_result heap_free_locked(struct heap *h, const void *address, bool exac
 
 /* Gives the object that begins at `address` the size nbytes where it lies; what it holds stays,
  * as far as it fits. Returns HEAP_OK; HEAP_NO_SPACE, and nothing has changed; or why no object
- * begins there. The heap has no free list. O(log n). */
-enum heap_result heap_resize(struct heap *h, const void *address, size_t nbytes);
+ * begins there. Unless `anyway`, it is HEAP_NO_SPACE also if the object would shrink and pin more
+ * than it keeps [M6]: the caller should move it. The heap has no free list. O(log n).
+ * heap_resize_locked does so `anyway`. */
+enum heap_result heap_resize(struct heap *h, const void *address, size_t nbytes, bool anyway);
 enum heap_result heap_resize_locked(struct heap *h, const void *address, size_t nbytes);
 
 /* --- what is at an address ----------------------------------------------------- */

@@ -216,7 +216,7 @@ static void *resize_object(const char *call, void *address, size_t nbytes)
     if (tcache_resize(&shim_thread, address, nbytes, &old.size))
         return address;
     if (old.size == SIZE_MAX) {
-        result = heap_resize(&shim_heap, address, nbytes);
+        result = heap_resize(&shim_heap, address, nbytes, false);
         if (result == HEAP_OK)
             return address;
         if (result == HEAP_NO_SPACE)
@@ -229,8 +229,10 @@ static void *resize_object(const char *call, void *address, size_t nbytes)
     }
     void *object = take_to_move(nbytes, old.size);
     if (object == NULL) {
-        if (nbytes <= old.size)
-            return address; /* there is no space for a smaller one: the object stays as it is */
+        if (nbytes <= old.size) { /* no space to move a smaller object to: it stays, and pins */
+            (void)heap_resize(&shim_heap, address, nbytes, true);
+            return address;
+        }
         errno = ENOMEM;
         return NULL;
     }

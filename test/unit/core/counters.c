@@ -109,7 +109,7 @@ static void one_call(void)
         mine.allocated_bytes += size;
         mine.size[counters_size(size)].nallocated++;
     } else if (rnd(&dice, 3) > 0) {
-        if (heap_resize(&heap, object[i].start, size) != HEAP_OK)
+        if (heap_resize(&heap, object[i].start, size, true) != HEAP_OK)
             return;
         object[i].size = size;
         mine.nresized++;

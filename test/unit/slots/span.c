@@ -108,7 +108,7 @@ static void resize(int i, size_t size)
     struct held *o = &held[i];
     size_t keep = o->size < size ? o->size : size;
     size_t next = first_of(o->start) + granules_of(o->size);
-    enum heap_result result = heap_resize(&heap, o->start, size);
+    enum heap_result result = heap_resize(&heap, o->start, size, true);
     assert_filled(i, keep);
     if (result != HEAP_OK) {
         assert_int_equal(result, HEAP_NO_SPACE);
@@ -435,17 +435,17 @@ static void test_wrong_addresses(void **state)
     assert_int_equal(heap_take(&heap, 100, FIT_BEST, &object), HEAP_OK);
     assert_int_equal(heap_take(&heap, 100, FIT_BEST, &other), HEAP_OK);
     char *p = object;
-    assert_int_equal(heap_resize(&heap, p + 1, 50), HEAP_INSIDE);
-    assert_int_equal(heap_resize(&heap, p + 100, 50), HEAP_NO_OBJECT);
+    assert_int_equal(heap_resize(&heap, p + 1, 50, true), HEAP_INSIDE);
+    assert_int_equal(heap_resize(&heap, p + 100, 50, true), HEAP_NO_OBJECT);
     /* `other` lies directly behind it. */
-    assert_int_equal(heap_resize(&heap, p, 200), HEAP_NO_SPACE);
-    assert_int_equal(heap_resize(&heap, p, SIZE_MAX), HEAP_NO_SPACE);
-    assert_int_equal(heap_resize(&heap, &found, 50), HEAP_NOT_OURS);
+    assert_int_equal(heap_resize(&heap, p, 200, true), HEAP_NO_SPACE);
+    assert_int_equal(heap_resize(&heap, p, SIZE_MAX, true), HEAP_NO_SPACE);
+    assert_int_equal(heap_resize(&heap, &found, 50, true), HEAP_NOT_OURS);
     assert_int_equal(heap_find_exact(&heap, p + 99, &found), HEAP_INSIDE);
     assert_ptr_equal(found.start, p);
     assert_int_equal(heap_free_exact(&heap, other), HEAP_OK);
-    assert_int_equal(heap_resize(&heap, p, 200), HEAP_OK);
-    assert_int_equal(heap_resize(&heap, other, 50), HEAP_INSIDE);
+    assert_int_equal(heap_resize(&heap, p, 200, true), HEAP_OK);
+    assert_int_equal(heap_resize(&heap, other, 50, true), HEAP_INSIDE);
     assert_int_equal(heap_take_aligned(&heap, 1, (size_t)1 << 40, &other), HEAP_NO_SPACE);
     assert_int_equal(heap_take_aligned(&heap, SIZE_MAX, 4096, &other), HEAP_NO_SPACE);
 }

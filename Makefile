@@ -91,7 +91,7 @@ include test/test.mk
 
 .PHONY: debug asan tsan
 debug: ## the libraries with assertions, not optimised, in build/debug
-	$(MAKE) BUILD=build/debug CFLAGS="-O0 -g3"
+	$(MAKE) BUILD=build/debug CFLAGS="-O0 -g3 -DMEM_DEBUG=2"
 asan tsan: ## the libraries with AddressSanitizer or ThreadSanitizer, in build/asan, build/tsan
 	$(MAKE) BUILD=build/$@ CFLAGS="$$(awk -F '\t' '$$1 == "$@" { print $$3 }' test/builds.tsv)"
 

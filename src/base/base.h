@@ -22,6 +22,12 @@
 
 #define GRANULE_BYTES 16u
 
+/* How much debug builds check, beside NDEBUG: with 2 a heap checks itself as a whole every now
+ * and then (heap_unlock). make debug does so. */
+#ifndef MEM_DEBUG
+#define MEM_DEBUG 0
+#endif
+
 /* All symbols are hidden, except those that are declared with MEM_API. */
 #define MEM_API __attribute__((visibility("default")))
 

@@ -12,8 +12,27 @@ void heap_lock(struct heap *h)
     pthread_mutex_lock(&h->lock);
 }
 
+/* Debug builds (MEM_DEBUG=2) recount every invariant of the heap when a call is about to let go of
+ * the lock: not at each call, but about as often as there are chunks, so that what it takes
+ * for a call does not grow with the heap. Heaps of one's own are not checked, as tests damage
+ * them on purpose: their lock is another. */
+static void check_now_and_then_locked(const struct heap *h)
+{
+    enum { EVERY = 64 };
+    static uint32_t ncalls, next = EVERY; /* of all heaps: it does not matter which is checked */
+    if (__atomic_add_fetch(&ncalls, 1, __ATOMIC_RELAXED) < NOW(next))
+        return;
+    __atomic_store_n(&ncalls, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&next, EVERY + h->chunks.ledger.b.tree[BY_ADDRESS].nwords, __ATOMIC_RELAXED);
+    const char *fault = h->chunks.region.base == NULL ? NULL : check_fault_locked(h);
+    assert(fault == NULL);
+    (void)fault;
+}
+
 void heap_unlock(struct heap *h)
 {
+    if (MEM_DEBUG >= 2)
+        check_now_and_then_locked(h);
     pthread_mutex_unlock(&h->lock);
 }
 

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: MIT
  *
- * chunk.h - takes chunks of a region and gives them back: the ledger says what is
+ * chunks.h - takes chunks of a region and gives them back: the ledger says what is
  * where, and the free list, if there is one, is kept in step with it.
  *
- *   CK1  a node of the free list that a call is about to rewrite is looked at before; the
- *       call that would use its chunk does not, if the node is not what it has to be.
+ *   CK1  a node of the free list that a call is about to rewrite is compared with the ledger
+ *        before. If the node of the chunk to be used is wrong, the call does not use it.
  *
- * Positions and lengths are in granules. Who calls has the lock.
+ * Positions and lengths are in granules. The caller holds the heap's lock.
  */
-#ifndef CHUNK_H
-#define CHUNK_H
+#ifndef CHUNKS_H
+#define CHUNKS_H
 
+#include "base/region.h"
 #include "ledger/freelist.h"
 #include "ledger/ledger.h"
-#include "base/region.h"
 
 struct chunks {
     struct region region;
@@ -23,25 +23,25 @@ struct chunks {
 
 enum chunks_result {
     CHUNKS_OK,
-    CHUNKS_NONE,         /* no free chunk is large enough */
-    CHUNKS_LIST_DAMAGED, /* the one to be used had been written to; now it is mended */
+    CHUNKS_NONE,         /* no free chunk is large enough, or the guard is in the way [LG6] */
+    CHUNKS_LIST_DAMAGED, /* the node of the chunk to be used was overwritten; now it is mended */
     CHUNKS_DAMAGED       /* the ledger contradicts itself */
 };
 
-/* All free. `head` is where the free list begins; NULL: there is none. */
+/* Makes all of the region free. `head` is where the free list begins, or NULL for a heap without
+ * one. */
 void chunks_open(struct chunks *c, struct region region, MemNodePtr *head);
 
-/* A live chunk of `length` granules, with `slack` bytes at the end that nobody asked
- * for. O(log n). */
+/* Takes a live chunk of `length` > 0 granules, with `slack` bytes at the end that the caller does
+ * not need, and stores where it begins. Anything but CHUNKS_OK has changed nothing else. O(log n). */
 enum chunks_result chunks_take(struct chunks *c, uint32_t length, uint32_t slack, enum fit fit,
                                uint32_t *start);
 
-/* The same by best fit, at an address that is a multiple of `align` granules, a power of
- * two. A chunk that has been written to is as good as none, and stays so. */
+/* Takes a chunk by best fit, at an address that is a multiple of `align` granules, a power of two.
+ * A free chunk whose node was overwritten counts as none, and stays as it is. O(log n), but O(n)
+ * before it gives up. */
 enum chunks_result chunks_take_aligned(struct chunks *c, uint32_t length, uint32_t align,
                                        uint32_t slack, uint32_t *start);
-
-/* NONE also: what was chosen is free, but the fence is in the way (ledger_check_guard). */
 
 /* Makes the live chunk at `p` free, as ledger_give_back does, and keeps the free list in step.
  * O(log n). */

@@ -12,28 +12,30 @@
  *   LG1  chunks tile [0, top): no gap, no overlap;
  *   LG2  no two free chunks are neighbours, and the last chunk is live;
  *   LG3  the records have room at the region's end, whatever they are to become:
- *       top * GRANULE_BYTES + nchunks * BTREE_COST <= nbytes (btree.h, BT4);
- *   LG4  top <= high: what was an object's once pays the lower price if it is one
- *       again, so that a free never shortens what can be had.
+ *        top * GRANULE_BYTES + nchunks * BTREE_COST <= nbytes (btree.h, BT4);
+ *   LG4  top <= high. Space below `high` has held objects before and is charged only
+ *        BTREE_COST when it is used again, so that freeing an object never lowers the
+ *        largest size that can be allocated.
  *
  * An object that is taken from above `high` pays CHUNK_COST bytes at the region's
  * end for its record. That is a quarter more than LG3 asks for, so that a heap that
  * was filled once can still cut its holes: by the fifty-percent rule (Knuth, vol.
  * 1, 2.5) a steady heap has half as many holes as objects. Where even that is
- * used up a hole is taken whole. Freeing never needs a new record, and cannot
+ * used up, a hole is taken whole. Freeing never needs a new record, and cannot
  * fail. How full the trees happen to be changes nothing: placement depends on
- * the chunks alone, and a naive model can predict it (test/model.c).
+ * the chunks alone, and a naive model can predict it (test/support/model.c).
  *
- *   LG5  whatever somebody has written over the records: nothing outside the region is read
- *       or written, every call returns, and what is handed out is free by address, lies in
- *       the region, and above no record. (That it is whole only ledger_fault says.)
+ *   LG5  whatever has been written over the records, every call returns, and reads and writes
+ *        nothing outside the region. What is handed out then is free by the order by address,
+ *        lies in the region, and reaches into no record. Whether the records are whole, only
+ *        ledger_fault says;
+ *   LG6  between chunks and records there may be a guard: pages that cannot be touched, which
+ *        only heaps/guard.c moves. No chunk reaches above its low end, and no record below its
+ *        high end. Then records have whole pages, and LG3 charges for these and for one page
+ *        more, which is the guard at its smallest.
  *
- *   LG6  between chunks and records there may be a fence: memory that nobody may touch, moved
- *       only from outside (fence.h). No chunk reaches above its low end, no record below its
- *       high end. Then records have whole pages, and LG3 charges for these and for one page
- *       more, the fence at its least.
- *
- * All positions and lengths are in granules. Not thread-safe.
+ * All positions and lengths are in granules. The caller holds the lock that guards the ledger,
+ * except for ledger_lookup.
  */
 #ifndef LEDGER_H
 #define LEDGER_H
@@ -43,10 +45,10 @@
 
 enum { CHUNK_COST = 24 };
 
-/* In granules; `page` is 0 if there is none. */
+/* All in granules; `page` is 0 if there is no guard. */
 struct guard {
     uint32_t page, low, high;
-    uint32_t wanted_low; /* where its low end has to be, for what was refused last; or 0 */
+    uint32_t wanted_low; /* where its low end has to be for what was refused last; or 0 */
 };
 
 struct ledger {
@@ -54,17 +56,17 @@ struct ledger {
     size_t nbytes; /* of the region */
     uint32_t high; /* the highest top since the region was all free, */
     uint32_t used; /* and ever: nothing above was ever given out */
-    uint32_t most; /* chunks that there ever were: so far down records may have been written */
+    uint32_t most; /* the most chunks there ever were: how far down records may have been written */
     uint32_t nlive;
-    uint32_t ndirty;      /* free, but not since the layer above last set this to 0: an estimate */
-    uint32_t least_dirty; /* the least that was before more was freed, likewise */
-    uint32_t changes;     /* odd while there is one */
+    uint32_t ndirty;      /* an estimate of what was freed since the heap last set this to 0 */
+    uint32_t least_dirty; /* the least that was before something more was freed, likewise */
+    uint32_t changes;     /* a sequence count (seqcount.h) */
     struct guard guard;
 };
 
-/* `state` 0 is free; else live, with state - 1 bytes at the end that nobody asked
- * for; CHUNK_RESERVED: what it holds is another layer's affair. A slack of
- * LEDGER_RESERVED makes it that. */
+/* `state` is 0 for a free chunk. For a live one it is 1 + slack, the bytes at its end that the
+ * caller did not ask for; or CHUNK_RESERVED, if another layer says what the chunk holds (the
+ * slices of spans). Taking a chunk with a slack of LEDGER_RESERVED makes it that. */
 #define CHUNK_RESERVED  UINT32_MAX
 #define LEDGER_RESERVED (CHUNK_RESERVED - 1)
 
@@ -72,51 +74,61 @@ struct chunk {
     uint32_t start, length, state;
 };
 
-/* FIT_ANY is best fit here; layers above may have something faster. */
+/* FIT_ANY leaves the choice to the heap; for chunks it is best fit. */
 enum fit { FIT_BEST, FIT_WORST, FIT_FIRST, FIT_ANY };
 
-/* A ledger for a region of nbytes that ends at `end`, all free. Both are multiples
- * of GRANULE_BYTES; nbytes is at most 64 GiB. */
+/* --- opening ------------------------------------------------------------------- */
+
+/* Makes a ledger, at the end of the region, for a region of nbytes that ends at `end` and is all
+ * free. Both are multiples of GRANULE_BYTES; nbytes is at most 64 GiB. */
 void ledger_open(struct ledger *l, void *end, size_t nbytes);
 
-/* The same with a fence [LG6]: nbytes are whole pages, three or more, of `page` granules. */
+/* Makes one with a guard [LG6]: nbytes are whole pages, three or more, of `page` granules. */
 void ledger_open_guarded(struct ledger *l, void *end, size_t nbytes, uint32_t page);
 
-/* Where the fence is from now on: low < high, around nothing. */
+/* Notes where the guard is from now on: low < high, around neither chunk nor record. */
 void ledger_set_guard(struct ledger *l, uint32_t low, uint32_t high);
 
-/* Which free chunk an object of `length` > 0 granules should come from: the
+/* --- choosing: changes nothing ------------------------------------------------- */
+
+/* Chooses the free chunk that an object of `length` > 0 granules should come from: the
  * smallest, the largest or the first that is large enough; the lowest one among
- * equals. False if none is; or if LG3 forces it to take a hole whole that is 4 GiB
- * larger, since slack is counted with 32 bits. O(log n). */
+ * equals. Returns false if none is large enough; or if LG3 forces the object to take a hole
+ * whole that is 4 GiB larger, since slack is counted with 32 bits. O(log n). */
 bool ledger_choose(const struct ledger *l, uint32_t length, enum fit fit, struct chunk *chosen);
 
-/* The same for an object that is to begin at a multiple of `align` granules, counted
- * from `phase` granules before the region: `*skip` is how far into the chunk that
- * is. Best fit, though not the tightest where alignment leaves a choice. O(log n),
- * but O(n) before it gives up. */
+/* Chooses for an object that is to begin at a multiple of `align` granules, a power of two,
+ * counted from `phase` granules before the region. *skip is how far into the chunk that is. Best
+ * fit, though not the tightest where alignment leaves a choice. Returns false as
+ * ledger_choose does. O(log n), but O(n) before it gives up. */
 bool ledger_choose_aligned(const struct ledger *l, uint32_t length, uint32_t align, uint32_t phase,
                            struct chunk *chosen, uint32_t *skip);
 
-/* Is the fence where that chunk can be taken? False: it is in the way, and has to move to
- * where `fence.wanted` says now. (A resize in place is refused in the same way.) O(1). */
+/* Returns true if the guard leaves room for taking [skip, skip + length) of that chunk. Returns
+ * false if the guard is in the way, and then guard.wanted_low says where its low end has to be.
+ * A resize in place is refused in the same way. O(1). */
 bool ledger_check_guard(struct ledger *l, const struct chunk *from, uint32_t skip, uint32_t length);
 
-/* Makes [start + skip, + length) of a free chunk as ledger_choose_aligned gave it a
- * live chunk, and leaves what is before and behind it free. False: as above. O(log n). */
+/* --- changing ------------------------------------------------------------------ */
+
+/* Makes the low end of a free chunk, as ledger_choose gave it, a live chunk of `length` granules
+ * with `slack` unused bytes at the end. Returns its length, which is larger if there was no room
+ * for a record of the rest; or 0 if there is no such free chunk, since the ledger is damaged.
+ * O(log n). */
+uint32_t ledger_take(struct ledger *l, const struct chunk *from, uint32_t length, uint32_t slack);
+
+/* Makes [start + skip, + length) of a free chunk, as ledger_choose_aligned gave it, a
+ * live chunk, and leaves what is before and behind it free. Returns false if the ledger is
+ * damaged. O(log n). */
 bool ledger_take_aligned(struct ledger *l, const struct chunk *from, uint32_t skip, uint32_t length,
                          uint32_t slack);
 
-/* Makes the live chunk that begins at `start` `length` granules long, with `slack`
- * unused bytes: what it gives up is free, what it needs comes from the free chunk
- * behind it. False, and nothing has changed, if that is not long enough. O(log n). */
+/* Makes the live chunk that begins at `start` `length` granules long, with `slack` unused bytes:
+ * what it gives up is free, what it needs comes from the free chunk behind it. Returns false, and
+ * changes nothing, if that is not long enough or if the guard is in the way. O(log n). */
 bool ledger_resize(struct ledger *l, uint32_t start, uint32_t length, uint32_t slack);
 
-/* Makes the low end of a free chunk, as ledger_choose gave it, a live chunk of
- * `length` granules with `slack` unused bytes at the end. Returns its length: more,
- * if there was no room for a record of the rest; 0, if there is no such free chunk:
- * the ledger is damaged. O(log n). */
-uint32_t ledger_take(struct ledger *l, const struct chunk *from, uint32_t length, uint32_t slack);
+/* --- finding ------------------------------------------------------------------- */
 
 /* A chunk that was found, and the place of its record: good until the ledger's next change. */
 struct ledger_place {
@@ -125,33 +137,35 @@ struct ledger_place {
     uint32_t changes;     /* l->changes when it was found */
 };
 
-/* Finds the chunk that a granule lies in, or the tail. Returns false if it lies in none.
+/* Finds the chunk that a granule lies in, or the tail. Returns false if the granule lies in none.
  * O(log n). */
 bool ledger_find(const struct ledger *l, uint32_t granule, struct chunk *found);
+
+/* Finds that chunk with the place of its record, for ledger_give_back. */
 bool ledger_find_place(const struct ledger *l, uint32_t granule, struct ledger_place *p);
 
-/* Makes the live chunk at `p`, which nothing has changed since it was found, one free chunk
- * with its free neighbours. Cannot fail for want of memory. O(log n). */
+/* Makes the live chunk at `p` free, and one with its free neighbours. The ledger has not changed
+ * since the place was found. Cannot fail for want of memory. O(log n). */
 void ledger_give_back(struct ledger *l, const struct ledger_place *p);
 
-/* The same for who has no lock, and looks at `changes` before and after: never reads
- * outside the region, nor for ever, whatever is there. A length of 0: it lies in none.
- * False: what is there makes no sense. */
+/* Finds the chunk for a reader without the lock, which checks l->changes before and after [SQ1].
+ * It never reads outside the region, and always returns. A length of 0 says that the granule
+ * lies in no chunk. Returns false if what is there is not a ledger. */
 bool ledger_lookup(const struct ledger *l, uint32_t granule, struct chunk *found);
 
-/* The free chunks around a place, in address order; a length of 0: there is none.
+/* The free chunks around a place, in address order; each may be the tail, and a length of 0 says
+ * that there is none.
  *
  *     [before] ... | granule ... [here] ... [after]
  *
- * `here` begins at `granule` or next above it. Each may be the tail. O(log n). */
+ * `here` begins at `granule` or is the next above it. O(log n). */
 struct around {
     struct chunk before, here, after;
 };
 void ledger_around(const struct ledger *l, uint32_t granule, struct around *a);
 
-/* Makes `hole` the next shorter hole than it, or of the same length the next lower
- * one; false if there is none. From {.length = UINT32_MAX} on that is all of them.
- * O(log n). */
+/* Makes `hole` the next shorter hole than it, or the next lower one of equal length; returns false
+ * if there is none. From {.length = UINT32_MAX} on it finds each hole once. O(log n). */
 bool ledger_next_shorter(const struct ledger *l, struct chunk *hole);
 
 /* The free space behind the last chunk; its length may be 0. */
@@ -160,14 +174,16 @@ struct chunk ledger_tail(const struct ledger *l);
 /* Bytes that the records take at the end of the region now. */
 size_t ledger_nbytes(const struct ledger *l);
 
-/* Has nobody ever written to [start, start + length), neither who was given it nor the
- * ledger? (A free list may have, to the first granule.) */
+/* Whether nothing was ever written to [start, start + length): it was never given out, and held no
+ * records. A free list may have written to its first granule. */
 bool ledger_is_fresh(const struct ledger *l, uint32_t start, uint32_t length);
 
-/* Can these numbers be? LG5 holds if they can. O(1). */
+/* --- checking ------------------------------------------------------------------ */
+
+/* Whether these numbers are possible. If they are, LG5 holds. O(1). */
 bool ledger_is_sane(const struct ledger *l);
 
-/* Recounts LG1 to LG3 and all below: NULL, or what is wrong, in words. O(n log n). */
+/* Counts LG1 to LG4 and the trees anew. Returns what is wrong, in words; or NULL. O(n log n). */
 const char *ledger_fault(const struct ledger *l);
 bool ledger_is_valid(const struct ledger *l);
 

@@ -1,4 +1,10 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * os.c - every system call of the library. What each does, and what it promises about errno: os.h.
+ *
+ * Most keep errno as it was, since the C functions that call them may not change it when they
+ * succeed: free, for one.
+ */
 #include "base/os.h"
 
 #include <errno.h>
@@ -20,6 +26,7 @@ size_t os_page_bytes(void)
     return (size_t)sysconf(_SC_PAGESIZE);
 }
 
+/* A new mapping that can be read and written, zero-filled; or NULL. */
 static void *map(size_t nbytes, int flags)
 {
     void *base = mmap(NULL, nbytes, PROT_READ | PROT_WRITE, flags, -1, 0);
@@ -41,6 +48,7 @@ void os_unmap(void *address, size_t nbytes)
     munmap(address, nbytes);
 }
 
+/* O_NONBLOCK: opening a fifo must not wait. The mapping stays when the descriptor is closed. */
 void *os_map_file(const char *path, size_t *nbytes)
 {
     struct stat file;
@@ -66,7 +74,8 @@ bool os_give_back(void *address, size_t nbytes)
     return given;
 }
 
-/* Of so many pages, as many as are in memory. False: the system does not tell. */
+/* Counts how many of npages are in memory. Returns false if the system does not tell. mincore fills
+ * a byte for each page, so large mappings are asked about piece by piece. */
 static bool count_resident(const unsigned char *first, size_t npages, size_t *nresident)
 {
     unsigned char told[4096];
@@ -91,6 +100,7 @@ size_t os_resident_bytes(const void *address, size_t nbytes)
     return known ? nresident * page : nbytes;
 }
 
+/* mprotect, without a change of errno. */
 static bool protect(void *address, size_t nbytes, int how)
 {
     int number = errno;
@@ -111,7 +121,7 @@ bool os_allow(void *address, size_t nbytes)
 
 size_t os_ram_bytes(void)
 {
-    struct sysinfo info; /* sysconf may open a file for it, with stdio */
+    struct sysinfo info; /* sysconf would open a file, perhaps with stdio, which calls malloc */
     return sysinfo(&info) == 0 ? (size_t)info.totalram * info.mem_unit : 0;
 }
 
@@ -122,6 +132,7 @@ size_t os_address_limit(void)
     return limited ? (size_t)limit.rlim_cur : SIZE_MAX;
 }
 
+/* The coarse clock is read without a system call, and without asking the processor. */
 uint64_t os_milliseconds(void)
 {
     struct timespec t;
@@ -147,6 +158,7 @@ void os_write(int fd, const char *text, size_t nbytes)
     }
 }
 
+/* The C library has no function for this one. */
 static long barrier(int command)
 {
     int number = errno;
@@ -162,7 +174,7 @@ bool os_barrier_open(void)
 
 bool os_barrier(void)
 {
-    /* A child of fork may have to register anew. */
+    /* In the child of a fork the process may have to register again. */
     return barrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) == 0 ||
            (os_barrier_open() && barrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) == 0);
 }
@@ -172,6 +184,7 @@ int os_thread_id(void)
     return (int)syscall(SYS_gettid);
 }
 
+/* Signal 0 is not sent: the system only says whether it could be. */
 bool os_thread_is_gone(int id)
 {
     int number = errno;
@@ -187,8 +200,8 @@ void os_pause(unsigned n)
         sched_yield();
         return;
     }
-    /* It may have a lower priority, and run only while this thread sleeps. The
-     * function nanosleep would be a cancellation point. */
+    /* The thread that this one waits for may have a lower priority, and run only while this one
+     * sleeps. The function nanosleep would be a cancellation point; the system call is none. */
     struct timespec t = {.tv_nsec = 50000};
     int number = errno;
     syscall(SYS_nanosleep, &t, NULL);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * os.h - every call that the library makes to the operating system, but for locks.
+ * os.h - every call that the library makes to the operating system, except for locks.
  *
- * Nothing above this file knows of system calls, and nothing here knows of heaps.
+ * Nothing above this file knows of system calls, and nothing here knows of heaps. A function
+ * changes errno only where its comment says so.
  */
 #ifndef OS_H
 #define OS_H
@@ -12,61 +13,69 @@
 /* Bytes in a page: 4, 16 or 64 KiB, known at run time only. */
 size_t os_page_bytes(void);
 
-/* nbytes (a multiple of the page) of private zero-filled memory, or NULL. */
+/* Maps nbytes, a multiple of the page, of private zero-filled memory. Returns NULL, with errno
+ * set, if the system refuses. */
 void *os_map(size_t nbytes);
 
-/* The same without a promise that there is memory for all of it. */
+/* Maps memory likewise, without a promise of the system that there is memory for all of it. */
 void *os_reserve(size_t nbytes);
 
-/* Takes a mapping, or a part of one in whole pages, out of the address space. */
+/* Removes a mapping, or a part of one in whole pages, from the address space. */
 void os_unmap(void *address, size_t nbytes);
 
-/* A whole file, shared with all who map it, to read and write; or NULL, and errno says
- * why. */
+/* Maps a whole file to read and write, shared with all processes that map it, and stores its
+ * length. Returns NULL, with errno set, if that fails. */
 void *os_map_file(const char *path, size_t *nbytes);
 
-/* The pages need not keep what they hold: they have no memory behind them until
- * they are written to again, and read as zero. False if the system refuses, and
- * nothing has changed. Leaves errno alone. */
+/* Gives the memory of whole pages back: they read as zero, and have no memory behind them until
+ * they are written to again. Returns false, and changes nothing, if the system refuses. */
 bool os_give_back(void *address, size_t nbytes);
 
-/* How much of a mapping's nbytes from a page's begin on is in memory, in bytes; all, if the
- * system does not tell. Leaves errno alone. */
+/* How many of nbytes from a page's beginning on are in memory; all of them, if the system does not
+ * tell. */
 size_t os_resident_bytes(const void *address, size_t nbytes);
 
-/* From now on whoever touches these pages has a fault; and no longer. False if the system
- * refuses, and nothing has changed. Leave errno alone. */
+/* Makes each access to these whole pages a fault. Returns false, and changes nothing, if the system
+ * refuses. */
 bool os_forbid(void *address, size_t nbytes);
+
+/* Allows access to them again. Returns false, and changes nothing, if the system refuses. */
 bool os_allow(void *address, size_t nbytes);
 
-/* Bytes of memory in this machine; and bytes of address space that this process may
- * have, SIZE_MAX for no limit. */
+/* Bytes of memory in this machine; 0 if the system does not tell. */
 size_t os_ram_bytes(void);
+
+/* Bytes of address space that this process may have; SIZE_MAX if there is no limit. */
 size_t os_address_limit(void);
 
-/* A clock that only goes on; it may tick every few milliseconds. */
+/* The time on a clock that never goes back. It may tick only every few milliseconds. */
 uint64_t os_milliseconds(void);
 
-/* Does the program have rights that who started it has not (setuid)? */
+/* Whether the program has rights that the user who started it does not have (setuid). */
 bool os_is_privileged(void);
 
-/* Writes all of text to a file descriptor, or as much as it takes. */
+/* Writes all of text to a file descriptor, or as much as that takes. May change errno. */
 void os_write(int fd, const char *text, size_t nbytes);
 
-/* A memory barrier on all processors that run this process, so that the other side
- * needs none in its code. False: the system has none, or refuses. */
+/* Asks the system for os_barrier. Returns false if it has none, or refuses. */
 bool os_barrier_open(void);
+
+/* Makes a memory barrier on all processors that run this process, so that the threads there
+ * need none in their code. Returns false if the system refuses. */
 bool os_barrier(void);
 
-/* The number of the calling thread; and whether there is no such thread in this process. */
+/* The number of the calling thread. */
 int os_thread_id(void);
+
+/* Whether this process has no thread of that number any longer. */
 bool os_thread_is_gone(int id);
 
-/* Lets others run: for the n-th time in a row that what is waited for is not there. */
+/* Lets other threads run. The caller waits for one of them, and calls this for the n-th time in a
+ * row: from the hundredth on, the calling thread sleeps. */
 void os_pause(unsigned n);
 
-/* Has the three called around each fork from now on: before it, and after it
- * in the parent and in the child. False for want of memory. */
+/* From now on has the three functions called around each fork: before it, and after it in
+ * the parent and in the child. Returns false if there is no memory for that. */
 bool os_at_fork(void (*before)(void), void (*in_parent)(void), void (*in_child)(void));
 
 #endif

@@ -1,8 +1,13 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * region.c - gets the memory of a heap from the system, in whole pages. What a region is: region.h.
+ */
 #include "base/region.h"
 
 #include "base/os.h"
 
+/* Makes a region of what `map` returns. No granule of a larger one than REGION_BYTES_MAX would
+ * have a number. */
 static bool open_region(struct region *r, size_t nbytes, void *(*map)(size_t nbytes))
 {
     size_t page = os_page_bytes();

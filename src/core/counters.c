@@ -1,4 +1,8 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * counters.c - counts objects as they come and go: in all, by size, and the peaks. Invariants:
+ * counters.h. Each function keeps all three.
+ */
 #include "core/counters.h"
 
 unsigned counters_size(size_t nbytes)
@@ -19,6 +23,7 @@ static void raise_to(uint64_t *peak, uint64_t n)
     *peak = *peak < n ? n : *peak;
 }
 
+/* One more object of nbytes is live: CN2 and CN3. */
 static void begin_object(struct counters *c, size_t nbytes)
 {
     struct count_of_size *s = &c->size[counters_size(nbytes)];
@@ -30,6 +35,7 @@ static void begin_object(struct counters *c, size_t nbytes)
     raise_to(&c->live_bytes_peak, c->live_bytes);
 }
 
+/* One object of nbytes less is live. Peaks stay. */
 static void end_object(struct counters *c, size_t nbytes)
 {
     struct count_of_size *s = &c->size[counters_size(nbytes)];
@@ -53,6 +59,8 @@ void counters_free(struct counters *c, size_t nbytes)
     end_object(c, nbytes);
 }
 
+/* The object stays the same one, so nothing is allocated or freed [CN1]; but it may change its
+ * size class. */
 void counters_resize(struct counters *c, size_t nbytes, size_t nbytes_after)
 {
     c->nresized++;
@@ -66,6 +74,8 @@ void counters_use(struct counters *c, uint64_t nbytes)
     raise_to(&c->used_bytes_peak, nbytes);
 }
 
+/* The child of a fork has allocated nothing yet, so its objects are inherited [CN1], and its
+ * peaks begin with what is live. */
 void counters_inherit(struct counters *child, const struct counters *parent)
 {
     *child = (struct counters){.nlive = parent->nlive,

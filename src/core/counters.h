@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * counts.h - what a heap has done, in numbers.
+ * counters.h - what a heap has done, in numbers.
  *
  *   CN1  nlive + nfreed == nallocated + ninherited;
  *   CN2  nlive and live_bytes are the sums of those of all sizes;
@@ -10,11 +10,11 @@
  *
  *     size[i]    0 to 16, 17 to 32, 33 to 64, ... up to 64 GiB
  *
- * These are numbers and no pointers, so they may lie in memory that others read.
- * Who calls has the lock of the heap.
+ * These are numbers and no pointers, so they may lie in a file that other processes map
+ * (counterfile.h). The caller holds the heap's lock.
  */
-#ifndef COUNTS_H
-#define COUNTS_H
+#ifndef COUNTERS_H
+#define COUNTERS_H
 
 #include "base/base.h"
 
@@ -42,18 +42,22 @@ struct counters {
     struct count_of_size size[NCOUNTED_SIZES];
 };
 
-/* Which size an object of nbytes counts as, and the most bytes that has. */
+/* Which of size[] an object of nbytes counts in. */
 unsigned counters_size(size_t nbytes);
+
+/* The most bytes that an object in size[size] has. Larger ones than the last allows count there. */
 uint64_t counters_size_bytes(unsigned size);
 
+/* counters_take: an object of nbytes was allocated. counters_free: one was freed.
+ * counters_resize: one has become nbytes_after long where it lay. */
 void counters_take(struct counters *c, size_t nbytes);
 void counters_free(struct counters *c, size_t nbytes);
 void counters_resize(struct counters *c, size_t nbytes, size_t nbytes_after);
 
-/* So much of the region is in use now. */
+/* Notes that nbytes of the region are in use now. */
 void counters_use(struct counters *c, uint64_t nbytes);
 
-/* The counts that a child of fork begins with. */
+/* Makes the counts that the child of a fork begins with. */
 void counters_inherit(struct counters *child, const struct counters *parent);
 
 #endif

@@ -1,10 +1,17 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * heap.c - decides for each call where an object comes from (a slot, a chunk, or a sweep of what
+ * threads hold), what an address is, and when pages go back to the system. Invariants: heap.h.
+ *
+ * In this order: lock and opening, counting, taking, judging, pages, freeing, threads, resizing.
+ */
 #include "core/heap.h"
 
 #include "base/os.h"
 #include "core/pieces.h"
 
-/* A call in between would cost each user of the lock ten instructions. */
+/* For a function that does the work of two calls, one of which takes the lock: a call in between
+ * would cost each ten instructions. */
 #define INLINED static inline __attribute__((always_inline))
 
 void heap_lock(struct heap *h)
@@ -50,12 +57,12 @@ void heap_open_locked(struct heap *h, struct region region, MemNodePtr *head)
         h->counters->region_bytes = region.nbytes;
 }
 
-/* --- what is counted ------------------------------------------------------- */
+/* --- counting what the heap does --------------------------------------------- */
 
-/* Apart, so that who does not count pays for a comparison and no more. */
+/* Out of line, so that a heap that does not count pays only for a comparison. */
 #define APART __attribute__((noinline, cold))
 
-/* Without the map, which is hardly touched. */
+/* Counts what is in use: live chunks and records, without the pagemap, which is hardly touched. */
 static void count_use_locked(struct heap *h)
 {
     const struct ledger *l = &h->chunks.ledger;
@@ -102,18 +109,20 @@ void heap_open_guarded(struct heap *h, struct region region, uint32_t page)
 
 /* --- taking ---------------------------------------------------------------- */
 
-/* The granules that nbytes take; 0 for more than there can be. */
+/* The granules that an object of nbytes takes; 0 for more than any region has. */
 static uint32_t granules_for(size_t nbytes)
 {
     size_t n = nbytes == 0 ? 1 : ceil_div(nbytes, GRANULE_BYTES);
     return n <= UINT32_MAX ? (uint32_t)n : 0;
 }
 
+/* The bytes at the end of the last granule that are no part of the object. */
 static uint32_t slack_for(size_t nbytes)
 {
     return (uint32_t)(granules_for(nbytes) * (size_t)GRANULE_BYTES - nbytes);
 }
 
+/* Takes an object that is a chunk of its own. */
 static enum heap_result take_chunk(struct heap *h, size_t nbytes, size_t align, enum fit fit,
                                    void **object)
 {
@@ -133,6 +142,9 @@ static enum heap_result take_chunk(struct heap *h, size_t nbytes, size_t align, 
     return HEAP_OK;
 }
 
+/* A slot begins at a multiple of `align` if the slots of its class are multiples of `align`
+ * long, so a class may be chosen that is larger than nbytes needs. Not if too much of the slot
+ * would be slack. */
 unsigned heap_sizeclass(const struct heap *h, size_t nbytes, size_t align)
 {
     size_t max = h->spans.object_max;
@@ -148,6 +160,7 @@ unsigned heap_sizeclass(const struct heap *h, size_t nbytes, size_t align)
     return slot_bytes <= max && slot_can_hold(slot_bytes, nbytes) ? sizeclass : NCLASSES;
 }
 
+/* Takes a slot if the object may have one and there is one, else a chunk. */
 static enum heap_result take_once(struct heap *h, size_t nbytes, size_t align, enum fit fit,
                                   void **object)
 {
@@ -160,8 +173,8 @@ static enum heap_result take_once(struct heap *h, size_t nbytes, size_t align, e
     return take_chunk(h, nbytes, align, fit, object);
 }
 
-/* Before anybody is told that there is no space: what threads hold goes back, and what
- * is empty. */
+/* Takes back the free slots that threads hold, and gives all empty spans back, before a call
+ * returns HEAP_NO_SPACE [HP2]. Returns false if that was done already, or if there are no spans. */
 static bool sweep_locked(struct heap *h)
 {
     if (h->spans.nheld == 0 || h->is_swept)
@@ -171,14 +184,17 @@ static bool sweep_locked(struct heap *h)
     return true;
 }
 
-/* Where no empty span is kept, all that a sweep can find is a slot that no queue has: to look for
- * it in all of 64 GiB is of no use to a larger object. */
+/* Whether a sweep may find room for nbytes. Where no empty span is kept, all that it can find is
+ * a slot that is in no queue, so it is no use to a larger object; and to look through 64 GiB
+ * takes long. */
 static bool may_find_more(const struct heap *h, size_t nbytes)
 {
     bool for_slot = nbytes <= h->spans.object_max, fits = nbytes < h->chunks.region.nbytes;
     return for_slot || (fits && h->spans.nkept > 0);
 }
 
+/* Tries in this order: a slot or a chunk; after a sweep, once more; for a small object, a free
+ * slot of any larger class. */
 INLINED enum heap_result place_locked(struct heap *h, size_t nbytes, size_t align, enum fit fit,
                                       void **object)
 {
@@ -201,6 +217,7 @@ enum heap_result heap_place_locked(struct heap *h, size_t nbytes, size_t align, 
     return place_locked(h, nbytes, align, fit, object);
 }
 
+/* place_locked with the lock around it. */
 static enum heap_result take(struct heap *h, size_t nbytes, size_t align, enum fit fit,
                              void **object)
 {
@@ -230,6 +247,8 @@ struct location {
     struct ledger_place place;
 };
 
+/* What an address in a slot is: HEAP_INSIDE if the slot is an object, wherever in it the address
+ * lies. */
 static enum heap_result judge_slot(const void *address, const struct slot *slot,
                                    struct object *found)
 {
@@ -240,6 +259,8 @@ static enum heap_result judge_slot(const void *address, const struct slot *slot,
     return HEAP_INSIDE;
 }
 
+/* What an address in a chunk is, likewise. A damaged record may say more slack than the chunk
+ * has. */
 static enum heap_result judge_chunk(const struct heap *h, const struct chunk *c,
                                     struct object *found)
 {
@@ -255,8 +276,10 @@ static enum heap_result judge_chunk(const struct heap *h, const struct chunk *c,
     return HEAP_INSIDE;
 }
 
-/* What an address is, and the one place where that is decided. HEAP_OK: it is in
- * the object `found`; HEAP_INSIDE: the same, but not its start. */
+/* Says what an address is; this is the one place where that is decided, for calls that hold the
+ * lock. Returns HEAP_OK if the object `found` begins there, and HEAP_INSIDE if the address is in
+ * that object but not its start. Stores in `p` where the
+ * object was found. */
 static enum heap_result judge_locked(const struct heap *h, const void *address, struct location *p,
                                      struct object *found)
 {
@@ -282,7 +305,7 @@ static enum heap_result judge_locked(const struct heap *h, const void *address, 
     return into < found->size ? HEAP_INSIDE : HEAP_NO_OBJECT; /* slack behind the last byte */
 }
 
-/* For those to whom any address inside an object is as good as its start. */
+/* The result for a caller to whom any address inside an object is as good as its start. */
 static enum heap_result anywhere(enum heap_result result)
 {
     return result == HEAP_INSIDE ? HEAP_OK : result;
@@ -315,6 +338,7 @@ static __attribute__((noinline)) void give_chunk_back_locked(struct heap *h,
     chunks_give_back(&h->chunks, place);
 }
 
+/* Frees the object that was found. A slot that is free may now be worth a sweep. */
 INLINED void give_back_locked(struct heap *h, const struct location *p)
 {
     if (p->in_span) {
@@ -327,6 +351,8 @@ INLINED void give_back_locked(struct heap *h, const struct location *p)
 
 /* --- giving pages back ------------------------------------------------------ */
 
+/* Gives the whole pages of [from, to) back. If the system refuses, they stay, which is no
+ * failure. */
 static void give_pages_back(unsigned char *from, unsigned char *to)
 {
     uintptr_t page = os_page_bytes();
@@ -335,7 +361,7 @@ static void give_pages_back(unsigned char *from, unsigned char *to)
         os_give_back((void *)first, end - first);
 }
 
-/* Holes that are shorter than `least` bytes are left alone. */
+/* Gives the pages of the tail and of all holes of `least` bytes or more back to the system. */
 static void trim_locked(struct heap *h, size_t least)
 {
     struct chunk hole = {.length = UINT32_MAX};
@@ -344,7 +370,7 @@ static void trim_locked(struct heap *h, size_t least)
         unsigned char *start = region_at(&h->chunks.region, hole.start);
         give_pages_back(start, start + (size_t)hole.length * GRANULE_BYTES);
     }
-    /* What the ledger has grown over and left again is in this, too. */
+    /* That includes pages that the ledger has grown over and left again. */
     give_pages_back(region_at(&h->chunks.region, ledger_tail(&h->chunks.ledger).start),
                     h->chunks.region.base + h->chunks.region.nbytes -
                         ledger_nbytes(&h->chunks.ledger));
@@ -363,6 +389,14 @@ static bool decide_trim_locked(struct heap *h)
            trim_decide(&h->trim, l, nspare, os_milliseconds());
 }
 
+/* A heap with a free list never gives memory back: the nodes of the list lie in free pages. */
+INLINED void trim_if_time_locked(struct heap *h)
+{
+    enum { SHORT_HOLE = 64 << 10 }; /* bytes: a system call for less does not pay */
+    if (h->chunks.list.head == NULL && decide_trim_locked(h))
+        trim_locked(h, SHORT_HOLE);
+}
+
 bool heap_trim(struct heap *h)
 {
     assert(h->chunks.list.head == NULL);
@@ -377,14 +411,9 @@ bool heap_trim(struct heap *h)
     return freed;
 }
 
-/* A heap with a free list never gives memory back: the nodes of the list lie in free pages. */
-INLINED void trim_if_time_locked(struct heap *h)
-{
-    enum { SHORT_HOLE = 64 << 10 }; /* bytes: a system call for less does not pay */
-    if (h->chunks.list.head == NULL && decide_trim_locked(h))
-        trim_locked(h, SHORT_HOLE);
-}
+/* --- freeing ------------------------------------------------------------------- */
 
+/* The one free: judges, gives back, counts, and trims if it is time to. */
 INLINED enum heap_result free_locked(struct heap *h, const void *address, bool exact,
                                      struct object *found)
 {
@@ -427,7 +456,8 @@ enum heap_result heap_free_exact(struct heap *h, const void *address)
 
 /* --- threads ----------------------------------------------------------------- */
 
-/* In a heap that is nearly full a cache would be taken away again by the next call. */
+/* Whether threads may have caches, and there is room for them. In a heap that is nearly full,
+ * the next call would have to take a cache away again. */
 static bool has_room_for_tcaches_locked(const struct heap *h)
 {
     enum { PART = 16 };
@@ -504,6 +534,8 @@ static bool pins_what_it_gives_up(const struct heap *h, const struct chunk *c, u
     return nfree > length;
 }
 
+/* Resizes what was found where it lies; returns false if it cannot be done there, or, unless
+ * `anyway`, if that would pin what the object gives up. */
 static bool resize_place_locked(struct heap *h, const struct location *p, size_t nbytes,
                                 bool anyway)
 {
@@ -515,6 +547,7 @@ static bool resize_place_locked(struct heap *h, const struct location *p, size_t
     return ledger_resize(&h->chunks.ledger, p->place.chunk.start, length, slack_for(nbytes));
 }
 
+/* The one resize in place: judges, resizes, counts, and trims if it is time to. */
 INLINED enum heap_result resize_locked(struct heap *h, const void *address, size_t nbytes,
                                        bool anyway)
 {

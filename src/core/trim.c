@@ -1,10 +1,16 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * trim.c - decides when free pages go back to the system: when they were there long enough, or when
+ * the program has become small. Invariants: trim.h.
+ */
 #include "core/trim.h"
 
-/* In a millisecond, if three hundredths of it are for faults of half a microsecond each. */
+/* The granules that a millisecond pays for, if three hundredths of it are for faults of half a
+ * microsecond each. */
 enum { A_MILLISECOND = (256 << 10) / GRANULE_BYTES };
 
-/* TR1: was there enough all the time? Asked once in A_WHILE. */
+/* TR1: whether enough was dirty all the time since this was last asked, which is once in
+ * A_WHILE. */
 static bool judge_stayed(struct trim *t, struct ledger *l, uint32_t nspare, uint64_t now)
 {
     enum { A_WHILE = 250 };
@@ -16,7 +22,8 @@ static bool judge_stayed(struct trim *t, struct ledger *l, uint32_t nspare, uint
     return stayed;
 }
 
-/* What is very much is worth it even if the program goes on. */
+/* Whether the program is small beside what it was; or so much is dirty that giving it back pays off
+ * even if the program goes on. */
 static bool is_small(const struct ledger *l, uint32_t nspare)
 {
     enum { PART = 8, MUCH = (64 << 20) / GRANULE_BYTES };
@@ -24,7 +31,10 @@ static bool is_small(const struct ledger *l, uint32_t nspare)
     return nlive < (l->used - nspare) / PART || l->ndirty >= (uint64_t)nlive + MUCH;
 }
 
-/* TR2: is it small, and has not been so again and again? */
+/* TR2: whether the program is small, and was not small again and again. Each time, what
+ * goes back becomes debt, which time pays off: once the size of the whole program each second.
+ * The debt never grows beyond what FALLS times the whole program would cost, so a program that
+ * grows and shrinks faster than that keeps its memory. */
 static bool judge_fallen(struct trim *t, const struct ledger *l, uint32_t nspare, uint64_t now)
 {
     enum { A_SECOND = 1000, FALLS = 3 };

@@ -3,17 +3,19 @@
  * trim.h - when free pages go back to the system: the policy alone, without a clock.
  *
  * A page that goes back and is wanted again costs a fault, as much time as a hundred calls of
- * malloc; a page that stays costs memory. So what is free and dirty (it has not gone back)
+ * malloc; a page that stays costs memory. Free memory is dirty if it was written to and has not
+ * gone back since. It
  *
- *   TR1  goes if so much of it was there for a quarter of a second: what is wanted again and
- *       again stays. It waits longer if much went the last time, so that faults cost no more
- *       than three hundredths of the time;
- *   TR2  goes at once if the program has fallen to a small part of what it was: it may be
- *       about to idle, and then nobody asks again. But not more often than it could fall
- *       from its height three times at once, and then once a second.
+ *   TR1  goes if enough of it (trim_least) was dirty during a whole quarter of a second: memory
+ *        that is used again and again stays. The next wait is longer if much went the last
+ *        time, so that faults take at most three hundredths of the time;
+ *   TR2  goes at once if the program has fallen to a small part of what it was: the program may
+ *        be about to idle, and then no later call would ask. But it goes at most as often as the
+ *        program could fall from its height three times at once, and then once a second.
  *
- * To wait is jemalloc's "decay"; to weigh a fault against time already spent is ski rental
- * (Karlin et al., "Competitive Snoopy Caching", 1988). All is in granules and milliseconds.
+ * TR1 is jemalloc's "decay". TR2 weighs faults against time already spent, as ski rental does
+ * (Karlin et al., "Competitive Snoopy Caching", 1988). All is in granules and milliseconds. The
+ * caller holds the heap's lock.
  */
 #ifndef TRIM_H
 #define TRIM_H
@@ -22,12 +24,13 @@
 
 /* All 0 at first. */
 struct trim {
-    uint64_t again; /* when TR1 is looked at again: so long is l->least_dirty the least */
-    uint64_t fell;  /* when TR2 was looked at, */
-    uint64_t debt;  /* and granules that went for it, but for those that time has paid off */
+    uint64_t again; /* when TR1 is asked again; l->least_dirty is the least until then */
+    uint64_t fell;  /* when TR2 was last asked in a small program */
+    uint64_t debt;  /* the granules that went for TR2, less those that time has paid off */
 };
 
-/* Less than this is not worth the trouble. `nspare` granules that are live have no pages. */
+/* The least dirty granules that are worth giving back. `nspare` of the live granules have no
+ * pages. */
 static inline uint32_t trim_least(const struct ledger *l, uint32_t nspare)
 {
     enum { LITTLE = (1 << 20) / GRANULE_BYTES, PART_OF_USED = 32, PART_OF_LIVE = 4 };
@@ -35,7 +38,9 @@ static inline uint32_t trim_least(const struct ledger *l, uint32_t nspare)
     return (little > LITTLE ? little : LITTLE) + (l->nlive - nspare) / PART_OF_LIVE;
 }
 
-/* Should all that is dirty go back? If so, it does. */
+/* Decides whether all that is dirty should go back at the time `now`, and notes what later
+ * decisions depend on. If it returns true, the caller gives the memory back and sets l->ndirty
+ * to 0. */
 bool trim_decide(struct trim *t, struct ledger *l, uint32_t nspare, uint64_t now);
 
 #endif

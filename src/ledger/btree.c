@@ -1,6 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * In this order: nodes and arrays, finding, summaries, changing, balance, check.
+ * btree.c - two sorted sequences in arrays or B+-trees: finds, inserts and removes words, and keeps
+ * the nodes balanced and dense. Invariants: btree.h.
+ *
+ * In this order: nodes and arrays, finding, summaries, balance, changing, the check.
+ *
+ * The nodes may have been overwritten with anything [BT5]. So a number that is read from a node is
+ * made to fit before it is used: node_at accepts only a node that there is, nwords_of only as many
+ * words as a node can have, and every loop has a bound of its own.
  */
 #include "ledger/btree.h"
 
@@ -40,34 +47,40 @@ RACING static struct node *node_place(const struct btree *b, uint32_t id)
     return (struct node *)(b->end - ((size_t)id + 1) * NODE_BYTES);
 }
 
-/* What it has been told by another node need not be one [BT5]. */
+/* The node of that number; node 0 if there is none, since the number may come from a node that was
+ * overwritten [BT5]. */
 static struct node *node_at(const struct btree *b, uint32_t id)
 {
     return node_place(b, id < b->nnodes ? id : 0);
 }
 
+/* How many words a node has; 1 if its count cannot be right [BT5]. */
 static int nwords_of(const struct node *x, unsigned level)
 {
     unsigned n = x->nwords;
     return n - 1 < (unsigned)cap_of(level) ? (int)n : 1;
 }
 
+/* Whether nbytes more fit into the room. Only a btree that was overwritten has no room [BT4,
+ * BT5]. */
 static bool has_room(const struct btree *b, size_t nbytes)
 {
     return btree_nbytes(b) + nbytes <= b->room;
 }
 
+/* The node that a step of a cursor is in. The step is not in an array. */
 static struct node *node_of(const struct step *s)
 {
     return (struct node *)((unsigned char *)s->word - offsetof(struct node, word));
 }
 
+/* How many words of a sequence lie in its array: all, or none if it is a tree. */
 static size_t array_nwords(const struct btree *b, enum order order)
 {
     return b->tree[order].height == 0 ? b->tree[order].nwords : 0;
 }
 
-/* The array of a sequence that is one; for BY_SIZE always the lowest word in use. */
+/* The array of a sequence that is one. For BY_SIZE it is always the lowest word in use. */
 static uint64_t *array_of(const struct btree *b, enum order order)
 {
     uint64_t *word = (uint64_t *)(b->end - (size_t)b->nnodes * NODE_BYTES);
@@ -75,13 +88,18 @@ static uint64_t *array_of(const struct btree *b, enum order order)
     return order == BY_ADDRESS ? word : word - array_nwords(b, BY_SIZE);
 }
 
-/* Opens (n < 0: closes) a gap of n words below `at`, which is in an array. */
+/* Opens a gap of n words below `at`, which is in an array; if n < 0, closes a gap of -n words.
+ *
+ *     low        at        end           low - n           at        end
+ *      | a  b  c | d  e ... |    =>       | a  b  c |  gap  | d  e ... |
+ */
 static void arrays_move(const struct btree *b, const uint64_t *at, ptrdiff_t n)
 {
     uint64_t *low = array_of(b, BY_SIZE);
     memmove(low - n, low, (size_t)((const unsigned char *)at - (unsigned char *)low));
 }
 
+/* Inserts a word before `slot` of an array, below which all words move down by one. */
 static void array_insert(struct btree *b, enum order order, int slot, uint64_t word)
 {
     if (!has_room(b, sizeof word))
@@ -98,6 +116,8 @@ static void array_remove(struct btree *b, enum order order, int slot)
     b->tree[order].nwords--;
 }
 
+/* Adds an empty node below all others, and moves the arrays out of its way. Returns its number;
+ * 0 if there is no room [BT5]. */
 static uint32_t node_take(struct btree *b, enum order order, unsigned level)
 {
     if (!has_room(b, NODE_BYTES))
@@ -112,8 +132,8 @@ static uint32_t node_take(struct btree *b, enum order order, unsigned level)
     return b->nnodes++;
 }
 
-/* How many words are <= key. An array is halved down to the size of a node. In a
- * node the line is found by the first word of each, then all in it are counted:
+/* How many words are <= key. An array is halved down to the size of a node. In a node, the first
+ * word of each cache line tells which line to search, and then all words in it are counted:
  * loads that do not wait for one another, and no branch to mispredict. */
 RACING static int count_below_or_at(const uint64_t *word, int nwords, uint64_t key)
 {
@@ -134,13 +154,14 @@ RACING static int count_below_or_at(const uint64_t *word, int nwords, uint64_t k
     return count;
 }
 
-/* The key that finds `word` and whatever sorts with it. */
+/* The key with which btree_floor finds `word`. By address only the start counts. */
 static uint64_t key_of(enum order order, uint64_t word)
 {
     return order == BY_ADDRESS ? word | UINT32_MAX : word;
 }
 
-/* A node has moved to `id`: tells its parent. */
+/* Makes the parent of a node that has moved to `id` point to it. The parent is found from the
+ * root, by the node's first word. */
 static void node_repoint(struct btree *b, uint32_t id)
 {
     const struct node *x = node_at(b, id);
@@ -163,6 +184,7 @@ static void node_repoint(struct btree *b, uint32_t id)
     }
 }
 
+/* Removes a node. The last one moves into its place [BT1], and the arrays move up. */
 static void node_give_back(struct btree *b, uint32_t id)
 {
     uint32_t last = b->nnodes - 1;
@@ -199,6 +221,7 @@ size_t btree_nbytes(const struct btree *b)
 
 /* --- finding --------------------------------------------------------------- */
 
+/* Puts the step at `level` of a cursor into a node; its slot is the caller's to set. */
 static struct step *enter(struct cursor *c, int level, struct node *x)
 {
     struct step *s = &c->step[level];
@@ -227,7 +250,7 @@ static struct step *enter_root(const struct btree *b, enum order order, struct c
 
 static void prefetch_node(const struct node *x)
 {
-    /* All four lines at once: the search would ask for them one by one. */
+    /* All four lines at once. The search alone would load one after the other. */
     for (size_t line = 0; line < NODE_BYTES; line += 64)
         __builtin_prefetch((const unsigned char *)x + line);
 }
@@ -237,7 +260,7 @@ bool btree_floor(const struct btree *b, enum order order, uint64_t key, struct c
     struct step *s = enter_root(b, order, c);
     for (int level = c->height; level > 0; level--) {
         int n = count_below_or_at(s->word, s->nwords, key);
-        s->slot = n > 0 ? n - 1 : 0; /* before all: down the left edge */
+        s->slot = n > 0 ? n - 1 : 0; /* a key before all words: down the left edge */
         struct node *child = node_at(b, node_of(s)->child[s->slot]);
         prefetch_node(child);
         s = enter(c, level - 1, child);
@@ -283,7 +306,8 @@ bool btree_prev(const struct btree *b, struct cursor *c)
     return true;
 }
 
-/* By address: where what the cursor has at `level` ends. */
+/* By address: where the chunk or the node that the cursor has at `level` ends, which is where
+ * the next one on the level or above begins. */
 static uint32_t end_at(const struct btree *b, const struct cursor *c, int level)
 {
     for (; level <= c->height; level++) {
@@ -304,7 +328,8 @@ RACING static uint32_t lookup_chunk_end(const uint64_t *word, int nwords, int sl
     return slot + 1 < nwords ? high_of(NOW(word[slot + 1])) : end;
 }
 
-/* The leaf in which `key` is sought, and where that ends; NULL: it makes no sense. */
+/* For a reader without the lock: the leaf in which `key` is sought, how many words it has, and
+ * where it ends. Returns NULL if what is there is not a tree. */
 RACING static const uint64_t *lookup_leaf(const struct btree *b, size_t nbytes, uint64_t key,
                                           int *nwords, uint32_t *end)
 {
@@ -326,6 +351,8 @@ RACING static const uint64_t *lookup_leaf(const struct btree *b, size_t nbytes, 
     }
 }
 
+/* For a reader without the lock: the array BY_ADDRESS, and how many words it has. Returns NULL if
+ * there is none, or if it cannot lie where the numbers say. */
 RACING static const uint64_t *lookup_array(const struct btree *b, size_t nbytes, int *nwords)
 {
     uint32_t n = NOW(b->tree[BY_ADDRESS].nwords), nnodes = NOW(b->nnodes);
@@ -354,7 +381,8 @@ RACING bool btree_lookup(const struct btree *b, size_t nbytes, uint64_t key, uin
     return true;
 }
 
-/* The longest free chunk at or below a slot; in the leaf, that chunk itself. */
+/* How long the longest free chunk below a slot is; in a leaf, how long the slot's own chunk is
+ * if it is free. */
 static uint32_t free_at(const struct btree *b, const struct cursor *c, int level, int slot)
 {
     const struct step *s = &c->step[level];
@@ -366,7 +394,8 @@ static uint32_t free_at(const struct btree *b, const struct cursor *c, int level
     return end - high_of(s->word[slot]);
 }
 
-/* The first slot at `level`, from `slot` in direction dir, with enough free. */
+/* Moves the cursor at `level` to the first slot, from `slot` on in direction dir, that has a
+ * free chunk of ngranules at or below it. Returns false if none has. */
 static bool scan(const struct btree *b, struct cursor *c, int level, int slot, int dir,
                  uint32_t ngranules)
 {
@@ -379,7 +408,9 @@ static bool scan(const struct btree *b, struct cursor *c, int level, int slot, i
     return false;
 }
 
-/* From `slot` at `level` in direction dir: up until something is found, then down to it. */
+/* Moves the cursor to the nearest free chunk of ngranules, from `slot` at `level` on in
+ * direction dir: up until a summary promises one, then down to it. Returns false if there is
+ * none. */
 static bool search(const struct btree *b, struct cursor *c, int level, int slot, int dir,
                    uint32_t ngranules)
 {
@@ -391,7 +422,7 @@ static bool search(const struct btree *b, struct cursor *c, int level, int slot,
     while (level-- > 0) {
         const struct step *s = enter_child(b, c, level);
         if (!scan(b, c, level, dir > 0 ? 0 : s->nwords - 1, dir, ngranules))
-            return false; /* BT2 is broken */
+            return false; /* the summary was wrong: BT2 is broken */
     }
     return true;
 }
@@ -414,6 +445,7 @@ bool btree_free_below(const struct btree *b, struct cursor *c)
 
 /* --- summaries ------------------------------------------------------------- */
 
+/* The longest free chunk of a leaf that ends at `end`; 0 if all are live. */
 static uint32_t longest_free(const uint64_t *word, int nwords, uint32_t end)
 {
     uint32_t longest = 0;
@@ -425,7 +457,7 @@ static uint32_t longest_free(const uint64_t *word, int nwords, uint32_t end)
     return longest;
 }
 
-/* BT2: the word that stands for a node which ends at `end`. */
+/* The word that has to stand for a node which ends at `end` [BT2]. */
 static uint64_t summary_of(const struct node *x, uint32_t end)
 {
     int nwords = nwords_of(x, x->level);
@@ -439,8 +471,8 @@ static uint64_t summary_of(const struct node *x, uint32_t end)
     return word_of(high_of(x->word[0]), longest);
 }
 
-/* The length of a free chunk, given where it ends; 0 of a live one. By size both mean
- * nothing, and nobody looks. */
+/* The length of the chunk whose word this is, if it is free and ends at `end`; 0 of a live one.
+ * Of a word by size the result means nothing, and is not used. */
 static uint32_t free_length(uint64_t word, uint32_t end)
 {
     return low_of(word) == 0 ? end - high_of(word) : 0;
@@ -451,20 +483,26 @@ static uint32_t most(uint32_t a, uint32_t b)
     return a > b ? a : b;
 }
 
-/* Where the chunk in a slot of the leaf or array ends. */
+/* Where the chunk in a slot of the leaf or of the array ends. */
 static uint32_t end_of(const struct btree *b, const struct cursor *c, int slot)
 {
     const struct step *s = &c->step[0];
     return slot + 1 < s->nwords ? high_of(s->word[slot + 1]) : end_at(b, c, 1);
 }
 
-/* The longest free chunk where something changed, before and after. Most changes
- * can be told upwards without looking at a node again. */
+/* The longest free chunk among those that changed, before and after. From these two the summary
+ * above follows in most cases, without a look at all words of the node. */
 struct change {
     uint32_t was, is;
 };
 
-/* The leaf at the cursor has changed: makes BT2 true again on the way up. */
+/* Makes BT2 true again above the leaf at the cursor, which has changed. On each level, from the old
+ * summary `old` = (start, longest):
+ *
+ *     change.is >= longest    it is the new longest
+ *     change.was < longest    the longest was another one, and still is
+ *     else                    the longest may have gone: look at all words of the node
+ */
 static void refresh(const struct btree *b, const struct cursor *c, struct change change)
 {
     for (int level = 0; level < c->height; level++) {
@@ -486,7 +524,7 @@ static void refresh(const struct btree *b, const struct cursor *c, struct change
 
 /* --- balance --------------------------------------------------------------- */
 
-/* Neighbouring nodes, laid end to end. */
+/* Neighbouring nodes, with their words laid end to end. */
 struct group {
     uint64_t word[GROUP_MAX * LEAF_CAP];
     uint32_t child[GROUP_MAX * INNER_CAP];
@@ -494,6 +532,7 @@ struct group {
     int nwords, nnodes;
 };
 
+/* Copies the words of nnodes neighbouring nodes into the group. */
 static void gather(const struct btree *b, struct group *g, unsigned level, const uint32_t *id,
                    int nnodes)
 {
@@ -510,7 +549,7 @@ static void gather(const struct btree *b, struct group *g, unsigned level, const
     }
 }
 
-/* Lays the words evenly into the nodes g->id, which end at `end`; writes the
+/* Lays the words evenly into the nodes g->id, the last of which ends at `end`, and writes the
  * word that stands for each node to summary[]. */
 static void scatter(const struct btree *b, const struct group *g, unsigned level, uint32_t end,
                     uint64_t *summary)
@@ -528,7 +567,8 @@ static void scatter(const struct btree *b, const struct group *g, unsigned level
     }
 }
 
-/* In the parent of nwords: the `before` children from `first` on become those of the group. */
+/* Replaces, in the parent of nwords, the `before` children from `first` on by those of the
+ * group. */
 static void adopt(struct node *parent, int nwords, int first, int before, const struct group *g,
                   const uint64_t *summary)
 {
@@ -542,8 +582,8 @@ static void adopt(struct node *parent, int nwords, int first, int before, const 
     parent->nwords = (uint16_t)(nwords + g->nnodes - before);
 }
 
-/* How many nodes the words of `nnodes` should fill: one more if a word is to
- * come and they are full, one less if they fit. One place is left in each, so
+/* How many nodes the words of `nnodes` should fill: one more if they are full and a word
+ * is about to be added, one less if they fit into that. One place is left in each node, so
  * that the next change does not undo this one. */
 static int nnodes_wanted(int nwords, int nnodes, unsigned level, bool grow)
 {
@@ -553,12 +593,11 @@ static int nnodes_wanted(int nwords, int nnodes, unsigned level, bool grow)
     return nnodes > 1 && nwords <= (nnodes - 1) * cap ? nnodes - 1 : nnodes;
 }
 
-/* Evens out the node at `level` of the cursor and its neighbours, with a node
- * more or a node less as needed [BT3]. The parent has room. The cursor is void.
+/* Evens out the node at `level` of the cursor and its neighbours, with a node more or a node
+ * less as needed [BT3]. The parent has room for another. Afterwards the cursor is void.
  *
  *     [30][31][30][30][30] => [25][25][25][25][25][26]
- *     [24][24][23][24][25] => [30][30][30][30]
- */
+ *     [24][24][23][24][25] => [30][30][30][30] */
 static void regroup(struct btree *b, const struct cursor *c, int level, bool grow)
 {
     const struct step *up = &c->step[level + 1];
@@ -584,7 +623,10 @@ static void regroup(struct btree *b, const struct cursor *c, int level, bool gro
         node_give_back(b, surplus);
 }
 
-/* A full array becomes the leaves of a new tree. */
+/* Makes a full array the leaves of a new tree. The words wait on the stack meanwhile, since the
+ * nodes need the array's memory:
+ *
+ *     | by size | 144 words |              =>  | by size | leaf .. leaf | root | */
 static void array_to_tree(struct btree *b, enum order order)
 {
     enum { NLEAVES = GROUP_MAX };
@@ -610,7 +652,7 @@ static void array_to_tree(struct btree *b, enum order order)
     }
 }
 
-/* A tree that has become short becomes an array again. */
+/* Makes a tree that has become short, a root and its leaves, an array again. */
 static void tree_to_array(struct btree *b, enum order order)
 {
     struct tree *t = &b->tree[order];
@@ -621,12 +663,12 @@ static void tree_to_array(struct btree *b, enum order order)
     for (int i = 0; i < nwords_of(root, 1); i++) {
         const struct node *x = node_at(b, root->child[i]);
         int n = nwords_of(x, 0);
-        n = n <= ARRAY_AGAIN - nwords ? n : ARRAY_AGAIN - nwords; /* more were never there */
+        n = n <= ARRAY_AGAIN - nwords ? n : ARRAY_AGAIN - nwords; /* of a whole tree, all */
         memcpy(word + nwords, x->word, (size_t)n * sizeof(uint64_t));
         nwords += n;
         id[nnodes++] = root->child[i];
     }
-    /* The highest first: then a node that moves is never one of these. */
+    /* The highest first: then the node that moves into its place [BT1] is never one of these. */
     while (nnodes > 0) {
         int highest = 0;
         for (int i = 1; i < nnodes; i++)
@@ -640,7 +682,7 @@ static void tree_to_array(struct btree *b, enum order order)
         array_insert(b, order, i, word[i]);
 }
 
-/* Puts a new root above a full one, so that this can be split. */
+/* Puts a new root above a full one, so that the full one can be split. */
 static void grow_root(struct btree *b, enum order order)
 {
     struct tree *t = &b->tree[order];
@@ -653,7 +695,9 @@ static void grow_root(struct btree *b, enum order order)
     t->height++;
 }
 
-/* Makes room in the full leaf at the cursor, or above it: the cursor is void. */
+/* Makes room in the full leaf at the cursor; or, if all nodes on the way up are full, in the
+ * lowest one that has no full parent. The cursor is void, and the leaf may have to be asked for
+ * again. */
 static void make_room(struct btree *b, const struct cursor *c)
 {
     int level = 0;
@@ -665,7 +709,8 @@ static void make_room(struct btree *b, const struct cursor *c)
         regroup(b, c, level, true);
 }
 
-/* A word has gone from the leaf where `key` is sought: BT3 again, from there up. */
+/* Makes BT3 true again, from the leaf up in which `key` is sought, after a word has gone from
+ * it. Then takes away a root with a single child, and a tree that is short enough for an array. */
 static void shrink(struct btree *b, enum order order, uint64_t key)
 {
     struct tree *t = &b->tree[order];
@@ -688,13 +733,16 @@ static void shrink(struct btree *b, enum order order, uint64_t key)
 
 /* --- changing -------------------------------------------------------------- */
 
-/* Whatever the order in which words come and go. One bit that changes in a word moves the product
- * by 2^32 or more, so the sum changes, too; and the halves of words cannot change places. */
+/* Adds a word to the sum or takes it out again; the order does not matter. One bit that changes
+ * in a word changes the product by 2^32 or more, so the sum changes, too; and the halves of
+ * words cannot change places unnoticed. */
 static uint32_t add_to_sum(uint32_t sum, uint64_t word)
 {
     return sum ^ (uint32_t)(word * 0x9E3779B97F4A7C15 >> 32);
 }
 
+/* Most of what this does is for BT2: the new word may cut a free chunk in two, and then the
+ * longest free chunk of the leaf becomes shorter. */
 void btree_insert(struct btree *b, struct cursor *c, uint64_t word)
 {
     struct tree *t = &b->tree[c->order];
@@ -731,6 +779,8 @@ void btree_insert(struct btree *b, struct cursor *c, uint64_t word)
     refresh(b, c, cut);
 }
 
+/* The chunk before the one that goes reaches further now: by address, its word and all summaries
+ * above it are made to say so. */
 void btree_remove(struct btree *b, struct cursor *c)
 {
     struct tree *t = &b->tree[c->order];
@@ -762,7 +812,7 @@ void btree_remove(struct btree *b, struct cursor *c)
     } else {
         s->slot--;
     }
-    /* The chunk before now reaches further; it may be another leaf's last. */
+    /* The chunk before now reaches further. It may be the last one of another leaf. */
     if (c->order == BY_ADDRESS && s->slot != NO_SLOT) {
         uint64_t before = cursor_word(c);
         change.was = most(change.was, free_length(before, start));
@@ -797,6 +847,7 @@ struct census {
     bool started;
 };
 
+/* Checks a node that ends at `end`, and all below it, and counts what it finds. */
 static bool node_is_valid(const struct btree *b, enum order order, uint32_t id, unsigned level,
                           uint32_t end, bool may_be_small, struct census *census)
 {
@@ -828,6 +879,7 @@ static bool node_is_valid(const struct btree *b, enum order order, uint32_t id, 
     return true;
 }
 
+/* Checks that the words of an array are in order, and adds them to the sum. */
 static bool array_is_valid(const uint64_t *word, uint32_t nwords, uint32_t *sum)
 {
     for (uint32_t i = 0; i < nwords; i++) {

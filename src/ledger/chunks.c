@@ -1,6 +1,12 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * chunks.c - takes chunks from the ledger, and tells the free list of each step. Invariants:
+ * chunks.h. Giving back is short enough to be there, too.
+ */
 #include "ledger/chunks.h"
 
+/* The free list holds the addresses of the region and the ledger, so `c` must not move
+ * afterwards. */
 void chunks_open(struct chunks *c, struct region region, MemNodePtr *head)
 {
     c->region = region;
@@ -10,7 +16,8 @@ void chunks_open(struct chunks *c, struct region region, MemNodePtr *head)
         freelist_mend_all(&c->list);
 }
 
-/* Is the node of the free chunk at `start` right? Without a list none could be wrong. */
+/* Looks at the nodes around the free chunk at `start`, and returns whether its own is right.
+ * Without a list none can be wrong. */
 static bool look(const struct chunks *c, uint32_t start, struct freelist_spot *spot)
 {
     if (c->list.head == NULL)
@@ -19,6 +26,8 @@ static bool look(const struct chunks *c, uint32_t start, struct freelist_spot *s
     return spot->here_right;
 }
 
+/* Takes the low end of a free chunk whose nodes were looked at. Returns its length, as
+ * ledger_take does. */
 static uint32_t take(struct chunks *c, const struct chunk *from, uint32_t length, uint32_t slack,
                      const struct freelist_spot *spot)
 {
@@ -45,9 +54,14 @@ enum chunks_result chunks_take(struct chunks *c, uint32_t length, uint32_t slack
     return take(c, &from, length, slack, &spot) > 0 ? CHUNKS_OK : CHUNKS_DAMAGED;
 }
 
-/* With a list, in steps of which each is known to it:
+/* Takes an aligned chunk where there is a list, in three steps after each of which the list is
+ * right:
+ *
  *     [------- free -------] => [skipped][--- free ---] => [skipped][this][free]
- *                            => [ free  ][this][free] */
+ *                            => [ free  ][this][free]
+ *
+ * Returns false, and has changed nothing, if the node of the free chunk is wrong, or if the
+ * ledger has no room for a record of the rest. */
 static bool take_behind(struct chunks *c, const struct chunk *from, uint32_t skip, uint32_t length,
                         uint32_t slack)
 {
@@ -58,7 +72,7 @@ static bool take_behind(struct chunks *c, const struct chunk *from, uint32_t ski
     if (skip > 0 && take(c, from, skip, 0, &spot) == skip)
         look(c, rest.start, &spot);
     else if (skip > 0)
-        rest.length = 0; /* the ledger had no room for a record of the rest */
+        rest.length = 0; /* the chunk was taken whole: there was no room for another record */
     if (rest.length > 0)
         take(c, &rest, length, slack, &spot);
     struct ledger_place skipped;

@@ -32,8 +32,9 @@ enum chunks_result {
  * one. */
 void chunks_open(struct chunks *c, struct region region, MemNodePtr *head);
 
-/* Takes a live chunk of `length` > 0 granules, with `slack` bytes at the end that the caller does
- * not need, and stores where it begins. Anything but CHUNKS_OK has changed nothing else. O(log n). */
+/* Takes a live chunk of `length` > 0 granules, with `slack` bytes at the end that the caller
+ * does not need, and stores where it begins. Unless it returns CHUNKS_OK, it has changed no chunk.
+ * O(log n). */
 enum chunks_result chunks_take(struct chunks *c, uint32_t length, uint32_t slack, enum fit fit,
                                uint32_t *start);
 

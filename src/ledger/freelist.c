@@ -1,16 +1,23 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * freelist.c - rewrites the nodes in free chunks whenever the ledger changes, and finds those
+ * that were overwritten. Invariants: freelist.h.
+ *
+ * Each change has two parts: before it, freelist_look compares the nodes that will be rewritten
+ * with what they have to be; after it, they are written as the ledger now says. */
 #include "ledger/freelist.h"
 
 static_assert(sizeof(struct __list_t) <= GRANULE_BYTES, "the smallest chunk has a node");
 
-/* A chunk's place in the list; NULL if there is no such chunk. */
+/* Where the node of a free chunk lies; NULL if there is no such chunk. */
 static MemNodePtr node_of(const struct freelist *f, const struct chunk *c)
 {
     return c->length > 0 ? region_at(f->region, c->start) : NULL;
 }
 
-/* FL1 for one node; or FL2. The bytes between the fields are zero, and count: so a
- * node is passed by address, as a copy of the struct may leave them out. */
+/* Makes the node that a chunk has to have: FL1 if `right`, else with the mark of FL2. The bytes
+ * between the fields are zero and are compared, too; so a node is passed by address, since a
+ * copy of the struct may leave them out. */
 static void make_node(struct __list_t *node, const struct chunk *c, MemNodePtr next, bool right)
 {
     memset(node, 0, sizeof *node);
@@ -19,7 +26,8 @@ static void make_node(struct __list_t *node, const struct chunk *c, MemNodePtr n
     node->next = next;
 }
 
-/* No node is as good as a right one. */
+/* Whether the node of a chunk is what it has to be, without a mark. Where there is no chunk,
+ * that counts as right. */
 static bool is_right(const struct freelist *f, const struct chunk *c, MemNodePtr next)
 {
     struct __list_t node;
@@ -27,6 +35,7 @@ static bool is_right(const struct freelist *f, const struct chunk *c, MemNodePtr
     return c->length == 0 || memcmp(node_of(f, c), &node, sizeof node) == 0;
 }
 
+/* Writes the node of a chunk, if there is such a chunk. */
 static void write_node(const struct freelist *f, const struct chunk *c, MemNodePtr next, bool right)
 {
     struct __list_t node;
@@ -35,7 +44,8 @@ static void write_node(const struct freelist *f, const struct chunk *c, MemNodeP
         memcpy(node_of(f, c), &node, sizeof node);
 }
 
-/* What points to the first free chunk at or above a place. */
+/* Writes what points to the first free chunk at or above a place: the node of the free chunk before
+ * it, or the head of the list. */
 static void write_link(const struct freelist *f, const struct chunk *before, MemNodePtr next,
                        bool right)
 {
@@ -59,7 +69,9 @@ void freelist_look(const struct freelist *f, uint32_t granule, uint32_t end,
     spot->tail_right = is_right(f, &tail, NULL);
 }
 
-/* With each chunk more or less the tail is shorter or longer, and may go or come. */
+/* Each record more makes the tail shorter, and each one less makes it longer, so it may also go or
+ * come. Writes its node, which begins where it did, and the node that points to it if it has
+ * gone or come. */
 static void thread_tail(const struct freelist *f, const struct freelist_spot *spot)
 {
     struct chunk tail = ledger_tail(f->ledger);
@@ -117,6 +129,7 @@ void freelist_mend(const struct freelist *f, const struct freelist_spot *spot)
     write_node(f, &a->here, node_of(f, &a->after), true);
 }
 
+/* From the first free chunk to the tail, as the ledger has them. */
 size_t freelist_mend_all(const struct freelist *f)
 {
     struct around a;

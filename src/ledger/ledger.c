@@ -1,4 +1,10 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * ledger.c - keeps the records of all chunks: chooses, takes, joins and finds them.
+ * Invariants: ledger.h; how the records are stored: btree.h.
+ *
+ * In this order: room for records, the guard, choosing, changing, finding, the check.
+ */
 #include "ledger/ledger.h"
 
 RACING static uint64_t nchunks(const struct ledger *l)
@@ -6,7 +12,8 @@ RACING static uint64_t nchunks(const struct ledger *l)
     return l->b.tree[BY_ADDRESS].nwords;
 }
 
-/* The granules that are left for chunks if each has `cost` bytes for its record. */
+/* The granules that are left for chunks if each of nrecords has `cost` bytes for its record. With a
+ * guard, records take whole pages, and the guard one page more [LG6]. */
 RACING static uint32_t limit(const struct ledger *l, uint64_t nrecords, uint64_t cost)
 {
     uint64_t taken = nrecords * cost, page = (uint64_t)l->guard.page * GRANULE_BYTES;
@@ -15,18 +22,21 @@ RACING static uint32_t limit(const struct ledger *l, uint64_t nrecords, uint64_t
     return taken < l->nbytes ? (uint32_t)((l->nbytes - taken) / GRANULE_BYTES) : 0;
 }
 
-/* LG3 would still hold with so many chunks more. */
+/* Whether LG3 would still hold with nmore chunks more. */
 static bool has_room(const struct ledger *l, uint64_t nmore)
 {
     return l->b.top <= limit(l, nchunks(l) + nmore, BTREE_COST);
 }
 
+/* Notes how far down records may have been written, for ledger_is_fresh. */
 static void note_most(struct ledger *l)
 {
     if (nchunks(l) > l->most)
         l->most = (uint32_t)nchunks(l);
 }
 
+/* The tail ends where CHUNK_COST for one record more leaves room; or further up, if space that
+ * was an object's before reaches there at the lower price [LG4]. */
 RACING struct chunk ledger_tail(const struct ledger *l)
 {
     uint32_t top = l->b.top;
@@ -36,6 +46,7 @@ RACING struct chunk ledger_tail(const struct ledger *l)
     return (struct chunk){.start = top, .length = end > top ? end - top : 0};
 }
 
+/* The chunk whose record is at the cursor: it ends where the next one begins. */
 static struct chunk chunk_at(const struct ledger *l, const struct cursor *c)
 {
     uint64_t word = cursor_word(c);
@@ -43,7 +54,8 @@ static struct chunk chunk_at(const struct ledger *l, const struct cursor *c)
     return (struct chunk){start, btree_chunk_end(&l->b, c) - start, low_of(word)};
 }
 
-/* To the chunk that begins at `granule` or nearest below it. */
+/* Moves the cursor to the record of the chunk that begins at `granule` or nearest below it. Returns
+ * false if there is none, which in a whole ledger means that there are no chunks [LG1]. */
 static bool seek(const struct ledger *l, uint32_t granule, struct cursor *c)
 {
     return btree_floor(&l->b, BY_ADDRESS, word_of(granule, UINT32_MAX), c);
@@ -63,8 +75,13 @@ void ledger_open(struct ledger *l, void *end, size_t nbytes)
     btree_open(&l->b, end, nbytes);
 }
 
-/* --- the fence ------------------------------------------------------------- */
+/* --- the guard --------------------------------------------------------------
+ *
+ *     [ chunks ][ tail ]|.... guard ....|[ records ]
+ *                       low             high
+ */
 
+/* Readers without the lock take the room of the records from b.room, so it is stored at once. */
 RACING void ledger_set_guard(struct ledger *l, uint32_t low, uint32_t high)
 {
     l->guard.low = low;
@@ -80,7 +97,8 @@ void ledger_open_guarded(struct ledger *l, void *end, size_t nbytes, uint32_t pa
     ledger_set_guard(l, low, low + page);
 }
 
-/* Is there room on both sides of it for chunks up to `top`, and so many records more? */
+/* Returns true if the guard leaves room for chunks up to `top` and for nmore records more. Else
+ * notes where its low end has to be, for the caller of the ledger to move it there. */
 static bool check_guard(struct ledger *l, uint32_t top, uint64_t nmore)
 {
     uint64_t nrecords = nchunks(l) + nmore;
@@ -96,6 +114,8 @@ bool ledger_check_guard(struct ledger *l, const struct chunk *from, uint32_t ski
     return check_guard(l, top, skip > 0 ? 2 : has_room(l, 1));
 }
 
+/* Whether the guard lies on whole pages, around neither chunk nor record, with a record's room
+ * as it was set. */
 static bool guard_is_sane(const struct ledger *l)
 {
     const struct guard *f = &l->guard;
@@ -108,6 +128,9 @@ static bool guard_is_sane(const struct ledger *l)
 
 /* --- choosing -------------------------------------------------------------- */
 
+/* first_hole, best_hole, worst_hole: the hole of `length` or more that each fit wants; false if
+ * there is none. By address that is a descent along the longest hole below each inner word; by
+ * size, the next word at or above the length. */
 static bool first_hole(const struct ledger *l, uint32_t length, struct chunk *hole)
 {
     struct cursor c;
@@ -135,14 +158,14 @@ static bool worst_hole(const struct ledger *l, uint32_t length, struct chunk *ho
     return best_hole(l, high_of(cursor_word(&c)), hole); /* the lowest of that size */
 }
 
-/* What the order by size says of a hole, if that is damaged: not even as long as was asked for, or
- * where the tail is. [LG5] */
+/* Whether a hole that the order by size has named cannot be one: a damaged record may name one that
+ * is too short, or one above all chunks [LG5]. */
 static bool is_no_hole(const struct ledger *l, const struct chunk *hole, uint32_t length)
 {
     return hole->start >= l->b.top || hole->length < length;
 }
 
-/* A hole that must be taken whole leaves slack, which is counted with 32 bits. */
+/* Whether the hole can be cut, or else be taken whole: slack is counted with 32 bits. */
 static bool can_take(const struct ledger *l, const struct chunk *hole, uint32_t length)
 {
     return has_room(l, 1) || hole->length - length < UINT32_MAX / GRANULE_BYTES;
@@ -166,12 +189,19 @@ bool ledger_choose(const struct ledger *l, uint32_t length, enum fit fit, struct
     return (have_hole && can_take(l, &hole, length)) || (!have_hole && have_tail);
 }
 
+/* How many granules have to be skipped from `start` on, to the next multiple of `align`. */
 static uint32_t skip_of(uint32_t start, uint32_t align, uint32_t phase)
 {
     return (uint32_t)(-((uint64_t)start + phase) & (align - 1));
 }
 
-/* Is there room in the chunk, behind what is skipped, and for records of all three parts? */
+/* Whether `length` granules fit into the chunk behind what alignment skips, and two more records
+ * fit below the region's end:
+ *
+ *     [------- free -------] => [skipped, free][this][rest, free]
+ *
+ * Stores how much is skipped. Behind the top, the skipped part becomes a hole with a record of
+ * its own, which the tail's length does not allow for. */
 static bool fits_aligned(const struct ledger *l, const struct chunk *c, uint32_t length,
                          uint32_t align, uint32_t phase, uint32_t *skip)
 {
@@ -196,7 +226,8 @@ bool ledger_choose_aligned(const struct ledger *l, uint32_t length, uint32_t ali
     if (ample <= UINT32_MAX && ledger_choose(l, (uint32_t)ample, FIT_BEST, chosen) &&
         fits_aligned(l, chosen, length, align, phase, skip))
         return true;
-    /* No chunk is long enough wherever it begins: does one begin well? */
+    /* No chunk is so long that it would do wherever it begins. One that is shorter may do if it
+     * begins at a good place. */
     struct cursor c;
     for (bool more = btree_ceil(&l->b, BY_SIZE, word_of(length, 0), &c); more;
          more = btree_next(&l->b, &c)) {
@@ -211,6 +242,7 @@ bool ledger_choose_aligned(const struct ledger *l, uint32_t length, uint32_t ali
 
 /* --- changing -------------------------------------------------------------- */
 
+/* Adds a hole to the order by size. */
 static void size_insert(struct ledger *l, uint32_t length, uint32_t start)
 {
     struct cursor c;
@@ -218,6 +250,7 @@ static void size_insert(struct ledger *l, uint32_t length, uint32_t start)
     btree_insert(&l->b, &c, word_of(length, start));
 }
 
+/* Removes a hole from the order by size. If records were overwritten it may not be there [LG5]. */
 static void size_remove(struct ledger *l, uint32_t length, uint32_t start)
 {
     struct cursor c;
@@ -239,7 +272,8 @@ static void take_from_tail(struct ledger *l, uint32_t length, uint32_t slack)
     note_most(l);
 }
 
-/* The order by size says so; does the one by address, too? [LG5] */
+/* Whether the order by address has the hole that the order by size has named, and where. If records
+ * were overwritten, the two may differ; what is handed out is free by address [LG5]. */
 static bool is_hole(const struct ledger *l, const struct chunk *c, struct cursor *at)
 {
     return seek(l, c->start, at) && cursor_word(at) == word_of(c->start, 0) &&
@@ -247,6 +281,8 @@ static bool is_hole(const struct ledger *l, const struct chunk *c, struct cursor
            c->length <= l->b.top - c->start;
 }
 
+/* Takes the low end of a hole, or all of it if there is no room for a record of the rest; then
+ * the rest is slack. Returns the length that was taken; or 0 if there is no such hole [LG5]. */
 static uint32_t take_from_hole(struct ledger *l, const struct chunk *from, uint32_t length,
                                uint32_t slack)
 {
@@ -269,6 +305,8 @@ static uint32_t take_from_hole(struct ledger *l, const struct chunk *from, uint3
     return length;
 }
 
+/* Takes the low end of a hole or of the tail. What of it lies below `used` was written to
+ * before, so it counted as dirty while it was free, and does so no longer. */
 static uint32_t take(struct ledger *l, const struct chunk *from, uint32_t length, uint32_t slack)
 {
     uint32_t used = l->used;
@@ -284,6 +322,8 @@ static uint32_t take(struct ledger *l, const struct chunk *from, uint32_t length
     return length;
 }
 
+/* Frees the live chunk at the cursor. It joins its free neighbours, and the tail if it is the last
+ * chunk [LG2]; each joining removes the record of the higher one. */
 static void give_back(struct ledger *l, const struct cursor *at)
 {
     struct cursor c = *at, side = c;
@@ -318,8 +358,8 @@ static void give_back(struct ledger *l, const struct cursor *at)
         l->b.top = this.start;
         l->high = this.start == 0 ? 0 : l->high;
     }
-    /* Only now: until all that goes has gone, BY_SIZE may have more than its half
-     * (BT4), and must not grow. */
+    /* The order by size comes last. Until all records that go by address have gone, it may have
+     * more than half as many words (BT4), so it must not grow before. */
     if (left_is_free)
         size_remove(l, left.length, left.start);
     if (right_is_free)
@@ -336,7 +376,8 @@ static void give_back_at(struct ledger *l, uint32_t start)
         give_back(l, &c);
 }
 
-/* [------ this, live ------] => [this][that, live too] */
+/* Cuts a live chunk in two, of which the second has `slack`.
+ *     [------ this, live ------] => [this][that, live too] */
 static void split(struct ledger *l, uint32_t start, uint32_t at, uint32_t slack)
 {
     struct cursor c;
@@ -345,7 +386,8 @@ static void split(struct ledger *l, uint32_t start, uint32_t at, uint32_t slack)
     note_most(l);
 }
 
-/* [this][that, live too] => [------ this, live ------] */
+/* Undoes split: the chunk at `at` becomes part of the live chunk before it.
+ *     [this][that, live too] => [------ this, live ------] */
 static void join(struct ledger *l, uint32_t at)
 {
     struct cursor c;
@@ -353,6 +395,7 @@ static void join(struct ledger *l, uint32_t at)
     btree_remove(&l->b, &c);
 }
 
+/* Gives the live chunk that begins at `start` another slack. */
 static void set_slack(struct ledger *l, uint32_t start, uint32_t slack)
 {
     struct cursor c;
@@ -373,6 +416,8 @@ bool ledger_take_aligned(struct ledger *l, const struct chunk *from, uint32_t sk
     return taken;
 }
 
+/* Cuts the end of a live chunk off and frees it; if there is no room for a record of it, the end
+ * becomes slack, and is refused where 32 bits cannot count that. */
 static bool shrink_chunk(struct ledger *l, const struct chunk *c, uint32_t length, uint32_t slack)
 {
     if (length < c->length && has_room(l, 1)) {
@@ -389,6 +434,8 @@ static bool shrink_chunk(struct ledger *l, const struct chunk *c, uint32_t lengt
     return true;
 }
 
+/* Shrinks a live chunk, or lets it grow into the free chunk behind it:
+ *     [this][--- free ---] => [---- this ----][free] */
 static bool resize(struct ledger *l, uint32_t start, uint32_t length, uint32_t slack)
 {
     struct chunk c, next;
@@ -434,15 +481,17 @@ bool ledger_resize(struct ledger *l, uint32_t start, uint32_t length, uint32_t s
     return done;
 }
 
-/* --- asking ---------------------------------------------------------------- */
+/* --- finding ---------------------------------------------------------------- */
 
-/* Records that are damaged may tell of more slack than the chunk has bytes. */
+/* Whether the chunk has as many bytes as its slack says; a damaged record may say more [LG5]. */
 static bool has_so_much(const struct chunk *c)
 {
     return c->state == 0 || c->state == CHUNK_RESERVED ||
            c->state - 1 <= (uint64_t)c->length * GRANULE_BYTES;
 }
 
+/* In a damaged ledger a record may say anything; what this finds lies below the top, has the
+ * granule in it, and has at least as many bytes as slack [LG5]. */
 bool ledger_find_place(const struct ledger *l, uint32_t granule, struct ledger_place *p)
 {
     struct chunk *found = &p->chunk;
@@ -467,6 +516,7 @@ bool ledger_find(const struct ledger *l, uint32_t granule, struct chunk *found)
     return true;
 }
 
+/* Does what ledger_find does, with each number loaded once and checked before it is used. */
 RACING bool ledger_lookup(const struct ledger *l, uint32_t granule, struct chunk *found)
 {
     uint64_t word;
@@ -485,6 +535,8 @@ RACING bool ledger_lookup(const struct ledger *l, uint32_t granule, struct chunk
     return end <= l->nbytes / GRANULE_BYTES && has_so_much(found);
 }
 
+/* One search finds the record below the place, and the next record is the one above; from each, the
+ * summaries lead to the nearest free chunk. */
 void ledger_around(const struct ledger *l, uint32_t granule, struct around *a)
 {
     struct cursor below, above;
@@ -529,9 +581,9 @@ bool ledger_is_fresh(const struct ledger *l, uint32_t start, uint32_t length)
     return start >= l->used && (uint64_t)start + length <= limit(l, l->most + 1, BTREE_COST);
 }
 
-/* --- check ----------------------------------------------------------------- */
+/* --- the check ----------------------------------------------------------------- */
 
-/* Each hole is in the order by size, under its length and start. */
+/* Whether the order by size has the hole, under its length and start. */
 static bool hole_is_listed(const struct ledger *l, const struct chunk *hole)
 {
     struct cursor c;
@@ -546,6 +598,7 @@ bool ledger_is_sane(const struct ledger *l)
            btree_is_sane(&l->b) && ledger_nbytes(l) <= cost && guard_is_sane(l);
 }
 
+/* What is wrong with the chunk that should begin at `at`; or NULL. */
 static const char *chunk_fault(const struct ledger *l, uint32_t at, const struct chunk *c)
 {
     uint64_t nbytes = (uint64_t)c->length * GRANULE_BYTES;

@@ -21,6 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
+/* Not kept in a variable: the C library has it in one already, and no fast path asks. */
 size_t os_page_bytes(void)
 {
     return (size_t)sysconf(_SC_PAGESIZE);
@@ -38,17 +39,22 @@ void *os_map(size_t nbytes)
     return map(nbytes, MAP_PRIVATE | MAP_ANONYMOUS);
 }
 
+/* MAP_NORESERVE does not help where the system commits memory strictly (vm.overcommit_memory =
+ * 2): then the caller has to ask for less. */
 void *os_reserve(size_t nbytes)
 {
     return map(nbytes, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE);
 }
 
+/* It fails only for a range that is no mapping of the library's. */
 void os_unmap(void *address, size_t nbytes)
 {
     munmap(address, nbytes);
 }
 
-/* O_NONBLOCK: opening a fifo must not wait. The mapping stays when the descriptor is closed. */
+/* The path comes from the user, so it may name anything: with O_NONBLOCK a fifo does not make
+ * this wait, and with O_NOCTTY a terminal does not become the program's. The mapping stays when
+ * the descriptor is closed, so the program never sees one that it did not open. */
 void *os_map_file(const char *path, size_t *nbytes)
 {
     struct stat file;
@@ -66,6 +72,8 @@ void *os_map_file(const char *path, size_t *nbytes)
     return base == MAP_FAILED ? NULL : base;
 }
 
+/* MADV_DONTNEED, not MADV_FREE: the pages are gone at once, so that the program's resident size
+ * says what it has, and they read as zero. */
 bool os_give_back(void *address, size_t nbytes)
 {
     int number = errno;
@@ -91,6 +99,7 @@ static bool count_resident(const unsigned char *first, size_t npages, size_t *nr
     return true;
 }
 
+/* If the system does not tell, the answer is the most that it can be. */
 size_t os_resident_bytes(const void *address, size_t nbytes)
 {
     int number = errno;
@@ -109,6 +118,7 @@ static bool protect(void *address, size_t nbytes, int how)
     return done;
 }
 
+/* The memory of the pages stays theirs, and holds what it held when they are allowed again. */
 bool os_forbid(void *address, size_t nbytes)
 {
     return protect(address, nbytes, PROT_NONE);
@@ -119,12 +129,14 @@ bool os_allow(void *address, size_t nbytes)
     return protect(address, nbytes, PROT_READ | PROT_WRITE);
 }
 
+/* Decides how large a region is by default (malloc/start.c); swap does not count. */
 size_t os_ram_bytes(void)
 {
     struct sysinfo info; /* sysconf would open a file, perhaps with stdio, which calls malloc */
     return sysinfo(&info) == 0 ? (size_t)info.totalram * info.mem_unit : 0;
 }
 
+/* ulimit -v; the hard limit does not matter, since the library never raises the soft one. */
 size_t os_address_limit(void)
 {
     struct rlimit limit;
@@ -140,11 +152,14 @@ uint64_t os_milliseconds(void)
     return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
+/* The kernel says so in the auxiliary vector, also for file capabilities; geteuid does not. */
 bool os_is_privileged(void)
 {
     return getauxval(AT_SECURE) != 0;
 }
 
+/* A signal may interrupt a write, and a pipe may take only a part of it; then it goes on. A
+ * descriptor that takes nothing ends it, since the library has nowhere to complain to. */
 void os_write(int fd, const char *text, size_t nbytes)
 {
     while (nbytes > 0) {
@@ -167,6 +182,7 @@ static long barrier(int command)
     return result;
 }
 
+/* Registers the process for expedited barriers, which interrupt only the processors that run it. */
 bool os_barrier_open(void)
 {
     return barrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0;
@@ -179,6 +195,8 @@ bool os_barrier(void)
            (os_barrier_open() && barrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) == 0);
 }
 
+/* Not pthread_self: the number is unique in the system, and can be asked about from another
+ * thread. */
 int os_thread_id(void)
 {
     return (int)syscall(SYS_gettid);
@@ -195,7 +213,7 @@ bool os_thread_is_gone(int id)
 
 void os_pause(unsigned n)
 {
-    enum { YIELDS = 100 };
+    enum { YIELDS = 100 }; /* a yield returns at once where no other thread is ready */
     if (n < YIELDS) {
         sched_yield();
         return;
@@ -208,6 +226,8 @@ void os_pause(unsigned n)
     errno = number;
 }
 
+/* The C library calls `before` functions in the opposite order, so what was registered last
+ * locks first; locks that are taken in one order elsewhere have to be registered accordingly. */
 bool os_at_fork(void (*before)(void), void (*in_parent)(void), void (*in_child)(void))
 {
     return pthread_atfork(before, in_parent, in_child) == 0;

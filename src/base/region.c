@@ -21,6 +21,8 @@ static bool open_region(struct region *r, size_t nbytes, void *(*map)(size_t nby
     return true;
 }
 
+/* All of the region is promised memory, so the system may refuse it, and later faults do not
+ * fail. */
 bool region_map(struct region *r, size_t nbytes)
 {
     return open_region(r, nbytes, os_map);
@@ -31,6 +33,7 @@ bool region_reserve(struct region *r, size_t nbytes)
     return open_region(r, nbytes, os_reserve);
 }
 
+/* The lower half is rounded up to whole pages, so a region of one page stays as it is. */
 void region_halve(struct region *r)
 {
     size_t page = os_page_bytes();

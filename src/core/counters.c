@@ -5,6 +5,7 @@
  */
 #include "core/counters.h"
 
+/* The number of the highest bit of nbytes - 1, plus one: 17 to 32 bytes have 5. */
 unsigned counters_size(size_t nbytes)
 {
     if (nbytes <= (size_t)1 << COUNTED_SHIFT_MIN)
@@ -18,6 +19,7 @@ uint64_t counters_size_bytes(unsigned size)
     return (uint64_t)1 << (size + COUNTED_SHIFT_MIN);
 }
 
+/* Peaks only go up [CN3]. */
 static void raise_to(uint64_t *peak, uint64_t n)
 {
     *peak = *peak < n ? n : *peak;
@@ -26,7 +28,7 @@ static void raise_to(uint64_t *peak, uint64_t n)
 /* One more object of nbytes is live: CN2 and CN3. */
 static void begin_object(struct counters *c, size_t nbytes)
 {
-    struct count_of_size *s = &c->size[counters_size(nbytes)];
+    struct count_of_size *s = &c->size[counters_size(nbytes)]; /* and in all [CN2] */
     s->nlive++;
     s->live_bytes += nbytes;
     raise_to(&s->nlive_peak, s->nlive);
@@ -68,6 +70,7 @@ void counters_resize(struct counters *c, size_t nbytes, size_t nbytes_after)
     begin_object(c, nbytes_after);
 }
 
+/* Called after each change, since objects, slots and records all count. */
 void counters_use(struct counters *c, uint64_t nbytes)
 {
     c->used_bytes = nbytes;

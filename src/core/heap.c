@@ -4,6 +4,15 @@
  * threads hold), what an address is, and when pages go back to the system. Invariants: heap.h.
  *
  * In this order: lock and opening, counting, taking, judging, pages, freeing, threads, resizing.
+ *
+ * Each call that changes a heap has the same shape:
+ *
+ *     face (mem.c, malloc.c, mem_heap.h)   checks what only it can know, and takes its lock
+ *       -> heap_*                          h->lock, unless the face has a lock of its own
+ *         -> judge or choose               changes nothing; here a call is refused
+ *         -> slots (spans_*) or chunks     the change, which cannot fail any longer
+ *         -> counters, trim                what is noted about it
+ *       <- enum heap_result
  */
 #include "core/heap.h"
 
@@ -43,6 +52,9 @@ void heap_unlock(struct heap *h)
     pthread_mutex_unlock(&h->lock);
 }
 
+/* Spans decide by the size of the region whether there are slots, and of which sizes. Threads
+ * have caches only where slices have their full size, which their fast path takes for a
+ * constant. */
 void heap_open_locked(struct heap *h, struct region region, MemNodePtr *head)
 {
     assert((uintptr_t)region.base % GRANULE_BYTES == 0 && region.nbytes <= REGION_BYTES_MAX);
@@ -70,6 +82,7 @@ static void count_use_locked(struct heap *h)
     counters_use(h->counters, (uint64_t)ngranules * GRANULE_BYTES + ledger_nbytes(l));
 }
 
+/* The three changes that are counted. A move counts as an allocation and a free. */
 APART static void count_taken_locked(struct heap *h, size_t nbytes)
 {
     counters_take(h->counters, nbytes);
@@ -88,6 +101,9 @@ APART static void count_resized_locked(struct heap *h, size_t nbytes, size_t nby
     count_use_locked(h);
 }
 
+/* Needs no system call, and no memory except the region, so a heap of 256 bytes in a static
+ * buffer works, too. spans_open gives a small region no slots, so it is asked again for smaller
+ * ones. */
 void heap_open_single(struct heap *h, struct region region, bool keeps_pages, bool keeps_spans)
 {
     assert((uintptr_t)region.base % GRANULE_BYTES == 0 && region.nbytes <= REGION_BYTES_MAX);
@@ -100,6 +116,8 @@ void heap_open_single(struct heap *h, struct region region, bool keeps_pages, bo
         h->spans.nkept = 0;
 }
 
+/* With object_max 0 no object gets a slot, so there are chunks on one side of the guard and
+ * records on the other, and nothing else. */
 void heap_open_guarded(struct heap *h, struct region region, uint32_t page)
 {
     heap_open_single(h, region, false, false);
@@ -211,6 +229,7 @@ INLINED enum heap_result place_locked(struct heap *h, size_t nbytes, size_t alig
     return result;
 }
 
+/* The heap of a face with its own lock; heap_take is the same with h->lock. */
 enum heap_result heap_place_locked(struct heap *h, size_t nbytes, size_t align, enum fit fit,
                                    void **object)
 {
@@ -232,6 +251,7 @@ enum heap_result heap_take(struct heap *h, size_t nbytes, enum fit fit, void **o
     return take(h, nbytes, 1, fit, object);
 }
 
+/* With FIT_ANY, so that small objects get slots; a chunk is then placed by best fit. */
 enum heap_result heap_take_aligned(struct heap *h, size_t nbytes, size_t align, void **object)
 {
     assert(h->chunks.list.head == NULL);
@@ -311,6 +331,8 @@ static enum heap_result anywhere(enum heap_result result)
     return result == HEAP_INSIDE ? HEAP_OK : result;
 }
 
+/* Three ways to ask the judge, which differ in the lock and in what the caller takes for an
+ * answer. */
 enum heap_result heap_find_locked(const struct heap *h, const void *address, struct object *found)
 {
     struct location p;
@@ -397,6 +419,7 @@ INLINED void trim_if_time_locked(struct heap *h)
         trim_locked(h, SHORT_HOLE);
 }
 
+/* What threads hold and empty spans are free memory, too, so a sweep comes first. */
 bool heap_trim(struct heap *h)
 {
     assert(h->chunks.list.head == NULL);
@@ -435,6 +458,7 @@ enum heap_result heap_free_locked(struct heap *h, const void *address, bool exac
     return free_locked(h, address, exact, found);
 }
 
+/* `exact` is a constant in both callers, so each has code without a test of it. */
 INLINED enum heap_result lock_and_free(struct heap *h, const void *address, bool exact)
 {
     struct object found;
@@ -465,6 +489,8 @@ static bool has_room_for_tcaches_locked(const struct heap *h)
     return h->has_tcaches && h->chunks.ledger.nlive < ngranules - ngranules / PART;
 }
 
+/* A cache is a slot of the library's own, so it needs room, and its thread may then hold free
+ * slots: both are a reason to sweep again before the next HEAP_NO_SPACE. */
 void heap_join(struct heap *h, struct thread *t)
 {
     heap_lock(h);
@@ -475,6 +501,8 @@ void heap_join(struct heap *h, struct thread *t)
     heap_unlock(h);
 }
 
+/* The slots that the thread held go to others; it must not get a cache again from a destructor
+ * that runs later and calls malloc. */
 void heap_leave(struct heap *h, struct thread *t)
 {
     heap_lock(h);
@@ -483,11 +511,13 @@ void heap_leave(struct heap *h, struct thread *t)
     heap_unlock(h);
 }
 
+/* The other threads do not exist in the child, but their windows still hold slots. */
 void heap_forked_locked(struct heap *h, struct thread *mine)
 {
     tcaches_close_others_locked(&h->spans, mine);
 }
 
+/* The slow path of a thread's allocation: one lock for as many slots as a window has. */
 bool heap_refill(struct heap *h, struct thread *t, unsigned sizeclass)
 {
     heap_lock(h);
@@ -496,6 +526,7 @@ bool heap_refill(struct heap *h, struct thread *t, unsigned sizeclass)
     return filled;
 }
 
+/* A span may have become empty, and so its pages free: so this is a place to trim, like a free. */
 void heap_refile_locked(struct heap *h, const void *address)
 {
     spans_refile(&h->spans, address);
@@ -563,6 +594,7 @@ INLINED enum heap_result resize_locked(struct heap *h, const void *address, size
     return result;
 }
 
+/* A heap with a free list has none of this: Mem_* has no call that resizes. */
 enum heap_result heap_resize_locked(struct heap *h, const void *address, size_t nbytes)
 {
     return resize_locked(h, address, nbytes, true);
@@ -578,6 +610,8 @@ enum heap_result heap_resize(struct heap *h, const void *address, size_t nbytes,
 
 /* --- counting ---------------------------------------------------------------- */
 
+/* Takes all caches away, and then counts what is there already: as taken, since the counters
+ * begin with all 0. */
 bool heap_count_locked(struct heap *h, struct counters *counters)
 {
     struct piece p;

@@ -52,12 +52,15 @@ static bool judge_piece_locked(const struct heap *h, const struct chunk *c, size
     return (size_t)c->start * GRANULE_BYTES == offset && p->size <= p->nbytes;
 }
 
+/* Each call searches the ledger and, in a span, the page map. So a walk may be left and taken up
+ * again anywhere, at the price of O(log n) for each piece. */
 bool heap_piece_locked(const struct heap *h, size_t offset, struct piece *p)
 {
     struct chunk c;
     return chunk_at_locked(h, offset, &c) && judge_piece_locked(h, &c, offset, p);
 }
 
+/* Below the top, something always begins [LG1]; the tail, which may be empty, begins there. */
 bool heap_ends_locked(const struct heap *h, size_t offset)
 {
     return offset / GRANULE_BYTES >= h->chunks.ledger.b.top;
@@ -78,6 +81,12 @@ static size_t skip_locked(const struct heap *h, const struct chunk *c, size_t of
     return next < chunk_end(c) ? next : chunk_end(c);
 }
 
+/* While the lock was away, what began at *offset may have joined the free chunk before it, or a
+ * new object may reach across:
+ *
+ *     before    [ seen ][ seen ]|[ next ]...
+ *     now       [ seen ][---- object ----]|...      the object began in what was seen: skip it
+ *     or        [ seen ][------ free ------]...     what is left of it is a piece */
 bool heap_piece_from_locked(const struct heap *h, size_t *offset, struct piece *p)
 {
     struct chunk c;
@@ -96,6 +105,8 @@ bool heap_piece_from_locked(const struct heap *h, size_t *offset, struct piece *
 
 /* --- the tally ----------------------------------------------------------------- */
 
+/* Each piece is counted once, with all of its bytes: so objects, slack, free memory and metadata
+ * add up to the region below the tail's end. */
 void tally_piece(struct pieces_tally *t, const struct piece *p)
 {
     switch (p->kind) {
@@ -119,7 +130,11 @@ void tally_piece(struct pieces_tally *t, const struct piece *p)
     }
 }
 
-/* The ledger is asked once for a chunk, not for each slot in it. */
+/* Asks the ledger once for a chunk, not for each slot in it: a span of 4,096 slots is one chunk.
+ *
+ *     [ object ][ free ][slot|slot|slot|...|rest][ object ][ tail ]
+ *      chunk     chunk   chunk, many pieces       chunk     not a record
+ */
 bool tally_heap_locked(struct pieces_tally *t, const struct heap *h)
 {
     struct piece p;
@@ -149,6 +164,7 @@ struct pieces_tally tally_heap(struct heap *h)
 
 /* --- the check ----------------------------------------------------------------- */
 
+/* The ledger comes first: spans trust it to say where they are. */
 const char *check_fault_locked(const struct heap *h)
 {
     const char *fault = ledger_fault(&h->chunks.ledger);
@@ -168,6 +184,7 @@ enum heap_result check_heap_locked(const struct heap *h)
     return damaged ? HEAP_LIST_DAMAGED : HEAP_OK;
 }
 
+/* Other threads wait, except those with caches: their slots are counted as they are found. */
 enum heap_result check_heap(struct heap *h)
 {
     heap_lock(h);

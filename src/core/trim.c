@@ -51,6 +51,8 @@ static bool judge_fallen(struct trim *t, const struct ledger *l, uint32_t nspare
     return true;
 }
 
+/* TR2 is asked first, because it notes the time of a fall even where TR1 would give the memory back
+ * anyway. Neither is asked while there is too little to be worth it. */
 bool trim_decide(struct trim *t, struct ledger *l, uint32_t nspare, uint64_t now)
 {
     return l->ndirty >= trim_least(l, nspare) &&

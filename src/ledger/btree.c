@@ -1,14 +1,26 @@
 /* SPDX-License-Identifier: MIT
  *
- * btree.c - two sorted sequences in arrays or B+-trees: finds, inserts and removes words, and keeps
- * the nodes balanced and dense. Invariants: btree.h.
+ * btree.c - two sorted sequences in arrays or B+-trees: finds, inserts and removes words, and
+ * keeps the nodes balanced and dense. Invariants: btree.h.
  *
  * In this order: nodes and arrays, finding, summaries, balance, changing, the check.
  *
- * The nodes may have been overwritten with anything [BT5]. So a number that is read from a node is
- * made to fit before it is used: node_at accepts only a node that there is, nwords_of only as many
- * words as a node can have, and every loop has a bound of its own.
- */
+ * The nodes may have been overwritten with anything [BT5]. So a number that is read from a node
+ * is made to fit before it is used: node_at accepts only a node that there is, nwords_of only as
+ * many words as a node can have, and every loop has a bound of its own.
+ *
+ * A tree of height 2, by address. Each word of the root stands for one child: where its first
+ * chunk starts, and how long the longest free chunk below is.
+ *
+ *     level 2    root      (0, 90)            (5000, 12)
+ *                             |                   |
+ *     level 1    inner     (0, 7) (900, 90)   (5000, 0) (7200, 12)
+ *                             |      |            |         |
+ *     level 0    leaves     [...]  [...]        [...]     [...]        (start, state)
+ *
+ * A cursor holds the slot on each level, so that the next word, the word before and the
+ * summaries above are found without a search. First fit for 50 granules goes down where the
+ * summary is 50 or more: to the second leaf, without a look at any other. */
 #include "ledger/btree.h"
 
 #include "base/seqcount.h"
@@ -42,6 +54,7 @@ static int min_of(unsigned level)
 
 /* --- nodes and arrays ------------------------------------------------------ */
 
+/* Nodes are numbered from the end of the memory down. */
 RACING static struct node *node_place(const struct btree *b, uint32_t id)
 {
     return (struct node *)(b->end - ((size_t)id + 1) * NODE_BYTES);
@@ -54,7 +67,8 @@ static struct node *node_at(const struct btree *b, uint32_t id)
     return node_place(b, id < b->nnodes ? id : 0);
 }
 
-/* How many words a node has; 1 if its count cannot be right [BT5]. */
+/* How many words a node has; 1 if its count cannot be right [BT5], since no node that is in use is
+ * empty, and callers rely on a first word. */
 static int nwords_of(const struct node *x, unsigned level)
 {
     unsigned n = x->nwords;
@@ -110,14 +124,16 @@ static void array_insert(struct btree *b, enum order order, int slot, uint64_t w
     b->tree[order].nwords++;
 }
 
+/* Removes the word in `slot` of an array; all words below it move up by one. */
 static void array_remove(struct btree *b, enum order order, int slot)
 {
     arrays_move(b, array_of(b, order) + slot, -1);
     b->tree[order].nwords--;
 }
 
-/* Adds an empty node below all others, and moves the arrays out of its way. Returns its number;
- * 0 if there is no room [BT5]. */
+/* Adds an empty node below all others, and moves the arrays out of its way, as far down as a
+ * node is long: | arrays | node 1 | node 0 | => | arrays | new | node 1 | node 0 |. Returns its
+ * number; 0 if there is no room [BT5]. */
 static uint32_t node_take(struct btree *b, enum order order, unsigned level)
 {
     if (!has_room(b, NODE_BYTES))
@@ -154,7 +170,8 @@ RACING static int count_below_or_at(const uint64_t *word, int nwords, uint64_t k
     return count;
 }
 
-/* The key with which btree_floor finds `word`. By address only the start counts. */
+/* The key with which btree_floor finds `word`. By address only the start counts, since two chunks
+ * never start at one granule and the state of a chunk changes. */
 static uint64_t key_of(enum order order, uint64_t word)
 {
     return order == BY_ADDRESS ? word | UINT32_MAX : word;
@@ -184,7 +201,11 @@ static void node_repoint(struct btree *b, uint32_t id)
     }
 }
 
-/* Removes a node. The last one moves into its place [BT1], and the arrays move up. */
+/* Removes a node. The last one moves into its place [BT1], and the arrays move up.
+ *
+ *     | arrays | node 3 | node 2 | node 1 | node 0 |       node 1 goes:
+ *              | arrays | node 2 | node 3 | node 0 |       node 3 has become node 1
+ */
 static void node_give_back(struct btree *b, uint32_t id)
 {
     uint32_t last = b->nnodes - 1;
@@ -198,11 +219,14 @@ static void node_give_back(struct btree *b, uint32_t id)
     b->nnodes = last;
 }
 
+/* Nothing is written to the memory. */
 void btree_open(struct btree *b, void *end, size_t room)
 {
     *b = (struct btree){.end = end, .room = room};
 }
 
+/* What is possible: heights and counts that fit each other, a root that is a node, and no more
+ * memory in use than there is room. The bounds of every function here follow from that [BT5]. */
 bool btree_is_sane(const struct btree *b)
 {
     for (int o = BY_ADDRESS; o <= BY_SIZE; o++) {
@@ -214,6 +238,7 @@ bool btree_is_sane(const struct btree *b)
     return btree_nbytes(b) <= b->room;
 }
 
+/* Down to the lowest word, which is the array by size, or the node above it if that is a tree. */
 size_t btree_nbytes(const struct btree *b)
 {
     return (size_t)(b->end - (unsigned char *)array_of(b, BY_SIZE));
@@ -230,12 +255,14 @@ static struct step *enter(struct cursor *c, int level, struct node *x)
     return s;
 }
 
+/* Puts the step at `level` into the child that the step above it points to. */
 static struct step *enter_child(const struct btree *b, struct cursor *c, int level)
 {
     const struct step *up = &c->step[level + 1];
     return enter(c, level, node_at(b, node_of(up)->child[up->slot]));
 }
 
+/* Puts a cursor at the top of a sequence: into the root, or into the array. */
 static struct step *enter_root(const struct btree *b, enum order order, struct cursor *c)
 {
     const struct tree *t = &b->tree[order];
@@ -255,6 +282,8 @@ static void prefetch_node(const struct node *x)
         __builtin_prefetch((const unsigned char *)x + line);
 }
 
+/* One node on each level: the last word that is <= key stands for the child in which it must be.
+ * A key below all words goes down the left edge, to end at NO_SLOT. */
 bool btree_floor(const struct btree *b, enum order order, uint64_t key, struct cursor *c)
 {
     struct step *s = enter_root(b, order, c);
@@ -269,17 +298,21 @@ bool btree_floor(const struct btree *b, enum order order, uint64_t key, struct c
     return s->slot != NO_SLOT;
 }
 
+/* The word after the last one that is below the key. */
 bool btree_ceil(const struct btree *b, enum order order, uint64_t key, struct cursor *c)
 {
     btree_floor(b, order, key - 1, c);
     return btree_next(b, c);
 }
 
+/* No word is above the largest key. */
 bool btree_last(const struct btree *b, enum order order, struct cursor *c)
 {
     return btree_floor(b, order, UINT64_MAX, c);
 }
 
+/* Up to the first level that has a word after the cursor's, and from there down the left edge of
+ * what comes next. Most steps stay within the leaf. */
 bool btree_next(const struct btree *b, struct cursor *c)
 {
     int level = 0;
@@ -292,6 +325,7 @@ bool btree_next(const struct btree *b, struct cursor *c)
     return true;
 }
 
+/* Likewise, down the right edge of what comes before. */
 bool btree_prev(const struct btree *b, struct cursor *c)
 {
     int level = 0;
@@ -363,6 +397,10 @@ RACING static const uint64_t *lookup_array(const struct btree *b, size_t nbytes,
     return (const uint64_t *)(const void *)(b->end - below);
 }
 
+/* The sequence may change from array to tree, or a node may go, while this reads: so the height
+ * and the numbers of nodes are loaded once each, and a number outside the memory ends the
+ * search. The words themselves may be torn from one another, which the caller finds out
+ * afterwards [SQ1]. */
 RACING bool btree_lookup(const struct btree *b, size_t nbytes, uint64_t key, uint64_t *found,
                          uint32_t *end)
 {
@@ -427,12 +465,14 @@ static bool search(const struct btree *b, struct cursor *c, int level, int slot,
     return true;
 }
 
+/* From the top: the root's summaries say whether there is one at all. */
 bool btree_first_free(const struct btree *b, uint32_t ngranules, struct cursor *c)
 {
     enter_root(b, BY_ADDRESS, c);
     return search(b, c, c->height, 0, 1, ngranules);
 }
 
+/* From the cursor on, through the rest of its leaf first, and then by the summaries above. */
 bool btree_free_above(const struct btree *b, struct cursor *c)
 {
     return search(b, c, 0, c->step[0].slot, 1, 1);
@@ -445,7 +485,8 @@ bool btree_free_below(const struct btree *b, struct cursor *c)
 
 /* --- summaries ------------------------------------------------------------- */
 
-/* The longest free chunk of a leaf that ends at `end`; 0 if all are live. */
+/* The longest free chunk of a leaf that ends at `end`; 0 if all are live. Each chunk ends where
+ * the next word says that the next chunk starts. */
 static uint32_t longest_free(const uint64_t *word, int nwords, uint32_t end)
 {
     uint32_t longest = 0;
@@ -524,7 +565,12 @@ static void refresh(const struct btree *b, const struct cursor *c, struct change
 
 /* --- balance --------------------------------------------------------------- */
 
-/* Neighbouring nodes, with their words laid end to end. */
+/* Neighbouring nodes, with their words laid end to end, on their way from one division to another:
+ *
+ *     gather     [30][31][30]  =>  91 words in a row
+ *     scatter    91 words      =>  [22][23][23][23], and a summary for each
+ *     adopt      the parent's three words and children become four
+ */
 struct group {
     uint64_t word[GROUP_MAX * LEAF_CAP];
     uint32_t child[GROUP_MAX * INNER_CAP];
@@ -682,7 +728,8 @@ static void tree_to_array(struct btree *b, enum order order)
         array_insert(b, order, i, word[i]);
 }
 
-/* Puts a new root above a full one, so that the full one can be split. */
+/* Puts a new root above a full one, so that the full one can be split: a group of one node
+ * becomes two. This is the only way in which a tree gains a level. */
 static void grow_root(struct btree *b, enum order order)
 {
     struct tree *t = &b->tree[order];
@@ -716,7 +763,7 @@ static void shrink(struct btree *b, enum order order, uint64_t key)
     struct tree *t = &b->tree[order];
     for (int level = 0; level < (int)t->height; level++) {
         struct cursor c;
-        btree_floor(b, order, key, &c);
+        btree_floor(b, order, key, &c); /* anew: on the level below, nodes may have moved */
         if (c.step[level].nwords >= min_of((unsigned)level))
             break;
         regroup(b, &c, level, false);
@@ -741,8 +788,12 @@ static uint32_t add_to_sum(uint32_t sum, uint64_t word)
     return sum ^ (uint32_t)(word * 0x9E3779B97F4A7C15 >> 32);
 }
 
-/* Most of what this does is for BT2: the new word may cut a free chunk in two, and then the
- * longest free chunk of the leaf becomes shorter. */
+/* Makes room first, so that the insertion itself stays within one leaf. The rest is for BT2: by
+ * address, the new word may cut a chunk in two, and then the longest free chunk below may become
+ * shorter:
+ *
+ *     [--- before, free ---]      =>  [before, free][ new ]
+ *     cut.was = its whole length      cut.is = the longer of both, as far as they are free */
 void btree_insert(struct btree *b, struct cursor *c, uint64_t word)
 {
     struct tree *t = &b->tree[c->order];
@@ -779,8 +830,14 @@ void btree_insert(struct btree *b, struct cursor *c, uint64_t word)
     refresh(b, c, cut);
 }
 
-/* The chunk before the one that goes reaches further now: by address, its word and all summaries
- * above it are made to say so. */
+/* By address, the chunk before the one that goes reaches further now, and all summaries above
+ * must say so:
+ *
+ *     [before][ gone ][next]      =>  [---- before ----][next]
+ *
+ * If the word was the first of its leaf, `before` lies in another leaf; then both leaves have
+ * summaries to refresh. Last comes the balance, since it may move nodes: until then the cursor
+ * is good. */
 void btree_remove(struct btree *b, struct cursor *c)
 {
     struct tree *t = &b->tree[c->order];
@@ -826,6 +883,8 @@ void btree_remove(struct btree *b, struct cursor *c)
     }
 }
 
+/* The word keeps its place and its start; by address only its state changes, between free and
+ * live or from one slack to another. */
 void btree_update(struct btree *b, struct cursor *c, uint64_t word)
 {
     if (c->step[0].slot == NO_SLOT)
@@ -890,6 +949,8 @@ static bool array_is_valid(const uint64_t *word, uint32_t nwords, uint32_t *sum)
     return true;
 }
 
+/* What a node or an array says is compared with the numbers of the btree, and the sum with
+ * BT6's, which covers what no other rule does: the very words. */
 bool btree_is_valid(const struct btree *b)
 {
     uint64_t nnodes = 0;

@@ -37,6 +37,8 @@ static uint32_t take(struct chunks *c, const struct chunk *from, uint32_t length
     return length;
 }
 
+/* Refuses in this order: no space, the guard in the way, the node overwritten. Only then does
+ * anything change. */
 enum chunks_result chunks_take(struct chunks *c, uint32_t length, uint32_t slack, enum fit fit,
                                uint32_t *start)
 {
@@ -81,6 +83,8 @@ static bool take_behind(struct chunks *c, const struct chunk *from, uint32_t ski
     return rest.length > 0;
 }
 
+/* Granules are counted from the region's base, which need not be a multiple of `align`: `phase`
+ * is how many granules it lies above one. */
 enum chunks_result chunks_take_aligned(struct chunks *c, uint32_t length, uint32_t align,
                                        uint32_t slack, uint32_t *start)
 {

@@ -55,6 +55,9 @@ static void write_link(const struct freelist *f, const struct chunk *before, Mem
         *f->head = next;
 }
 
+/* The nodes that a change may rewrite: that of the chunk itself, if it is free or joins a free
+ * neighbour; the one before, whose `next` changes; and that of the tail, whose size changes with
+ * each record. */
 void freelist_look(const struct freelist *f, uint32_t granule, uint32_t end,
                    struct freelist_spot *spot)
 {

@@ -4,6 +4,18 @@
  * Invariants: ledger.h; how the records are stored: btree.h.
  *
  * In this order: room for records, the guard, choosing, changing, finding, the check.
+ *
+ * A change of one chunk is a change of one to three records by address, and of up to three by size,
+ * since only holes are in the order by size:
+ *
+ *     [a live][b hole][c live]        by address  (a, live) (b, free) (c, live)
+ *                                     by size     (length of b, b)
+ *
+ *     free a, which joins b:          by address  (a, free) (c, live)
+ *                                     by size     (length of a and b, a)
+ *
+ * Between two steps of such a change the two orders disagree. Readers without the lock notice
+ * by l->changes, which is odd meanwhile; the lock holder sees only whole changes.
  */
 #include "ledger/ledger.h"
 
@@ -22,13 +34,16 @@ RACING static uint32_t limit(const struct ledger *l, uint64_t nrecords, uint64_t
     return taken < l->nbytes ? (uint32_t)((l->nbytes - taken) / GRANULE_BYTES) : 0;
 }
 
-/* Whether LG3 would still hold with nmore chunks more. */
+/* Whether LG3 would still hold with nmore chunks more. Every change that adds a record asks this
+ * before; those that remove records make room, so they need not. */
 static bool has_room(const struct ledger *l, uint64_t nmore)
 {
     return l->b.top <= limit(l, nchunks(l) + nmore, BTREE_COST);
 }
 
-/* Notes how far down records may have been written, for ledger_is_fresh. */
+/* Notes the most records there ever were, which says how far down records may have been written.
+ * Memory below that, and above `used`, is as the system gave it: ledger_is_fresh promises so, and
+ * the page map need not be cleared there. */
 static void note_most(struct ledger *l)
 {
     if (nchunks(l) > l->most)
@@ -61,6 +76,7 @@ static bool seek(const struct ledger *l, uint32_t granule, struct cursor *c)
     return btree_floor(&l->b, BY_ADDRESS, word_of(granule, UINT32_MAX), c);
 }
 
+/* Without records: all of the region is tail. Nothing is written to the region. */
 void ledger_open(struct ledger *l, void *end, size_t nbytes)
 {
     l->nbytes = nbytes;
@@ -89,6 +105,8 @@ RACING void ledger_set_guard(struct ledger *l, uint32_t low, uint32_t high)
     __atomic_store_n(&l->b.room, l->nbytes - (size_t)high * GRANULE_BYTES, __ATOMIC_RELAXED);
 }
 
+/* The guard begins as high as one record allows; guard.c moves it when guard.wanted_low asks for
+ * that. */
 void ledger_open_guarded(struct ledger *l, void *end, size_t nbytes, uint32_t page)
 {
     ledger_open(l, end, nbytes);
@@ -108,6 +126,8 @@ static bool check_guard(struct ledger *l, uint32_t top, uint64_t nmore)
     return false;
 }
 
+/* A chunk from the tail moves the top; one from a hole leaves it. A skipped part costs two
+ * records, and the rest of a hole one, if there is room for it at all. */
 bool ledger_check_guard(struct ledger *l, const struct chunk *from, uint32_t skip, uint32_t length)
 {
     uint32_t top = from->start == l->b.top ? from->start + skip + length : l->b.top;
@@ -171,6 +191,9 @@ static bool can_take(const struct ledger *l, const struct chunk *hole, uint32_t 
     return has_room(l, 1) || hole->length - length < UINT32_MAX / GRANULE_BYTES;
 }
 
+/* The tail competes with the holes as if it were one more hole, at the highest address of all.
+ * What it offers has CHUNK_COST for the new record taken off already; a hole is cut only if LG3
+ * allows one record more, and else it has to be taken whole. */
 bool ledger_choose(const struct ledger *l, uint32_t length, enum fit fit, struct chunk *chosen)
 {
     struct chunk last = ledger_tail(l), hole;
@@ -216,6 +239,12 @@ static bool fits_aligned(const struct ledger *l, const struct chunk *c, uint32_t
     return needed <= c->length && (*skip == 0 ? can_take(l, c, length) : has_room(l, 2));
 }
 
+/* Three attempts, each of which costs more or wastes more than the one before:
+ *
+ *     1. the best fit for the length alone: it may happen to begin well, or to be long enough;
+ *     2. the best fit for length + align, which is long enough wherever it begins;
+ *     3. every hole from `length` up, and then the tail.
+ */
 bool ledger_choose_aligned(const struct ledger *l, uint32_t length, uint32_t align, uint32_t phase,
                            struct chunk *chosen, uint32_t *skip)
 {
@@ -242,7 +271,8 @@ bool ledger_choose_aligned(const struct ledger *l, uint32_t length, uint32_t ali
 
 /* --- changing -------------------------------------------------------------- */
 
-/* Adds a hole to the order by size. */
+/* Adds a hole to the order by size. Among holes of equal length the lowest comes first, which makes
+ * all fits choose the lowest one among equals. */
 static void size_insert(struct ledger *l, uint32_t length, uint32_t start)
 {
     struct cursor c;
@@ -259,7 +289,9 @@ static void size_remove(struct ledger *l, uint32_t length, uint32_t start)
         btree_remove(&l->b, &c);
 }
 
-/* [live][------ tail ------] => [live][this][--- tail ---] */
+/* Takes the low end of the tail. That always needs a record more, and the tail's length has room
+ * for it taken off.
+ *     [live][------ tail ------] => [live][this][--- tail ---] */
 static void take_from_tail(struct ledger *l, uint32_t length, uint32_t slack)
 {
     struct cursor c;
@@ -368,7 +400,8 @@ static void give_back(struct ledger *l, const struct cursor *at)
         size_insert(l, this.length, this.start);
 }
 
-/* Gives the live chunk that begins at `start` back. There may be none if records are damaged. */
+/* Frees the live chunk that begins at `start`, which is sought. If records were overwritten
+ * there may be none, and then nothing is done [LG5]. */
 static void give_back_at(struct ledger *l, uint32_t start)
 {
     struct cursor c;
@@ -403,6 +436,11 @@ static void set_slack(struct ledger *l, uint32_t start, uint32_t slack)
     btree_update(&l->b, &c, word_of(start, slack + 1));
 }
 
+/* Takes what is skipped, too, and then gives it back: so only one kind of change has to know about
+ * holes and the tail, and LG2 holds for what is skipped as for any chunk.
+ *
+ *     [------- free -------] => [skipped, live | this][free] => [free][this][free]
+ */
 bool ledger_take_aligned(struct ledger *l, const struct chunk *from, uint32_t skip, uint32_t length,
                          uint32_t slack)
 {
@@ -434,8 +472,12 @@ static bool shrink_chunk(struct ledger *l, const struct chunk *c, uint32_t lengt
     return true;
 }
 
-/* Shrinks a live chunk, or lets it grow into the free chunk behind it:
- *     [this][--- free ---] => [---- this ----][free] */
+/* Shrinks a live chunk, or lets it grow into the free chunk behind it, hole or tail:
+ *
+ *     [this][--- free ---] => [this][more, live][free] => [---- this ----][free]
+ *
+ * What it grows by is taken as a chunk of its own first, and then joined. If that chunk had to be
+ * taken whole, for want of a record, the object has the rest as slack. */
 static bool resize(struct ledger *l, uint32_t start, uint32_t length, uint32_t slack)
 {
     struct chunk c, next;
@@ -507,6 +549,7 @@ bool ledger_find_place(const struct ledger *l, uint32_t granule, struct ledger_p
            found->length <= l->b.top - found->start && has_so_much(found);
 }
 
+/* Without the place, for callers that only ask. */
 bool ledger_find(const struct ledger *l, uint32_t granule, struct chunk *found)
 {
     struct ledger_place p;
@@ -516,7 +559,10 @@ bool ledger_find(const struct ledger *l, uint32_t granule, struct chunk *found)
     return true;
 }
 
-/* Does what ledger_find does, with each number loaded once and checked before it is used. */
+/* Does what ledger_find does, with each number loaded once and checked before it is used. The
+ * records may be in the middle of a change, or no longer be there: what is found is believed
+ * only if l->changes has stayed the same [SQ1], but until then it must not lead outside the
+ * region. */
 RACING bool ledger_lookup(const struct ledger *l, uint32_t granule, struct chunk *found)
 {
     uint64_t word;
@@ -535,7 +581,9 @@ RACING bool ledger_lookup(const struct ledger *l, uint32_t granule, struct chunk
     return end <= l->nbytes / GRANULE_BYTES && has_so_much(found);
 }
 
-/* One search finds the record below the place, and the next record is the one above; from each, the
+/*     [before, free] [live] | granule  [live] [here, free] [live] [after, free] or the tail
+ *
+ * One search finds the record below the place, and the next record is the one above; from each, the
  * summaries lead to the nearest free chunk. */
 void ledger_around(const struct ledger *l, uint32_t granule, struct around *a)
 {
@@ -561,6 +609,7 @@ void ledger_around(const struct ledger *l, uint32_t granule, struct around *a)
                                                                             : ledger_tail(l);
 }
 
+/* In the order by size, the word before a hole's own is the next shorter hole. */
 bool ledger_next_shorter(const struct ledger *l, struct chunk *hole)
 {
     struct cursor c;
@@ -571,6 +620,7 @@ bool ledger_next_shorter(const struct ledger *l, struct chunk *hole)
     return true;
 }
 
+/* Records lie at the end of the region, dense [BT1], so this is also how far down they reach. */
 size_t ledger_nbytes(const struct ledger *l)
 {
     return btree_nbytes(&l->b);
@@ -591,6 +641,8 @@ static bool hole_is_listed(const struct ledger *l, const struct chunk *hole)
     return btree_floor(&l->b, BY_SIZE, word, &c) && cursor_word(&c) == word;
 }
 
+/* These numbers alone bound every access to memory: whatever the records say, a call that starts
+ * from numbers that are possible stays inside the region [LG5]. */
 bool ledger_is_sane(const struct ledger *l)
 {
     uint64_t cost = nchunks(l) * BTREE_COST;
@@ -609,6 +661,9 @@ static const char *chunk_fault(const struct ledger *l, uint32_t at, const struct
     return c->state == 0 && !hole_is_listed(l, c) ? "a hole is not in the order by size" : NULL;
 }
 
+/* Walks over all chunks from granule 0 to the top [LG1], and counts what it sees: two holes side
+ * by side, or a hole at the end, contradict LG2. That the order by size has no other holes
+ * follows from their number. */
 const char *ledger_fault(const struct ledger *l)
 {
     struct chunk chunk, before = {.state = 1};

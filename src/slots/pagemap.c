@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * pagemap.c - slices and the page map. Invariants: pagemap.h.
+ * pagemap.c - takes slices from the ledger and gives them back, and keeps the page map.
+ * Invariants: pagemap.h.
  */
 #include "slots/pagemap.h"
 
@@ -9,22 +10,24 @@ size_t pagemap_nslices(const struct spans *s)
     return pagemap_slice(s, (uintptr_t)spans_region(s)->base + spans_region(s)->nbytes - 1);
 }
 
-/* No span lies in a higher unit: above it nothing of the map was ever touched. */
+/* The ledger's tail begins where the last chunk ends. */
 uint32_t pagemap_nslices_used(const struct spans *s)
 {
     uint32_t top = ledger_tail(&s->chunks->ledger).start;
     return top == 0 ? 0 : pagemap_slice(s, (uintptr_t)region_at(spans_region(s), top) - 1);
 }
 
-/* --- units from and to the ledger ------------------------------------------------ */
+/* --- chunks of the ledger -------------------------------------------------------- */
 
-/* Takes granules that are neither an object nor free: the slack says so. */
+/* Takes a chunk that is neither an object nor free: its slack says so. Returns false if there is
+ * no room. */
 static bool granules_reserve(struct spans *s, uint32_t length, uint32_t align, uint32_t *start)
 {
     return chunks_take_aligned(s->chunks, length, align, LEDGER_RESERVED, start) == CHUNKS_OK;
 }
 
-/* Its length is not what was asked for, if the ledger was short of records. */
+/* Gives back the chunk that begins at `start`. It may be longer than what was asked for, if the
+ * ledger was short of records, so its length is looked up. */
 static void granules_give_back(struct spans *s, uint32_t start)
 {
     struct ledger_place p;
@@ -38,7 +41,13 @@ uint32_t pagemap_granules(const struct spans *s)
     return s->nheld > 0 ? (uint32_t)(nbytes / GRANULE_BYTES) : 0;
 }
 
-/* All is zero at first: the queues are empty, no unit is a span. */
+/* Takes the page map, if it is not there. All of it is 0 at first: the queues are empty, and no
+ * slice is a span. Returns false if there is no room.
+ *
+ * Memory that was never written to is 0 already, except for the node of the free list that may
+ * lie at its begin; it may be large, and is not touched. Other memory is cleared at once in a
+ * heap without a list, since there threads may read entries without the lock; else entry by
+ * entry, as slices are taken. */
 static bool pagemap_open(struct spans *s)
 {
     const uint32_t line = sizeof(struct span) / GRANULE_BYTES;
@@ -49,9 +58,6 @@ static bool pagemap_open(struct spans *s)
     struct ledger before = s->chunks->ledger;
     if (!granules_reserve(s, length, line, &s->pagemap))
         return false;
-    /* What nobody ever wrote to is zero, but for a node of the free list at its begin; it
-     * may be large, and is not touched. Else entries are cleared as units are taken, but
-     * for threads that look without the lock: for them at once. */
     bool is_fresh = spans_region(s)->is_zero && ledger_is_fresh(&before, s->pagemap, length);
     bool all = is_fresh || s->chunks->list.head == NULL;
     memset(region_at(spans_region(s), s->pagemap), 0,
@@ -62,12 +68,14 @@ static bool pagemap_open(struct spans *s)
     return true;
 }
 
+/* Gives the page map back after the last span [PM3]. */
 static void pagemap_close(struct spans *s)
 {
     if (s->nheld == 0)
         granules_give_back(s, s->pagemap);
 }
 
+/* Makes sure that the entries up to that of the slice `last` are there [PM2]. */
 static void pagemap_clear_up_to(struct spans *s, uint32_t last)
 {
     if (last <= s->nclear)
@@ -76,6 +84,10 @@ static void pagemap_clear_up_to(struct spans *s, uint32_t last)
     s->nclear = last;
 }
 
+/* The chunk is aligned in addresses, so it begins where a slice does:
+ *
+ *     [  free  ][slice][slice] ... [slice][  free  ]
+ *         back:    0      1          n-1                                         [PM1] */
 uint32_t slices_take(struct spans *s, uint32_t n)
 {
     uint32_t start;
@@ -100,7 +112,8 @@ uint32_t pagemap_granule(const struct spans *s, uint32_t slice)
                       GRANULE_BYTES);
 }
 
-/* `visible` is 0 before and after: others may be looking. */
+/* Readers may still look at the published fields and at `back`, so these are cleared with atomic
+ * stores, and the rest as a whole. */
 void slices_give_back(struct spans *s, uint32_t first, uint32_t n)
 {
     struct span *span = pagemap_span(s, first);

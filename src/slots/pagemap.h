@@ -1,6 +1,22 @@
 /* SPDX-License-Identifier: MIT
  *
- * pagemap.h - slices of the region, and what is known of each.
+ * pagemap.h - slices of the region for spans, and the page map, which knows each slice.
+ *
+ *     region      |    slice 1   |    slice 2   |  ...  |   slice n   |     64 KiB each, aligned
+ *                      ^ the region begins somewhere in slice 1
+ *     page map    [queues][entry 1][entry 2] ... [entry n]                one chunk of the region
+ *
+ *   PM1  a span is one slice, or WIDE_SLICES consecutive slices. The entry of its first slice is
+ *        its descriptor, struct span; each of the others only says how far back the first is;
+ *   PM2  an entry that is all 0 is no span, and neither is a slice above nclear, which has no
+ *        entry yet;
+ *   PM3  the page map is taken from the ledger with the first span and given back with the last:
+ *        nheld > 0 says that it is there;
+ *   PM4  a slice goes back to the ledger only when its span is published no longer, and no reader
+ *        can be looking at it any longer (base/grace.h).
+ *
+ * Positions are slices, counted from 1, and never addresses, except for the states of a span. The
+ * caller of each function holds the heap's lock, unless the function says otherwise.
  */
 #ifndef PAGEMAP_H
 #define PAGEMAP_H
@@ -11,69 +27,101 @@
 
 enum { SLICE_SHIFT = 16, SLICE_BYTES = 1 << SLICE_SHIFT };
 
-/* A span is one unit, or WIDE_SLICES of them for slots of which too few would fit in one.
- * Larger objects are the ledger's. */
 enum { WIDE_SLICES = 8, WIDE_SHIFT = 3, NARROW_BYTES_MAX = SLICE_BYTES / 8 };
 enum { SPAN_OBJECT_MAX = SLOT_BYTES_MAX };
 
-/* A region has at least 256 units, so that spans of a few objects do not fill it; those
- * of small regions are smaller, and a very small region has none. */
+/* A region has at least 2^NSLICES_SHIFT slices, so that the spans of a few objects do not fill
+ * it. In a small region slices are smaller, and a region that is too small for the smallest has
+ * none. At least 2^SLOTS_SHIFT slots are in a span. */
 enum { SLICE_SHIFT_MIN = 12, NSLICES_SHIFT = 8, SLOTS_SHIFT = 3 };
 
-/* Where that is asked for nevertheless: units of 512 bytes and more, four slots in each. */
+/* In a region that is smaller still, and whose owner wants slots nevertheless
+ * (spans_open_small), slices have 512 bytes or more, and spans have at least 4 slots. */
 enum { SMALL_SLICE_SHIFT_MIN = 9, SMALL_SLOTS_SHIFT = 2 };
-static_assert(1 << WIDE_SHIFT == WIDE_SLICES, "");
+static_assert(1 << WIDE_SHIFT == WIDE_SLICES, "positions in a large-slot span take 16 bits");
 
+/* SPAN_OWNED: one thread, or a heap cache, takes its slots. The others have no owner. SPAN_FULL:
+ * few slots are free. SPAN_PARTIAL: enough are free, and it waits in a queue. SPAN_EMPTY: all
+ * are free, and it waits in another queue. span.h has the transitions. */
 enum span_status { SPAN_NONE, SPAN_OWNED, SPAN_FULL, SPAN_PARTIAL, SPAN_EMPTY };
 
-/* What is known of a unit. All 0: it is no span. */
+/* The entry of a slice. */
 struct span {
-    uint32_t
-        reciprocal_published; /* to those without the lock: the reciprocal; 0: there is nothing to see */
-    int32_t countdown;
-    unsigned char *states;
-    uint32_t reciprocal_published_wide; /* the same as `visible` for a span of WIDE_SLICES */
-    uint32_t back;         /* in the others of these: how many units before is the first? */
-    const void *parked_by; /* while it rests, its owner; else NULL */
-    uint32_t slot_bytes;
-    uint32_t reciprocal;     /* a multiplication finds the slot: see span_reciprocal */
-    uint32_t next, previous; /* in the queue, a ring */
-    uint16_t nslots;
-    uint16_t search; /* where a free slot is looked for first, under the lock */
-    uint16_t used;   /* the first so many were in a window (cache.h) since it was made */
-    uint8_t sizeclass, purpose, status;
-    _Alignas(64) char end[]; /* one cache line: threads write hints of neighbours */
-};
-static_assert(sizeof(struct span) == 64, "the map is found by a shift");
+    /* Read without the lock: the reciprocal, once readers may use the other fields, else 0. Any
+     * thread that frees a slot counts down; the count decides nothing [SP5]. */
+    uint32_t reciprocal_published;
+    int32_t countdown; /* frees until the span is counted again */
 
-/* What spans are for: objects; blocks and other things of the library's own. */
+    /* Fixed while it is a span; read without the lock. */
+    unsigned char *states; /* the state array (state.h) */
+
+    /* Read without the lock: the reciprocal of a large-slot span; in its other entries, how many
+     * slices back the first one is; and, compared and swapped without the lock, the owner that has
+     * parked the span, or NULL [SP6]. */
+    uint32_t reciprocal_published_wide;
+    uint32_t back;
+    const void *parked_by;
+
+    /* Fixed while it is a span; read without the lock. */
+    uint32_t slot_bytes; /* 0: this is no span, or not its first slice */
+    uint32_t reciprocal; /* slot_reciprocal(slot_bytes) */
+
+    /* Under the lock: the neighbours in a queue, which is a ring. */
+    uint32_t next, previous;
+
+    /* Fixed while it is a span; read without the lock. */
+    uint16_t nslots;
+
+    /* Under the lock: where the search for a free slot begins. */
+    uint16_t search;
+
+    /* The owner's: slots 0 to used - 1 were in a window since the span was made (window.h). */
+    uint16_t used;
+
+    /* Fixed while it is a span; read without the lock. */
+    uint8_t sizeclass;
+    uint8_t purpose; /* FOR_OBJECTS, FOR_METADATA */
+
+    /* Under the lock. */
+    uint8_t status; /* enum span_status */
+
+    _Alignas(64) char end[]; /* one cache line: threads count down in neighbours */
+};
+static_assert(sizeof(struct span) == 64, "a shift finds the entry of a slice");
+
+/* What a span is for: the caller's objects; or state arrays, windows and caches of the library's
+ * own. */
 enum { FOR_OBJECTS, FOR_METADATA, NPURPOSES };
 
-/* The first in each queue: units are counted from 1, 0 is none. They lie before the map,
- * so that a heap without spans needs no room for them. */
+/* For one purpose: the first slice of the first span in each class's queues, or NO_SLICE. The
+ * queues lie before the entries, so that a heap without spans has no memory for them. */
 struct queues {
     uint32_t partial[NCLASSES], empty[NCLASSES];
 };
 enum { QUEUES_BYTES = NPURPOSES * sizeof(struct queues) };
-static_assert(QUEUES_BYTES % sizeof(struct span) == 0, "the map is aligned to cache lines");
+static_assert(QUEUES_BYTES % sizeof(struct span) == 0, "entries are aligned to cache lines");
 
+/* All that a heap knows of its spans. Everything is read and written under the lock, except for
+ * what says otherwise. */
 struct spans {
-    struct chunks *chunks;
-    struct threads threads;
-    unsigned slice_shift;
-    unsigned skipped;    /* bits of the numbers of classes that are always 1, but of the smallest */
-    uint32_t object_max; /* in bytes; 0: there are no spans */
-    uint32_t nkept;      /* empty spans that do not go back at once */
-    uint32_t pagemap;    /* where queues and map are, if nheld > 0 */
-    uint32_t nclear;     /* units above have no entry yet, and are no span */
-    uint32_t nheld;      /* units in spans */
-    uint32_t nempty;     /* and in EMPTY ones */
-    uint32_t nmade;      /* spans, since all were looked at */
-    uint32_t changes;    /* odd while a span is made or goes */
+    struct chunks *chunks;  /* the heap's, which the slices come from */
+    struct threads threads; /* those that may be readers */
+    unsigned slice_shift;   /* a slice has 2^slice_shift bytes; never changes */
+    unsigned skipped;       /* bits that are set in the number of each class from NSMALL on */
+    uint32_t object_max;    /* largest object in a slot, in bytes; 0: the heap has no spans */
+    uint32_t nkept;         /* how many empty slices do not go back at once */
+    uint32_t pagemap; /* the granule of queues and page map, if nheld > 0; read without the lock */
+    uint32_t nclear;  /* slices above have no entry yet [PM2]; read without the lock */
+    uint32_t nheld;   /* slices in spans; read without the lock */
+    uint32_t nempty;  /* slices in EMPTY spans */
+    uint32_t nmade;   /* spans made since all were last counted */
+    uint32_t changes; /* a sequence count: odd while a span is made or goes (base/seqcount.h) */
 };
 
+/* Slices are counted from 1. */
 enum { NO_SLICE = 0 };
 
+/* Any thread may call these three: their results never change. */
 static inline const struct region *spans_region(const struct spans *s)
 {
     return &s->chunks->region;
@@ -89,13 +137,14 @@ static inline uint32_t slice_granules(const struct spans *s)
     return (uint32_t)(slice_bytes(s) / GRANULE_BYTES);
 }
 
-/* The entry of a unit; all but the first of a wide span only tell how far back that is. */
+/* Returns the entry of a slice. The page map must be there [PM3]. */
 static inline struct span *pagemap_span(const struct spans *s, uint32_t slice)
 {
     unsigned char *pagemap = region_at(&s->chunks->region, s->pagemap);
     return (struct span *)(void *)(pagemap + QUEUES_BYTES) + (slice - 1);
 }
 
+/* Returns whether slots of this size are in large-slot spans. */
 static inline bool is_wide(size_t slot_bytes)
 {
     return slot_bytes > NARROW_BYTES_MAX;
@@ -106,31 +155,40 @@ static inline uint32_t span_nslices(const struct span *span)
     return is_wide(span->slot_bytes) ? WIDE_SLICES : 1;
 }
 
-/* Units are aligned addresses, and counted from the one that the region begins in. */
+/* Returns where a slice begins: below the region's begin, if it is the first. Slices are aligned
+ * addresses, counted from the one that the region begins in. */
 static inline uintptr_t pagemap_address(const struct spans *s, uint32_t slice)
 {
     return (((uintptr_t)spans_region(s)->base >> s->slice_shift) + (slice - 1)) << s->slice_shift;
 }
 
+/* Returns the slice that an address lies in; more than there are, if that is outside the region. */
 static inline uint32_t pagemap_slice(const struct spans *s, uintptr_t address)
 {
     uintptr_t base = (uintptr_t)spans_region(s)->base;
     return (uint32_t)((address >> s->slice_shift) - (base >> s->slice_shift)) + 1;
 }
 
+/* Returns how many slices the region touches. */
 size_t pagemap_nslices(const struct spans *s);
 
-/* No span lies in a higher unit: above it nothing of the map was ever touched. */
+/* Returns the slice of the last granule in use, 0 if there is none: no span lies above it, and
+ * there the page map was never written to. */
 uint32_t pagemap_nslices_used(const struct spans *s);
 
+/* Returns the granule that a slice begins at. The slice does not begin below the region. */
 uint32_t pagemap_granule(const struct spans *s, uint32_t slice);
 
-/* How much of the region the map has now. */
+/* Returns how many granules the page map takes now. */
 uint32_t pagemap_granules(const struct spans *s);
 
+/* Takes n consecutive slices from the ledger for a span, and the page map if it is not there.
+ * Returns the first slice, whose entry is 0; or NO_SLICE, and nothing has changed, if the ledger
+ * has no room. */
 uint32_t slices_take(struct spans *s, uint32_t n);
 
-/* `visible` is 0 before and after: others may be looking. */
+/* Gives the n slices of a span back to the ledger, and clears its entry. The span is in no
+ * queue, and [PM4]. The page map goes with the last span. */
 void slices_give_back(struct spans *s, uint32_t first, uint32_t n);
 
 #endif

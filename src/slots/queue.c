@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * queue.c - the queues of a size class. Invariants: queue.h.
+ * queue.c - puts spans into queues and takes them out. Invariants: queue.h.
  */
 #include "slots/queue.h"
 
+/* Returns where the first span of the queue stands that a span belongs to [QU1]. */
 static uint32_t *queue_of(const struct spans *s, const struct span *span)
 {
     return queue_at(s, span->purpose, span->sizeclass, span->status == SPAN_EMPTY);
 }
 
-/* At the end: who waits longest is the first to be wanted, since by then most of it is free. */
+/* last <--> first => last <--> this <--> first */
 void queue_push(struct spans *s, uint32_t slice, enum span_status status)
 {
     struct span *span = pagemap_span(s, slice);
@@ -24,6 +25,7 @@ void queue_push(struct spans *s, uint32_t slice, enum span_status status)
     s->nempty += status == SPAN_EMPTY ? span_nslices(span) : 0;
 }
 
+/* previous <--> this <--> next => previous <--> next */
 void queue_remove(struct spans *s, uint32_t slice)
 {
     struct span *span = pagemap_span(s, slice);
@@ -35,7 +37,8 @@ void queue_remove(struct spans *s, uint32_t slice)
     s->nempty -= span->status == SPAN_EMPTY ? span_nslices(span) : 0;
 }
 
-/* How many spans are in the queue; more than there are units, if it is broken. */
+/* Each step compares what it reads with the page map, and n ends the loop if the ring has no
+ * end. */
 uint32_t queue_length(const struct spans *s, int purpose, unsigned sizeclass,
                       enum span_status status)
 {

@@ -3,11 +3,11 @@
  * sizeclass.h - the sizes that slots come in.
  *
  *     16, 32, ... 128, then eight to each doubling: 144, 160, ... 256, 288, ... 8192,
- *     then two: 12288, 16384, 24576, ... 65536
+ *     then two to each doubling: 12288, 16384, 24576, ... 65536
  *
- * So no more than an eighth of a slot is slack, or a third. A class has pages for as many
- * objects as it ever had at once, which counts where the objects are large and few: there
- * fewer classes take less memory, although each has more slack.
+ * So at most an eighth of a slot is slack; above 8192 bytes, at most a third. Each class keeps
+ * pages for as many objects as it ever had at one time. That weighs most where objects are large
+ * and few: there fewer classes take less memory in all, although each has more slack.
  */
 #ifndef SIZECLASS_H
 #define SIZECLASS_H
@@ -18,7 +18,9 @@ enum { SMALL_STEP = 16, SMALL_MAX = 128, NSMALL = SMALL_MAX / SMALL_STEP, STEPS 
 enum { FEWER_FROM = 8192 };
 enum { SLOT_BYTES_MAX = 65536, NCLASSES = NSMALL + 9 * STEPS };
 
-/* The smallest class for nbytes <= SLOT_BYTES_MAX. */
+/* Returns the smallest class whose slots have nbytes; nbytes <= SLOT_BYTES_MAX. The logarithm
+ * gives the doubling, and the next three bits the step in it. From FEWER_FROM on the two low
+ * bits of the step are set, so that two of the eight numbers remain. */
 static inline unsigned sizeclass_of(size_t nbytes)
 {
     if (nbytes <= SMALL_MAX)
@@ -29,6 +31,7 @@ static inline unsigned sizeclass_of(size_t nbytes)
     return NSMALL + (doubling - 8) * STEPS + step;
 }
 
+/* Returns the bytes of a slot of the class. */
 static inline unsigned sizeclass_bytes(unsigned sizeclass)
 {
     if (sizeclass < NSMALL)
@@ -38,10 +41,10 @@ static inline unsigned sizeclass_bytes(unsigned sizeclass)
     return (STEPS + step + 1) << (doubling - 3);
 }
 
-/* The first multiple of align, a power of two, that is nbytes > 0 or more; near SIZE_MAX that
- * wraps to 0. The class for so many is the smallest for nbytes whose slots all begin at a
- * multiple of align: all multiples of a step are classes, in the doubling that it belongs to,
- * and so is what is rounded to more than a step; what is rounded to less goes into it. */
+/* Rounds nbytes > 0 up to a multiple of align, a power of two. Returns 0 if that is more than
+ * SIZE_MAX. The class for the result is the smallest class for nbytes whose slots all begin at a
+ * multiple of align: if align is at least the step between the classes there, the result is a
+ * class itself; if it is less, each class there is a multiple of the step, and so of align. */
 static inline size_t sizeclass_room(size_t nbytes, size_t align)
 {
     return (nbytes + align - 1) & -align;

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * slot.h - which slot is this address?
+ * slot.h - which slot of a span an address lies in: one multiplication, used by all lookups.
+ *
+ *     address --> page map --> span, offset in the span --> slot_divide --> slot, offset in the slot
+ *
+ * Instead of dividing by the slot size, all lookups multiply by its reciprocal (Granlund and
+ * Montgomery, "Division by Invariant Integers using Multiplication", 1994).
  */
 #ifndef SLOT_H
 #define SLOT_H
@@ -8,21 +13,22 @@
 #include "slots/pagemap.h"
 #include "slots/state.h"
 
-/* ceil(2^32 / slot_bytes): for all offsets in a unit (offset * reciprocal) >> 32 is the
- * slot, and the low half of the product is less than the reciprocal exactly where
- * a slot begins (test/unit/place.c tries all). In a wide span both are counted in
- * eights of bytes. The method: Granlund and Montgomery, "Division by Invariant
- * Integers using Multiplication", 1994. */
+/* Returns ceil(2^32 / slot_bytes). With it, for every offset in a slice, the high half of offset
+ * * reciprocal is the slot, and the low half is less than the reciprocal exactly where a slot
+ * begins (test/unit/slots/span.c tries all offsets). In a large-slot span offset and slot size
+ * are both counted in eights of bytes, so that they fit as well. */
 static inline uint32_t slot_reciprocal(uint32_t slot_bytes)
 {
     return UINT32_MAX / (is_wide(slot_bytes) ? slot_bytes >> WIDE_SHIFT : slot_bytes) + 1;
 }
 
-/* Where in a span a position is: in which slot, and how far into it, in 2^-32 of a slot. */
+/* Where an offset lies: in which slot, and how far into it, in 2^-32 of a slot. */
 struct slot_quotient {
     uint32_t index, fraction;
 };
 
+/* Divides an offset by the slot size. If the reciprocal is 0, the result is slot 0, and no slot
+ * begins there. */
 static inline struct slot_quotient slot_divide(uint32_t into, uint32_t reciprocal)
 {
     uint64_t product = (uint64_t)into * reciprocal;
@@ -30,6 +36,7 @@ static inline struct slot_quotient slot_divide(uint32_t into, uint32_t reciproca
                                   .fraction = (uint32_t)product};
 }
 
+/* Returns whether a slot begins exactly at the offset. */
 static inline bool slot_begins_at(struct slot_quotient q, uint32_t reciprocal)
 {
     return q.fraction < reciprocal;
@@ -42,8 +49,9 @@ struct slot_ref {
     uint32_t index;
 };
 
-/* The slot that begins at the position `into` of a span: false if none does, or if the reciprocal
- * is 0. */
+/* Finds the slot that begins at an offset `into` a span (in eights of bytes, if it is a large-
+ * slot span). Returns false if none begins there, or if the reciprocal is 0: then readers must
+ * not look at the span. */
 static inline bool slot_of_start(struct span *span, uint32_t into, uint32_t reciprocal,
                                  struct slot_ref *at)
 {
@@ -56,33 +64,36 @@ static inline bool slot_of_start(struct span *span, uint32_t into, uint32_t reci
     return true;
 }
 
-/* The slot that the position `into` of a span lies in. */
+/* Returns which slot the byte at `into` lies in; nslots or more, if it lies behind the last
+ * slot. */
 static inline uint32_t slot_of_inside(uint32_t slot_bytes, uint32_t into, uint32_t reciprocal)
 {
     return slot_divide(is_wide(slot_bytes) ? into >> WIDE_SHIFT : into, reciprocal).index;
 }
 
-/* What is needed to find the span that an address lies in, without the lock. */
+/* What a lookup without the lock must know to find the span of an address. */
 struct slot_view {
-    uintptr_t base;       /* of the first slice, in which the region begins */
-    size_t nbytes;        /* from there to the end of the view */
+    uintptr_t base;       /* where the first slice begins: in it the region begins */
+    size_t nbytes;        /* from there on */
     struct span *pagemap; /* the entry of the first slice */
 };
 
-/* Where in the view an address lies: false if it does not. */
+/* Returns whether an address lies in the view, and stores how far from the first slice. */
 static inline bool slot_view_has(const struct slot_view *v, uintptr_t address, size_t *offset)
 {
     *offset = address - v->base; /* below the base it wraps, and is huge */
     return *offset < v->nbytes;
 }
 
-/* Whether an object of nbytes can be in a slot; and whether one of `old` bytes that is
- * there should stay when it becomes that size: not if it gives up most of the slot. */
+/* Returns whether an object of nbytes can be in a slot: it fits, and the states can say its
+ * slack. */
 static inline bool slot_can_hold(uint32_t slot_bytes, size_t nbytes)
 {
     return nbytes <= slot_bytes && slot_bytes - nbytes <= slack_max(slot_bytes);
 }
 
+/* Returns whether an object of `old` bytes should stay in its slot when it is resized to nbytes:
+ * not if it does not fit, and not if it gives up most of a large slot. */
 static inline bool slot_suits(uint32_t slot_bytes, size_t old, size_t nbytes)
 {
     enum { SMALL = 512, PART = 4 };

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * state.c - what is done to one state, or to all of a span. Invariants: state.h.
+ * state.c - resizing an object by its state, and searches over all states of a span.
+ * Invariants: state.h.
  */
 #include "slots/state.h"
 
+/* The state goes first, since only its swap can find that the slot is free by now. A reader
+ * between the two stores sees STATE_FAR with the far slack of an earlier size. */
 bool state_resize_object(unsigned char *states, uint32_t nslots, uint32_t index, uint32_t slack)
 {
     bool far = slack > SLACK_NEAR_MAX;
@@ -15,6 +18,7 @@ bool state_resize_object(unsigned char *states, uint32_t nslots, uint32_t index,
     return true;
 }
 
+/* The last step may read states behind the last slot, which free_slots leaves out. */
 uint32_t states_count_free(const unsigned char *states, uint32_t nslots)
 {
     uint32_t nfree = 0;
@@ -23,7 +27,7 @@ uint32_t states_count_free(const unsigned char *states, uint32_t nslots)
     return nfree;
 }
 
-/* The first free slot from `from` on; nslots: there is none. */
+/* Tries the state at `from` first, which is free most of the time, and then 64 states at once. */
 uint32_t states_first_free(const unsigned char *states, uint32_t nslots, uint32_t from)
 {
     if (from < nslots && state_get(states, from) == 0)

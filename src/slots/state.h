@@ -1,6 +1,21 @@
 /* SPDX-License-Identifier: MIT
  *
- * state.h - the byte that says what a slot is, and all that is done to it.
+ * state.h - the byte that says what a slot is: the truth about the slot, without a lock.
+ *
+ *     0                    the slot is free
+ *     1 ... 254            an object, with state - 1 bytes of slack at its end
+ *     255 = STATE_FAR      an object whose slack is in 16 bits behind the states
+ *
+ *     state array   [state 0] ... [state n-1] [0] [far slack 0] ... [far slack n-1]
+ *
+ *   ST1  only the owner of a slot's span changes its state from 0 (span.h, SP3), so a state that
+ *        the owner has seen as 0 stays 0 until the owner takes the slot. Any thread may store 0;
+ *   ST2  a thread that frees stores the 0 with release, and the owner reads it with acquire: all that
+ *        was done to the old object happens before the slot is taken again;
+ *   ST3  the byte behind the last state is always 0. What is left over behind the last slot may be
+ *        taken for a slot, and is always free;
+ *   ST4  only spans whose slots are larger than ALL_NEAR_MAX have far slack: in smaller slots one
+ *        byte can say any slack.
  */
 #ifndef STATE_H
 #define STATE_H
@@ -8,42 +23,48 @@
 #include "base/bits.h"
 #include "slots/thread.h"
 
-/* Which of the first n states are 0; of 64, if n is more. Bits that are set stay so
- * until the owner takes the slot [SP3]. Blocks are whole multiples of 64 bytes. */
+/* A state array is a whole multiple of this many bytes, so that 64 states can always be read at
+ * once. */
 enum { STATES_AT_ONCE = 64 };
 
+/* Returns which of the first n states are 0, as bits; of the first 64, if n is larger. Every
+ * load is an acquire. For the owner of the span a bit that is set stays true [ST1]. */
 static inline uint64_t free_slots(const unsigned char *states, uint32_t n)
 {
     uint64_t mask = zeros_of_64(states);
     return n < STATES_AT_ONCE ? mask & (((uint64_t)1 << n) - 1) : mask;
 }
 
-/* The state of an object whose slack is told elsewhere, and where. Small slots have no
- * such place: a byte is enough for them. */
+/* The state of an object whose slack does not fit into the byte; the largest slack that does;
+ * and the largest slots without far slack [ST4]. */
 enum { STATE_FAR = 255, SLACK_NEAR_MAX = STATE_FAR - 2, ALL_NEAR_MAX = 256 };
 
+/* Returns where in the state array the far slack begins: an even offset, behind the byte of ST3. */
 static inline size_t far_offset(uint32_t nslots)
 {
     return ((size_t)nslots / 2 + 1) * 2; /* behind the rest, too */
 }
 
+/* Returns the place of the far slack of a slot; only in spans that have far slack [ST4]. */
 static inline uint16_t *far_slack(unsigned char *states, uint32_t nslots, uint32_t index)
 {
     return (uint16_t *)(void *)(states + far_offset(nslots)) + index;
 }
 
+/* Returns the largest slack, in bytes, that a slot of this size can have. */
 static inline uint32_t slack_max(uint32_t slot_bytes)
 {
     return slot_bytes > ALL_NEAR_MAX ? UINT16_MAX : SLACK_NEAR_MAX;
 }
 
-/* What a state says, for who has no lock. */
+/* These four say what a state means that was read once. Such a state may be changed by another
+ * thread at any time. */
 static inline bool state_is_object(uint32_t state)
 {
     return state != 0;
 }
 
-/* It is an object whose slack it tells itself. */
+/* Returns whether it is an object, and the state itself gives the slack. (0 wraps to 255.) */
 static inline bool state_is_near(uint32_t state)
 {
     return (uint8_t)(state - 1) <= SLACK_NEAR_MAX;
@@ -59,9 +80,10 @@ static inline uint32_t state_slack_near(uint32_t state)
     return state - 1;
 }
 
-/* What every resize does: false if the slot is free by now. That is the one place where two
- * threads that race must not both win: a 0 must stay a 0 [SP3]. So they compare and swap, which
- * takes longer than all the rest, and which a thread without others can leave out. */
+/* Changes the state of an object to `with`, which is not 0. Returns false, and changes nothing,
+ * if the slot is free by now. Only here must two racing threads not both succeed: a 0 must stay
+ * 0 [ST1]. So the thread compares and swaps, which takes longer than all the rest of a resize; a
+ * process with one thread leaves that out. */
 static inline bool state_replace(unsigned char *state, uint8_t with)
 {
     uint8_t old = __atomic_load_n(state, __ATOMIC_RELAXED);
@@ -74,17 +96,21 @@ static inline bool state_replace(unsigned char *state, uint8_t with)
     return true;
 }
 
+/* Reads one state with acquire. */
 static inline uint32_t state_get(const unsigned char *states, uint32_t index)
 {
     return __atomic_load_n(states + index, __ATOMIC_ACQUIRE);
 }
 
+/* Frees one slot: all that the freeing thread did to the object happens before the slot is taken
+ * again. */
 static inline void state_clear(unsigned char *states, uint32_t index)
 {
     __atomic_store_n(states + index, 0, __ATOMIC_RELEASE);
 }
 
-/* The slack of an object that had this state: it may have another by now. 0 if it was free. */
+/* Returns the slack of an object whose state was read as `state`, or 0 if that is free. By now
+ * another thread may have resized the object; then the result is its old slack or its new one. */
 static inline uint32_t slack_of(unsigned char *states, uint32_t nslots, uint32_t index,
                                 uint32_t state)
 {
@@ -93,11 +119,14 @@ static inline uint32_t slack_of(unsigned char *states, uint32_t nslots, uint32_t
     return state_is_object(state) ? state_slack_near(state) : 0;
 }
 
+/* Returns the slack of a slot's object as it is now; 0 if the slot is free. */
 static inline uint32_t state_slack(unsigned char *states, uint32_t nslots, uint32_t index)
 {
     return slack_of(states, nslots, index, __atomic_load_n(states + index, __ATOMIC_RELAXED));
 }
 
+/* Returns the bytes of the state array of a span. State arrays fill cache lines, so that the
+ * owners of two spans never write to the same line. */
 static inline size_t state_array_bytes(uint32_t nslots, uint32_t slot_bytes)
 {
     enum { LINE = 64 };
@@ -107,6 +136,8 @@ static inline size_t state_array_bytes(uint32_t nslots, uint32_t slot_bytes)
     return ceil_div(n, LINE) * LINE;
 }
 
+/* Makes a free slot an object. Only the owner of the span calls it, or the lock holder if the
+ * span has no owner [ST1]. slack <= slack_max(bytes of the slot). */
 static inline void state_make_object(unsigned char *states, uint32_t nslots, uint32_t index,
                                      uint32_t slack)
 {
@@ -117,11 +148,14 @@ static inline void state_make_object(unsigned char *states, uint32_t nslots, uin
     __atomic_store_n(states + index, state, __ATOMIC_RELEASE);
 }
 
+/* Gives an object another slack; any thread may call it. Returns false, and changes nothing, if
+ * the slot is free by now. */
 bool state_resize_object(unsigned char *states, uint32_t nslots, uint32_t index, uint32_t slack);
 
+/* Returns how many of the first nslots states are 0. */
 uint32_t states_count_free(const unsigned char *states, uint32_t nslots);
 
-/* The first free slot from `from` on; nslots: there is none. */
+/* Returns the first free slot from `from` on, or nslots if there is none. */
 uint32_t states_first_free(const unsigned char *states, uint32_t nslots, uint32_t from);
 
 #endif

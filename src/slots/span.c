@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * span.c - the life of a span. Invariants: span.h.
+ * span.c - the life of a span: made, owned, parked, counted, queued, given back.
+ * Invariants: span.h.
  */
 #include "slots/span.h"
 
@@ -10,10 +11,11 @@
 
 enum { QUEUE_SHARE = 16 };
 
-/* An owner looks for itself; nobody needs to count for it. */
+/* The countdown of a span that is owned and not parked: its owner looks at the states itself, so
+ * no free has to end the countdown. */
 enum { COUNTDOWN_NEVER = INT32_MAX / 2 };
 
-/* --- spans ------------------------------------------------------------------------- */
+/* --- making and giving back -------------------------------------------------------- */
 
 void span_publish(struct span *span)
 {
@@ -23,14 +25,14 @@ void span_publish(struct span *span)
     __atomic_store_n(reciprocal_published, seen ? span->reciprocal : 0, __ATOMIC_RELEASE);
 }
 
+/* From now on a lookup sees no span. One that has begun may still be reading. */
 static void span_unpublish(struct span *span)
 {
     __atomic_store_n(&span->reciprocal_published, 0, __ATOMIC_RELEASE);
     __atomic_store_n(&span->reciprocal_published_wide, 0, __ATOMIC_RELEASE);
 }
 
-/* A span of ours has its own block in its slots, and leaves the first and the last slot
- * alone: who writes a little over the end of an object next to it hits nothing. */
+/* [unused][state array of its own ...][slot] ... [slot][unused] */
 uint32_t span_nreserved(const struct span *span)
 {
     enum { GUARDS = 2 };
@@ -40,6 +42,9 @@ uint32_t span_nreserved(const struct span *span)
            (uint32_t)ceil_div(state_array_bytes(span->nslots, span->slot_bytes), span->slot_bytes);
 }
 
+/* Gives a new span its state array, all 0. A metadata span has it in its own slots, from the
+ * second on; all slots that are reserved are objects from now on, so that none is ever handed
+ * out. Returns false if there is no room. */
 static bool states_place(struct spans *s, uint32_t slice)
 {
     struct span *span = pagemap_span(s, slice);
@@ -58,7 +63,8 @@ static bool states_place(struct spans *s, uint32_t slice)
     return true;
 }
 
-/* A span that is made may have one of ours made first, and one change be in another. */
+/* Begins a change that lookups must not see half done. To make a span may make a metadata span
+ * first, so one change may lie within another: returns whether this is the outermost one. */
 static bool changes_begin(struct spans *s)
 {
     if (s->changes % 2 != 0)
@@ -73,6 +79,7 @@ static void changes_end(struct spans *s, bool outermost)
         change_end(&s->changes);
 }
 
+/* Cuts a span into the slots of a class. Its states are not touched. */
 static void span_shape(const struct spans *s, struct span *span, unsigned sizeclass)
 {
     span->slot_bytes = sizeclass_bytes(sizeclass);
@@ -83,6 +90,8 @@ static void span_shape(const struct spans *s, struct span *span, unsigned sizecl
     span->used = 0;
 }
 
+/* Takes the slices of a new span and gives it its shape and its state array. Returns NO_SLICE if
+ * there is no room. */
 static uint32_t span_cut(struct spans *s, unsigned sizeclass, int purpose)
 {
     uint32_t n = is_wide(sizeclass_bytes(sizeclass)) ? WIDE_SLICES : 1;
@@ -99,7 +108,8 @@ static uint32_t span_cut(struct spans *s, unsigned sizeclass, int purpose)
     return slice;
 }
 
-/* A new span is EMPTY, and in no queue yet. */
+/* Makes a span, all free, which is in no queue and not published. Returns NO_SLICE if there is
+ * no room. */
 static uint32_t span_make(struct spans *s, unsigned sizeclass, int purpose)
 {
     bool outermost = changes_begin(s);
@@ -108,8 +118,9 @@ static uint32_t span_make(struct spans *s, unsigned sizeclass, int purpose)
     return slice;
 }
 
-/* Of an empty span, out of its queue, that nobody can be looking at any more. Its block
- * is freed after it, as that may empty the block's span. */
+/* Gives an empty span back, which is out of its queue, and which no reader can be looking at any
+ * longer. Its state array is freed after that, as this may empty the metadata span that the
+ * state array lies in. */
 static void span_give_back(struct spans *s, uint32_t slice)
 {
     struct span was = *pagemap_span(s, slice);
@@ -120,8 +131,9 @@ static void span_give_back(struct spans *s, uint32_t slice)
     changes_end(s, outermost);
 }
 
-/* An empty span of objects becomes one of another class, if its block is as large for both. Only
- * where nobody looks without the lock but at what changes. */
+/* Makes an EMPTY span of objects one of another class, out of its queue, if the state arrays of
+ * both are of one size. Returns false, and changes nothing, if they are not. Only for a heap
+ * without thread caches: its only readers are lookups, which compare the count of changes. */
 static bool span_recut(struct spans *s, uint32_t slice, unsigned sizeclass)
 {
     struct span *span = pagemap_span(s, slice), new = *span;
@@ -138,6 +150,7 @@ static bool span_recut(struct spans *s, uint32_t slice, unsigned sizeclass)
     return true;
 }
 
+/* Recuts the first EMPTY span that can be. Returns it, or NO_SLICE. */
 static uint32_t recut_any(struct spans *s, unsigned sizeclass)
 {
     for (unsigned c = 0; c < NCLASSES && s->nempty > 0; c++) {
@@ -157,7 +170,9 @@ static void give_back_queue(struct spans *s, int purpose, unsigned sizeclass)
     }
 }
 
-/* Those of objects first: that may empty more of ours. */
+/* One grace period is enough for all: an EMPTY span is not published, so no reader comes to it
+ * later. Spans of objects go first, since their state arrays may be all that a metadata span
+ * has. */
 void spans_give_back_empty(struct spans *s)
 {
     if (s->nempty == 0 || !threads_wait_locked(&s->threads))
@@ -167,9 +182,10 @@ void spans_give_back_empty(struct spans *s)
             give_back_queue(s, purpose, c);
 }
 
-/* Threads that free at the same time lose some steps of a hint: of two that always meet,
- * half. If all objects were to be waited for, one lost step would keep an empty span for
- * good; so count again a little before, and again; or, if there are others, at half of them. */
+/* Returns the countdown for a PARTIAL span with nobjects objects. Threads that free at the same
+ * time lose steps: two that always meet lose half. If the countdown waited for all objects, one
+ * lost step would keep an empty span for good. So it ends a little before, and then is set anew;
+ * or, if there are other threads, at half of the objects. */
 static int32_t nfrees_until_empty(const struct spans *s, uint32_t nobjects)
 {
     enum { PART = 8 };
@@ -183,8 +199,7 @@ uint32_t span_share(uint32_t nslots)
     return (uint32_t)ceil_div(nslots, QUEUE_SHARE);
 }
 
-/* Puts a span that nobody owns, and that is in no queue, where it belongs [SP4]: in a
- * queue if at least `least` of its slots are free. */
+/* The countdown of a FULL span ends when it would become PARTIAL. */
 void span_requeue(struct spans *s, uint32_t slice, uint32_t least)
 {
     struct span *span = pagemap_span(s, slice);
@@ -201,21 +216,23 @@ void span_requeue(struct spans *s, uint32_t slice, uint32_t least)
     }
 }
 
-/* --- resting --------------------------------------------------------------------------- */
+/* --- parking ----------------------------------------------------------------------- */
 
-/* So many frees of a span that rests, and somebody takes it over. At most an eighth of it was
- * free before; and half of the steps may be lost. */
+/* Returns after how many frees a parked span may be claimed. At most an eighth of it was free
+ * when it was parked, so about half is free then; and half of the steps may be lost. */
 static int32_t park_countdown(uint32_t nslots)
 {
     return (int32_t)(nslots / 2 - nslots / 8);
 }
 
+/* The countdown goes first: as soon as parked_by is set, the lock holder may claim the span. */
 void span_park(struct span *span, uint32_t nslots, bool patient, const void *owner)
 {
     span_set_countdown(span, patient ? (int32_t)(nslots - nslots / 8) : park_countdown(nslots));
     __atomic_store_n(&span->parked_by, owner, __ATOMIC_RELEASE);
 }
 
+/* Returns whether the caller has won the span [SP6]: of all threads that try, one does. */
 static bool clear_parked_by(struct span *span, const void *owner)
 {
     return __atomic_compare_exchange_n(&span->parked_by, &owner, NULL, false, __ATOMIC_ACQUIRE,
@@ -235,12 +252,16 @@ bool span_is_reusable(const struct span *span, uint32_t nslots)
     return span_countdown(span) <= park_countdown(nslots) - (int32_t)span_share(nslots);
 }
 
+/* Takes a parked span away from its owner, under the lock. Returns false if it is not parked.
+ * The owner still remembers the span, and finds out when it tries to unpark it. */
 static bool claim_parked(struct span *span)
 {
     const void *owner = __atomic_load_n(&span->parked_by, __ATOMIC_RELAXED);
     return owner != NULL && clear_parked_by(span, owner);
 }
 
+/* The end of a countdown says nothing certain [SP5]: the span may have any status by now. A span
+ * whose owner takes slots just now is left alone. */
 void span_refile(struct spans *s, uint32_t slice)
 {
     struct span *span = pagemap_span(s, slice);
@@ -251,7 +272,7 @@ void span_refile(struct spans *s, uint32_t slice)
     else if (span->status == SPAN_OWNED && claim_parked(span))
         span_requeue(s, slice, span_share(span->nslots));
     else if (span->status == SPAN_OWNED && span_countdown(span) <= 0)
-        span_set_countdown(span, COUNTDOWN_NEVER); /* it has been in use for so long */
+        span_set_countdown(span, COUNTDOWN_NEVER); /* it was owned for that many frees */
 }
 
 void spans_refile(struct spans *s, const void *address)
@@ -268,7 +289,7 @@ void spans_release(struct spans *s, uint32_t slice)
     spans_give_back_surplus(s);
 }
 
-/* Not counted again: after that part of frees more. */
+/* It is counted when a 16th of it was freed. */
 void spans_release_used(struct spans *s, uint32_t slice)
 {
     struct span *span = pagemap_span(s, slice);
@@ -276,7 +297,8 @@ void spans_release_used(struct spans *s, uint32_t slice)
     span->status = SPAN_FULL;
 }
 
-/* Finds what hints have missed. */
+/* Counts every span without an owner: a countdown that lost steps may have left free slots in no
+ * queue. If `desperate`, a span with one free slot is PARTIAL. */
 static void look_at_all(struct spans *s, bool desperate)
 {
     uint32_t n = s->nheld > 0 ? least(pagemap_nslices_used(s), s->nclear) : 0;
@@ -297,15 +319,17 @@ void spans_sweep(struct spans *s)
     spans_give_back_empty(s);
 }
 
-/* Frees that raced may have left spans behind: look at all whenever as many new ones
- * were made. */
+/* Returns whether as many spans were made since all were last counted as half of those that
+ * there are. Racing frees may have left spans behind; so they cost at most a constant part of
+ * the memory, and of the time. */
 static bool is_time_to_look(const struct spans *s)
 {
     enum { LEAST = 64 };
     return s->nmade >= LEAST && s->nmade >= s->nheld / 2;
 }
 
-/* Memory that was used before is better than what was not: it has its pages. */
+/* Before a new span is made, gives EMPTY spans of other classes back if they are several: the
+ * ledger then places the new span in their memory, which has its pages already. */
 static void give_back_others(struct spans *s)
 {
     enum { SOME = 4 };
@@ -313,7 +337,6 @@ static void give_back_others(struct spans *s)
         spans_give_back_empty(s);
 }
 
-/* A span with free slots, in no queue and with no status; NO_SLICE if there is no room. */
 uint32_t span_get(struct spans *s, unsigned sizeclass, int purpose)
 {
     uint32_t slice = queue_first(s, purpose, sizeclass, false);
@@ -336,6 +359,7 @@ uint32_t span_get(struct spans *s, unsigned sizeclass, int purpose)
     return slice;
 }
 
+/* Publishes the span last: then readers may use all its fields. */
 uint32_t spans_adopt(struct spans *s, unsigned sizeclass)
 {
     uint32_t slice = span_get(s, sizeclass, FOR_OBJECTS);

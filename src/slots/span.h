@@ -1,39 +1,37 @@
 /* SPDX-License-Identifier: MIT
  *
- * span.h - a piece of the region cut into equal slots, for small objects.
+ * span.h - the life of a span: slices of the region, cut into equal slots for small objects.
  *
- *     units (64 KiB, aligned)      [slot 0][slot 1]...[slot n-1][rest]
- *     block (in another span)      [state 0][state 1]...[state n-1]
- *     map (an entry a unit)        what the unit is cut into, where its block is
+ *     slices         [slot 0][slot 1] ... [slot n-1][rest]
+ *     state array    [state 0][state 1] ... [state n-1]          in a slot of another span
+ *     page map       [entry]  slot size, number of slots, where the state array is
  *
- *   SP1  state[i] == 0  <=>  slot i is free; else it is an object, with state[i] - 1
- *       bytes at its end that nobody asked for: one byte says whether, and how large.
- *       (STATE_FAR: so many that they are told in 16 bits, behind the states.);
- *   SP2  nothing is written to a slot but by its owner: states and payload never
- *       share a unit, so no overrun within payload reaches a state;
- *   SP3  only the owner of a span makes a 0 of its states something else; who has the
- *       lock, if no thread owns it. Anybody who has an object makes its state 0,
- *       without a lock (cache.h);
- *   SP4  a span is one of these, and only who has the lock changes that:
+ *   SP1  state[i] == 0  <=>  slot i is free; else slot i is an object, and the state says how much
+ *        of the slot is slack (state.h);
+ *   SP2  states and payload never share a slice, so an overrun that stays within payload reaches
+ *        no state. The library keeps nothing of its own in a slot for objects, live or free;
+ *   SP3  only the owner of a span changes a state from 0; the lock holder, if the span has no owner.
+ *        A thread that frees an object stores 0, without a lock (tcache.h);
+ *   SP4  a span has one of these statuses, which only the lock holder changes:
  *
- *           OWNED ----------> FLOATING ------> QUEUED ------> EMPTY -----> the ledger
- *         a thread's      few slots are free  a part is      all slots are
- *         and may rest                            |              |
- *           ^                                     |              |
- *           +-------------------------------------+--------------+
+ *           OWNED ------------> FULL -----------> PARTIAL ---------> EMPTY -----> the ledger
+ *         by a thread or     few slots         a 16th or more      all slots
+ *         a heap cache       are free          are free            are free
+ *           ^                                     |                   |
+ *           +-------------------------------------+-------------------+
  *
- *   SP5  `hint` says after how many more frees it pays to count again. Threads that
- *       free at the same time may lose a step of it, so it decides nothing: the
- *       states are counted, under the lock, before a span moves on, and all spans are
- *       looked at before anybody is told that there is no space;
- *   SP6  an OWNED span may rest: `resting` says so. Who makes that NULL decides: its owner wakes
- *       it, without the lock; or who has the lock takes it over, and it is nobody's;
- *   SP7  the map goes with the last span.
+ *   SP5  `countdown` says how many frees are left until it pays to count the span's states again.
+ *        Threads that free at the same time may lose steps of it, so it decides nothing: under the
+ *        lock the states are counted before a span moves on, and all spans are counted before a
+ *        caller is told that there is no space;
+ *   SP6  an OWNED span may be parked; `parked_by` then names its owner. The thread whose
+ *        compare-and-swap sets it to NULL wins the span: the owner, which may do so without the
+ *        lock and goes on taking slots; or the lock holder, and then the span has no owner.
  *
- * Blocks are slots themselves, in spans of their own whose block lies among their own
- * slots. All positions are units, none an address, but for `states`.
+ * State arrays are slots too, of metadata spans. The state array of a metadata span lies in slots
+ * of its own, so that making one needs no other. test/spin/span.pml is a model of the protocol.
  *
- * Who calls has the lock.
+ * The caller holds the heap's lock, except where a function says otherwise.
  */
 #ifndef SPAN_H
 #define SPAN_H
@@ -41,38 +39,54 @@
 #include "slots/slot.h"
 #include "slots/thread.h"
 
-/* A span with free slots, OWNED by a thread: the unit, or 0 if there is no room. */
+/* Gives a span of objects with a free slot to an owner. Returns its slice, or NO_SLICE if there
+ * is no room. In this order: the span of the class that has waited longest in its queue; an
+ * EMPTY span; a new one. */
 uint32_t spans_adopt(struct spans *s, unsigned sizeclass);
 
-/* Its owner is done with it: for some reason; or since hardly any of it is free. */
+/* The owner gives up its span, which is not parked: it is counted, and goes where it belongs. */
 void spans_release(struct spans *s, uint32_t slice);
+
+/* The owner gives up a span of which it knows that hardly any slot is free: that is not counted. */
 void spans_release_used(struct spans *s, uint32_t slice);
 
-/* After a free of `address` the hint of its span came to its end: counts, and moves the
- * span to where it belongs. By now that may be a span no more. */
+/* Is due when a free of `address` has ended the countdown of its span: counts the span's free
+ * slots, and puts the span where it belongs; a parked span is claimed from its owner. By now the
+ * address may lie in another span, or in none. */
 void spans_refile(struct spans *s, const void *address);
 
-/* Looks at all spans, so that each free slot is in a queue, and gives all empty
- * spans back. */
+/* Counts all spans without an owner, so that each free slot of theirs can be found through a
+ * queue, and gives all EMPTY spans back to the ledger. */
 void spans_sweep(struct spans *s);
 
-/* Gives all empty spans back. */
+/* Gives all EMPTY spans back to the ledger, after a grace period. Gives none back if the system
+ * refuses the barrier. */
 void spans_give_back_empty(struct spans *s);
 
-/* Its owner, whatever that is, lets a span of nslots rest: a patient one until most of it was
- * freed, which is for who is alone, since nobody waits for it. And wakes it: false if it is that
- * one's no more. In between: is it still; and has enough of it been freed? */
+/* These four need no lock: the owner calls them while it is a reader. `owner` is any address that
+ * stands for it.
+ *
+ * The owner sets a span aside that it has used up and still owns. The lock holder may claim it once
+ * 3/8 of its slots were freed; if `patient`, once 7/8 were, which is for a process with one thread,
+ * as no other could use the slots. */
 void span_park(struct span *span, uint32_t nslots, bool patient, const void *owner);
+
+/* The owner takes a parked span back. Returns false if the span was claimed meanwhile. */
 bool span_unpark(struct span *span, const void *owner);
+
+/* Returns whether a 16th of a span of nslots was freed since it was parked, not patiently, so that
+ * to take it back is worth the trouble. */
 bool span_is_reusable(const struct span *span, uint32_t nslots);
 
+/* Returns whether the span is still parked by that owner. It may be claimed right after. */
 static inline bool span_is_parked(const struct span *span, const void *owner)
 {
     return __atomic_load_n(&span->parked_by, __ATOMIC_RELAXED) == owner;
 }
 
-/* --- for spans.c ---- */
+/* --- for spans.c ------------------------------------------------------------------- */
 
+/* Reads and sets the countdown. Threads that free at the same time may undo what is set. */
 static inline int32_t span_countdown(const struct span *span)
 {
     return __atomic_load_n(&span->countdown, __ATOMIC_RELAXED);
@@ -83,32 +97,39 @@ static inline void span_set_countdown(struct span *span, int32_t nfrees)
     __atomic_store_n(&span->countdown, nfrees, __ATOMIC_RELAXED);
 }
 
+/* Lets readers see a span of objects. Everything that they read was written before [release]. */
 void span_publish(struct span *span);
 
-/* A span of ours has its own block in its slots, and leaves the first and the last slot
- * alone: who writes a little over the end of an object next to it hits nothing. */
+/* Returns how many slots of a metadata span the library leaves alone: the span's own state array
+ * is in them, and the first and the last slot stay unused, so that a small overrun of an object
+ * in the slice before, or the one behind, hits nothing. 0 for a span of objects. */
 uint32_t span_nreserved(const struct span *span);
 
+/* Returns the number of free slots from which a span of nslots is PARTIAL: a 16th of them. */
 uint32_t span_share(uint32_t nslots);
 
-/* Puts a span that nobody owns, and that is in no queue, where it belongs [SP4]: in a
- * queue if at least `least` of its slots are free. */
+/* Puts a span that has no owner, and is in no queue, where it belongs [SP4]: EMPTY, if all slots
+ * are free; PARTIAL, if at least `least` are; else FULL. */
 void span_requeue(struct spans *s, uint32_t slice, uint32_t least);
 
+/* Does what spans_refile does, for the span that begins at `slice`; or nothing, if it is owned
+ * and not parked. */
 void span_refile(struct spans *s, uint32_t slice);
 
-/* A span with free slots, in no queue and with no status; NO_SLICE if there is no room. */
+/* Returns a span with a free slot, which is in no queue and whose status the caller sets; or
+ * NO_SLICE if there is no room. The span may not be published yet. */
 uint32_t span_get(struct spans *s, unsigned sizeclass, int purpose);
 
-/* To see that nobody is looking any more costs a system call if there are threads: wait
- * until some spans are empty, and also keep a few, to avoid take-free-take churn. */
+/* Returns whether enough spans are EMPTY to give them back. With threads a grace period costs a
+ * system call, so some have to be EMPTY; and a few are kept, since spans that are made, emptied
+ * and made again would cost even more. */
 static inline bool spans_have_surplus(const struct spans *s)
 {
     enum { PART = 8 };
     return s->nempty > s->nkept + (s->nkept > 0 ? s->nheld / PART : 0);
 }
 
-/* Gives the empty spans back if there are enough of them. */
+/* Gives all EMPTY spans back, if there are enough of them. */
 static inline void spans_give_back_surplus(struct spans *s)
 {
     if (spans_have_surplus(s))

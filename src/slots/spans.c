@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * spans.c - small objects in slots, under the lock. Invariants: span.h, spans.h.
+ * spans.c - small objects in slots under the lock: taken, found, freed; all spans moved or checked.
+ * Invariants: span.h, pagemap.h.
  */
 #include "slots/spans.h"
 
 #include "slots/queue.h"
 
+/* Slices become smaller until the region has 2^NSLICES_SHIFT of them. Large-slot spans are only
+ * for regions in which as many of them would fit. */
 void spans_open(struct spans *s, struct chunks *chunks)
 {
     enum { KEPT = 24 };
@@ -20,7 +23,8 @@ void spans_open(struct spans *s, struct chunks *chunks)
     s->nkept = chunks->list.head == NULL ? KEPT : 0;
 }
 
-/* Of 1 / UNITS of the region; as small ones as have any use. */
+/* Returns the shift for a small region: a slice is about a 24th to a 48th of it, but not so
+ * small that it would be of no use. */
 static unsigned small_slice_shift(size_t nbytes)
 {
     enum { SLICES = 24 };
@@ -30,6 +34,8 @@ static unsigned small_slice_shift(size_t nbytes)
     return shift;
 }
 
+/* With `skipped` there are half as many classes, four to each doubling, as each class that is
+ * used takes a slice at least. */
 void spans_open_small(struct spans *s, struct chunks *chunks)
 {
     enum { KEPT = 4 };
@@ -40,6 +46,7 @@ void spans_open_small(struct spans *s, struct chunks *chunks)
     s->nkept = (uint32_t)(chunks->region.nbytes >> s->slice_shift) / KEPT;
 }
 
+/* The classes that are skipped are counted as well: a class is an index. */
 unsigned spans_nclasses(size_t nbytes)
 {
     size_t small = (size_t)1 << small_slice_shift(nbytes) >> SMALL_SLOTS_SHIFT;
@@ -48,7 +55,8 @@ unsigned spans_nclasses(size_t nbytes)
 
 /* --- slots under the lock ---------------------------------------------------------- */
 
-/* The first span in the queue, or a new one there; NO_SLICE if there is no room. */
+/* Returns the first PARTIAL span of a class, or one that becomes PARTIAL here; NO_SLICE if there
+ * is no room. Its countdown begins at 0, and slot_take raises it by one for each object. */
 static uint32_t first_in_queue(struct spans *s, unsigned sizeclass, int purpose)
 {
     uint32_t slice = queue_first(s, purpose, sizeclass, false);
@@ -63,7 +71,9 @@ static uint32_t first_in_queue(struct spans *s, unsigned sizeclass, int purpose)
     return slice;
 }
 
-/* A free slot of the first span in the queue, which stays there. */
+/* Takes a free slot of the first PARTIAL span, which stays in its queue, and stores it. Returns
+ * false if there is no room. Owners and other threads may have changed the span since it was
+ * queued, so a span without a free slot is counted again, and the next one is tried. */
 static bool slot_take(struct spans *s, unsigned sizeclass, int purpose, uint32_t slack,
                       struct slot *slot)
 {
@@ -73,13 +83,13 @@ static bool slot_take(struct spans *s, unsigned sizeclass, int purpose, uint32_t
         uint32_t index = states_first_free(span->states, span->nslots, span->search);
         if (index == span->nslots)
             index = states_first_free(span->states, span->nslots, 0);
-        if (index == span->nslots) { /* the queue was wrong: there is none in this one */
+        if (index == span->nslots) { /* others have taken all of them */
             queue_remove(s, slice);
             span_requeue(s, slice, span_share(span->nslots));
             continue;
         }
         state_make_object(span->states, span->nslots, index, slack);
-        /* The lowest of large ones: the others may have no pages. */
+        /* The lowest of large slots comes first, as the others may have no pages yet. */
         span->search = (uint16_t)(is_wide(span->slot_bytes) ? 0 : index + 1);
         span_set_countdown(span, span_countdown(span) + 1);
         *slot = (struct slot){.slice = slice, .index = index, .bytes = span->slot_bytes};
@@ -93,7 +103,8 @@ static void *slot_address(const struct spans *s, const struct slot *slot)
     return (void *)(pagemap_address(s, slot->slice) + (uintptr_t)slot->index * slot->bytes);
 }
 
-/* What a free without the lock does (cache.h), and then the recount that it may call for. */
+/* Frees a slot as a thread does without the lock (tcache.h), and then does what the end of the
+ * countdown calls for. */
 static void slot_free(struct spans *s, uint32_t slice, uint32_t index)
 {
     struct span *span = pagemap_span(s, slice);
@@ -111,6 +122,7 @@ void *spans_take_metadata(struct spans *s, size_t nbytes)
     return memset(slot_address(s, &slot), 0, nbytes);
 }
 
+/* The memory begins where its slot does. */
 void spans_free_metadata(struct spans *s, void *metadata)
 {
     uint32_t slice = pagemap_slice(s, (uintptr_t)metadata);
@@ -118,7 +130,6 @@ void spans_free_metadata(struct spans *s, void *metadata)
     slot_free(s, slice, into / pagemap_span(s, slice)->slot_bytes);
 }
 
-/* NULL also if there would be too much slack. */
 void *spans_take(struct spans *s, size_t nbytes, unsigned sizeclass)
 {
     struct slot slot;
@@ -129,6 +140,8 @@ void *spans_take(struct spans *s, size_t nbytes, unsigned sizeclass)
     return slot_address(s, &slot);
 }
 
+/* Makes no span: only queues are looked at. The slack may be too much for one class and not for
+ * the next. */
 void *spans_take_larger(struct spans *s, size_t nbytes)
 {
     for (unsigned c = sizeclass_of(nbytes) + 1; c < NCLASSES; c++) {
@@ -140,6 +153,8 @@ void *spans_take_larger(struct spans *s, size_t nbytes)
     return NULL;
 }
 
+/* From the address to the slice, to the first slice of its span, to the slot. The state is read
+ * once, as another thread may free the slot between two reads. */
 bool spans_find_slot(const struct spans *s, size_t offset, struct slot *slot)
 {
     uintptr_t address = (uintptr_t)spans_region(s)->base + offset;
@@ -158,7 +173,6 @@ bool spans_find_slot(const struct spans *s, size_t offset, struct slot *slot)
                           .into = into - index * span->slot_bytes,
                           .is_metadata = span->purpose == FOR_METADATA,
                           .is_rest = index >= span->nslots};
-    /* Once: it may be freed between two looks. */
     uint32_t state = index < span->nslots ? state_get(span->states, index) : 0;
     slot->is_object = state != 0 && !slot->is_metadata;
     slot->slack = slot->is_object ? slack_of(span->states, span->nslots, index, state) : 0;
@@ -171,6 +185,7 @@ void spans_free(struct spans *s, const struct slot *slot)
     spans_give_back_surplus(s);
 }
 
+/* The other threads may free the slot meanwhile; state_resize_object finds out. */
 bool spans_resize(struct spans *s, const struct slot *slot, size_t nbytes)
 {
     const struct span *span = pagemap_span(s, slot->slice);
@@ -179,10 +194,10 @@ bool spans_resize(struct spans *s, const struct slot *slot, size_t nbytes)
                                slot->bytes - (uint32_t)nbytes);
 }
 
-/* --- moving ------------------------------------------------------------------------ */
+/* --- after a move of the region ---------------------------------------------------- */
 
-/* Where the block of a span would be after a move: in the region, with all that belongs
- * to it? */
+/* Returns whether the state array of a span would lie in the region after a move, to its last
+ * byte. */
 static bool states_would_be_inside(const struct spans *s, const struct span *span, ptrdiff_t delta)
 {
     size_t offset = (uintptr_t)span->states + (uintptr_t)delta - (uintptr_t)spans_region(s)->base;
@@ -190,7 +205,8 @@ static bool states_would_be_inside(const struct spans *s, const struct span *spa
            state_array_bytes(span->nslots, span->slot_bytes) <= spans_region(s)->nbytes - offset;
 }
 
-/* False: some could not be moved; found out before any is. */
+/* Corrects the address of each span's state array if `really`; else only returns whether all of
+ * them may be corrected, so that a failure changes nothing. */
 static bool move_all(struct spans *s, ptrdiff_t delta, bool really)
 {
     for (uint32_t slice = 1; slice <= least(pagemap_nslices_used(s), s->nclear); slice++) {
@@ -204,6 +220,8 @@ static bool move_all(struct spans *s, ptrdiff_t delta, bool really)
     return true;
 }
 
+/* The entries may be damaged: each number is compared with the region before it is used. Slices
+ * are aligned addresses, so the region may only move by whole slices. */
 bool spans_move(struct spans *s, ptrdiff_t delta)
 {
     size_t pagemap = (size_t)s->pagemap * GRANULE_BYTES + QUEUES_BYTES;
@@ -225,6 +243,8 @@ void spans_move_back(struct spans *s, ptrdiff_t delta)
 
 /* --- check ------------------------------------------------------------------------- */
 
+/* Returns whether no slack is larger than its slot, and the byte behind the last state is 0
+ * [ST3]. Stores how many slots are free. */
 static bool states_are_valid(const struct spans *s, const struct span *span, uint32_t *nfree)
 {
     *nfree = 0;
@@ -238,6 +258,8 @@ static bool states_are_valid(const struct spans *s, const struct span *span, uin
            state_get(span->states, span->nslots) == 0;
 }
 
+/* Returns whether a span's entries, states, status and published fields agree, and the ledger
+ * knows its slices as one chunk of the library's own. */
 static bool span_is_valid(const struct spans *s, uint32_t slice)
 {
     const struct span *span = pagemap_span(s, slice);
@@ -258,6 +280,8 @@ static bool span_is_valid(const struct spans *s, uint32_t slice)
            chunk.length >= n * slice_granules(s);
 }
 
+/* Compares what the entries say with the totals and with the queues: a span that is lost from
+ * its queue, or in two, makes the numbers differ. */
 bool spans_are_valid(const struct spans *s)
 {
     uint32_t nheld = 0, nqueued = 0, nempty = 0, nlisted = 0;

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * spans.h - small objects in slots, under the lock.
+ * spans.h - all spans of a heap: small objects in slots, taken and freed under the heap's lock.
+ *
+ * An object that is taken here lies in a PARTIAL span, which stays in its queue. Threads with a
+ * cache of their own (tcache.h) take slots of OWNED spans without the lock instead.
+ *
+ * The caller holds the heap's lock.
  */
 #ifndef SPANS_H
 #define SPANS_H
@@ -10,58 +15,65 @@
 /* What an address in a span is. */
 struct slot {
     uint32_t slice, index;
-    uint32_t bytes, into; /* the slot's size; how far into it the address is */
-    bool is_object;       /* else it is free, or ours */
+    uint32_t bytes, into; /* of the slot; and how far into it the address is */
+    bool is_object;       /* else it is free, or the library's own */
     bool is_metadata;
-    bool is_rest; /* what is left over behind the last slot: nobody can have it */
+    bool is_rest; /* it is what is left over behind the last slot */
     uint32_t slack;
 };
 
-/* In a heap with a free list an empty span is free memory at once, as the list says what
- * is free; else a few are kept for the next who wants one. */
+/* Makes a heap's spans ready; there is none yet. The slices are as large as the region allows
+ * (pagemap.h). In a heap with a free list each EMPTY span goes back to the ledger at once, as
+ * the list says what is free; in others a few are kept for the next objects. */
 void spans_open(struct spans *s, struct chunks *chunks);
 
-/* In a region too small for that: few classes, in units of which most are in use. */
+/* Makes a heap's spans ready in a region that is too small for spans_open: with few classes, and
+ * small slices. The caller has called spans_open, which found no slice size. */
 void spans_open_small(struct spans *s, struct chunks *chunks);
 
-/* In a region of up to nbytes all narrow slots are of the first so many classes. */
+/* Returns how many classes a heap in a region of up to nbytes needs for its small-slot spans. */
 unsigned spans_nclasses(size_t nbytes);
 
-/* A slot for nbytes of a size class; NULL if there is no room, or if there would be more
- * slack than can be told. */
+/* Returns a slot of a size class, as an object of nbytes; or NULL if there is no room, or if
+ * there would be more slack than the states can say. */
 void *spans_take(struct spans *s, size_t nbytes, unsigned sizeclass);
 
-/* The last resort: a free slot of any larger size, in a span that is there. */
+/* Returns a free slot of any larger class, of a span that is PARTIAL; or NULL. It is the last
+ * resort when there is no room. */
 void *spans_take_larger(struct spans *s, size_t nbytes);
 
-/* Finds the slot that `offset` into the region lies in. Returns false if it lies in no span, as
- * in a heap that has none; spans_find_slot is for a heap that has some (nheld > 0). */
+/* Returns whether `offset` into the region lies in a span, and if so stores in which slot. The
+ * first is for a heap that has spans (nheld > 0). */
 bool spans_find_slot(const struct spans *s, size_t offset, struct slot *slot);
 static inline bool spans_find(const struct spans *s, size_t offset, struct slot *slot)
 {
     return s->nheld > 0 && spans_find_slot(s, offset, slot);
 }
 
-/* Frees the slot of an object. */
+/* Frees the slot of an object, which spans_find has found. */
 void spans_free(struct spans *s, const struct slot *slot);
 
-/* Gives the object in the slot another size: false if the slot cannot hold it, or is
- * free by now. */
+/* Gives the object in the slot another size where it is. Returns false, and changes nothing, if
+ * the slot does not suit that size, or is free by now. */
 bool spans_resize(struct spans *s, const struct slot *slot, size_t nbytes);
 
-/* Zeroed memory of the library's own, nbytes <= object_max; NULL: no room. */
+/* Returns zeroed memory for the library's own use, nbytes <= object_max, or NULL if there is no
+ * room. It lies apart from objects [SP2]. */
 void *spans_take_metadata(struct spans *s, size_t nbytes);
+
+/* Frees memory that spans_take_metadata has returned. */
 void spans_free_metadata(struct spans *s, void *metadata);
 
-/* The region has been copied or mapped `delta` bytes higher than it was when addresses were
- * last noted: corrects them. The units have to lie as they did. False: some do not, or what
- * is there makes no sense; nothing has changed. */
+/* Corrects all addresses after the region was copied or mapped `delta` bytes higher than it was
+ * when they were stored. Returns false, and changes nothing, if the slices do not lie as they
+ * did, or if what is there makes no sense: it may have been damaged. */
 bool spans_move(struct spans *s, ptrdiff_t delta);
 
-/* Undoes that. */
+/* Undoes spans_move. */
 void spans_move_back(struct spans *s, ptrdiff_t delta);
 
-/* Recounts SP1 to SP6. */
+/* Counts everything again, and returns whether SP1 to SP6, the queues and the numbers in `s`
+ * hold. */
 bool spans_are_valid(const struct spans *s);
 
 #endif

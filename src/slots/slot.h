@@ -2,7 +2,7 @@
  *
  * slot.h - which slot of a span an address lies in: one multiplication, used by all lookups.
  *
- *     address --> page map --> span, offset in the span --> slot_divide --> slot, offset in the slot
+ *     address -> page map -> span, offset in the span -> slot_divide -> slot, offset in the slot
  *
  * Instead of dividing by the slot size, all lookups multiply by its reciprocal (Granlund and
  * Montgomery, "Division by Invariant Integers using Multiplication", 1994).

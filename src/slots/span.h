@@ -10,7 +10,7 @@
  *        of the slot is slack (state.h);
  *   SP2  states and payload never share a slice, so an overrun that stays within payload reaches
  *        no state. The library keeps nothing of its own in a slot for objects, live or free;
- *   SP3  only the owner of a span changes a state from 0; the lock holder, if the span has no owner.
+ *   SP3  only the owner of a span changes a state from 0; if it has no owner, the lock holder does.
  *        A thread that frees an object stores 0, without a lock (tcache.h);
  *   SP4  a span has one of these statuses, which only the lock holder changes:
  *

@@ -10,8 +10,8 @@
  *
  *   ST1  only the owner of a slot's span changes its state from 0 (span.h, SP3), so a state that
  *        the owner has seen as 0 stays 0 until the owner takes the slot. Any thread may store 0;
- *   ST2  a thread that frees stores the 0 with release, and the owner reads it with acquire: all that
- *        was done to the old object happens before the slot is taken again;
+ *   ST2  a thread that frees stores the 0 with release, and the owner reads it with acquire: all
+ *        that was done to the old object happens before the slot is taken again;
  *   ST3  the byte behind the last state is always 0. What is left over behind the last slot may be
  *        taken for a slot, and is always free;
  *   ST4  only spans whose slots are larger than ALL_NEAR_MAX have far slack: in smaller slots one

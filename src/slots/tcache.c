@@ -1,4 +1,8 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * tcache.c - the life of a thread's cache, and the slow path of taking from it.
+ * Invariants: tcache.h.
+ */
 #include "slots/tcache.h"
 
 /* --- taking -------------------------------------------------------------------------- */
@@ -15,7 +19,8 @@ bool tcache_take(struct thread *t, size_t nbytes, unsigned sizeclass, void **obj
     return taken;
 }
 
-/* The window of a class; `none` if there is no room for one. */
+/* Returns the window of a class, and makes one if the thread has not used the class yet; &none
+ * if there is no room for one. All sizes between the class below and this one lead to it. */
 static struct class_window *window_of(struct spans *s, struct tcache *c, unsigned sizeclass)
 {
     struct class_window *w = c->window[sizeclass];
@@ -29,8 +34,10 @@ static struct class_window *window_of(struct spans *s, struct tcache *c, unsigne
     return w;
 }
 
-/* A wide span that a thread hardly uses keeps half a MiB from all others: if there are others,
- * those that want but a few of its slots share one, under the lock. */
+/* Returns whether the thread should get a span of the class. A large-slot span that one thread
+ * hardly uses would keep half a MiB from all others; so, if there are other threads, the first
+ * few wishes for such a slot are served under the lock, from a span that all share. Counts the
+ * wish. */
 static bool count_towards_span(const struct spans *s, struct class_window *w, unsigned sizeclass)
 {
     enum { A_FEW = 8 };
@@ -38,6 +45,9 @@ static bool count_towards_span(const struct spans *s, struct class_window *w, un
     return alone || has || !is_wide(sizeclass_bytes(sizeclass)) || w->wanted++ >= A_FEW;
 }
 
+/* The span that is used up is parked first, so that a refile under this lock may claim it. A new
+ * span may have been in use before, and then the first 64 slots with enough free may be
+ * anywhere. */
 bool tcache_refill_locked(struct spans *s, struct thread *t, unsigned sizeclass)
 {
     struct tcache *c = t->tcache;
@@ -54,8 +64,9 @@ bool tcache_refill_locked(struct spans *s, struct thread *t, unsigned sizeclass)
     return window_scan(w, &c->view, WINDOW_EIGHTH) || window_scan(w, &c->view, WINDOW_ANY);
 }
 
-/* --- caches ------------------------------------------------------------------------- */
+/* --- the life of a cache ------------------------------------------------------------ */
 
+/* The thread's pointer is set last: then the thread, or a signal handler in it, uses the cache. */
 void tcache_open_locked(struct spans *s, struct thread *t)
 {
     struct tcache *c = spans_take_metadata(s, sizeof *c);
@@ -73,7 +84,7 @@ void tcache_open_locked(struct spans *s, struct thread *t)
     thread_set_tcache(t, c);
 }
 
-/* It is no member any more. */
+/* Gives up what a cache holds, and frees it. Its thread no longer reads it. */
 static void tcache_free_memory(struct spans *s, struct tcache *c)
 {
     for (unsigned i = 0; i < NCLASSES; i++)
@@ -96,20 +107,24 @@ void tcache_close_locked(struct spans *s, struct thread *t)
         close_tcache(s, c);
 }
 
+/* The list is emptied first: no other thread is left to be waited for. The caches are in the
+ * region, while their threads' own words may be gone. */
 void tcaches_close_others_locked(struct spans *s, const struct thread *mine)
 {
     struct member *next, *all = s->threads.first;
-    s->threads.first = NULL; /* nobody is left to be waited for */
+    s->threads.first = NULL;
     for (struct member *m = all; m != NULL; m = next) {
         next = m->next;
         if (m->thread == mine)
             continue;
-        tcache_free_memory(s, (struct tcache *)m); /* the thread's own memory may be gone */
+        tcache_free_memory(s, (struct tcache *)m);
     }
     if (mine->tcache != NULL)
         threads_join_locked(&s->threads, &mine->tcache->member, mine->tcache->member.thread);
 }
 
+/* Each thread loses its pointer, then all of them leave [GR1], then the caches go. If the
+ * barrier is refused, each thread gets its pointer back. */
 bool tcaches_revoke_locked(struct spans *s)
 {
     struct member *m;

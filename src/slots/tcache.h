@@ -1,28 +1,26 @@
 /* SPDX-License-Identifier: MIT
  *
- * cache.h - what a thread has to itself: a span of each class, and no lock.
+ * tcache.h - a thread's cache: spans of its own, from which it takes slots without a lock.
  *
- *     by_size[(n + 15) / 16] ---> window ---> 64 states of the thread's span
- *                                 mask: those that it found to be 0
- *                                 resting: spans that it has used up, the oldest first
+ *     by_size[(n + 15) / 16] ---> class_window ---> 64 states of the thread's span
+ *                                 mask              those that are known to be 0
+ *                                 parked            spans that it has used up, the oldest first
  *
- *   TC1  to take is to take a bit out of the mask, and to set that state. Only the
- *       owner of a span does it [SP3], so what it saw free stays free for it;
- *   TC2  to free is to set a state to 0, by any thread, and looks only at the states:
- *       who owns the span does not matter;
- *   TC3  both are done while the thread is `busy` (thread.h): the span does not become
- *       anything else meanwhile, whatever the address is and whoever frees there, too.
- *       So what is refused here was judged by states that were there;
- *   TC4  a span that is used up rests. It is still the thread's, which takes it again
- *       without the lock when some of it is free again; unless somebody took it over, under
- *       the lock, since most of it was freed meanwhile. Both compare and swap [SP6];
- *   TC5  what cannot be done here is done under the lock. All caches go, with their
- *       windows, before anybody is told that there is no space: each thread's pointer is
- *       made NULL, and who is busy is waited for.
+ *   TC1  to take a slot is to take a bit out of a mask and to set that slot's state [WI1];
+ *   TC2  to free an object is to set its state to 0. Any thread may do it, and looks only at the
+ *        page map and the state: which thread owns the span does not matter;
+ *   TC3  both are done by a reader (thread.h). So the span cannot become anything else meanwhile,
+ *        whatever the address is, and whatever other threads free: an address that is refused
+ *        was judged by states that were there;
+ *   TC4  a span that is used up is parked. The thread takes it back without the lock when some of
+ *        it is free again, unless the lock holder has claimed it meanwhile [SP6];
+ *   TC5  what cannot be done here is done under the lock. Before a caller is told that there is
+ *        no space, all caches are closed, with their windows: the pointer of each thread is set
+ *        to NULL, and a grace period follows.
  *
- * Nothing on the fast paths is a read-modify-write that other processors have to see.
- * The idea of a window of free bits is that of tcmalloc's and Go's span allocators;
- * states instead of lists is what makes frees from elsewhere the same as one's own.
+ * No fast path has a read-modify-write that other processors must see. Windows of free bits are
+ * also in Go's and tcmalloc's span allocators. Since states take the place of free lists, a free by
+ * another thread is the same few instructions as a free by the owner.
  */
 #ifndef CACHE_H
 #define CACHE_H
@@ -33,40 +31,46 @@ enum { TCACHE_SMALL_MAX = 2048 };
 static_assert(SLICE_BYTES / TCACHE_SMALL_MAX < STATES_AT_ONCE, "larger slots are in one window");
 enum { NBY_SIZE = TCACHE_SMALL_MAX / GRANULE_BYTES + 1 };
 
-/* Only its thread uses it; and who has the lock, after the thread was parted from it. */
+/* Only its thread uses it, as a reader; or the lock holder, when the thread has been parted from
+ * it. */
 struct tcache {
-    struct member member; /* the first */
-    struct slot_view view;
+    struct member member;  /* the first field: it stands for the cache */
+    struct slot_view view; /* to the end of the region */
     struct class_window *by_size[NBY_SIZE];
-    struct class_window *window[NCLASSES]; /* of classes that it has not used, `none` */
-    struct class_window none;              /* in which there is nothing */
+    struct class_window *window[NCLASSES]; /* &none for classes that it has not used */
+    struct class_window none;              /* has no span, and its mask is 0 */
 };
 
-/* Makes a cache for the calling thread; without one if there is no room. */
+/* Makes a cache for the calling thread. Without room for one, the thread has none. The caller
+ * holds the lock. */
 void tcache_open_locked(struct spans *s, struct thread *t);
 
-/* What the thread's cache holds, if it has one, is anybody's. The thread is the
- * calling one, or is known not to be busy. */
+/* Closes the cache of a thread, if it has one: its spans are counted and have no owner. The
+ * thread is the calling one, or is known not to be a reader. The caller holds the lock. */
 void tcache_close_locked(struct spans *s, struct thread *t);
 
-/* After fork, in the child, there is but one thread: all other caches are closed. */
+/* In the child after a fork: closes the caches of all threads except the one of `mine`, as the
+ * child has no other thread. The caller holds the lock. */
 void tcaches_close_others_locked(struct spans *s, const struct thread *mine);
 
-/* Closes all caches: false if that was not possible. */
+/* Closes all caches. Returns false, and closes none, if the system refuses the barrier. The
+ * caller holds the lock. */
 bool tcaches_revoke_locked(struct spans *s);
 
-/* An object of nbytes in a slot of that class, if the thread's own span has one, whatever
- * the window knows. */
+/* Takes an object of nbytes in a slot of that class from any span that the thread owns. Returns
+ * false if it has no cache, or if hardly a slot is free in them: then tcache_refill_locked is
+ * due. */
 bool tcache_take(struct thread *t, size_t nbytes, unsigned sizeclass, void **object);
 
-/* Gets the thread another span, so that tcache_take has some. False: there is no room, or
- * no cache. */
+/* Gets the thread another span, so that tcache_take finds slots. Returns false if there is no
+ * room, no cache, or no need that is worth a span. The caller holds the lock, and is the thread,
+ * but no reader. */
 bool tcache_refill_locked(struct spans *s, struct thread *t, unsigned sizeclass);
 
 /* --- the fast paths ---------------------------------------------------------------- */
 
-/* An object of at most TCACHE_SMALL_MAX bytes, from the slots that its window knows to be
- * free. False: see tcache_take. */
+/* Takes an object of at most TCACHE_SMALL_MAX bytes from the slots that its window knows to be
+ * free. Returns false if there is none: then tcache_take is next. */
 static inline bool tcache_take_small(struct thread *t, size_t nbytes, void **object)
 {
     bool taken = false;
@@ -83,8 +87,9 @@ static inline bool tcache_take_small(struct thread *t, size_t nbytes, void **obj
     return taken;
 }
 
-/* The same at a multiple of align, any power of two: if what both need is small. A few bytes
- * at a multiple of 256 have more slack than such a slot can tell. */
+/* Takes an object of nbytes at a multiple of align, a power of two, if the slot for both is
+ * small. Returns false if the window knows of none, or if the size is 0 or very small: a few
+ * bytes at a multiple of 256 have more slack than the state of such a slot can say. */
 static inline bool tcache_take_aligned(struct thread *t, size_t nbytes, size_t align, void **object)
 {
     enum { LEAST = ALL_NEAR_MAX - SLACK_NEAR_MAX };
@@ -103,7 +108,8 @@ static inline bool tcache_take_aligned(struct thread *t, size_t nbytes, size_t a
     return taken;
 }
 
-/* One of a class of large slots, those above TCACHE_SMALL_MAX. */
+/* Takes an object from a class of large slots, those above TCACHE_SMALL_MAX. Returns false if
+ * the window knows of none. */
 static inline bool tcache_take_large(struct thread *t, size_t nbytes, unsigned sizeclass,
                                      void **object)
 {
@@ -114,8 +120,9 @@ static inline bool tcache_take_large(struct thread *t, size_t nbytes, unsigned s
     return taken;
 }
 
-/* Reads only what a span has published. The thread is busy. False: no such slot can be
- * seen, which does not say that there is no object. */
+/* Finds the small slot that begins at an address and holds an object. Reads only what the span
+ * has published; the thread is a reader. Returns false if no such slot can be seen, which does
+ * not mean that there is no object. */
 static inline bool tcache_find(const struct tcache *c, const void *address, struct slot_ref *at)
 {
     size_t offset;
@@ -127,7 +134,10 @@ static inline bool tcache_find(const struct tcache *c, const void *address, stru
            __atomic_load_n(at->state, __ATOMIC_RELAXED) != 0;
 }
 
-/* As tcache_find, in spans of WIDE_SLICES. */
+/* Finds the large slot that begins at an address and holds an object, as tcache_find does.
+ *
+ * The offset is counted in eights of bytes. A rotation moves the bits below to the top: so an
+ * address that is no multiple of eight, and one whose `back` was changing, are beyond the span. */
 static inline bool tcache_find_wide(const struct tcache *c, const void *address,
                                     struct slot_ref *at)
 {
@@ -139,7 +149,6 @@ static inline bool tcache_find_wide(const struct tcache *c, const void *address,
     struct span *span = &c->view.pagemap[slice];
     uint32_t reciprocal = __atomic_load_n(&span->reciprocal_published_wide, __ATOMIC_ACQUIRE);
     uint32_t into = (uint32_t)(offset - (slice << SLICE_SHIFT));
-    /* In eights of bytes; what is no multiple is more than there is, and so is what is torn. */
     uint32_t eighths = into >> WIDE_SHIFT | into << (32 - WIDE_SHIFT);
     return eighths < WIDE_SLICES * SLICE_BYTES >> WIDE_SHIFT &&
            slot_of_start(span, eighths, reciprocal, at) &&
@@ -148,6 +157,9 @@ static inline bool tcache_find_wide(const struct tcache *c, const void *address,
 
 enum tcache_freed { TCACHE_FREED, TCACHE_FREED_REFILE, TCACHE_NOT_FREED };
 
+/* Frees a slot that was found: the countdown first, then the state, since the state's release
+ * store ends the object's life. Returns TCACHE_FREED_REFILE if that was the end of the
+ * countdown. */
 static inline enum tcache_freed slot_ref_free(const struct slot_ref *at)
 {
     bool positive = count_down(&at->span->countdown);
@@ -155,6 +167,7 @@ static inline enum tcache_freed slot_ref_free(const struct slot_ref *at)
     return positive ? TCACHE_FREED : TCACHE_FREED_REFILE;
 }
 
+/* Frees the slot, if it was found, and ends the reader. */
 static inline enum tcache_freed tcache_finish_free(struct thread *t, bool found,
                                                    const struct slot_ref *at)
 {
@@ -163,8 +176,8 @@ static inline enum tcache_freed tcache_finish_free(struct thread *t, bool found,
     return freed;
 }
 
-/* Frees the object that begins at `address`: TCACHE_NOT_FREED if none can be seen to do
- * so; TCACHE_FREED_REFILE: it is done, and now spans_refile is due. */
+/* Frees the object that begins at an address. Returns TCACHE_NOT_FREED if no small slot with an
+ * object can be seen there; TCACHE_FREED_REFILE if it is freed, and spans_refile is due. */
 static inline enum tcache_freed tcache_free(struct thread *t, const void *address)
 {
     struct slot_ref at;
@@ -172,9 +185,9 @@ static inline enum tcache_freed tcache_free(struct thread *t, const void *addres
     return tcache_finish_free(t, tcache_find(thread_tcache(t), address, &at), &at);
 }
 
-/* The same for objects in wide spans. If it is the one that the thread takes slots of, it
- * knows at once that this one is free: to look at the states soon after they were written to
- * would wait for these writes, and for all before them. */
+/* Frees the object that begins at an address, in a large-slot span, as tcache_free does. If the
+ * window is on that span, its mask gets the bit at once: to read the states soon after they were
+ * written would wait for these stores, and for all before them. */
 static inline enum tcache_freed tcache_free_wide(struct thread *t, const void *address)
 {
     struct slot_ref at;
@@ -189,9 +202,9 @@ static inline enum tcache_freed tcache_free_wide(struct thread *t, const void *a
     return tcache_finish_free(t, found, &at);
 }
 
-/* Gives the object that begins at `address` another size where it is, if that can be told in
- * the state alone, and is not 0: then it does not give up most of the slot. False: see
- * tcache_resize. */
+/* Gives the object that begins at an address another size where it is, if the new slack fits
+ * into the state. A size of 0 is not done here: the object would give up most of the slot.
+ * Returns false if nothing was done: then tcache_resize is next. */
 static inline bool tcache_resize_near(struct thread *t, const void *address, size_t nbytes)
 {
     struct slot_ref at;
@@ -207,18 +220,20 @@ static inline bool tcache_resize_near(struct thread *t, const void *address, siz
 
 /* --- objects of any size ------------------------------------------------------------ */
 
+/* Finds the slot that begins at an address and holds an object, small or large. The thread is a
+ * reader. */
 static inline bool tcache_find_any(const struct tcache *c, const void *address, struct slot_ref *at)
 {
     return tcache_find(c, address, at) || tcache_find_wide(c, address, at);
 }
 
-/* Of a slot that was found, with what it says of itself now. */
+/* Returns the size of the object in a slot that was found, as its state is now. */
 static inline size_t slot_ref_size(const struct slot_ref *at)
 {
     return at->span->slot_bytes - state_slack(at->state - at->index, at->span->nslots, at->index);
 }
 
-/* The size of the object that begins at `address`; false if none can be seen to. */
+/* Stores the size of the object that begins at an address. Returns false if none can be seen. */
 static inline bool tcache_size(struct thread *t, const void *address, size_t *nbytes)
 {
     struct slot_ref at;
@@ -230,8 +245,8 @@ static inline bool tcache_size(struct thread *t, const void *address, size_t *nb
     return found;
 }
 
-/* Gives that object another size where it is; false: not there. *old is the size that it had,
- * or SIZE_MAX if none can be seen. */
+/* Gives the object that begins at an address another size where it is. Returns false if that is
+ * not possible. Stores the size that it had, or SIZE_MAX if no object can be seen. */
 static inline bool tcache_resize(struct thread *t, const void *address, size_t nbytes, size_t *old)
 {
     struct slot_ref at;

@@ -1,4 +1,8 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * thread.c - the list of the threads that may be readers of a heap, and the wait for all of them.
+ * Invariants: thread.h, base/grace.h.
+ */
 #include "slots/thread.h"
 
 #include "base/os.h"
@@ -8,6 +12,7 @@ bool threads_open(void)
     return grace_open();
 }
 
+/* The list changes only under the lock, and only the lock holder reads it. */
 void threads_join_locked(struct threads *all, struct member *m, struct thread *t)
 {
     *m = (struct member){.thread = t, .id = os_thread_id(), .next = all->first};
@@ -26,11 +31,13 @@ void threads_leave_locked(struct threads *all, struct member *m)
         m->next->previous = m->previous;
 }
 
+/* One barrier is enough for all threads. If the system refuses it by now, a thread that is the
+ * only one of the heap still knows that no other is a reader. */
 bool threads_wait_locked(const struct threads *all)
 {
     if (all->first == NULL)
         return true;
-    if (!grace_barrier()) /* refused by now: a thread that is alone needs none */
+    if (!grace_barrier())
         return all->first->next == NULL && all->first->id == os_thread_id();
     for (const struct member *m = all->first; m != NULL; m = m->next)
         grace_wait(&m->thread->busy, 1);

@@ -6,8 +6,8 @@
  * the region. Before the lock holder reuses such memory, it waits until each thread that may still
  * be reading there has left (a grace period: base/grace.h).
  *
- *   TH1  a thread is a reader from reader_enter to reader_leave, and looks for its thread cache and
- *        at a span's published fields only in between;
+ *   TH1  a thread is a reader from reader_enter to reader_leave. Only in between does it look for
+ *        its thread cache, and at the published fields of spans;
  *   TH2  the lock holder may wait for readers, so a thread leaves before it asks for the lock.
  */
 #ifndef THREAD_H
@@ -27,39 +27,46 @@
 
 struct tcache;
 
-/* In thread-local memory. Zero: it has nothing, and may get it. */
+/* What a thread has in thread-local memory. All 0: it has no cache, and may get one. */
 struct thread {
-    struct tcache *tcache; /* what it has to itself (cache.h); NULL: nothing, or no more */
+    struct tcache *tcache; /* its cache (tcache.h), or NULL */
     uint32_t busy;         /* 1: the thread is a reader */
-    bool is_awaited;       /* somebody will be told when it ends */
-    bool has_ended;        /* it gets no more */
-    uint8_t nfrees;        /* so far, of one that has never asked for memory */
+    bool is_awaited;       /* its end will be noticed: a destructor is registered */
+    bool has_ended;        /* its destructor has run: it gets no cache again */
+    uint8_t nfrees;        /* so far, if it has never asked for memory */
 };
 static_assert(sizeof(struct thread) <= 2 * sizeof(void *), "M5: two words of TLS");
 
-/* All threads that may be looking at a heap, guarded by its lock. */
+/* A thread that may be a reader of the heap. It lies at the begin of the thread's cache, under
+ * the lock. */
 struct member {
     struct thread *thread;
-    int id; /* to the system */
+    int id; /* the system's number of the thread */
     struct member *next, *previous;
 };
 
+/* All threads that may be readers of the heap, newest first; under the lock. */
 struct threads {
     struct member *first;
 };
 
-/* Can threads look without the lock at all? Not on a system without such a barrier. */
+/* Returns whether threads can be readers at all. If not, the system has no barrier, and no
+ * thread gets a cache. */
 bool threads_open(void);
 
+/* Adds a thread, which may be a reader from now on: the calling thread, or the one thread of a
+ * forked child. The caller holds the lock. */
 void threads_join_locked(struct threads *all, struct member *m, struct thread *t);
+
+/* Removes a thread, which is not a reader now and has lost its cache. The caller holds the lock. */
 void threads_leave_locked(struct threads *all, struct member *m);
 
-/* True once each thread has been seen not to be busy since the call; false if the
- * system refuses the barrier, so that nothing is known. */
+/* Returns true once each thread has been seen not to be a reader since the call. Returns false
+ * if the system refuses the barrier: then nothing is known. The caller holds the lock, and is no
+ * reader [TH2]. */
 bool threads_wait_locked(const struct threads *all);
 
-/* The calling thread begins and ends to read without the lock [TH1]. A reader does not enter again
- * before it has left. */
+/* The calling thread becomes a reader, and stops being one [TH1]. It does not enter twice. */
 static inline void reader_enter(struct thread *t)
 {
     grace_enter(&t->busy, 1);
@@ -70,19 +77,20 @@ static inline void reader_leave(struct thread *t)
     grace_leave(&t->busy, 0);
 }
 
-/* Is it certain that the process has no other thread? Then none begins during a call either. */
+/* Returns true if it is certain that the process has only this thread; it starts no other during
+ * a call of the library. */
 static inline bool thread_is_the_only(void)
 {
     return SINGLE_THREADED;
 }
 
-/* NULL: there is none. To be relied on only while busy. */
+/* Returns the cache of a thread, or NULL. The result is valid while the thread is a reader. */
 static inline struct tcache *thread_tcache(const struct thread *t)
 {
     return __atomic_load_n(&t->tcache, __ATOMIC_ACQUIRE);
 }
 
-/* Who has the lock gives and takes it. */
+/* Gives a thread a cache, or takes it away. The caller holds the lock. */
 static inline void thread_set_tcache(struct thread *t, struct tcache *c)
 {
     __atomic_store_n(&t->tcache, c, __ATOMIC_RELEASE);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * window.c - windows on the slots of a span, and spans that are parked. Invariants: window.h.
+ * window.c - moves a window over the slots of a span, and from span to span.
+ * Invariants: window.h.
  */
 #include "slots/window.h"
 
-/* To the 64 slots from `first` on, a multiple of 64. */
+/* Moves the window to the slots from `first` on, a multiple of 64. */
 static void window_move(struct class_window *w, uint32_t first)
 {
     ptrdiff_t step = (ptrdiff_t)first - (ptrdiff_t)w->first;
@@ -13,8 +14,9 @@ static void window_move(struct class_window *w, uint32_t first)
     w->first = first;
 }
 
-/* Slots that no thread has had yet mostly have no pages, and are in no cache of the processor: so
- * they are not looked at before they are needed. */
+/* Moves the window to the next slots that were never in one. Such slots mostly have no pages
+ * yet, and their states are in no processor's cache, so they are looked at only when they are
+ * needed. */
 static void window_widen(struct class_window *w, struct span *span)
 {
     window_move(w, w->used);
@@ -22,8 +24,10 @@ static void window_widen(struct class_window *w, struct span *span)
     span->used = (uint16_t)w->used;
 }
 
-/* Finds 64 slots of which a part is free, best those just used. If there are none, then as few
- * are free in the whole span. */
+/* First all around the slots that were in use before, from where the window is; then on into
+ * those that were not.
+ *
+ * [ used ... | window | ... used ][ not used yet ... ] */
 bool window_scan(struct class_window *w, const struct slot_view *v, enum window_part part)
 {
     uint32_t start = w->first;
@@ -58,42 +62,49 @@ void window_open(struct class_window *w, const struct slot_view *v, uint32_t sli
     w->last = 0;
 }
 
+/* Returns the span that was parked first, or 0. */
 static uint32_t oldest(const struct class_window *w)
 {
     return w->nparked == 0 ? 0 : w->parked[w->oldest];
 }
 
+/* Forgets the span that was parked first. */
 static void parked_pop(struct class_window *w)
 {
     w->oldest = (uint16_t)(w->oldest + 1) % NPARKED;
     w->nparked--;
 }
 
-/* There is room for one more. */
+/* Remembers a span, as the one that was parked last. There is room. */
 static void parked_push(struct class_window *w, uint32_t slice)
 {
     w->parked[(w->oldest + w->nparked) % NPARKED] = slice;
     w->nparked++;
 }
 
+/* A single thread may wait longer until a large-slot span is claimed from it (patient), since no
+ * other thread could use the slots. */
 void window_park(struct class_window *w, const struct slot_view *v)
 {
     if (w->slice == 0)
         return;
     uint32_t slice = w->slice;
     w->at.mask = 0;
-    w->slice = 0; /* first: a fork that comes now must not find it in two places */
+    w->slice = 0; /* first: a fork at this point must not find the span twice */
     parked_push(w, slice);
     span_park(&v->pagemap[slice - 1], w->nslots, w->is_alone && is_wide(w->slot_bytes), w);
 }
 
+/* Parks the span of the window and opens another one. */
 static void window_swap(struct class_window *w, const struct slot_view *v, uint32_t slice)
 {
     window_park(w, v);
     window_open(w, v, slice);
 }
 
-/* Another of the thread's spans of which enough is free. */
+/* Goes on with a parked span of which enough was freed, the oldest first. Returns false if there
+ * is none. A span that was claimed is forgotten. The oldest has had the longest time to become
+ * free, so if it is not reusable, no other is looked at. */
 static bool window_change(struct class_window *w, const struct slot_view *v)
 {
     uint32_t slice;
@@ -110,8 +121,9 @@ static bool window_change(struct class_window *w, const struct slot_view *v)
     return false;
 }
 
-/* The same for wide spans. All are looked at, and their few slots are counted, as the hint would
- * tell of none, or of many; what is the thread's no more is forgotten. */
+/* Goes on with a parked large-slot span. Its few slots make the countdown useless, so the states
+ * of each parked span are counted. Spans that were claimed are forgotten; the others keep their
+ * order. */
 static bool window_change_wide(struct class_window *w, const struct slot_view *v)
 {
     for (unsigned n = w->nparked; n > 0; n--) {
@@ -142,6 +154,8 @@ void window_close(struct spans *s, struct class_window *w)
     spans_free_metadata(s, w);
 }
 
+/* A window with less than an eighth of its slots free is not worth the trouble, since the next
+ * look would follow soon. */
 bool window_take_or_change(struct class_window *w, const struct slot_view *v, size_t nbytes,
                            void **object)
 {
@@ -152,6 +166,7 @@ bool window_take_or_change(struct class_window *w, const struct slot_view *v, si
     return has;
 }
 
+/* There are so few large slots that a single free one is worth it. */
 bool window_take_large_or_change(struct class_window *w, const struct slot_view *v, size_t nbytes,
                                  void **object)
 {
@@ -162,7 +177,7 @@ bool window_take_large_or_change(struct class_window *w, const struct slot_view 
     return has && window_take_large(w, nbytes, object);
 }
 
-/* The one that has rested longest is anybody's, if there are too many. */
+/* The span was used up, and hardly any of it was freed since. */
 void window_make_room_to_park(struct spans *s, struct class_window *w)
 {
     if (w->nparked < NPARKED)

@@ -1,72 +1,109 @@
 /* SPDX-License-Identifier: MIT
  *
- * window.h - 64 slots of a span, and which of them are known to be free.
+ * window.h - 64 slots of a span that has an owner, and which of them the owner knows to be free.
+ *
+ *     states of the span    [ . . . . . . . . | 1 0 7 0 0 3 ... | . . . . . . . . ]
+ *     window                                  ^ 64 states, slots from `base` on
+ *     mask                                      0 1 0 1 1 0 ...
+ *
+ *   WI1  a bit in the mask is a slot that the owner has seen free, or has freed itself. Only the
+ *        owner takes slots of its span [SP3], so the slot stays free until the owner takes the bit
+ *        out and sets the state. A bit that is not set says nothing: the slot may be free by now;
+ *   WI2  all slots of a window are of one span, which is OWNED and not parked. The window begins at
+ *        a multiple of 64 slots;
+ *   WI3  a class_window also remembers spans that the thread has used up and parked. Another thread
+ *        may have claimed some of them meanwhile [SP6].
+ *
+ * A thread cache (tcache.h) has a class_window for each class; a heap cache (heaps/hcache.h) has
+ * windows of its own kind, which begin with the same struct. The idea is Go's allocCache.
  */
 #ifndef WINDOW_H
 #define WINDOW_H
 
 #include "slots/spans.h"
 
-/* 64 slots of a span, or as many as it has from there on. */
+/* The 64 slots, or as many as the span has from there on. */
 struct window {
-    uint64_t mask;         /* slots known to be free */
-    unsigned char *states; /* of the first of the slots; all within one span */
-    unsigned char *base;   /* that slot */
+    uint64_t mask;         /* bit i: slot i is known to be free [WI1] */
+    unsigned char *states; /* the state of the first slot */
+    unsigned char *base;   /* where the first slot begins */
 };
 
-/* How many of n slots have to be free for the trouble: a part of them, 2^-part. */
+/* How many of n slots have to be free for a window there to be worth the trouble: a part of
+ * them, n >> part; or any slot. */
 enum window_part { WINDOW_EIGHTH = 3, WINDOW_ANY = 7 };
 
+/* Returns whether as many bits of the mask are set, where the span has n slots from there on. */
 static inline bool window_is_enough(uint64_t mask, uint32_t n, enum window_part part)
 {
     return mask != 0 && count_bits(mask) >= least(n, STATES_AT_ONCE) >> part;
 }
 
-/* Which of the slots are free, of which the span has n from there on: and are they enough? */
+/* Reads the states, of which the span has n from there on, into the mask. Returns whether enough
+ * are free. The caller is the owner, and a reader or the lock holder. */
 static inline bool window_look(struct window *w, uint32_t n, enum window_part part)
 {
     w->mask = free_slots(w->states, n);
     return window_is_enough(w->mask, n, part);
 }
 
-/* To other slots of the span. */
+/* Moves a window to other slots of its span. The mask is not changed. */
 static inline void window_step(struct window *w, ptrdiff_t nslots, size_t slot_bytes)
 {
     w->states += nslots;
     w->base += nslots * (ptrdiff_t)slot_bytes;
 }
 
+/* How many spans a class_window remembers. */
 enum { NPARKED = 16 };
 
-/* What a thread has of a class. */
+/* What a thread has of a class. Only its thread uses it, as a reader; or the lock holder, when
+ * the thread has been parted from its cache. */
 struct class_window {
     struct window at;
-    uint16_t *far; /* its slack, in slots that have such */
+    uint16_t *far; /* the far slack of the first slot, in spans that have it [ST4] */
     size_t slot_bytes;
-    uint32_t full;    /* the state of an object without a byte */
-    uint32_t first;   /* the number of the first slot in the span */
-    uint32_t nslots;  /* of the span */
-    uint32_t used;    /* the first so many were in a window before */
-    uint32_t slice;   /* 0: there is none */
-    uint16_t wanted;  /* so often there was none, of wide spans */
-    uint16_t nowhere; /* is written and never read */
-    uint32_t last;    /* of large slots, the one taken last */
-    uint16_t oldest, nparked;
-    bool is_alone;            /* its thread, when it last got a span */
-    uint32_t parked[NPARKED]; /* units, a ring; some may be others' by now */
+    uint32_t full;    /* slot_bytes + 1: less nbytes, it is the state of an object of nbytes */
+    uint32_t first;   /* the index of the first slot in the span */
+    uint32_t nslots;  /* the number of slots of the span */
+    uint32_t used;    /* slots below were in a window before */
+    uint32_t slice;   /* the first one of the span; NO_SLICE: there is none */
+    uint16_t wanted;  /* how often a large-slot span was wished for in vain */
+    uint16_t nowhere; /* written in place of far slack, never read */
+    uint32_t last;    /* the large slot taken last */
+    uint16_t oldest, nparked; /* of `parked`, a ring */
+    bool is_alone;            /* the heap had one thread when this got its last span */
+    uint32_t parked[NPARKED]; /* the first slices of the parked spans [WI3] */
 };
 
+/* Finds 64 slots of the span of which enough are free, best those that were used just now, and
+ * reads them into the mask. Returns false if there are none, and then the mask is 0, and the part
+ * of free slots in the whole span is as small. */
 bool window_scan(struct class_window *w, const struct slot_view *v, enum window_part part);
+
+/* Puts the window on a span that the thread owns now. It had no span; the caller scans next. */
 void window_open(struct class_window *w, const struct slot_view *v, uint32_t slice);
+
+/* Parks the span, if there is one; there is room to remember it. */
 void window_park(struct class_window *w, const struct slot_view *v);
+
+/* Gives up all spans, and frees the window. The caller holds the lock. */
 void window_close(struct spans *s, struct class_window *w);
+
+/* Gives up the span that was parked first, if as many are remembered as can be. The caller holds
+ * the lock. */
 void window_make_room_to_park(struct spans *s, struct class_window *w);
+
+/* Takes a slot for an object of nbytes: from the mask, else elsewhere in the span, else from a
+ * parked span. Returns false if hardly a slot of them is free. The first is for classes up to
+ * TCACHE_SMALL_MAX (tcache.h), the second for larger ones. */
 bool window_take_or_change(struct class_window *w, const struct slot_view *v, size_t nbytes,
                            void **object);
 bool window_take_large_or_change(struct class_window *w, const struct slot_view *v, size_t nbytes,
                                  void **object);
 
-/* The lowest free slot. The owner's. */
+/* Takes the lowest slot of the mask, which is not 0 and was read just before, and gives it that
+ * state. Returns the object. */
 static inline void *window_take(struct class_window *w, uint64_t mask, uint32_t state)
 {
     size_t i = lowest_bit(mask);
@@ -75,15 +112,15 @@ static inline void *window_take(struct class_window *w, uint64_t mask, uint32_t 
     return w->at.base + i * w->slot_bytes;
 }
 
-/* Where the slack of a slot is written: if it is not far, nowhere. Sizes are hard to foretell,
- * so that no branch depends on them. */
+/* Returns where the far slack of slot i is stored, or `nowhere` if the slack is not far. Which
+ * of the two is hard to predict from sizes, so no branch depends on it. */
 static inline uint16_t *window_slack(struct class_window *w, size_t i, bool is_far)
 {
     uintptr_t nowhere = (uintptr_t)&w->nowhere, there = (uintptr_t)(w->far + i);
     return (uint16_t *)(nowhere + ((there - nowhere) & -(uintptr_t)is_far));
 }
 
-/* The same for any slack that such a slot can tell. */
+/* Takes the lowest slot of the mask for nbytes, whatever the slack is that the states can say. */
 static inline void *window_take_any(struct class_window *w, uint64_t mask, size_t nbytes)
 {
     uint32_t slack = w->full - 1 - (uint32_t)nbytes;
@@ -92,9 +129,10 @@ static inline void *window_take_any(struct class_window *w, uint64_t mask, size_
     return window_take(w, mask, least(slack + 1, STATE_FAR));
 }
 
-/* Large slots, of which a span has no more than 64: the one taken last, if it is free again,
- * since it is in the processor's cache; else the lowest, since it has its pages. Their slack
- * is always told behind the states. */
+/* Takes a large slot, of which a span has at most 64, so all are in the window. The slot that
+ * was taken last comes first, if it is free again, since it is in the processor's cache; then
+ * the lowest, since it has its pages. The slack is always far. Returns false if the window knows
+ * of no free slot. */
 static inline bool window_take_large(struct class_window *w, size_t nbytes, void **object)
 {
     size_t i = w->last;

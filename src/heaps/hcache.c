@@ -1,7 +1,11 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * hcache.c - the slow path of a heap cache: windows moved, opened, closed. Invariants: hcache.h.
+ */
 #include "heaps/hcache.h"
 
-/* The first 64 slots from where the window is, all around the span, of which enough are free. */
+/* Moves the window to the first 64 slots of which enough are free, from where it is, all around
+ * the span. Returns false if there are none; then it is where it was, and its mask is 0. */
 static bool hcache_window_scan(struct hcache_window *w, const struct span *span,
                                enum window_part part)
 {
@@ -17,6 +21,7 @@ static bool hcache_window_scan(struct hcache_window *w, const struct span *span,
     return false;
 }
 
+/* Puts the window on a span that the heap owns now. */
 static void hcache_window_open(struct hcache_window *w, const struct spans *s, uint32_t slice)
 {
     const struct span *span = pagemap_span(s, slice);
@@ -26,7 +31,7 @@ static void hcache_window_open(struct hcache_window *w, const struct spans *s, u
                                 .slice = slice};
 }
 
-/* What all windows have in common. */
+/* Notes what all windows have in common: where the page map is, and how long [HC4]. */
 static void note_map(struct hcache *q, struct spans *s)
 {
     q->base = pagemap_address(s, 1);
@@ -40,6 +45,7 @@ size_t hcache_bytes(size_t nbytes)
     return sizeof(struct hcache) + spans_nclasses(nbytes) * sizeof(struct hcache_window);
 }
 
+/* Sizes beyond the last class lead to it, and hcache_take sees that they do not fit. */
 void hcache_open(struct hcache *q, const struct heap *h, size_t nbytes)
 {
     memset(q, 0, nbytes);
@@ -48,6 +54,7 @@ void hcache_open(struct hcache *q, const struct heap *h, size_t nbytes)
         q->by_size[i] = (uint8_t)least(heap_sizeclass(h, i * GRANULE_BYTES, 1), q->nwindows - 1u);
 }
 
+/* Returns whether a window is open. */
 static bool is_open(const struct hcache *q)
 {
     for (unsigned c = 0; c < q->nwindows; c++)
@@ -56,7 +63,8 @@ static bool is_open(const struct hcache *q)
     return false;
 }
 
-/* Another span for the window. */
+/* Gives the window another span of its class. Returns false if there is none: then the window is
+ * closed. The old span is given up first: it may be the only one with free slots. */
 static bool hcache_window_change(struct hcache_window *w, struct hcache *q, struct heap *h,
                                  unsigned sizeclass)
 {
@@ -74,7 +82,7 @@ static bool hcache_window_change(struct hcache_window *w, struct hcache *q, stru
     return slice != 0;
 }
 
-/* A slot of the window, whatever its slack is. */
+/* Takes the lowest slot of the mask, which is not 0, for an object of any slack. */
 static void *slot_take(struct hcache_window *w, const struct span *span, size_t nbytes)
 {
     uint32_t i = (uint32_t)lowest_bit(w->at.mask), first = (uint32_t)(w->at.states - span->states);
@@ -83,6 +91,8 @@ static void *slot_take(struct hcache_window *w, const struct span *span, size_t 
     return w->at.base + (size_t)i * w->slot_bytes;
 }
 
+/* Fills the mask: from elsewhere in the span, if it has more than 64 slots, else from another
+ * span. Returns false if there is none. */
 static bool refill(struct hcache *q, struct heap *h, unsigned sizeclass)
 {
     struct hcache_window *w = &q->window[sizeclass];
@@ -96,7 +106,8 @@ static bool refill(struct hcache *q, struct heap *h, unsigned sizeclass)
     return hcache_window_scan(w, span, WINDOW_EIGHTH) || hcache_window_scan(w, span, WINDOW_ANY);
 }
 
-/* Where there is no room for another span, a slot of the next larger classes. */
+/* Takes a slot of a class at most twice as large, if one is at hand; else returns NULL. It is
+ * for a heap that has no room for another span. */
 static void *borrow(struct hcache *q, struct heap *h, unsigned sizeclass, size_t nbytes)
 {
     size_t max = 2 * sizeclass_bytes(sizeclass);
@@ -117,6 +128,7 @@ void *hcache_take_slow(struct hcache *q, struct heap *h, size_t nbytes)
     return slot_take(w, pagemap_span(&h->spans, w->slice), nbytes);
 }
 
+/* Slices are compared with the page map before they are used. */
 bool hcache_is_valid(const struct hcache *q, const struct heap *h)
 {
     const struct spans *s = &h->spans;
@@ -132,6 +144,7 @@ bool hcache_is_valid(const struct hcache *q, const struct heap *h)
     return true;
 }
 
+/* With nslices == 0 no window is open [HC4]. */
 void hcache_close(struct hcache *q, struct heap *h)
 {
     for (unsigned c = 0; c < q->nwindows && q->nslices > 0; c++)

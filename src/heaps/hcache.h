@@ -1,56 +1,66 @@
 /* SPDX-License-Identifier: MIT
  *
- * quick.h - the short way to small objects in a heap of one's own.
+ * hcache.h - a heap cache: the fast path to small objects in a heap of the caller's own.
  *
- *     window[class] ---> 64 states of a span that the heap keeps at hand
- *                        mask: those that were found to be 0
+ *     window[class] ---> 64 states of a span that the heap owns
+ *                        mask: those that are known to be 0
  *
- * It is what a cache is to a thread (cache.h), for who has the heap's lock or is its only
- * thread: so nobody is waited for, and nothing is atomic but for those who only look.
+ * It is to a heap what a thread cache is to a thread (slots/tcache.h). The caller of each function
+ * holds the heap's lock or is its only thread. So nothing waits for readers, and stores are atomic
+ * only for lookups without the lock.
  *
- *   HC1  a span in a window is OWNED [SP4]: nobody else takes its slots, and a bit in the
- *       mask stays free until it is taken here [SP3];
- *   HC2  the states alone say what is an object. Who walks, finds, or frees by any address
- *       knows nothing of windows;
- *   HC3  an owned span keeps its units. Who wants to see all free memory in one piece, or
- *       is short of it, has the windows closed before;
- *   HC4  there are units in the map for as long as `nslices` says so: while a window is open.
+ *   HC1  the span of a window is OWNED [SP4], and only here are slots taken of it, so a bit in the
+ *        mask stays true until the slot is taken [WI1];
+ *   HC2  the states alone say what is an object. Walks, lookups, and frees of any address know
+ *        nothing of windows;
+ *   HC3  an owned span keeps its slices. Before a caller needs all free memory in one piece, or is
+ *        told that there is no space, the windows are closed;
+ *   HC4  nslices > 0 while a window is open; then the page map is there, and has nslices entries.
+ *
+ * Heaps that are attached to again have a heap cache in their header: its layout is part of the
+ * stored format (header.c, VERSION).
  */
 #ifndef QUICK_H
 #define QUICK_H
 
 #include "core/heap.h"
 
+/* What a heap has of a class. */
 struct hcache_window {
     struct window at;
     uint32_t slot_bytes;
-    uint32_t slice; /* 0: there is none */
+    uint32_t slice; /* the span's; NO_SLICE: the window is closed */
 };
 
+/* The largest object of the fast path, in bytes. */
 enum { HCACHE_MAX = 2048 };
 
+/* Lies in the heap's header. */
 struct hcache {
-    uintptr_t base; /* of the first unit */
-    struct span *pagemap;
-    uint32_t nslices; /* 0: no window is open */
+    uintptr_t base;       /* where the first slice begins */
+    struct span *pagemap; /* its entry */
+    uint32_t nslices;     /* entries of the page map; 0: no window is open [HC4] */
     uint16_t slice_shift, nwindows;
-    uint8_t by_size[HCACHE_MAX / GRANULE_BYTES + 1]; /* the class for so many granules */
+    uint8_t by_size[HCACHE_MAX / GRANULE_BYTES + 1]; /* granules to class */
     struct hcache_window window[];
 };
 
-/* What it needs in a heap of nbytes. */
+/* Returns the bytes of a heap cache for a heap of nbytes. */
 size_t hcache_bytes(size_t nbytes);
 
-/* In a new heap, in so many bytes. */
+/* Makes a heap cache of nbytes for a new heap. No window is open. */
 void hcache_open(struct hcache *q, const struct heap *h, size_t nbytes);
 
-/* All spans are as if there was no short way, and those that are empty go. */
+/* Closes all windows: their spans are counted and have no owner. Gives all empty spans back to
+ * the ledger. */
 void hcache_close(struct hcache *q, struct heap *h);
 
-/* Does each window have a span, and HC4 hold? */
+/* Returns whether each window has an OWNED span of its class, and HC4 holds. The heap may be
+ * damaged. */
 bool hcache_is_valid(const struct hcache *q, const struct heap *h);
 
-/* An object of at most HCACHE_MAX bytes whose slack is told by its state. NULL: none is at hand. */
+/* Takes an object of at most HCACHE_MAX bytes whose slack fits into its state, from the window
+ * of its class. Returns NULL if the window knows of no free slot: then hcache_take_slow is next. */
 static inline void *hcache_take(struct hcache *q, size_t nbytes)
 {
     if (nbytes > HCACHE_MAX)
@@ -66,16 +76,17 @@ static inline void *hcache_take(struct hcache *q, size_t nbytes)
     return w->at.base + i * w->slot_bytes;
 }
 
-/* The same of any size, and if windows have to be moved for it. NULL: not in that way. */
+/* Takes an object of any size that fits into a small slot, and moves the window, or gives it
+ * another span, if it has to. Returns NULL if that does not help: then the heap is next. */
 void *hcache_take_slow(struct hcache *q, struct heap *h, size_t nbytes);
 
-/* The slot of an object whose slack is told by its state. */
+/* The slot of an object whose slack fits into its state. */
 struct hcache_slot {
     struct slot_ref ref;
     size_t nbytes; /* of the object */
 };
 
-/* Of the one that begins at `address`; false: none is seen to do so. */
+/* Finds the object that begins at an address. Returns false if none can be seen in this way. */
 static inline bool hcache_find(const struct hcache *q, const void *address, struct hcache_slot *at)
 {
     size_t offset = (uintptr_t)address - q->base, slice = offset >> q->slice_shift;
@@ -90,8 +101,12 @@ static inline bool hcache_find(const struct hcache *q, const void *address, stru
     return state_is_near(state);
 }
 
-/* Frees the object that begins at `address`, and says how large it was; false: none is seen to do
- * so. `*recount`: now heap_refile_locked is due. */
+/* Frees the object that begins at an address, and stores how large it was. Returns false if none
+ * can be seen in this way. Sets *refile if the countdown has ended: then heap_refile_locked is
+ * due.
+ *
+ * The window learns of the slot if it is one of its 64. (State arrays are multiples of 64 bytes
+ * apart, so no other span has a state within 64 bytes of the window's first.) */
 static inline bool hcache_free(struct hcache *q, const void *address, size_t *nbytes, bool *refile)
 {
     struct hcache_slot at;
@@ -107,7 +122,9 @@ static inline bool hcache_free(struct hcache *q, const void *address, size_t *nb
     return true;
 }
 
-/* Gives it another size where it is, and says what it had; false: not in this way. */
+/* Gives the object that begins at an address another size where it is, if the new slack fits
+ * into the state, and stores the size that it had. Returns false, and changes nothing, if that
+ * is not possible. */
 static inline bool hcache_resize(const struct hcache *q, const void *address, size_t nbytes,
                                  size_t *old)
 {

@@ -31,6 +31,7 @@
 /* The reader stores `busy` to its word. No other thread writes to the word meanwhile. */
 static inline void grace_enter(uint32_t *word, uint32_t busy)
 {
+    assert(busy != 0);
     __atomic_store_n(word, busy, __ATOMIC_RELAXED);
     __atomic_signal_fence(__ATOMIC_SEQ_CST); /* the compiler must keep the order [GR1] */
 }

@@ -25,6 +25,7 @@ static bool hcache_window_scan(struct hcache_window *w, const struct span *span,
 static void hcache_window_open(struct hcache_window *w, const struct spans *s, uint32_t slice)
 {
     const struct span *span = pagemap_span(s, slice);
+    assert(span->status == SPAN_OWNED && span->parked_by == NULL);
     *w = (struct hcache_window){.at.states = span->states,
                                 .at.base = (unsigned char *)pagemap_address(s, slice),
                                 .slot_bytes = span->slot_bytes,
@@ -34,6 +35,7 @@ static void hcache_window_open(struct hcache_window *w, const struct spans *s, u
 /* Notes what all windows have in common: where the page map is, and how long [HC4]. */
 static void note_map(struct hcache *q, struct spans *s)
 {
+    assert(s->nheld > 0 && s->nclear > 0); /* HC4 */
     q->base = pagemap_address(s, 1);
     q->pagemap = pagemap_span(s, 1);
     q->nslices = s->nclear;
@@ -48,6 +50,7 @@ size_t hcache_bytes(size_t nbytes)
 /* Sizes beyond the last class lead to it, and hcache_take sees that they do not fit. */
 void hcache_open(struct hcache *q, const struct heap *h, size_t nbytes)
 {
+    assert(nbytes > sizeof *q);
     memset(q, 0, nbytes);
     q->nwindows = (uint16_t)((nbytes - sizeof *q) / sizeof q->window[0]);
     for (size_t i = 0; i < sizeof q->by_size; i++)
@@ -68,6 +71,7 @@ static bool is_open(const struct hcache *q)
 static bool hcache_window_change(struct hcache_window *w, struct hcache *q, struct heap *h,
                                  unsigned sizeclass)
 {
+    assert(sizeclass < q->nwindows);
     if (w->slice != 0)
         spans_release(&h->spans, w->slice);
     *w = (struct hcache_window){0};
@@ -85,7 +89,9 @@ static bool hcache_window_change(struct hcache_window *w, struct hcache *q, stru
 /* Takes the lowest slot of the mask, which is not 0, for an object of any slack. */
 static void *slot_take(struct hcache_window *w, const struct span *span, size_t nbytes)
 {
+    assert(w->at.mask != 0 && nbytes <= w->slot_bytes);
     uint32_t i = (uint32_t)lowest_bit(w->at.mask), first = (uint32_t)(w->at.states - span->states);
+    assert(first + i < span->nslots);
     w->at.mask &= w->at.mask - 1;
     state_make_object(span->states, span->nslots, first + i, w->slot_bytes - (uint32_t)nbytes);
     return w->at.base + (size_t)i * w->slot_bytes;
@@ -96,9 +102,8 @@ static void *slot_take(struct hcache_window *w, const struct span *span, size_t 
 static bool refill(struct hcache *q, struct heap *h, unsigned sizeclass)
 {
     struct hcache_window *w = &q->window[sizeclass];
-    const struct span *last = pagemap_span(&h->spans, w->slice);
-    if (w->slice != 0 && last->nslots > STATES_AT_ONCE &&
-        hcache_window_scan(w, last, WINDOW_EIGHTH))
+    const struct span *last = w->slice == NO_SLICE ? NULL : pagemap_span(&h->spans, w->slice);
+    if (last != NULL && last->nslots > STATES_AT_ONCE && hcache_window_scan(w, last, WINDOW_EIGHTH))
         return true;
     if (!hcache_window_change(w, q, h, sizeclass))
         return false;

@@ -23,6 +23,7 @@ uint32_t pagemap_nslices_used(const struct spans *s)
  * no room. */
 static bool granules_reserve(struct spans *s, uint32_t length, uint32_t align, uint32_t *start)
 {
+    assert(length > 0 && is_power_of_two(align));
     return chunks_take_aligned(s->chunks, length, align, LEDGER_RESERVED, start) == CHUNKS_OK;
 }
 
@@ -31,8 +32,10 @@ static bool granules_reserve(struct spans *s, uint32_t length, uint32_t align, u
 static void granules_give_back(struct spans *s, uint32_t start)
 {
     struct ledger_place p;
-    if (ledger_find_place(&s->chunks->ledger, start, &p))
+    if (ledger_find_place(&s->chunks->ledger, start, &p)) {
+        assert(p.chunk.start == start && p.chunk.state == CHUNK_RESERVED);
         chunks_give_back(s->chunks, &p);
+    }
 }
 
 uint32_t pagemap_granules(const struct spans *s)
@@ -55,6 +58,7 @@ static bool pagemap_open(struct spans *s)
     uint32_t length = (uint32_t)(nbytes / GRANULE_BYTES);
     if (s->nheld > 0)
         return true;
+    assert(s->nempty == 0 && s->nclear <= pagemap_nslices(s));
     struct ledger before = s->chunks->ledger;
     if (!granules_reserve(s, length, line, &s->pagemap))
         return false;
@@ -65,12 +69,14 @@ static bool pagemap_open(struct spans *s)
            : all    ? nbytes
                     : (size_t)QUEUES_BYTES);
     s->nclear = all ? (uint32_t)pagemap_nslices(s) : 0;
+    assert((uintptr_t)pagemap_span(s, 1) % sizeof(struct span) == 0); /* cache lines */
     return true;
 }
 
 /* Gives the page map back after the last span [PM3]. */
 static void pagemap_close(struct spans *s)
 {
+    assert(s->nempty <= s->nheld);
     if (s->nheld == 0)
         granules_give_back(s, s->pagemap);
 }
@@ -78,6 +84,7 @@ static void pagemap_close(struct spans *s)
 /* Makes sure that the entries up to that of the slice `last` are there [PM2]. */
 static void pagemap_clear_up_to(struct spans *s, uint32_t last)
 {
+    assert(last <= pagemap_nslices(s));
     if (last <= s->nclear)
         return;
     memset(pagemap_span(s, s->nclear + 1), 0, (last - s->nclear) * sizeof(struct span));
@@ -90,6 +97,7 @@ static void pagemap_clear_up_to(struct spans *s, uint32_t last)
  *         back:    0      1          n-1                                         [PM1] */
 uint32_t slices_take(struct spans *s, uint32_t n)
 {
+    assert(n == 1 || n == WIDE_SLICES);
     uint32_t start;
     if (!pagemap_open(s))
         return NO_SLICE;
@@ -99,6 +107,9 @@ uint32_t slices_take(struct spans *s, uint32_t n)
     }
     uint32_t first = pagemap_slice(s, (uintptr_t)region_at(spans_region(s), start));
     pagemap_clear_up_to(s, first + n - 1);
+    assert(pagemap_address(s, first) == (uintptr_t)region_at(spans_region(s), start));
+    assert(pagemap_span(s, first)->slot_bytes == 0 && pagemap_span(s, first)->back == 0);
+    assert(pagemap_span(s, first)->status == SPAN_NONE);
     for (uint32_t i = 1; i < n; i++)
         __atomic_store_n(&pagemap_span(s, first + i)->back, i, __ATOMIC_RELAXED);
     s->nheld += n;
@@ -108,6 +119,7 @@ uint32_t slices_take(struct spans *s, uint32_t n)
 
 uint32_t pagemap_granule(const struct spans *s, uint32_t slice)
 {
+    assert(pagemap_address(s, slice) >= (uintptr_t)spans_region(s)->base);
     return (uint32_t)((pagemap_address(s, slice) - (uintptr_t)spans_region(s)->base) /
                       GRANULE_BYTES);
 }
@@ -118,6 +130,9 @@ void slices_give_back(struct spans *s, uint32_t first, uint32_t n)
 {
     struct span *span = pagemap_span(s, first);
     assert(span->reciprocal_published == 0 && span->reciprocal_published_wide == 0);
+    assert(span->parked_by == NULL && span->back == 0);
+    assert(span->status == SPAN_EMPTY || span->status == SPAN_NONE);
+    assert(n <= s->nheld && s->nempty <= s->nheld - n);
     for (uint32_t i = 1; i < n; i++)
         __atomic_store_n(&pagemap_span(s, first + i)->back, 0, __ATOMIC_RELAXED);
     memset(&span->slot_bytes, 0, sizeof *span - offsetof(struct span, slot_bytes));

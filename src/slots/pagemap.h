@@ -140,6 +140,7 @@ static inline uint32_t slice_granules(const struct spans *s)
 /* Returns the entry of a slice. The page map must be there [PM3]. */
 static inline struct span *pagemap_span(const struct spans *s, uint32_t slice)
 {
+    assert(slice != NO_SLICE);
     unsigned char *pagemap = region_at(&s->chunks->region, s->pagemap);
     return (struct span *)(void *)(pagemap + QUEUES_BYTES) + (slice - 1);
 }
@@ -159,6 +160,7 @@ static inline uint32_t span_nslices(const struct span *span)
  * addresses, counted from the one that the region begins in. */
 static inline uintptr_t pagemap_address(const struct spans *s, uint32_t slice)
 {
+    assert(slice != NO_SLICE);
     return (((uintptr_t)spans_region(s)->base >> s->slice_shift) + (slice - 1)) << s->slice_shift;
 }
 

@@ -13,6 +13,8 @@ static uint32_t *queue_of(const struct spans *s, const struct span *span)
 /* last <--> first => last <--> this <--> first */
 void queue_push(struct spans *s, uint32_t slice, enum span_status status)
 {
+    assert(status == SPAN_PARTIAL || status == SPAN_EMPTY);
+    assert(slice <= s->nclear && pagemap_span(s, slice)->slot_bytes != 0);
     struct span *span = pagemap_span(s, slice);
     span->status = (uint8_t)status;
     uint32_t *first = queue_of(s, span);
@@ -29,7 +31,12 @@ void queue_push(struct spans *s, uint32_t slice, enum span_status status)
 void queue_remove(struct spans *s, uint32_t slice)
 {
     struct span *span = pagemap_span(s, slice);
+    assert(span->status == SPAN_PARTIAL || span->status == SPAN_EMPTY);
+    assert(pagemap_span(s, span->previous)->next == slice);
+    assert(pagemap_span(s, span->next)->previous == slice);
+    assert(s->nempty >= (span->status == SPAN_EMPTY ? span_nslices(span) : 0));
     uint32_t *first = queue_of(s, span);
+    assert(*first != NO_SLICE);
     if (*first == slice)
         *first = span->next == slice ? NO_SLICE : span->next;
     pagemap_span(s, span->previous)->next = span->next;

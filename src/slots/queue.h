@@ -19,6 +19,8 @@
 /* Returns where the first span of a queue stands. The page map must be there. */
 static inline uint32_t *queue_at(const struct spans *s, int purpose, unsigned sizeclass, bool empty)
 {
+    assert(s->nheld > 0); /* else there is no page map [PM3] */
+    assert(purpose >= 0 && purpose < NPURPOSES && sizeclass < NCLASSES);
     struct queues *q = (struct queues *)region_at(spans_region(s), s->pagemap) + purpose;
     return empty ? &q->empty[sizeclass] : &q->partial[sizeclass];
 }

@@ -19,6 +19,7 @@
  * are both counted in eights of bytes, so that they fit as well. */
 static inline uint32_t slot_reciprocal(uint32_t slot_bytes)
 {
+    assert(slot_bytes >= SMALL_STEP && slot_bytes <= SLOT_BYTES_MAX);
     return UINT32_MAX / (is_wide(slot_bytes) ? slot_bytes >> WIDE_SHIFT : slot_bytes) + 1;
 }
 

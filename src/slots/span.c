@@ -19,6 +19,8 @@ enum { COUNTDOWN_NEVER = INT32_MAX / 2 };
 
 void span_publish(struct span *span)
 {
+    assert(span->slot_bytes != 0 && span->states != NULL);
+    assert(span->reciprocal == slot_reciprocal(span->slot_bytes));
     uint32_t *reciprocal_published =
         is_wide(span->slot_bytes) ? &span->reciprocal_published_wide : &span->reciprocal_published;
     bool seen = span->purpose == FOR_OBJECTS;
@@ -48,6 +50,7 @@ uint32_t span_nreserved(const struct span *span)
 static bool states_place(struct spans *s, uint32_t slice)
 {
     struct span *span = pagemap_span(s, slice);
+    assert(span->purpose != FOR_METADATA || span_nreserved(span) < span->nslots);
     void *states_at =
         span->purpose == FOR_METADATA
             ? (void *)(pagemap_address(s, slice) + span->slot_bytes)
@@ -75,6 +78,7 @@ static bool changes_begin(struct spans *s)
 
 static void changes_end(struct spans *s, bool outermost)
 {
+    assert(s->changes % 2 == 1);
     if (outermost)
         change_end(&s->changes);
 }
@@ -82,9 +86,12 @@ static void changes_end(struct spans *s, bool outermost)
 /* Cuts a span into the slots of a class. Its states are not touched. */
 static void span_shape(const struct spans *s, struct span *span, unsigned sizeclass)
 {
+    assert(sizeclass < NCLASSES);
     span->slot_bytes = sizeclass_bytes(sizeclass);
     span->reciprocal = slot_reciprocal(span->slot_bytes);
     span->nslots = (uint16_t)(span_nslices(span) * slice_bytes(s) / span->slot_bytes);
+    assert(span->nslots > 0);
+    assert(span->nslots * span->slot_bytes <= span_nslices(span) * slice_bytes(s));
     span->sizeclass = (uint8_t)sizeclass;
     span->search = 0;
     span->used = 0;
@@ -94,6 +101,7 @@ static void span_shape(const struct spans *s, struct span *span, unsigned sizecl
  * there is no room. */
 static uint32_t span_cut(struct spans *s, unsigned sizeclass, int purpose)
 {
+    assert(purpose == FOR_OBJECTS || purpose == FOR_METADATA);
     uint32_t n = is_wide(sizeclass_bytes(sizeclass)) ? WIDE_SLICES : 1;
     uint32_t slice = slices_take(s, n);
     if (slice == NO_SLICE)
@@ -124,6 +132,8 @@ static uint32_t span_make(struct spans *s, unsigned sizeclass, int purpose)
 static void span_give_back(struct spans *s, uint32_t slice)
 {
     struct span was = *pagemap_span(s, slice);
+    assert(was.status == SPAN_EMPTY);
+    assert(states_count_free(was.states, was.nslots) == was.nslots - span_nreserved(&was));
     bool outermost = changes_begin(s);
     slices_give_back(s, slice, span_nslices(&was));
     if (was.purpose == FOR_OBJECTS)
@@ -137,6 +147,8 @@ static void span_give_back(struct spans *s, uint32_t slice)
 static bool span_recut(struct spans *s, uint32_t slice, unsigned sizeclass)
 {
     struct span *span = pagemap_span(s, slice), new = *span;
+    assert(s->threads.first == NULL); /* no reader but lookups, which compare `changes` */
+    assert(span->status == SPAN_EMPTY && span->purpose == FOR_OBJECTS);
     span_shape(s, &new, sizeclass);
     if (is_wide(span->slot_bytes) || is_wide(new.slot_bytes) ||
         state_array_bytes(span->nslots, span->slot_bytes) !=
@@ -191,6 +203,7 @@ static int32_t nfrees_until_empty(const struct spans *s, uint32_t nobjects)
     enum { PART = 8 };
     bool alone = s->threads.first == NULL || s->threads.first->next == NULL;
     uint32_t n = alone ? nobjects - nobjects / PART : nobjects / 2;
+    assert(n <= nobjects);
     return n > 0 ? (int32_t)n : 1;
 }
 
@@ -203,7 +216,9 @@ uint32_t span_share(uint32_t nslots)
 void span_requeue(struct spans *s, uint32_t slice, uint32_t least)
 {
     struct span *span = pagemap_span(s, slice);
+    assert(least > 0 && span->parked_by == NULL);
     uint32_t nfree = states_count_free(span->states, span->nslots), nlive = span->nslots - nfree;
+    assert(nlive >= span_nreserved(span));
     if (nlive == span_nreserved(span)) {
         span_unpublish(span);
         queue_push(s, slice, SPAN_EMPTY);
@@ -228,6 +243,8 @@ static int32_t park_countdown(uint32_t nslots)
 /* The countdown goes first: as soon as parked_by is set, the lock holder may claim the span. */
 void span_park(struct span *span, uint32_t nslots, bool patient, const void *owner)
 {
+    assert(owner != NULL && span->parked_by == NULL); /* not parked twice */
+    assert(span->status == SPAN_OWNED && nslots == span->nslots);
     span_set_countdown(span, patient ? (int32_t)(nslots - nslots / 8) : park_countdown(nslots));
     __atomic_store_n(&span->parked_by, owner, __ATOMIC_RELEASE);
 }
@@ -241,6 +258,7 @@ static bool clear_parked_by(struct span *span, const void *owner)
 
 bool span_unpark(struct span *span, const void *owner)
 {
+    assert(owner != NULL);
     if (!clear_parked_by(span, owner))
         return false;
     span_set_countdown(span, COUNTDOWN_NEVER);
@@ -249,6 +267,7 @@ bool span_unpark(struct span *span, const void *owner)
 
 bool span_is_reusable(const struct span *span, uint32_t nslots)
 {
+    assert(nslots > 0);
     return span_countdown(span) <= park_countdown(nslots) - (int32_t)span_share(nslots);
 }
 
@@ -256,6 +275,7 @@ bool span_is_reusable(const struct span *span, uint32_t nslots)
  * The owner still remembers the span, and finds out when it tries to unpark it. */
 static bool claim_parked(struct span *span)
 {
+    assert(span->status == SPAN_OWNED);
     const void *owner = __atomic_load_n(&span->parked_by, __ATOMIC_RELAXED);
     return owner != NULL && clear_parked_by(span, owner);
 }
@@ -265,6 +285,7 @@ static bool claim_parked(struct span *span)
 void span_refile(struct spans *s, uint32_t slice)
 {
     struct span *span = pagemap_span(s, slice);
+    assert(span->slot_bytes == 0 || span->nslots > 0);
     if (span->status == SPAN_PARTIAL)
         queue_remove(s, slice);
     if (span->status == SPAN_PARTIAL || span->status == SPAN_FULL)
@@ -285,6 +306,8 @@ void spans_refile(struct spans *s, const void *address)
 
 void spans_release(struct spans *s, uint32_t slice)
 {
+    assert(pagemap_span(s, slice)->status == SPAN_OWNED);
+    assert(pagemap_span(s, slice)->parked_by == NULL); /* unparked, or never parked */
     span_requeue(s, slice, span_share(pagemap_span(s, slice)->nslots));
     spans_give_back_surplus(s);
 }
@@ -293,6 +316,7 @@ void spans_release(struct spans *s, uint32_t slice)
 void spans_release_used(struct spans *s, uint32_t slice)
 {
     struct span *span = pagemap_span(s, slice);
+    assert(span->status == SPAN_OWNED && span->parked_by == NULL);
     span_set_countdown(span, (int32_t)span_share(span->nslots));
     span->status = SPAN_FULL;
 }
@@ -339,6 +363,7 @@ static void give_back_others(struct spans *s)
 
 uint32_t span_get(struct spans *s, unsigned sizeclass, int purpose)
 {
+    assert(sizeclass < NCLASSES && sizeclass_bytes(sizeclass) <= SPAN_OBJECT_MAX);
     uint32_t slice = queue_first(s, purpose, sizeclass, false);
     if (slice == NO_SLICE && is_time_to_look(s)) {
         look_at_all(s, false);
@@ -366,6 +391,7 @@ uint32_t spans_adopt(struct spans *s, unsigned sizeclass)
     if (slice == NO_SLICE)
         return NO_SLICE;
     struct span *span = pagemap_span(s, slice);
+    assert(span->purpose == FOR_OBJECTS && span->parked_by == NULL);
     span->status = SPAN_OWNED;
     span_set_countdown(span, COUNTDOWN_NEVER);
     span_publish(span);

@@ -11,6 +11,7 @@
  * for regions in which as many of them would fit. */
 void spans_open(struct spans *s, struct chunks *chunks)
 {
+    assert(chunks->region.nbytes > 0);
     enum { KEPT = 24 };
     *s = (struct spans){.chunks = chunks, .slice_shift = SLICE_SHIFT};
     while (s->slice_shift >= SLICE_SHIFT_MIN &&
@@ -20,6 +21,7 @@ void spans_open(struct spans *s, struct chunks *chunks)
     if (chunks->region.nbytes >> s->slice_shift >> NSLICES_SHIFT >= WIDE_SLICES)
         span_max *= WIDE_SLICES;
     s->object_max = s->slice_shift < SLICE_SHIFT_MIN ? 0 : (uint32_t)(span_max >> SLOTS_SHIFT);
+    assert(s->object_max <= SPAN_OBJECT_MAX);
     s->nkept = chunks->list.head == NULL ? KEPT : 0;
 }
 
@@ -38,9 +40,11 @@ static unsigned small_slice_shift(size_t nbytes)
  * used takes a slice at least. */
 void spans_open_small(struct spans *s, struct chunks *chunks)
 {
+    assert(s->nheld == 0 && s->object_max == 0);
     enum { KEPT = 4 };
     s->chunks = chunks;
     s->slice_shift = small_slice_shift(chunks->region.nbytes);
+    assert(s->slice_shift >= SMALL_SLICE_SHIFT_MIN && s->slice_shift <= SLICE_SHIFT);
     s->object_max = (uint32_t)slice_bytes(s) >> SMALL_SLOTS_SHIFT;
     s->skipped = 1;
     s->nkept = (uint32_t)(chunks->region.nbytes >> s->slice_shift) / KEPT;
@@ -88,6 +92,7 @@ static bool slot_take(struct spans *s, unsigned sizeclass, int purpose, uint32_t
             span_requeue(s, slice, span_share(span->nslots));
             continue;
         }
+        assert(index < span->nslots && index >= span_nreserved(span) / 2);
         state_make_object(span->states, span->nslots, index, slack);
         /* The lowest of large slots comes first, as the others may have no pages yet. */
         span->search = (uint16_t)(is_wide(span->slot_bytes) ? 0 : index + 1);
@@ -100,6 +105,7 @@ static bool slot_take(struct spans *s, unsigned sizeclass, int purpose, uint32_t
 
 static void *slot_address(const struct spans *s, const struct slot *slot)
 {
+    assert(slot->index * slot->bytes < span_nslices(pagemap_span(s, slot->slice)) * slice_bytes(s));
     return (void *)(pagemap_address(s, slot->slice) + (uintptr_t)slot->index * slot->bytes);
 }
 
@@ -108,6 +114,7 @@ static void *slot_address(const struct spans *s, const struct slot *slot)
 static void slot_free(struct spans *s, uint32_t slice, uint32_t index)
 {
     struct span *span = pagemap_span(s, slice);
+    assert(index < span->nslots && span->slot_bytes != 0);
     bool positive = count_down(&span->countdown);
     state_clear(span->states, index);
     if (!positive)
@@ -116,6 +123,7 @@ static void slot_free(struct spans *s, uint32_t slice, uint32_t index)
 
 void *spans_take_metadata(struct spans *s, size_t nbytes)
 {
+    assert(nbytes > 0 && nbytes <= s->object_max);
     struct slot slot;
     if (!slot_take(s, sizeclass_of(nbytes), FOR_METADATA, 0, &slot))
         return NULL;
@@ -127,11 +135,14 @@ void spans_free_metadata(struct spans *s, void *metadata)
 {
     uint32_t slice = pagemap_slice(s, (uintptr_t)metadata);
     uint32_t into = (uint32_t)((uintptr_t)metadata - pagemap_address(s, slice));
+    assert(pagemap_span(s, slice)->purpose == FOR_METADATA);
+    assert(into % pagemap_span(s, slice)->slot_bytes == 0);
     slot_free(s, slice, into / pagemap_span(s, slice)->slot_bytes);
 }
 
 void *spans_take(struct spans *s, size_t nbytes, unsigned sizeclass)
 {
+    assert(sizeclass < NCLASSES && nbytes <= sizeclass_bytes(sizeclass));
     struct slot slot;
     uint32_t slack = sizeclass_bytes(sizeclass) - (uint32_t)nbytes;
     if (slack > slack_max(sizeclass_bytes(sizeclass)) ||
@@ -157,6 +168,8 @@ void *spans_take_larger(struct spans *s, size_t nbytes)
  * once, as another thread may free the slot between two reads. */
 bool spans_find_slot(const struct spans *s, size_t offset, struct slot *slot)
 {
+    assert(s->nheld > 0); /* else there is no page map [PM3] */
+    assert(offset < spans_region(s)->nbytes);
     uintptr_t address = (uintptr_t)spans_region(s)->base + offset;
     uint32_t slice = pagemap_slice(s, address);
     if (slice > s->nclear)
@@ -181,6 +194,7 @@ bool spans_find_slot(const struct spans *s, size_t offset, struct slot *slot)
 
 void spans_free(struct spans *s, const struct slot *slot)
 {
+    assert(slot->is_object && !slot->is_metadata && !slot->is_rest);
     slot_free(s, slot->slice, slot->index);
     spans_give_back_surplus(s);
 }
@@ -188,6 +202,7 @@ void spans_free(struct spans *s, const struct slot *slot)
 /* The other threads may free the slot meanwhile; state_resize_object finds out. */
 bool spans_resize(struct spans *s, const struct slot *slot, size_t nbytes)
 {
+    assert(slot->is_object && slot->slack <= slot->bytes);
     const struct span *span = pagemap_span(s, slot->slice);
     return slot_suits(slot->bytes, slot->bytes - slot->slack, nbytes) &&
            state_resize_object(span->states, span->nslots, slot->index,

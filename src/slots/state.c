@@ -9,6 +9,7 @@
  * between the two stores sees STATE_FAR with the far slack of an earlier size. */
 bool state_resize_object(unsigned char *states, uint32_t nslots, uint32_t index, uint32_t slack)
 {
+    assert(index < nslots && slack <= UINT16_MAX);
     bool far = slack > SLACK_NEAR_MAX;
     uint8_t state = (uint8_t)(far ? STATE_FAR : slack + 1);
     if (!state_replace(states + index, state))
@@ -30,6 +31,7 @@ uint32_t states_count_free(const unsigned char *states, uint32_t nslots)
 /* Tries the state at `from` first, which is free most of the time, and then 64 states at once. */
 uint32_t states_first_free(const unsigned char *states, uint32_t nslots, uint32_t from)
 {
+    assert(from <= nslots);
     if (from < nslots && state_get(states, from) == 0)
         return from;
     for (uint32_t i = from - from % STATES_AT_ONCE; i < nslots; i += STATES_AT_ONCE) {

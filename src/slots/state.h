@@ -86,6 +86,7 @@ static inline uint32_t state_slack_near(uint32_t state)
  * process with one thread leaves that out. */
 static inline bool state_replace(unsigned char *state, uint8_t with)
 {
+    assert(with != 0); /* a free is state_clear */
     uint8_t old = __atomic_load_n(state, __ATOMIC_RELAXED);
     if (old == 0 || old == with)
         return old != 0;
@@ -141,6 +142,8 @@ static inline size_t state_array_bytes(uint32_t nslots, uint32_t slot_bytes)
 static inline void state_make_object(unsigned char *states, uint32_t nslots, uint32_t index,
                                      uint32_t slack)
 {
+    assert(index < nslots && slack <= UINT16_MAX);
+    assert(state_get(states, index) == 0); /* else a second caller has the slot [ST1] */
     bool far = slack > SLACK_NEAR_MAX;
     if (far)
         __atomic_store_n(far_slack(states, nslots, index), (uint16_t)slack, __ATOMIC_RELAXED);

@@ -9,6 +9,7 @@
 
 bool tcache_take(struct thread *t, size_t nbytes, unsigned sizeclass, void **object)
 {
+    assert(sizeclass < NCLASSES && nbytes <= sizeclass_bytes(sizeclass));
     bool taken = false, large = sizeclass > sizeclass_of(TCACHE_SMALL_MAX);
     reader_enter(t);
     const struct tcache *c = thread_tcache(t);
@@ -50,6 +51,7 @@ static bool count_towards_span(const struct spans *s, struct class_window *w, un
  * anywhere. */
 bool tcache_refill_locked(struct spans *s, struct thread *t, unsigned sizeclass)
 {
+    assert(t->busy == 0); /* else the lock holder waits for itself [TH2] */
     struct tcache *c = t->tcache;
     struct class_window *w = c == NULL ? NULL : window_of(s, c, sizeclass);
     if (w == NULL || w == &c->none || !count_towards_span(s, w, sizeclass))
@@ -69,6 +71,7 @@ bool tcache_refill_locked(struct spans *s, struct thread *t, unsigned sizeclass)
 /* The thread's pointer is set last: then the thread, or a signal handler in it, uses the cache. */
 void tcache_open_locked(struct spans *s, struct thread *t)
 {
+    assert(t->tcache == NULL && s->slice_shift == SLICE_SHIFT); /* tcache_find knows the shift */
     struct tcache *c = spans_take_metadata(s, sizeof *c);
     if (c == NULL)
         return;
@@ -87,6 +90,7 @@ void tcache_open_locked(struct spans *s, struct thread *t)
 /* Gives up what a cache holds, and frees it. Its thread no longer reads it. */
 static void tcache_free_memory(struct spans *s, struct tcache *c)
 {
+    assert(c->none.slice == NO_SLICE && c->none.at.mask == 0);
     for (unsigned i = 0; i < NCLASSES; i++)
         if (c->window[i] != &c->none)
             window_close(s, c->window[i]);
@@ -102,6 +106,7 @@ static void close_tcache(struct spans *s, struct tcache *c)
 void tcache_close_locked(struct spans *s, struct thread *t)
 {
     struct tcache *c = t->tcache;
+    assert(c == NULL || c->member.thread == t);
     thread_set_tcache(t, NULL);
     if (c != NULL)
         close_tcache(s, c);

@@ -236,7 +236,7 @@ static inline size_t slot_ref_size(const struct slot_ref *at)
 /* Stores the size of the object that begins at an address. Returns false if none can be seen. */
 static inline bool tcache_size(struct thread *t, const void *address, size_t *nbytes)
 {
-    struct slot_ref at;
+    struct slot_ref at = {0};
     reader_enter(t);
     bool found = tcache_find_any(thread_tcache(t), address, &at);
     if (found)
@@ -249,7 +249,7 @@ static inline bool tcache_size(struct thread *t, const void *address, size_t *nb
  * not possible. Stores the size that it had, or SIZE_MAX if no object can be seen. */
 static inline bool tcache_resize(struct thread *t, const void *address, size_t nbytes, size_t *old)
 {
-    struct slot_ref at;
+    struct slot_ref at = {0};
     bool done = false;
     reader_enter(t);
     *old = SIZE_MAX;

@@ -15,6 +15,7 @@ bool threads_open(void)
 /* The list changes only under the lock, and only the lock holder reads it. */
 void threads_join_locked(struct threads *all, struct member *m, struct thread *t)
 {
+    assert(t != NULL && m != all->first);
     *m = (struct member){.thread = t, .id = os_thread_id(), .next = all->first};
     if (all->first != NULL)
         all->first->previous = m;
@@ -23,6 +24,9 @@ void threads_join_locked(struct threads *all, struct member *m, struct thread *t
 
 void threads_leave_locked(struct threads *all, struct member *m)
 {
+    assert(all->first != NULL);
+    assert(m->previous == NULL ? all->first == m : m->previous->next == m);
+    assert(m->next == NULL || m->next->previous == m);
     if (m->previous != NULL)
         m->previous->next = m->next;
     else

@@ -69,6 +69,7 @@ bool threads_wait_locked(const struct threads *all);
 /* The calling thread becomes a reader, and stops being one [TH1]. It does not enter twice. */
 static inline void reader_enter(struct thread *t)
 {
+    assert(t->busy == 0); /* the inner reader's end would be the end of both */
     grace_enter(&t->busy, 1);
 }
 

@@ -8,6 +8,7 @@
 /* Moves the window to the slots from `first` on, a multiple of 64. */
 static void window_move(struct class_window *w, uint32_t first)
 {
+    assert(first % STATES_AT_ONCE == 0 && first < w->nslots);
     ptrdiff_t step = (ptrdiff_t)first - (ptrdiff_t)w->first;
     window_step(&w->at, step, w->slot_bytes);
     w->far += step;
@@ -19,6 +20,7 @@ static void window_move(struct class_window *w, uint32_t first)
  * needed. */
 static void window_widen(struct class_window *w, struct span *span)
 {
+    assert(w->used < w->nslots && w->used % STATES_AT_ONCE == 0);
     window_move(w, w->used);
     w->used = least(w->used + STATES_AT_ONCE, w->nslots);
     span->used = (uint16_t)w->used;
@@ -33,6 +35,7 @@ bool window_scan(struct class_window *w, const struct slot_view *v, enum window_
     uint32_t start = w->first;
     if (w->slice == 0)
         return false;
+    assert(w->first % STATES_AT_ONCE == 0 && w->used <= w->nslots); /* WI2 */
     do {
         if (window_look(&w->at, w->nslots - w->first, part))
             return true;
@@ -49,7 +52,9 @@ bool window_scan(struct class_window *w, const struct slot_view *v, enum window_
 
 void window_open(struct class_window *w, const struct slot_view *v, uint32_t slice)
 {
+    assert(slice != NO_SLICE && w->slice == NO_SLICE); /* else a span is lost */
     const struct span *span = &v->pagemap[slice - 1];
+    assert(span->status == SPAN_OWNED && span->parked_by == NULL);
     w->at.states = span->states;
     w->far = far_slack(span->states, span->nslots, 0);
     w->at.base = (unsigned char *)(v->base + ((uintptr_t)(slice - 1) << SLICE_SHIFT));
@@ -71,6 +76,7 @@ static uint32_t oldest(const struct class_window *w)
 /* Forgets the span that was parked first. */
 static void parked_pop(struct class_window *w)
 {
+    assert(w->nparked > 0);
     w->oldest = (uint16_t)(w->oldest + 1) % NPARKED;
     w->nparked--;
 }
@@ -78,6 +84,7 @@ static void parked_pop(struct class_window *w)
 /* Remembers a span, as the one that was parked last. There is room. */
 static void parked_push(struct class_window *w, uint32_t slice)
 {
+    assert(w->nparked < NPARKED && slice != NO_SLICE);
     w->parked[(w->oldest + w->nparked) % NPARKED] = slice;
     w->nparked++;
 }
@@ -161,6 +168,7 @@ bool window_take_or_change(struct class_window *w, const struct slot_view *v, si
 {
     bool has = w->at.mask != 0 || window_scan(w, v, WINDOW_EIGHTH) ||
                (window_change(w, v) && window_scan(w, v, WINDOW_EIGHTH));
+    assert(w->at.mask != 0 || !has);
     if (has)
         *object = window_take_any(w, w->at.mask, nbytes);
     return has;

@@ -43,6 +43,7 @@ static inline bool window_is_enough(uint64_t mask, uint32_t n, enum window_part 
  * are free. The caller is the owner, and a reader or the lock holder. */
 static inline bool window_look(struct window *w, uint32_t n, enum window_part part)
 {
+    assert(n > 0);
     w->mask = free_slots(w->states, n);
     return window_is_enough(w->mask, n, part);
 }
@@ -106,7 +107,9 @@ bool window_take_large_or_change(struct class_window *w, const struct slot_view 
  * state. Returns the object. */
 static inline void *window_take(struct class_window *w, uint64_t mask, uint32_t state)
 {
+    assert(mask != 0 && mask == w->at.mask && state != 0);
     size_t i = lowest_bit(mask);
+    assert(__atomic_load_n(w->at.states + i, __ATOMIC_RELAXED) == 0); /* WI1 */
     w->at.mask = mask & (mask - 1);
     __atomic_store_n(w->at.states + i, (uint8_t)state, __ATOMIC_RELAXED);
     return w->at.base + i * w->slot_bytes;
@@ -123,6 +126,7 @@ static inline uint16_t *window_slack(struct class_window *w, size_t i, bool is_f
 /* Takes the lowest slot of the mask for nbytes, whatever the slack is that the states can say. */
 static inline void *window_take_any(struct class_window *w, uint64_t mask, size_t nbytes)
 {
+    assert(nbytes <= w->slot_bytes);
     uint32_t slack = w->full - 1 - (uint32_t)nbytes;
     uint16_t *place = window_slack(w, lowest_bit(mask), slack > SLACK_NEAR_MAX);
     __atomic_store_n(place, (uint16_t)slack, __ATOMIC_RELAXED);
@@ -143,6 +147,8 @@ static inline bool window_take_large(struct class_window *w, size_t nbytes, void
             return false;
         w->last = (uint32_t)(i = lowest_bit(w->at.mask));
     }
+    assert(i < w->nslots && nbytes <= w->slot_bytes);
+    assert(__atomic_load_n(w->at.states + i, __ATOMIC_RELAXED) == 0); /* WI1 */
     w->at.mask &= ~((uint64_t)1 << i);
     __atomic_store_n(w->far + i, (uint16_t)(w->slot_bytes - nbytes), __ATOMIC_RELAXED);
     __atomic_store_n(w->at.states + i, (uint8_t)STATE_FAR, __ATOMIC_RELEASE);

@@ -1,8 +1,91 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * lookup.c - lookups in the spans and in the ledger of a heap; and the view that the shortest one,
+ * lookup_object, goes by. Invariants: lookup.h.
+ */
 #include "heaps/lookup.h"
 
-RACING static enum heap_result judge(const struct chunk *c, unsigned char *base, size_t offset,
-                                     struct lookup_result *p)
+#include "base/region.h"
+#include "base/seqcount.h"
+#include "ledger/ledger.h"
+#include "slots/spans.h"
+
+/* Where the entries of the page map begin, in bytes from the region's begin; anything, if it was
+ * damaged. */
+RACING static size_t entries_offset(const struct spans *s)
+{
+    return (size_t)NOW(s->pagemap) * GRANULE_BYTES + QUEUES_BYTES;
+}
+
+/* --- in a slot ------------------------------------------------------------------- */
+
+/* How many bytes at the end of an object are slack, of which its state is `state`. */
+RACING static uint32_t lookup_slack(const unsigned char *states, uint32_t nslots, uint32_t index,
+                                    uint32_t state)
+{
+    if (!state_is_far(state))
+        return state_slack_near(state);
+    return NOW(*far_slack((unsigned char *)(uintptr_t)states, nslots, index));
+}
+
+/* What an address is in the span that begins at `first` and has this entry of the page map. The
+ * entry may hold anything: its state array has to lie in the region. HEAP_NOT_A_SLOT: there is no
+ * span now. */
+RACING static enum heap_result lookup_in_span(const struct region *r, const struct span *span,
+                                              uintptr_t first, uintptr_t address,
+                                              struct lookup_result *p)
+{
+    uint32_t slot_bytes = NOW(span->slot_bytes), into = (uint32_t)(address - first);
+    if (slot_bytes == 0)
+        return HEAP_NOT_A_SLOT;
+    uint32_t index = slot_of_inside(slot_bytes, into, NOW(span->reciprocal));
+    uint32_t nslots = NOW(span->nslots);
+    const unsigned char *states = NOW(span->states);
+    size_t states_at = (uintptr_t)states - (uintptr_t)r->base;
+    if (index >= nslots || NOW(span->purpose) != FOR_OBJECTS)
+        return HEAP_NO_OBJECT;
+    size_t nfar = slot_bytes > ALL_NEAR_MAX ? nslots : 0;
+    if (states_at >= r->nbytes ||
+        r->nbytes - states_at < far_offset(nslots) + nfar * sizeof(uint16_t))
+        return HEAP_DAMAGED;
+    uint32_t state = __atomic_load_n(states + index, __ATOMIC_ACQUIRE);
+    uint32_t within = into - index * slot_bytes;
+    p->start = (unsigned char *)address - within;
+    p->size = slot_bytes;
+    if (!state_is_object(state))
+        return HEAP_FREE;
+    p->size -= lookup_slack(states, nslots, index, state);
+    return within < p->size || within == 0 ? HEAP_OK : HEAP_NO_OBJECT;
+}
+
+/* What an address is, if it is in a span. HEAP_NOT_A_SLOT: it is in none, or outside the region. The
+ * entry of a slice that is not the first one of its span says how far back that is. */
+RACING static enum heap_result lookup_slot(const struct heap *h, uintptr_t address,
+                                           struct lookup_result *p)
+{
+    const struct region *r = &h->chunks.region;
+    const struct spans *s = &h->spans;
+    uint32_t seen = changes_seen(&s->changes);
+    if (address - (uintptr_t)r->base >= r->nbytes || NOW(s->nheld) == 0)
+        return HEAP_NOT_A_SLOT;
+    uintptr_t number = address >> s->slice_shift, from = (uintptr_t)r->base >> s->slice_shift;
+    size_t slice = number - from, entries = entries_offset(s);
+    if (slice >= NOW(s->nclear) || entries + (slice + 1) * sizeof(struct span) > r->nbytes)
+        return is_unchanged(&s->changes, seen) ? HEAP_NOT_A_SLOT : HEAP_CHANGING;
+    const struct span *span = (const struct span *)(const void *)(r->base + entries) + slice;
+    uint32_t back = NOW(span->back);
+    if (back > slice)
+        return is_unchanged(&s->changes, seen) ? HEAP_DAMAGED : HEAP_CHANGING;
+    uintptr_t first = (number - back) << s->slice_shift;
+    enum heap_result what = lookup_in_span(r, span - back, first, address, p);
+    return is_unchanged(&s->changes, seen) ? what : HEAP_CHANGING;
+}
+
+/* --- in a chunk ------------------------------------------------------------------ */
+
+/* What an address `offset` bytes into the region is, if it is in this chunk. */
+RACING static enum heap_result judge_chunk(const struct chunk *c, unsigned char *base,
+                                           size_t offset, struct lookup_result *p)
 {
     size_t start = (size_t)c->start * GRANULE_BYTES;
     p->start = base + start;
@@ -15,20 +98,25 @@ RACING static enum heap_result judge(const struct chunk *c, unsigned char *base,
     return offset - start < p->size || offset == start ? HEAP_OK : HEAP_NO_OBJECT;
 }
 
+/* While the count is odd, the guard page may be moving to where records are: none is read then
+ * [GD2]. */
 RACING enum heap_result lookup_ledger(const struct ledger *l, unsigned char *base, size_t offset,
                                       struct lookup_result *p)
 {
     struct chunk c;
     uint32_t seen = changes_seen(&l->changes);
     if (seen % 2 != 0)
-        return HEAP_CHANGING; /* and the fence may be moving to where one would look */
+        return HEAP_CHANGING;
     bool sound = ledger_lookup(l, (uint32_t)(offset / GRANULE_BYTES), &c);
     if (!is_unchanged(&l->changes, seen))
         return HEAP_CHANGING;
-    return sound ? judge(&c, base, offset, p) : HEAP_DAMAGED;
+    return sound ? judge_chunk(&c, base, offset, p) : HEAP_DAMAGED;
 }
 
-/* In no span: but one may have been made by the time that the ledger is asked. */
+/* --- in a heap ------------------------------------------------------------------- */
+
+/* If the address is in no span, one may have been made around it by the time that the ledger is
+ * asked: so the spans' count is compared once more. */
 RACING enum heap_result lookup_heap(const struct heap *h, const void *address,
                                     struct lookup_result *p)
 {
@@ -44,8 +132,11 @@ RACING enum heap_result lookup_heap(const struct heap *h, const void *address,
     return is_unchanged(&h->spans.changes, seen) ? what : HEAP_CHANGING;
 }
 
-/* What has no entry, and the last 64 KiB, are as good as outside: then what begins inside
- * may be followed as far as a byte of a block can be. */
+/* --- for lookup_object ------------------------------------------------------------ */
+
+/* The view ends where the page map does, and 64 KiB before the region. A slot's index is below 64 Ki,
+ * so that lookup_object need only check that a state array begins inside the view: then
+ * states[index] is inside the region. */
 RACING bool lookup_view_open(const struct heap *h, struct lookup_view *to)
 {
     const struct region *r = &h->chunks.region;
@@ -56,14 +147,13 @@ RACING bool lookup_view_open(const struct heap *h, struct lookup_view *to)
                                .seen = changes_seen(&s->changes),
                                .changes = &s->changes,
                                .slots.base = (uintptr_t)r->base & ~(slice - 1)};
-    size_t pagemap = (size_t)NOW(s->pagemap) * GRANULE_BYTES + QUEUES_BYTES,
-           nslices = NOW(s->nclear);
-    if (NOW(s->nheld) == 0 || pagemap + nslices * sizeof(struct span) > r->nbytes)
+    size_t entries = entries_offset(s), nslices = NOW(s->nclear);
+    if (NOW(s->nheld) == 0 || entries + nslices * sizeof(struct span) > r->nbytes)
         return false;
     to->slots.nbytes = (uintptr_t)r->base + r->nbytes - to->slots.base;
     if (nslices << s->slice_shift < to->slots.nbytes)
         to->slots.nbytes = nslices << s->slice_shift;
-    to->slots.pagemap = (struct span *)(void *)(r->base + pagemap);
+    to->slots.pagemap = (struct span *)(void *)(r->base + entries);
     if (to->slots.nbytes <= SLICE_BYTES || !is_unchanged(&s->changes, to->seen))
         return false;
     to->slots.nbytes -= SLICE_BYTES;

@@ -1,78 +1,50 @@
 /* SPDX-License-Identifier: MIT
  *
- * peek.h - what an address is, told without the lock of the heap.
+ * lookup.h - what an address is in a heap, told without the heap's lock.
  *
- *   LK1  it writes nothing and waits for nobody, so a signal handler may ask, whatever it
- *       has interrupted;
- *   LK2  what it reads may be changing, or be damaged: each index and each pointer is
- *       compared with the region before it is followed, each loop has an end;
- *   LK3  what was read is believed if the two counts of changes, of spans and of the
- *       ledger, are as they were before. Slots come and go without a change of either:
- *       there the state is the truth, as for all others without the lock (cache.h).
+ *     lookup_object    an object in a small slot, by a view that the thread has kept
+ *     lookup_heap      lookup_slot: is it in a span; if not, lookup_ledger: in which chunk
+ *     lookup_ledger    of a small heap, which has no spans
+ *
+ *   LK1  a lookup writes nothing and waits for no thread, so that a signal handler may make one,
+ *        whatever it has interrupted;
+ *   LK2  what a lookup reads may be changing, or be damaged: each index and each pointer is compared
+ *        with the region before it is followed, and each loop has an end;
+ *   LK3  what was read is believed if the two sequence counts, of spans and of the ledger, are as
+ *        they were before; else the result is HEAP_CHANGING. Slots come and go without a change of
+ *        either: there the state is the truth, as for all who read without the lock (tcache.h).
  */
-#ifndef PEEK_H
-#define PEEK_H
+#ifndef LOOKUP_H
+#define LOOKUP_H
 
+#include "base/bits.h"
 #include "core/heap.h"
 #include "heaps/readers.h"
+#include "slots/slot.h"
+#include "slots/state.h"
 
 struct lookup_result {
     unsigned char *start;
     size_t size; /* of an object, as asked for; of free memory, all of the chunk or slot */
 };
 
-/* What an address is; the counts of changes have been looked at. */
+/* What an address is in a heap: HEAP_OK and HEAP_FREE with *p, or HEAP_NOT_OURS, HEAP_NO_OBJECT,
+ * HEAP_DAMAGED, HEAP_CHANGING, when *p may be anything. HEAP_OK is said of any byte of an object. */
 enum heap_result lookup_heap(const struct heap *h, const void *address, struct lookup_result *p);
 
-/* The same for what has no spans; `base` is where its region begins. */
+/* What an address is that lies `offset` bytes into a region without spans, which begins at `base`.
+ * Results as of lookup_heap. */
 enum heap_result lookup_ledger(const struct ledger *l, unsigned char *base, size_t offset,
                                struct lookup_result *p);
 
 /* --- slots ------------------------------------------------------------------------ */
 
-RACING static inline uint32_t lookup_slack(const unsigned char *states, uint32_t nslots,
-                                           uint32_t index, uint32_t state)
-{
-    if (!state_is_far(state))
-        return state_slack_near(state);
-    return NOW(*far_slack((unsigned char *)(uintptr_t)states, nslots, index));
-}
-
-/* In a span whose entry and first byte these are. The block may be anything, and has to
- * lie in the region. */
-RACING static inline enum heap_result lookup_in_span(const struct region *r,
-                                                     const struct span *span, uintptr_t first,
-                                                     uintptr_t address, struct lookup_result *p)
-{
-    uint32_t slot_bytes = NOW(span->slot_bytes), into = (uint32_t)(address - first);
-    if (slot_bytes == 0)
-        return HEAP_NOT_A_SLOT;
-    uint32_t index = slot_of_inside(slot_bytes, into, NOW(span->reciprocal));
-    uint32_t nslots = NOW(span->nslots);
-    const unsigned char *states = NOW(span->states);
-    size_t states_at = (uintptr_t)states - (uintptr_t)r->base;
-    if (index >= nslots || NOW(span->purpose) != FOR_OBJECTS)
-        return HEAP_NO_OBJECT;
-    size_t nfar = slot_bytes > ALL_NEAR_MAX ? nslots : 0;
-    if (states_at >= r->nbytes ||
-        r->nbytes - states_at < far_offset(nslots) + nfar * sizeof(uint16_t))
-        return HEAP_DAMAGED;
-    uint32_t state = __atomic_load_n(states + index, __ATOMIC_ACQUIRE);
-    uint32_t within = into - index * slot_bytes;
-    p->start = (unsigned char *)address - within;
-    p->size = slot_bytes;
-    if (!state_is_object(state))
-        return HEAP_FREE;
-    p->size -= lookup_slack(states, nslots, index, state);
-    return within < p->size || within == 0 ? HEAP_OK : HEAP_NO_OBJECT;
-}
-
-/* What has to be known of a heap to find objects in its slots. False: it has no spans, or
- * is changing. */
+/* Stores what has to be known of a heap to find objects in its slots (the owner aside). Returns
+ * false if the heap has no spans, or they are changing. */
 bool lookup_view_open(const struct heap *h, struct lookup_view *view);
 
-/* The shortest way: an object in a slot of at most 8 KiB whose slack takes one byte. False:
- * it is none, or is not seen to be one. Reads only from map and region. */
+/* Finds an object in a slot of at most 8 KiB whose state tells its slack. Returns false if the
+ * address is in none, or is not seen to be. Reads nothing but the page map and the region. */
 RACING static inline bool lookup_object(const struct lookup_view *v, uintptr_t address,
                                         struct lookup_result *p)
 {
@@ -95,28 +67,6 @@ RACING static inline bool lookup_object(const struct lookup_view *v, uintptr_t a
     if (!UNDER_TSAN)
         __atomic_thread_fence(__ATOMIC_ACQUIRE);
     return NOW(*v->changes) == v->seen;
-}
-
-/* NO_SLOT: in no span, or not in the region. */
-RACING static inline enum heap_result lookup_slot(const struct heap *h, uintptr_t address,
-                                                  struct lookup_result *p)
-{
-    const struct region *r = &h->chunks.region;
-    const struct spans *s = &h->spans;
-    uint32_t seen = changes_seen(&s->changes);
-    if (address - (uintptr_t)r->base >= r->nbytes || NOW(s->nheld) == 0)
-        return HEAP_NOT_A_SLOT;
-    uintptr_t number = address >> s->slice_shift, from = (uintptr_t)r->base >> s->slice_shift;
-    size_t slice = number - from, pagemap = (size_t)NOW(s->pagemap) * GRANULE_BYTES + QUEUES_BYTES;
-    if (slice >= NOW(s->nclear) || pagemap + (slice + 1) * sizeof(struct span) > r->nbytes)
-        return is_unchanged(&s->changes, seen) ? HEAP_NOT_A_SLOT : HEAP_CHANGING;
-    const struct span *span = (const struct span *)(const void *)(r->base + pagemap) + slice;
-    uint32_t back = NOW(span->back);
-    if (back > slice)
-        return is_unchanged(&s->changes, seen) ? HEAP_DAMAGED : HEAP_CHANGING;
-    uintptr_t first = (number - back) << s->slice_shift;
-    enum heap_result what = lookup_in_span(r, span - back, first, address, p);
-    return is_unchanged(&s->changes, seen) ? what : HEAP_CHANGING;
 }
 
 #endif

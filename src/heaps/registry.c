@@ -8,11 +8,12 @@
 #include <pthread.h>
 
 #include "base/os.h"
+#include "base/seqcount.h"
 #include "heaps/readers.h"
 
 enum { NFIRST = 24, FIRST_VERSION = 4 };
 
-/* What there is for the first few heaps; a larger table is a mapping. */
+/* The table for the first few heaps is static; a larger one is a mapping. */
 struct table {
     uint32_t n, capacity;
     struct heap_range range[];
@@ -23,10 +24,10 @@ static union {
 } first = {.table = {.capacity = NFIRST}};
 
 static struct table *table = &first.table;
-static uint32_t nnested;                   /* places with one around them */
-uint32_t registry_version = FIRST_VERSION; /* that a reader has none is a 0 */
+static uint32_t nnested;                   /* ranges with one around them */
+uint32_t registry_version = FIRST_VERSION; /* 0 is a reader that knows none */
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* for changes of all this */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards changes of all this */
 
 /* --- changing ------------------------------------------------------------------- */
 
@@ -64,7 +65,7 @@ static uintptr_t last_of(const struct heap_range *p)
     return p->base + (p->nbytes - 1);
 }
 
-/* The number of places that begin at `address` or below it. */
+/* Returns how many of the first n ranges begin at `address` or below it. */
 RACING static uint32_t count_up_to(const struct table *t, uint32_t n, uintptr_t address)
 {
     uint32_t low = 0;
@@ -77,7 +78,8 @@ RACING static uint32_t count_up_to(const struct table *t, uint32_t n, uintptr_t 
     return low;
 }
 
-/* Whether a place has one around it, and how far back, follows from those before it. */
+/* Finds for each range the one around it. That is the range before it, or one that is around that,
+ * and so on outwards: the first that the range ends in. */
 static void link_all_locked(void)
 {
     nnested = 0;
@@ -106,7 +108,9 @@ static void insert_locked(uint32_t at, const struct heap_range *p)
     table->n++;
 }
 
-/* Room for one more. */
+/* Makes sure that there is room for one more range, in a table of twice the size if need be. Returns
+ * false, and changes nothing, if the system gives no memory. A table that lookups may be reading is
+ * unmapped after they have ended, or never. */
 static bool make_room_locked(void)
 {
     if (table->n < table->capacity)
@@ -129,8 +133,12 @@ static bool make_room_locked(void)
     return true;
 }
 
-/* [from, *end) are the places that begin in it, and what is left of one that begins before
- * it and ends in it. */
+/* The ranges that a new one covers: [from, *end). They begin in it; or they begin before it and end
+ * in it, and then the first of these is `from`.
+ *
+ *     [  around  [ ends in it ][ begins in it ]   ]      [from, *end) is the two in the middle
+ *                         [      new      ]
+ */
 static uint32_t covered_locked(const struct heap_range *p, uint32_t *end)
 {
     uint32_t from = count_up_to(table, table->n, p->base - 1), i = from;
@@ -165,6 +173,7 @@ bool registry_add(const struct heap_range *p)
     return added;
 }
 
+/* Finds the range that begins at `base`. */
 static bool find_locked(const void *base, uint32_t *at)
 {
     uint32_t n = count_up_to(table, table->n, (uintptr_t)base);
@@ -215,6 +224,7 @@ bool registry_all_locked(bool (*visit)(const struct heap_range *p))
 
 /* --- looking -------------------------------------------------------------------- */
 
+/* Copies a range that may be changing, field by field. */
 RACING static void copy_range(const struct heap_range *from, struct heap_range *to)
 {
     to->base = NOW(from->base);
@@ -224,7 +234,8 @@ RACING static void copy_range(const struct heap_range *from, struct heap_range *
     to->up = NOW(from->up);
 }
 
-/* The innermost place around the address of those from the i-th back. */
+/* Finds the innermost range that the address is in, from the one before the i-th outwards. Each step
+ * goes back, so that a table which is changing does not make it endless. */
 RACING static bool find_back_from(const struct table *t, uint32_t i, uintptr_t address,
                                   struct heap_range *p)
 {
@@ -237,6 +248,8 @@ RACING static bool find_back_from(const struct table *t, uint32_t i, uintptr_t a
     return false;
 }
 
+/* The version is that of the table if no heap lies in another one: only then is an object in a slot
+ * what the address is, whichever heap it may be in. */
 RACING enum registry_result registry_find(uintptr_t address, struct heap_range *p)
 {
     for (unsigned n = 0; lookup_pause(n); n++) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * attach.c - a heap in a buffer is detached, so that the buffer may be copied, moved or written to a
- * file, and attached again, at any address. The promises are in mem_heap.h.
+ * attach.c - a heap in a buffer is detached, so that the buffer may be copied, moved or written to
+ * a file, and attached again, at any address. The promises are in mem_heap.h.
  */
 #include "heaps/create.h"
 #include "heaps/inspect.h"
@@ -60,8 +60,8 @@ static enum mem_result relocate(mem_heap *m)
 
 /* --- the calls ------------------------------------------------------------------- */
 
-/* Whether what lies in the buffer can be attached to, with these options. A heap with spans has been
- * moved if it can. */
+/* Whether what lies in the buffer can be attached to, with these options. A heap with spans has
+ * been moved if it can. */
 static enum mem_result attach_examine(mem_heap *m, size_t nbytes, const struct mem_options *o)
 {
     struct session v = {.m = m, .h = &v.view};
@@ -80,6 +80,8 @@ static enum mem_result attach_examine(mem_heap *m, size_t nbytes, const struct m
     return inspect_fault(&v) == NULL ? MEM_OK : MEM_DAMAGED;
 }
 
+/* The order: what is refused must leave the buffer as it was, so that the header is written
+ * last. */
 MEM_API mem_heap *mem_heap_attach(void *buffer, size_t nbytes, const struct mem_options *options)
 {
     const struct mem_options *o = create_options(options);

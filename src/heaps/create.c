@@ -18,6 +18,8 @@ enum {
             MEM_CHECK_CALLS
 };
 
+/* A bit or a style that this version does not know may mean anything to the caller: it is
+ * refused. */
 static bool options_exist(const struct mem_options *o)
 {
     return (o->flags & ~(unsigned)FLAGS) == 0 && (unsigned)o->style <= MEM_FIRST_FIT;
@@ -31,6 +33,7 @@ const struct mem_options *create_options(const struct mem_options *options)
 
 /* --- in and out of the registry --------------------------------------------------- */
 
+/* A lookup of an address in the heap begins with the struct heap, if there is one in memory. */
 bool create_register(mem_heap *m)
 {
     const struct heap *h = m->has_spans ? header_at(m, m->state) : NULL;
@@ -39,6 +42,7 @@ bool create_register(mem_heap *m)
     return registry_add(&range);
 }
 
+/* First the registry: after that no lookup reads the header, and no fork takes the lock. */
 bool create_unregister(mem_heap *m, uint32_t magic)
 {
     bool unseen = registry_remove(m);
@@ -59,8 +63,9 @@ static bool reserve(struct region *r, size_t nbytes)
     return r->base != NULL;
 }
 
-/* Makes the struct heap, in memory or to be stored. Returns false if the system refuses the guard
- * page between objects and records; the others are there already. */
+/* Makes the struct heap, in memory or to be stored; and what depends on it: the hcache, the
+ * checksum. Returns false if the system refuses the guard page between objects and records; the
+ * others are there already. */
 static bool open_inside(mem_heap *m)
 {
     struct heap small, *h = m->has_spans ? header_at(m, m->state) : &small;
@@ -107,6 +112,7 @@ static mem_heap *open_guarded(const struct region *r, const struct mem_options *
 
 /* --- the calls ------------------------------------------------------------------- */
 
+/* Guard pages are added to what the caller asks for, so that the heap holds as much as without. */
 MEM_API mem_heap *mem_heap_create(size_t nbytes, const struct mem_options *options)
 {
     const struct mem_options *o = create_options(options);
@@ -128,6 +134,8 @@ MEM_API mem_heap *mem_heap_create(size_t nbytes, const struct mem_options *optio
     return open_heap(r.base, r.nbytes, o, true);
 }
 
+/* Guard pages need whole pages, and parts need memory that was never written: both are for
+ * mappings. */
 MEM_API mem_heap *mem_heap_in(void *buffer, size_t nbytes, const struct mem_options *options)
 {
     const struct mem_options *o = create_options(options);

@@ -130,6 +130,7 @@ MEM_API void *mem_zalloc(mem_heap *heap, size_t size)
 
 /* --- giving back ----------------------------------------------------------- */
 
+/* So many slots of the span were freed that its states are to be counted again (slots/span.h). */
 static void refile(mem_heap *m, const void *address)
 {
     begin_change(m);
@@ -151,6 +152,8 @@ static inline bool give_back_slot(mem_heap *m, struct hcache *q, const void *add
     return true;
 }
 
+/* A free of a shared heap, or one that the fast path does not do: a chunk, an address inside an
+ * object, a slot whose state does not tell its slack, a pointer that is refused. */
 __attribute__((noinline)) static enum mem_result free_slow(mem_heap *m, void *address, bool exact)
 {
     struct hcache *q = lock_hcache(m);
@@ -200,6 +203,7 @@ static bool resize_with_lock(mem_heap *m, const void *object, size_t size)
     return done;
 }
 
+/* NULL is no object yet; else the object stays where it is if its slot suits the new size. */
 MEM_API void *mem_resize(mem_heap *heap, void *object, size_t size)
 {
     if (object == NULL)

@@ -12,6 +12,8 @@
 
 /* --- under the lock -------------------------------------------------------------- */
 
+/* What core/heap.c calls free includes the rest of a span. Only spans have one, and a lookup knows
+ * it. */
 enum mem_result find_verdict(const struct session *v, const void *address, enum heap_result result)
 {
     struct lookup_result there;
@@ -23,6 +25,8 @@ enum mem_result find_verdict(const struct session *v, const void *address, enum 
     return result_of_heap(result);
 }
 
+/* Under the lock the counts of changes stay as they are, so that the lookup is never HEAP_CHANGING,
+ * except in a heap that was damaged. */
 static enum mem_result find_locked(mem_heap *m, const void *address, struct mem_piece *found)
 {
     struct session v;
@@ -44,6 +48,8 @@ RACING static bool is_there(const struct heap_range *p)
     return p->owner == NULL || header_is_here(p->owner);
 }
 
+/* One lookup in the heap of a range. Its memory may have been overwritten by now, or hold another
+ * heap: then it is MEM_DAMAGED, and nothing that the header says was followed. */
 RACING static enum mem_result find_once(const struct heap_range *p, const void *address,
                                         struct mem_piece *found)
 {
@@ -115,9 +121,9 @@ __attribute__((noinline)) static enum mem_result find_slow(const void *address,
 
 /* --- in the heap of the last time ----------------------------------------------------- */
 
-/* Finds an object in a slot of the heap that the thread's last lookup was in, which nearly always it
- * is. Returns false if the address is not seen to be in one, or is in another heap than `only`, if
- * that is not NULL. */
+/* Finds an object in a slot of the heap that the thread's last lookup was in, which nearly always
+ * it is. Returns false if the address is not seen to be in one, or is in another heap than `only`,
+ * if that is not NULL. */
 static inline __attribute__((always_inline)) bool
 find_fast(const void *address, const mem_heap *only, struct mem_piece *found)
 {
@@ -135,6 +141,7 @@ find_fast(const void *address, const mem_heap *only, struct mem_piece *found)
     return true;
 }
 
+/* Notes no error, and neither way touches errno: the caller may be a signal handler. */
 MEM_API enum mem_result mem_find(const void *address, struct mem_piece *found)
 {
     return find_fast(address, NULL, found) ? MEM_OK : find_slow(address, found);
@@ -178,6 +185,7 @@ __attribute__((noinline)) static enum mem_result find_in_slow(mem_heap *heap, co
     return result_set(result_of_lookup(what, &p, heap, found));
 }
 
+/* NULL would mean any heap to find_fast. */
 MEM_API enum mem_result mem_find_in(mem_heap *heap, const void *address, struct mem_piece *found)
 {
     bool seen = heap != NULL && find_fast(address, heap, found);

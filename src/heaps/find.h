@@ -16,9 +16,9 @@
 
 #include "heaps/session.h"
 
-/* Makes of what core/heap.c says of an address the result for the caller: there the header is as far
- * outside as anything, but to the caller it is the heap's; and what is left over behind the last
- * slot of a span is no free memory. The session is at the address's part. */
+/* Makes of what core/heap.c says of an address the result for the caller: there the header is as
+ * far outside as anything, but to the caller it is the heap's; and what is left over behind the
+ * last slot of a span is no free memory. The session is at the address's part. */
 enum mem_result find_verdict(const struct session *v, const void *address, enum heap_result result);
 
 #endif

@@ -4,6 +4,7 @@
  */
 #include "heaps/foreign.h"
 
+#include "base/os.h"
 #include "core/pieces.h"
 #include "heaps/fork.h"
 #include "heaps/header.h"
@@ -12,12 +13,15 @@
 
 /* --- handles ---------------------------------------------------------------------- */
 
+/* A handle is never written to, and is no heap to any call: its magic is 0 [FO1]. */
 static struct {
-    mem_heap handle; /* all 0 [FO1] */
-    struct heap *heap;
+    mem_heap handle;
+    struct heap *heap; /* NULL: there is none so far */
 } foreign_heaps[NFOREIGN];
-static bool malloc_is_of_another_version;
+static bool malloc_is_of_another_version; /* that this library does not understand */
 
+/* If the registry has no room for it, mem_find does not know the heap, and all else is as it should
+ * be. The store publishes an open heap to the other threads. */
 void foreign_add(enum foreign which, struct heap *h)
 {
     const struct region *r = &h->chunks.region;
@@ -45,6 +49,7 @@ MEM_API void mem_heap_also(struct heap *heap, size_t layout)
         __atomic_store_n(&malloc_is_of_another_version, true, __ATOMIC_RELAXED);
 }
 
+/* The handle of a heap, or NULL with the error noted if it is not there. */
 static mem_heap *handle_of(enum foreign which, enum mem_result why_not)
 {
     mem_heap *m = &foreign_heaps[which].handle;
@@ -91,7 +96,7 @@ struct stretch {
     struct mem_piece piece[128];
 };
 
-/* Notes the next pieces, as many as have room. Returns false if there are no more. */
+/* Notes the next pieces, as many as have room. Returns false when all were noted. */
 static bool note_locked(const struct heap *h, mem_heap *m, struct stretch *s)
 {
     enum { MOST = sizeof s->piece / sizeof s->piece[0] };
@@ -99,13 +104,14 @@ static bool note_locked(const struct heap *h, mem_heap *m, struct stretch *s)
     for (s->n = 0; s->n < MOST; s->at += p.nbytes) {
         if (!heap_piece_from_locked(h, &s->at, &p))
             return false;
-        bool live = p.kind == PIECE_OBJECT;
         if (p.kind != PIECE_METADATA)
-            s->piece[s->n++] = (struct mem_piece){p.start, live ? p.size : p.nbytes, live, m};
+            s->piece[s->n++] = result_of_piece(&p, m);
     }
     return true;
 }
 
+/* Damage is told after the pieces before it were shown, and not if the visitor has ended the
+ * walk. */
 enum mem_result foreign_walk(struct heap *h, mem_heap *m, mem_visitor visit, void *context)
 {
     struct stretch s = {.at = 0};
@@ -120,4 +126,35 @@ enum mem_result foreign_walk(struct heap *h, mem_heap *m, mem_visitor visit, voi
                 return MEM_OK;
     }
     return damaged ? MEM_DAMAGED : MEM_OK;
+}
+
+/* --- counting and checking -------------------------------------------------------------- */
+
+/* The system is asked for what is resident after the lock was released: that takes a while. */
+enum mem_result foreign_stats(struct heap *h, struct mem_statistics *stats)
+{
+    struct pieces_tally t = {0};
+    heap_lock(h);
+    struct mem_statistics s = {.region_bytes = h->chunks.region.nbytes};
+    s.peak_bytes = h->counters == NULL ? 0 : h->counters->live_bytes_peak;
+    bool whole = tally_heap_locked(&t, h);
+    heap_unlock(h);
+    if (!whole)
+        return MEM_DAMAGED;
+    result_of_tally(&t, &s);
+    s.resident_bytes = os_resident_bytes(h->chunks.region.base, s.region_bytes);
+    *stats = s;
+    return MEM_OK;
+}
+
+/* All that is counted changes under the lock only, except the states of slots: a fault is none that
+ * another thread makes by taking or freeing. */
+enum mem_result foreign_check(struct heap *h, const char **wrong)
+{
+    heap_lock(h);
+    const char *fault = check_fault_locked(h);
+    heap_unlock(h);
+    if (wrong != NULL)
+        *wrong = fault;
+    return fault == NULL ? MEM_OK : MEM_DAMAGED;
 }

@@ -28,13 +28,17 @@ enum foreign { FOREIGN_MALLOC, FOREIGN_CLASSIC, NFOREIGN };
  * and to the calls below. */
 void foreign_add(enum foreign which, struct heap *h);
 
-/* The heap that a handle stands for, or NULL if `m` is no handle of one that is there. Any thread. */
+/* The heap that `m` is the handle of, or NULL if it is no handle, or that heap is not there. Any
+ * thread may call it. */
 struct heap *foreign_heap(const mem_heap *m);
 
-/* What mem_find_in and mem_walk do for a foreign heap `h` with the handle `m`. They return the result
- * of the call, and do not note it for mem_last_error. They may wait for the heap's lock. */
+/* What mem_find_in, mem_walk, mem_stats and mem_check do for a foreign heap `h` with the handle
+ * `m`. They return the result of the call, and do not note it for mem_last_error. They may wait for
+ * the heap's lock. */
 enum mem_result foreign_find(struct heap *h, mem_heap *m, const void *address,
                              struct mem_piece *found);
 enum mem_result foreign_walk(struct heap *h, mem_heap *m, mem_visitor visit, void *context);
+enum mem_result foreign_stats(struct heap *h, struct mem_statistics *stats);
+enum mem_result foreign_check(struct heap *h, const char **wrong);
 
 #endif

@@ -35,6 +35,9 @@ static bool lock_in_time(pthread_mutex_t *lock, long patience)
     return pthread_mutex_timedlock(lock, &until) == 0;
 }
 
+/* Takes the lock of a range's heap, if it has one, and notes in the header that it is held for a
+ * fork. A lock that was made in a parent is made anew: the thread that holds it is not here.
+ * Returns false, without the lock, if it was not to be had in time. */
 static bool lock_range(const struct heap_range *p, long patience)
 {
     mem_heap *m = lockable(p);
@@ -48,6 +51,7 @@ static bool lock_range(const struct heap_range *p, long patience)
     return true;
 }
 
+/* The next three are for registry_all_locked: false ends the round. */
 static bool lock_patiently(const struct heap_range *p)
 {
     return lock_range(p, 50 * A_MILLISECOND);
@@ -97,12 +101,15 @@ static void lock_before_fork(void)
     }
 }
 
+/* The parent goes on: its other threads get the locks that they wait for. */
 static void unlock_in_parent(void)
 {
     registry_all_locked(unlock_range);
     registry_unlock();
 }
 
+/* A lock that was taken in the parent cannot be released here, as its owner has another number in
+ * the child. From session_forked on it is a parent's lock, and is made anew when it is needed. */
 static void unlock_in_child(void)
 {
     readers_forked();

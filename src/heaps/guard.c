@@ -8,11 +8,13 @@
 #include "heaps/header.h"
 #include "heaps/registry.h"
 
+/* Makes the granules [from, to), whole pages, a fault to touch. */
 static bool forbid(const struct region *r, uint32_t from, uint32_t to)
 {
     return os_forbid(region_at(r, from), (size_t)(to - from) * GRANULE_BYTES);
 }
 
+/* Makes them memory again, with whatever they held. */
 static bool allow(const struct region *r, uint32_t from, uint32_t to)
 {
     return os_allow(region_at(r, from), (size_t)(to - from) * GRANULE_BYTES);
@@ -68,7 +70,9 @@ static bool guard_narrow(const struct region *r, struct ledger *l, uint32_t low,
     return true;
 }
 
-/* Without guard pages no call ever wants one moved. */
+/* At each moment a page or more is forbidden [GD1]: the guard is made wide enough for its old and
+ * its new place first. `changes` is odd meanwhile, so that no lookup that begins now reads records.
+ * A call in a heap without guard pages wants none moved: `wanted_low` is 0. */
 bool guard_move(const struct region *r, struct ledger *l)
 {
     uint32_t low = l->guard.wanted_low, high = low + l->guard.page;
@@ -83,7 +87,8 @@ bool guard_move(const struct region *r, struct ledger *l)
 
 /* --- where it is ------------------------------------------------------------------ */
 
-/* A change of one bit of `high` changes at least five bytes of it. */
+/* A call that went by an overwritten place would touch a guard page. So the place has a seal beside
+ * the checksum: a change of one bit of `high` changes at least five bytes of it [GD4]. */
 RACING static uint64_t seal_of(uint32_t low, uint32_t high)
 {
     return (((uint64_t)low << 32 | high) ^ HEAP_MAGIC) * 0x9E3779B97F4A7C15;
@@ -95,6 +100,7 @@ void guard_save(const struct ledger *l, struct stored_guard *to)
     *to = (struct stored_guard){.high = high, .low = low, .seal = seal_of(low, high)};
 }
 
+/* Without the lock, the three words may be of different moments: then the seal does not match. */
 RACING bool guard_load(const struct stored_guard *from, size_t page, struct ledger *l)
 {
     uint32_t low = NOW(from->low), high = NOW(from->high);

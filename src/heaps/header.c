@@ -31,6 +31,8 @@ RACING static uint32_t folded(uint64_t sum)
     return (uint32_t)sum; /* the last step has mixed the upper half into this one */
 }
 
+/* From nbytes to is_mapped and guard_shift. The magic is not summed: it is compared with the four
+ * that there are. */
 RACING static uint32_t sum_of_constants(const mem_heap *m)
 {
     enum { FIRST = offsetof(struct mem_heap, nbytes), END = offsetof(struct mem_heap, live_bytes) };
@@ -61,6 +63,7 @@ static uint32_t sum_of_numbers(const mem_heap *m)
     return folded(sum);
 }
 
+/* All 64 bits are kept, as a call jumps to the addresses that are summed here. */
 static uint64_t sum_of_extras(const struct extras *e)
 {
     return add_to_sum(HEAP_MAGIC, e, offsetof(struct extras, sum));
@@ -68,7 +71,8 @@ static uint64_t sum_of_extras(const struct extras *e)
 
 /* --- making a header --------------------------------------------------------------- */
 
-/* Adds a section behind those that are there. Returns where it is. */
+/* Adds a section of nbytes behind those that are there. Returns where it is, in bytes from the
+ * header; the region begins behind it now. */
 static uint16_t add_section(mem_heap *m, size_t nbytes)
 {
     uint16_t at = m->region;
@@ -84,7 +88,11 @@ static bool is_plain(const struct mem_options *o)
     return o->style == MEM_ANY_FIT && (o->flags & more) == 0 && o->limit == 0;
 }
 
-/* Decides the modes, and where the sections and the region are. */
+/* Decides the modes, and where the sections and the region are:
+ *
+ *     struct mem_heap | lock? | extras? | state | hcache? or nopen? |.| region
+ *                                                                    to a multiple of 16
+ */
 static void lay_out(mem_heap *m, const struct mem_options *o)
 {
     m->region = sizeof *m;
@@ -111,6 +119,8 @@ static uint32_t magic_of(const mem_heap *m)
     return header_has_lock(m) ? HEAP_FAST_LOCKED : HEAP_FAST;
 }
 
+/* The caller's memory may hold anything, so that all of the header is cleared first: bytes between
+ * fields are summed, too. */
 void header_make(mem_heap *m, size_t nbytes, const struct mem_options *o, bool is_mapped)
 {
     memset(m, 0, sizeof *m);
@@ -136,6 +146,7 @@ void header_make(mem_heap *m, size_t nbytes, const struct mem_options *o, bool i
     e->sum = sum_of_extras(e);
 }
 
+/* The functions that the extras point to were those of another process, perhaps. */
 void header_make_anew(mem_heap *m, const struct mem_options *o)
 {
     struct extras *e = header_at(m, m->extras);
@@ -158,6 +169,7 @@ RACING bool header_is_whole(const mem_heap *m)
     return header_is_here(m) && m->sum == sum_of_constants(m);
 }
 
+/* The version is compared before the checksum, which another version may compute in another way. */
 enum mem_result header_examine(const mem_heap *m, size_t nbytes)
 {
     if (nbytes < MEM_HEAP_MIN)

@@ -12,8 +12,8 @@
  *       low             a page each                         low + nbytes
  *
  * What lies behind struct mem_heap are its sections: a lock, extras (the limit and the callbacks),
- * and the state, which is a struct heap or the numbers of one (stored.h). A heap that is larger than
- * a region can be is cut into parts (parts.h).
+ * and the state, which is a struct heap or the numbers of one (stored.h). A heap that is larger
+ * than a region can be is cut into parts (parts.h).
  *
  *   HD1  a heap too small for spans has no address in its header: `struct heap` is made on the
  *        stack for each call, of what is stored as numbers;

@@ -1,24 +1,20 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * inspect.c - mem_walk, mem_stats and mem_check: a heap seen from end to end, in a session. Nothing
+ * that is overwritten makes a walk leave the heap or go on for ever (ledger.h, LG5).
+ */
 #include "heaps/inspect.h"
 
 #include "core/pieces.h"
-#include "base/os.h"
+#include "heaps/foreign.h"
+#include "heaps/header.h"
+#include "heaps/parts.h"
+#include "heaps/result.h"
 
-/* What has been counted, as callers know it. Metadata is whatever is neither an object nor free:
- * spans' own slots, the ledger, and the gap below it. */
-static void set_tallied(struct mem_statistics *s, const struct pieces_tally *t)
-{
-    s->live_objects = t->nobjects;
-    s->live_bytes = t->object_bytes;
-    s->slack_bytes = t->slack_bytes;
-    s->free_chunks = tally_nfree(t);
-    s->free_bytes = tally_free_bytes(t);
-    s->largest_free = t->largest_free;
-    s->metadata_bytes = s->region_bytes - s->live_bytes - s->slack_bytes - s->free_bytes;
-}
+/* --- counting --------------------------------------------------------------------- */
 
-/* Tallies all parts. Returns false if a ledger is damaged. */
-static bool count(struct session *v, struct mem_statistics *s)
+/* Counts what is in all parts. Returns false if a ledger is damaged. */
+static bool count_pieces(struct session *v, struct mem_statistics *s)
 {
     struct pieces_tally t = {0};
     bool whole = true;
@@ -26,36 +22,13 @@ static bool count(struct session *v, struct mem_statistics *s)
         whole = tally_heap_locked(&t, v->h);
     *s = (struct mem_statistics){.region_bytes = v->m->nbytes, .peak_bytes = v->m->peak_bytes};
     s->limit = header_limit(v->m);
-    set_tallied(s, &t);
+    result_of_tally(&t, s);
     return whole;
 }
 
-static enum mem_result count_foreign(struct heap *h, struct mem_statistics *stats)
-{
-    struct pieces_tally t = {0};
-    heap_lock(h);
-    struct mem_statistics s = {.region_bytes = h->chunks.region.nbytes};
-    s.peak_bytes = h->counters == NULL ? 0 : h->counters->live_bytes_peak;
-    bool whole = tally_heap_locked(&t, h);
-    heap_unlock(h);
-    if (!whole)
-        return MEM_DAMAGED;
-    set_tallied(&s, &t);
-    s.resident_bytes = os_resident_bytes(h->chunks.region.base, s.region_bytes);
-    *stats = s;
-    return MEM_OK;
-}
+/* --- checking --------------------------------------------------------------------- */
 
-static enum mem_result check_foreign(struct heap *h, const char **wrong)
-{
-    heap_lock(h);
-    const char *what = check_fault_locked(h);
-    heap_unlock(h);
-    if (wrong != NULL)
-        *wrong = what;
-    return what == NULL ? MEM_OK : MEM_DAMAGED;
-}
-
+/* The ledger's numbers come before its records: a walk of these goes by them. */
 static const char *fault_in_parts(struct session *v)
 {
     const char *wrong = NULL;
@@ -67,6 +40,8 @@ static const char *fault_in_parts(struct session *v)
     return wrong;
 }
 
+/* In this order, since each check relies on what the ones before have found whole. The header was
+ * verified before the session was opened. */
 const char *inspect_fault(struct session *v)
 {
     struct mem_statistics s;
@@ -77,13 +52,14 @@ const char *inspect_fault(struct session *v)
         wrong = fault_in_parts(v);
     if (wrong == NULL && header_has_hcache(v->m) && !hcache_is_valid(header_hcache(v->m), v->h))
         wrong = "the spans at hand are others than those in use";
-    if (wrong == NULL && (!count(v, &s) || (uint32_t)s.live_objects != v->m->nlive ||
+    if (wrong == NULL && (!count_pieces(v, &s) || (uint32_t)s.live_objects != v->m->nlive ||
                           s.live_bytes != v->m->live_bytes)) /* HD3 */
         wrong = "there are other objects than the header counts";
     return wrong;
 }
 
-/* So that free memory is in one piece, whatever small objects came and went. */
+/* Closes the windows of a heap with an hcache, which then keeps no empty span: so free memory is in
+ * one piece, whatever small objects came and went [HC3]. */
 static void close_windows(const struct session *v)
 {
     if (!header_has_hcache(v->m))
@@ -95,15 +71,15 @@ static void close_windows(const struct session *v)
 
 /* --- the calls -------------------------------------------------------------------- */
 
-/* False: `visit` does not want more, or *result says what is wrong. */
+/* Shows the pieces of the session's part. Returns false if `visit` did, or if *result
+ * says what is wrong. */
 static bool walk_part(const struct session *v, mem_visitor visit, void *context,
                       enum mem_result *result)
 {
     struct piece p;
     size_t at = 0;
     for (; heap_piece_locked(v->h, at, &p); at += p.nbytes) {
-        bool live = p.kind == PIECE_OBJECT;
-        struct mem_piece piece = {p.start, live ? p.size : p.nbytes, live, v->m};
+        struct mem_piece piece = result_of_piece(&p, v->m);
         if (p.kind != PIECE_METADATA && !visit(&piece, context))
             return false;
     }
@@ -111,6 +87,8 @@ static bool walk_part(const struct session *v, mem_visitor visit, void *context,
     return *result == MEM_OK;
 }
 
+/* is_walked refuses the visitor's calls for a heap that has no lock; the lock itself refuses them
+ * for the others. */
 MEM_API enum mem_result mem_walk(mem_heap *heap, mem_visitor visit, void *context)
 {
     struct session v;
@@ -129,18 +107,19 @@ MEM_API enum mem_result mem_walk(mem_heap *heap, mem_visitor visit, void *contex
     return result_set(result);
 }
 
+/* *stats is written only if all could be counted. */
 MEM_API enum mem_result mem_stats(mem_heap *heap, struct mem_statistics *stats)
 {
     struct session v;
     struct mem_statistics s;
     struct heap *foreign = foreign_heap(heap);
     if (foreign != NULL)
-        return result_set(count_foreign(foreign, stats));
+        return result_set(foreign_stats(foreign, stats));
     enum mem_result result = session_open(heap, &v);
     if (result != MEM_OK)
         return result;
     close_windows(&v);
-    if (count(&v, &s)) {
+    if (count_pieces(&v, &s)) {
         s.resident_bytes = parts_resident_bytes(heap);
         *stats = s;
     } else {
@@ -150,13 +129,14 @@ MEM_API enum mem_result mem_stats(mem_heap *heap, struct mem_statistics *stats)
     return result_set(result);
 }
 
+/* *wrong is written whatever the result is. */
 MEM_API enum mem_result mem_check(mem_heap *heap, const char **wrong)
 {
     struct session v;
     const char *what = "the header has been written to";
     struct heap *foreign = foreign_heap(heap);
     if (foreign != NULL)
-        return result_set(check_foreign(foreign, wrong));
+        return result_set(foreign_check(foreign, wrong));
     enum mem_result result = session_verify(heap);
     if (result == MEM_NO_HEAP)
         what = mem_strerror(MEM_NO_HEAP);

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * recount.h - a heap walked from end to end: mem_walk, mem_stats, mem_check.
+ * inspect.h - a heap of the caller's own seen from end to end: mem_walk, mem_stats, mem_check.
  */
-#ifndef RECOUNT_H
-#define RECOUNT_H
+#ifndef INSPECT_H
+#define INSPECT_H
 
 #include "heaps/session.h"
 
-/* What is wrong, in words, or NULL. */
+/* Checks the whole heap: the checksums, the ledger and the spans of each part, and the counts of
+ * the header against a recount. Returns what is wrong, in words, or NULL. The caller holds the
+ * lock, and has not begun a change. O(n log n). */
 const char *inspect_fault(struct session *v);
 
 #endif

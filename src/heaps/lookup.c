@@ -58,8 +58,8 @@ RACING static enum heap_result lookup_in_span(const struct region *r, const stru
     return within < p->size || within == 0 ? HEAP_OK : HEAP_NO_OBJECT;
 }
 
-/* What an address is, if it is in a span. HEAP_NOT_A_SLOT: it is in none, or outside the region. The
- * entry of a slice that is not the first one of its span says how far back that is. */
+/* What an address is, if it is in a span. HEAP_NOT_A_SLOT: it is in none, or outside the region.
+ * The entry of a slice that is not the first one of its span says how far back that is. */
 RACING static enum heap_result lookup_slot(const struct heap *h, uintptr_t address,
                                            struct lookup_result *p)
 {
@@ -134,8 +134,8 @@ RACING enum heap_result lookup_heap(const struct heap *h, const void *address,
 
 /* --- for lookup_object ------------------------------------------------------------ */
 
-/* The view ends where the page map does, and 64 KiB before the region. A slot's index is below 64 Ki,
- * so that lookup_object need only check that a state array begins inside the view: then
+/* The view ends where the page map does, and 64 KiB before the region. A slot's index is below 64
+ * Ki, so that lookup_object need only check that a state array begins inside the view: then
  * states[index] is inside the region. */
 RACING bool lookup_view_open(const struct heap *h, struct lookup_view *to)
 {

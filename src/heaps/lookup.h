@@ -8,8 +8,8 @@
  *
  *   LK1  a lookup writes nothing and waits for no thread, so that a signal handler may make one,
  *        whatever it has interrupted;
- *   LK2  what a lookup reads may be changing, or be damaged: each index and each pointer is compared
- *        with the region before it is followed, and each loop has an end;
+ *   LK2  what a lookup reads may be changing, or be damaged: each index and each pointer is
+ *        compared with the region before it is followed, and each loop has an end;
  *   LK3  what was read is believed if the two sequence counts, of spans and of the ledger, are as
  *        they were before; else the result is HEAP_CHANGING. Slots come and go without a change of
  *        either: there the state is the truth, as for all who read without the lock (tcache.h).
@@ -29,7 +29,8 @@ struct lookup_result {
 };
 
 /* What an address is in a heap: HEAP_OK and HEAP_FREE with *p, or HEAP_NOT_OURS, HEAP_NO_OBJECT,
- * HEAP_DAMAGED, HEAP_CHANGING, when *p may be anything. HEAP_OK is said of any byte of an object. */
+ * HEAP_DAMAGED, HEAP_CHANGING, and *p is
+ * undefined. HEAP_OK is said of every byte of an object. */
 enum heap_result lookup_heap(const struct heap *h, const void *address, struct lookup_result *p);
 
 /* What an address is that lies `offset` bytes into a region without spans, which begins at `base`.

@@ -30,13 +30,14 @@ static enum mem_result open_to_change(mem_heap *m, struct session *v)
 
 /* --- taking ---------------------------------------------------------------- */
 
-/* Whether that is larger than any object can be. */
+/* Whether that is larger than any object can be: it lies in one part [HD7]. */
 static bool is_too_large(const mem_heap *m, size_t size)
 {
     return size > m->nbytes || size > PART_BYTES;
 }
 
-/* Whether the objects would be more than the limit if one of `old` bytes became one of `size`. */
+/* Whether the objects would be more than the limit if one of `old` bytes became one of `size`. None
+ * of the sums can wrap. An object that shrinks is never too much. */
 static bool is_over_limit(const mem_heap *m, size_t size, size_t old)
 {
     size_t limit = header_limit(m);
@@ -99,6 +100,8 @@ static enum mem_result session_take(struct session *v, const struct request *w, 
     return MEM_OK;
 }
 
+/* One try: a session in which the request is judged, served and counted. The limits come first, so
+ * that a request that is refused opens no part and closes no window. */
 static enum mem_result try_alloc(mem_heap *m, const struct request *w, void **object)
 {
     struct session v;
@@ -127,6 +130,7 @@ static bool ask_for_room(mem_heap *m, enum mem_result result, size_t size)
     return e != NULL && e->on_exhausted != NULL && e->on_exhausted(m, size, e->context);
 }
 
+/* The callback runs between two sessions, and may call for this heap: to free something, say. */
 void *object_alloc(mem_heap *m, const struct request *w)
 {
     void *object = NULL;
@@ -137,7 +141,8 @@ void *object_alloc(mem_heap *m, const struct request *w)
     return result == MEM_OK ? object : result_null(result);
 }
 
-/* Without a style the library may use a slot, if the heap's own style allows that. */
+/* Only best fit can be aligned beyond 16 bytes, so that it stands for the other exact styles,
+ * too. */
 MEM_API void *mem_aligned(mem_heap *heap, size_t size, size_t align)
 {
     enum mem_style style = header_style(heap);
@@ -148,6 +153,7 @@ MEM_API void *mem_aligned(mem_heap *heap, size_t size, size_t align)
     return object_alloc(heap, &(struct request){size, align, style});
 }
 
+/* Here the caller has chosen the style, and is told that it does not go with the alignment. */
 MEM_API void *mem_alloc_fit(mem_heap *heap, size_t size, size_t align, enum mem_style style)
 {
     if (!is_power_of_two(align))
@@ -177,6 +183,7 @@ static void fill_freed(const mem_heap *m, unsigned char *from, size_t nbytes)
         memset(from, m->fill_freed, nbytes);
 }
 
+/* Judges and frees in one step of core/heap.c, then counts and fills. */
 static enum mem_result session_free(struct session *v, const void *address, bool exact)
 {
     struct object found;
@@ -206,7 +213,9 @@ enum mem_result object_free(mem_heap *m, const void *address, bool exact)
 
 /* --- resizing -------------------------------------------------------------- */
 
-/* Takes an object of the new size, copies, and frees the old one. The caller counts the bytes. */
+/* Takes an object of the new size, copies, and frees the old one, all in one session: no other
+ * thread sees the heap with both or with neither. The caller counts the bytes. The new object may
+ * have been placed in another part, so that the session goes back to the old one's. */
 static enum mem_result resize_by_moving(struct session *v, const struct object *old, size_t size,
                                         void **object)
 {
@@ -223,7 +232,8 @@ static enum mem_result resize_by_moving(struct session *v, const struct object *
     return MEM_OK;
 }
 
-/* Fills what the object gives up, or what it gets. */
+/* Gives the object another size where it is, if there is room behind it or the guard can make some;
+ * then fills what it gives up, or what it gets. */
 static enum mem_result resize_in_place(const struct session *v, const struct object *old,
                                        size_t size)
 {
@@ -240,6 +250,7 @@ static enum mem_result resize_in_place(const struct session *v, const struct obj
     return MEM_OK;
 }
 
+/* Judges as try_alloc does. In place comes first, even if the object would fit better elsewhere. */
 static enum mem_result session_resize(struct session *v, const struct object *old, size_t size,
                                       void **now)
 {

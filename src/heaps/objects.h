@@ -25,8 +25,8 @@ struct request {
     enum mem_style style;
 };
 
-/* Returns a new object, or NULL with the error noted. Calls on_exhausted if there is no room for it,
- * and tries again as long as that returns true. */
+/* Returns a new object, or NULL with the error noted. Calls on_exhausted if there is no room for
+ * it, and tries again as long as that returns true. */
 void *object_alloc(mem_heap *m, const struct request *w);
 
 /* Frees the object that begins at `address`, or that `address` is in if the caller does not want it

@@ -6,6 +6,7 @@
 
 #include "base/os.h"
 
+/* The struct heap of a part: in the header, or at the part's begin. */
 RACING static void *part_at(const mem_heap *m, size_t part)
 {
     return part == 0 ? header_at(m, m->state) : header_at(m, part * PART_BYTES);
@@ -19,6 +20,7 @@ RACING static struct region part_region(const mem_heap *m, size_t part)
     return (struct region){header_at(m, part * PART_BYTES + PART_HEAD), nbytes, true};
 }
 
+/* The load pairs with the store in parts_open: a part that is seen to be open was made before. */
 RACING struct heap *parts_heap(const mem_heap *m, size_t part, struct heap *view)
 {
     if (part == 0 || part < __atomic_load_n(header_nopen(m), __ATOMIC_ACQUIRE))
@@ -27,6 +29,7 @@ RACING struct heap *parts_heap(const mem_heap *m, size_t part, struct heap *view
     return view;
 }
 
+/* A lookup may read the part as soon as it is counted. */
 struct heap *parts_open(mem_heap *m, size_t part)
 {
     struct heap *h = part_at(m, part);
@@ -34,7 +37,7 @@ struct heap *parts_open(mem_heap *m, size_t part)
     if (part < *nopen)
         return h;
     heap_open_single(h, part_region(m, part), false, false);
-    __atomic_store_n(nopen, *nopen + 1, __ATOMIC_RELEASE); /* a lookup may read the part now */
+    __atomic_store_n(nopen, *nopen + 1, __ATOMIC_RELEASE);
     return h;
 }
 

@@ -10,15 +10,20 @@
 enum { NREADERS = 20 };
 
 static _Alignas(64) struct reader readers[NREADERS];
-static uint32_t counted[2], phase; /* `phase` says in which of the two counts a thread is [RD3] */
-static bool has_no_barrier;
+
+/* The lookups of threads that have no reader: how many there are in each of two phases [RD3]. A new
+ * one is counted in counted[phase % 2]. */
+static uint32_t counted[2], phase;
+static bool has_no_barrier; /* the system has refused it: then all lookups are counted */
 struct reader reader_none;
 __thread struct reader *reader_mine = &reader_none;
 __thread uint32_t mutator_depth;
 
 /* --- the writer ---------------------------------------------------------------- */
 
-/* This is no grace_wait: the thread may have ended within a lookup, and then its word stays busy. */
+/* A thread may have ended within a lookup, for example by a signal handler that calls pthread_exit.
+ * Then its word would stay busy for ever, so that this is no plain grace_wait: every now and then
+ * it asks the system whether the thread is still there. */
 static void wait_for_reader(struct reader *r)
 {
     enum { SOMETIMES = 64 };
@@ -29,8 +34,11 @@ static void wait_for_reader(struct reader *r)
     }
 }
 
-/* New lookups are counted in the other phase, so the count of this one goes down to 0. Both phases
- * are waited for, as a thread may have read the phase long before it counts itself. */
+/* New lookups are counted in the other phase, so that the count of this one goes down to 0 however
+ * many begin meanwhile. Each wait leaves `phase` even, but a thread that read it during a wait has
+ * read an odd number, and may count itself much later: so lookups may be in either count, and both
+ * are waited for. A thread that counts itself after its count was seen to be 0 reads the table only
+ * then, and sees that the heap is gone. */
 static void wait_for_counted_locked(void)
 {
     for (int i = 0; i < 2; i++) {
@@ -41,7 +49,9 @@ static void wait_for_counted_locked(void)
 }
 
 /* The calling thread's own reader is left out: a lookup that this call has interrupted would wait
- * for itself. */
+ * for itself. The fence orders the caller's change of the table before the loads of `thread`: a
+ * thread whose claim (claim_reader) is not seen here sees the change in turn. So a process in which
+ * no other thread has made a lookup pays for no barrier. */
 bool readers_wait_locked(void)
 {
     bool are_others = false;
@@ -59,6 +69,8 @@ bool readers_wait_locked(void)
     return true;
 }
 
+/* The other threads did not come along, and their lookups will not end here. The system knows the
+ * forking thread by another number in the child. */
 void readers_forked(void)
 {
     for (int i = 0; i < NREADERS; i++)
@@ -71,6 +83,9 @@ void readers_forked(void)
 
 /* --- a thread's reader ---------------------------------------------------------- */
 
+/* Makes a reader the calling thread's if it still belongs to the thread `was`. The word is stored
+ * and fenced before the first lookup: see readers_wait_locked. Returns false if another thread was
+ * faster. */
 RACING static bool claim_reader(struct reader *r, int was, int id)
 {
     if (NOW(r->thread) != was || !__atomic_compare_exchange_n(&r->thread, &was, id, false,
@@ -114,6 +129,8 @@ static bool prepare_readers(void)
 
 /* --- a lookup ------------------------------------------------------------------- */
 
+/* A thread gets its reader at its first lookup, and keeps it. The count needs no barrier of the
+ * writer's: it is an atomic instruction, and thus a fence of its own. */
 struct lookup_scope lookup_begin_slow(void)
 {
     if (prepare_readers() && get_reader())
@@ -130,6 +147,8 @@ void lookup_end_slow(const struct lookup_scope *scope)
     __atomic_fetch_sub(&counted[scope->phase], 1, __ATOMIC_RELEASE);
 }
 
+/* At first it does not wait: most changes take less time than a system call. A mutator gives up at
+ * once after that: what it waits for may be its own change, which a signal has interrupted. */
 bool lookup_pause(unsigned n)
 {
     enum { AT_ONCE = 100, TRIES = 300 };

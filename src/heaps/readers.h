@@ -31,8 +31,8 @@
 extern uint32_t registry_version;
 
 /* One thread's reader. Its word is the version of the table that `last` belongs to, or 0 if `last`
- * is empty; and READER_BUSY is added to it during a lookup. No version has that bit. `last` is
- * what the thread's last lookup found: a heap with slots, in no object of which lies another heap. */
+ * is empty; and READER_BUSY is added to it during a lookup. No version has that bit. `last` is what
+ * the thread's last lookup found: a heap with slots, in no object of which lies another heap. */
 enum { READER_BUSY = 2 };
 struct reader {
     _Alignas(64) uint32_t word;

@@ -13,11 +13,14 @@
 
 enum { NFIRST = 24, FIRST_VERSION = 4 };
 
-/* The table for the first few heaps is static; a larger one is a mapping. */
+/* n lies in the table, so that a lookup which reads the pointer once has both from one table
+ * [RG1]. */
 struct table {
     uint32_t n, capacity;
     struct heap_range range[];
 };
+
+/* The table for the first heaps is static, so that few programs need a mapping for it. */
 static union {
     struct table table;
     unsigned char bytes[sizeof(struct table) + NFIRST * sizeof(struct heap_range)];
@@ -29,14 +32,16 @@ uint32_t registry_version = FIRST_VERSION; /* 0 is a reader that knows none */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards changes of all this */
 
-/* --- changing ------------------------------------------------------------------- */
+/* --- versions and the lock ------------------------------------------------------- */
 
+/* From here to table_change_end registry_version is odd, and lookups do not believe the table. */
 static void table_change_begin(void)
 {
     change_begin(&registry_version);
 }
 
-/* Versions are multiples of four, and never 0. */
+/* One was added at the begin, so that three more make the next multiple of four. 0 is left out: it
+ * stands for no version. */
 static void table_change_end(void)
 {
     uint32_t next = registry_version + 3;
@@ -55,17 +60,22 @@ void registry_unlock(void)
     mutator_leave();
 }
 
+/* --- ranges ---------------------------------------------------------------------- */
+
+/* Whether the address is in the range: below its base the difference wraps to a huge number. */
 static bool covers(const struct heap_range *p, uintptr_t address)
 {
     return address - p->base < p->nbytes;
 }
 
+/* The address of its last byte. One behind that may be 0, at the end of the address space. */
 static uintptr_t last_of(const struct heap_range *p)
 {
     return p->base + (p->nbytes - 1);
 }
 
-/* Returns how many of the first n ranges begin at `address` or below it. */
+/* Returns how many of the first n ranges begin at `address` or below it: a binary search, without a
+ * branch that depends on what is compared. It ends after log n steps whatever it reads. */
 RACING static uint32_t count_up_to(const struct table *t, uint32_t n, uintptr_t address)
 {
     uint32_t low = 0;
@@ -79,7 +89,8 @@ RACING static uint32_t count_up_to(const struct table *t, uint32_t n, uintptr_t 
 }
 
 /* Finds for each range the one around it. That is the range before it, or one that is around that,
- * and so on outwards: the first that the range ends in. */
+ * and so on outwards: the first that the range ends in. All are linked anew, since a range that
+ * comes or goes changes how far back the ones behind it are. */
 static void link_all_locked(void)
 {
     nnested = 0;
@@ -95,12 +106,14 @@ static void link_all_locked(void)
     }
 }
 
+/* Takes the ranges [from, to) out of the table. */
 static void cut_out_locked(uint32_t from, uint32_t to)
 {
     memmove(&table->range[from], &table->range[to], (table->n - to) * sizeof(struct heap_range));
     table->n -= to - from;
 }
 
+/* Puts a range in front of the one that is number `at`. There is room for it. */
 static void insert_locked(uint32_t at, const struct heap_range *p)
 {
     memmove(&table->range[at + 1], &table->range[at], (table->n - at) * sizeof(struct heap_range));
@@ -108,9 +121,11 @@ static void insert_locked(uint32_t at, const struct heap_range *p)
     table->n++;
 }
 
-/* Makes sure that there is room for one more range, in a table of twice the size if need be. Returns
- * false, and changes nothing, if the system gives no memory. A table that lookups may be reading is
- * unmapped after they have ended, or never. */
+/* --- changing ------------------------------------------------------------------- */
+
+/* Makes sure that there is room for one more range, in a table of twice the size if need be.
+ * Returns false, and changes nothing, if the system gives no memory. A table that lookups may be
+ * reading is unmapped after they have ended, or never. */
 static bool make_room_locked(void)
 {
     if (table->n < table->capacity)
@@ -151,6 +166,8 @@ static uint32_t covered_locked(const struct heap_range *p, uint32_t *end)
     return from;
 }
 
+/* Only a range that begins in the one before it, or a table that has nested ranges already, needs
+ * the links; most programs have neither. */
 static bool add_locked(const struct heap_range *p)
 {
     if (!make_room_locked())
@@ -181,6 +198,8 @@ static bool find_locked(const void *base, uint32_t *at)
     return n > 0 && table->range[n - 1].base == (uintptr_t)base;
 }
 
+/* It waits also if the heap is not in the table any longer: a newer heap may have covered it, while
+ * lookups were reading it [RG2]. */
 bool registry_remove(const void *base)
 {
     uint32_t at;
@@ -197,6 +216,7 @@ bool registry_remove(const void *base)
     return gone;
 }
 
+/* The lock is not for the table here, but lets one thread at a time wait (readers.h). */
 bool registry_wait_for_readers(void)
 {
     registry_lock();
@@ -222,7 +242,7 @@ bool registry_all_locked(bool (*visit)(const struct heap_range *p))
     return true;
 }
 
-/* --- looking -------------------------------------------------------------------- */
+/* --- without the lock ------------------------------------------------------------ */
 
 /* Copies a range that may be changing, field by field. */
 RACING static void copy_range(const struct heap_range *from, struct heap_range *to)
@@ -234,8 +254,8 @@ RACING static void copy_range(const struct heap_range *from, struct heap_range *
     to->up = NOW(from->up);
 }
 
-/* Finds the innermost range that the address is in, from the one before the i-th outwards. Each step
- * goes back, so that a table which is changing does not make it endless. */
+/* Finds the innermost range that the address is in, from the one before the i-th outwards. Each
+ * step goes back, so that a table which is changing does not make it endless. */
 RACING static bool find_back_from(const struct table *t, uint32_t i, uintptr_t address,
                                   struct heap_range *p)
 {
@@ -264,6 +284,8 @@ RACING enum registry_result registry_find(uintptr_t address, struct heap_range *
     return REGISTRY_BUSY;
 }
 
+/* `inner` may be elsewhere in the table by now, so that it is searched for by where it begins. It
+ * may be gone, too: then what is found has to be around its place, or the result is none. */
 RACING enum registry_result registry_find_around(const struct heap_range *inner,
                                                  struct heap_range *p)
 {

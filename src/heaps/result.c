@@ -5,6 +5,8 @@
  */
 #include "heaps/result.h"
 
+/* --- errors ----------------------------------------------------------------------- */
+
 _Thread_local enum mem_result result_last_error;
 
 MEM_API enum mem_result mem_last_error(void)
@@ -12,6 +14,7 @@ MEM_API enum mem_result mem_last_error(void)
     return result_last_error;
 }
 
+/* A result that does not exist has a text, too: the caller may have read it from anywhere. */
 MEM_API const char *mem_strerror(enum mem_result result)
 {
     static const char *const text[] = {
@@ -38,6 +41,8 @@ MEM_API const char *mem_strerror(enum mem_result result)
     size_t n = sizeof text / sizeof text[0];
     return (size_t)result < n ? text[result] : "no result of a heap";
 }
+
+/* --- from the inside to the caller --------------------------------------------------- */
 
 /* HEAP_INSIDE is for callers that need an object's start; HEAP_NO_REGION and HEAP_LIST_DAMAGED are
  * of the classic heap, and here can only come from overwritten data. */
@@ -67,6 +72,8 @@ enum mem_result result_of_heap(enum heap_result result)
     return MEM_DAMAGED;
 }
 
+/* Of free memory it is the whole chunk or slot that is told, whichever address in it was asked
+ * for. */
 enum mem_result result_of_lookup(enum heap_result what, const struct lookup_result *p,
                                  mem_heap *heap, struct mem_piece *found)
 {
@@ -74,4 +81,23 @@ enum mem_result result_of_lookup(enum heap_result what, const struct lookup_resu
         return result_of_heap(what);
     *found = (struct mem_piece){p->start, p->size, what == HEAP_OK, heap};
     return MEM_OK;
+}
+
+struct mem_piece result_of_piece(const struct piece *p, mem_heap *heap)
+{
+    bool live = p->kind == PIECE_OBJECT;
+    return (struct mem_piece){p->start, live ? p->size : p->nbytes, live, heap};
+}
+
+/* Metadata is what is neither object nor free: header, records, what spans need, guard pages, and
+ * the gap that the records may need. */
+void result_of_tally(const struct pieces_tally *t, struct mem_statistics *s)
+{
+    s->live_objects = t->nobjects;
+    s->live_bytes = t->object_bytes;
+    s->slack_bytes = t->slack_bytes;
+    s->free_chunks = tally_nfree(t);
+    s->free_bytes = tally_free_bytes(t);
+    s->largest_free = t->largest_free;
+    s->metadata_bytes = s->region_bytes - s->live_bytes - s->slack_bytes - s->free_bytes;
 }

@@ -9,6 +9,7 @@
 
 #include "mem_heap.h"
 #include "core/heap.h"
+#include "core/pieces.h"
 #include "heaps/lookup.h"
 
 extern _Thread_local enum mem_result result_last_error __attribute__((tls_model("initial-exec")));
@@ -35,5 +36,11 @@ enum mem_result result_of_heap(enum heap_result result);
  * memory; else why not. Notes nothing. */
 enum mem_result result_of_lookup(enum heap_result what, const struct lookup_result *p,
                                  mem_heap *heap, struct mem_piece *found);
+
+/* What a piece of `heap` is to a visitor: the slack of an object is not shown. */
+struct mem_piece result_of_piece(const struct piece *p, mem_heap *heap);
+
+/* What a tally says is to a caller: all counts of *s. Its region_bytes are set. */
+void result_of_tally(const struct pieces_tally *t, struct mem_statistics *s);
 
 #endif

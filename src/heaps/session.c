@@ -12,18 +12,22 @@
 
 /* --- the lock -------------------------------------------------------------------- */
 
-static uint16_t process_number; /* how many forks this process is away from the first one */
+/* How many forks this process is away from the first one. It wraps: a lock that was made 65,536
+ * forks ago would be taken for this process's own. */
+static uint16_t process_number;
 
 void session_forked(void)
 {
     process_number++;
 }
 
+/* The mutex notices that its thread takes it twice: a visitor of mem_walk that calls for the heap
+ * which is being walked gets MEM_BUSY, and does not wait for itself. */
 void session_make_lock(mem_heap *m)
 {
     pthread_mutexattr_t attributes;
     pthread_mutexattr_init(&attributes);
-    pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ERRORCHECK); /* for MEM_BUSY */
+    pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ERRORCHECK);
     pthread_mutex_init(header_lock(m), &attributes);
     pthread_mutexattr_destroy(&attributes);
     __atomic_store_n(&m->process, process_number, __ATOMIC_RELEASE);
@@ -44,6 +48,7 @@ __attribute__((noinline, cold)) static void renew_lock(mem_heap *m)
     registry_unlock();
 }
 
+/* One load and a compare for the heaps of a process that was never forked. */
 int session_lock(mem_heap *m)
 {
     if (session_lock_is_of_parent(m))
@@ -53,6 +58,8 @@ int session_lock(mem_heap *m)
 
 /* --- opening and closing ----------------------------------------------------------- */
 
+/* The order matters to a process that is forked, or dies, in between: the numbers are in the header
+ * before their checksum is, and `changes` is even only when both are. */
 void session_close(const struct session *v)
 {
     mem_heap *m = v->m;
@@ -67,6 +74,8 @@ void session_close(const struct session *v)
     mutator_leave();
 }
 
+/* The ledger's numbers are checked beside the checksum, since a heap with spans has none for
+ * them. */
 const char *session_numbers_fault(const struct session *v)
 {
     if (!header_numbers_are_whole(v->m) || v->m->changes % 2 != 0)
@@ -74,6 +83,9 @@ const char *session_numbers_fault(const struct session *v)
     return ledger_is_sane(&v->h->chunks.ledger) ? NULL : "the numbers of the ledger cannot be";
 }
 
+/* The header is verified without the lock, since where the lock is stands in it. Its constants do
+ * not change while the heap exists. A heap that was destroyed by another thread meanwhile is that
+ * caller's mistake. */
 enum mem_result session_open(mem_heap *m, struct session *v)
 {
     enum mem_result result = session_verify(m);

@@ -11,8 +11,8 @@
  *   SE1  nothing is done by what the header says before its checksum was verified [HD4];
  *   SE2  in a session the thread holds the heap's lock, if it has one, and counts as a mutator, so
  *        that a lookup in a signal handler does not wait for it (readers.h);
- *   SE3  `changes` is odd while, and only while, a thread changes more of the heap than the state of
- *        a slot. A child of fork that finds it odd knows that no thread will finish that change.
+ *   SE3  `changes` is odd while, and only while, a thread changes more of the heap than the state
+ *        of a slot. A child of fork that finds it odd knows that no thread will finish that change.
  */
 #ifndef SESSION_H
 #define SESSION_H
@@ -72,8 +72,8 @@ static inline void session_begin_change(struct session *v)
 }
 
 /* Returns NULL, or in words what is wrong with the numbers in the header. Odd `changes` are wrong,
- * too: they were not made so by a call that is at work. The caller holds the lock, and has not begun
- * a change. */
+ * too: they were not made so by a call that is at work. The caller holds the lock, and has not
+ * begun a change. */
 const char *session_numbers_fault(const struct session *v);
 
 /* --- parts --------------------------------------------------------------------------- */

@@ -7,16 +7,23 @@
 
 #include "heaps/parts.h"
 
+/* The place of the guard, right behind the other numbers of a heap with guard pages. */
 RACING static struct stored_guard *stored_guard_of(const mem_heap *m)
 {
     return header_at(m, m->state + sizeof(struct stored));
 }
 
+/* Returns false if the place was overwritten, or is being changed. */
 RACING static bool load_guard(const mem_heap *m, struct ledger *l)
 {
     return guard_load(stored_guard_of(m), header_guard_bytes(m) / GRANULE_BYTES, l);
 }
 
+/* --- between header and struct heap ----------------------------------------------- */
+
+/* What is not stored follows from where the region lies; or it is not needed, as a heap that moves
+ * gives no pages back to the system and has no spans. A guard that is nowhere makes ledger_is_sane
+ * false, so that what guard_load returns is not needed, either. */
 void stored_load(const mem_heap *m, struct heap *h)
 {
     const struct stored *s = header_at(m, m->state);
@@ -33,12 +40,12 @@ void stored_load(const mem_heap *m, struct heap *h)
               .room = r.nbytes},
         .nbytes = r.nbytes,
         .high = s->high,
-        .used = s->high, /* `used` and `ndirty` matter to those who give pages back */
+        .used = s->high, /* matters, as ndirty does, only to a heap that gives pages back */
         .nlive = s->nlive,
     };
     h->spans.chunks = &h->chunks; /* object_max is 0: there are none */
     if (header_has_guards(m))
-        (void)load_guard(m, &h->chunks.ledger); /* then it is nowhere, and nothing is sane */
+        (void)load_guard(m, &h->chunks.ledger);
 }
 
 void stored_save(mem_heap *m, const struct heap *h)
@@ -59,6 +66,11 @@ void stored_save(mem_heap *m, const struct heap *h)
         guard_save(l, stored_guard_of(m));
 }
 
+/* --- lookups ----------------------------------------------------------------------- */
+
+/* Reads what a lookup needs of the numbers, each of them once, as a call may be changing it. If one
+ * is, what was read may make no sense. lookup_ledger does not rely on that [LK2], and its result is
+ * believed only if `changes` is as it was. */
 RACING static enum heap_result lookup_stored(const mem_heap *m, size_t offset,
                                              struct lookup_result *p)
 {
@@ -81,6 +93,8 @@ RACING static enum heap_result lookup_stored(const mem_heap *m, size_t offset,
     return is_unchanged(&m->changes, seen) ? what : HEAP_CHANGING;
 }
 
+/* The header is the heap's, but in no region. So is the struct heap at the begin of each further
+ * part, of which lookup_heap says that it is outside the part's region. */
 RACING enum heap_result header_lookup(const mem_heap *m, const void *address,
                                       struct lookup_result *p)
 {
@@ -93,5 +107,5 @@ RACING enum heap_result header_lookup(const mem_heap *m, const void *address,
         return lookup_stored(m, offset - header_bytes(m), p);
     struct heap view;
     enum heap_result what = lookup_heap(parts_heap(m, parts_index(m, address), &view), address, p);
-    return what == HEAP_NOT_OURS ? HEAP_NO_OBJECT : what; /* the struct heap of a part */
+    return what == HEAP_NOT_OURS ? HEAP_NO_OBJECT : what;
 }

@@ -38,6 +38,7 @@ static bool move_to(mem_heap *m, struct heap *h, const unsigned char *was)
  * by less than whole slices, on which the spans rely. */
 static enum mem_result relocate(mem_heap *m)
 {
+    assert(m->has_spans && !header_has_parts(m) && !header_has_guards(m));
     struct session v = {.m = m, .h = header_at(m, m->state)};
     struct heap was = *v.h;
     if (!move_to(m, v.h, was.chunks.region.base)) {

@@ -37,6 +37,7 @@ const struct mem_options *create_options(const struct mem_options *options)
 bool create_register(mem_heap *m)
 {
     const struct heap *h = m->has_spans ? header_at(m, m->state) : NULL;
+    assert(header_is_whole(m));
     struct heap_range range = {(uintptr_t)m, m->nbytes, m, h, 0, 0};
     fork_register_handlers();
     return registry_add(&range);
@@ -45,6 +46,7 @@ bool create_register(mem_heap *m)
 /* First the registry: after that no lookup reads the header, and no fork takes the lock. */
 bool create_unregister(mem_heap *m, uint32_t magic)
 {
+    assert(magic == 0 || magic == HEAP_DETACHED);
     bool unseen = registry_remove(m);
     if (header_has_lock(m))
         pthread_mutex_destroy(header_lock(m));
@@ -59,6 +61,7 @@ static bool reserve(struct region *r, size_t nbytes)
 {
     size_t page = os_page_bytes();
     r->nbytes = ceil_div(nbytes, page) * page;
+    assert(r->nbytes >= nbytes && r->nbytes > 0); /* no wrap */
     r->base = os_reserve(r->nbytes);
     return r->base != NULL;
 }
@@ -70,6 +73,7 @@ static bool open_inside(mem_heap *m)
 {
     struct heap small, *h = m->has_spans ? header_at(m, m->state) : &small;
     struct region r = header_region(m);
+    assert(header_is_whole(m) && (uintptr_t)r.base % HEAP_ALIGN == 0);
     if (header_has_guards(m))
         heap_open_guarded(h, r, (uint32_t)(header_guard_bytes(m) / GRANULE_BYTES));
     else
@@ -81,6 +85,7 @@ static bool open_inside(mem_heap *m)
     if (!m->has_spans)
         stored_save(m, h);
     header_sum_numbers(m);
+    assert(m->nlive == 0 && m->live_bytes == 0 && m->changes == 0);
     return true;
 }
 
@@ -104,6 +109,7 @@ static mem_heap *open_heap(void *memory, size_t nbytes, const struct mem_options
 static mem_heap *open_guarded(const struct region *r, const struct mem_options *o)
 {
     size_t page = os_page_bytes();
+    assert(r->nbytes > GUARD_MORE_PAGES * page);
     if (guard_surround(r))
         return open_heap(r->base + page, r->nbytes - 2 * page, o, true);
     os_unmap(r->base, r->nbytes);

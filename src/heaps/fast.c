@@ -32,6 +32,7 @@ static inline struct hcache *hcache_alone(const mem_heap *m)
 
 static void unlock_hcache(mem_heap *m)
 {
+    assert(mutator_depth > 0);
     pthread_mutex_unlock(header_lock(m));
     mutator_leave();
 }

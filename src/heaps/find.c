@@ -17,6 +17,7 @@
 enum mem_result find_verdict(const struct session *v, const void *address, enum heap_result result)
 {
     struct lookup_result there;
+    assert(mutator_depth > 0);                                            /* in a session */
     bool in_header = (uintptr_t)address - (uintptr_t)v->m < v->m->nbytes; /* and in no region */
     if (result == HEAP_NOT_OURS && in_header)
         result = HEAP_NO_OBJECT;

@@ -25,6 +25,8 @@ static bool malloc_is_of_another_version; /* that this library does not understa
 void foreign_add(enum foreign which, struct heap *h)
 {
     const struct region *r = &h->chunks.region;
+    assert(which < NFOREIGN && r->base != NULL && r->nbytes > 0);
+    assert(foreign_heaps[which].heap == NULL || foreign_heaps[which].heap == h);
     fork_register_handlers();
     (void)registry_add(&(struct heap_range){(uintptr_t)r->base, r->nbytes, NULL, h, 0, 0});
     __atomic_store_n(&foreign_heaps[which].heap, h, __ATOMIC_RELEASE);
@@ -53,6 +55,7 @@ MEM_API void mem_heap_also(struct heap *heap, size_t layout)
 static mem_heap *handle_of(enum foreign which, enum mem_result why_not)
 {
     mem_heap *m = &foreign_heaps[which].handle;
+    assert(m->magic == 0 && m->nbytes == 0); /* FO1 */
     return foreign_heap(m) == NULL ? result_null(why_not) : m;
 }
 

@@ -28,6 +28,7 @@ static mem_heap *lockable(const struct heap_range *p)
 static bool lock_in_time(pthread_mutex_t *lock, long patience)
 {
     struct timespec until;
+    assert(patience > 0 && patience < A_SECOND);
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_nsec += patience;
     until.tv_sec += until.tv_nsec / A_SECOND;

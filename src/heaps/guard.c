@@ -11,12 +11,14 @@
 /* Makes the granules [from, to), whole pages, a fault to touch. */
 static bool forbid(const struct region *r, uint32_t from, uint32_t to)
 {
+    assert(from < to);
     return os_forbid(region_at(r, from), (size_t)(to - from) * GRANULE_BYTES);
 }
 
 /* Makes them memory again, with whatever they held. */
 static bool allow(const struct region *r, uint32_t from, uint32_t to)
 {
+    assert(from < to);
     return os_allow(region_at(r, from), (size_t)(to - from) * GRANULE_BYTES);
 }
 
@@ -25,12 +27,15 @@ static bool allow(const struct region *r, uint32_t from, uint32_t to)
 bool guard_surround(const struct region *mapping)
 {
     size_t page = os_page_bytes();
+    assert((uintptr_t)mapping->base % page == 0 && mapping->nbytes % page == 0);
+    assert(mapping->nbytes >= GUARD_MORE_PAGES * page);
     return os_forbid(mapping->base, page) && os_forbid(mapping->base + 2 * page, page) &&
            os_forbid(mapping->base + mapping->nbytes - page, page);
 }
 
 bool guard_open(const struct region *r, const struct ledger *l)
 {
+    assert(l->guard.page > 0 && l->guard.high - l->guard.low == l->guard.page);
     return forbid(r, l->guard.low, l->guard.high);
 }
 
@@ -79,9 +84,13 @@ bool guard_move(const struct region *r, struct ledger *l)
     l->guard.wanted_low = 0;
     if (low == 0)
         return false;
+    assert(l->guard.page > 0 && low < high);
+    assert(l->guard.high - l->guard.low >= l->guard.page); /* GD1 */
     change_begin(&l->changes);
     bool moved = guard_widen(r, l, low, high) && guard_narrow(r, l, low, high);
     change_end(&l->changes);
+    assert(l->guard.high - l->guard.low >= l->guard.page);
+    assert(!moved || (l->guard.low == low && l->guard.high == high));
     return moved;
 }
 
@@ -97,6 +106,7 @@ RACING static uint64_t seal_of(uint32_t low, uint32_t high)
 void guard_save(const struct ledger *l, struct stored_guard *to)
 {
     uint32_t low = l->guard.low, high = l->guard.high;
+    assert(low < high && (size_t)high * GRANULE_BYTES <= l->nbytes);
     *to = (struct stored_guard){.high = high, .low = low, .seal = seal_of(low, high)};
 }
 

@@ -17,6 +17,7 @@ enum { VERSION = 3 }; /* of the layout: it changes when struct mem_heap or its s
 RACING static uint64_t add_to_sum(uint64_t sum, const void *words, size_t nbytes)
 {
     const unsigned char *p = words;
+    assert(nbytes % sizeof(uint64_t) == 0);
     for (size_t i = 0; i < nbytes; i += sizeof(uint64_t)) {
         uint64_t word;
         memcpy(&word, p + i, sizeof word);
@@ -76,6 +77,7 @@ static uint64_t sum_of_extras(const struct extras *e)
 static uint16_t add_section(mem_heap *m, size_t nbytes)
 {
     uint16_t at = m->region;
+    assert(at % sizeof(void *) == 0 && nbytes > 0 && at + nbytes < UINT16_MAX);
     m->region = (uint16_t)(m->region + ceil_div(nbytes, sizeof(void *)) * sizeof(void *));
     return at;
 }
@@ -109,6 +111,10 @@ static void lay_out(mem_heap *m, const struct mem_options *o)
     if (header_has_parts(m))
         (void)add_section(m, sizeof *header_nopen(m));
     m->region = (uint16_t)(ceil_div(m->region, HEAP_ALIGN) * HEAP_ALIGN);
+    assert(!header_has_hcache(m) || (m->has_spans && !header_has_parts(m)));
+    assert(!header_has_parts(m) || (m->has_spans && !header_has_guards(m))); /* HD5 */
+    assert(!header_has_guards(m) || m->region <= header_guard_bytes(m));     /* it has a page */
+    assert(header_bytes(m) + CHUNK_COST < m->nbytes);
 }
 
 /* The first word of a heap in use. */
@@ -123,6 +129,9 @@ static uint32_t magic_of(const mem_heap *m)
  * fields are summed, too. */
 void header_make(mem_heap *m, size_t nbytes, const struct mem_options *o, bool is_mapped)
 {
+    assert((uintptr_t)m % HEAP_ALIGN == 0);
+    assert(nbytes >= MEM_HEAP_MIN && nbytes <= MEM_HEAP_MAX && nbytes % HEAP_ALIGN == 0);
+    assert((unsigned)o->style <= MEM_FIRST_FIT && (o->flags & HAS_HCACHE) == 0);
     memset(m, 0, sizeof *m);
     m->version = VERSION;
     m->nbytes = nbytes;
@@ -154,6 +163,7 @@ void header_make_anew(mem_heap *m, const struct mem_options *o)
     m->is_mapped = false;
     m->is_walked = false;
     m->sum = sum_of_constants(m);
+    assert(header_is_whole(m));
     if (e == NULL)
         return;
     e->on_exhausted = o->on_exhausted;

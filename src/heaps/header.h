@@ -166,12 +166,14 @@ static inline struct region header_mapping(const mem_heap *m)
 
 static inline pthread_mutex_t *header_lock(const mem_heap *m)
 {
+    assert(header_has_lock(m));
     return header_at(m, m->lock);
 }
 
 /* The hcache, right behind the struct heap of a heap that has one. */
 static inline struct hcache *header_hcache(const mem_heap *m)
 {
+    assert(header_has_hcache(m));
     return header_at(m, m->state + sizeof(struct heap));
 }
 

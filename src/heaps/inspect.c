@@ -79,8 +79,10 @@ static bool walk_part(const struct session *v, mem_visitor visit, void *context,
     struct piece p;
     size_t at = 0;
     for (; heap_piece_locked(v->h, at, &p); at += p.nbytes) {
+        if (p.kind == PIECE_METADATA)
+            continue;
         struct mem_piece piece = result_of_piece(&p, v->m);
-        if (p.kind != PIECE_METADATA && !visit(&piece, context))
+        if (!visit(&piece, context))
             return false;
     }
     *result = heap_ends_locked(v->h, at) ? MEM_OK : MEM_DAMAGED;

@@ -157,5 +157,6 @@ RACING bool lookup_view_open(const struct heap *h, struct lookup_view *to)
     if (to->slots.nbytes <= SLICE_BYTES || !is_unchanged(&s->changes, to->seen))
         return false;
     to->slots.nbytes -= SLICE_BYTES;
+    assert(to->slots.base <= (uintptr_t)r->base && to->mask == slice - 1);
     return true;
 }

@@ -57,6 +57,7 @@ static enum heap_result place_chunk(struct session *v, size_t size, size_t align
                                     void **object)
 {
     enum heap_result result = HEAP_NO_SPACE;
+    assert(is_power_of_two(align) && size <= PART_BYTES);
     for (size_t i = 0; result == HEAP_NO_SPACE && session_open_part(v, i); i++)
         result = heap_place_locked(v->h, size, align, fit, object);
     if (result == HEAP_NO_SPACE && make_way(v))
@@ -91,6 +92,7 @@ static enum mem_result session_take(struct session *v, const struct request *w, 
                                     [MEM_BEST_FIT] = FIT_BEST,
                                     [MEM_WORST_FIT] = FIT_WORST,
                                     [MEM_FIRST_FIT] = FIT_FIRST};
+    assert(v->changes && (unsigned)w->style <= MEM_FIRST_FIT);
     enum heap_result result = place(v, w->size, w->align, fits[w->style], object);
     if (result != HEAP_OK)
         return result_of_heap(result);
@@ -138,6 +140,7 @@ void *object_alloc(mem_heap *m, const struct request *w)
     do
         result = try_alloc(m, w, &object);
     while (ask_for_room(m, result, w->size));
+    assert((result == MEM_OK) == (object != NULL));
     return result == MEM_OK ? object : result_null(result);
 }
 
@@ -169,6 +172,7 @@ MEM_API void *mem_alloc_fit(mem_heap *heap, size_t size, size_t align, enum mem_
 /* Calls on_refused, outside the session, and notes the error. */
 static enum mem_result refuse(mem_heap *m, const void *address, enum mem_result why)
 {
+    assert(why != MEM_OK);
     const struct extras *e = header_extras(m);
     if (e != NULL && e->on_refused != NULL)
         e->on_refused(m, address, why, e->context);
@@ -187,6 +191,7 @@ static void fill_freed(const mem_heap *m, unsigned char *from, size_t nbytes)
 static enum mem_result session_free(struct session *v, const void *address, bool exact)
 {
     struct object found;
+    assert(v->changes && address != NULL);
     session_select(v, address);
     enum mem_result result =
         find_verdict(v, address, heap_free_locked(v->h, address, exact, &found));
@@ -255,6 +260,7 @@ static enum mem_result session_resize(struct session *v, const struct object *ol
                                       void **now)
 {
     mem_heap *m = v->m;
+    assert(v->changes);
     if (is_too_large(m, size))
         return MEM_TOO_LARGE;
     if (is_over_limit(m, size, old->size))

@@ -34,6 +34,7 @@ struct heap *parts_open(mem_heap *m, size_t part)
 {
     struct heap *h = part_at(m, part);
     uint32_t *nopen = header_nopen(m);
+    assert(header_has_parts(m) && part < parts_count(m) && part <= *nopen);
     if (part < *nopen)
         return h;
     heap_open_single(h, part_region(m, part), false, false);

@@ -27,6 +27,7 @@ __thread uint32_t mutator_depth;
 static void wait_for_reader(struct reader *r)
 {
     enum { SOMETIMES = 64 };
+    assert(r != reader_mine);
     for (unsigned n = 0; !grace_has_left(&r->word, READER_BUSY); n++) {
         os_pause(n);
         if (n % SOMETIMES == SOMETIMES - 1 && os_thread_is_gone(NOW(r->thread)))
@@ -55,6 +56,7 @@ static void wait_for_counted_locked(void)
 bool readers_wait_locked(void)
 {
     bool are_others = false;
+    assert(mutator_depth > 0); /* the registry's lock is held */
     if (!UNDER_TSAN)
         __atomic_thread_fence(__ATOMIC_SEQ_CST);
     for (int i = 0; i < NREADERS; i++)
@@ -73,6 +75,8 @@ bool readers_wait_locked(void)
  * forking thread by another number in the child. */
 void readers_forked(void)
 {
+    assert(mutator_depth > 0);
+    assert(reader_mine == &reader_none || reader_mine->thread != 0);
     for (int i = 0; i < NREADERS; i++)
         if (&readers[i] != reader_mine)
             readers[i] = (struct reader){0};
@@ -88,6 +92,7 @@ void readers_forked(void)
  * faster. */
 RACING static bool claim_reader(struct reader *r, int was, int id)
 {
+    assert(id != 0 && reader_mine == &reader_none);
     if (NOW(r->thread) != was || !__atomic_compare_exchange_n(&r->thread, &was, id, false,
                                                               __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
         return false;
@@ -133,6 +138,7 @@ static bool prepare_readers(void)
  * writer's: it is an atomic instruction, and thus a fence of its own. */
 struct lookup_scope lookup_begin_slow(void)
 {
+    assert(reader_none.word == 0);
     if (prepare_readers() && get_reader())
         return lookup_begin();
     struct lookup_scope scope = {.phase = __atomic_load_n(&phase, __ATOMIC_SEQ_CST) % 2};
@@ -144,6 +150,8 @@ struct lookup_scope lookup_begin_slow(void)
 
 void lookup_end_slow(const struct lookup_scope *scope)
 {
+    assert(scope->reader == NULL && scope->phase < 2);
+    assert(__atomic_load_n(&counted[scope->phase], __ATOMIC_RELAXED) > 0);
     __atomic_fetch_sub(&counted[scope->phase], 1, __ATOMIC_RELEASE);
 }
 

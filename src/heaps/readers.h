@@ -76,6 +76,7 @@ static inline void mutator_enter(void)
 
 static inline void mutator_leave(void)
 {
+    assert(mutator_depth > 0);
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     __atomic_store_n(&mutator_depth, mutator_depth - 1, __ATOMIC_RELAXED);
 }
@@ -100,17 +101,18 @@ static inline struct lookup_scope lookup_begin(void)
     return scope;
 }
 
+static inline void lookup_end_fast(struct reader *r, uint32_t was)
+{
+    assert(r == reader_mine && (NOW(r->word) & READER_BUSY) != 0);
+    grace_leave(&r->word, was);
+}
+
 static inline void lookup_end(const struct lookup_scope *scope)
 {
     if (scope->reader == NULL)
         lookup_end_slow(scope);
     else
-        grace_leave(&scope->reader->word, scope->was);
-}
-
-static inline void lookup_end_fast(struct reader *r, uint32_t was)
-{
-    grace_leave(&r->word, was);
+        lookup_end_fast(scope->reader, scope->was);
 }
 
 /* Begins a lookup that may use r->last, what the thread's last lookup found; lookup_end_fast ends
@@ -123,6 +125,7 @@ RACING static inline bool lookup_begin_fast(struct reader *r, uint32_t *was)
     *was = NOW(r->word);
     if (*was != changes_seen(&registry_version))
         return false;
+    assert(r != &reader_none && (*was & READER_BUSY) == 0);
     grace_enter(&r->word, *was | READER_BUSY);
     bool current = *was == changes_seen(&registry_version);
     if (!current)
@@ -135,6 +138,8 @@ RACING static inline bool lookup_begin_fast(struct reader *r, uint32_t *was)
 RACING static inline void lookup_note(struct lookup_scope *scope, const struct lookup_view *spans,
                                       uint32_t version)
 {
+    assert(version % 4 == 0);
+    assert(scope->reader == NULL || scope->reader == reader_mine);
     if (scope->reader == NULL || (scope->was & READER_BUSY) != 0)
         return;
     scope->was = 0;

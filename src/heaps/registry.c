@@ -37,6 +37,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards changes of al
 /* From here to table_change_end registry_version is odd, and lookups do not believe the table. */
 static void table_change_begin(void)
 {
+    assert(registry_version % 4 == 0);
     change_begin(&registry_version);
 }
 
@@ -44,6 +45,7 @@ static void table_change_begin(void)
  * stands for no version. */
 static void table_change_end(void)
 {
+    assert(registry_version % 4 == 1);
     uint32_t next = registry_version + 3;
     __atomic_store_n(&registry_version, next != 0 ? next : FIRST_VERSION, __ATOMIC_RELEASE);
 }
@@ -109,6 +111,7 @@ static void link_all_locked(void)
 /* Takes the ranges [from, to) out of the table. */
 static void cut_out_locked(uint32_t from, uint32_t to)
 {
+    assert(from <= to && to <= table->n);
     memmove(&table->range[from], &table->range[to], (table->n - to) * sizeof(struct heap_range));
     table->n -= to - from;
 }
@@ -116,6 +119,9 @@ static void cut_out_locked(uint32_t from, uint32_t to)
 /* Puts a range in front of the one that is number `at`. There is room for it. */
 static void insert_locked(uint32_t at, const struct heap_range *p)
 {
+    assert(at <= table->n && table->n < table->capacity);
+    assert(at == 0 || table->range[at - 1].base < p->base);
+    assert(at == table->n || last_of(p) < table->range[at].base);
     memmove(&table->range[at + 1], &table->range[at], (table->n - at) * sizeof(struct heap_range));
     table->range[at] = *p;
     table->n++;
@@ -145,6 +151,7 @@ static bool make_room_locked(void)
         size_t was_bytes = sizeof *was + was->capacity * sizeof(struct heap_range);
         os_unmap(was, ceil_div(was_bytes, page) * page);
     }
+    assert(table->n < table->capacity);
     return true;
 }
 
@@ -163,6 +170,7 @@ static uint32_t covered_locked(const struct heap_range *p, uint32_t *end)
         if (covers(p, last_of(&table->range[i])))
             from = i;
     }
+    assert(from <= *end);
     return from;
 }
 
@@ -170,6 +178,8 @@ static uint32_t covered_locked(const struct heap_range *p, uint32_t *end)
  * the links; most programs have neither. */
 static bool add_locked(const struct heap_range *p)
 {
+    assert(p->nbytes > 0 && last_of(p) >= p->base);
+    assert(p->owner != NULL || p->heap != NULL);
     if (!make_room_locked())
         return false;
     uint32_t end, from = covered_locked(p, &end);
@@ -179,6 +189,7 @@ static bool add_locked(const struct heap_range *p)
     if (nnested > 0 || (from > 0 && covers(&table->range[from - 1], p->base)))
         link_all_locked();
     table_change_end();
+    assert(registry_is_valid_locked());
     return true;
 }
 
@@ -210,6 +221,7 @@ bool registry_remove(const void *base)
         if (nnested > 0)
             link_all_locked();
         table_change_end();
+        assert(registry_is_valid_locked());
     }
     bool gone = readers_wait_locked();
     registry_unlock();
@@ -236,10 +248,35 @@ bool registry_has(const void *base)
 
 bool registry_all_locked(bool (*visit)(const struct heap_range *p))
 {
+    assert(mutator_depth > 0);
     for (uint32_t i = 0; i < table->n; i++)
         if (!visit(&table->range[i]))
             return false;
     return true;
+}
+
+/* Whether the range around another one ends behind it, and all between the two end before it. */
+static bool is_linked(uint32_t i)
+{
+    const struct heap_range *p = &table->range[i];
+    uint32_t from = p->up > 0 ? i - p->up + 1 : 0;
+    if (p->up > i || (p->up > 0 && !covers(&table->range[i - p->up], last_of(p))))
+        return false;
+    for (uint32_t k = from; k < i; k++)
+        if (last_of(&table->range[k]) >= p->base)
+            return false;
+    return true;
+}
+
+bool registry_is_valid_locked(void)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < table->n; i++) {
+        n += table->range[i].up > 0;
+        if ((i > 0 && table->range[i - 1].base >= table->range[i].base) || !is_linked(i))
+            return false;
+    }
+    return n == nnested && table->n <= table->capacity;
 }
 
 /* --- without the lock ------------------------------------------------------------ */
@@ -289,6 +326,7 @@ RACING enum registry_result registry_find(uintptr_t address, struct heap_range *
 RACING enum registry_result registry_find_around(const struct heap_range *inner,
                                                  struct heap_range *p)
 {
+    assert(inner != p);
     for (unsigned n = 0; lookup_pause(n); n++) {
         uint32_t seen = changes_seen(&registry_version);
         const struct table *t = __atomic_load_n(&table, __ATOMIC_ACQUIRE);

@@ -60,6 +60,10 @@ bool registry_has(const void *base);
  * caller holds the lock. */
 bool registry_all_locked(bool (*visit)(const struct heap_range *p));
 
+/* Returns whether the table is sorted, and each range's `up` is right: for assertions and tests, as
+ * it takes O(n^2). The caller holds the lock. */
+bool registry_is_valid_locked(void);
+
 /* Stores the innermost range that the address is in. REGISTRY_BUSY: the table was changing all the
  * time, perhaps in the thread itself, which a signal has interrupted. The caller is within a
  * lookup. */

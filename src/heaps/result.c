@@ -85,6 +85,7 @@ enum mem_result result_of_lookup(enum heap_result what, const struct lookup_resu
 
 struct mem_piece result_of_piece(const struct piece *p, mem_heap *heap)
 {
+    assert(p->kind != PIECE_METADATA);
     bool live = p->kind == PIECE_OBJECT;
     return (struct mem_piece){p->start, live ? p->size : p->nbytes, live, heap};
 }

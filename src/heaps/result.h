@@ -17,6 +17,7 @@ extern _Thread_local enum mem_result result_last_error __attribute__((tls_model(
 /* Notes a failure for mem_last_error; a success leaves that alone. Returns its argument. */
 static inline enum mem_result result_set(enum mem_result result)
 {
+    assert((unsigned)result <= MEM_FOREIGN);
     if (result != MEM_OK)
         result_last_error = result;
     return result;
@@ -25,6 +26,7 @@ static inline enum mem_result result_set(enum mem_result result)
 /* Notes why a call that returns a pointer has failed. Returns NULL. */
 static inline void *result_null(enum mem_result why)
 {
+    assert(why != MEM_OK);
     result_set(why);
     return NULL;
 }

@@ -18,6 +18,7 @@ static uint16_t process_number;
 
 void session_forked(void)
 {
+    assert(mutator_depth > 0); /* fork.c holds the registry's lock */
     process_number++;
 }
 
@@ -26,6 +27,7 @@ void session_forked(void)
 void session_make_lock(mem_heap *m)
 {
     pthread_mutexattr_t attributes;
+    assert(header_has_lock(m));
     pthread_mutexattr_init(&attributes);
     pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ERRORCHECK);
     pthread_mutex_init(header_lock(m), &attributes);
@@ -51,6 +53,7 @@ __attribute__((noinline, cold)) static void renew_lock(mem_heap *m)
 /* One load and a compare for the heaps of a process that was never forked. */
 int session_lock(mem_heap *m)
 {
+    assert(header_has_lock(m) && mutator_depth > 0); /* SE2 */
     if (session_lock_is_of_parent(m))
         renew_lock(m);
     return pthread_mutex_lock(header_lock(m));
@@ -63,6 +66,8 @@ int session_lock(mem_heap *m)
 void session_close(const struct session *v)
 {
     mem_heap *m = v->m;
+    assert(mutator_depth > 0);
+    assert(!v->changes || m->changes % 2 == 1); /* SE3 */
     if (v->changes && !m->has_spans)
         stored_save(m, v->h);
     if (v->changes) {
@@ -106,5 +111,6 @@ enum mem_result session_open(mem_heap *m, struct session *v)
         session_close(v);
         return result_set(MEM_DAMAGED);
     }
+    assert(v->h->chunks.region.base > (unsigned char *)m);
     return MEM_OK;
 }

@@ -67,6 +67,7 @@ void session_close(const struct session *v);
 /* From here to session_close the call may change the heap. */
 static inline void session_begin_change(struct session *v)
 {
+    assert(!v->changes && v->m->changes % 2 == 0);
     v->changes = true;
     change_begin(&v->m->changes);
 }
@@ -92,6 +93,7 @@ static inline bool session_part(struct session *v, size_t part)
  * open. Returns false if the heap has no such part. */
 static inline bool session_open_part(struct session *v, size_t part)
 {
+    assert(v->changes);
     if (part > 0 && part >= parts_count(v->m))
         return false;
     if (header_has_parts(v->m))

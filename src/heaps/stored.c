@@ -28,6 +28,7 @@ void stored_load(const mem_heap *m, struct heap *h)
 {
     const struct stored *s = header_at(m, m->state);
     struct region r = header_region(m);
+    assert(!m->has_spans && !header_has_parts(m));
     *h = (struct heap){.keeps_pages = true};
     h->chunks.region = r;
     h->chunks.ledger = (struct ledger){
@@ -52,6 +53,9 @@ void stored_save(mem_heap *m, const struct heap *h)
 {
     const struct ledger *l = &h->chunks.ledger;
     const struct tree *tree = l->b.tree;
+    assert(!m->has_spans && h->chunks.region.base == header_region(m).base);
+    assert(tree[0].height <= UINT8_MAX && tree[1].height <= UINT8_MAX);
+    assert((l->guard.page > 0) == header_has_guards(m));
     *(struct stored *)header_at(m, m->state) = (struct stored){
         .nwords = {tree[0].nwords, tree[1].nwords},
         .root = {tree[0].root, tree[1].root},

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * h07_find.c - checks lookups of any address without knowing the heap: many heaps, heaps in
+ * h07_find.c - H7: checks lookups of any address without knowing the heap: many heaps, heaps in
  * objects of others, heaps that go away, the classic heap, a signal at any moment, and a child
  * process.
  */

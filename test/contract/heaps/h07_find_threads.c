@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * h07_find_threads.c - checks lookups of any address while threads use the heaps and make and
+ * h07_find_threads.c - H7: checks lookups of any address while threads use the heaps and make and
  * destroy others. It runs under ThreadSanitizer, too.
  *
  *     h07_find_threads [N]     looks up N addresses, 200,000 by default

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * h10_flips.c - changes single bits of a heap's own data, in its header or in its records, as
+ * h10_flips.c - H10: changes single bits of a heap's own data, in its header or in its records, as
  * arrays and as trees.
  *
  * Either mem_check finds the change, or a long script of calls has the same results as in the

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * h13_guard_pages.c - checks heaps with guard pages.
+ * h13_guard_pages.c - H13: checks heaps with guard pages.
  *
  * Writes that run out of the objects in either direction, or into the heap from outside, fault
  * before they reach the heap's own data. The guard page moves with the records, whether or not

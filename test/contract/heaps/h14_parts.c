@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * h14_parts.c - checks heaps of more than 64 GiB.
+ * h14_parts.c - H14: checks heaps of more than 64 GiB.
  *
  * Memory comes as it is touched. So one large object fills a part without costing memory, since
  * the tests do not touch it.

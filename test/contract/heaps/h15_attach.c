@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * h15_attach.c - checks heaps that are copied or mapped elsewhere and attached there: intact; as
- * they were in the middle of a call; with each bit of the header flipped; and in another process.
+ * h15_attach.c - H15: checks heaps that are copied or mapped elsewhere and attached there: intact;
+ * as they were in the middle of a call; with each bit of the header flipped; and in another
+ * process.
  */
 #include "unit.h"
 

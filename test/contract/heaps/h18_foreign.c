@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * h18_foreign.c - checks Mem_Init's heap by its handle, and a libmem-malloc.so of another version,
- * which this library refuses to use.
+ * h18_foreign.c - H18: checks Mem_Init's heap by its handle, and a libmem-malloc.so of another
+ * version, which this library refuses to use.
  *
  * test/contract/malloc/walk.c checks malloc's heap.
  */

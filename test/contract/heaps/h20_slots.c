@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * h20_slots.c - checks separate heaps with slots, of every size for which slots make a
+ * h20_slots.c - H20: checks separate heaps with slots, of every size for which slots make a
  * difference.
  *
  * Random calls are compared with the test's own list, and after them all memory must be one piece
@@ -231,28 +231,6 @@ static void test_another_class(void **state)
     assert_int_equal(mem_heap_destroy(heap), MEM_OK);
 }
 
-static bool tries_to_use(const struct mem_piece *piece, void *context)
-{
-    (void)context;
-    assert_null(mem_alloc(heap, 16));
-    assert_int_equal(mem_last_error(), MEM_BUSY);
-    if (piece->live)
-        assert_int_equal(mem_free(heap, piece->start), MEM_BUSY);
-    return true;
-}
-
-static void test_while_it_is_walked(void **state)
-{
-    (void)state;
-    for (size_t i = 0; i < 2; i++) {
-        heap = mem_heap_in(memory, 1 << 16, &(struct mem_options){.flags = flags[i]});
-        for (int n = 0; n < 100; n++)
-            assert_non_null(mem_alloc(heap, 40));
-        assert_int_equal(mem_walk(heap, tries_to_use, NULL), MEM_OK);
-        assert_int_equal(mem_heap_destroy(heap), MEM_OK);
-    }
-}
-
 static void assert_refused(void *object)
 {
     assert_null(mem_alloc(heap, 40));
@@ -310,7 +288,6 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_random),
                                        cmocka_unit_test(test_full_and_moved),
                                        cmocka_unit_test(test_another_class),
-                                       cmocka_unit_test(test_while_it_is_walked),
                                        cmocka_unit_test(test_calls_that_check),
                                        cmocka_unit_test(test_a_call_that_nobody_finishes)};
     return cmocka_run_group_tests(tests, NULL, NULL);

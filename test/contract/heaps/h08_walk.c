@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * h08_walk.c - H8: checks that a visitor of mem_walk cannot use the heap that is walked.
+ */
+#include "own_heaps.h"
+
+static mem_heap *heap;
+static const unsigned flags[] = {MEM_SLOTS, MEM_SLOTS | MEM_SINGLE_THREADED};
+
+static bool tries_to_use(const struct mem_piece *piece, void *context)
+{
+    (void)context;
+    assert_null(mem_alloc(heap, 16));
+    assert_int_equal(mem_last_error(), MEM_BUSY);
+    if (piece->live)
+        assert_int_equal(mem_free(heap, piece->start), MEM_BUSY);
+    return true;
+}
+
+static void test_while_it_is_walked(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        heap = mem_heap_in(memory, 1 << 16, &(struct mem_options){.flags = flags[i]});
+        for (int n = 0; n < 100; n++)
+            assert_non_null(mem_alloc(heap, 40));
+        assert_int_equal(mem_walk(heap, tries_to_use, NULL), MEM_OK);
+        assert_int_equal(mem_heap_destroy(heap), MEM_OK);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_while_it_is_walked)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -18,8 +18,8 @@ ALL_CFLAGS := -std=c11 -D_GNU_SOURCE $(WARN) -Iinclude -pthread $(CPPFLAGS) $(CF
 LIB_CFLAGS := $(ALL_CFLAGS) -Isrc -fPIC -fvisibility=hidden -ftls-model=initial-exec
 
 .PHONY: all
-all: $(BUILD)/libmem.so $(BUILD)/libmem.a $(BUILD)/libmem-malloc.so ## (or make alone) the libraries and the tool, in build/
-all: $(BUILD)/mem $(BUILD)/examples/census.so links
+all: links $(BUILD)/libmem.a $(BUILD)/mem ## (or make alone) the libraries and the tool, in build/
+all: $(BUILD)/libmem.so $(BUILD)/libmem-malloc.so $(BUILD)/examples/census.so
 
 # $(call say,cc,FILE) before a command prints "cc FILE" in the command's place.
 # With make -s it prints nothing, and with V=1 make prints the command.

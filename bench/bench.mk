@@ -38,5 +38,5 @@ bench-find: all $(BUILD)/bench/find ## any address to its object, beside GC_base
 
 # STEPPED calls are counted instruction by instruction, at a millisecond and more for each.
 STEPPED ?= 300
-bench-bounded: all $(BUILD)/bench/bounded ## heaps of 64 KiB to 16 MiB, in instructions: STEPPED= TLSF=lib.so
+bench-bounded: all $(BUILD)/bench/bounded ## heaps of 64 KiB to 16 MiB: STEPPED= TLSF=lib.so
 	@bench/bounded.sh $(BUILD) $(STEPPED) $(TLSF)

@@ -183,7 +183,8 @@ run() { # workload allocator
     lua5.4) run_program "$2" lua5.4 test/programs/containers.lua ;;
     python3) PYTHONMALLOC=malloc run_program "$2" "$(python)" test/programs/containers.py ;;
     perl) run_program "$2" perl test/programs/containers.pl ;;
-    gcc) run_program "$2" gcc -std=c11 -D_GNU_SOURCE -Iinclude -Isrc -O2 -g -S src/ledger/btree.c -o /dev/null ;;
+    gcc) run_program "$2" gcc -std=c11 -D_GNU_SOURCE -Iinclude -Isrc -O2 -g -S src/ledger/btree.c \
+        -o /dev/null ;;
     z3) run_program "$2" z3 bench/programs/group.smt2 ;;
     redis) run_redis "$2" ;;
     *) run_work "$2" "$1" "$SCALE" ;;

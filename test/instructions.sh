@@ -127,7 +127,8 @@ code() { # function
 # instruction, a division. (objdump prints the padding of two bytes as xchg %ax,%ax.)
 unwelcome() {
     grep -vE '^(.* )?xchg +%ax,%ax$' |
-        grep -E '^(.* )?(call|push|pop|leave|enter|lock|i?div|xchg|cmpxchg)|^(sub|add|and|lea) .*,%rsp'
+        grep -E -e '^(.* )?(call|push|pop|leave|enter|lock|i?div|xchg|cmpxchg)' \
+            -e '^(sub|add|and|lea) .*,%rsp'
 }
 
 is_at_most() { # name instructions

@@ -50,9 +50,17 @@ distrust() { # status planned printed nfailed
     fi
 }
 
+# The path below the last folder test/, or else the name of the file.
+name_of() { # program
+    case $1 in
+    */test/* | test/*) echo "${1##*test/}" ;;
+    *) basename "$1" ;;
+    esac
+}
+
 report() { # name ok bad skipped started why
     local line
-    line=$(printf '%s%-28s %4d ok' "${label:+$label: }" "$1" "$2")
+    line=$(printf '%s%-36s %4d ok' "${label:+$label: }" "$1" "$2")
     [ "$4" -eq 0 ] || line+=", $4 skipped"
     [ "$3" -eq 0 ] || line+=", $3 FAILED${6:+ ($6)}"
     echo "$line, $((SECONDS - $5)) s"
@@ -71,7 +79,7 @@ run_tap() { # item
     plan=$(sed -n 's/^1\.\.\([0-9]\{1,\}\).*/\1/p' "$output" | head -n 1)
     why=$(distrust "$status" "$plan" "$printed" "$bad")
     [ -z "$why" ] || bad=$((bad + 1))
-    report "$(basename "${1%% *}")" "$ok" "$bad" "$skipped" "$started" "$why"
+    report "$(name_of "${1%% *}")" "$ok" "$bad" "$skipped" "$started" "$why"
     [ "$bad" -eq 0 ] || sed 's/^/    /' "$output"
 }
 

@@ -42,7 +42,8 @@ HELGRIND := $(BUILD)/test/helgrind/classic $(BUILD)/test/helgrind/malloc
 
 $(BUILD)/test/unit/%: test/unit/%.c test/support/model.c $(SUPPORT) $(BUILD)/libmem.a
 	$(build) -Isrc -Itest/support $(BUILD)/libmem.a $(CMOCKA)
-$(BUILD)/test/contract/heaps/%: test/contract/heaps/%.c test/support/model.c $(SUPPORT) $(BUILD)/libmem.a
+$(BUILD)/test/contract/heaps/%: \
+    test/contract/heaps/%.c test/support/model.c $(SUPPORT) $(BUILD)/libmem.a
 	$(build) -Isrc -Itest/support $(BUILD)/libmem.a $(CMOCKA)
 $(BUILD)/test/model/%: test/model/%.c test/support/model.c $(SUPPORT) $(BUILD)/libmem.a
 	$(build) -Isrc -Itest/support $(BUILD)/libmem.a
@@ -89,15 +90,18 @@ RUN = LD_LIBRARY_PATH=$(BUILD) WITH="$(WITH)" $(TALLIED) --with "$(WITH)"
 check-tree: ## what does not depend on the compiler: layers, symbols, tools, benchmarks, documents
 check-tree-programs: all $(CONTAINERS) $(BENCH) $(HELGRIND) $(MALLOC) $(BUILD)/bench/paths $(KNOWN)
 check-tree:
-	@$(RUN) test/run_selftest.sh "test/layers.sh src" test/readme.sh \
-	    "test/header.sh include/mem.h" "test/header.sh include/mem_heap.h" \
-	    "test/header.sh include/mem.hpp" $(CONTAINERS) "test/symbols.sh libmem.so" \
-	    "test/taught.sh ." test/installed.sh "test/tool.sh $(BUILD)/mem $(LIB_MALLOC) $(KNOWN)" \
-	    "test/demo.sh $(BUILD)/mem" "test/bench.sh $(BUILD) $(LIB_MALLOC)" test/spin.sh \
+	@failed=0; \
+	$(RUN) test/run_selftest.sh "test/layers.sh src" test/readme.sh test/words.sh \
+	    "test/walks.sh src DESIGN.md" test/walk_files.sh "test/header.sh include/mem.h" \
+	    "test/header.sh include/mem_heap.h" "test/header.sh include/mem.hpp" $(CONTAINERS) \
+	    "test/symbols.sh libmem.so" "test/taught.sh ." test/installed.sh \
+	    "test/tool.sh $(BUILD)/mem $(LIB_MALLOC) $(KNOWN)" "test/demo.sh $(BUILD)/mem" \
+	    "test/bench.sh $(BUILD) $(LIB_MALLOC)" test/spin.sh \
 	    "test/helgrind.sh $(BUILD) $(BUILD)/test/helgrind" \
-	    "test/overcommit.sh $(LIB_MALLOC) $(IN_MALLOC)"
-	@$(RUN) "test/instructions.sh $(BUILD) $(CFLAGS)" test/walk_files.sh
-	@$(RUN) --timeout 600 "test/programs.sh $(LIB_MALLOC)"
+	    "test/overcommit.sh $(LIB_MALLOC) $(IN_MALLOC)" \
+	    "test/instructions.sh $(BUILD) $(CFLAGS)" || failed=1; \
+	$(RUN) --timeout 600 "test/programs.sh $(LIB_MALLOC)" || failed=1; \
+	exit $$failed
 
 check-one: ## the library: modules, contracts, models, misuse, examples: CALLS= SEED=
 check-one-programs: all $(EXAMPLES) $(MISUSE) $(CLASSIC) $(HEAPS_OWN) $(UNIT) $(MODELLED)
@@ -123,24 +127,25 @@ RUN_MALLOC = $(TALLIED) --with "$(if $(WITH),$(WITH) -E,env) LD_PRELOAD=$(LIB_MA
 check-malloc: ## libmem-malloc.so: HEAPS= ROUNDS= THREADS="10000 1000" SHRINK=
 check-malloc-programs: all $(MALLOC) $(WALK_STATIC) $(FAILING) $(CENSUS)
 check-malloc:
-	@$(RUN_MALLOC) $(IN_MALLOC)/m01_symbols $(IN_MALLOC)/m02_semantics $(IN_MALLOC)/m03_misuse \
+	@failed=0; \
+	$(RUN_MALLOC) $(IN_MALLOC)/m01_symbols $(IN_MALLOC)/m02_semantics $(IN_MALLOC)/m03_misuse \
 	    $(IN_MALLOC)/m05_early "$(IN_MALLOC)/m05_threads $(THREADS)" \
-	    $(if $(SHRINK),"$(IN_MALLOC)/m06_shrink $(SHRINK)")
-	@LD_LIBRARY_PATH=$(BUILD) $(RUN_MALLOC) $(IN_MALLOC)/find $(IN_MALLOC)/walk \
-	    $(if $(WITH),,$(WALK_STATIC))
-	@LIBMEM=onerror=report $(RUN_MALLOC) $(IN_MALLOC)/m03_misuse \
+	    $(if $(SHRINK),"$(IN_MALLOC)/m06_shrink $(SHRINK)") \
+	    $(if $(WITH),,$(IN_MALLOC)/m08_fault "test/contract/malloc/m04_start.sh $(LIB_MALLOC) \
+	    $(IN_MALLOC)") || failed=1; \
+	LD_LIBRARY_PATH=$(BUILD) $(RUN_MALLOC) $(IN_MALLOC)/find $(IN_MALLOC)/walk \
+	    $(if $(WITH),,$(WALK_STATIC)) || failed=1; \
+	LIBMEM=onerror=report $(RUN_MALLOC) $(IN_MALLOC)/m03_misuse \
 	    "$(IN_MALLOC)/m03_badfree $(HEAPS) $(SEED)" \
-	    "$(IN_MALLOC)/m03_badfree_threads $(ROUNDS) $(SEED)"
-	@LIBMEM=onerror=ignore $(RUN_MALLOC) $(IN_MALLOC)/m03_misuse \
+	    "$(IN_MALLOC)/m03_badfree_threads $(ROUNDS) $(SEED)" || failed=1; \
+	LIBMEM=onerror=ignore $(RUN_MALLOC) $(IN_MALLOC)/m03_misuse \
 	    "$(IN_MALLOC)/m03_badfree $(ROUNDS)0 $(SEED)" \
-	    "$(IN_MALLOC)/m03_badfree_threads $(ROUNDS) $(SEED)"
-	@LIBMEM=region=8M $(RUN_MALLOC) $(IN_MALLOC)/m02_full
-	@LIBMEM=region=64M $(RUN_MALLOC) $(IN_MALLOC)/m06_realloc
-ifeq ($(WITH),)
-	@$(RUN_MALLOC) $(IN_MALLOC)/m08_fault \
-	    "test/contract/malloc/m04_start.sh $(LIB_MALLOC) $(IN_MALLOC)"
-	@LD_LIBRARY_PATH=$(BUILD) $(TALLIED) "test/contract/malloc/census.sh $(LIB_MALLOC) $(CENSUS)"
-endif
+	    "$(IN_MALLOC)/m03_badfree_threads $(ROUNDS) $(SEED)" || failed=1; \
+	LIBMEM=region=8M $(RUN_MALLOC) $(IN_MALLOC)/m02_full || failed=1; \
+	LIBMEM=region=64M $(RUN_MALLOC) $(IN_MALLOC)/m06_realloc || failed=1; \
+	$(if $(WITH),,LD_LIBRARY_PATH=$(BUILD) $(TALLIED) \
+	    "test/contract/malloc/census.sh $(LIB_MALLOC) $(CENSUS)" || failed=1;) \
+	exit $$failed
 
 # --- longer tests, by hand ----------------------------------------------------
 # For example: make soak CALLS=1000000000 SEED=42, make soak-malloc HEAPS=100000000

@@ -4,7 +4,7 @@
  * totals, and each cell of the map, against the model; and heaps with more lines than the buffer
  * holds, or with nothing free.
  *
- * Links test/model.c.
+ * Links test/support/model.c.
  */
 #include "unit.h"
 

@@ -4,7 +4,7 @@
  * modules below (region, os) and beside it (check): every address of a small region against the
  * model, and sizes that no small region can hold.
  *
- * Links test/model.c.
+ * Links test/support/model.c.
  */
 #include "unit.h"
 

@@ -9,7 +9,7 @@
  *   - every other call works as without damage; a node that it has to rewrite is whole
  *     afterwards, and a later call still finds the damage, once.
  *
- * Links test/model.c.
+ * Links test/support/model.c.
  */
 #include "unit.h"
 

@@ -7,7 +7,7 @@
  * Regions of up to 64 GiB are simulated: a ledger touches only its records at the end of the
  * region.
  *
- * Links test/model.c.
+ * Links test/support/model.c.
  */
 #include "unit.h"
 

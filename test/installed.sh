@@ -19,8 +19,31 @@ flags() {
         pkg-config --define-variable=prefix="$work/usr" "$@" libmem
 }
 
-env -u MAKEFLAGS -u MFLAGS make -s -C "$root" install DESTDIR="$work" PREFIX=/usr >"$work/log" 2>&1
+make_in_root() { # target DESTDIR PREFIX
+    env -u MAKEFLAGS -u MFLAGS make -s -C "$root" "$1" DESTDIR="$2" PREFIX="$3" >>"$work/log" 2>&1
+}
+installed() { # folder: the files below it
+    (cd "$1" && find . -type f -o -type l) | sort
+}
+
+make_in_root install "$work" /usr
 result $? 'make install'
+make_in_root install "$work/a place" '/opt/a prefix' &&
+    [ "$(installed "$work/usr")" = "$(installed "$work/a place/opt/a prefix")" ]
+result $? 'make install where the path has spaces'
+grep -qx 'prefix=/opt/a prefix' "$work/a place/opt/a prefix/lib/pkgconfig/libmem.pc"
+result $? 'libmem.pc has that prefix'
+printf '#include <mem.h>\nint main(void) { return Mem_Init(4096); }\n' >"$work/one.c"
+make_in_root install '' "$work/a prefix" && (
+    PKG_CONFIG_PATH="$work/a prefix/lib/pkgconfig" && export PKG_CONFIG_PATH
+    eval "gcc -o $work/one $work/one.c $(pkg-config --cflags --libs libmem)" &&
+        LD_LIBRARY_PATH="$work/a prefix/lib" "$work/one"
+)
+result $? 'a program is built and runs with it there'
+touch "$work/a place/opt/a prefix/lib/other.so"
+make_in_root uninstall "$work/a place" '/opt/a prefix' &&
+    [ "$(installed "$work/a place")" = './opt/a prefix/lib/other.so' ]
+result $? 'make uninstall removes what was installed, and nothing else'
 cat >"$work/main.c" <<'END'
 #include <mem.h>
 #include <mem_heap.h>

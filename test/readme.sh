@@ -44,10 +44,12 @@ first_sentence() { # file
 nchecks() { # file
     case $1 in
     test/model/*) echo 1 ;;
-    *.sh) grep -cE '(^|[;&|{] *| )(result|check|compiles|works|holds|seeded|leaf) ["$0-9'\'']' "$1" ;;
+    *.sh)
+        grep -cE '(^|[;&|{] *| )(result|check|compiles|works|holds|seeded|leaf) ["$0-9'\'']' "$1"
+        ;;
     *)
-        grep -E 'cmocka_unit_test|ALONE|TEST\(' "$1" | grep -v '^#define' |
-            grep -oE '(cmocka_unit_test[a-z_]*|ALONE|ALONE_WITH|TEST)\(' | grep -c . | grep -v "^0$" ||
+        grep -v '^#define' "$1" | grep -oE '(cmocka_unit_test[a-z_]*|ALONE|ALONE_WITH|TEST)\(' |
+            grep -c . | grep -v '^0$' ||
             grep -vE '^(static|#)' "$1" | grep -oE '(^|[^a-z_])check\(' | grep -c .
         ;;
     esac
@@ -81,7 +83,7 @@ table() {
     section 'Calls beside models'
     rows 'make check-one' test/model/*.c
     section 'Mistakes of users'
-    printf '| %s | `%s` | %d | `%s` |\n' 'Each program makes one mistake and ends as its line 1 says' \
+    printf '| %s | `%s` | %d | `%s` |\n' 'Each makes one mistake and ends as its line 1 says' \
         'test/misuse/*.c' "$(set -- test/misuse/*.c && echo $#)" 'make check-one'
     section 'The tree: layers, tools, documents'
     rows 'make check-one' test/examples.sh

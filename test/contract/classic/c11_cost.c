@@ -99,7 +99,7 @@ static void nothing_fixed(void)
     assert_non_null(Mem_Alloc((1 << 24) - 2 * ROW_BYTES));
 }
 
-/* Checks the limit that the README states, so that a change of it is noticed. */
+/* Checks the limit that DESIGN.md states, so that a change of it is noticed. */
 static void few_records_for_a_large_hole(void)
 {
     int nfirst = 0, nthen = 0;

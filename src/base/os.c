@@ -28,7 +28,7 @@ size_t os_page_bytes(void)
 }
 
 /* A new mapping that can be read and written, zero-filled; or NULL. */
-static void *map(size_t nbytes, int flags)
+static void *map_pages(size_t nbytes, int flags)
 {
     void *base = mmap(NULL, nbytes, PROT_READ | PROT_WRITE, flags, -1, 0);
     return base == MAP_FAILED ? NULL : base;
@@ -36,14 +36,14 @@ static void *map(size_t nbytes, int flags)
 
 void *os_map(size_t nbytes)
 {
-    return map(nbytes, MAP_PRIVATE | MAP_ANONYMOUS);
+    return map_pages(nbytes, MAP_PRIVATE | MAP_ANONYMOUS);
 }
 
 /* MAP_NORESERVE does not help where the system commits memory strictly (vm.overcommit_memory =
  * 2): then the caller has to ask for less. */
 void *os_reserve(size_t nbytes)
 {
-    return map(nbytes, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE);
+    return map_pages(nbytes, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE);
 }
 
 /* It fails only for a range that is no mapping of the library's. */
@@ -110,7 +110,7 @@ size_t os_resident_bytes(const void *address, size_t nbytes)
 }
 
 /* mprotect, without a change of errno. */
-static bool protect(void *address, size_t nbytes, int how)
+static bool set_access(void *address, size_t nbytes, int how)
 {
     int number = errno;
     bool done = mprotect(address, nbytes, how) == 0;
@@ -121,12 +121,12 @@ static bool protect(void *address, size_t nbytes, int how)
 /* The memory of the pages stays theirs, and holds what it held when they are allowed again. */
 bool os_forbid(void *address, size_t nbytes)
 {
-    return protect(address, nbytes, PROT_NONE);
+    return set_access(address, nbytes, PROT_NONE);
 }
 
 bool os_allow(void *address, size_t nbytes)
 {
-    return protect(address, nbytes, PROT_READ | PROT_WRITE);
+    return set_access(address, nbytes, PROT_READ | PROT_WRITE);
 }
 
 /* Decides how large a region is by default (malloc/start.c); swap does not count. */
@@ -174,7 +174,7 @@ void os_write(int fd, const char *text, size_t nbytes)
 }
 
 /* The C library has no function for this one. */
-static long barrier(int command)
+static long call_membarrier(int command)
 {
     int number = errno;
     long result = syscall(SYS_membarrier, command, 0, 0);
@@ -185,14 +185,14 @@ static long barrier(int command)
 /* Registers the process for expedited barriers, which interrupt only the processors that run it. */
 bool os_barrier_open(void)
 {
-    return barrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0;
+    return call_membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0;
 }
 
 bool os_barrier(void)
 {
     /* In the child of a fork the process may have to register again. */
-    return barrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) == 0 ||
-           (os_barrier_open() && barrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) == 0);
+    return call_membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) == 0 ||
+           (os_barrier_open() && call_membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) == 0);
 }
 
 /* Not pthread_self: the number is unique in the system, and can be asked about from another

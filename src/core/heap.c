@@ -237,8 +237,8 @@ enum heap_result heap_place_locked(struct heap *h, size_t nbytes, size_t align, 
 }
 
 /* place_locked with the lock around it. */
-static enum heap_result take(struct heap *h, size_t nbytes, size_t align, enum fit fit,
-                             void **object)
+static enum heap_result lock_and_place(struct heap *h, size_t nbytes, size_t align, enum fit fit,
+                                       void **object)
 {
     heap_lock(h);
     enum heap_result result = place_locked(h, nbytes, align, fit, object);
@@ -248,14 +248,14 @@ static enum heap_result take(struct heap *h, size_t nbytes, size_t align, enum f
 
 enum heap_result heap_take(struct heap *h, size_t nbytes, enum fit fit, void **object)
 {
-    return take(h, nbytes, 1, fit, object);
+    return lock_and_place(h, nbytes, 1, fit, object);
 }
 
 /* With FIT_ANY, so that small objects get slots; a chunk is then placed by best fit. */
 enum heap_result heap_take_aligned(struct heap *h, size_t nbytes, size_t align, void **object)
 {
     assert(h->chunks.list.head == NULL);
-    return take(h, nbytes, align, FIT_ANY, object);
+    return lock_and_place(h, nbytes, align, FIT_ANY, object);
 }
 
 /* --- judging --------------------------------------------------------------- */
@@ -326,7 +326,7 @@ static enum heap_result judge_locked(const struct heap *h, const void *address, 
 }
 
 /* The result for a caller to whom any address inside an object is as good as its start. */
-static enum heap_result anywhere(enum heap_result result)
+static enum heap_result any_address(enum heap_result result)
 {
     return result == HEAP_INSIDE ? HEAP_OK : result;
 }
@@ -350,7 +350,7 @@ enum heap_result heap_find_exact(struct heap *h, const void *address, struct obj
 
 enum heap_result heap_find(struct heap *h, const void *address, struct object *found)
 {
-    return anywhere(heap_find_exact(h, address, found));
+    return any_address(heap_find_exact(h, address, found));
 }
 
 /* Not inlined, so that the free of a slot does not save the registers that this needs. */
@@ -443,7 +443,7 @@ INLINED enum heap_result free_locked(struct heap *h, const void *address, bool e
     struct location p;
     enum heap_result result = judge_locked(h, address, &p, found);
     if (!exact)
-        result = anywhere(result);
+        result = any_address(result);
     if (result == HEAP_OK)
         give_back_locked(h, &p);
     if (h->counters != NULL && result == HEAP_OK)

@@ -77,7 +77,7 @@ static int nwords_of(const struct node *x, unsigned level)
 
 /* Whether nbytes more fit into the room. Only a btree that was overwritten has no room [BT4,
  * BT5]. */
-static bool has_room(const struct btree *b, size_t nbytes)
+static bool has_bytes(const struct btree *b, size_t nbytes)
 {
     return btree_nbytes(b) + nbytes <= b->room;
 }
@@ -116,7 +116,7 @@ static void arrays_move(const struct btree *b, const uint64_t *at, ptrdiff_t n)
 /* Inserts a word before `slot` of an array, below which all words move down by one. */
 static void array_insert(struct btree *b, enum order order, int slot, uint64_t word)
 {
-    if (!has_room(b, sizeof word))
+    if (!has_bytes(b, sizeof word))
         return;
     uint64_t *at = array_of(b, order) + slot;
     arrays_move(b, at, 1);
@@ -136,7 +136,7 @@ static void array_remove(struct btree *b, enum order order, int slot)
  * number; 0 if there is no room [BT5]. */
 static uint32_t node_take(struct btree *b, enum order order, unsigned level)
 {
-    if (!has_room(b, NODE_BYTES))
+    if (!has_bytes(b, NODE_BYTES))
         return 0;
     arrays_move(b, (uint64_t *)node_place(b, b->nnodes) + NODE_BYTES / sizeof(uint64_t),
                 NODE_BYTES / sizeof(uint64_t));
@@ -247,7 +247,7 @@ size_t btree_nbytes(const struct btree *b)
 /* --- finding --------------------------------------------------------------- */
 
 /* Puts the step at `level` of a cursor into a node; its slot is the caller's to set. */
-static struct step *enter(struct cursor *c, int level, struct node *x)
+static struct step *step_into(struct cursor *c, int level, struct node *x)
 {
     struct step *s = &c->step[level];
     s->word = x->word;
@@ -256,20 +256,20 @@ static struct step *enter(struct cursor *c, int level, struct node *x)
 }
 
 /* Puts the step at `level` into the child that the step above it points to. */
-static struct step *enter_child(const struct btree *b, struct cursor *c, int level)
+static struct step *step_into_child(const struct btree *b, struct cursor *c, int level)
 {
     const struct step *up = &c->step[level + 1];
-    return enter(c, level, node_at(b, node_of(up)->child[up->slot]));
+    return step_into(c, level, node_at(b, node_of(up)->child[up->slot]));
 }
 
 /* Puts a cursor at the top of a sequence: into the root, or into the array. */
-static struct step *enter_root(const struct btree *b, enum order order, struct cursor *c)
+static struct step *step_into_root(const struct btree *b, enum order order, struct cursor *c)
 {
     const struct tree *t = &b->tree[order];
     c->order = order;
     c->height = (int)t->height;
     if (t->height > 0)
-        return enter(c, c->height, node_at(b, t->root));
+        return step_into(c, c->height, node_at(b, t->root));
     c->step[0].word = array_of(b, order);
     c->step[0].nwords = (int)t->nwords;
     return &c->step[0];
@@ -286,13 +286,13 @@ static void prefetch_node(const struct node *x)
  * A key below all words goes down the left edge, to end at NO_SLOT. */
 bool btree_floor(const struct btree *b, enum order order, uint64_t key, struct cursor *c)
 {
-    struct step *s = enter_root(b, order, c);
+    struct step *s = step_into_root(b, order, c);
     for (int level = c->height; level > 0; level--) {
         int n = count_below_or_at(s->word, s->nwords, key);
         s->slot = n > 0 ? n - 1 : 0; /* a key before all words: down the left edge */
         struct node *child = node_at(b, node_of(s)->child[s->slot]);
         prefetch_node(child);
-        s = enter(c, level - 1, child);
+        s = step_into(c, level - 1, child);
     }
     s->slot = count_below_or_at(s->word, s->nwords, key) - 1;
     return s->slot != NO_SLOT;
@@ -321,7 +321,7 @@ bool btree_next(const struct btree *b, struct cursor *c)
             return false;
     c->step[level].slot++;
     while (level-- > 0)
-        enter_child(b, c, level)->slot = 0;
+        step_into_child(b, c, level)->slot = 0;
     return true;
 }
 
@@ -334,7 +334,7 @@ bool btree_prev(const struct btree *b, struct cursor *c)
             return false;
     c->step[level].slot--;
     while (level-- > 0) {
-        struct step *s = enter_child(b, c, level);
+        struct step *s = step_into_child(b, c, level);
         s->slot = s->nwords - 1;
     }
     return true;
@@ -421,7 +421,7 @@ RACING bool btree_lookup(const struct btree *b, size_t nbytes, uint64_t key, uin
 
 /* How long the longest free chunk below a slot is; in a leaf, how long the slot's own chunk is
  * if it is free. */
-static uint32_t free_at(const struct btree *b, const struct cursor *c, int level, int slot)
+static uint32_t longest_free_at(const struct btree *b, const struct cursor *c, int level, int slot)
 {
     const struct step *s = &c->step[level];
     if (level > 0)
@@ -434,11 +434,11 @@ static uint32_t free_at(const struct btree *b, const struct cursor *c, int level
 
 /* Moves the cursor at `level` to the first slot, from `slot` on in direction dir, that has a
  * free chunk of ngranules at or below it. Returns false if none has. */
-static bool scan(const struct btree *b, struct cursor *c, int level, int slot, int dir,
-                 uint32_t ngranules)
+static bool scan_level(const struct btree *b, struct cursor *c, int level, int slot, int dir,
+                       uint32_t ngranules)
 {
     for (; slot >= 0 && slot < c->step[level].nwords; slot += dir) {
-        if (free_at(b, c, level, slot) >= ngranules) {
+        if (longest_free_at(b, c, level, slot) >= ngranules) {
             c->step[level].slot = slot;
             return true;
         }
@@ -449,17 +449,17 @@ static bool scan(const struct btree *b, struct cursor *c, int level, int slot, i
 /* Moves the cursor to the nearest free chunk of ngranules, from `slot` at `level` on in
  * direction dir: up until a summary promises one, then down to it. Returns false if there is
  * none. */
-static bool search(const struct btree *b, struct cursor *c, int level, int slot, int dir,
-                   uint32_t ngranules)
+static bool search_free(const struct btree *b, struct cursor *c, int level, int slot, int dir,
+                        uint32_t ngranules)
 {
-    while (!scan(b, c, level, slot, dir, ngranules)) {
+    while (!scan_level(b, c, level, slot, dir, ngranules)) {
         if (++level > c->height)
             return false;
         slot = c->step[level].slot + dir;
     }
     while (level-- > 0) {
-        const struct step *s = enter_child(b, c, level);
-        if (!scan(b, c, level, dir > 0 ? 0 : s->nwords - 1, dir, ngranules))
+        const struct step *s = step_into_child(b, c, level);
+        if (!scan_level(b, c, level, dir > 0 ? 0 : s->nwords - 1, dir, ngranules))
             return false; /* the summary was wrong: BT2 is broken */
     }
     return true;
@@ -468,19 +468,19 @@ static bool search(const struct btree *b, struct cursor *c, int level, int slot,
 /* From the top: the root's summaries say whether there is one at all. */
 bool btree_first_free(const struct btree *b, uint32_t ngranules, struct cursor *c)
 {
-    enter_root(b, BY_ADDRESS, c);
-    return search(b, c, c->height, 0, 1, ngranules);
+    step_into_root(b, BY_ADDRESS, c);
+    return search_free(b, c, c->height, 0, 1, ngranules);
 }
 
 /* From the cursor on, through the rest of its leaf first, and then by the summaries above. */
 bool btree_free_above(const struct btree *b, struct cursor *c)
 {
-    return search(b, c, 0, c->step[0].slot, 1, 1);
+    return search_free(b, c, 0, c->step[0].slot, 1, 1);
 }
 
 bool btree_free_below(const struct btree *b, struct cursor *c)
 {
-    return search(b, c, 0, c->step[0].slot, -1, 1);
+    return search_free(b, c, 0, c->step[0].slot, -1, 1);
 }
 
 /* --- summaries ------------------------------------------------------------- */
@@ -519,7 +519,7 @@ static uint32_t free_length(uint64_t word, uint32_t end)
     return low_of(word) == 0 ? end - high_of(word) : 0;
 }
 
-static uint32_t most(uint32_t a, uint32_t b)
+static uint32_t longer_of(uint32_t a, uint32_t b)
 {
     return a > b ? a : b;
 }
@@ -825,7 +825,7 @@ void btree_insert(struct btree *b, struct cursor *c, uint64_t word)
     struct change cut = {.is = free_length(word, end)};
     if (s->slot != NO_SLOT && low_of(at[-1]) == 0) {
         cut.was = end - high_of(at[-1]);
-        cut.is = most(cut.is, start - high_of(at[-1]));
+        cut.is = longer_of(cut.is, start - high_of(at[-1]));
     }
     refresh(b, c, cut);
 }
@@ -872,7 +872,7 @@ void btree_remove(struct btree *b, struct cursor *c)
     /* The chunk before now reaches further. It may be the last one of another leaf. */
     if (c->order == BY_ADDRESS && s->slot != NO_SLOT) {
         uint64_t before = cursor_word(c);
-        change.was = most(change.was, free_length(before, start));
+        change.was = longer_of(change.was, free_length(before, start));
         change.is = free_length(before, end);
     }
     if (s->slot != NO_SLOT)

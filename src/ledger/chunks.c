@@ -18,7 +18,7 @@ void chunks_open(struct chunks *c, struct region region, MemNodePtr *head)
 
 /* Looks at the nodes around the free chunk at `start`, and returns whether its own is right.
  * Without a list none can be wrong. */
-static bool look(const struct chunks *c, uint32_t start, struct freelist_spot *spot)
+static bool look_at_nodes(const struct chunks *c, uint32_t start, struct freelist_spot *spot)
 {
     if (c->list.head == NULL)
         return true;
@@ -28,8 +28,8 @@ static bool look(const struct chunks *c, uint32_t start, struct freelist_spot *s
 
 /* Takes the low end of a free chunk whose nodes were looked at. Returns its length, as
  * ledger_take does. */
-static uint32_t take(struct chunks *c, const struct chunk *from, uint32_t length, uint32_t slack,
-                     const struct freelist_spot *spot)
+static uint32_t take_and_thread(struct chunks *c, const struct chunk *from, uint32_t length,
+                                uint32_t slack, const struct freelist_spot *spot)
 {
     length = ledger_take(&c->ledger, from, length, slack);
     if (c->list.head != NULL && length > 0)
@@ -48,12 +48,12 @@ enum chunks_result chunks_take(struct chunks *c, uint32_t length, uint32_t slack
         return CHUNKS_NONE;
     if (c->ledger.guard.page != 0 && !ledger_check_guard(&c->ledger, &from, 0, length))
         return CHUNKS_NONE;
-    if (!look(c, from.start, &spot)) {
+    if (!look_at_nodes(c, from.start, &spot)) {
         freelist_mend(&c->list, &spot);
         return CHUNKS_LIST_DAMAGED;
     }
     *start = from.start;
-    return take(c, &from, length, slack, &spot) > 0 ? CHUNKS_OK : CHUNKS_DAMAGED;
+    return take_and_thread(c, &from, length, slack, &spot) > 0 ? CHUNKS_OK : CHUNKS_DAMAGED;
 }
 
 /* Takes an aligned chunk where there is a list, in three steps after each of which the list is
@@ -69,14 +69,14 @@ static bool take_behind(struct chunks *c, const struct chunk *from, uint32_t ski
 {
     struct freelist_spot spot;
     struct chunk rest = {.start = from->start + skip, .length = from->length - skip};
-    if (!look(c, from->start, &spot))
+    if (!look_at_nodes(c, from->start, &spot))
         return false;
-    if (skip > 0 && take(c, from, skip, 0, &spot) == skip)
-        look(c, rest.start, &spot);
+    if (skip > 0 && take_and_thread(c, from, skip, 0, &spot) == skip)
+        look_at_nodes(c, rest.start, &spot);
     else if (skip > 0)
         rest.length = 0; /* the chunk was taken whole: there was no room for another record */
     if (rest.length > 0)
-        take(c, &rest, length, slack, &spot);
+        take_and_thread(c, &rest, length, slack, &spot);
     struct ledger_place skipped;
     if (skip > 0 && ledger_find_place(&c->ledger, from->start, &skipped))
         chunks_give_back(c, &skipped);

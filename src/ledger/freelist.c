@@ -10,7 +10,7 @@
 static_assert(sizeof(struct __list_t) <= GRANULE_BYTES, "the smallest chunk has a node");
 
 /* Where the node of a free chunk lies; NULL if there is no such chunk. */
-static MemNodePtr node_of(const struct freelist *f, const struct chunk *c)
+static MemNodePtr list_node(const struct freelist *f, const struct chunk *c)
 {
     return c->length > 0 ? region_at(f->region, c->start) : NULL;
 }
@@ -28,11 +28,11 @@ static void make_node(struct __list_t *node, const struct chunk *c, MemNodePtr n
 
 /* Whether the node of a chunk is what it has to be, without a mark. Where there is no chunk,
  * that counts as right. */
-static bool is_right(const struct freelist *f, const struct chunk *c, MemNodePtr next)
+static bool node_is_right(const struct freelist *f, const struct chunk *c, MemNodePtr next)
 {
     struct __list_t node;
     make_node(&node, c, next, true);
-    return c->length == 0 || memcmp(node_of(f, c), &node, sizeof node) == 0;
+    return c->length == 0 || memcmp(list_node(f, c), &node, sizeof node) == 0;
 }
 
 /* Writes the node of a chunk, if there is such a chunk. */
@@ -41,7 +41,7 @@ static void write_node(const struct freelist *f, const struct chunk *c, MemNodeP
     struct __list_t node;
     make_node(&node, c, next, right);
     if (c->length > 0)
-        memcpy(node_of(f, c), &node, sizeof node);
+        memcpy(list_node(f, c), &node, sizeof node);
 }
 
 /* Writes what points to the first free chunk at or above a place: the node of the free chunk before
@@ -66,10 +66,10 @@ void freelist_look(const struct freelist *f, uint32_t granule, uint32_t end,
     ledger_around(f->ledger, granule, a);
     spot->granule = granule;
     spot->had_tail = tail.length > 0;
-    spot->before_right = is_right(f, &a->before, node_of(f, &a->here));
+    spot->before_right = node_is_right(f, &a->before, list_node(f, &a->here));
     spot->here_right = a->here.start > end /* neither cut nor joined */
-                       || is_right(f, &a->here, node_of(f, &a->after));
-    spot->tail_right = is_right(f, &tail, NULL);
+                       || node_is_right(f, &a->here, list_node(f, &a->after));
+    spot->tail_right = node_is_right(f, &tail, NULL);
 }
 
 /* Each record more makes the tail shorter, and each one less makes it longer, so it may also go or
@@ -82,10 +82,10 @@ static void thread_tail(const struct freelist *f, const struct freelist_spot *sp
     write_node(f, &tail, NULL, spot->tail_right);
     if (spot->had_tail == (tail.length > 0))
         return;
-    MemNodePtr now = node_of(f, &tail);
+    MemNodePtr now = list_node(f, &tail);
     MemNodePtr was = now == NULL ? region_at(f->region, tail.start) : NULL;
     ledger_around(f->ledger, tail.start, &a);
-    bool right = is_right(f, &a.before, now) || is_right(f, &a.before, was);
+    bool right = node_is_right(f, &a.before, now) || node_is_right(f, &a.before, was);
     if (now == NULL)
         right &= spot->tail_right; /* a mark that goes with its chunk goes to the one before */
     write_link(f, &a.before, now, right);
@@ -99,8 +99,8 @@ void freelist_taken(const struct freelist *f, const struct freelist_spot *spot, 
     struct chunk rest = {.start = a->here.start + length, .length = a->here.length - length};
     if (rest.start == tail.start)
         rest = tail;
-    MemNodePtr after = node_of(f, &a->after);
-    write_link(f, &a->before, rest.length > 0 ? node_of(f, &rest) : after, spot->before_right);
+    MemNodePtr after = list_node(f, &a->after);
+    write_link(f, &a->before, rest.length > 0 ? list_node(f, &rest) : after, spot->before_right);
     write_node(f, &rest, after, true);
     if (rest.start != tail.start)
         thread_tail(f, spot);
@@ -119,8 +119,8 @@ void freelist_given(const struct freelist *f, const struct freelist_spot *spot, 
     if (this.start == tail.start)
         this = tail;
     if (!joins_before)
-        write_link(f, &a->before, node_of(f, &this), spot->before_right);
-    write_node(f, &this, node_of(f, joins_here ? &a->after : &a->here),
+        write_link(f, &a->before, list_node(f, &this), spot->before_right);
+    write_node(f, &this, list_node(f, joins_here ? &a->after : &a->here),
                (!joins_before || spot->before_right) && (!joins_here || spot->here_right));
     if (this.start != tail.start)
         thread_tail(f, spot);
@@ -129,7 +129,7 @@ void freelist_given(const struct freelist *f, const struct freelist_spot *spot, 
 void freelist_mend(const struct freelist *f, const struct freelist_spot *spot)
 {
     const struct around *a = &spot->around;
-    write_node(f, &a->here, node_of(f, &a->after), true);
+    write_node(f, &a->here, list_node(f, &a->after), true);
 }
 
 /* From the first free chunk to the tail, as the ledger has them. */
@@ -138,11 +138,11 @@ size_t freelist_mend_all(const struct freelist *f)
     struct around a;
     size_t nwrong = 0;
     ledger_around(f->ledger, 0, &a);
-    nwrong += *f->head != node_of(f, &a.here);
-    *f->head = node_of(f, &a.here);
+    nwrong += *f->head != list_node(f, &a.here);
+    *f->head = list_node(f, &a.here);
     while (a.here.length > 0) {
-        nwrong += !is_right(f, &a.here, node_of(f, &a.after));
-        write_node(f, &a.here, node_of(f, &a.after), true);
+        nwrong += !node_is_right(f, &a.here, list_node(f, &a.after));
+        write_node(f, &a.here, list_node(f, &a.after), true);
         ledger_around(f->ledger, a.here.start + a.here.length, &a);
     }
     return nwrong;

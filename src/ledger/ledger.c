@@ -26,7 +26,7 @@ RACING static uint64_t nchunks(const struct ledger *l)
 
 /* The granules that are left for chunks if each of nrecords has `cost` bytes for its record. With a
  * guard, records take whole pages, and the guard one page more [LG6]. */
-RACING static uint32_t limit(const struct ledger *l, uint64_t nrecords, uint64_t cost)
+RACING static uint32_t granules_left(const struct ledger *l, uint64_t nrecords, uint64_t cost)
 {
     uint64_t taken = nrecords * cost, page = (uint64_t)l->guard.page * GRANULE_BYTES;
     if (page != 0)
@@ -38,7 +38,7 @@ RACING static uint32_t limit(const struct ledger *l, uint64_t nrecords, uint64_t
  * before; those that remove records make room, so they need not. */
 static bool has_room(const struct ledger *l, uint64_t nmore)
 {
-    return l->b.top <= limit(l, nchunks(l) + nmore, BTREE_COST);
+    return l->b.top <= granules_left(l, nchunks(l) + nmore, BTREE_COST);
 }
 
 /* Notes the most records there ever were, which says how far down records may have been written.
@@ -55,8 +55,8 @@ static void note_most(struct ledger *l)
 RACING struct chunk ledger_tail(const struct ledger *l)
 {
     uint32_t top = l->b.top;
-    uint32_t end = limit(l, nchunks(l) + 1, CHUNK_COST);
-    uint32_t again = least(l->high, limit(l, nchunks(l) + 1, BTREE_COST)); /* LG4 */
+    uint32_t end = granules_left(l, nchunks(l) + 1, CHUNK_COST);
+    uint32_t again = least(l->high, granules_left(l, nchunks(l) + 1, BTREE_COST)); /* LG4 */
     end = again > end ? again : end;
     return (struct chunk){.start = top, .length = end > top ? end - top : 0};
 }
@@ -111,7 +111,7 @@ void ledger_open_guarded(struct ledger *l, void *end, size_t nbytes, uint32_t pa
 {
     ledger_open(l, end, nbytes);
     l->guard.page = page;
-    uint32_t low = limit(l, 1, CHUNK_COST);
+    uint32_t low = granules_left(l, 1, CHUNK_COST);
     ledger_set_guard(l, low, low + page);
 }
 
@@ -122,7 +122,7 @@ static bool check_guard(struct ledger *l, uint32_t top, uint64_t nmore)
     uint64_t nrecords = nchunks(l) + nmore;
     if (l->guard.page == 0 || (top <= l->guard.low && nrecords * BTREE_COST <= l->b.room))
         return true;
-    l->guard.wanted_low = limit(l, nrecords, BTREE_COST);
+    l->guard.wanted_low = granules_left(l, nrecords, BTREE_COST);
     return false;
 }
 
@@ -143,7 +143,7 @@ static bool guard_is_sane(const struct ledger *l)
     return page == 0 ||
            (low % page == 0 && high % page == 0 && low < high && l->b.top <= low &&
             high * GRANULE_BYTES < l->nbytes && l->b.room == l->nbytes - high * GRANULE_BYTES &&
-            l->b.top <= limit(l, nchunks(l), BTREE_COST));
+            l->b.top <= granules_left(l, nchunks(l), BTREE_COST));
 }
 
 /* --- choosing -------------------------------------------------------------- */
@@ -232,7 +232,7 @@ static bool fits_aligned(const struct ledger *l, const struct chunk *c, uint32_t
     *skip = skip_of(c->start, align, phase);
     uint64_t needed = (uint64_t)*skip + length;
     if (*skip > 0 && c->start == l->b.top) {
-        if (c->start + needed > limit(l, nchunks(l) + 2, BTREE_COST))
+        if (c->start + needed > granules_left(l, nchunks(l) + 2, BTREE_COST))
             return false;
         needed += TAIL_SPARE;
     }
@@ -339,7 +339,8 @@ static uint32_t take_from_hole(struct ledger *l, const struct chunk *from, uint3
 
 /* Takes the low end of a hole or of the tail. What of it lies below `used` was written to
  * before, so it counted as dirty while it was free, and does so no longer. */
-static uint32_t take(struct ledger *l, const struct chunk *from, uint32_t length, uint32_t slack)
+static uint32_t chunk_take(struct ledger *l, const struct chunk *from, uint32_t length,
+                           uint32_t slack)
 {
     uint32_t used = l->used;
     if (from->start == l->b.top)
@@ -356,7 +357,7 @@ static uint32_t take(struct ledger *l, const struct chunk *from, uint32_t length
 
 /* Frees the live chunk at the cursor. It joins its free neighbours, and the tail if it is the last
  * chunk [LG2]; each joining removes the record of the higher one. */
-static void give_back(struct ledger *l, const struct cursor *at)
+static void chunk_give_back(struct ledger *l, const struct cursor *at)
 {
     struct cursor c = *at, side = c;
     struct chunk this = chunk_at(l, &c), left = {0}, right = {0};
@@ -402,16 +403,16 @@ static void give_back(struct ledger *l, const struct cursor *at)
 
 /* Frees the live chunk that begins at `start`, which is sought. If records were overwritten
  * there may be none, and then nothing is done [LG5]. */
-static void give_back_at(struct ledger *l, uint32_t start)
+static void chunk_give_back_at(struct ledger *l, uint32_t start)
 {
     struct cursor c;
     if (seek(l, start, &c) && high_of(cursor_word(&c)) == start && low_of(cursor_word(&c)) != 0)
-        give_back(l, &c);
+        chunk_give_back(l, &c);
 }
 
 /* Cuts a live chunk in two, of which the second has `slack`.
  *     [------ this, live ------] => [this][that, live too] */
-static void split(struct ledger *l, uint32_t start, uint32_t at, uint32_t slack)
+static void chunk_split(struct ledger *l, uint32_t start, uint32_t at, uint32_t slack)
 {
     struct cursor c;
     seek(l, start, &c);
@@ -419,9 +420,9 @@ static void split(struct ledger *l, uint32_t start, uint32_t at, uint32_t slack)
     note_most(l);
 }
 
-/* Undoes split: the chunk at `at` becomes part of the live chunk before it.
+/* Undoes chunk_split: the chunk at `at` becomes part of the live chunk before it.
  *     [this][that, live too] => [------ this, live ------] */
-static void join(struct ledger *l, uint32_t at)
+static void chunk_join(struct ledger *l, uint32_t at)
 {
     struct cursor c;
     seek(l, at, &c);
@@ -429,7 +430,7 @@ static void join(struct ledger *l, uint32_t at)
 }
 
 /* Gives the live chunk that begins at `start` another slack. */
-static void set_slack(struct ledger *l, uint32_t start, uint32_t slack)
+static void chunk_set_slack(struct ledger *l, uint32_t start, uint32_t slack)
 {
     struct cursor c;
     seek(l, start, &c);
@@ -445,10 +446,10 @@ bool ledger_take_aligned(struct ledger *l, const struct chunk *from, uint32_t sk
                          uint32_t slack)
 {
     change_begin(&l->changes);
-    bool taken = take(l, from, skip + length, slack) > 0;
+    bool taken = chunk_take(l, from, skip + length, slack) > 0;
     if (taken && skip > 0) {
-        split(l, from->start, from->start + skip, slack);
-        give_back_at(l, from->start);
+        chunk_split(l, from->start, from->start + skip, slack);
+        chunk_give_back_at(l, from->start);
     }
     change_end(&l->changes);
     return taken;
@@ -456,19 +457,19 @@ bool ledger_take_aligned(struct ledger *l, const struct chunk *from, uint32_t sk
 
 /* Cuts the end of a live chunk off and frees it; if there is no room for a record of it, the end
  * becomes slack, and is refused where 32 bits cannot count that. */
-static bool shrink_chunk(struct ledger *l, const struct chunk *c, uint32_t length, uint32_t slack)
+static bool chunk_shrink(struct ledger *l, const struct chunk *c, uint32_t length, uint32_t slack)
 {
     if (length < c->length && has_room(l, 1)) {
         if (!check_guard(l, l->b.top, 1))
             return false;
-        split(l, c->start, c->start + length, 0);
-        give_back_at(l, c->start + length);
+        chunk_split(l, c->start, c->start + length, 0);
+        chunk_give_back_at(l, c->start + length);
     } else {
         if (c->length - length >= UINT32_MAX / GRANULE_BYTES)
             return false;
         slack += (c->length - length) * GRANULE_BYTES;
     }
-    set_slack(l, c->start, slack);
+    chunk_set_slack(l, c->start, slack);
     return true;
 }
 
@@ -478,31 +479,31 @@ static bool shrink_chunk(struct ledger *l, const struct chunk *c, uint32_t lengt
  *
  * What it grows by is taken as a chunk of its own first, and then joined. If that chunk had to be
  * taken whole, for want of a record, the object has the rest as slack. */
-static bool resize(struct ledger *l, uint32_t start, uint32_t length, uint32_t slack)
+static bool chunk_resize(struct ledger *l, uint32_t start, uint32_t length, uint32_t slack)
 {
     struct chunk c, next;
     if (!ledger_find(l, start, &c))
         return false;
     if (length <= c.length)
-        return shrink_chunk(l, &c, length, slack);
+        return chunk_shrink(l, &c, length, slack);
     uint32_t end = start + c.length, more = length - c.length;
     if (!ledger_find(l, end, &next) || next.state != 0 || next.length < more ||
         !can_take(l, &next, more))
         return false;
     if (!ledger_check_guard(l, &next, 0, more))
         return false;
-    uint32_t taken = take(l, &next, more, 0);
+    uint32_t taken = chunk_take(l, &next, more, 0);
     if (taken == 0)
         return false;
-    join(l, end);
-    set_slack(l, start, slack + (taken - more) * GRANULE_BYTES);
+    chunk_join(l, end);
+    chunk_set_slack(l, start, slack + (taken - more) * GRANULE_BYTES);
     return true;
 }
 
 uint32_t ledger_take(struct ledger *l, const struct chunk *from, uint32_t length, uint32_t slack)
 {
     change_begin(&l->changes);
-    length = take(l, from, length, slack);
+    length = chunk_take(l, from, length, slack);
     change_end(&l->changes);
     return length;
 }
@@ -511,14 +512,14 @@ void ledger_give_back(struct ledger *l, const struct ledger_place *p)
 {
     assert(p->changes == l->changes);
     change_begin(&l->changes);
-    give_back(l, &p->cursor);
+    chunk_give_back(l, &p->cursor);
     change_end(&l->changes);
 }
 
 bool ledger_resize(struct ledger *l, uint32_t start, uint32_t length, uint32_t slack)
 {
     change_begin(&l->changes);
-    bool done = resize(l, start, length, slack);
+    bool done = chunk_resize(l, start, length, slack);
     change_end(&l->changes);
     return done;
 }
@@ -628,7 +629,8 @@ size_t ledger_nbytes(const struct ledger *l)
 
 bool ledger_is_fresh(const struct ledger *l, uint32_t start, uint32_t length)
 {
-    return start >= l->used && (uint64_t)start + length <= limit(l, l->most + 1, BTREE_COST);
+    return start >= l->used &&
+           (uint64_t)start + length <= granules_left(l, l->most + 1, BTREE_COST);
 }
 
 /* --- the check ----------------------------------------------------------------- */

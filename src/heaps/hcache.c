@@ -33,7 +33,7 @@ static void hcache_window_open(struct hcache_window *w, const struct spans *s, u
 }
 
 /* Notes what all windows have in common: where the page map is, and how long [HC4]. */
-static void note_map(struct hcache *q, struct spans *s)
+static void hcache_note_pagemap(struct hcache *q, struct spans *s)
 {
     assert(s->nheld > 0 && s->nclear > 0); /* HC4 */
     q->base = pagemap_address(s, 1);
@@ -42,6 +42,7 @@ static void note_map(struct hcache *q, struct spans *s)
     q->slice_shift = (uint16_t)s->slice_shift;
 }
 
+/* One window for each class that small slots of the heap can have. */
 size_t hcache_bytes(size_t nbytes)
 {
     return sizeof(struct hcache) + spans_nclasses(nbytes) * sizeof(struct hcache_window);
@@ -58,7 +59,7 @@ void hcache_open(struct hcache *q, const struct heap *h, size_t nbytes)
 }
 
 /* Returns whether a window is open. */
-static bool is_open(const struct hcache *q)
+static bool hcache_is_open(const struct hcache *q)
 {
     for (unsigned c = 0; c < q->nwindows; c++)
         if (q->window[c].slice != 0)
@@ -78,16 +79,16 @@ static bool hcache_window_change(struct hcache_window *w, struct hcache *q, stru
     uint32_t slice = spans_adopt(&h->spans, sizeclass);
     if (slice != 0) {
         hcache_window_open(w, &h->spans, slice);
-        note_map(q, &h->spans);
+        hcache_note_pagemap(q, &h->spans);
         h->is_swept = false;
-    } else if (!is_open(q)) {
+    } else if (!hcache_is_open(q)) {
         q->nslices = 0; /* HC4 */
     }
     return slice != 0;
 }
 
 /* Takes the lowest slot of the mask, which is not 0, for an object of any slack. */
-static void *slot_take(struct hcache_window *w, const struct span *span, size_t nbytes)
+static void *hcache_window_take(struct hcache_window *w, const struct span *span, size_t nbytes)
 {
     assert(w->at.mask != 0 && nbytes <= w->slot_bytes);
     uint32_t i = (uint32_t)lowest_bit(w->at.mask), first = (uint32_t)(w->at.states - span->states);
@@ -99,7 +100,7 @@ static void *slot_take(struct hcache_window *w, const struct span *span, size_t 
 
 /* Fills the mask: from elsewhere in the span, if it has more than 64 slots, else from another
  * span. Returns false if there is none. */
-static bool refill(struct hcache *q, struct heap *h, unsigned sizeclass)
+static bool hcache_refill(struct hcache *q, struct heap *h, unsigned sizeclass)
 {
     struct hcache_window *w = &q->window[sizeclass];
     const struct span *last = w->slice == NO_SLICE ? NULL : pagemap_span(&h->spans, w->slice);
@@ -108,36 +109,41 @@ static bool refill(struct hcache *q, struct heap *h, unsigned sizeclass)
     if (!hcache_window_change(w, q, h, sizeclass))
         return false;
     const struct span *span = pagemap_span(&h->spans, w->slice);
+    /* A span that had an owner before may be nearly full. */
     return hcache_window_scan(w, span, WINDOW_EIGHTH) || hcache_window_scan(w, span, WINDOW_ANY);
 }
 
 /* Takes a slot of a class at most twice as large, if one is at hand; else returns NULL. It is
  * for a heap that has no room for another span. */
-static void *borrow(struct hcache *q, struct heap *h, unsigned sizeclass, size_t nbytes)
+static void *hcache_borrow(struct hcache *q, struct heap *h, unsigned sizeclass, size_t nbytes)
 {
+    /* A slot more than twice as large would waste more than it helps. */
     size_t max = 2 * sizeclass_bytes(sizeclass);
     for (unsigned c = sizeclass + 1; c < q->nwindows && sizeclass_bytes(c) <= max; c++)
         if (q->window[c].at.mask != 0 && slot_can_hold(sizeclass_bytes(c), nbytes))
-            return slot_take(&q->window[c], pagemap_span(&h->spans, q->window[c].slice), nbytes);
+            return hcache_window_take(&q->window[c], pagemap_span(&h->spans, q->window[c].slice),
+                                      nbytes);
     return NULL;
 }
 
+/* Sizes above HCACHE_MAX come here directly, and so do objects with more slack than a state can
+ * say. Large slots have no window: the heap takes them under its lock. */
 void *hcache_take_slow(struct hcache *q, struct heap *h, size_t nbytes)
 {
     unsigned sizeclass = heap_sizeclass(h, nbytes, 1);
     if (sizeclass == NCLASSES || is_wide(sizeclass_bytes(sizeclass)))
         return NULL;
     struct hcache_window *w = &q->window[sizeclass];
-    if (w->at.mask == 0 && !refill(q, h, sizeclass))
-        return borrow(q, h, sizeclass, nbytes);
-    return slot_take(w, pagemap_span(&h->spans, w->slice), nbytes);
+    if (w->at.mask == 0 && !hcache_refill(q, h, sizeclass))
+        return hcache_borrow(q, h, sizeclass, nbytes);
+    return hcache_window_take(w, pagemap_span(&h->spans, w->slice), nbytes);
 }
 
 /* Slices are compared with the page map before they are used. */
 bool hcache_is_valid(const struct hcache *q, const struct heap *h)
 {
     const struct spans *s = &h->spans;
-    if (q->nwindows > NCLASSES || (is_open(q) && q->nslices == 0))
+    if (q->nwindows > NCLASSES || (hcache_is_open(q) && q->nslices == 0))
         return false;
     for (unsigned c = 0; c < q->nwindows; c++) {
         uint32_t slice = q->window[c].slice;
@@ -155,6 +161,7 @@ void hcache_close(struct hcache *q, struct heap *h)
     for (unsigned c = 0; c < q->nwindows && q->nslices > 0; c++)
         if (q->window[c].slice != 0)
             spans_release(&h->spans, q->window[c].slice);
+    /* The free slots that the windows held can be found through queues now: a sweep pays again. */
     if (q->nslices > 0) {
         memset(q->window, 0, q->nwindows * sizeof q->window[0]);
         q->nslices = 0;

@@ -71,6 +71,7 @@ static inline void *hcache_take(struct hcache *q, size_t nbytes)
     if (mask == 0 || slack > SLACK_NEAR_MAX)
         return NULL;
     size_t i = lowest_bit(mask);
+    assert(__atomic_load_n(w->at.states + i, __ATOMIC_RELAXED) == 0); /* WI1 */
     w->at.mask = mask & (mask - 1);
     __atomic_store_n(w->at.states + i, (uint8_t)(slack + 1), __ATOMIC_RELEASE);
     return w->at.base + i * w->slot_bytes;

@@ -5,6 +5,7 @@
  */
 #include "slots/pagemap.h"
 
+/* The last slice may reach beyond the region; then no span is ever in it. */
 size_t pagemap_nslices(const struct spans *s)
 {
     return pagemap_slice(s, (uintptr_t)spans_region(s)->base + spans_region(s)->nbytes - 1);
@@ -38,6 +39,7 @@ static void granules_give_back(struct spans *s, uint32_t start)
     }
 }
 
+/* The page map is a chunk of the library's own, of one size as long as it is there. */
 uint32_t pagemap_granules(const struct spans *s)
 {
     size_t nbytes = QUEUES_BYTES + pagemap_nslices(s) * sizeof(struct span);
@@ -117,6 +119,7 @@ uint32_t slices_take(struct spans *s, uint32_t n)
     return first;
 }
 
+/* The first slice may begin below the region, and then no span begins in it. */
 uint32_t pagemap_granule(const struct spans *s, uint32_t slice)
 {
     assert(pagemap_address(s, slice) >= (uintptr_t)spans_region(s)->base);
@@ -124,7 +127,9 @@ uint32_t pagemap_granule(const struct spans *s, uint32_t slice)
                       GRANULE_BYTES);
 }
 
-/* Readers may still look at the published fields and at `back`, so these are cleared with atomic
+/* [slice 0 ... n-1] => free chunk, which joins its free neighbours.
+ *
+ * Readers may still look at the published fields and at `back`, so these are cleared with atomic
  * stores, and the rest as a whole. */
 void slices_give_back(struct spans *s, uint32_t first, uint32_t n)
 {

@@ -18,6 +18,7 @@ void queue_push(struct spans *s, uint32_t slice, enum span_status status)
     struct span *span = pagemap_span(s, slice);
     span->status = (uint8_t)status;
     uint32_t *first = queue_of(s, span);
+    /* The first span of an empty queue is a ring of its own. */
     if (*first == NO_SLICE)
         *first = span->next = span->previous = slice;
     span->next = *first;
@@ -55,6 +56,7 @@ uint32_t queue_length(const struct spans *s, int purpose, unsigned sizeclass,
         return 0;
     do {
         const struct span *span = slice <= pagemap_nslices(s) ? pagemap_span(s, slice) : NULL;
+        /* The right kind of span, and a link forward that has its link back. */
         if (n > s->nheld || span == NULL || span->purpose != purpose ||
             span->sizeclass != sizeclass || span->status != status || span->next == NO_SLICE ||
             span->next > pagemap_nslices(s) || pagemap_span(s, span->next)->previous != slice)

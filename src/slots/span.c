@@ -2,6 +2,9 @@
  *
  * span.c - the life of a span: made, owned, parked, counted, queued, given back.
  * Invariants: span.h.
+ *
+ * In this order: what readers see, making and giving back, the status and the countdown, parking,
+ * and spans for an owner.
  */
 #include "slots/span.h"
 
@@ -9,14 +12,17 @@
 #include "slots/queue.h"
 #include "slots/spans.h"
 
+/* A span is PARTIAL when a QUEUE_SHARE-th of it is free: an owner of less would soon be back. */
 enum { QUEUE_SHARE = 16 };
 
 /* The countdown of a span that is owned and not parked: its owner looks at the states itself, so
  * no free has to end the countdown. */
 enum { COUNTDOWN_NEVER = INT32_MAX / 2 };
 
-/* --- making and giving back -------------------------------------------------------- */
+/* --- what readers see ------------------------------------------------------------- */
 
+/* The reciprocal is stored last, with release: all that a reader finds by it was written before.
+ * A metadata span is never published, since nothing in it is the caller's to free. */
 void span_publish(struct span *span)
 {
     assert(span->slot_bytes != 0 && span->states != NULL);
@@ -27,12 +33,14 @@ void span_publish(struct span *span)
     __atomic_store_n(reciprocal_published, seen ? span->reciprocal : 0, __ATOMIC_RELEASE);
 }
 
-/* From now on a lookup sees no span. One that has begun may still be reading. */
+/* From now on no thread cache finds a slot here. A reader that has begun may still free one. */
 static void span_unpublish(struct span *span)
 {
     __atomic_store_n(&span->reciprocal_published, 0, __ATOMIC_RELEASE);
     __atomic_store_n(&span->reciprocal_published_wide, 0, __ATOMIC_RELEASE);
 }
+
+/* --- making and giving back -------------------------------------------------------- */
 
 /* [unused][state array of its own ...][slot] ... [slot][unused] */
 uint32_t span_nreserved(const struct span *span)
@@ -76,6 +84,7 @@ static bool changes_begin(struct spans *s)
     return true;
 }
 
+/* Ends a change, if it is the outermost one. */
 static void changes_end(struct spans *s, bool outermost)
 {
     assert(s->changes % 2 == 1);
@@ -109,6 +118,7 @@ static uint32_t span_cut(struct spans *s, unsigned sizeclass, int purpose)
     struct span *span = pagemap_span(s, slice);
     span_shape(s, span, sizeclass);
     span->purpose = (uint8_t)purpose;
+    /* This may make a metadata span first, and so take more slices. */
     if (!states_place(s, slice)) {
         slices_give_back(s, slice, n);
         return NO_SLICE;
@@ -134,6 +144,8 @@ static void span_give_back(struct spans *s, uint32_t slice)
     struct span was = *pagemap_span(s, slice);
     assert(was.status == SPAN_EMPTY);
     assert(states_count_free(was.states, was.nslots) == was.nslots - span_nreserved(&was));
+    /* entry [span] => [0]; slices: a chunk of the library's own => free chunk;
+     * state array: a metadata object => free slot. */
     bool outermost = changes_begin(s);
     slices_give_back(s, slice, span_nslices(&was));
     if (was.purpose == FOR_OBJECTS)
@@ -150,6 +162,7 @@ static bool span_recut(struct spans *s, uint32_t slice, unsigned sizeclass)
     assert(s->threads.first == NULL); /* no reader but lookups, which compare `changes` */
     assert(span->status == SPAN_EMPTY && span->purpose == FOR_OBJECTS);
     span_shape(s, &new, sizeclass);
+    /* The state array stays where it is, so a span of another shape must fill one as large. */
     if (is_wide(span->slot_bytes) || is_wide(new.slot_bytes) ||
         state_array_bytes(span->nslots, span->slot_bytes) !=
             state_array_bytes(new.nslots, new.slot_bytes))
@@ -163,7 +176,7 @@ static bool span_recut(struct spans *s, uint32_t slice, unsigned sizeclass)
 }
 
 /* Recuts the first EMPTY span that can be. Returns it, or NO_SLICE. */
-static uint32_t recut_any(struct spans *s, unsigned sizeclass)
+static uint32_t span_recut_any(struct spans *s, unsigned sizeclass)
 {
     for (unsigned c = 0; c < NCLASSES && s->nempty > 0; c++) {
         uint32_t slice = queue_first(s, FOR_OBJECTS, c, true);
@@ -173,7 +186,8 @@ static uint32_t recut_any(struct spans *s, unsigned sizeclass)
     return NO_SLICE;
 }
 
-static void give_back_queue(struct spans *s, int purpose, unsigned sizeclass)
+/* Each span leaves the queue before it goes, so that queue and totals agree at each step. */
+static void queue_give_back(struct spans *s, int purpose, unsigned sizeclass)
 {
     uint32_t slice;
     while ((slice = queue_first(s, purpose, sizeclass, true)) != NO_SLICE) {
@@ -191,7 +205,7 @@ void spans_give_back_empty(struct spans *s)
         return;
     for (int purpose = FOR_OBJECTS; purpose < NPURPOSES; purpose++)
         for (unsigned c = 0; c < NCLASSES && s->nheld > 0; c++)
-            give_back_queue(s, purpose, c);
+            queue_give_back(s, purpose, c);
 }
 
 /* Returns the countdown for a PARTIAL span with nobjects objects. Threads that free at the same
@@ -212,7 +226,11 @@ uint32_t span_share(uint32_t nslots)
     return (uint32_t)ceil_div(nslots, QUEUE_SHARE);
 }
 
-/* The countdown of a FULL span ends when it would become PARTIAL. */
+/*     free slots    0 ...... least - 1    least ...... all - 1      all
+ *     status              FULL                  PARTIAL            EMPTY
+ *     countdown     until `least` are     until (nearly) all are   unused
+ *
+ * An EMPTY span is published no longer, so that no reader comes to it before it is given back. */
 void span_requeue(struct spans *s, uint32_t slice, uint32_t least)
 {
     struct span *span = pagemap_span(s, slice);
@@ -256,6 +274,7 @@ static bool clear_parked_by(struct span *span, const void *owner)
                                        __ATOMIC_RELAXED);
 }
 
+/* From now on the owner looks at the states itself again. */
 bool span_unpark(struct span *span, const void *owner)
 {
     assert(owner != NULL);
@@ -265,6 +284,7 @@ bool span_unpark(struct span *span, const void *owner)
     return true;
 }
 
+/* Each free since the span was parked has counted down, or nearly each. */
 bool span_is_reusable(const struct span *span, uint32_t nslots)
 {
     assert(nslots > 0);
@@ -290,12 +310,15 @@ void span_refile(struct spans *s, uint32_t slice)
         queue_remove(s, slice);
     if (span->status == SPAN_PARTIAL || span->status == SPAN_FULL)
         span_requeue(s, slice, span_share(span->nslots));
+    /* Enough of a parked span was freed for other threads to want it. */
     else if (span->status == SPAN_OWNED && claim_parked(span))
         span_requeue(s, slice, span_share(span->nslots));
     else if (span->status == SPAN_OWNED && span_countdown(span) <= 0)
         span_set_countdown(span, COUNTDOWN_NEVER); /* it was owned for that many frees */
 }
 
+/* The freeing thread had no lock between its free and this call: by now the slice may be in
+ * another span, whose status is judged anew, or in none. */
 void spans_refile(struct spans *s, const void *address)
 {
     uint32_t slice = s->nheld > 0 ? pagemap_slice(s, (uintptr_t)address) : NO_SLICE;
@@ -304,6 +327,7 @@ void spans_refile(struct spans *s, const void *address)
     spans_give_back_surplus(s);
 }
 
+/* The window of the owner may know of free slots; now only the states do, which are counted. */
 void spans_release(struct spans *s, uint32_t slice)
 {
     assert(pagemap_span(s, slice)->status == SPAN_OWNED);
@@ -323,11 +347,12 @@ void spans_release_used(struct spans *s, uint32_t slice)
 
 /* Counts every span without an owner: a countdown that lost steps may have left free slots in no
  * queue. If `desperate`, a span with one free slot is PARTIAL. */
-static void look_at_all(struct spans *s, bool desperate)
+static void count_all_spans(struct spans *s, bool desperate)
 {
     uint32_t n = s->nheld > 0 ? least(pagemap_nslices_used(s), s->nclear) : 0;
     for (uint32_t slice = 1; slice <= n; slice++) {
         struct span *span = pagemap_span(s, slice);
+        /* This leaves out entries that are no span or not its first, and spans with an owner. */
         if (span->status != SPAN_PARTIAL && span->status != SPAN_FULL)
             continue;
         if (span->status == SPAN_PARTIAL)
@@ -337,16 +362,17 @@ static void look_at_all(struct spans *s, bool desperate)
     s->nmade = 0;
 }
 
+/* Is called before a caller is told that there is no space [SP5]. */
 void spans_sweep(struct spans *s)
 {
-    look_at_all(s, true);
+    count_all_spans(s, true);
     spans_give_back_empty(s);
 }
 
 /* Returns whether as many spans were made since all were last counted as half of those that
  * there are. Racing frees may have left spans behind; so they cost at most a constant part of
  * the memory, and of the time. */
-static bool is_time_to_look(const struct spans *s)
+static bool is_time_to_count_all(const struct spans *s)
 {
     enum { LEAST = 64 };
     return s->nmade >= LEAST && s->nmade >= s->nheld / 2;
@@ -354,30 +380,34 @@ static bool is_time_to_look(const struct spans *s)
 
 /* Before a new span is made, gives EMPTY spans of other classes back if they are several: the
  * ledger then places the new span in their memory, which has its pages already. */
-static void give_back_others(struct spans *s)
+static void give_back_other_classes(struct spans *s)
 {
     enum { SOME = 4 };
     if (s->nempty >= SOME)
         spans_give_back_empty(s);
 }
 
+/* From the cheapest to the dearest: a span in a queue, an EMPTY one, a new one. */
 uint32_t span_get(struct spans *s, unsigned sizeclass, int purpose)
 {
     assert(sizeclass < NCLASSES && sizeclass_bytes(sizeclass) <= SPAN_OBJECT_MAX);
     uint32_t slice = queue_first(s, purpose, sizeclass, false);
-    if (slice == NO_SLICE && is_time_to_look(s)) {
-        look_at_all(s, false);
+    /* Some PARTIAL spans may be missing from the queue [SP5]. */
+    if (slice == NO_SLICE && is_time_to_count_all(s)) {
+        count_all_spans(s, false);
         slice = queue_first(s, purpose, sizeclass, false);
     }
+    /* An EMPTY span of the class is ready as it is; one of another class can be recut at once if no
+     * thread reads without the lock. Neither asks the ledger. */
     if (slice == NO_SLICE)
         slice = queue_first(s, purpose, sizeclass, true);
     if (slice == NO_SLICE && purpose == FOR_OBJECTS && s->threads.first == NULL) {
-        slice = recut_any(s, sizeclass);
+        slice = span_recut_any(s, sizeclass);
         if (slice != NO_SLICE)
             return slice;
     }
     if (slice == NO_SLICE) {
-        give_back_others(s);
+        give_back_other_classes(s);
         return span_make(s, sizeclass, purpose);
     }
     queue_remove(s, slice);
@@ -392,6 +422,7 @@ uint32_t spans_adopt(struct spans *s, unsigned sizeclass)
         return NO_SLICE;
     struct span *span = pagemap_span(s, slice);
     assert(span->purpose == FOR_OBJECTS && span->parked_by == NULL);
+    /* From here on frees only count down; the owner looks at the states itself. */
     span->status = SPAN_OWNED;
     span_set_countdown(span, COUNTDOWN_NEVER);
     span_publish(span);

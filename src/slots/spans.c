@@ -2,6 +2,9 @@
  *
  * spans.c - small objects in slots under the lock: taken, found, freed; all spans moved or checked.
  * Invariants: span.h, pagemap.h.
+ *
+ * A slot that is taken here comes from a PARTIAL span. As that has no owner, the lock holder is the
+ * only one that takes its slots [SP3].
  */
 #include "slots/spans.h"
 
@@ -17,6 +20,7 @@ void spans_open(struct spans *s, struct chunks *chunks)
     while (s->slice_shift >= SLICE_SHIFT_MIN &&
            chunks->region.nbytes >> s->slice_shift >> NSLICES_SHIFT == 0)
         s->slice_shift--;
+    /* The largest span, and a 2^SLOTS_SHIFT-th of it as the largest slot. */
     size_t span_max = slice_bytes(s);
     if (chunks->region.nbytes >> s->slice_shift >> NSLICES_SHIFT >= WIDE_SLICES)
         span_max *= WIDE_SLICES;
@@ -61,7 +65,7 @@ unsigned spans_nclasses(size_t nbytes)
 
 /* Returns the first PARTIAL span of a class, or one that becomes PARTIAL here; NO_SLICE if there
  * is no room. Its countdown begins at 0, and slot_take raises it by one for each object. */
-static uint32_t first_in_queue(struct spans *s, unsigned sizeclass, int purpose)
+static uint32_t queue_first_or_new(struct spans *s, unsigned sizeclass, int purpose)
 {
     uint32_t slice = queue_first(s, purpose, sizeclass, false);
     if (slice != NO_SLICE)
@@ -69,6 +73,7 @@ static uint32_t first_in_queue(struct spans *s, unsigned sizeclass, int purpose)
     slice = span_get(s, sizeclass, purpose);
     if (slice == NO_SLICE)
         return NO_SLICE;
+    /* It has no owner: the lock holder takes its slots, and readers may free them. */
     span_publish(pagemap_span(s, slice));
     span_set_countdown(pagemap_span(s, slice), 0);
     queue_push(s, slice, SPAN_PARTIAL);
@@ -82,8 +87,9 @@ static bool slot_take(struct spans *s, unsigned sizeclass, int purpose, uint32_t
                       struct slot *slot)
 {
     uint32_t slice;
-    while ((slice = first_in_queue(s, sizeclass, purpose)) != NO_SLICE) {
+    while ((slice = queue_first_or_new(s, sizeclass, purpose)) != NO_SLICE) {
         struct span *span = pagemap_span(s, slice);
+        /* From where the last search ended, then once more from the beginning. */
         uint32_t index = states_first_free(span->states, span->nslots, span->search);
         if (index == span->nslots)
             index = states_first_free(span->states, span->nslots, 0);
@@ -103,6 +109,7 @@ static bool slot_take(struct spans *s, unsigned sizeclass, int purpose, uint32_t
     return false;
 }
 
+/* Returns where a slot begins. */
 static void *slot_address(const struct spans *s, const struct slot *slot)
 {
     assert(slot->index * slot->bytes < span_nslices(pagemap_span(s, slot->slice)) * slice_bytes(s));
@@ -115,12 +122,14 @@ static void slot_free(struct spans *s, uint32_t slice, uint32_t index)
 {
     struct span *span = pagemap_span(s, slice);
     assert(index < span->nslots && span->slot_bytes != 0);
+    /* The countdown first: when the state is 0, the span may be another thread's business. */
     bool positive = count_down(&span->countdown);
     state_clear(span->states, index);
     if (!positive)
         span_refile(s, slice);
 }
 
+/* The slot has no slack: all of it is the library's. Slots are used again, so each is cleared. */
 void *spans_take_metadata(struct spans *s, size_t nbytes)
 {
     assert(nbytes > 0 && nbytes <= s->object_max);
@@ -140,6 +149,7 @@ void spans_free_metadata(struct spans *s, void *metadata)
     slot_free(s, slice, into / pagemap_span(s, slice)->slot_bytes);
 }
 
+/* The slack is known before a slot is looked for, so that a failure has no effect. */
 void *spans_take(struct spans *s, size_t nbytes, unsigned sizeclass)
 {
     assert(sizeclass < NCLASSES && nbytes <= sizeclass_bytes(sizeclass));
@@ -156,6 +166,7 @@ void *spans_take(struct spans *s, size_t nbytes, unsigned sizeclass)
 void *spans_take_larger(struct spans *s, size_t nbytes)
 {
     for (unsigned c = sizeclass_of(nbytes) + 1; c < NCLASSES; c++) {
+        /* Without a PARTIAL span spans_take would make a new one, of more slices. */
         bool any = queue_first(s, FOR_OBJECTS, c, false) != NO_SLICE;
         void *object = any ? spans_take(s, nbytes, c) : NULL;
         if (object != NULL)
@@ -174,7 +185,7 @@ bool spans_find_slot(const struct spans *s, size_t offset, struct slot *slot)
     uint32_t slice = pagemap_slice(s, address);
     if (slice > s->nclear)
         return false;
-    slice -= pagemap_span(s, slice)->back;
+    slice -= pagemap_span(s, slice)->back; /* to the first slice of the span [PM1] */
     const struct span *span = pagemap_span(s, slice);
     if (span->slot_bytes == 0)
         return false;
@@ -192,6 +203,7 @@ bool spans_find_slot(const struct spans *s, size_t offset, struct slot *slot)
     return true;
 }
 
+/* The slot may have been the last object of its span. */
 void spans_free(struct spans *s, const struct slot *slot)
 {
     assert(slot->is_object && !slot->is_metadata && !slot->is_rest);
@@ -222,11 +234,11 @@ static bool states_would_be_inside(const struct spans *s, const struct span *spa
 
 /* Corrects the address of each span's state array if `really`; else only returns whether all of
  * them may be corrected, so that a failure changes nothing. */
-static bool move_all(struct spans *s, ptrdiff_t delta, bool really)
+static bool states_move_all(struct spans *s, ptrdiff_t delta, bool really)
 {
     for (uint32_t slice = 1; slice <= least(pagemap_nslices_used(s), s->nclear); slice++) {
         struct span *span = pagemap_span(s, slice);
-        if (span->slot_bytes == 0)
+        if (span->slot_bytes == 0) /* no span, or not its first slice */
             continue;
         if (!really && !states_would_be_inside(s, span, delta))
             return false;
@@ -243,17 +255,18 @@ bool spans_move(struct spans *s, ptrdiff_t delta)
     if (s->slice_shift > SLICE_SHIFT || s->slice_shift < SMALL_SLICE_SHIFT_MIN ||
         s->nclear > pagemap_nslices(s))
         return false;
-    if (s->nheld == 0)
+    if (s->nheld == 0) /* there is no page map, and no address to correct */
         return true;
     return delta % (ptrdiff_t)slice_bytes(s) == 0 &&
            pagemap + pagemap_nslices(s) * sizeof(struct span) <= spans_region(s)->nbytes &&
-           move_all(s, delta, false) && move_all(s, delta, true);
+           states_move_all(s, delta, false) && states_move_all(s, delta, true);
 }
 
+/* All of them were corrected before, so none can fail. */
 void spans_move_back(struct spans *s, ptrdiff_t delta)
 {
     if (s->nheld > 0)
-        move_all(s, -delta, true);
+        states_move_all(s, -delta, true);
 }
 
 /* --- check ------------------------------------------------------------------------- */
@@ -285,6 +298,7 @@ static bool span_is_valid(const struct spans *s, uint32_t slice)
     for (uint32_t i = 1; i < n; i++)
         if (pagemap_span(s, slice + i)->back != i)
             return false;
+    /* An EMPTY span has nothing but its reserved slots, and readers see no EMPTY span. */
     bool empty = nfree == span->nslots - span_nreserved(span);
     bool seen = span->purpose == FOR_OBJECTS && span->status != SPAN_EMPTY;
     return span->status != SPAN_NONE && (span->status != SPAN_EMPTY || empty) &&
@@ -312,6 +326,7 @@ bool spans_are_valid(const struct spans *s)
         nqueued += span->status == SPAN_PARTIAL || span->status == SPAN_EMPTY;
         nempty += span->status == SPAN_EMPTY ? span_nslices(span) : 0;
     }
+    /* A queue that is broken counts as more spans than there are. */
     for (int purpose = FOR_OBJECTS; purpose < NPURPOSES; purpose++)
         for (unsigned c = 0; c < NCLASSES; c++) {
             nlisted += queue_length(s, purpose, c, SPAN_PARTIAL);

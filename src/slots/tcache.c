@@ -7,6 +7,9 @@
 
 /* --- taking -------------------------------------------------------------------------- */
 
+/* Large and small slots differ in how much has to be free for a window to be worth the trouble.
+ * None of this takes the lock, and another thread may free slots meanwhile, or claim a parked
+ * span. */
 bool tcache_take(struct thread *t, size_t nbytes, unsigned sizeclass, void **object)
 {
     assert(sizeclass < NCLASSES && nbytes <= sizeclass_bytes(sizeclass));
@@ -22,7 +25,7 @@ bool tcache_take(struct thread *t, size_t nbytes, unsigned sizeclass, void **obj
 
 /* Returns the window of a class, and makes one if the thread has not used the class yet; &none
  * if there is no room for one. All sizes between the class below and this one lead to it. */
-static struct class_window *window_of(struct spans *s, struct tcache *c, unsigned sizeclass)
+static struct class_window *tcache_window(struct spans *s, struct tcache *c, unsigned sizeclass)
 {
     struct class_window *w = c->window[sizeclass];
     if (w != &c->none || (w = spans_take_metadata(s, sizeof *w)) == NULL)
@@ -30,12 +33,13 @@ static struct class_window *window_of(struct spans *s, struct tcache *c, unsigne
     c->window[sizeclass] = w;
     size_t first = sizeclass == 0 ? 0 : sizeclass_bytes(sizeclass - 1) / GRANULE_BYTES + 1;
     size_t last = sizeclass_bytes(sizeclass) / GRANULE_BYTES;
+    /* by_size[i] is for sizes that take i granules. */
     for (size_t i = first; i <= last && i < NBY_SIZE; i++)
         c->by_size[i] = w;
     return w;
 }
 
-/* Returns whether the thread should get a span of the class. A large-slot span that one thread
+/* Returns whether the thread should get a span of the class. A large-slot span that a single thread
  * hardly uses would keep half a MiB from all others; so, if there are other threads, the first
  * few wishes for such a slot are served under the lock, from a span that all share. Counts the
  * wish. */
@@ -53,7 +57,7 @@ bool tcache_refill_locked(struct spans *s, struct thread *t, unsigned sizeclass)
 {
     assert(t->busy == 0); /* else the lock holder waits for itself [TH2] */
     struct tcache *c = t->tcache;
-    struct class_window *w = c == NULL ? NULL : window_of(s, c, sizeclass);
+    struct class_window *w = c == NULL ? NULL : tcache_window(s, c, sizeclass);
     if (w == NULL || w == &c->none || !count_towards_span(s, w, sizeclass))
         return false;
     window_make_room_to_park(s, w);
@@ -79,6 +83,7 @@ void tcache_open_locked(struct spans *s, struct thread *t)
     c->view.base = pagemap_address(s, 1);
     c->view.nbytes = (uintptr_t)r->base + r->nbytes - c->view.base;
     c->view.pagemap = pagemap_span(s, 1);
+    /* Until the thread uses a class, its window has no slots; so no fast path asks for NULL. */
     for (size_t i = 0; i < NBY_SIZE; i++)
         c->by_size[i] = &c->none;
     for (size_t i = 0; i < NCLASSES; i++)
@@ -97,19 +102,21 @@ static void tcache_free_memory(struct spans *s, struct tcache *c)
     spans_free_metadata(s, c);
 }
 
-static void close_tcache(struct spans *s, struct tcache *c)
+/* The list of threads forgets the cache before its memory goes. */
+static void tcache_remove(struct spans *s, struct tcache *c)
 {
     threads_leave_locked(&s->threads, &c->member);
     tcache_free_memory(s, c);
 }
 
+/* What the thread frees and takes after this goes through the heap, under the lock. */
 void tcache_close_locked(struct spans *s, struct thread *t)
 {
     struct tcache *c = t->tcache;
     assert(c == NULL || c->member.thread == t);
-    thread_set_tcache(t, NULL);
+    thread_set_tcache(t, NULL); /* first: a signal handler in this thread must not use it */
     if (c != NULL)
-        close_tcache(s, c);
+        tcache_remove(s, c);
 }
 
 /* The list is emptied first: no other thread is left to be waited for. The caches are in the
@@ -133,11 +140,12 @@ void tcaches_close_others_locked(struct spans *s, const struct thread *mine)
 bool tcaches_revoke_locked(struct spans *s)
 {
     struct member *m;
+    /* From here on no thread becomes a reader of its cache; after the wait none is one. */
     for (m = s->threads.first; m != NULL; m = m->next)
         thread_set_tcache(m->thread, NULL);
     bool quiet = threads_wait_locked(&s->threads);
     while (quiet && s->threads.first != NULL)
-        close_tcache(s, (struct tcache *)s->threads.first);
+        tcache_remove(s, (struct tcache *)s->threads.first);
     for (m = s->threads.first; m != NULL; m = m->next)
         thread_set_tcache(m->thread, (struct tcache *)m);
     return quiet;

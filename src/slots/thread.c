@@ -7,6 +7,7 @@
 
 #include "base/os.h"
 
+/* Registers the process with the system, if it has to be. */
 bool threads_open(void)
 {
     return grace_open();
@@ -22,6 +23,7 @@ void threads_join_locked(struct threads *all, struct member *m, struct thread *t
     all->first = m;
 }
 
+/* previous <--> m <--> next => previous <--> next */
 void threads_leave_locked(struct threads *all, struct member *m)
 {
     assert(all->first != NULL);
@@ -35,7 +37,10 @@ void threads_leave_locked(struct threads *all, struct member *m)
         m->next->previous = m->previous;
 }
 
-/* One barrier is enough for all threads. If the system refuses it by now, a thread that is the
+/* Each member is waited for in turn. One that has left and entered again has seen what the lock
+ * holder unpublished, so it is enough to see each of them idle once [GR1].
+ *
+ * One barrier is enough for all threads. If the system refuses it by now, a thread that is the
  * only one of the heap still knows that no other is a reader. */
 bool threads_wait_locked(const struct threads *all)
 {

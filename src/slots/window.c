@@ -41,6 +41,7 @@ bool window_scan(struct class_window *w, const struct slot_view *v, enum window_
             return true;
         window_move(w, w->first + STATES_AT_ONCE < w->used ? w->first + STATES_AT_ONCE : 0);
     } while (w->first != start);
+    /* Only now the slots that were never in a window, 64 at a time. */
     while (w->used < w->nslots) {
         window_widen(w, &v->pagemap[w->slice - 1]);
         if (window_look(&w->at, w->nslots - w->first, part))
@@ -50,6 +51,8 @@ bool window_scan(struct class_window *w, const struct slot_view *v, enum window_
     return false;
 }
 
+/* Copies what the fast path needs from the span, so that it reads the window only. The mask is
+ * filled by the next scan. */
 void window_open(struct class_window *w, const struct slot_view *v, uint32_t slice)
 {
     assert(slice != NO_SLICE && w->slice == NO_SLICE); /* else a span is lost */
@@ -62,13 +65,14 @@ void window_open(struct class_window *w, const struct slot_view *v, uint32_t sli
     w->full = span->slot_bytes + 1;
     w->first = 0;
     w->nslots = span->nslots;
+    /* A span that had an owner before goes on where that owner stopped. */
     w->used = span->used > 0 ? span->used : least(STATES_AT_ONCE, span->nslots);
     w->slice = slice;
-    w->last = 0;
+    w->last = 0; /* of large slots the lowest comes first */
 }
 
 /* Returns the span that was parked first, or 0. */
-static uint32_t oldest(const struct class_window *w)
+static uint32_t parked_oldest(const struct class_window *w)
 {
     return w->nparked == 0 ? 0 : w->parked[w->oldest];
 }
@@ -102,7 +106,9 @@ void window_park(struct class_window *w, const struct slot_view *v)
     span_park(&v->pagemap[slice - 1], w->nslots, w->is_alone && is_wide(w->slot_bytes), w);
 }
 
-/* Parks the span of the window and opens another one. */
+/* Parks the span of the window and opens another one, which was parked itself until now.
+ *
+ *     window A, parked B C D   =>   window B, parked C D A */
 static void window_swap(struct class_window *w, const struct slot_view *v, uint32_t slice)
 {
     window_park(w, v);
@@ -115,7 +121,7 @@ static void window_swap(struct class_window *w, const struct slot_view *v, uint3
 static bool window_change(struct class_window *w, const struct slot_view *v)
 {
     uint32_t slice;
-    while ((slice = oldest(w)) != 0) {
+    while ((slice = parked_oldest(w)) != 0) {
         struct span *span = &v->pagemap[slice - 1];
         if (!span_is_reusable(span, w->nslots))
             return false;
@@ -134,12 +140,12 @@ static bool window_change(struct class_window *w, const struct slot_view *v)
 static bool window_change_wide(struct class_window *w, const struct slot_view *v)
 {
     for (unsigned n = w->nparked; n > 0; n--) {
-        uint32_t slice = oldest(w);
+        uint32_t slice = parked_oldest(w);
         struct span *span = &v->pagemap[slice - 1];
         bool is_parked = span_is_parked(span, w);
         bool ready = is_parked && window_is_enough(free_slots(span->states, w->nslots), w->nslots,
                                                    WINDOW_EIGHTH);
-        parked_pop(w);
+        parked_pop(w); /* it comes back at the end of the ring, if it is still the thread's */
         if (ready && span_unpark(span, w)) {
             window_swap(w, v, slice);
             return true;
@@ -150,10 +156,12 @@ static bool window_change_wide(struct class_window *w, const struct slot_view *v
     return false;
 }
 
+/* Nothing is waited for: the thread no longer uses the window. */
 void window_close(struct spans *s, struct class_window *w)
 {
     uint32_t slice;
-    for (; (slice = oldest(w)) != 0; parked_pop(w))
+    /* Spans that were claimed meanwhile have no owner, or another one: they are only forgotten. */
+    for (; (slice = parked_oldest(w)) != 0; parked_pop(w))
         if (span_unpark(pagemap_span(s, slice), w))
             spans_release(s, slice);
     if (w->slice != 0)
@@ -190,7 +198,7 @@ void window_make_room_to_park(struct spans *s, struct class_window *w)
 {
     if (w->nparked < NPARKED)
         return;
-    uint32_t slice = oldest(w);
+    uint32_t slice = parked_oldest(w);
     parked_pop(w);
     if (span_unpark(pagemap_span(s, slice), w))
         spans_release_used(s, slice);

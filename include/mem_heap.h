@@ -108,8 +108,8 @@ enum mem_result mem_last_error(void);
 
 /* Where an object is placed [H4]. The last three styles are exact: they choose from all free
  * chunks of the heap at the time of the call, by size and address alone, so that placement is
- * deterministic. (In a heap of several parts, from those of the first part that has room.) If two
- * chunks suit equally well, the one at the lower address is chosen, and an object is cut from the
+ * deterministic. In a heap of several parts they choose from the free chunks of the first part that has
+ * room. If two chunks suit equally well, the one at the lower address is chosen, and an object is cut from the
  * low end of its chunk. */
 enum mem_style {
     /* The library chooses. A small object comes from a slot if the heap has slots (MEM_SLOTS),
@@ -306,9 +306,9 @@ void *mem_alloc_fit(mem_heap *heap, size_t size, size_t align, enum mem_style st
  * O(log n), and O(size) if the object moves. */
 void *mem_resize(mem_heap *heap, void *object, size_t size);
 
-/* Frees the object that begins at `object` [H6]. Free neighbours become one chunk at once. Never
- * reads or writes through `object`, so that any value may be passed; except that an object is
- * filled if the heap has MEM_FILL_FREED. If `object` is NULL, returns MEM_OK, and nothing happens.
+/* Frees the object that begins at `object` [H6]. Free chunks that touch become one chunk at once.
+ * Any value may be passed: the call never reads or writes through it, except to fill an object that
+ * it has freed (MEM_FILL_FREED). If `object` is NULL, returns MEM_OK, and nothing happens.
  *
  * A call that is refused changes nothing. It returns
  *   MEM_NOT_OURS   if the address is outside the heap;

@@ -108,9 +108,9 @@ enum mem_result mem_last_error(void);
 
 /* Where an object is placed [H4]. The last three styles are exact: they choose from all free
  * chunks of the heap at the time of the call, by size and address alone, so that placement is
- * deterministic. In a heap of several parts they choose from the free chunks of the first part that has
- * room. If two chunks suit equally well, the one at the lower address is chosen, and an object is cut from the
- * low end of its chunk. */
+ * deterministic. In a heap of several parts they choose from the free chunks of the first part that
+ * has room. If two chunks suit equally well, the one at the lower address is chosen, and an object
+ * is cut from the low end of its chunk. */
 enum mem_style {
     /* The library chooses. A small object comes from a slot if the heap has slots (MEM_SLOTS),
      * and every other object is placed by best fit. */

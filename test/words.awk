@@ -62,6 +62,13 @@ function look_for_words(text,    t, i) {
     t = " " tolower(text) " "
     gsub(/'s/, " ", t)
     gsub(/[^a-z]+/, " ", t)
+    # Two words may stand on two lines.
+    t = carried t
+    carried = ""
+    if (match(t, / (no more|no|so) $/)) {
+        carried = substr(t, RSTART, RLENGTH - 1)
+        t = substr(t, 1, RSTART)
+    }
     gsub(/ no more than /, " at most ", t)
     for (i = 1; i <= nbanned; i++)
         if (index(t, " " banned[i] " ")) place("words", "\"" banned[i] "\": " text)
@@ -111,7 +118,10 @@ FNR == 1 {
     } else if (type == "md") text = comment_of_document($0)
     else text = $0 ~ /^[ \t]*#/ ? $0 : ""
     if (text != "" && text !~ /SPDX/) look_for_words(text)
-    else before = "."
+    else {
+        before = "."
+        carried = ""
+    }
 }
 
 END {

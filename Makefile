@@ -98,6 +98,10 @@ asan tsan: ## the libraries with AddressSanitizer or ThreadSanitizer, in build/a
 # --- install ------------------------------------------------------------------
 
 DEST = $(DESTDIR)$(PREFIX)
+# The dynamic linker finds a new library once ldconfig has noted it. Only root may run that, and it
+# notes nothing of the files that are staged in DESTDIR.
+LDCONFIG ?= ldconfig
+may_ldconfig = [ -z "$(DESTDIR)" ] && [ "$$(id -u)" -eq 0 ]
 .PHONY: install uninstall
 install: all ## into DESTDIR= PREFIX=/usr/local
 	install -d "$(DEST)/include" "$(DEST)/lib/pkgconfig" "$(DEST)/bin"
@@ -110,12 +114,17 @@ install: all ## into DESTDIR= PREFIX=/usr/local
 	ln -sf libmem.so.$(SOVERSION) "$(DEST)/lib/libmem.so"
 	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' src/mem.pc.in \
 	    >"$(DEST)/lib/pkgconfig/libmem.pc"
+	@if ! { $(may_ldconfig) && $(LDCONFIG); }; then \
+	    echo "install: now run ldconfig as root, or set LD_LIBRARY_PATH='$(PREFIX)/lib'"; \
+	elif ! $(LDCONFIG) -p | grep -q 'libmem\.so\.$(SOVERSION) '; then \
+	    echo "install: ldconfig does not search '$(PREFIX)/lib': set LD_LIBRARY_PATH to it"; \
+	fi
 
 uninstall: ## removes what make install put there
-	cd "$(DEST)/include" && rm -f mem.h mem_heap.h mem.hpp
-	cd "$(DEST)/lib" && rm -f libmem.a libmem-malloc.so pkgconfig/libmem.pc \
-	    libmem.so libmem.so.$(SOVERSION) libmem.so.$(VERSION)
-	rm -f "$(DEST)/bin/mem"
+	for file in include/mem.h include/mem_heap.h include/mem.hpp lib/libmem.a lib/libmem-malloc.so \
+	    lib/libmem.so lib/libmem.so.$(SOVERSION) lib/libmem.so.$(VERSION) \
+	    lib/pkgconfig/libmem.pc bin/mem; do rm -f "$(DEST)/$$file" || exit; done
+	@! { $(may_ldconfig); } || $(LDCONFIG)
 
 # --- housekeeping -------------------------------------------------------------
 

@@ -1,8 +1,12 @@
-#!/bin/sh
+#!/bin/bash
 # SPDX-License-Identifier: MIT
 #
 # installed.sh - checks that the files which `make install` installs are enough to build and run a
-# program, shared and static, with pkg-config alone. Prints TAP.
+# program, shared and static, with pkg-config alone; and that `make uninstall` removes them all.
+# The names of the folders contain spaces. Prints TAP.
+#
+# `id` and `ldconfig` are scripts that this test writes, so that it changes nothing in this machine,
+# and sees what root and what another user sees. The variable UID_NOW is what `id` prints.
 set -u
 root=$(cd "$(dirname "$0")/.." && pwd)
 work=$(mktemp -d) || exit 1
@@ -11,39 +15,49 @@ ntests=0
 
 result() { # status what
     ntests=$((ntests + 1))
-    if [ "$1" -eq 0 ]; then echo "ok $ntests - $2"; else echo "not ok $ntests - $2"; fi
+    if [ "$1" -eq 0 ]; then echo "ok $ntests - $2"; return; fi
+    echo "not ok $ntests - $2"
+    [ ! -s "$work/log" ] || sed 's/^/# /' "$work/log"
 }
 
-flags() {
-    PKG_CONFIG_PATH=$work/usr/lib/pkgconfig \
-        pkg-config --define-variable=prefix="$work/usr" "$@" libmem
+mkdir "$work/bin"
+cat >"$work/bin/id" <<'END'
+#!/bin/sh
+echo "$UID_NOW"
+END
+cat >"$work/bin/ldconfig" <<END
+#!/bin/sh
+if [ "\${1-}" = -p ]; then echo "\${CACHE-}"; else echo ran >>'$work/ldconfig'; fi
+END
+chmod 755 "$work"/bin/*
+
+make_for() { # uid argument...: leaves the output in log, and a line for each ldconfig in ldconfig
+    local uid=$1
+    shift
+    : >"$work/ldconfig"
+    env -u MAKEFLAGS -u MFLAGS PATH="$work/bin:$PATH" UID_NOW="$uid" \
+        make -s -C "$root" "$@" >"$work/log" 2>&1
+}
+ldconfig_ran() { [ "$(wc -l <"$work/ldconfig")" -eq 1 ]; }
+said() { # pattern: the output is one line that matches it
+    [ "$(wc -l <"$work/log")" -eq 1 ] && grep -qE -- "$1" "$work/log"
 }
 
-make_in_root() { # target DESTDIR PREFIX
-    env -u MAKEFLAGS -u MFLAGS make -s -C "$root" "$1" DESTDIR="$2" PREFIX="$3" >>"$work/log" 2>&1
-}
-installed() { # folder: the files below it
-    (cd "$1" && find . -type f -o -type l) | sort
+# --- building a program with what is installed --------------------------------------
+
+stage="$work/a stage" prefix='/usr/my own'
+installed=$stage$prefix
+words=()
+flags() { # sets words to the flags that pkg-config prints: those of a path with spaces are quoted
+    eval "words=($(PKG_CONFIG_PATH=$installed/lib/pkgconfig \
+        pkg-config --define-variable=prefix="$installed" "$@" libmem))"
 }
 
-make_in_root install "$work" /usr
-result $? 'make install'
-make_in_root install "$work/a place" '/opt/a prefix' &&
-    [ "$(installed "$work/usr")" = "$(installed "$work/a place/opt/a prefix")" ]
-result $? 'make install where the path has spaces'
-grep -qx 'prefix=/opt/a prefix' "$work/a place/opt/a prefix/lib/pkgconfig/libmem.pc"
-result $? 'libmem.pc has that prefix'
-printf '#include <mem.h>\nint main(void) { return Mem_Init(4096); }\n' >"$work/one.c"
-make_in_root install '' "$work/a prefix" && (
-    PKG_CONFIG_PATH="$work/a prefix/lib/pkgconfig" && export PKG_CONFIG_PATH
-    eval "gcc -o $work/one $work/one.c $(pkg-config --cflags --libs libmem)" &&
-        LD_LIBRARY_PATH="$work/a prefix/lib" "$work/one"
-)
-result $? 'a program is built and runs with it there'
-touch "$work/a place/opt/a prefix/lib/other.so"
-make_in_root uninstall "$work/a place" '/opt/a prefix' &&
-    [ "$(installed "$work/a place")" = './opt/a prefix/lib/other.so' ]
-result $? 'make uninstall removes what was installed, and nothing else'
+make_for 0 install DESTDIR="$stage" PREFIX="$prefix"
+result $? 'make install into folders with spaces'
+said "^install: now run ldconfig as root, or set LD_LIBRARY_PATH='/usr/my own/lib'\$" &&
+    ! ldconfig_ran
+result $? 'with DESTDIR it does not run ldconfig, and says in a line what to do'
 cat >"$work/main.c" <<'END'
 #include <mem.h>
 #include <mem_heap.h>
@@ -57,14 +71,40 @@ int main(void)
     return p != 0 && Mem_GetSize(p + 50) == 100 && Mem_Free(p + 99) == 0 ? 0 : 1;
 }
 END
-# shellcheck disable=SC2046 # flags prints several words
-gcc $(flags --cflags) "$work/main.c" -o "$work/shared" $(flags --libs)
+flags --cflags --libs
+gcc "$work/main.c" -o "$work/shared" "${words[@]}"
 result $? 'links with pkg-config'
 readelf -d "$work/shared" | grep -q 'libmem\.so\.1'
 result $? 'needs libmem.so.1 by its soname'
-LD_LIBRARY_PATH=$work/usr/lib "$work/shared"
+LD_LIBRARY_PATH=$installed/lib "$work/shared"
 result $? 'runs with the shared library'
-# shellcheck disable=SC2046
-gcc $(flags --cflags) "$work/main.c" -o "$work/static" "$work/usr/lib/libmem.a" && "$work/static"
+flags --cflags
+gcc "${words[@]}" "$work/main.c" -o "$work/static" "$installed/lib/libmem.a" && "$work/static"
 result $? 'links and runs with the static one'
+PKG_CONFIG_PATH=$installed/lib/pkgconfig pkg-config --variable=prefix libmem | grep -qx "$prefix"
+result $? 'the file of pkg-config names PREFIX'
+
+make_for 0 uninstall DESTDIR="$stage" PREFIX="$prefix" &&
+    [ -z "$(find "$stage" ! -type d)" ] && [ -d "$installed/lib" ]
+result $? 'make uninstall removes all files'
+make_for 0 uninstall DESTDIR="$work/nothing" PREFIX=/usr && [ ! -e "$work/nothing" ]
+result $? 'and where there are none, it does nothing'
+
+# --- ldconfig -------------------------------------------------------------------------
+
+prefix="$work/a prefix"
+CACHE='	libmem.so.1 (libc6) => /somewhere/libmem.so.1' make_for 0 install PREFIX="$prefix" &&
+    ldconfig_ran && [ ! -s "$work/log" ]
+result $? 'root: make install runs ldconfig, and says nothing'
+make_for 0 install PREFIX="$prefix" && ldconfig_ran &&
+    said "^install: ldconfig does not search '$work/a prefix/lib': set LD_LIBRARY_PATH to it\$"
+result $? 'root: or says that ldconfig does not search the folder'
+make_for 1000 install PREFIX="$prefix" && ! ldconfig_ran &&
+    said "^install: now run ldconfig as root, or set LD_LIBRARY_PATH='$work/a prefix/lib'\$"
+result $? 'another user: a line says what to do'
+make_for 0 install PREFIX="$prefix" LDCONFIG=false &&
+    said '^install: now run ldconfig as root'
+result $? 'so it does where ldconfig fails'
+make_for 0 uninstall PREFIX="$prefix" && ldconfig_ran && [ -z "$(find "$prefix" ! -type d)" ]
+result $? 'make uninstall removes the files there, and runs ldconfig'
 echo "1..$ntests"

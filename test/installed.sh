@@ -83,6 +83,8 @@ gcc "${words[@]}" "$work/main.c" -o "$work/static" "$installed/lib/libmem.a" && 
 result $? 'links and runs with the static one'
 PKG_CONFIG_PATH=$installed/lib/pkgconfig pkg-config --variable=prefix libmem | grep -qx "$prefix"
 result $? 'the file of pkg-config names PREFIX'
+"$installed/bin/mem" run echo ran 2>&1 | grep -qx ran
+result $? 'mem runs a program on the library that was installed'
 
 make_for 0 uninstall DESTDIR="$stage" PREFIX="$prefix" &&
     [ -z "$(find "$stage" ! -type d)" ] && [ -d "$installed/lib" ]

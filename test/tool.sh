@@ -19,9 +19,9 @@ unset LD_PRELOAD LIBMEM
 export LC_ALL=C
 ulimit -c 0
 ntests=0 nfailed=0
-mkdir "$work"/{built,bin,lib,tools,build,alone,'a space'} && cd "$work" || exit 1
-for folder in built bin tools alone 'a space'; do cp "$mem" "$folder/mem"; done
-for folder in built lib build 'a space'; do cp "$library" "$folder/libmem-malloc.so"; done
+mkdir "$work"/{built,bin,lib,tools,build,alone} && cd "$work" || exit 1
+for folder in built bin tools alone; do cp "$mem" "$folder/mem"; done
+for folder in built lib build; do cp "$library" "$folder/libmem-malloc.so"; done
 mem=$work/built/mem
 
 result() { # status what
@@ -76,8 +76,20 @@ rm -r build
 run alone/mem run true
 ended 125 'no library: status 125'
 complained '^mem: libmem-malloc.so is not in the folder of mem' 'no library: a message'
-run 'a space/mem' run true
-complained '^mem: .*a space or a colon' 'a path that LD_PRELOAD cannot name: a message'
+for folder in 'a space' 'a:colon' '$ORIGIN' ' a:$LIB  b:'; do
+    mkdir -p "$folder"
+    cp "$mem" "$library" "$folder"
+    run "$folder/mem" run sh -c 'exec 3>&- 4>&- 5>&- 6>&-; cat /proc/self/maps'
+    [ ! -s err ] && grep -qF "$work/$folder/libmem-malloc.so" out
+    result $? "a path that LD_PRELOAD cannot name, in a program and its child: '$folder'"
+done
+run 'a space/mem' run --time 'a space/mem' run --region=1G --report cat /proc/self/maps
+ended 0 'such a path, twice'
+[ "$(grep -c 'r-xp .*libmem-malloc.so' out)" -eq 1 ]
+result $? 'and the library is loaded once'
+run sh -c '"$0" run cat /proc/self/maps <&- 2>&-' 'a space/mem'
+grep -q 'r-xp .*libmem-malloc.so' out
+result $? 'with standard input and standard error closed, too'
 
 run "$mem" run printf '%s|' --help -r 'two  words' ''
 [ "$(cat out)" = '--help|-r|two  words||' ]

@@ -88,8 +88,28 @@ static char *find_library(void)
     return NULL;
 }
 
+/* Returns another name of the library, without its folder's name; the caller frees it. The name is
+ * that of mem's descriptor of the folder, so it lasts until mem ends, and a program that closes all
+ * of its own descriptors loses nothing. */
+static char *name_by_descriptor(char *library)
+{
+    char *name, *base = strrchr(library, '/');
+
+    *base++ = '\0';
+    int low = open(*library != '\0' ? library : "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    /* Not one of the first three, which the program may open anew or close. */
+    int fd = low < 0 ? -1 : fcntl(low, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    if (fd < 0)
+        err(OWN_FAILURE, "%s", library);
+    close(low);
+    if (asprintf(&name, "/proc/%d/fd/%d/%s", getpid(), fd, base) < 0)
+        err(OWN_FAILURE, "%s", base);
+    return name;
+}
+
 /* Puts the library in front of what LD_PRELOAD names already, since the dynamic linker takes
- * the first malloc that it finds. */
+ * the first malloc that it finds. It splits the variable at spaces and colons, and replaces $ORIGIN
+ * and the like, with no way to quote them; so a path with one of these goes by another name. */
 static void preload_library(void)
 {
     char *library = find_library();
@@ -99,11 +119,16 @@ static void preload_library(void)
              "%s is not in the folder of mem, nor in ../lib or ../build beside it; "
              "run make, or make install",
              library_name);
-    if (strpbrk(library, " :") != NULL)
-        errx(OWN_FAILURE,
-             "%s: LD_PRELOAD cannot name a path with a space or a colon; move the "
-             "library to another folder",
-             library);
+    if (strpbrk(library, " :$") != NULL) {
+        char *path = library;
+        library = name_by_descriptor(path);
+        free(path);
+        if (access(library, R_OK) != 0)
+            err(OWN_FAILURE,
+                "LD_PRELOAD cannot name a path with a space, a colon or a dollar sign, and %s, "
+                "which stands for it, cannot be read; move the library to another folder",
+                library);
+    }
     set_list("LD_PRELOAD", library, ':', getenv("LD_PRELOAD"));
     free(library);
 }

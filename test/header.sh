@@ -1,10 +1,28 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# header.sh HEADER - checks that the header compiles by itself in C and in C++. Prints TAP.
+# header.sh HEADER - checks that the header compiles by itself in C and in C++; of base.h, which all
+# sources include, that it refuses a 32-bit processor, and why. Prints TAP.
 set -u
 header=$1
 ntests=0
+
+# The headers of the C library for 32 bits may be missing, so the refusal must come before them.
+if [ "${header##*/}" = base.h ]; then
+    for cc in gcc clang; do
+        ntests=$((ntests + 1))
+        if ! $cc -m32 -E -x c /dev/null >/dev/null 2>&1; then
+            echo "ok $ntests # SKIP $cc has no -m32"
+            continue
+        fi
+        $cc -m32 -fsyntax-only -Isrc -x c "$header" 2>&1 | grep -m 1 'error: ' |
+            grep -q 'error: .*libmem needs a 64-bit processor' ||
+            printf 'not '
+        echo "ok $ntests - $cc -m32 is refused in a line"
+    done
+    echo "1..$ntests"
+    exit 0
+fi
 case $header in
 */mem_heap.h | */mem.hpp) body='void *f(void); void *f(void) { return mem_alloc(0, 1); }' ;;
 *) body='void *f(void); void *f(void) { return Mem_Alloc(1); }' ;;

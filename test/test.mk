@@ -93,7 +93,8 @@ check-tree:
 	@failed=0; \
 	$(RUN) test/run_selftest.sh "test/layers.sh src" test/readme.sh test/words.sh \
 	    "test/walks.sh src DESIGN.md" test/walk_files.sh "test/header.sh include/mem.h" \
-	    "test/header.sh include/mem_heap.h" "test/header.sh include/mem.hpp" $(CONTAINERS) \
+	    "test/header.sh include/mem_heap.h" "test/header.sh include/mem.hpp" \
+	    "test/header.sh src/base/base.h" $(CONTAINERS) \
 	    "test/symbols.sh libmem.so" "test/taught.sh ." test/installed.sh \
 	    "test/tool.sh $(BUILD)/mem $(LIB_MALLOC) $(KNOWN)" "test/demo.sh $(BUILD)/mem" \
 	    "test/bench.sh $(BUILD) $(LIB_MALLOC)" test/spin.sh \

@@ -14,6 +14,11 @@
 #ifndef BASE_H
 #define BASE_H
 
+/* A region can be larger than 4 GiB, and masks are words of 64 bits. */
+#if __SIZEOF_POINTER__ != 8
+#error "libmem needs a 64-bit processor"
+#endif
+
 #include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>

@@ -141,7 +141,7 @@ cp report out
 printed "^mem: cat, on the system's malloc\$" 'and the report says so'
 
 nbad=0
-for size in 64K 65536 512M 4G 64G; do
+for size in 64K 64k 65536 512M 512m 4G 4g 64G 64g; do
     run "$mem" run --region="$size" echo ran
     { [ "$status" -eq 0 ] && ! grep -q '^libmem:' err; } ||
         { nbad=$((nbad + 1)) && echo "# $size: $status"; }
@@ -150,7 +150,7 @@ result "$nbad" 'sizes that the library understands'
 nbad=0
 # shellcheck disable=SC2086 # some options are two words
 for option in --region= --region=0 --region=-1 --region=63K --region=65G \
-    --region=18446744073709551616K --region=1T --region=12Q --region=1GG --region=G --onerror= \
+    --region=18446744073709551616K --region=1T --region=12Q --region=1GG --region=1Gg --region=1t --region=G --region=g --onerror= \
     --onerror=maybe '-s -eabort' '--region=1G --system' '--report --system' '--report --time' \
     --nonsense; do
     run "$mem" run $option echo ran

@@ -274,13 +274,14 @@ static struct run_options {
  * complain in every process, and go on with another size. */
 static bool is_size(const char *text)
 {
+    static const char suffixes[] = "KkMmGg";
     static const uint64_t least = UINT64_C(64) << 10, most = UINT64_C(64) << 30;
     size_t ndigits = strspn(text, "0123456789");
-    const char *unit = text + ndigits, *found = *unit == '\0' ? NULL : strchr("KMG", *unit);
+    const char *unit = text + ndigits, *found = *unit == '\0' ? NULL : strchr(suffixes, *unit);
 
     if (ndigits == 0 || (*unit != '\0' && (found == NULL || unit[1] != '\0')))
         return false;
-    unsigned shift = found == NULL ? 0 : *unit == 'K' ? 10 : *unit == 'M' ? 20 : 30;
+    unsigned shift = found == NULL ? 0 : 10 * (1 + (unsigned)(found - suffixes) / 2);
     uint64_t number = strtoull(text, NULL, 10);
     return number <= most >> shift && number << shift >= least;
 }
@@ -324,7 +325,7 @@ static error_t parse_run_option(int key, char *arg, struct argp_state *state)
 static const struct argp_option run_argp_options[] = {
     {"region", 'r', "SIZE", 0,
      "Reserve SIZE bytes of address space for the heap of each process: 64K to 64G, with the "
-     "suffix K, M or G or without",
+     "suffix K, M or G (or k, m or g) or without",
      0},
     {"onerror", 'e', "WHAT", 0,
      "When the program frees or resizes an address at which no object begins: abort it with a "

@@ -52,7 +52,7 @@ static void help(void)
         "  onerror=abort   report a bad pointer in one line, then abort (the default)",
         "  onerror=report  report it and go on; the call does nothing",
         "  onerror=ignore  go on without a report; the call does nothing",
-        "  region=SIZE     reserve SIZE bytes of address space: 64K to 64G; K, M, G",
+        "  region=SIZE     reserve SIZE bytes of address space: 64K to 64G; k, m, g too",
         "  count=FILE      count calls in FILE; `mem run --report' makes and names it",
         "  help            print this list"};
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
@@ -62,14 +62,15 @@ static void help(void)
     }
 }
 
-/* Returns by how many bits a suffix (K, M, G, or none) shifts a size, or -1 if it is unknown. */
+/* Returns by how many bits a suffix (K, M or G, in upper or lower case, or none) shifts a size, or
+ * -1 if it is unknown. */
 static int shift_of(struct word suffix)
 {
-    return suffix.n == 0          ? 0
-           : word_is(suffix, "K") ? 10
-           : word_is(suffix, "M") ? 20
-           : word_is(suffix, "G") ? 30
-                                  : -1;
+    static const char suffixes[] = "KkMmGg";
+    if (suffix.n == 0)
+        return 0;
+    const char *found = memchr(suffixes, suffix.text[0], sizeof suffixes - 1);
+    return suffix.n > 1 || found == NULL ? -1 : 10 * (1 + (int)(found - suffixes) / 2);
 }
 
 /* Parses a size such as 512M. Returns it in bytes, or 0 if it is malformed or no region can have

@@ -71,6 +71,13 @@ with region=1G "$programs/m05_early" && silent && [ "$(arena)" -eq 1073741824 ]
 result $? 'region=1G, although the first call comes before libc knows its environment'
 with region=300K,onerror=report "$programs/m05_early" && silent && [ "$(arena)" -eq 307200 ]
 result $? 'two options'
+nbad=0
+for size in 65536 64k 4m 1g 64K 4M 1G; do
+    with "region=$size" "$programs/m05_early"
+    { silent && [ "$(arena)" -eq "$(numfmt --from=iec "${size^^}")" ]; } ||
+        { nbad=$((nbad + 1)) && echo "# $size: $(arena)"; }
+done
+result "$nbad" 'sizes with upper-case and lower-case suffixes'
 with '' "$programs/m05_early" && silent
 result $? 'no option'
 with help "$programs/m05_early" && grep -q 'onerror=' "$work/err" &&
@@ -79,7 +86,7 @@ with help "$programs/m05_early" && grep -q 'onerror=' "$work/err" &&
 result $? 'help prints the options, and the program goes on'
 with fast "$programs/m05_early" && complained 'fast' && printed '^1\.\.5'
 result $? 'an unknown option is named, and the program goes on'
-for bad in region=12Q region= region=1 region=65G region=99999999999999999999 region=-1 \
+for bad in region=12Q region=1gg region=1t region=g region= region=1 region=65G region=99999999999999999999 region=-1 \
     onerror=x onerror= onerror help=1 Region=1G; do
     with "$bad,region=1G" "$programs/m05_early" && complained "\"$bad\" ignored" &&
         [ "$(arena)" -eq 1073741824 ]

@@ -42,8 +42,10 @@ static void granules_give_back(struct spans *s, uint32_t start)
 /* The page map is a chunk of the library's own, of one size as long as it is there. */
 uint32_t pagemap_granules(const struct spans *s)
 {
+    if (s->nheld == 0)
+        return 0; /* also of a heap that was never opened, and so has no chunks */
     size_t nbytes = QUEUES_BYTES + pagemap_nslices(s) * sizeof(struct span);
-    return s->nheld > 0 ? (uint32_t)(nbytes / GRANULE_BYTES) : 0;
+    return (uint32_t)(nbytes / GRANULE_BYTES);
 }
 
 /* Takes the page map, if it is not there. All of it is 0 at first: the queues are empty, and no

@@ -48,7 +48,7 @@ static void objects(void)
 }
 
 /* Resizes 100 bytes to 104 in its slot, to 5,000 elsewhere, and to 0; and 1 MiB to 400,000 bytes
- * in place. */
+ * elsewhere, since what it would leave behind it is longer [M6]. */
 static void resize(void)
 {
     char *p = realloc(NULL, 100);

@@ -177,6 +177,31 @@ void shim_free_slow(const void *address, const char *call)
         free_by_heap(address, call);
 }
 
+/* What LIBMEM=sizes says, or, if it says nothing, what onerror says. */
+static enum onerror on_wrong_size(void)
+{
+    return shim_options.sizes_is_set ? shim_options.sizes : shim_options.onerror;
+}
+
+/* Compares size and alignment, if the address is that of an object. A wrong address is refused by
+ * shim_free, as always. An object whose size is only reported is freed: its address is right. */
+__attribute__((noinline)) void shim_free_sized_slow(const void *address, size_t nbytes,
+                                                    size_t align, const char *call)
+{
+    struct object object = {(void *)(uintptr_t)address, 0};
+    bool is_object = tcache_size(&shim_thread, address, &object.size) ||
+                     heap_find_exact(&shim_heap, address, &object) == HEAP_OK;
+    bool is_aligned = is_power_of_two(align) && (uintptr_t)address % align == 0;
+    if (nbytes == SIZE_MAX)
+        nbytes = object.size;
+    if (is_object && (object.size != nbytes || !is_aligned) && on_wrong_size() != ONERROR_IGNORE) {
+        report_wrong_size(call, &object, nbytes, align);
+        if (on_wrong_size() == ONERROR_ABORT)
+            abort();
+    }
+    shim_free(address, call);
+}
+
 __attribute__((noinline)) void shim_refile(const void *address)
 {
     heap_refile(&shim_heap, address);
@@ -338,20 +363,17 @@ MEM_API void cfree(void *address)
     shim_free(address, "cfree");
 }
 
-/* C23. The heap knows size and alignment itself; it does not compare them yet [M10]. */
+/* C23. The size and the alignment are compared with what the object has [M10]. */
 void free_sized(void *address, size_t nbytes);
 MEM_API void free_sized(void *address, size_t nbytes)
 {
-    (void)nbytes;
-    shim_free(address, "free_sized");
+    shim_free_sized(address, nbytes, 1, "free_sized");
 }
 
 void free_aligned_sized(void *address, size_t align, size_t nbytes);
 MEM_API void free_aligned_sized(void *address, size_t align, size_t nbytes)
 {
-    (void)align;
-    (void)nbytes;
-    shim_free(address, "free_aligned_sized");
+    shim_free_sized(address, nbytes, align, "free_aligned_sized");
 }
 
 MEM_API int posix_memalign(void **result, size_t align, size_t nbytes)

@@ -79,7 +79,8 @@ static void *our_new_aligned(size_t nbytes, size_t align)
     return take_or_throw(nbytes, align);
 }
 
-/* The heap knows an object's size and alignment, so delete needs only the address. */
+/* The heap knows an object's size, so delete needs only the address. The forms that are given a
+ * size compare it (below) [M10]. */
 static void our_delete(void *object)
 {
     shim_free(object, "operator delete");
@@ -87,8 +88,7 @@ static void our_delete(void *object)
 
 static void our_delete_aligned(void *object, size_t align)
 {
-    (void)align;
-    our_delete(object);
+    shim_free_aligned(object, align, "operator delete");
 }
 
 #define OURS(name) MEM_API __attribute__((alias(name)))
@@ -165,7 +165,7 @@ MEM_API void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t nbytes, size_t align, co
 
 /* --- delete ---------------------------------------------------------------------- */
 
-MEM_API void _ZdaPv(void *object)
+static void our_delete_array(void *object)
 {
     if (IS_OURS(any_delete, our_delete))
         shim_free(object, "operator delete[]");
@@ -173,24 +173,43 @@ MEM_API void _ZdaPv(void *object)
         any_delete(object);
 }
 
-MEM_API void _ZdaPvSt11align_val_t(void *object, size_t align)
+static void our_delete_array_aligned(void *object, size_t align)
 {
     if (IS_OURS(any_delete_aligned, our_delete_aligned))
-        shim_free(object, "operator delete[]");
+        shim_free_aligned(object, align, "operator delete[]");
     else
         any_delete_aligned(object, align);
 }
 
+OURS("our_delete_array") void _ZdaPv(void *object);
+OURS("our_delete_array_aligned") void _ZdaPvSt11align_val_t(void *object, size_t align);
+
+/* Whether delete[] is ours, and delete, which ours calls. */
+static bool delete_array_is_ours(void)
+{
+    return IS_OURS(any_delete, our_delete) && IS_OURS(any_delete_array, our_delete_array);
+}
+
+static bool delete_array_aligned_is_ours(void)
+{
+    return IS_OURS(any_delete_aligned, our_delete_aligned) &&
+           IS_OURS(any_delete_array_aligned, our_delete_array_aligned);
+}
+
 MEM_API void _ZdlPvm(void *object, size_t nbytes)
 {
-    (void)nbytes;
-    any_delete(object);
+    if (IS_OURS(any_delete, our_delete))
+        shim_free_sized(object, nbytes, 1, "operator delete");
+    else
+        any_delete(object);
 }
 
 MEM_API void _ZdaPvm(void *object, size_t nbytes)
 {
-    (void)nbytes;
-    any_delete_array(object);
+    if (delete_array_is_ours())
+        shim_free_sized(object, nbytes, 1, "operator delete[]");
+    else
+        any_delete_array(object);
 }
 
 MEM_API void _ZdlPvRKSt9nothrow_t(void *object, const void *nothrow)
@@ -219,12 +238,16 @@ MEM_API void _ZdaPvSt11align_val_tRKSt9nothrow_t(void *object, size_t align, con
 
 MEM_API void _ZdlPvmSt11align_val_t(void *object, size_t nbytes, size_t align)
 {
-    (void)nbytes;
-    any_delete_aligned(object, align);
+    if (IS_OURS(any_delete_aligned, our_delete_aligned))
+        shim_free_sized(object, nbytes, align, "operator delete");
+    else
+        any_delete_aligned(object, align);
 }
 
 MEM_API void _ZdaPvmSt11align_val_t(void *object, size_t nbytes, size_t align)
 {
-    (void)nbytes;
-    any_delete_array_aligned(object, align);
+    if (delete_array_aligned_is_ours())
+        shim_free_sized(object, nbytes, align, "operator delete[]");
+    else
+        any_delete_array_aligned(object, align);
 }

@@ -52,6 +52,8 @@ static void help(void)
         "  onerror=abort   report a bad pointer in one line, then abort (the default)",
         "  onerror=report  report it and go on; the call does nothing",
         "  onerror=ignore  go on without a report; the call does nothing",
+        "  sizes=abort     likewise where free_sized or delete is given a wrong size: abort,",
+        "                  report or ignore; then the object is freed (default: like onerror)",
         "  region=SIZE     reserve SIZE bytes of address space: 64K to 64G; k, m, g too",
         "  count=FILE      count calls in FILE; `mem run --report' makes and names it",
         "  help            print this list"};
@@ -88,16 +90,32 @@ static size_t region_size(struct word w)
     return number >= REGION_BYTES_MIN ? number : 0;
 }
 
+/* Returns whether `value` says what to do, and stores that. */
+static bool read_reaction(enum onerror *reaction, struct word value)
+{
+    static const char *const names[] = {
+        [ONERROR_ABORT] = "abort", [ONERROR_REPORT] = "report", [ONERROR_IGNORE] = "ignore"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (!word_is(value, names[i]))
+            continue;
+        *reaction = (enum onerror)i;
+        return true;
+    }
+    return false;
+}
+
 static void read_onerror(struct options *o, struct word option, struct word value)
 {
-    if (word_is(value, "abort"))
-        o->onerror = ONERROR_ABORT;
-    else if (word_is(value, "report"))
-        o->onerror = ONERROR_REPORT;
-    else if (word_is(value, "ignore"))
-        o->onerror = ONERROR_IGNORE;
-    else
+    if (!read_reaction(&o->onerror, value))
         complain(option, "give onerror=abort, onerror=report or onerror=ignore");
+}
+
+static void read_sizes(struct options *o, struct word option, struct word value)
+{
+    if (read_reaction(&o->sizes, value))
+        o->sizes_is_set = true;
+    else
+        complain(option, "give sizes=abort, sizes=report or sizes=ignore");
 }
 
 static void read_region(struct options *o, struct word option, struct word value)
@@ -127,6 +145,8 @@ static void read_option(struct options *o, struct word option)
         return;
     if (word_is(key, "onerror"))
         read_onerror(o, option, value);
+    else if (word_is(key, "sizes"))
+        read_sizes(o, option, value);
     else if (word_is(key, "region"))
         read_region(o, option, value);
     else if (word_is(key, "count"))

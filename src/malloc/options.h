@@ -21,6 +21,8 @@ enum onerror {
 
 struct options {
     enum onerror onerror;
+    enum onerror sizes; /* for a wrong size or alignment of an object; like onerror if not set */
+    bool sizes_is_set;
     size_t region_bytes; /* 0: the library chooses */
     char count[64];      /* path of the counter file (counterfile.h); "" if nothing is counted */
 };

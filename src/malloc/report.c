@@ -83,3 +83,23 @@ void report_refusal(const char *call, const void *address, enum heap_result why,
     }
     line_write(&l);
 }
+
+void report_wrong_size(const char *call, const struct object *object, size_t nbytes, size_t align)
+{
+    struct line l = {0};
+    line_text(&l, "libmem: ");
+    line_text(&l, call);
+    line_text(&l, "(");
+    line_address(&l, object->start);
+    if (object->size != nbytes) {
+        line_text(&l, "): called for ");
+        line_decimal(&l, nbytes);
+        line_text(&l, " bytes, but the object has ");
+        line_decimal(&l, object->size);
+    } else {
+        line_text(&l, "): called for an object at a multiple of ");
+        line_decimal(&l, align);
+        line_text(&l, ", but it is not at one");
+    }
+    line_write(&l);
+}

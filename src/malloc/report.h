@@ -31,4 +31,7 @@ void line_write(struct line *l);
 void report_refusal(const char *call, const void *address, enum heap_result why,
                     const struct object *there);
 
+/* Reports that `call` was given another size or alignment than the object has. */
+void report_wrong_size(const char *call, const struct object *object, size_t nbytes, size_t align);
+
 #endif

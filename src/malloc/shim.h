@@ -46,4 +46,31 @@ __attribute__((always_inline)) static inline void shim_free(const void *address,
         shim_free_slow(address, call);
 }
 
+/* The slow path of the next two; nbytes is SIZE_MAX if the caller gave no size. */
+void shim_free_sized_slow(const void *address, size_t nbytes, size_t align, const char *call);
+
+/* As shim_free, of an object that the caller says to have nbytes, at a multiple of align. If it has
+ * not, that is reported, and the program is aborted unless LIBMEM says otherwise [M10]. */
+__attribute__((always_inline)) static inline void
+shim_free_sized(const void *address, size_t nbytes, size_t align, const char *call)
+{
+    enum tcache_freed freed = TCACHE_NOT_FREED;
+    if (((uintptr_t)address & (align - 1)) == 0)
+        freed = tcache_free_sized(&shim_thread, address, nbytes);
+    if (freed == TCACHE_FREED_REFILE)
+        shim_refile(address);
+    else if (freed == TCACHE_NOT_FREED)
+        shim_free_sized_slow(address, nbytes, align, call);
+}
+
+/* As shim_free, of an object that the caller says to be at a multiple of align [M10]. */
+__attribute__((always_inline)) static inline void shim_free_aligned(const void *address,
+                                                                    size_t align, const char *call)
+{
+    if (((uintptr_t)address & (align - 1)) == 0)
+        shim_free(address, call);
+    else
+        shim_free_sized_slow(address, SIZE_MAX, align, call);
+}
+
 #endif

@@ -185,6 +185,19 @@ static inline enum tcache_freed tcache_free(struct thread *t, const void *addres
     return tcache_finish_free(t, tcache_find(thread_tcache(t), address, &at), &at);
 }
 
+/* Frees the object that begins at an address if it has nbytes. Returns TCACHE_NOT_FREED if no small
+ * slot with such an object can be seen there, else as tcache_free does. */
+static inline enum tcache_freed tcache_free_sized(struct thread *t, const void *address,
+                                                  size_t nbytes)
+{
+    struct slot_ref at;
+    reader_enter(t);
+    bool found =
+        tcache_find(thread_tcache(t), address, &at) &&
+        at.span->slot_bytes - state_slack(at.state - at.index, at.span->nslots, at.index) == nbytes;
+    return tcache_finish_free(t, found, &at);
+}
+
 /* Frees the object that begins at an address, in a large-slot span, as tcache_free does. If the
  * window is on that span, its mask gets the bit at once: to read the states soon after they were
  * written would wait for these stores, and for all before them. */

@@ -141,10 +141,10 @@ inline unlock() /* Checks P4. */
 
 /* --- busy --------------------------------------------------------------------------- */
 
-inline enter() { tcache[me].busy = HIDDEN }
-inline leave() { tcache[me].busy = IDLE }
+inline reader_enter() { tcache[me].busy = HIDDEN }
+inline reader_leave() { tcache[me].busy = IDLE }
 
-inline barrier()
+inline grace_barrier()
 {
 #ifdef NO_BARRIER
     skip
@@ -161,9 +161,9 @@ inline barrier()
 #endif
 }
 
-inline wait_for_all()
+inline threads_wait()
 {
-    barrier();
+    grace_barrier();
     atomic {
         for (t : 0 .. NTHREADS - 1) {
             (!tcache[t].is_member || t == me || tcache[t].busy != SEEN)
@@ -266,7 +266,7 @@ inline requeue(x, least)
 inline give_back_empty()
 {
 #ifndef NO_GRACE
-    wait_for_all();
+    threads_wait();
 #endif
     d_step {
         for (a : 0 .. NSPANS - 1) {
@@ -284,7 +284,7 @@ inline give_back_empty()
     }
 }
 
-inline give_back_empty_perhaps() /* Empty spans may go back at any time. */
+inline give_back_surplus() /* Empty spans may go back at any time. */
 {
     if
     :: SOME_EMPTY -> give_back_empty()
@@ -312,7 +312,7 @@ inline refile(x)
 #endif
     :: else
     fi;
-    give_back_empty_perhaps()
+    give_back_surplus()
 }
 
 inline close_window()
@@ -326,7 +326,7 @@ inline close_window()
         fi
     };
     if
-    :: w != NO_SPAN -> requeue(w, ENOUGH); give_back_empty_perhaps()
+    :: w != NO_SPAN -> requeue(w, ENOUGH); give_back_surplus()
     :: else
     fi;
     w = NO_SPAN
@@ -346,7 +346,7 @@ inline close_parked()
         fi
     };
     if
-    :: w != NO_SPAN -> requeue(w, ENOUGH); give_back_empty_perhaps()
+    :: w != NO_SPAN -> requeue(w, ENOUGH); give_back_surplus()
     :: else
     fi;
     w = NO_SPAN
@@ -377,7 +377,7 @@ inline sweep()
 #ifdef NO_REVOKE_WAIT
     skip;
 #else
-    wait_for_all();
+    threads_wait();
 #endif
     d_step {
         is_sweeping = true;
@@ -536,16 +536,16 @@ next_call:
     }
 
 malloc:
-    enter();
+    reader_enter();
     if
     :: tcache[me].is_open
-    :: else -> leave(); goto malloc_refill
+    :: else -> reader_leave(); goto malloc_refill
     fi;
     atomic { assert(tcache[me].is_member); w = tcache[me].window }; /* Checks P2. */
     if
     :: w != NO_SPAN && mask == 0 -> /* A scan reads the states, so it needs busy = 1. */
 #ifdef IDLE_SCAN
-        leave();
+        reader_leave();
         find_free(w, mask);
         if
         :: mask == 0 -> goto malloc_refill
@@ -562,7 +562,7 @@ malloc:
     fi;
 malloc_take:
     take_slot(w, mask);
-    leave();
+    reader_leave();
     goto next_call;
 
 /* The thread is still busy. The span of the window, w, and the parked span change places. */
@@ -598,14 +598,14 @@ malloc_unpark:
     };
 malloc_unparked:
     if
-    :: k == NO_SPAN -> leave(); goto malloc_refill
+    :: k == NO_SPAN -> reader_leave(); goto malloc_refill
     :: else
     fi;
     w = k; k = 0;
     set_countdown(w, HUGE);
     find_free(w, mask);
     if
-    :: mask == 0 -> leave(); goto malloc_refill
+    :: mask == 0 -> reader_leave(); goto malloc_refill
     :: else -> goto malloc_take
     fi;
 
@@ -667,41 +667,41 @@ malloc_locked:
     goto next_call;
 
 free: /* Frees slot i of span s. */
-    enter();
+    reader_enter();
 #ifndef UNKNOWN_FREES
     if
     :: tcache[me].is_open
-    :: else -> leave(); goto free_locked
+    :: else -> reader_leave(); goto free_locked
     fi;
     assert(tcache[me].is_member); /* Checks P2. */
 #endif
     if
     :: span[s].reciprocal_published
-    :: else -> leave(); goto free_locked
+    :: else -> reader_leave(); goto free_locked
     fi;
     if
     :: atomic { IS_LIVE(s, i) -> touch(s) }
-    :: atomic { else -> touch(s) }; leave(); goto free_locked
+    :: atomic { else -> touch(s) }; reader_leave(); goto free_locked
     fi;
 #ifdef STATE_FIRST
     clear_state(s, i);
     lower_countdown(s);
-    leave();
+    reader_leave();
 #else
 #ifdef COUNTDOWN_LATE
     clear_state(s, i);
-    leave();
+    reader_leave();
     lower_countdown(s);
 #else
     lower_countdown(s);
     clear_state(s, i);
 #ifndef BUSY_AT_LOCK
-    leave();
+    reader_leave();
 #endif
 #endif
 #endif
     if
-    :: h > 0 -> leave(); goto next_call
+    :: h > 0 -> reader_leave(); goto next_call
     :: else
     fi;
 #ifndef NO_LOCK
@@ -709,7 +709,7 @@ free: /* Frees slot i of span s. */
 #endif
     refile(s);
     unlock();
-    leave();
+    reader_leave();
     goto next_call;
 
 free_locked:

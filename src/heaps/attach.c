@@ -2,12 +2,29 @@
  *
  * attach.c - a heap in a buffer is detached, so that the buffer may be copied, moved or written to
  * a file, and attached again, at any address. The promises are in mem_heap.h.
+ *
+ *     in use        -- mem_heap_detach -->   detached     the first word says which
+ *       ^                                       |
+ *       +--------- mem_heap_attach -------------+         by this process or another one
+ *
+ * A heap that was never detached can be attached, too, if no heap of this process is there: its
+ * process may have ended without detaching it. So attach believes nothing: it verifies the header,
+ * and then recounts the whole heap (inspect_fault).
+ *
+ * A heap without spans is numbers, which are true at any address. One with spans holds addresses:
+ * in its struct heap, and for each span where the state array is. These are moved by the difference
+ * before the recount, which follows them, and moved back if the recount finds a fault.
  */
 #include "heaps/create.h"
+#include "heaps/hcache.h"
+#include "heaps/header.h"
 #include "heaps/inspect.h"
 #include "heaps/registry.h"
+#include "heaps/result.h"
 #include "heaps/session.h"
 #include "heaps/stored.h"
+#include "ledger/ledger.h"
+#include "slots/spans.h"
 
 /* --- moving ---------------------------------------------------------------------- */
 

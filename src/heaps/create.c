@@ -2,12 +2,27 @@
  *
  * create.c - a heap of the caller's own is made and destroyed. What it has at its low end is in
  * header.h; the promises are in mem_heap.h.
+ *
+ *     mem_heap_create    memory from the system: whole pages, all zero; guard pages on request
+ *     mem_heap_in        memory of the caller's, which may hold anything
+ *         header_make    the header: modes, sections, checksum of the constants
+ *         open_inside    struct heap and hcache in it, or the numbers of a struct heap
+ *         create_register    now lookups find it, and forks wait for it
+ *
+ *     mem_heap_destroy   out of the registry; waits for lookups; unmaps, if it was mapped
+ *
+ * Until a heap is registered no other thread knows of it, so that nothing up to then needs a lock
+ * or an order.
  */
 #include "heaps/create.h"
 
 #include "base/os.h"
+#include "core/heap.h"
 #include "heaps/fork.h"
+#include "heaps/guard.h"
+#include "heaps/hcache.h"
 #include "heaps/registry.h"
+#include "heaps/result.h"
 #include "heaps/session.h"
 #include "heaps/stored.h"
 

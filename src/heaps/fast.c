@@ -9,8 +9,19 @@
  *     HEAP_FAST_LOCKED    threads share the heap                 the same, between lock and unlock
  *     anything else       no hcache, or no heap at all           objects.c
  *
- * The fast path verifies no checksum [HD4]. It changes a window, a state, and the counts.
+ * The fast path verifies no checksum [HD4]. It changes a window, one state, and the counts, none of
+ * which needs more than a plain store: no other thread writes to them, and a lookup reads only the
+ * state, which is one byte. Three cases need more, and then `changes` is odd meanwhile [SE3]:
+ *
+ *     a window has no free slot     it moves on in its span, or is given another span
+ *     a countdown ends              the span of a freed slot goes where it belongs now
+ *     anything else                 a session (objects.c)
+ *
+ * Where a function is noinline, that keeps registers free for the path that does not call it.
  */
+#include "base/seqcount.h"
+#include "core/heap.h"
+#include "heaps/hcache.h"
 #include "heaps/header.h"
 #include "heaps/objects.h"
 #include "heaps/readers.h"
@@ -18,6 +29,8 @@
 
 /* --- whether there is a fast path ------------------------------------------------ */
 
+/* Also of an address at which there is no heap, as far as it can be read: no section of the header
+ * is looked at before the first word was compared. */
 static inline bool has_magic(const mem_heap *m, uint32_t magic)
 {
     return m != NULL && (uintptr_t)m % HEAP_ALIGN == 0 && m->magic == magic;
@@ -81,6 +94,7 @@ static inline void *count_taken(mem_heap *m, void *object, size_t size)
     return object;
 }
 
+/* Takes a slot that the window of the size knows to be free. */
 static inline void *take_from_window(mem_heap *m, struct hcache *q, size_t size)
 {
     return count_taken(m, hcache_take(q, size), size);
@@ -95,6 +109,8 @@ static void *take_by_moving_window(mem_heap *m, struct hcache *q, size_t size)
     return count_taken(m, object, size);
 }
 
+/* Takes a slot of a heap that threads share. The lock is held throughout, so that the counts and
+ * the windows are this thread's, as in a heap that is its own. */
 static void *take_with_lock(mem_heap *m, size_t size)
 {
     struct hcache *q = lock_hcache(m);
@@ -131,7 +147,7 @@ MEM_API void *mem_zalloc(mem_heap *heap, size_t size)
 
 /* --- giving back ----------------------------------------------------------- */
 
-/* So many slots of the span were freed that its states are to be counted again (slots/span.h). */
+/* The countdown of the span has ended: its states are counted again (slots/span.h). */
 static void refile(mem_heap *m, const void *address)
 {
     begin_change(m);
@@ -172,6 +188,7 @@ static inline __attribute__((always_inline)) enum mem_result free_fast(mem_heap 
     return done ? MEM_OK : free_slow(m, address, exact);
 }
 
+/* Neither call reads the object: what is there is told by the heap's own data alone. */
 MEM_API enum mem_result mem_free(mem_heap *heap, void *object)
 {
     return free_fast(heap, object, true);

@@ -2,12 +2,28 @@
  *
  * find.c - mem_find and mem_find_in: which heap an address is in, and what it is there.
  * The ways that they take: find.h; what a lookup may read: lookup.h, readers.h.
+ *
+ * Three things may happen to a lookup while it runs, and each is found out in another place:
+ *
+ *     the heap is destroyed              cannot be: the thread that does waits (readers.h)
+ *     the table or the heap changes      sequence counts: read again, MEM_BUSY in the end
+ *     the header or a record is nonsense checksum and bounds: MEM_DAMAGED
+ *
+ * An address may be in several heaps at once, as a heap may lie in an object of another one. The
+ * innermost heap that is still there decides. That is why the view which find_fast goes by is kept
+ * only as long as no heap of the table lies in another: else the address could be in an inner heap
+ * that the view knows nothing of.
  */
 #include "heaps/find.h"
 
+#include "core/heap.h"
+#include "heaps/foreign.h"
+#include "heaps/header.h"
 #include "heaps/lookup.h"
+#include "heaps/parts.h"
 #include "heaps/readers.h"
 #include "heaps/registry.h"
+#include "heaps/result.h"
 #include "heaps/stored.h"
 
 /* --- under the lock -------------------------------------------------------------- */
@@ -42,8 +58,8 @@ static enum mem_result find_locked(mem_heap *m, const void *address, struct mem_
 
 /* --- in any heap ------------------------------------------------------------------- */
 
-/* Whether the heap of a range is still there. If not, its memory was the caller's, who uses it for
- * something else and has not destroyed the heap. */
+/* Whether the heap of a range is still there. If not, its memory was the caller's, and is used
+ * for something else by now, though the heap was not destroyed. */
 RACING static bool is_there(const struct heap_range *p)
 {
     return p->owner == NULL || header_is_here(p->owner);
@@ -150,7 +166,8 @@ MEM_API enum mem_result mem_find(const void *address, struct mem_piece *found)
 
 /* --- in one heap ------------------------------------------------------------------- */
 
-/* Notes the slots of this heap for the next time, if the table says that it is there. */
+/* The heap is searched for by its own address, since that is what has to be in the table. Then it
+ * notes the slots of this heap for the next time, if the table says that it is there. */
 static void note_heap(const mem_heap *m, const void *address)
 {
     struct heap_range p;

@@ -14,6 +14,7 @@
 #ifndef FIND_H
 #define FIND_H
 
+#include "core/heap.h"
 #include "heaps/session.h"
 
 /* Makes of what core/heap.c says of an address the result for the caller: there the header is as

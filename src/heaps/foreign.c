@@ -1,10 +1,21 @@
 /* SPDX-License-Identifier: MIT
  *
  * foreign.c - malloc's heap and Mem_Init's, as mem_heap.h shows them. Invariants: foreign.h.
+ *
+ * libmem-malloc.so and libmem.so are two libraries, each with its own copy of the ledger's and the
+ * slots' code. They share a heap by agreeing on its layout: malloc's library hands its struct heap
+ * over at the start (mem_heap_also), with a number that changes whenever the layout does.
+ *
+ * Such a heap changes all the time, and its lock must not be held while a visitor runs. So a walk
+ * alternates:
+ *
+ *     lock    note up to 128 pieces    unlock    show them    lock    note from there on ...
+ *                                  ^ s.at: where the next piece begins, whatever changes now
  */
 #include "heaps/foreign.h"
 
 #include "base/os.h"
+#include "base/seqcount.h"
 #include "core/pieces.h"
 #include "heaps/fork.h"
 #include "heaps/header.h"

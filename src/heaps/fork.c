@@ -1,6 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
  * fork.c - the locks of the registry and of all heaps, around a fork. Invariants: fork.h.
+ *
+ *     parent   locks: registry, heap 1, heap 2 ...  | fork | unlocks all
+ *     child                                                | forgets readers and locks of heaps
+ *
+ * Without it the child could have a heap in which a thread of the parent was at work, and that
+ * thread does not exist in the child. Heaps that belong to one thread have no lock: another thread
+ * that forks in the middle of their call leaves the child a heap that is half changed, and a
+ * session finds `changes` odd there [SE3]. The heaps of malloc and Mem_Init have handlers of their
+ * own.
  */
 #include "heaps/fork.h"
 
@@ -8,6 +17,7 @@
 #include <time.h>
 
 #include "base/os.h"
+#include "heaps/header.h"
 #include "heaps/readers.h"
 #include "heaps/registry.h"
 #include "heaps/session.h"

@@ -1,10 +1,21 @@
 /* SPDX-License-Identifier: MIT
  *
  * guard.c - guard pages: forbidden, moved, and where they are written down. Invariants: guard.h.
+ *
+ * The ledger never moves the guard. It refuses a call for which the guard is in the way, and notes
+ * where its low end would have to be (wanted_low). Then the caller has it moved, and tries again:
+ *
+ *     objects |####|    records     the records need a page more, or the objects do
+ *     objects |####^####|           widen: forbid the new place, too
+ *     objects      |####| records   narrow: allow what the guard has left
+ *
+ * Each step is one system call, and the ledger is told after each: if the next one is refused, the
+ * guard is wider than a page, which is sound [GD3].
  */
 #include "heaps/guard.h"
 
 #include "base/os.h"
+#include "base/seqcount.h"
 #include "heaps/header.h"
 #include "heaps/registry.h"
 

@@ -51,7 +51,7 @@ bool guard_move(const struct region *r, struct ledger *l);
 /* Writes where the guard is, and the seal. */
 void guard_save(const struct ledger *l, struct stored_guard *to);
 
-/* Tells the ledger where the guard is, which has a page of so many granules. Returns false, and
+/* Tells the ledger where the guard is, which has a page of `page` granules. Returns false, and
  * says that it is nowhere, if the seal does not match: the place was overwritten, or is being
  * changed. */
 bool guard_load(const struct stored_guard *from, size_t page, struct ledger *l);

@@ -1,9 +1,20 @@
 /* SPDX-License-Identifier: MIT
  *
  * header.c - lays out a heap's header, and sums it. Invariants: header.h.
+ *
+ *     checksum        covers                                        renewed
+ *     sum             nbytes ... guard_shift                        when made, and when attached
+ *     sum_of_numbers  live_bytes, peak_bytes, nlive, nopen, and     at the end of each session
+ *                     the stored numbers of a heap without spans    that may change the heap
+ *     extras->sum     the limit and the callbacks                   when made, and when attached
+ *
+ * A struct heap in memory has no checksum, nor have the numbers of a heap with an hcache: they
+ * change too often. mem_check recounts them instead. The lock is in none, since other threads write
+ * to it at any moment.
  */
 #include "heaps/header.h"
 
+#include "base/bits.h"
 #include "base/os.h"
 
 enum { VERSION = 3 }; /* of the layout: it changes when struct mem_heap or its sections do */

@@ -24,7 +24,7 @@
  *        heap is made or attached), numbers (set at the end of each call that changes them), and
  *        extras. A mismatch is found before anything is done by the value. Exception: a heap with
  *        an hcache has no checksum of its numbers, and the fast path (hcache.h) verifies none;
- *   HD5  a heap with guard pages has no spans, whose states would lie among the objects, and one
+ *   HD5  a heap with guard pages has no span, whose states would lie among the objects, and one
  *        part;
  *   HD6  the first nopen parts are open. In the others no byte was ever written, and each is as if
  *        it was open and all of it free;
@@ -104,9 +104,9 @@ static_assert(sizeof(struct heap) % sizeof(void *) == 0, "header_nopen is behind
 static_assert(PART_BYTES == REGION_BYTES_MAX && MEM_HEAP_MAX / PART_BYTES <= UINT32_MAX, "");
 
 /* --- the modes of a heap ---------------------------------------------------------
- * Each is chosen when the heap is made and stays. m->has_spans is one more: the state is a struct
- * heap. An hcache needs spans; several parts need spans and have no hcache; guard pages exclude all
- * of these. */
+ * Each is chosen when the heap is made, and stays. m->has_spans is one more: the heap is large enough
+ * for spans, and its state is a struct heap. An hcache needs spans; several parts need spans, and
+ * have no hcache; with guard pages there is neither, nor any span. */
 
 /* Threads share the heap, and each call takes its lock. */
 RACING static inline bool header_has_lock(const mem_heap *m)

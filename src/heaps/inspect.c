@@ -2,14 +2,25 @@
  *
  * inspect.c - mem_walk, mem_stats and mem_check: a heap seen from end to end, in a session. Nothing
  * that is overwritten makes a walk leave the heap or go on for ever (ledger.h, LG5).
+ *
+ * All three go from part to part, and in each from piece to piece: from the region's begin, by the
+ * record of each chunk or the states of each span, to the end of the tail. A piece that is not
+ * where the last one ended is damage: the walk stops there, and the call says so.
+ *
+ * mem_check does more than count. It verifies what a call verifies, then what no call can afford:
+ * all records and their order, all states and counts of spans; and last the header's counts of
+ * objects against the recount, as each could be right by itself.
  */
 #include "heaps/inspect.h"
 
+#include "base/seqcount.h"
 #include "core/pieces.h"
 #include "heaps/foreign.h"
+#include "heaps/hcache.h"
 #include "heaps/header.h"
 #include "heaps/parts.h"
 #include "heaps/result.h"
+#include "ledger/ledger.h"
 
 /* --- counting --------------------------------------------------------------------- */
 

@@ -2,6 +2,16 @@
  *
  * lookup.c - lookups in the spans and in the ledger of a heap; and the view that the shortest one,
  * lookup_object, goes by. Invariants: lookup.h.
+ *
+ *     address -> slice number -> entry of the page map -> `back` entries before that: its span
+ *             -> (address - begin of the span) * reciprocal -> index -> state[index]
+ *
+ *     offset  -> granule -> the ledger's record at or below it -> chunk -> its state
+ *
+ * A value is read once, into a local variable, and then checked and used: read twice, it could be
+ * right when it is checked and wrong when it is used. A wrong value can only lead to a wrong
+ * answer, never out of the region, and the sequence count tells a wrong answer from a right one at
+ * the end.
  */
 #include "heaps/lookup.h"
 
@@ -74,7 +84,7 @@ RACING static enum heap_result lookup_slot(const struct heap *h, uintptr_t addre
         return is_unchanged(&s->changes, seen) ? HEAP_NOT_A_SLOT : HEAP_CHANGING;
     const struct span *span = (const struct span *)(const void *)(r->base + entries) + slice;
     uint32_t back = NOW(span->back);
-    if (back > slice)
+    if (back > slice) /* it would lead below the page map */
         return is_unchanged(&s->changes, seen) ? HEAP_DAMAGED : HEAP_CHANGING;
     uintptr_t first = (number - back) << s->slice_shift;
     enum heap_result what = lookup_in_span(r, span - back, first, address, p);

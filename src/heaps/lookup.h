@@ -12,14 +12,16 @@
  *        compared with the region before it is followed, and each loop has an end;
  *   LK3  what was read is believed if the two sequence counts, of spans and of the ledger, are as
  *        they were before; else the result is HEAP_CHANGING. Slots come and go without a change of
- *        either: there the state is the truth, as for all who read without the lock (tcache.h).
+ *        either: there the state is the truth, as in slots/tcache.h.
  */
 #ifndef LOOKUP_H
 #define LOOKUP_H
 
 #include "base/bits.h"
+#include "base/seqcount.h"
 #include "core/heap.h"
 #include "heaps/readers.h"
+#include "ledger/ledger.h"
 #include "slots/slot.h"
 #include "slots/state.h"
 

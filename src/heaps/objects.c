@@ -3,14 +3,27 @@
  * objects.c - objects taken, freed and resized in the slow way: each call is a session that judges
  * what is asked, and has core/heap.c do it. The ways in and down: objects.h; what lies where:
  * header.h; the promises: mem_heap.h.
+ *
+ *     open_to_change    the header, the lock, the numbers; with MEM_CHECK_CALLS everything
+ *       judge           too large, over the limit, no object: nothing was changed so far
+ *       change          core/heap.c places, frees, resizes; count; fill
+ *     session_close
+ *     callbacks         on_exhausted, on_refused: outside the session, so that they may call again
+ *
+ * What fails changes nothing that a caller can see, though windows may have been closed and parts
+ * opened. The callbacks are called only if the extras are whole: a jump to an overwritten address
+ * would be worse than no callback.
  */
 #include "heaps/objects.h"
 
 #include "base/base.h"
+#include "core/heap.h"
 #include "heaps/find.h"
 #include "heaps/guard.h"
+#include "heaps/hcache.h"
 #include "heaps/header.h"
 #include "heaps/inspect.h"
+#include "heaps/result.h"
 #include "heaps/session.h"
 
 /* Opens a session that may change the heap, in any part. With MEM_CHECK_CALLS the whole heap is

@@ -1,10 +1,17 @@
 /* SPDX-License-Identifier: MIT
  *
  * parts.c - the parts of a heap, and how many of them are open. Invariants: parts.h, header.h.
+ *
+ *     part 0 ... nopen - 1     open: a struct heap in memory
+ *     part nopen ...           never written: a struct heap is made up for each call that reads one
+ *
+ * A part that is not open is so by its number alone: its memory is not even read. So a heap of
+ * 128 TiB costs what its first part costs until that is full.
  */
 #include "heaps/parts.h"
 
 #include "base/os.h"
+#include "core/heap.h"
 
 /* The struct heap of a part: in the header, or at the part's begin. */
 RACING static void *part_at(const mem_heap *m, size_t part)

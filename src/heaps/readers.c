@@ -2,6 +2,15 @@
  *
  * readers.c - which threads are in a lookup, and the wait until these lookups have ended.
  * Invariants: readers.h.
+ *
+ *     first lookup of a thread    it claims a reader that is unused, or whose thread has ended
+ *     later lookups               two stores to the reader's word
+ *     no reader to be had         the lookup counts itself; the thread tries again after a while
+ *
+ * There are 20 readers, as many as threads that look up addresses all the time are likely to be; to
+ * wait is to look at each of them. A thread never gives its reader back, for it would have to know
+ * when it ends: thread-local memory and its destructors may be gone before its last lookup. Instead
+ * the next thread that needs one asks the system which threads are still there.
  */
 #include "heaps/readers.h"
 

@@ -2,6 +2,20 @@
  *
  * registry.c - the table of heap ranges: sorted, changed under a lock, read without one.
  * Invariants: registry.h.
+ *
+ *     range    0      1           2     3       4          B and C lie in objects of A, D in C
+ *              [A     [B]         [C    [D]]  ] [E]
+ *     up       0      1           2     1       0          A range that has `up` 0 is in no other
+ *
+ * The ranges around an address are found from the last one that begins at or below it, by going
+ * back `up` places as often as the range found does not cover the address: for an address behind D
+ * in C that is D, then C. Ranges are nested or apart, and never overlap in part: registry_add
+ * removes what the new one would cut.
+ *
+ * A lookup may read all this while it changes. It may see a range twice, or not at all, or one that
+ * is half written. Each loop ends nevertheless, since it goes back at each step, and reads within
+ * the table, since the number of ranges never exceeds what a table has room for. The version says
+ * at the end whether the answer counts.
  */
 #include "heaps/registry.h"
 

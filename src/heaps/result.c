@@ -2,6 +2,14 @@
  *
  * result.c - the results of mem_heap.h: each one's text, the last one of each thread, and what the
  * results of the inside are to callers. How failures are told: result.h.
+ *
+ *     inside     enum heap_result      what core/heap.c and the lookups find; struct piece, tallies
+ *     outside    enum mem_result       what a caller is told; mem_piece, mem_statistics
+ *
+ * The two enums are apart because they say different things: inside, an address in the header is
+ * outside the region; a lookup may have to be repeated; and there are failures that only the
+ * classic heap has. Outside there are failures of which core/heap.c knows nothing: limits,
+ * versions, options.
  */
 #include "heaps/result.h"
 

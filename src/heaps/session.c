@@ -1,14 +1,23 @@
 /* SPDX-License-Identifier: MIT
  *
  * session.c - the lock of a heap, and how a call begins and ends its work. Invariants: session.h.
+ *
+ *     heap with a lock       other threads wait; the same thread, in a visitor, gets MEM_BUSY
+ *     heap without a lock    its thread promises to be alone; a visitor's call finds is_walked
+ *
+ * The lock lies in the header, and the header may lie in memory that is shared with the parent of a
+ * fork, or was written to a file. So a lock is believed only by the process that made it: `process`
+ * in the header says which one that was, as a number of forks.
  */
 #include "heaps/session.h"
 
 #include <errno.h>
 
+#include "base/seqcount.h"
 #include "heaps/readers.h"
 #include "heaps/registry.h"
 #include "heaps/stored.h"
+#include "ledger/ledger.h"
 
 /* --- the lock -------------------------------------------------------------------- */
 

@@ -17,6 +17,7 @@
 #ifndef SESSION_H
 #define SESSION_H
 
+#include "base/seqcount.h"
 #include "heaps/foreign.h"
 #include "heaps/header.h"
 #include "heaps/parts.h"

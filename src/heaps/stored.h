@@ -10,6 +10,7 @@
 #ifndef STORED_H
 #define STORED_H
 
+#include "core/heap.h"
 #include "heaps/header.h"
 #include "heaps/lookup.h"
 

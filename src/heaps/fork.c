@@ -99,7 +99,7 @@ static bool forget_range(const struct heap_range *p)
  * heap may call for a second heap, and a guard page moves under the registry's lock. So this never
  * waits for long with locks in hand, but lets go of all and tries again. After some tries it takes
  * what is free: then a heap may be in the middle of a call in the child, which is MEM_DAMAGED. */
-static void lock_before_fork(void)
+static void lock_all_before_fork(void)
 {
     enum { TRIES = 5 };
     for (unsigned n = 0;; n++) {
@@ -113,7 +113,7 @@ static void lock_before_fork(void)
 }
 
 /* The parent goes on: its other threads get the locks that they wait for. */
-static void unlock_in_parent(void)
+static void unlock_all_in_parent(void)
 {
     registry_all_locked(unlock_range);
     registry_unlock();
@@ -121,7 +121,7 @@ static void unlock_in_parent(void)
 
 /* A lock that was taken in the parent cannot be released here, as its owner has another number in
  * the child. From session_forked on it is a parent's lock, and is made anew when it is needed. */
-static void unlock_in_child(void)
+static void forget_all_in_child(void)
 {
     readers_forked();
     session_forked();
@@ -132,7 +132,7 @@ static void unlock_in_child(void)
 static void register_handlers(void)
 {
     /* Should this fail, a child of a threaded process may find something locked. */
-    (void)os_at_fork(lock_before_fork, unlock_in_parent, unlock_in_child);
+    (void)os_at_fork(lock_all_before_fork, unlock_all_in_parent, forget_all_in_child);
 }
 
 void fork_register_handlers(void)

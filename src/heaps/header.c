@@ -25,7 +25,7 @@ enum { VERSION = 3 }; /* of the layout: it changes when struct mem_heap or its s
  * and the shift also keep regular differences in several words from cancelling each other out,
  * which rotations do not. (As in the mixing of Steele, Lea and Flood, "Fast Splittable Pseudorandom
  * Number Generators", 2014.) */
-RACING static uint64_t add_to_sum(uint64_t sum, const void *words, size_t nbytes)
+RACING static uint64_t sum_words(uint64_t sum, const void *words, size_t nbytes)
 {
     const unsigned char *p = words;
     assert(nbytes % sizeof(uint64_t) == 0);
@@ -49,7 +49,7 @@ RACING static uint32_t sum_of_constants(const mem_heap *m)
 {
     enum { FIRST = offsetof(struct mem_heap, nbytes), END = offsetof(struct mem_heap, live_bytes) };
     static_assert((END - FIRST) % sizeof(uint64_t) == 0, "whole words");
-    return folded(add_to_sum(HEAP_MAGIC, &m->nbytes, END - FIRST));
+    return folded(sum_words(HEAP_MAGIC, &m->nbytes, END - FIRST));
 }
 
 /* The section of the state, in a heap without spans. */
@@ -67,18 +67,18 @@ static uint32_t sum_of_numbers(const mem_heap *m)
     if (header_has_hcache(m))
         return 0;
     uint64_t first = (uint64_t)HEAP_MAGIC << 32 | m->nlive;
-    uint64_t sum = add_to_sum(first, &m->live_bytes, 2 * sizeof m->live_bytes);
+    uint64_t sum = sum_words(first, &m->live_bytes, 2 * sizeof m->live_bytes);
     if (header_has_parts(m))
         sum += *header_nopen(m);
     if (!m->has_spans)
-        sum = add_to_sum(sum, header_at(m, m->state), stored_bytes(m));
+        sum = sum_words(sum, header_at(m, m->state), stored_bytes(m));
     return folded(sum);
 }
 
 /* All 64 bits are kept, as a call jumps to the addresses that are summed here. */
 static uint64_t sum_of_extras(const struct extras *e)
 {
-    return add_to_sum(HEAP_MAGIC, e, offsetof(struct extras, sum));
+    return sum_words(HEAP_MAGIC, e, offsetof(struct extras, sum));
 }
 
 /* --- making a header --------------------------------------------------------------- */

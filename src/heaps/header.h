@@ -20,10 +20,11 @@
  *   HD2  what only some heaps need has no place in the header of the others, so that 256 bytes are
  *        enough for a heap;
  *   HD3  live_bytes and nlive are what a walk would count;
- *   HD4  every byte except the lock is covered by one of three checksums: constants (set when the
- *        heap is made or attached), numbers (set at the end of each call that changes them), and
- *        extras. A mismatch is found before anything is done by the value. Exception: a heap with
- *        an hcache has no checksum of its numbers, and the fast path (hcache.h) verifies none;
+ *   HD4  every byte is covered by one of three checksums, except the lock and the last four fields
+ *        of struct mem_heap: constants (set when the heap is made or attached), numbers (set at the
+ *        end of each call that changes them), and extras. A mismatch is found before anything is
+ *        done by the value. Exception: a heap with an hcache has no checksum of its numbers, and
+ *        the fast path (hcache.h) verifies none;
  *   HD5  a heap with guard pages has no span, whose states would lie among the objects, and one
  *        part;
  *   HD6  the first nopen parts are open. In the others no byte was ever written, and each is as if
@@ -84,7 +85,7 @@ struct mem_heap {
     uint32_t sum_of_numbers;
 
     /* Covered by no checksum. */
-    uint32_t changes;  /* odd while a call changes a heap without spans */
+    uint32_t changes;  /* odd while a call changes the heap [SE3]: a sequence count */
     uint8_t is_walked; /* by mem_walk; not a bool, as it may be overwritten with anything */
     uint8_t is_held;   /* the lock is, until a fork is over */
     uint16_t process;  /* that has made the lock (session.c) */
@@ -104,9 +105,9 @@ static_assert(sizeof(struct heap) % sizeof(void *) == 0, "header_nopen is behind
 static_assert(PART_BYTES == REGION_BYTES_MAX && MEM_HEAP_MAX / PART_BYTES <= UINT32_MAX, "");
 
 /* --- the modes of a heap ---------------------------------------------------------
- * Each is chosen when the heap is made, and stays. m->has_spans is one more: the heap is large enough
- * for spans, and its state is a struct heap. An hcache needs spans; several parts need spans, and
- * have no hcache; with guard pages there is neither, nor any span. */
+ * Each is chosen when the heap is made, and stays. m->has_spans is one more: the heap is large
+ * enough for spans, and its state is a struct heap. An hcache needs spans; several parts need
+ * spans, and have no hcache; with guard pages there is neither, nor any span. */
 
 /* Threads share the heap, and each call takes its lock. */
 RACING static inline bool header_has_lock(const mem_heap *m)

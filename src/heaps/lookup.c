@@ -94,8 +94,8 @@ RACING static enum heap_result lookup_slot(const struct heap *h, uintptr_t addre
 /* --- in a chunk ------------------------------------------------------------------ */
 
 /* What an address `offset` bytes into the region is, if it is in this chunk. */
-RACING static enum heap_result judge_chunk(const struct chunk *c, unsigned char *base,
-                                           size_t offset, struct lookup_result *p)
+RACING static enum heap_result lookup_in_chunk(const struct chunk *c, unsigned char *base,
+                                               size_t offset, struct lookup_result *p)
 {
     size_t start = (size_t)c->start * GRANULE_BYTES;
     p->start = base + start;
@@ -120,7 +120,7 @@ RACING enum heap_result lookup_ledger(const struct ledger *l, unsigned char *bas
     bool sound = ledger_lookup(l, (uint32_t)(offset / GRANULE_BYTES), &c);
     if (!is_unchanged(&l->changes, seen))
         return HEAP_CHANGING;
-    return sound ? judge_chunk(&c, base, offset, p) : HEAP_DAMAGED;
+    return sound ? lookup_in_chunk(&c, base, offset, p) : HEAP_DAMAGED;
 }
 
 /* --- in a heap ------------------------------------------------------------------- */

@@ -44,7 +44,7 @@ static enum mem_result open_to_change(mem_heap *m, struct session *v)
 /* --- taking ---------------------------------------------------------------- */
 
 /* Whether that is larger than any object can be: it lies in one part [HD7]. */
-static bool is_too_large(const mem_heap *m, size_t size)
+static bool is_above_maximum(const mem_heap *m, size_t size)
 {
     return size > m->nbytes || size > PART_BYTES;
 }
@@ -123,7 +123,7 @@ static enum mem_result try_alloc(mem_heap *m, const struct request *w, void **ob
     enum mem_result result = open_to_change(m, &v);
     if (result != MEM_OK)
         return result;
-    if (is_too_large(m, w->size))
+    if (is_above_maximum(m, w->size))
         result = MEM_TOO_LARGE;
     else if (is_over_limit(m, w->size, 0))
         result = MEM_OVER_LIMIT;
@@ -183,7 +183,7 @@ MEM_API void *mem_alloc_fit(mem_heap *heap, size_t size, size_t align, enum mem_
 /* --- giving back ----------------------------------------------------------- */
 
 /* Calls on_refused, outside the session, and notes the error. */
-static enum mem_result refuse(mem_heap *m, const void *address, enum mem_result why)
+static enum mem_result refuse_address(mem_heap *m, const void *address, enum mem_result why)
 {
     assert(why != MEM_OK);
     const struct extras *e = header_extras(m);
@@ -226,7 +226,7 @@ enum mem_result object_free(mem_heap *m, const void *address, bool exact)
     if (address != NULL)
         result = session_free(&v, address, exact);
     session_close(&v);
-    return result == MEM_OK ? MEM_OK : refuse(m, address, result);
+    return result == MEM_OK ? MEM_OK : refuse_address(m, address, result);
 }
 
 /* --- resizing -------------------------------------------------------------- */
@@ -274,7 +274,7 @@ static enum mem_result session_resize(struct session *v, const struct object *ol
 {
     mem_heap *m = v->m;
     assert(v->changes);
-    if (is_too_large(m, size))
+    if (is_above_maximum(m, size))
         return MEM_TOO_LARGE;
     if (is_over_limit(m, size, old->size))
         return MEM_OVER_LIMIT;
@@ -314,5 +314,5 @@ void *object_resize(mem_heap *m, void *object, size_t size)
     while (ask_for_room(m, result, size));
     if (result == MEM_OK)
         return now;
-    return result_null(refused ? refuse(m, object, result) : result);
+    return result_null(refused ? refuse_address(m, object, result) : result);
 }

@@ -30,19 +30,23 @@
  * remembers what it found together with the version of the table at that time. */
 extern uint32_t registry_version;
 
+/* What a thread has to know of a heap to find objects in its slots (lookup.h: lookup_object). It is
+ * what the thread's last lookup found: a heap with slots, in no object of which lies another heap. */
+struct lookup_view {
+    uint32_t mask, shift;    /* of a slice: its bytes less one; as a power of two */
+    uint32_t seen;           /* the sequence count of the heap's spans when the view was made, */
+    const uint32_t *changes; /* and where that is */
+    struct slot_view slots;
+    void *owner; /* the mem_heap; NULL: it is a foreign heap */
+};
+
 /* One thread's reader. Its word is the version of the table that `last` belongs to, or 0 if `last`
- * is empty; and READER_BUSY is added to it during a lookup. No version has that bit. `last` is what
- * the thread's last lookup found: a heap with slots, in no object of which lies another heap. */
+ * is empty; and READER_BUSY is added to it during a lookup. No version has that bit. */
 enum { READER_BUSY = 2 };
 struct reader {
     _Alignas(64) uint32_t word;
     int thread; /* the system's number of the thread that has it; 0: it is unused */
-    struct lookup_view {
-        uint32_t mask, shift, seen;
-        const uint32_t *changes;
-        struct slot_view slots;
-        void *owner;
-    } last;
+    struct lookup_view last;
 };
 static_assert(sizeof(struct reader) == 64, "a cache line each: they are written all the time");
 
@@ -88,9 +92,14 @@ struct lookup_scope {
     struct reader *reader; /* NULL: the thread has counted itself [RD3] */
     uint32_t was, phase;   /* what the word was; in which of the two counts */
 };
+
+/* lookup_begin of a thread that has no reader yet: it may get one. lookup_end of a lookup that was
+ * counted. */
 struct lookup_scope lookup_begin_slow(void);
 void lookup_end_slow(const struct lookup_scope *scope);
 
+/* Begins a lookup, which may be within another one of the thread [RD4]. The caller ends it with
+ * lookup_end before it waits for anything. */
 static inline struct lookup_scope lookup_begin(void)
 {
     struct reader *r = reader_mine;
@@ -101,6 +110,7 @@ static inline struct lookup_scope lookup_begin(void)
     return scope;
 }
 
+/* Ends a lookup of the thread's reader, whose word becomes again what it was, or what was noted. */
 static inline void lookup_end_fast(struct reader *r, uint32_t was)
 {
     assert(r == reader_mine && (NOW(r->word) & READER_BUSY) != 0);

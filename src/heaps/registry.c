@@ -216,7 +216,7 @@ bool registry_add(const struct heap_range *p)
 }
 
 /* Finds the range that begins at `base`. */
-static bool find_locked(const void *base, uint32_t *at)
+static bool find_range_locked(const void *base, uint32_t *at)
 {
     uint32_t n = count_up_to(table, table->n, (uintptr_t)base);
     *at = n - 1;
@@ -229,7 +229,7 @@ bool registry_remove(const void *base)
 {
     uint32_t at;
     registry_lock();
-    if (find_locked(base, &at)) {
+    if (find_range_locked(base, &at)) {
         table_change_begin();
         cut_out_locked(at, at + 1);
         if (nnested > 0)
@@ -255,7 +255,7 @@ bool registry_has(const void *base)
 {
     uint32_t at;
     registry_lock();
-    bool has = find_locked(base, &at);
+    bool has = find_range_locked(base, &at);
     registry_unlock();
     return has;
 }

@@ -31,7 +31,8 @@
 extern uint32_t registry_version;
 
 /* What a thread has to know of a heap to find objects in its slots (lookup.h: lookup_object). It is
- * what the thread's last lookup found: a heap with slots, in no object of which lies another heap. */
+ * what the thread's last lookup found: a heap with slots, in no object of which lies another
+ * heap. */
 struct lookup_view {
     uint32_t mask, shift;    /* of a slice: its bytes less one; as a power of two */
     uint32_t seen;           /* the sequence count of the heap's spans when the view was made, */

@@ -170,7 +170,7 @@ static bool make_room_locked(void)
 }
 
 /* The ranges that a new one covers: [from, *end). They begin in it; or they begin before it and end
- * in it, and then the first of these is `from`.
+ * in it, and then the first of these is `from`, and what lies in that one goes along.
  *
  *     [  around  [ ends in it ][ begins in it ]   ]      [from, *end) is the two in the middle
  *                         [      new      ]

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * registry.c - checks RG1 to RG3 (src/heaps/registry.h): random ranges, nested in each other and
+ * apart, that come and go, against a list that is searched from one end to the other.
+ *
+ * The heaps are ranges of addresses only: nothing is read or written there.
+ */
+#include "unit.h"
+
+#include <string.h>
+
+#include "heaps/readers.h"
+#include "heaps/registry.h"
+
+enum { NRANGES = 200, SPACE = 4096, NSTEPS = 20000, BASE = 1 << 20 };
+
+static struct heap_range model[NRANGES];
+static unsigned nmodel;
+static uint64_t dice = 88172645463325252;
+
+static uintptr_t end_of(const struct heap_range *p)
+{
+    return p->base + p->nbytes;
+}
+
+/* A heap begins with its header and ends with its records: one in an object of it does neither. */
+static bool is_around(const struct heap_range *outer, const struct heap_range *inner)
+{
+    return outer->base < inner->base && end_of(inner) < end_of(outer);
+}
+
+static bool meets(const struct heap_range *a, const struct heap_range *b)
+{
+    return a->base < end_of(b) && b->base < end_of(a);
+}
+
+/* A new range takes the place of each that it meets, except those that it lies in; and one that
+ * begins before it and ends in it takes along the heaps in its objects. */
+static bool is_replaced(const struct heap_range *old, const struct heap_range *p)
+{
+    if (meets(old, p))
+        return !is_around(old, p);
+    for (unsigned i = 0; i < nmodel; i++)
+        if (is_around(&model[i], old) && model[i].base < p->base && meets(&model[i], p) &&
+            !is_around(&model[i], p))
+            return true;
+    return false;
+}
+
+static void model_add(const struct heap_range *p)
+{
+    struct heap_range kept[NRANGES];
+    unsigned n = 0;
+    for (unsigned i = 0; i < nmodel; i++)
+        if (!is_replaced(&model[i], p))
+            kept[n++] = model[i];
+    kept[n++] = *p;
+    memcpy(model, kept, n * sizeof kept[0]);
+    nmodel = n;
+}
+
+static void model_remove(unsigned i)
+{
+    memmove(&model[i], &model[i + 1], (nmodel - i - 1) * sizeof model[0]);
+    nmodel--;
+}
+
+/* Returns the smallest range that the address is in and that is larger than `limit`, or NULL. */
+static const struct heap_range *model_find(uintptr_t address, size_t limit)
+{
+    const struct heap_range *found = NULL;
+    for (unsigned i = 0; i < nmodel; i++)
+        if (address - model[i].base < model[i].nbytes && model[i].nbytes > limit &&
+            (found == NULL || model[i].nbytes < found->nbytes))
+            found = &model[i];
+    return found;
+}
+
+static bool is_valid(void)
+{
+    registry_lock();
+    bool valid = registry_is_valid_locked();
+    registry_unlock();
+    return valid;
+}
+
+static void add_one(void)
+{
+    uint32_t nbytes = 1 + rnd(&dice, rnd(&dice, 32) == 0 ? SPACE / 2 : 40);
+    uintptr_t base = BASE + rnd(&dice, SPACE - nbytes);
+    struct heap_range p = {.base = base, .nbytes = nbytes, .owner = (void *)base};
+    assert_true(registry_add(&p));
+    model_add(&p);
+}
+
+static void remove_one(void)
+{
+    unsigned i = rnd(&dice, nmodel);
+    assert_true(registry_has((void *)model[i].base));
+    assert_true(registry_remove((void *)model[i].base));
+    assert_false(registry_has((void *)model[i].base));
+    model_remove(i);
+}
+
+/* Finds the range around the address, and from there all that are around it. */
+static void check_address(uintptr_t address)
+{
+    struct heap_range p, outer;
+    struct lookup_scope scope = lookup_begin();
+    enum registry_result result = registry_find(address, &p);
+    const struct heap_range *expected = model_find(address, 0);
+    while (expected != NULL) {
+        assert_int_equal(result, REGISTRY_FOUND);
+        assert_int_equal(p.base, expected->base);
+        assert_int_equal(p.nbytes, expected->nbytes);
+        assert_ptr_equal(p.owner, expected->owner);
+        expected = model_find(address, p.nbytes);
+        result = registry_find_around(&p, &outer);
+        p = outer;
+    }
+    assert_int_equal(result, REGISTRY_NONE);
+    lookup_end(&scope);
+}
+
+static void remove_all(void)
+{
+    while (nmodel > 0)
+        remove_one();
+    check_address(BASE + SPACE / 2);
+}
+
+/* Ranges come and go at random; every address is looked up now and then. */
+static void test_against_list(void **state)
+{
+    unsigned most = 0;
+    (void)state;
+    for (int step = 0; step < NSTEPS; step++) {
+        if (nmodel == 0 || (nmodel < NRANGES - 1 && rnd(&dice, 3) > 0))
+            add_one();
+        else
+            remove_one();
+        most = nmodel > most ? nmodel : most;
+        check_address(BASE + rnd(&dice, SPACE));
+        if (step % 100 == 0)
+            assert_true(is_valid());
+        for (uintptr_t a = BASE - 1; step % 1000 == 0 && a <= BASE + SPACE; a++)
+            check_address(a);
+    }
+    assert_true(most > 24); /* more than the first table holds */
+    remove_all();
+}
+
+/* Many ranges in a row, and one around all of them, which may only be added before them. */
+static void test_nested(void **state)
+{
+    struct heap_range all = {.base = BASE, .nbytes = SPACE, .owner = (void *)BASE}, p;
+    (void)state;
+    assert_true(registry_add(&all));
+    model_add(&all);
+    for (uintptr_t a = BASE + 1; a + 8 < BASE + SPACE && nmodel < NRANGES; a += 16) {
+        p = (struct heap_range){.base = a, .nbytes = 8, .owner = (void *)a};
+        assert_true(registry_add(&p));
+        model_add(&p);
+    }
+    assert_true(is_valid());
+    for (uintptr_t a = BASE; a < BASE + SPACE; a++)
+        check_address(a);
+    assert_true(registry_add(&all)); /* that memory is the new heap's: no other is left */
+    model_add(&all);
+    assert_int_equal(nmodel, 1);
+    for (uintptr_t a = BASE; a < BASE + SPACE; a++)
+        check_address(a);
+    remove_all();
+}
+
+/* A version is told only while no heap lies in another one; it changes with the table. */
+static void test_version(void **state)
+{
+    struct heap_range outer = {.base = BASE, .nbytes = 100, .owner = (void *)BASE},
+                      inner = {.base = BASE + 10, .nbytes = 10, .owner = (void *)BASE}, p;
+    (void)state;
+    assert_true(registry_add(&outer));
+    assert_int_equal(registry_find(BASE, &p), REGISTRY_FOUND);
+    uint32_t version = p.version;
+    assert_true(version != 0 && version % 4 == 0);
+    assert_true(registry_add(&inner));
+    assert_int_equal(registry_find(BASE, &p), REGISTRY_FOUND);
+    assert_int_equal(p.version, 0);
+    assert_true(registry_remove((void *)inner.base));
+    assert_int_equal(registry_find(BASE, &p), REGISTRY_FOUND);
+    assert_true(p.version != 0 && p.version != version);
+    assert_true(registry_remove((void *)outer.base));
+}
+
+/* What a thread keeps from its last lookup is good until the table changes. */
+static void test_view_of_last_lookup(void **state)
+{
+    struct heap_range range = {.base = BASE, .nbytes = 100, .owner = (void *)BASE}, p;
+    struct lookup_view view = {.owner = range.owner};
+    uint32_t was;
+    (void)state;
+    assert_true(registry_add(&range));
+    struct lookup_scope scope = lookup_begin();
+    assert_int_equal(registry_find(BASE, &p), REGISTRY_FOUND);
+    lookup_note(&scope, &view, p.version);
+    lookup_end(&scope);
+    if (reader_mine == &reader_none) /* no barrier here: then no view is kept */
+        skip();
+    assert_true(lookup_begin_fast(reader_mine, &was));
+    assert_ptr_equal(reader_mine->last.owner, range.owner);
+    struct lookup_scope inner = lookup_begin(); /* as in a signal handler */
+    lookup_note(&inner, &(struct lookup_view){0}, p.version);
+    lookup_end(&inner);
+    assert_true(reader_mine->word & READER_BUSY);
+    assert_ptr_equal(reader_mine->last.owner, range.owner);
+    lookup_end_fast(reader_mine, was);
+    assert_true(registry_remove((void *)range.base));
+    assert_false(lookup_begin_fast(reader_mine, &was));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_against_list),
+                                       cmocka_unit_test(test_nested),
+                                       cmocka_unit_test(test_version),
+                                       cmocka_unit_test(test_view_of_last_lookup)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -121,8 +121,8 @@ rounds=${ROUNDS:-3}
 work=$(mktemp -d) || exit 1
 is_kept=no
 trap '[ "$is_kept" = yes ] || rm -rf "$work"' EXIT
-trap 'exit 130' INT
-trap 'exit 143' HUP TERM
+trap 'done_with_progress; exit 130' INT
+trap 'done_with_progress; exit 143' HUP TERM
 unset LD_PRELOAD LIBMEM
 ulimit -c 0
 export LC_ALL=C TMPDIR=$work texts=$work/texts words=$work/words python
@@ -130,12 +130,13 @@ export LC_ALL=C TMPDIR=$work texts=$work/texts words=$work/words python
 python=$(python3 -c 'import sys; print(sys.executable)' 2>/dev/null)
 declare -A note output refused
 
+# Overwrites one line of the terminal, so it must fit a narrow one. Prints nothing elsewhere.
 progress() { # what
-    [ ! -t 2 ] || printf '\r%-70s' "$1" >&2
+    [ ! -t 2 ] || printf '\r%-34s' "$1" >&2
 }
 
 done_with_progress() {
-    [ ! -t 2 ] || printf '\r%-70s\r' '' >&2
+    [ ! -t 2 ] || printf '\r%-34s\r' '' >&2
 }
 
 # Collects the texts: Debian's copies of licences, if there are any, and the sources of libmem.
@@ -329,7 +330,8 @@ print_summary() {
     for name in "${programs[@]}"; do
         case ${output[$name]:-} in DIFFERS | FAILED)
             is_kept=yes
-            echo "$name: ${note[$name]}; diff -r $work/$name.system $work/$name.libmem" ;;
+            printf '%s: %s; diff -r %q %q\n' "$name" "${note[$name]}" "$work/$name.system" \
+                "$work/$name.libmem" ;;
         esac
     done
     [ "$ncompared" -gt 0 ] && [ "$nequal" -eq "$ncompared" ]

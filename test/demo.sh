@@ -3,6 +3,7 @@
 #
 # demo.sh MEM - checks that the table of bench/demo.sh is complete and true. Prints TAP.
 #
+# The demo runs in a copy of the tree, in a folder whose name has a space.
 # A `sort` made by this script stands before the system's in PATH. On libmem it prints something
 # else, fails, is slow, or does not load libmem, and the demo must show each.
 #
@@ -15,6 +16,10 @@ trap 'rm -rf "$work"' EXIT
 unset LD_PRELOAD LIBMEM ROUNDS
 export LC_ALL=C TMPDIR=$work
 cd "$work" || exit 1
+mkdir -p 'a clone/build' 'a folder'
+cp -r "$(dirname "$demo")" "$(dirname "$demo")"/../{src,include,tools,*.md} 'a clone'
+cp "$mem" "$(dirname "$mem")/libmem-malloc.so" 'a clone/build'
+demo="$work/a clone/bench/demo.sh" mem="$work/a clone/build/mem"
 ntests=0 nfailed=0
 
 result() { # status what
@@ -51,7 +56,7 @@ holds() { # condition of awk: $1 to $3 seconds on the system's malloc, on libmem
 
 # --- the programs as they are -----------------------------------------------------
 
-run ROUNDS=1 "$demo" "$mem"
+run TMPDIR="$work/a folder" ROUNDS=1 "$demo" "$mem"
 ended 0 'all programs: status 0'
 nbad=0
 for name in cc python3 perl sqlite3 git xz sort; do
@@ -69,8 +74,14 @@ printed '^7 of 7 came out equal, .* refused 0\.$' 'and the sum'
 result $? 'nothing is wider than 100 columns'
 [ ! -s err ]
 result $? 'no progress where there is no terminal'
-[ -z "$(find . -mindepth 1 ! -name out ! -name err)" ]
+[ -z "$(find . -mindepth 1 -path './a clone' -prune -o \
+    ! -name out ! -name err ! -name 'a folder' -print)" ]
 result $? 'nothing is left behind'
+run ROUNDS=1 script -qec "'$demo' '$mem' sort >table" /dev/null
+printed 'round 1 of 1: sort on libmem' 'progress on a terminal'
+[ "$(tr '\r' '\n' <out | awk 'length >= 40' | wc -l)" -eq 0 ] && [ "$(wc -l <out)" -eq 0 ] &&
+    [ -z "$(tail -c 36 out | tr -d ' \r')" ]
+result $? 'one line that is overwritten, and cleared at the end'
 
 # --- with another sort ------------------------------------------------------------
 
@@ -162,8 +173,9 @@ printed '^xz .* - .*not installed: xz$' 'and the row says so'
 printed '^1 of 1 came out equal' 'and the sum'
 
 nbad=0
-for bad in "$demo" "$demo no-such-mem" "$demo $mem no-such-program" \
-    "ROUNDS=0 $demo $mem sort" "ROUNDS=x $demo $mem sort"; do
+cd 'a clone' || exit 1
+for bad in bench/demo.sh 'bench/demo.sh no-such-mem' 'bench/demo.sh build/mem no-such-program' \
+    'ROUNDS=0 bench/demo.sh build/mem sort' 'ROUNDS=x bench/demo.sh build/mem sort'; do
     # shellcheck disable=SC2086 # bad is a command and its arguments
     run $bad
     { [ "$status" -eq 2 ] && grep -q '^usage: ' err && [ ! -s out ]; } ||

@@ -4,6 +4,7 @@
 # anagrams among them; and all texts as one string in which each word has its number.
 use strict;
 use warnings;
+use File::Glob ':bsd_glob'; # a space in FOLDER is a part of its name
 
 my (%beside, %anagrams);
 my $all = '';

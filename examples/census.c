@@ -79,8 +79,8 @@ static void print(void)
 {
     memcpy(shown, kinds, sizeof shown);
     qsort(shown, NSIZES, sizeof shown[0], by_bytes);
-    fprintf(stderr, "census of process %d: %zu object%s, %zu bytes live\n", (int)getpid(), nobjects,
-            nobjects == 1 ? "" : "s", nbytes);
+    fprintf(stderr, "census of process %d: %zu object%s, %zu byte%s live\n", (int)getpid(),
+            nobjects, nobjects == 1 ? "" : "s", nbytes, nbytes == 1 ? "" : "s");
     fprintf(stderr, "%12s %12s %12s %14s\n", "size", "objects", "more", "bytes");
     for (size_t i = 0; i < SHOWN && shown[i].n > 0; i++)
         fprintf(stderr, "%12zu %12zu %+12td %14zu\n", shown[i].size, shown[i].n,

@@ -144,8 +144,8 @@ static void report(const char *what)
     mem_stats(heap, &before);
     size_t n = collect();
     mem_stats(heap, &after);
-    printf("%-34s %7zu objects, %7zu collected, %7zu left\n", what, before.live_objects, n,
-           after.live_objects);
+    printf("%-34s %7zu object%-2s %7zu collected, %7zu left\n", what, before.live_objects,
+           before.live_objects == 1 ? "," : "s,", n, after.live_objects);
 }
 
 int main(int argc, char **argv)

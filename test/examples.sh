@@ -276,6 +276,9 @@ test_mark_sweep() {
     check "mark-sweep: what is collected" [ "$status $(echo "$numbers" | tr '\n' ' ')" = \
         "0 2000 2000 0 2000 1 3999 2000 1999 1999 0 " ]
     check "mark-sweep: the heap is whole" printed '^The heap is one free chunk again'
+    run mark-sweep 1
+    check "mark-sweep: 1 object, not 1 objects" \
+        [ "$status $(grep -c ' 1 objects' "$work/out")" = '0 0' ]
     run mark-sweep 0
     check "mark-sweep: no nodes is a usage error" status_is 64
 }

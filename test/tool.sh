@@ -59,6 +59,10 @@ printed '^Usage: mem .*COMMAND' '--help'
 printed '^  run ' '--help names the command'
 run "$mem" run --help
 printed '^Usage: mem run .*PROGRAM' 'run --help'
+for option in --usage '-?' --version -V; do
+    run "$mem" run "$option"
+    ended 0 "run $option"
+done
 run "$mem" --version
 printed '^mem \(libmem\) [0-9]+\.[0-9]+\.[0-9]+$' '--version'
 
@@ -127,6 +131,16 @@ run env LD_PRELOAD=libm.so.6 "$mem" run sh -c 'echo "$LD_PRELOAD"'
 printed "^$work/built/libmem-malloc.so:libm.so.6\$" 'what was preloaded stays, behind the library'
 run "$mem" run --region=1G --onerror=report sh -c 'echo "$LIBMEM"'
 printed '^region=1G,onerror=report$' 'options reach the library'
+run "$mem" run -r64k -e ignore -t sh -c 'echo "$LIBMEM"'
+printed '^region=64k,onerror=ignore$' 'short options'
+grep -q '^  wall time ' err
+result $? '-t'
+run "$mem" run -oreport -- "$known" objects
+[ -s report ] && [ ! -s err ] && rm report
+result $? '-oFILE'
+run "$mem" run -s -ttimes true
+[ -s times ] && [ ! -s err ] && rm times
+result $? '-s -tFILE'
 run env LIBMEM=region=2G "$mem" run --onerror=ignore sh -c 'echo "$LIBMEM"'
 printed '^region=2G,onerror=ignore$' 'behind those of the environment'
 run "$mem" run sh -c 'echo "${LIBMEM-none}"'

@@ -125,8 +125,9 @@ static void dump_locked(const struct heap *h, struct out *o)
     if (tally.nfree_slots > 0)
         say(o, "%zu free slot%s, %zu bytes\n", tally.nfree_slots, tally.nfree_slots == 1 ? "" : "s",
             tally.free_slot_bytes);
-    say(o, "%zu object%s, %zu bytes; ledger %zu bytes\n", tally.nobjects,
-        tally.nobjects == 1 ? "" : "s", tally.object_bytes, ledger_nbytes(&h->chunks.ledger));
+    say(o, "%zu object%s, %zu byte%s; ledger %zu bytes\n", tally.nobjects,
+        tally.nobjects == 1 ? "" : "s", tally.object_bytes, tally.object_bytes == 1 ? "" : "s",
+        ledger_nbytes(&h->chunks.ledger));
     say_picture(o, &picture, nbytes);
 }
 

@@ -36,16 +36,24 @@ MEM_API struct mallinfo mallinfo(void)
                              .fordblks = as_int(m.fordblks)};
 }
 
+/* Appends a number and what it counts: "1 object", "2 objects". */
+static void line_count(struct line *l, size_t n, const char *what)
+{
+    line_decimal(l, n);
+    line_text(l, " ");
+    line_text(l, what);
+    line_text(l, n == 1 ? "" : "s");
+}
+
+/* Writes a line of malloc_stats; without the count if `counted` is NULL. */
 static void write_sum(const char *what, size_t count, const char *counted, size_t nbytes)
 {
     struct line l = {0};
     line_text(&l, what);
-    line_decimal(&l, nbytes);
-    line_text(&l, " bytes");
+    line_count(&l, nbytes, "byte");
     if (counted != NULL) {
         line_text(&l, " in ");
-        line_decimal(&l, count);
-        line_text(&l, counted);
+        line_count(&l, count, counted);
     }
     line_write(&l);
 }
@@ -54,8 +62,8 @@ MEM_API void malloc_stats(void)
 {
     struct pieces_tally tally = tally_heap(&shim_heap);
     write_sum("libmem: region  ", 0, NULL, tally.region_bytes);
-    write_sum("libmem: in use  ", tally.nobjects, " objects", tally.object_bytes);
-    write_sum("libmem: free    ", tally_nfree(&tally), " chunks", tally_free_bytes(&tally));
+    write_sum("libmem: in use  ", tally.nobjects, "object", tally.object_bytes);
+    write_sum("libmem: free    ", tally_nfree(&tally), "chunk", tally_free_bytes(&tally));
     write_sum("libmem: records ", 0, NULL, tally.ledger_bytes + tally.metadata_bytes);
 }
 

@@ -112,6 +112,13 @@ else
     echo "ok $ntests # SKIP setuid needs root"
 fi
 
+gcc -x c - -fno-builtin -o "$work/one" 2>"$work/err" <<'END'
+#include <malloc.h>
+#include <stdlib.h>
+int main(void) { void *p = malloc(1); malloc_stats(); free(p); return p == NULL; }
+END
+with '' "$work/one" && grep -qx 'libmem: in use  1 byte in 1 object' "$work/err"
+result $? 'malloc_stats: 1 byte in 1 object'
 with '' sh -c 'seq 100000 | sort -r | uniq | tail -n 1' && silent && printed '^1$'
 result $? 'sort and a pipe'
 with '' bash -c 'for i in $(seq 200); do x[$i]=$(echo $i); done; echo ${#x[@]}' && silent &&

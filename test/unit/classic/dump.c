@@ -105,10 +105,11 @@ static const char *expect_totals(const char *line, const struct sums *s)
 {
     char expected[200];
     snprintf(expected, sizeof expected,
-             "%zu free chunk%s, %zu bytes, the largest %zu\n%zu object%s, %zu bytes; ledger %zu "
+             "%zu free chunk%s, %zu bytes, the largest %zu\n%zu object%s, %zu byte%s; ledger %zu "
              "bytes\n",
              s->nfree, s->nfree == 1 ? "" : "s", s->free_bytes, s->largest, s->nobjects,
-             s->nobjects == 1 ? "" : "s", s->object_bytes, ledger_nbytes(&heap.chunks.ledger));
+             s->nobjects == 1 ? "" : "s", s->object_bytes, s->object_bytes == 1 ? "" : "s",
+             ledger_nbytes(&heap.chunks.ledger));
     assert_int_equal(strncmp(line, expected, strlen(expected)), 0);
     return next_line(next_line(line));
 }
@@ -205,6 +206,15 @@ static void test_dump_longer_than_its_buffer(void **state)
     }
 }
 
+static void test_dump_of_one_byte(void **state)
+{
+    (void)state;
+    open_heap(4096);
+    assert_true(take(1));
+    expect_dump();
+    assert_non_null(strstr(text, "\n1 object, 1 byte; "));
+}
+
 static void test_dump_to_nowhere(void **state)
 {
     (void)state;
@@ -244,6 +254,7 @@ int main(void)
         cmocka_unit_test(test_dump_of_all_free_and_of_nothing_free),
         cmocka_unit_test(test_dump_at_each_step),
         cmocka_unit_test(test_dump_longer_than_its_buffer),
+        cmocka_unit_test(test_dump_of_one_byte),
         cmocka_unit_test(test_dump_to_nowhere),
         cmocka_unit_test(test_os_write_writes_all),
     };

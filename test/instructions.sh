@@ -118,9 +118,12 @@ compare_all() {
 
 # --- malloc and free --------------------------------------------------------------
 
+# By address, since objdump looks for one name only where a function has two.
 code() { # function
-    objdump -d --no-show-raw-insn --disassemble="$1" "$malloc" |
-        sed -n 's/^ *[0-9a-f]\{1,\}:\t//p'
+    local at size
+    read -r at size < <(nm -S "$malloc" | awk -v name="$1" '$4 == name { print $1, $2 }')
+    objdump -d --no-show-raw-insn --start-address="0x$at" \
+        --stop-address="$((16#$at + 16#$size))" "$malloc" | sed -n 's/^ *[0-9a-f]\{1,\}:\t//p'
 }
 
 # Finds in the code on stdin what malloc and free must not have: a stack frame, a call, a locked

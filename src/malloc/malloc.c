@@ -451,3 +451,21 @@ MEM_API size_t malloc_usable_size(void *address)
     size_t nbytes;
     return tcache_size(&shim_thread, address, &nbytes) ? nbytes : malloc_usable_size_slow(address);
 }
+
+/* --- glibc's own names ------------------------------------------------------------ */
+
+/* Programs call these by name, and libraries that wrap malloc call them in its place; both may free
+ * such an object with free, and the other way round. So the names belong to the family. */
+#if __has_attribute(copy)
+#define ALSO(function) MEM_API __attribute__((alias(#function), copy(function)))
+#else
+#define ALSO(function) MEM_API __attribute__((alias(#function)))
+#endif
+
+ALSO(malloc) void *__libc_malloc(size_t nbytes);
+ALSO(calloc) void *__libc_calloc(size_t nmembers, size_t nbytes);
+ALSO(realloc) void *__libc_realloc(void *address, size_t nbytes);
+ALSO(free) void __libc_free(void *address);
+ALSO(memalign) void *__libc_memalign(size_t align, size_t nbytes);
+ALSO(valloc) void *__libc_valloc(size_t nbytes);
+ALSO(pvalloc) void *__libc_pvalloc(size_t nbytes);

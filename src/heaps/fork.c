@@ -104,9 +104,11 @@ static void lock_all_before_fork(void)
     enum { TRIES = 5 };
     for (unsigned n = 0;; n++) {
         registry_lock();
+        session_fork_waits(true);
         if (registry_all_locked(n == TRIES ? lock_if_free : lock_patiently))
             return;
         registry_all_locked(unlock_range);
+        session_fork_waits(false);
         registry_unlock();
         os_pause(n);
     }
@@ -115,6 +117,7 @@ static void lock_all_before_fork(void)
 /* The parent goes on: its other threads get the locks that they wait for. */
 static void unlock_all_in_parent(void)
 {
+    session_fork_waits(false);
     registry_all_locked(unlock_range);
     registry_unlock();
 }

@@ -5,7 +5,9 @@
  *   FK1  before a fork the forking thread takes the registry's lock and those of all heaps, so
  *        that the child has each heap as it was between two calls. Afterwards the parent releases
  *        them, and the child forgets them;
- *   FK2  the forking thread never waits for long with locks in hand.
+ *   FK2  the forking thread never waits for long with locks in hand;
+ *   FK3  while it waits, no thread begins another call in a heap that has a lock, unless it is at
+ *        work in another heap. So the wait is as long as the longest call that is at work.
  */
 #ifndef FORK_H
 #define FORK_H

@@ -21,14 +21,29 @@
 
 /* --- the lock -------------------------------------------------------------------- */
 
-/* How many forks this process is away from the first one. It wraps: a lock that was made 65,536
- * forks ago would be taken for this process's own. */
+/* How many forks this process is away from the first one, modulo 32,768: a lock that was made so
+ * many forks ago would be taken for this process's own. FORK_WAITS is added while a thread is about
+ * to fork. Then the number is that of no lock, so that a thread that wants a lock takes the slow
+ * way, in which it lets the fork pass. The fast way pays nothing for it. */
+enum { FORK_WAITS = 1 << 15 };
 static uint16_t process_number;
+
+static uint16_t number_of_process(void)
+{
+    return NOW(process_number) & (FORK_WAITS - 1);
+}
+
+void session_fork_waits(bool waits)
+{
+    assert(mutator_depth > 0); /* fork.c holds the registry's lock */
+    uint16_t number = number_of_process() | (waits ? FORK_WAITS : 0);
+    __atomic_store_n(&process_number, number, __ATOMIC_RELAXED);
+}
 
 void session_forked(void)
 {
     assert(mutator_depth > 0); /* fork.c holds the registry's lock */
-    process_number++;
+    process_number = (number_of_process() + 1) & (FORK_WAITS - 1);
 }
 
 /* The mutex notices that its thread takes it twice: a visitor of mem_walk that calls for the heap
@@ -41,18 +56,25 @@ void session_make_lock(mem_heap *m)
     pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ERRORCHECK);
     pthread_mutex_init(header_lock(m), &attributes);
     pthread_mutexattr_destroy(&attributes);
-    __atomic_store_n(&m->process, process_number, __ATOMIC_RELEASE);
+    __atomic_store_n(&m->process, number_of_process(), __ATOMIC_RELEASE);
 }
 
 bool session_lock_is_of_parent(const mem_heap *m)
 {
-    return __atomic_load_n(&m->process, __ATOMIC_ACQUIRE) != process_number;
+    return __atomic_load_n(&m->process, __ATOMIC_ACQUIRE) != number_of_process();
 }
 
-/* Two threads of the child may find the lock to be a parent's at the same time: the registry's lock
- * lets one of them make it anew. */
+/* The lock is a parent's, or a thread is about to fork.
+ *
+ * Two threads of the child may find the lock to be a parent's at the same time: the registry's lock
+ * lets one of them make it anew. And a thread that is about to fork holds the registry's lock until
+ * it has forked: so each heap's lock is soon free for it, once the calls at work have ended,
+ * however busy the heaps are. A thread that is at work in another heap does not wait here, since
+ * the fork waits for that heap's lock. */
 __attribute__((noinline, cold)) static void renew_lock(mem_heap *m)
 {
+    if (mutator_depth > 1 && !session_lock_is_of_parent(m))
+        return;
     registry_lock();
     if (session_lock_is_of_parent(m))
         session_make_lock(m);
@@ -63,7 +85,7 @@ __attribute__((noinline, cold)) static void renew_lock(mem_heap *m)
 int session_lock(mem_heap *m)
 {
     assert(header_has_lock(m) && mutator_depth > 0); /* SE2 */
-    if (session_lock_is_of_parent(m))
+    if (__atomic_load_n(&m->process, __ATOMIC_ACQUIRE) != NOW(process_number))
         renew_lock(m);
     return pthread_mutex_lock(header_lock(m));
 }

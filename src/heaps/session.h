@@ -41,6 +41,10 @@ int session_lock(mem_heap *m);
 /* In the child of a fork: all locks are a parent's. */
 void session_forked(void);
 
+/* While a fork waits, a thread that wants a heap's lock first waits for the registry's, which the
+ * forking thread holds. The caller holds the registry's lock. */
+void session_fork_waits(bool waits);
+
 /* --- opening and closing ----------------------------------------------------------- */
 
 struct session {

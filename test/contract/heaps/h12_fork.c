@@ -11,7 +11,7 @@
 
 #include "mem_heap.h"
 
-enum { NTHREADS = 4 };
+enum { NTHREADS = 8 };
 
 static bool done;
 

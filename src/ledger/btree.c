@@ -109,7 +109,9 @@ static uint64_t *array_of(const struct btree *b, enum order order)
  */
 static void arrays_move(const struct btree *b, const uint64_t *at, ptrdiff_t n)
 {
+    assert((uintptr_t)at % sizeof *at == 0);
     uint64_t *low = array_of(b, BY_SIZE);
+    assert(low <= at); /* or the length wraps */
     memmove(low - n, low, (size_t)((const unsigned char *)at - (unsigned char *)low));
 }
 
@@ -118,6 +120,7 @@ static void array_insert(struct btree *b, enum order order, int slot, uint64_t w
 {
     if (!has_bytes(b, sizeof word))
         return;
+    assert(slot >= 0 && (uint32_t)slot <= b->tree[order].nwords && b->tree[order].height == 0);
     uint64_t *at = array_of(b, order) + slot;
     arrays_move(b, at, 1);
     at[-1] = word;
@@ -127,6 +130,8 @@ static void array_insert(struct btree *b, enum order order, int slot, uint64_t w
 /* Removes the word in `slot` of an array; all words below it move up by one. */
 static void array_remove(struct btree *b, enum order order, int slot)
 {
+    assert(b->tree[order].height == 0); /* a tree has no array */
+    assert(slot >= 0 && (uint32_t)slot < b->tree[order].nwords);
     arrays_move(b, array_of(b, order) + slot, -1);
     b->tree[order].nwords--;
 }
@@ -136,6 +141,8 @@ static void array_remove(struct btree *b, enum order order, int slot)
  * number; 0 if there is no room [BT5]. */
 static uint32_t node_take(struct btree *b, enum order order, unsigned level)
 {
+    assert(level <= HEIGHT_MAX); /* a cursor has no step above */
+    assert(order == BY_ADDRESS || order == BY_SIZE);
     if (!has_bytes(b, NODE_BYTES))
         return 0;
     arrays_move(b, (uint64_t *)node_place(b, b->nnodes) + NODE_BYTES / sizeof(uint64_t),
@@ -153,6 +160,7 @@ static uint32_t node_take(struct btree *b, enum order order, unsigned level)
  * loads that do not wait for one another, and no branch to mispredict. */
 RACING static int count_below_or_at(const uint64_t *word, int nwords, uint64_t key)
 {
+    assert(nwords >= 0);
     enum { LINE_WORDS = 8, LINE_1 = 7 }; /* line 0 begins with the node's header */
     const uint64_t *first = word;
     while (nwords > LEAF_CAP) {
@@ -181,6 +189,7 @@ static uint64_t key_of(enum order order, uint64_t word)
  * root, by the node's first word. */
 static void node_repoint(struct btree *b, uint32_t id)
 {
+    assert(id < b->nnodes); /* it has moved to where a node was */
     const struct node *x = node_at(b, id);
     struct tree *t = &b->tree[x->order == BY_SIZE ? BY_SIZE : BY_ADDRESS];
     if (x->level >= t->height) {
@@ -215,6 +224,7 @@ static void node_give_back(struct btree *b, uint32_t id)
         *node_at(b, id) = *node_at(b, last);
         node_repoint(b, id);
     }
+    assert(last < b->nnodes); /* there was one */
     arrays_move(b, (uint64_t *)node_at(b, last), -(ptrdiff_t)(NODE_BYTES / sizeof(uint64_t)));
     b->nnodes = last;
 }
@@ -222,6 +232,7 @@ static void node_give_back(struct btree *b, uint32_t id)
 /* Nothing is written to the memory. */
 void btree_open(struct btree *b, void *end, size_t room)
 {
+    assert((uintptr_t)end % GRANULE_BYTES == 0); /* nodes and words are aligned */
     *b = (struct btree){.end = end, .room = room};
 }
 
@@ -249,6 +260,7 @@ size_t btree_nbytes(const struct btree *b)
 /* Puts the step at `level` of a cursor into a node; its slot is the caller's to set. */
 static struct step *step_into(struct cursor *c, int level, struct node *x)
 {
+    assert(level >= 0 && level <= HEIGHT_MAX); /* within the cursor */
     struct step *s = &c->step[level];
     s->word = x->word;
     s->nwords = nwords_of(x, (unsigned)level);
@@ -258,7 +270,9 @@ static struct step *step_into(struct cursor *c, int level, struct node *x)
 /* Puts the step at `level` into the child that the step above it points to. */
 static struct step *step_into_child(const struct btree *b, struct cursor *c, int level)
 {
+    assert(level >= 0 && level < c->height); /* the root is no child */
     const struct step *up = &c->step[level + 1];
+    assert(up->slot >= 0 && up->slot < up->nwords); /* the step above has a child */
     return step_into(c, level, node_at(b, node_of(up)->child[up->slot]));
 }
 
@@ -266,6 +280,7 @@ static struct step *step_into_child(const struct btree *b, struct cursor *c, int
 static struct step *step_into_root(const struct btree *b, enum order order, struct cursor *c)
 {
     const struct tree *t = &b->tree[order];
+    assert(t->height <= HEIGHT_MAX); /* btree_is_sane */
     c->order = order;
     c->height = (int)t->height;
     if (t->height > 0)
@@ -295,12 +310,14 @@ bool btree_floor(const struct btree *b, enum order order, uint64_t key, struct c
         s = step_into(c, level - 1, child);
     }
     s->slot = count_below_or_at(s->word, s->nwords, key) - 1;
+    assert(s->slot >= NO_SLOT && s->slot < s->nwords);
     return s->slot != NO_SLOT;
 }
 
 /* The word after the last one that is below the key. */
 bool btree_ceil(const struct btree *b, enum order order, uint64_t key, struct cursor *c)
 {
+    assert(key > 0); /* key - 1 wraps */
     btree_floor(b, order, key - 1, c);
     return btree_next(b, c);
 }
@@ -315,6 +332,7 @@ bool btree_last(const struct btree *b, enum order order, struct cursor *c)
  * what comes next. Most steps stay within the leaf. */
 bool btree_next(const struct btree *b, struct cursor *c)
 {
+    assert(c->height >= 0 && c->height <= HEIGHT_MAX); /* the cursor was set */
     int level = 0;
     while (c->step[level].slot + 1 >= c->step[level].nwords)
         if (++level > c->height)
@@ -328,6 +346,7 @@ bool btree_next(const struct btree *b, struct cursor *c)
 /* Likewise, down the right edge of what comes before. */
 bool btree_prev(const struct btree *b, struct cursor *c)
 {
+    assert(c->height >= 0 && c->height <= HEIGHT_MAX); /* the cursor was set */
     int level = 0;
     while (c->step[level].slot <= 0)
         if (++level > c->height)
@@ -354,6 +373,8 @@ static uint32_t end_at(const struct btree *b, const struct cursor *c, int level)
 
 uint32_t btree_chunk_end(const struct btree *b, const struct cursor *c)
 {
+    assert(c->order == BY_ADDRESS); /* by size, nothing ends */
+    assert(c->step[0].slot != NO_SLOT);
     return end_at(b, c, 0);
 }
 
@@ -424,6 +445,7 @@ RACING bool btree_lookup(const struct btree *b, size_t nbytes, uint64_t key, uin
 static uint32_t longest_free_at(const struct btree *b, const struct cursor *c, int level, int slot)
 {
     const struct step *s = &c->step[level];
+    assert(slot >= 0 && slot < s->nwords);
     if (level > 0)
         return low_of(s->word[slot]);
     if (low_of(s->word[slot]) != 0)
@@ -437,6 +459,7 @@ static uint32_t longest_free_at(const struct btree *b, const struct cursor *c, i
 static bool scan_level(const struct btree *b, struct cursor *c, int level, int slot, int dir,
                        uint32_t ngranules)
 {
+    assert(dir == 1 || dir == -1);
     for (; slot >= 0 && slot < c->step[level].nwords; slot += dir) {
         if (longest_free_at(b, c, level, slot) >= ngranules) {
             c->step[level].slot = slot;
@@ -452,6 +475,8 @@ static bool scan_level(const struct btree *b, struct cursor *c, int level, int s
 static bool search_free(const struct btree *b, struct cursor *c, int level, int slot, int dir,
                         uint32_t ngranules)
 {
+    assert(c->order == BY_ADDRESS); /* only these words say what is free */
+    assert(ngranules > 0);          /* or a live chunk would do */
     while (!scan_level(b, c, level, slot, dir, ngranules)) {
         if (++level > c->height)
             return false;
@@ -475,11 +500,13 @@ bool btree_first_free(const struct btree *b, uint32_t ngranules, struct cursor *
 /* From the cursor on, through the rest of its leaf first, and then by the summaries above. */
 bool btree_free_above(const struct btree *b, struct cursor *c)
 {
+    assert(c->step[0].slot != NO_SLOT); /* the search begins at a chunk */
     return search_free(b, c, 0, c->step[0].slot, 1, 1);
 }
 
 bool btree_free_below(const struct btree *b, struct cursor *c)
 {
+    assert(c->step[0].slot != NO_SLOT); /* the search begins at a chunk */
     return search_free(b, c, 0, c->step[0].slot, -1, 1);
 }
 
@@ -528,6 +555,7 @@ static uint32_t longer_of(uint32_t a, uint32_t b)
 static uint32_t end_of(const struct btree *b, const struct cursor *c, int slot)
 {
     const struct step *s = &c->step[0];
+    assert(slot >= 0 && slot < s->nwords);
     return slot + 1 < s->nwords ? high_of(s->word[slot + 1]) : end_at(b, c, 1);
 }
 
@@ -549,6 +577,7 @@ static void refresh(const struct btree *b, const struct cursor *c, struct change
     for (int level = 0; level < c->height; level++) {
         const struct step *up = &c->step[level + 1];
         const struct node *x = node_of(&c->step[level]);
+        assert(up->slot >= 0 && up->slot < up->nwords); /* the word that stands for x */
         uint64_t old = up->word[up->slot], summary;
         if (c->order == BY_ADDRESS && change.is >= low_of(old))
             summary = word_of(high_of(x->word[0]), change.is);
@@ -582,6 +611,7 @@ struct group {
 static void gather(const struct btree *b, struct group *g, unsigned level, const uint32_t *id,
                    int nnodes)
 {
+    assert(nnodes > 0 && nnodes <= GROUP_MAX); /* the group has places for these */
     g->nwords = 0;
     g->nnodes = nnodes;
     for (int i = 0; i < nnodes; i++) {
@@ -593,6 +623,7 @@ static void gather(const struct btree *b, struct group *g, unsigned level, const
         g->nwords += n;
         g->id[i] = id[i];
     }
+    assert(g->nwords <= GROUP_MAX * cap_of(level));
 }
 
 /* Lays the words evenly into the nodes g->id, the last of which ends at `end`, and writes the
@@ -600,10 +631,12 @@ static void gather(const struct btree *b, struct group *g, unsigned level, const
 static void scatter(const struct btree *b, const struct group *g, unsigned level, uint32_t end,
                     uint64_t *summary)
 {
+    assert(g->nnodes > 0 && g->nnodes <= GROUP_MAX + 1);
     int done = 0;
     for (int i = 0; i < g->nnodes; i++) {
         struct node *x = node_at(b, g->id[i]);
         int n = (g->nwords - done) / (g->nnodes - i);
+        assert(n <= cap_of(level)); /* nnodes_wanted gave too few nodes */
         memcpy(x->word, g->word + done, (size_t)n * sizeof(uint64_t));
         if (level > 0)
             memcpy(x->child, g->child + done, (size_t)n * sizeof(uint32_t));
@@ -611,6 +644,7 @@ static void scatter(const struct btree *b, const struct group *g, unsigned level
         done += n;
         summary[i] = summary_of(x, done < g->nwords ? high_of(g->word[done]) : end);
     }
+    assert(done == g->nwords); /* no word is lost */
 }
 
 /* Replaces, in the parent of nwords, the `before` children from `first` on by those of the
@@ -618,6 +652,8 @@ static void scatter(const struct btree *b, const struct group *g, unsigned level
 static void adopt(struct node *parent, int nwords, int first, int before, const struct group *g,
                   const uint64_t *summary)
 {
+    assert(first >= 0 && before > 0 && first + before <= nwords);
+    assert(nwords + g->nnodes - before <= INNER_CAP); /* the parent has room */
     size_t after = (size_t)(nwords - first - before);
     memmove(parent->word + first + g->nnodes, parent->word + first + before,
             after * sizeof(uint64_t));
@@ -633,6 +669,7 @@ static void adopt(struct node *parent, int nwords, int first, int before, const 
  * that the next change does not undo this one. */
 static int nnodes_wanted(int nwords, int nnodes, unsigned level, bool grow)
 {
+    assert(nnodes > 0 && nnodes <= GROUP_MAX);
     int cap = cap_of(level) - 1;
     if (grow)
         return nwords <= nnodes * cap ? nnodes : nnodes + 1;
@@ -646,12 +683,14 @@ static int nnodes_wanted(int nwords, int nnodes, unsigned level, bool grow)
  *     [24][24][23][24][25] => [30][30][30][30] */
 static void regroup(struct btree *b, const struct cursor *c, int level, bool grow)
 {
+    assert(level >= 0 && level < c->height); /* the root has no neighbours */
     const struct step *up = &c->step[level + 1];
     struct node *parent = node_of(up);
     int nwords = up->nwords, before = nwords < GROUP_MAX ? nwords : GROUP_MAX;
     int first = up->slot > before / 2 ? up->slot - before / 2 : 0;
     if (first > nwords - before)
         first = nwords - before;
+    assert(first >= 0 && nwords <= INNER_CAP);
     uint32_t end =
         first + before < nwords ? high_of(parent->word[first + before]) : end_at(b, c, level + 2);
     struct group g;
@@ -679,7 +718,7 @@ static void array_to_tree(struct btree *b, enum order order)
     struct tree *t = &b->tree[order];
     uint64_t word[ARRAY_MAX];
     int nwords = (int)t->nwords;
-    assert(nwords == ARRAY_MAX);
+    assert(nwords == ARRAY_MAX && t->height == 0); /* or the copy is too long or too short */
     memcpy(word, array_of(b, order), sizeof word);
     arrays_move(b, array_of(b, order), -nwords);
     t->height = 1;
@@ -689,6 +728,7 @@ static void array_to_tree(struct btree *b, enum order order)
         uint32_t id = node_take(b, order, 0);
         struct node *x = node_at(b, id), *root = node_at(b, t->root);
         int n = (nwords - done) / (NLEAVES - i);
+        assert(n >= LEAF_MIN && n < LEAF_CAP); /* BT3, and a place left in each */
         memcpy(x->word, word + done, (size_t)n * sizeof(uint64_t));
         x->nwords = (uint16_t)n;
         done += n;
@@ -714,6 +754,7 @@ static void tree_to_array(struct btree *b, enum order order)
         nwords += n;
         id[nnodes++] = root->child[i];
     }
+    assert(nwords <= ARRAY_AGAIN && nnodes <= INNER_CAP + 1); /* all fits on the stack */
     /* The highest first: then the node that moves into its place [BT1] is never one of these. */
     while (nnodes > 0) {
         int highest = 0;
@@ -733,6 +774,7 @@ static void tree_to_array(struct btree *b, enum order order)
 static void grow_root(struct btree *b, enum order order)
 {
     struct tree *t = &b->tree[order];
+    assert(t->height < HEIGHT_MAX);
     uint32_t id = node_take(b, order, t->height + 1);
     struct node *root = node_at(b, id);
     root->word[0] = summary_of(node_at(b, t->root), b->top);
@@ -747,6 +789,8 @@ static void grow_root(struct btree *b, enum order order)
  * again. */
 static void make_room(struct btree *b, const struct cursor *c)
 {
+    assert(c->step[0].nwords == LEAF_CAP); /* else there is room */
+    assert(c->height > 0);                 /* an array has no nodes */
     int level = 0;
     while (level < c->height && c->step[level + 1].nwords == INNER_CAP)
         level++;
@@ -796,6 +840,9 @@ static uint32_t add_to_sum(uint32_t sum, uint64_t word)
  *     cut.was = its whole length      cut.is = the longer of both, as far as they are free */
 void btree_insert(struct btree *b, struct cursor *c, uint64_t word)
 {
+    assert(c->order == BY_ADDRESS || c->order == BY_SIZE);
+    assert(c->step[0].slot >= NO_SLOT &&
+           c->step[0].slot < c->step[0].nwords); /* the cursor was set */
     struct tree *t = &b->tree[c->order];
     uint64_t key = key_of(c->order, word);
     if (t->height == 0 && t->nwords == ARRAY_MAX) {
@@ -814,6 +861,7 @@ void btree_insert(struct btree *b, struct cursor *c, uint64_t word)
     struct step *s = &c->step[0];
     if (s->nwords == LEAF_CAP)
         return; /* BT3 is broken */
+    assert(c->height == (int)t->height && s->nwords < LEAF_CAP);
     uint64_t *at = s->word + s->slot + 1;
     memmove(at + 1, at, (size_t)(s->nwords - s->slot - 1) * sizeof *at);
     *at = word;
@@ -844,6 +892,8 @@ void btree_remove(struct btree *b, struct cursor *c)
     struct step *s = &c->step[0];
     if (s->slot == NO_SLOT)
         return;
+    assert(s->slot >= 0 && s->slot < s->nwords);
+    assert(c->height == (int)t->height); /* the cursor is of this tree as it is now */
     uint64_t *at = s->word + s->slot;
     uint64_t gone = *at;
     b->sum = add_to_sum(b->sum, gone);
@@ -889,6 +939,7 @@ void btree_update(struct btree *b, struct cursor *c, uint64_t word)
 {
     if (c->step[0].slot == NO_SLOT)
         return;
+    assert(c->step[0].slot >= 0 && c->step[0].slot < c->step[0].nwords);
     uint64_t *at = &c->step[0].word[c->step[0].slot];
     uint32_t end = end_of(b, c, c->step[0].slot);
     struct change change = {free_length(*at, end), free_length(word, end)};

@@ -9,6 +9,8 @@
  * afterwards. */
 void chunks_open(struct chunks *c, struct region region, MemNodePtr *head)
 {
+    assert((uintptr_t)region.base % GRANULE_BYTES == 0 && region.nbytes % GRANULE_BYTES == 0);
+    assert(head == NULL || region.nbytes <= (size_t)1 << 31); /* a node has the size as an int */
     c->region = region;
     c->list = (struct freelist){&c->region, &c->ledger, head};
     ledger_open(&c->ledger, region.base + region.nbytes, region.nbytes);
@@ -31,6 +33,7 @@ static bool look_at_nodes(const struct chunks *c, uint32_t start, struct freelis
 static uint32_t take_and_thread(struct chunks *c, const struct chunk *from, uint32_t length,
                                 uint32_t slack, const struct freelist_spot *spot)
 {
+    assert(length > 0 && length <= from->length);
     length = ledger_take(&c->ledger, from, length, slack);
     if (c->list.head != NULL && length > 0)
         freelist_taken(&c->list, spot, length);
@@ -44,6 +47,7 @@ enum chunks_result chunks_take(struct chunks *c, uint32_t length, uint32_t slack
 {
     struct chunk from;
     struct freelist_spot spot;
+    assert(length > 0);
     if (!ledger_choose(&c->ledger, length, fit, &from))
         return CHUNKS_NONE;
     if (c->ledger.guard.page != 0 && !ledger_check_guard(&c->ledger, &from, 0, length))
@@ -68,6 +72,7 @@ static bool take_behind(struct chunks *c, const struct chunk *from, uint32_t ski
                         uint32_t slack)
 {
     struct freelist_spot spot;
+    assert(c->list.head != NULL && (uint64_t)skip + length <= from->length);
     struct chunk rest = {.start = from->start + skip, .length = from->length - skip};
     if (!look_at_nodes(c, from->start, &spot))
         return false;
@@ -88,6 +93,7 @@ static bool take_behind(struct chunks *c, const struct chunk *from, uint32_t ski
 enum chunks_result chunks_take_aligned(struct chunks *c, uint32_t length, uint32_t align,
                                        uint32_t slack, uint32_t *start)
 {
+    assert(length > 0 && is_power_of_two(align));
     uint32_t phase = (uint32_t)((uintptr_t)c->region.base / GRANULE_BYTES & (align - 1)), skip;
     struct chunk from;
     if (!ledger_choose_aligned(&c->ledger, length, align, phase, &from, &skip))
@@ -95,6 +101,7 @@ enum chunks_result chunks_take_aligned(struct chunks *c, uint32_t length, uint32
     if (c->ledger.guard.page != 0 && !ledger_check_guard(&c->ledger, &from, skip, length))
         return CHUNKS_NONE;
     *start = from.start + skip;
+    assert(((uintptr_t)c->region.base / GRANULE_BYTES + *start) % align == 0);
     if (c->list.head != NULL)
         return take_behind(c, &from, skip, length, slack) ? CHUNKS_OK : CHUNKS_NONE;
     return ledger_take_aligned(&c->ledger, &from, skip, length, slack) ? CHUNKS_OK : CHUNKS_DAMAGED;

@@ -49,6 +49,7 @@ static void write_node(const struct freelist *f, const struct chunk *c, MemNodeP
 static void write_link(const struct freelist *f, const struct chunk *before, MemNodePtr next,
                        bool right)
 {
+    assert(next == NULL || (uintptr_t)next % GRANULE_BYTES == 0);
     if (before->length > 0)
         write_node(f, before, next, right);
     else
@@ -61,6 +62,7 @@ static void write_link(const struct freelist *f, const struct chunk *before, Mem
 void freelist_look(const struct freelist *f, uint32_t granule, uint32_t end,
                    struct freelist_spot *spot)
 {
+    assert(f->head != NULL && end >= granule);
     struct around *a = &spot->around;
     struct chunk tail = ledger_tail(f->ledger);
     ledger_around(f->ledger, granule, a);
@@ -93,6 +95,8 @@ static void thread_tail(const struct freelist *f, const struct freelist_spot *sp
 
 void freelist_taken(const struct freelist *f, const struct freelist_spot *spot, uint32_t length)
 {
+    assert(f->head != NULL && length > 0);
+    assert(length <= spot->around.here.length); /* it was taken from this chunk */
     /* [before] .. [----- here -----] .. [after] => [before] .. [taken][rest] .. [after] */
     const struct around *a = &spot->around;
     struct chunk tail = ledger_tail(f->ledger);
@@ -108,6 +112,7 @@ void freelist_taken(const struct freelist *f, const struct freelist_spot *spot, 
 
 void freelist_given(const struct freelist *f, const struct freelist_spot *spot, uint32_t end)
 {
+    assert(f->head != NULL && end > spot->granule); /* a chunk has a granule */
     /* [before] .. [this] .. [here]: `this` joins what it touches, and the tail. */
     const struct around *a = &spot->around;
     struct chunk tail = ledger_tail(f->ledger), this = {.start = spot->granule};
@@ -128,6 +133,7 @@ void freelist_given(const struct freelist *f, const struct freelist_spot *spot, 
 
 void freelist_mend(const struct freelist *f, const struct freelist_spot *spot)
 {
+    assert(spot->around.here.length > 0); /* there is a node to mend */
     const struct around *a = &spot->around;
     write_node(f, &a->here, list_node(f, &a->after), true);
 }
@@ -135,6 +141,7 @@ void freelist_mend(const struct freelist *f, const struct freelist_spot *spot)
 /* From the first free chunk to the tail, as the ledger has them. */
 size_t freelist_mend_all(const struct freelist *f)
 {
+    assert(f->head != NULL);
     struct around a;
     size_t nwrong = 0;
     ledger_around(f->ledger, 0, &a);

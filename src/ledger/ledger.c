@@ -28,6 +28,7 @@ RACING static uint64_t nchunks(const struct ledger *l)
  * guard, records take whole pages, and the guard one page more [LG6]. */
 RACING static uint32_t granules_left(const struct ledger *l, uint64_t nrecords, uint64_t cost)
 {
+    assert(cost >= BTREE_COST); /* no record is cheaper [BT4] */
     uint64_t taken = nrecords * cost, page = (uint64_t)l->guard.page * GRANULE_BYTES;
     if (page != 0)
         taken = (ceil_div(taken, page) + 1) * page; /* LG6 */
@@ -64,6 +65,7 @@ RACING struct chunk ledger_tail(const struct ledger *l)
 /* The chunk whose record is at the cursor: it ends where the next one begins. */
 static struct chunk chunk_at(const struct ledger *l, const struct cursor *c)
 {
+    assert(c->order == BY_ADDRESS);
     uint64_t word = cursor_word(c);
     uint32_t start = high_of(word);
     return (struct chunk){start, btree_chunk_end(&l->b, c) - start, low_of(word)};
@@ -79,6 +81,8 @@ static bool seek(const struct ledger *l, uint32_t granule, struct cursor *c)
 /* Without records: all of the region is tail. Nothing is written to the region. */
 void ledger_open(struct ledger *l, void *end, size_t nbytes)
 {
+    assert(nbytes % GRANULE_BYTES == 0 && nbytes <= (size_t)GRANULE_BYTES << 32);
+    assert((uintptr_t)end % GRANULE_BYTES == 0);
     l->nbytes = nbytes;
     l->high = 0;
     l->used = 0;
@@ -109,6 +113,8 @@ RACING void ledger_set_guard(struct ledger *l, uint32_t low, uint32_t high)
  * that. */
 void ledger_open_guarded(struct ledger *l, void *end, size_t nbytes, uint32_t page)
 {
+    assert(page > 0 && nbytes % ((size_t)page * GRANULE_BYTES) == 0); /* whole pages */
+    assert(nbytes / ((size_t)page * GRANULE_BYTES) >= 3);             /* objects, guard, records */
     ledger_open(l, end, nbytes);
     l->guard.page = page;
     uint32_t low = granules_left(l, 1, CHUNK_COST);
@@ -130,6 +136,7 @@ static bool check_guard(struct ledger *l, uint32_t top, uint64_t nmore)
  * records, and the rest of a hole one, if there is room for it at all. */
 bool ledger_check_guard(struct ledger *l, const struct chunk *from, uint32_t skip, uint32_t length)
 {
+    assert(length > 0);
     uint32_t top = from->start == l->b.top ? from->start + skip + length : l->b.top;
     return check_guard(l, top, skip > 0 ? 2 : has_room(l, 1));
 }
@@ -162,6 +169,7 @@ static bool first_hole(const struct ledger *l, uint32_t length, struct chunk *ho
 
 static bool best_hole(const struct ledger *l, uint32_t length, struct chunk *hole)
 {
+    assert(length > 0); /* every hole would do */
     struct cursor c;
     if (!btree_ceil(&l->b, BY_SIZE, word_of(length, 0), &c))
         return false;
@@ -196,6 +204,8 @@ static bool can_take(const struct ledger *l, const struct chunk *hole, uint32_t 
  * allows one record more, and else it has to be taken whole. */
 bool ledger_choose(const struct ledger *l, uint32_t length, enum fit fit, struct chunk *chosen)
 {
+    assert(length > 0); /* an object has a granule at least */
+    assert((unsigned)fit <= FIT_ANY);
     struct chunk last = ledger_tail(l), hole;
     bool have_tail = last.length >= length;
     bool have_hole = fit == FIT_FIRST   ? first_hole(l, length, &hole)
@@ -209,12 +219,14 @@ bool ledger_choose(const struct ledger *l, uint32_t length, enum fit fit, struct
                     : fit == FIT_WORST ? hole.length >= last.length
                                        : hole.length <= last.length;
     *chosen = have_hole ? hole : last;
+    assert(!(have_hole || have_tail) || chosen->length >= length);
     return (have_hole && can_take(l, &hole, length)) || (!have_hole && have_tail);
 }
 
 /* How many granules have to be skipped from `start` on, to the next multiple of `align`. */
 static uint32_t skip_of(uint32_t start, uint32_t align, uint32_t phase)
 {
+    assert(is_power_of_two(align) && phase < align);
     return (uint32_t)(-((uint64_t)start + phase) & (align - 1));
 }
 
@@ -230,6 +242,7 @@ static bool fits_aligned(const struct ledger *l, const struct chunk *c, uint32_t
 {
     enum { TAIL_SPARE = 2 }; /* granules for the record of what is skipped */
     *skip = skip_of(c->start, align, phase);
+    assert(*skip < align && (c->start + (uint64_t)*skip + phase) % align == 0);
     uint64_t needed = (uint64_t)*skip + length;
     if (*skip > 0 && c->start == l->b.top) {
         if (c->start + needed > granules_left(l, nchunks(l) + 2, BTREE_COST))
@@ -248,6 +261,7 @@ static bool fits_aligned(const struct ledger *l, const struct chunk *c, uint32_t
 bool ledger_choose_aligned(const struct ledger *l, uint32_t length, uint32_t align, uint32_t phase,
                            struct chunk *chosen, uint32_t *skip)
 {
+    assert(length > 0 && is_power_of_two(align) && phase < align);
     if (ledger_choose(l, length, FIT_BEST, chosen) &&
         fits_aligned(l, chosen, length, align, phase, skip))
         return true;
@@ -294,14 +308,17 @@ static void size_remove(struct ledger *l, uint32_t length, uint32_t start)
  *     [live][------ tail ------] => [live][this][--- tail ---] */
 static void take_from_tail(struct ledger *l, uint32_t length, uint32_t slack)
 {
+    assert(length > 0 && slack < CHUNK_RESERVED);
     struct cursor c;
     btree_last(&l->b, BY_ADDRESS, &c);
     uint64_t word = word_of(l->b.top, slack + 1);
     l->b.top += length;
     l->high = l->b.top > l->high ? l->b.top : l->high;
     l->used = l->high > l->used ? l->high : l->used;
+    assert(l->b.top <= l->high && l->high <= l->used); /* LG4 */
     btree_insert(&l->b, &c, word);
     note_most(l);
+    assert(has_room(l, 0)); /* LG3: the tail was as long as ledger_tail said */
 }
 
 /* Whether the order by address has the hole that the order by size has named, and where. If records
@@ -318,6 +335,7 @@ static bool is_hole(const struct ledger *l, const struct chunk *c, struct cursor
 static uint32_t take_from_hole(struct ledger *l, const struct chunk *from, uint32_t length,
                                uint32_t slack)
 {
+    assert(length > 0 && length <= from->length); /* ledger_choose said so */
     if (!has_room(l, 1)) {
         if (slack != LEDGER_RESERVED)
             slack += (from->length - length) * GRANULE_BYTES;
@@ -333,6 +351,7 @@ static uint32_t take_from_hole(struct ledger *l, const struct chunk *from, uint3
         btree_insert(&l->b, &c, word_of(from->start + length, 0));
         size_insert(l, from->length - length, from->start + length);
         note_most(l);
+        assert(has_room(l, 0)); /* LG3 */
     }
     return length;
 }
@@ -342,6 +361,8 @@ static uint32_t take_from_hole(struct ledger *l, const struct chunk *from, uint3
 static uint32_t chunk_take(struct ledger *l, const struct chunk *from, uint32_t length,
                            uint32_t slack)
 {
+    assert(length > 0 && length <= from->length);
+    assert(from->start <= l->b.top); /* no chunk is above the tail */
     uint32_t used = l->used;
     if (from->start == l->b.top)
         take_from_tail(l, length, slack);
@@ -359,9 +380,11 @@ static uint32_t chunk_take(struct ledger *l, const struct chunk *from, uint32_t 
  * chunk [LG2]; each joining removes the record of the higher one. */
 static void chunk_give_back(struct ledger *l, const struct cursor *at)
 {
+    assert(at->order == BY_ADDRESS && at->step[0].slot != NO_SLOT);
     struct cursor c = *at, side = c;
     struct chunk this = chunk_at(l, &c), left = {0}, right = {0};
     uint32_t start = this.start;
+    assert(this.state != 0); /* or it is free already, and in the order by size */
     bool left_is_free = btree_prev(&l->b, &side) && (left = chunk_at(l, &side)).state == 0;
     side = c;
     bool right_is_free = btree_next(&l->b, &side) && (right = chunk_at(l, &side)).state == 0;
@@ -414,6 +437,9 @@ static void chunk_give_back_at(struct ledger *l, uint32_t start)
  *     [------ this, live ------] => [this][that, live too] */
 static void chunk_split(struct ledger *l, uint32_t start, uint32_t at, uint32_t slack)
 {
+    assert(at > start); /* both parts have a granule */
+    assert(slack < CHUNK_RESERVED);
+    assert(has_room(l, 1)); /* the caller has asked */
     struct cursor c;
     seek(l, start, &c);
     btree_insert(&l->b, &c, word_of(at, slack + 1));
@@ -424,6 +450,7 @@ static void chunk_split(struct ledger *l, uint32_t start, uint32_t at, uint32_t 
  *     [this][that, live too] => [------ this, live ------] */
 static void chunk_join(struct ledger *l, uint32_t at)
 {
+    assert(at > 0); /* there is a chunk before */
     struct cursor c;
     seek(l, at, &c);
     btree_remove(&l->b, &c);
@@ -432,6 +459,7 @@ static void chunk_join(struct ledger *l, uint32_t at)
 /* Gives the live chunk that begins at `start` another slack. */
 static void chunk_set_slack(struct ledger *l, uint32_t start, uint32_t slack)
 {
+    assert(slack < CHUNK_RESERVED); /* slack + 1 wraps to 0, which is free */
     struct cursor c;
     seek(l, start, &c);
     btree_update(&l->b, &c, word_of(start, slack + 1));
@@ -445,6 +473,7 @@ static void chunk_set_slack(struct ledger *l, uint32_t start, uint32_t slack)
 bool ledger_take_aligned(struct ledger *l, const struct chunk *from, uint32_t skip, uint32_t length,
                          uint32_t slack)
 {
+    assert(length > 0 && (uint64_t)skip + length <= from->length);
     change_begin(&l->changes);
     bool taken = chunk_take(l, from, skip + length, slack) > 0;
     if (taken && skip > 0) {
@@ -459,6 +488,7 @@ bool ledger_take_aligned(struct ledger *l, const struct chunk *from, uint32_t sk
  * becomes slack, and is refused where 32 bits cannot count that. */
 static bool chunk_shrink(struct ledger *l, const struct chunk *c, uint32_t length, uint32_t slack)
 {
+    assert(length > 0 && length <= c->length);
     if (length < c->length && has_room(l, 1)) {
         if (!check_guard(l, l->b.top, 1))
             return false;
@@ -495,6 +525,7 @@ static bool chunk_resize(struct ledger *l, uint32_t start, uint32_t length, uint
     uint32_t taken = chunk_take(l, &next, more, 0);
     if (taken == 0)
         return false;
+    assert(taken >= more); /* larger if it was taken whole */
     chunk_join(l, end);
     chunk_set_slack(l, start, slack + (taken - more) * GRANULE_BYTES);
     return true;
@@ -502,6 +533,8 @@ static bool chunk_resize(struct ledger *l, uint32_t start, uint32_t length, uint
 
 uint32_t ledger_take(struct ledger *l, const struct chunk *from, uint32_t length, uint32_t slack)
 {
+    assert(length > 0 && length <= from->length);
+    assert(slack == LEDGER_RESERVED || slack <= (uint64_t)length * GRANULE_BYTES);
     change_begin(&l->changes);
     length = chunk_take(l, from, length, slack);
     change_end(&l->changes);
@@ -510,7 +543,9 @@ uint32_t ledger_take(struct ledger *l, const struct chunk *from, uint32_t length
 
 void ledger_give_back(struct ledger *l, const struct ledger_place *p)
 {
-    assert(p->changes == l->changes);
+    assert(p->changes == l->changes); /* the cursor is still good */
+    assert(p->chunk.state != 0 && p->chunk.length > 0);
+    assert(high_of(cursor_word(&p->cursor)) == p->chunk.start);
     change_begin(&l->changes);
     chunk_give_back(l, &p->cursor);
     change_end(&l->changes);
@@ -518,6 +553,7 @@ void ledger_give_back(struct ledger *l, const struct ledger_place *p)
 
 bool ledger_resize(struct ledger *l, uint32_t start, uint32_t length, uint32_t slack)
 {
+    assert(length > 0 && slack <= (uint64_t)length * GRANULE_BYTES);
     change_begin(&l->changes);
     bool done = chunk_resize(l, start, length, slack);
     change_end(&l->changes);
@@ -629,6 +665,7 @@ size_t ledger_nbytes(const struct ledger *l)
 
 bool ledger_is_fresh(const struct ledger *l, uint32_t start, uint32_t length)
 {
+    assert(length > 0);
     return start >= l->used &&
            (uint64_t)start + length <= granules_left(l, l->most + 1, BTREE_COST);
 }
@@ -638,6 +675,7 @@ bool ledger_is_fresh(const struct ledger *l, uint32_t start, uint32_t length)
 /* Whether the order by size has the hole, under its length and start. */
 static bool hole_is_listed(const struct ledger *l, const struct chunk *hole)
 {
+    assert(hole->state == 0); /* live chunks are not in the order by size */
     struct cursor c;
     uint64_t word = word_of(hole->length, hole->start);
     return btree_floor(&l->b, BY_SIZE, word, &c) && cursor_word(&c) == word;

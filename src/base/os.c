@@ -49,6 +49,7 @@ void *os_reserve(size_t nbytes)
 /* It fails only for a range that is no mapping of the library's. */
 void os_unmap(void *address, size_t nbytes)
 {
+    assert((uintptr_t)address % os_page_bytes() == 0); /* else the system refuses */
     munmap(address, nbytes);
 }
 
@@ -57,6 +58,7 @@ void os_unmap(void *address, size_t nbytes)
  * the descriptor is closed, so the program never sees one that it did not open. */
 void *os_map_file(const char *path, size_t *nbytes)
 {
+    assert(path != NULL && nbytes != NULL);
     struct stat file;
     void *base = MAP_FAILED;
     int fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
@@ -76,6 +78,7 @@ void *os_map_file(const char *path, size_t *nbytes)
  * says what it has, and they read as zero. */
 bool os_give_back(void *address, size_t nbytes)
 {
+    assert((uintptr_t)address % os_page_bytes() == 0 && nbytes % os_page_bytes() == 0);
     int number = errno;
     bool given = madvise(address, nbytes, MADV_DONTNEED) == 0;
     errno = number;
@@ -93,6 +96,7 @@ static bool count_resident(const unsigned char *first, size_t npages, size_t *nr
         n = npages - done < sizeof told ? npages - done : sizeof told;
         if (mincore((void *)(uintptr_t)(first + done * page), n * page, told) != 0)
             return false;
+        assert(n > 0); /* or this never ends */
         for (size_t i = 0; i < n; i++)
             *nresident += told[i] & 1;
     }
@@ -102,6 +106,7 @@ static bool count_resident(const unsigned char *first, size_t npages, size_t *nr
 /* If the system does not tell, the answer is the most that it can be. */
 size_t os_resident_bytes(const void *address, size_t nbytes)
 {
+    assert((uintptr_t)address % os_page_bytes() == 0); /* else mincore refuses */
     int number = errno;
     size_t page = os_page_bytes(), nresident;
     bool known = count_resident(address, nbytes / page, &nresident);
@@ -109,9 +114,11 @@ size_t os_resident_bytes(const void *address, size_t nbytes)
     return known ? nresident * page : nbytes;
 }
 
-/* mprotect, without a change of errno. */
+/* mprotect, without a change of errno. It may fail for want of memory for the system's own
+ * records, as each change of access cuts a mapping in two. */
 static bool set_access(void *address, size_t nbytes, int how)
 {
+    assert((uintptr_t)address % os_page_bytes() == 0 && nbytes % os_page_bytes() == 0);
     int number = errno;
     bool done = mprotect(address, nbytes, how) == 0;
     errno = number;
@@ -162,6 +169,7 @@ bool os_is_privileged(void)
  * descriptor that takes nothing ends it, since the library has nowhere to complain to. */
 void os_write(int fd, const char *text, size_t nbytes)
 {
+    assert(text != NULL || nbytes == 0);
     while (nbytes > 0) {
         ssize_t n = write(fd, text, nbytes);
         if (n < 0 && errno == EINTR)
@@ -173,7 +181,8 @@ void os_write(int fd, const char *text, size_t nbytes)
     }
 }
 
-/* The C library has no function for this one. */
+/* The C library has no function for membarrier. An old kernel, or a sandbox, refuses it with an
+ * error; then the callers' threads have to make barriers of their own. */
 static long call_membarrier(int command)
 {
     int number = errno;

@@ -10,6 +10,7 @@
  * have a number. */
 static bool open_region(struct region *r, size_t nbytes, void *(*map)(size_t nbytes))
 {
+    assert(nbytes > 0);
     size_t page = os_page_bytes();
     nbytes = ceil_div(nbytes, page) * page;
     if (nbytes > REGION_BYTES_MAX)
@@ -17,6 +18,7 @@ static bool open_region(struct region *r, size_t nbytes, void *(*map)(size_t nby
     void *base = map(nbytes);
     if (base == NULL)
         return false;
+    assert((uintptr_t)base % GRANULE_BYTES == 0 && nbytes % page == 0);
     *r = (struct region){.base = base, .nbytes = nbytes, .is_zero = true};
     return true;
 }
@@ -36,8 +38,10 @@ bool region_reserve(struct region *r, size_t nbytes)
 /* The lower half is rounded up to whole pages, so a region of one page stays as it is. */
 void region_halve(struct region *r)
 {
+    assert(r->base != NULL);
     size_t page = os_page_bytes();
     size_t rest = r->nbytes / 2 / page * page;
     os_unmap(r->base + (r->nbytes - rest), rest);
     r->nbytes -= rest;
+    assert(r->nbytes >= rest && r->nbytes % page == 0); /* the lower half has stayed */
 }

@@ -11,11 +11,13 @@ unsigned counters_size(size_t nbytes)
     if (nbytes <= (size_t)1 << COUNTED_SHIFT_MIN)
         return 0;
     unsigned shift = 64 - (unsigned)__builtin_clzll(nbytes - 1);
+    assert(shift > COUNTED_SHIFT_MIN);
     return least(shift, COUNTED_SHIFT_MAX) - COUNTED_SHIFT_MIN;
 }
 
 uint64_t counters_size_bytes(unsigned size)
 {
+    assert(size < NCOUNTED_SIZES);
     return (uint64_t)1 << (size + COUNTED_SHIFT_MIN);
 }
 
@@ -35,12 +37,15 @@ static void begin_object(struct counters *c, size_t nbytes)
     c->nlive++;
     c->live_bytes += nbytes;
     raise_to(&c->live_bytes_peak, c->live_bytes);
+    assert(s->nlive_peak >= s->nlive && c->live_bytes >= s->live_bytes); /* CN2, CN3 */
 }
 
 /* One object of nbytes less is live. Peaks stay. */
 static void end_object(struct counters *c, size_t nbytes)
 {
     struct count_of_size *s = &c->size[counters_size(nbytes)];
+    assert(s->nlive > 0 && s->live_bytes >= nbytes); /* it was counted with this size */
+    assert(c->nlive >= s->nlive && c->live_bytes >= s->live_bytes); /* CN2 */
     s->nlive--;
     s->live_bytes -= nbytes;
     c->nlive--;
@@ -59,6 +64,7 @@ void counters_free(struct counters *c, size_t nbytes)
 {
     c->nfreed++;
     end_object(c, nbytes);
+    assert(c->nlive + c->nfreed == c->nallocated + c->ninherited); /* CN1 */
 }
 
 /* The object stays the same one, so nothing is allocated or freed [CN1]; but it may change its
@@ -81,6 +87,7 @@ void counters_use(struct counters *c, uint64_t nbytes)
  * peaks begin with what is live. */
 void counters_inherit(struct counters *child, const struct counters *parent)
 {
+    assert(child != parent);
     *child = (struct counters){.nlive = parent->nlive,
                                .live_bytes = parent->live_bytes,
                                .live_bytes_peak = parent->live_bytes,

@@ -57,6 +57,8 @@ void heap_unlock(struct heap *h)
  * constant. */
 void heap_open_locked(struct heap *h, struct region region, MemNodePtr *head)
 {
+    assert(region.base != NULL);
+    assert(head == NULL || region.nbytes <= (size_t)1 << 31); /* a node's size is an int */
     assert((uintptr_t)region.base % GRANULE_BYTES == 0 && region.nbytes <= REGION_BYTES_MAX);
     region.nbytes -= region.nbytes % GRANULE_BYTES;
     chunks_open(&h->chunks, region, head);
@@ -77,7 +79,9 @@ void heap_open_locked(struct heap *h, struct region region, MemNodePtr *head)
 /* Counts what is in use: live chunks and records, without the pagemap, which is hardly touched. */
 static void count_use_locked(struct heap *h)
 {
+    assert(h->chunks.ledger.nlive >= pagemap_granules(&h->spans)); /* the map is live */
     const struct ledger *l = &h->chunks.ledger;
+    assert(h->counters != NULL);
     uint32_t ngranules = l->nlive - pagemap_granules(&h->spans);
     counters_use(h->counters, (uint64_t)ngranules * GRANULE_BYTES + ledger_nbytes(l));
 }
@@ -106,6 +110,7 @@ APART static void count_resized_locked(struct heap *h, size_t nbytes, size_t nby
  * ones. */
 void heap_open_single(struct heap *h, struct region region, bool keeps_pages, bool keeps_spans)
 {
+    assert(region.base != NULL && region.nbytes % GRANULE_BYTES == 0);
     assert((uintptr_t)region.base % GRANULE_BYTES == 0 && region.nbytes <= REGION_BYTES_MAX);
     *h = (struct heap){.keeps_pages = keeps_pages};
     chunks_open(&h->chunks, region, NULL);
@@ -120,6 +125,7 @@ void heap_open_single(struct heap *h, struct region region, bool keeps_pages, bo
  * records on the other, and nothing else. */
 void heap_open_guarded(struct heap *h, struct region region, uint32_t page)
 {
+    assert(page > 0 && region.nbytes % ((size_t)page * GRANULE_BYTES) == 0);
     heap_open_single(h, region, false, false);
     h->spans.object_max = 0;
     ledger_open_guarded(&h->chunks.ledger, region.base + region.nbytes, region.nbytes, page);
@@ -144,6 +150,7 @@ static uint32_t slack_for(size_t nbytes)
 static enum heap_result take_chunk(struct heap *h, size_t nbytes, size_t align, enum fit fit,
                                    void **object)
 {
+    assert(is_power_of_two(align));
     uint32_t length = granules_for(nbytes), slack = slack_for(nbytes), start;
     size_t ngranules = align / GRANULE_BYTES;
     if (length == 0 || ngranules > UINT32_MAX)
@@ -157,6 +164,7 @@ static enum heap_result take_chunk(struct heap *h, size_t nbytes, size_t align, 
                : result == CHUNKS_LIST_DAMAGED ? HEAP_LIST_DAMAGED
                                                : HEAP_DAMAGED;
     *object = region_at(&h->chunks.region, start);
+    assert((uintptr_t)*object % align == 0);
     return HEAP_OK;
 }
 
@@ -165,6 +173,7 @@ static enum heap_result take_chunk(struct heap *h, size_t nbytes, size_t align, 
  * would be slack. */
 unsigned heap_sizeclass(const struct heap *h, size_t nbytes, size_t align)
 {
+    assert(is_power_of_two(align));
     size_t max = h->spans.object_max;
     if (nbytes > max || align > max || align > SLICE_BYTES / 8)
         return NCLASSES;
@@ -174,6 +183,7 @@ unsigned heap_sizeclass(const struct heap *h, size_t nbytes, size_t align)
         sizeclass |= h->spans.skipped;
     if (align <= GRANULE_BYTES)
         return sizeclass;
+    assert(sizeclass < NCLASSES);
     uint32_t slot_bytes = sizeclass_bytes(sizeclass);
     return slot_bytes <= max && slot_can_hold(slot_bytes, nbytes) ? sizeclass : NCLASSES;
 }
@@ -185,6 +195,7 @@ static enum heap_result take_once(struct heap *h, size_t nbytes, size_t align, e
     unsigned sizeclass = fit == FIT_ANY ? heap_sizeclass(h, nbytes, align) : NCLASSES;
     if (sizeclass < NCLASSES) {
         *object = spans_take(&h->spans, nbytes, sizeclass);
+        assert((uintptr_t)*object % align == 0); /* slots of this class are aligned so far */
         if (*object != NULL)
             return HEAP_OK;
     }
@@ -216,6 +227,9 @@ static bool may_find_more(const struct heap *h, size_t nbytes)
 INLINED enum heap_result place_locked(struct heap *h, size_t nbytes, size_t align, enum fit fit,
                                       void **object)
 {
+    assert(is_power_of_two(align) && (unsigned)fit <= FIT_ANY);
+    assert(align <= GRANULE_BYTES || fit == FIT_BEST ||
+           fit == FIT_ANY); /* chunks are aligned by best fit only */
     enum heap_result result = HEAP_NO_REGION;
     if (h->chunks.region.base != NULL)
         result = take_once(h, nbytes, align, fit, object);
@@ -357,6 +371,7 @@ enum heap_result heap_find(struct heap *h, const void *address, struct object *f
 static __attribute__((noinline)) void give_chunk_back_locked(struct heap *h,
                                                              const struct ledger_place *place)
 {
+    assert(place->chunk.state != 0 && place->chunk.state != CHUNK_RESERVED); /* an object */
     chunks_give_back(&h->chunks, place);
 }
 
@@ -364,6 +379,7 @@ static __attribute__((noinline)) void give_chunk_back_locked(struct heap *h,
 INLINED void give_back_locked(struct heap *h, const struct location *p)
 {
     if (p->in_span) {
+        assert(p->slot.is_object && !p->slot.is_metadata);
         spans_free(&h->spans, &p->slot);
         h->is_swept = false;
     } else {
@@ -377,6 +393,7 @@ INLINED void give_back_locked(struct heap *h, const struct location *p)
  * failure. */
 static void give_pages_back(unsigned char *from, unsigned char *to)
 {
+    assert(from <= to);
     uintptr_t page = os_page_bytes();
     uintptr_t first = ceil_div((uintptr_t)from, page) * page, end = (uintptr_t)to / page * page;
     if (first < end)
@@ -386,6 +403,8 @@ static void give_pages_back(unsigned char *from, unsigned char *to)
 /* Gives the pages of the tail and of all holes of `least` bytes or more back to the system. */
 static void trim_locked(struct heap *h, size_t least)
 {
+    assert(h->chunks.list.head == NULL && !h->keeps_pages); /* nodes or a caller need the pages */
+    assert(least > 0);
     struct chunk hole = {.length = UINT32_MAX};
     while (ledger_next_shorter(&h->chunks.ledger, &hole) &&
            (size_t)hole.length * GRANULE_BYTES >= least) {
@@ -507,6 +526,7 @@ void heap_leave(struct heap *h, struct thread *t)
 {
     heap_lock(h);
     tcache_close_locked(&h->spans, t);
+    assert(t->tcache == NULL);
     t->has_ended = true;
     heap_unlock(h);
 }
@@ -520,6 +540,7 @@ void heap_forked_locked(struct heap *h, struct thread *mine)
 /* The slow path of a thread's allocation: one lock for as many slots as a window has. */
 bool heap_refill(struct heap *h, struct thread *t, unsigned sizeclass)
 {
+    assert(sizeclass < NCLASSES);
     heap_lock(h);
     bool filled = tcache_refill_locked(&h->spans, t, sizeclass);
     heap_unlock(h);
@@ -570,6 +591,7 @@ static bool pins_what_it_gives_up(const struct heap *h, const struct chunk *c, u
 static bool resize_place_locked(struct heap *h, const struct location *p, size_t nbytes,
                                 bool anyway)
 {
+    assert(p->in_span || p->place.chunk.state != 0); /* what is free has no size */
     uint32_t length = granules_for(nbytes);
     if (p->in_span)
         return spans_resize(&h->spans, &p->slot, nbytes);
@@ -614,6 +636,7 @@ enum heap_result heap_resize(struct heap *h, const void *address, size_t nbytes,
  * begin with all 0. */
 bool heap_count_locked(struct heap *h, struct counters *counters)
 {
+    assert(counters != NULL && counters->nallocated == 0); /* it begins with all 0 */
     struct piece p;
     h->counters = NULL;
     h->has_tcaches = false;

@@ -13,6 +13,7 @@
  * no object can have it. */
 static void judge_slot_piece(const struct slot *slot, struct piece *p)
 {
+    assert(slot->bytes > 0); /* or a walk never ends */
     p->nbytes = slot->bytes;
     p->kind = slot->is_object                      ? PIECE_OBJECT
               : slot->is_metadata || slot->is_rest ? PIECE_METADATA
@@ -39,6 +40,7 @@ static bool judge_piece_locked(const struct heap *h, const struct chunk *c, size
                                struct piece *p)
 {
     struct slot slot;
+    assert(offset >= (size_t)c->start * GRANULE_BYTES && offset < chunk_end(c));
     size_t rest = chunk_end(c) - offset;
     unsigned char *start = h->chunks.region.base + offset;
     *p = (struct piece){.start = start, .nbytes = rest, .kind = PIECE_METADATA};
@@ -78,6 +80,7 @@ static size_t skip_locked(const struct heap *h, const struct chunk *c, size_t of
     if (!spans_find(&h->spans, offset, &slot) || slot.into == 0)
         return offset;
     size_t next = offset + slot.bytes - slot.into;
+    assert(next > offset); /* or a walk never ends */
     return next < chunk_end(c) ? next : chunk_end(c);
 }
 
@@ -109,6 +112,8 @@ bool heap_piece_from_locked(const struct heap *h, size_t *offset, struct piece *
  * add up to the region below the tail's end. */
 void tally_piece(struct pieces_tally *t, const struct piece *p)
 {
+    assert(p->nbytes > 0 && p->size <= p->nbytes);
+    assert(p->size == 0 || p->kind == PIECE_OBJECT); /* only objects were asked for */
     switch (p->kind) {
     case PIECE_OBJECT:
         t->nobjects++;

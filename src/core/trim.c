@@ -19,6 +19,7 @@ static bool judge_stayed(struct trim *t, struct ledger *l, uint32_t nspare, uint
     bool stayed = l->least_dirty >= trim_least(l, nspare);
     t->again = now + A_WHILE + (stayed ? l->ndirty / A_MILLISECOND : 0);
     l->least_dirty = l->ndirty;
+    assert(t->again > now); /* or it would be asked at every free */
     return stayed;
 }
 
@@ -45,6 +46,7 @@ static bool judge_fallen(struct trim *t, const struct ledger *l, uint32_t nspare
     uint64_t paid = elapsed * (whole / A_SECOND + 1);
     t->debt -= paid < t->debt ? paid : t->debt;
     t->fell = now;
+    assert(elapsed <= FALLS * A_SECOND && t->fell <= now);
     if (t->debt > FALLS * whole)
         return false;
     t->debt += l->ndirty;
@@ -55,6 +57,7 @@ static bool judge_fallen(struct trim *t, const struct ledger *l, uint32_t nspare
  * anyway. Neither is asked while there is too little to be worth it. */
 bool trim_decide(struct trim *t, struct ledger *l, uint32_t nspare, uint64_t now)
 {
+    assert(nspare <= l->nlive && nspare <= l->used); /* spare granules are live ones */
     return l->ndirty >= trim_least(l, nspare) &&
            (judge_fallen(t, l, nspare, now) || judge_stayed(t, l, nspare, now));
 }

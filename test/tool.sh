@@ -164,7 +164,8 @@ result "$nbad" 'sizes that the library understands'
 nbad=0
 # shellcheck disable=SC2086 # some options are two words
 for option in --region= --region=0 --region=-1 --region=63K --region=65G \
-    --region=18446744073709551616K --region=1T --region=12Q --region=1GG --region=1Gg --region=1t --region=G --region=g --onerror= \
+    --region=18446744073709551616K --region=1T --region=12Q --region=1GG \
+    --region=1Gg --region=1t --region=G --region=g --onerror= \
     --onerror=maybe '-s -eabort' '--region=1G --system' '--report --system' '--report --time' \
     --nonsense; do
     run "$mem" run $option echo ran

@@ -51,7 +51,7 @@ size_t os_address_limit(void);
 /* The time on a clock that never goes back. It may tick only every few milliseconds. */
 uint64_t os_milliseconds(void);
 
-/* Whether the program has rights that the user who started it does not have (setuid). */
+/* Whether the program has rights beyond those of the user that started it (setuid). */
 bool os_is_privileged(void);
 
 /* Writes all of text to a file descriptor, or as much as that takes. May change errno. */

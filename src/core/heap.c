@@ -593,7 +593,7 @@ static bool resize_place_locked(struct heap *h, const struct location *p, size_t
 {
     assert(p->in_span || p->place.chunk.state != 0); /* what is free has no size */
     uint32_t length = granules_for(nbytes);
-    if (p->in_span)
+    if (p->in_span) /* the state says how large the object is, so only that changes */
         return spans_resize(&h->spans, &p->slot, nbytes);
     if (length == 0 || (!anyway && pins_what_it_gives_up(h, &p->place.chunk, length, nbytes)))
         return false;

@@ -236,8 +236,8 @@ void btree_open(struct btree *b, void *end, size_t room)
     *b = (struct btree){.end = end, .room = room};
 }
 
-/* What is possible: heights and counts that fit each other, a root that is a node, and no more
- * memory in use than there is room. The bounds of every function here follow from that [BT5]. */
+/* What is possible: heights and counts that fit each other, a root that is a node, and
+ * no memory in use beyond the room. The bounds of every function here follow from that [BT5]. */
 bool btree_is_sane(const struct btree *b)
 {
     for (int o = BY_ADDRESS; o <= BY_SIZE; o++) {

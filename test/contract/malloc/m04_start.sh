@@ -86,7 +86,8 @@ with help "$programs/m05_early" && grep -q 'onerror=' "$work/err" &&
 result $? 'help prints the options, and the program goes on'
 with fast "$programs/m05_early" && complained 'fast' && printed '^1\.\.5'
 result $? 'an unknown option is named, and the program goes on'
-for bad in region=12Q region=1gg region=1t region=g region= region=1 region=65G region=99999999999999999999 region=-1 \
+for bad in region=12Q region=1gg region=1t region=g region= region=1 region=65G \
+    region=99999999999999999999 region=-1 \
     onerror=x onerror= onerror help=1 Region=1G; do
     with "$bad,region=1G" "$programs/m05_early" && complained "\"$bad\" ignored" &&
         [ "$(arena)" -eq 1073741824 ]

@@ -24,8 +24,8 @@ void delete_sized_aligned(void *p, size_t nbytes, size_t align) NAMED("_ZdlPvmSt
 void delete_array_sized_aligned(void *p, size_t nbytes, size_t align)
     NAMED("_ZdaPvmSt11align_val_t");
 
-/* Frees one object by one of the calls, with that size and alignment. The object has `nbytes`, and lies
- * at a multiple of 64, but not of a larger `align`. */
+/* Frees one object by one of the calls, with that size and alignment. The object has `nbytes`,
+ * and lies at a multiple of 64, but not of a larger `align`. */
 static void free_by(int call, size_t nbytes, size_t said, size_t align)
 {
     char *p = NULL;

@@ -22,9 +22,9 @@
 /* --- the lock -------------------------------------------------------------------- */
 
 /* How many forks this process is away from the first one, modulo 32,768: a lock that was made
- * 32,768 forks ago would be taken for this process's own. FORK_WAITS is added while a thread is about
- * to fork. Then the number is that of no lock, so that a thread that wants a lock takes the slow
- * way, in which it lets the fork pass. The fast way pays nothing for it. */
+ * 32,768 forks ago would be taken for this process's own. FORK_WAITS is added while a thread is
+ * about to fork. Then the number is that of no lock, so that a thread that wants a lock takes the
+ * slow way, in which it lets the fork pass. The fast way pays nothing for it. */
 enum { FORK_WAITS = 1 << 15 };
 static uint16_t process_number;
 

@@ -265,6 +265,24 @@ enum heap_result heap_take(struct heap *h, size_t nbytes, enum fit fit, void **o
     return lock_and_place(h, nbytes, 1, fit, object);
 }
 
+/* What is clean is a part of the slot or chunk, which may be longer than the object. */
+enum heap_result heap_take_clean(struct heap *h, size_t nbytes, void **object, struct object *zero)
+{
+    *zero = (struct object){0};
+    heap_lock(h);
+    enum heap_result result = place_locked(h, nbytes, 1, FIT_ANY, object);
+    struct interval part = chunks_clean_part(&h->chunks);
+    heap_unlock(h);
+    if (result != HEAP_OK || part.start >= part.end)
+        return result;
+    zero->start = region_at(&h->chunks.region, part.start);
+    size_t before = (size_t)((unsigned char *)zero->start - (unsigned char *)*object);
+    size_t length = (size_t)(part.end - part.start) * GRANULE_BYTES;
+    if (before < nbytes)
+        zero->size = length < nbytes - before ? length : nbytes - before;
+    return result;
+}
+
 /* With FIT_ANY, so that small objects get slots; a chunk is then placed by best fit. */
 enum heap_result heap_take_aligned(struct heap *h, size_t nbytes, size_t align, void **object)
 {
@@ -389,15 +407,17 @@ INLINED void give_back_locked(struct heap *h, const struct location *p)
 
 /* --- giving pages back ------------------------------------------------------ */
 
-/* Gives the whole pages of [from, to) back. If the system refuses, they stay, which is no
- * failure. */
-static void give_pages_back(unsigned char *from, unsigned char *to)
+/* Gives the whole pages of [from, to), which is free, back. If the system refuses, they stay, which
+ * is no failure. */
+static void give_pages_back(struct heap *h, unsigned char *from, unsigned char *to)
 {
     assert(from <= to);
     uintptr_t page = os_page_bytes();
     uintptr_t first = ceil_div((uintptr_t)from, page) * page, end = (uintptr_t)to / page * page;
-    if (first < end)
-        os_give_back((void *)first, end - first);
+    if (first >= end || !os_give_back((void *)first, end - first))
+        return;
+    uintptr_t base = (uintptr_t)h->chunks.region.base; /* a multiple of a granule */
+    chunks_given_back(&h->chunks, (first - base) / GRANULE_BYTES, (end - base) / GRANULE_BYTES);
 }
 
 /* Gives the pages of the tail and of all holes of `least` bytes or more back to the system. */
@@ -409,10 +429,10 @@ static void trim_locked(struct heap *h, size_t least)
     while (ledger_next_shorter(&h->chunks.ledger, &hole) &&
            (size_t)hole.length * GRANULE_BYTES >= least) {
         unsigned char *start = region_at(&h->chunks.region, hole.start);
-        give_pages_back(start, start + (size_t)hole.length * GRANULE_BYTES);
+        give_pages_back(h, start, start + (size_t)hole.length * GRANULE_BYTES);
     }
     /* That includes pages that the ledger has grown over and left again. */
-    give_pages_back(region_at(&h->chunks.region, ledger_tail(&h->chunks.ledger).start),
+    give_pages_back(h, region_at(&h->chunks.region, ledger_tail(&h->chunks.ledger).start),
                     h->chunks.region.base + h->chunks.region.nbytes -
                         ledger_nbytes(&h->chunks.ledger));
     if (h->counters != NULL)
@@ -597,7 +617,7 @@ static bool resize_place_locked(struct heap *h, const struct location *p, size_t
         return spans_resize(&h->spans, &p->slot, nbytes);
     if (length == 0 || (!anyway && pins_what_it_gives_up(h, &p->place.chunk, length, nbytes)))
         return false;
-    return ledger_resize(&h->chunks.ledger, p->place.chunk.start, length, slack_for(nbytes));
+    return chunks_resize(&h->chunks, p->place.chunk.start, length, slack_for(nbytes));
 }
 
 /* The one resize in place: judges, resizes, counts, and trims if it is time to. */

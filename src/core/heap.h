@@ -96,6 +96,10 @@ void heap_unlock(struct heap *h);
  * or HEAP_NO_REGION. O(log n). */
 enum heap_result heap_take(struct heap *h, size_t nbytes, enum fit fit, void **object);
 
+/* Takes an object, as heap_take does with FIT_ANY, and stores which part of it is known to be zero;
+ * its size is 0 if none is. The rest holds whatever it held before. */
+enum heap_result heap_take_clean(struct heap *h, size_t nbytes, void **object, struct object *zero);
+
 /* Takes an object at a multiple of `align` bytes, a power of two, as heap_take does with
  * FIT_ANY. The heap has no free list. */
 enum heap_result heap_take_aligned(struct heap *h, size_t nbytes, size_t align, void **object);

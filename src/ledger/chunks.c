@@ -11,11 +11,30 @@ void chunks_open(struct chunks *c, struct region region, MemNodePtr *head)
 {
     assert((uintptr_t)region.base % GRANULE_BYTES == 0 && region.nbytes % GRANULE_BYTES == 0);
     assert(head == NULL || region.nbytes <= (size_t)1 << 31); /* a node has the size as an int */
+    assert(head == NULL || c->clean == NULL); /* nodes would be written into clean memory */
     c->region = region;
     c->list = (struct freelist){&c->region, &c->ledger, head};
     ledger_open(&c->ledger, region.base + region.nbytes, region.nbytes);
     if (head != NULL)
         freelist_mend_all(&c->list);
+    if (c->clean != NULL)
+        clean_open(c->clean, region.is_zero ? ledger_clean_end(&c->ledger) : 0);
+}
+
+/* Where records were it is not clean, whatever the intervals say [CL1]. Not inlined, as objects are
+ * seldom handed out for the first time. */
+__attribute__((noinline)) static void cut_clean(struct chunks *c, uint32_t start, uint32_t end)
+{
+    struct interval *taken = &c->clean->taken;
+    clean_cut(c->clean, start, end);
+    taken->end = least(taken->end, ledger_clean_end(&c->ledger));
+}
+
+/* Notes that [start, + length) is handed out. */
+static inline void chunk_is_taken(struct chunks *c, uint32_t start, uint32_t length)
+{
+    if (c->clean != NULL && !clean_cut_fast(c->clean, start, start + length))
+        cut_clean(c, start, start + length);
 }
 
 /* Looks at the nodes around the free chunk at `start`, and returns whether its own is right.
@@ -56,8 +75,11 @@ enum chunks_result chunks_take(struct chunks *c, uint32_t length, uint32_t slack
         freelist_mend(&c->list, &spot);
         return CHUNKS_LIST_DAMAGED;
     }
+    if (take_and_thread(c, &from, length, slack, &spot) == 0)
+        return CHUNKS_DAMAGED;
     *start = from.start;
-    return take_and_thread(c, &from, length, slack, &spot) > 0 ? CHUNKS_OK : CHUNKS_DAMAGED;
+    chunk_is_taken(c, from.start, length);
+    return CHUNKS_OK;
 }
 
 /* Takes an aligned chunk where there is a list, in three steps after each of which the list is
@@ -104,5 +126,18 @@ enum chunks_result chunks_take_aligned(struct chunks *c, uint32_t length, uint32
     assert(((uintptr_t)c->region.base / GRANULE_BYTES + *start) % align == 0);
     if (c->list.head != NULL)
         return take_behind(c, &from, skip, length, slack) ? CHUNKS_OK : CHUNKS_NONE;
-    return ledger_take_aligned(&c->ledger, &from, skip, length, slack) ? CHUNKS_OK : CHUNKS_DAMAGED;
+    if (!ledger_take_aligned(&c->ledger, &from, skip, length, slack))
+        return CHUNKS_DAMAGED;
+    chunk_is_taken(c, *start, length);
+    return CHUNKS_OK;
+}
+
+/* What the object grows by is handed out, too. */
+bool chunks_resize(struct chunks *c, uint32_t start, uint32_t length, uint32_t slack)
+{
+    assert(c->list.head == NULL);
+    if (!ledger_resize(&c->ledger, start, length, slack))
+        return false;
+    chunk_is_taken(c, start, length);
+    return true;
 }

@@ -12,6 +12,7 @@
 #define CHUNKS_H
 
 #include "base/region.h"
+#include "ledger/clean.h"
 #include "ledger/freelist.h"
 #include "ledger/ledger.h"
 
@@ -19,6 +20,7 @@ struct chunks {
     struct region region;
     struct ledger ledger;
     struct freelist list;
+    struct clean *clean; /* what is known to be zero; NULL: nothing is, as in a heap with a list */
 };
 
 enum chunks_result {
@@ -29,7 +31,7 @@ enum chunks_result {
 };
 
 /* Makes all of the region free. `head` is where the free list begins, or NULL for a heap without
- * one. */
+ * one. The caller has set c->clean. */
 void chunks_open(struct chunks *c, struct region region, MemNodePtr *head);
 
 /* Takes a live chunk of `length` > 0 granules, with `slack` bytes at the end that the caller
@@ -43,6 +45,27 @@ enum chunks_result chunks_take(struct chunks *c, uint32_t length, uint32_t slack
  * before it gives up. */
 enum chunks_result chunks_take_aligned(struct chunks *c, uint32_t length, uint32_t align,
                                        uint32_t slack, uint32_t *start);
+
+/* Resizes the live chunk that begins at `start`, as ledger_resize does, in a heap without a free
+ * list. */
+bool chunks_resize(struct chunks *c, uint32_t start, uint32_t length, uint32_t slack);
+
+/* Returns the clean part of what the last call that returned CHUNKS_OK handed out (clean.h); an
+ * empty interval, if nothing is known of it. */
+static inline struct interval chunks_clean_part(const struct chunks *c)
+{
+    return c->clean == NULL ? (struct interval){0} : c->clean->taken;
+}
+
+/* Notes that the whole pages of [start, end), which is free, went back to the system. What lies
+ * where records were is left out [CL1]; a region of 64 GiB ends beyond the last number. */
+static inline void chunks_given_back(struct chunks *c, size_t start, size_t end)
+{
+    size_t clean_end = ledger_clean_end(&c->ledger);
+    end = end < clean_end ? end : clean_end;
+    if (c->clean != NULL && start < end)
+        clean_add(c->clean, (uint32_t)start, (uint32_t)end);
+}
 
 /* Makes the live chunk at `p` free, as ledger_give_back does, and keeps the free list in step.
  * O(log n). */

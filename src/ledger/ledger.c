@@ -44,7 +44,7 @@ static bool has_room(const struct ledger *l, uint64_t nmore)
 
 /* Notes the most records there ever were, which says how far down records may have been written.
  * Memory below that, and above `used`, is as the system gave it: ledger_is_fresh promises so, and
- * the page map need not be cleared there. */
+ * the page map need not be cleared there; ledger_clean_end is for memory that went back, too. */
 static void note_most(struct ledger *l)
 {
     if (nchunks(l) > l->most)
@@ -663,11 +663,16 @@ size_t ledger_nbytes(const struct ledger *l)
     return btree_nbytes(&l->b);
 }
 
+/* One record more than there ever were, since a change may have one too many for a while. */
+uint32_t ledger_clean_end(const struct ledger *l)
+{
+    return granules_left(l, (uint64_t)l->most + 1, BTREE_COST);
+}
+
 bool ledger_is_fresh(const struct ledger *l, uint32_t start, uint32_t length)
 {
     assert(length > 0);
-    return start >= l->used &&
-           (uint64_t)start + length <= granules_left(l, l->most + 1, BTREE_COST);
+    return start >= l->used && (uint64_t)start + length <= ledger_clean_end(l);
 }
 
 /* --- the check ----------------------------------------------------------------- */

@@ -174,6 +174,9 @@ struct chunk ledger_tail(const struct ledger *l);
 /* Bytes that the records take at the end of the region now. */
 size_t ledger_nbytes(const struct ledger *l);
 
+/* Returns the granule below which no record was ever written. O(1). */
+uint32_t ledger_clean_end(const struct ledger *l);
+
 /* Whether nothing was ever written to [start, start + length): it was never given out, and held no
  * records. A free list may have written to its first granule. */
 bool ledger_is_fresh(const struct ledger *l, uint32_t start, uint32_t length);

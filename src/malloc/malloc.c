@@ -46,38 +46,43 @@ static void *no_room(void)
     return NULL;
 }
 
-/* Takes an object from the heap, under its lock. */
-static enum heap_result heap_take_at(size_t nbytes, size_t align, void **object)
+/* Takes an object from the heap, under its lock. For calloc, `zero` is where to store which part of
+ * it is known to be zero; else it is NULL. */
+static enum heap_result heap_take_at(size_t nbytes, size_t align, void **object,
+                                     struct object *zero)
 {
+    if (zero != NULL)
+        return heap_take_clean(&shim_heap, nbytes, object, zero);
     return align <= GRANULE_BYTES ? heap_take(&shim_heap, nbytes, FIT_ANY, object)
                                   : heap_take_aligned(&shim_heap, nbytes, align, object);
 }
 
 /* Takes an object from the heap, which is opened if this is the first call of the process. Returns
  * NULL if there is no space. */
-static void *take_from_heap(size_t nbytes, size_t align)
+static void *take_from_heap(size_t nbytes, size_t align, struct object *zero)
 {
     void *object;
     enum heap_result result = HEAP_NO_SPACE;
     assert(align != 0 && (align & (align - 1)) == 0);
     if (!is_too_large(nbytes))
-        result = heap_take_at(nbytes, align, &object);
+        result = heap_take_at(nbytes, align, &object, zero);
     if (result == HEAP_NO_REGION) {
         shim_start(environ);
-        result = heap_take_at(nbytes, align, &object);
+        result = heap_take_at(nbytes, align, &object, zero);
     }
     assert(result != HEAP_OK || (uintptr_t)object % align == 0);
     return result == HEAP_OK ? object : no_room();
 }
 
 /* Takes a slot of the size class for `room` bytes at a multiple of align, for an object of nbytes.
- * Returns false if there is no such class, the thread can have no cache, or the heap is full. */
-static bool take_slot(size_t nbytes, size_t room, size_t align, void **object)
+ * Returns false if there is no such class, the thread can have no cache, or the heap is full.
+ * Stores whether all of the slot is known to be zero, unless `clean` is NULL. */
+static bool take_slot(size_t nbytes, size_t room, size_t align, void **object, bool *clean)
 {
     bool has = shim_ensure_tcache();
     unsigned sizeclass = has ? heap_sizeclass(&shim_heap, room, align) : NCLASSES;
     while (sizeclass < NCLASSES && has) {
-        if (tcache_take(&shim_thread, nbytes, sizeclass, object))
+        if (tcache_take(&shim_thread, nbytes, sizeclass, object, clean))
             return true;
         has = heap_refill(&shim_heap, &shim_thread, sizeclass);
     }
@@ -89,7 +94,8 @@ static bool take_slot(size_t nbytes, size_t room, size_t align, void **object)
 static void *take_any(size_t nbytes, size_t align)
 {
     void *object;
-    return take_slot(nbytes, nbytes, align, &object) ? object : take_from_heap(nbytes, align);
+    return take_slot(nbytes, nbytes, align, &object, NULL) ? object
+                                                           : take_from_heap(nbytes, align, NULL);
 }
 
 /* Takes the new place of an object of `old` bytes that moves, to hold nbytes. A program that grows
@@ -101,7 +107,7 @@ static void *take_to_move(size_t nbytes, size_t old)
     void *object;
     assert(!is_too_large(nbytes));
     bool by_little = nbytes > old && nbytes - old <= old / PART;
-    if (by_little && take_slot(nbytes, nbytes + nbytes / PART, GRANULE_BYTES, &object))
+    if (by_little && take_slot(nbytes, nbytes + nbytes / PART, GRANULE_BYTES, &object, NULL))
         return object;
     return shim_take(nbytes);
 }
@@ -207,28 +213,17 @@ __attribute__((noinline)) void shim_refile(const void *address)
     heap_refile(&shim_heap, address);
 }
 
-/* Clears a large object by giving its pages back to the system, which then read as zero: pages that
- * the program never uses cost no memory. Returns false if the system refuses. */
-static bool clear_pages(unsigned char *object, size_t nbytes)
+/* Clears a new object, except for the part that is known to be zero [M11]. Pages never go back to
+ * the system for this: a fault for each of them would take longer than to clear them. */
+static void *clear_around(void *object, size_t nbytes, const struct object *zero)
 {
-    size_t page = os_page_bytes();
-    unsigned char *first = object + (-(uintptr_t)object & (page - 1));
-    size_t before = (size_t)(first - object), whole = (nbytes - before) / page * page;
-    assert(before < page && before + whole <= nbytes);
-    if (!os_give_back(first, whole))
-        return false;
-    memset(object, 0, before);
-    memset(first + whole, 0, nbytes - before - whole);
-    return true;
-}
-
-/* Fills a new object with zeros. It does so even if the memory was never handed out before and is
- * zero already: nothing here knows that [M11]. */
-static void *clear(void *object, size_t nbytes)
-{
-    enum { LARGE = 1 << 20 };
-    if (nbytes < LARGE || !clear_pages(object, nbytes))
-        memset(object, 0, nbytes);
+    unsigned char *start = object, *end = start + nbytes;
+    if (zero->size == 0)
+        return memset(object, 0, nbytes);
+    unsigned char *from = zero->start, *to = from + zero->size;
+    assert(from >= start && to <= end);
+    memset(start, 0, (size_t)(from - start));
+    memset(to, 0, (size_t)(end - to));
     return object;
 }
 
@@ -310,7 +305,8 @@ __attribute__((noinline)) static void *malloc_slow(size_t nbytes)
 __attribute__((noinline)) static void *malloc_larger(size_t nbytes)
 {
     void *object;
-    if (is_large(nbytes) && tcache_take_large(&shim_thread, nbytes, sizeclass_of(nbytes), &object))
+    if (is_large(nbytes) &&
+        tcache_take_large(&shim_thread, nbytes, sizeclass_of(nbytes), &object, NULL))
         return object;
     return malloc_slow(nbytes);
 }
@@ -321,10 +317,26 @@ MEM_API void *malloc(size_t nbytes)
     return tcache_take_small(&shim_thread, nbytes, &object) ? object : malloc_larger(nbytes);
 }
 
+/* Takes an object that calloc then clears, as malloc_larger does, and stores which part of it is
+ * known to be zero. Returns NULL if there is no space. */
+static void *take_to_clear(size_t nbytes, struct object *zero)
+{
+    void *object;
+    bool clean;
+    if ((is_large(nbytes) &&
+         tcache_take_large(&shim_thread, nbytes, sizeclass_of(nbytes), &object, &clean)) ||
+        take_slot(nbytes, nbytes, GRANULE_BYTES, &object, &clean)) {
+        *zero = (struct object){object, clean ? nbytes : 0};
+        return object;
+    }
+    return take_from_heap(nbytes, GRANULE_BYTES, zero);
+}
+
 __attribute__((noinline)) static void *calloc_slow(size_t nbytes)
 {
-    void *object = or_errno(shim_take_slow(nbytes));
-    return object == NULL ? NULL : clear(object, nbytes);
+    struct object zero;
+    void *object = or_errno(take_to_clear(nbytes, &zero));
+    return object == NULL ? NULL : clear_around(object, nbytes, &zero);
 }
 
 MEM_API void *calloc(size_t nmembers, size_t nbytes)

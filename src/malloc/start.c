@@ -12,7 +12,8 @@
 #include "malloc/report.h"
 #include "malloc/shim.h"
 
-struct heap shim_heap = {.lock = PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP};
+static struct clean clean; /* for calloc */
+struct heap shim_heap = {.lock = PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP, .chunks.clean = &clean};
 struct options shim_options;
 struct row *shim_row;
 __thread struct thread shim_thread;

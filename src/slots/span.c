@@ -74,6 +74,17 @@ static bool states_place(struct spans *s, uint32_t slice)
     return true;
 }
 
+/* Notes which slots of a new span are clean [ST5], where `clean` is the clean part of its slices.
+ * Its state array is all 0. */
+static void states_note_clean(const struct spans *s, uint32_t slice, struct interval clean)
+{
+    const struct span *span = pagemap_span(s, slice);
+    uint32_t ngranules = span->slot_bytes / GRANULE_BYTES, start = pagemap_granule(s, slice);
+    for (uint32_t i = 0; i < span->nslots; i++, start += ngranules)
+        if (start >= clean.start && start + ngranules <= clean.end)
+            *far_slack(span->states, span->nslots, i) = FAR_CLEAN;
+}
+
 /* Begins a change that lookups must not see half done. To make a span may make a metadata span
  * first, so one change may lie within another: returns whether this is the outermost one. */
 static bool changes_begin(struct spans *s)
@@ -115,6 +126,7 @@ static uint32_t span_cut(struct spans *s, unsigned sizeclass, int purpose)
     uint32_t slice = slices_take(s, n);
     if (slice == NO_SLICE)
         return NO_SLICE;
+    struct interval clean = chunks_clean_part(s->chunks); /* before more slices are taken */
     struct span *span = pagemap_span(s, slice);
     span_shape(s, span, sizeclass);
     span->purpose = (uint8_t)purpose;
@@ -123,6 +135,8 @@ static uint32_t span_cut(struct spans *s, unsigned sizeclass, int purpose)
         slices_give_back(s, slice, n);
         return NO_SLICE;
     }
+    if (clean.end > clean.start && purpose == FOR_OBJECTS && span->slot_bytes > CLEAN_FROM)
+        states_note_clean(s, slice, clean);
     return slice;
 }
 

@@ -80,6 +80,23 @@ static uint32_t queue_first_or_new(struct spans *s, unsigned sizeclass, int purp
     return slice;
 }
 
+/* Notes that a slot is handed out, and whether it was clean, as chunks_take does for chunks. */
+static void slot_is_taken(struct spans *s, uint32_t slice, uint32_t index)
+{
+    const struct span *span = pagemap_span(s, slice);
+    uint32_t ngranules = span->slot_bytes / GRANULE_BYTES;
+    uint32_t start = pagemap_granule(s, slice) + index * ngranules;
+    bool clean = false;
+    if (span->slot_bytes > CLEAN_FROM) {
+        uint16_t *far = far_slack(span->states, span->nslots, index);
+        clean = far_is_clean(far);
+        if (clean) /* a slack that fits into the state would leave it as it is */
+            __atomic_store_n(far, 0, __ATOMIC_RELAXED);
+    }
+    s->chunks->clean->taken =
+        clean ? (struct interval){start, start + ngranules} : (struct interval){0};
+}
+
 /* Takes a free slot of the first PARTIAL span, which stays in its queue, and stores it. Returns
  * false if there is no room. Owners and other threads may have changed the span since it was
  * queued, so a span without a free slot is counted again, and the next one is tried. */
@@ -99,6 +116,8 @@ static bool slot_take(struct spans *s, unsigned sizeclass, int purpose, uint32_t
             continue;
         }
         assert(index < span->nslots && index >= span_nreserved(span) / 2);
+        if (s->chunks->clean != NULL)
+            slot_is_taken(s, slice, index);
         state_make_object(span->states, span->nslots, index, slack);
         /* The lowest of large slots comes first, as the others may have no pages yet. */
         span->search = (uint16_t)(is_wide(span->slot_bytes) ? 0 : index + 1);

@@ -15,7 +15,10 @@
  *   ST3  the byte behind the last state is always 0. What is left over behind the last slot may be
  *        taken for a slot, and is always free;
  *   ST4  only spans whose slots are larger than ALL_NEAR_MAX have far slack: in smaller slots one
- *        byte can say any slack.
+ *        byte can say any slack;
+ *   ST5  in spans of slots larger than CLEAN_FROM a free slot whose far slack is FAR_CLEAN is all
+ *        zero: it was never handed out, and the span was made of clean memory (ledger/clean.h).
+ *        Each call that takes such a slot writes another far slack.
  */
 #ifndef STATE_H
 #define STATE_H
@@ -39,6 +42,10 @@ static inline uint64_t free_slots(const unsigned char *states, uint32_t n)
  * and the largest slots without far slack [ST4]. */
 enum { STATE_FAR = 255, SLACK_NEAR_MAX = STATE_FAR - 2, ALL_NEAR_MAX = 256 };
 
+/* The far slack of a slot that was never handed out, which is more than any object has; and the
+ * largest slots in which that is not noted, since to clear them is cheap [ST5]. */
+enum { FAR_CLEAN = UINT16_MAX, CLEAN_FROM = 2048 };
+
 /* Returns where in the state array the far slack begins: an even offset, behind the byte of ST3. */
 static inline size_t far_offset(uint32_t nslots)
 {
@@ -51,10 +58,17 @@ static inline uint16_t *far_slack(unsigned char *states, uint32_t nslots, uint32
     return (uint16_t *)(void *)(states + far_offset(nslots)) + index;
 }
 
+/* Returns whether a free slot is known to be zero. Only its owner or the lock holder asks, and only
+ * in spans of slots larger than CLEAN_FROM [ST5]. */
+static inline bool far_is_clean(const uint16_t *far)
+{
+    return __atomic_load_n(far, __ATOMIC_RELAXED) == FAR_CLEAN;
+}
+
 /* Returns the largest slack, in bytes, that a slot of this size can have. */
 static inline uint32_t slack_max(uint32_t slot_bytes)
 {
-    return slot_bytes > ALL_NEAR_MAX ? UINT16_MAX : SLACK_NEAR_MAX;
+    return slot_bytes > ALL_NEAR_MAX ? FAR_CLEAN - 1 : SLACK_NEAR_MAX;
 }
 
 /* These four say what a state means that was read once. Such a state may be changed by another

@@ -10,15 +10,18 @@
 /* Large and small slots differ in how much has to be free for a window to be worth the trouble.
  * None of this takes the lock, and another thread may free slots meanwhile, or claim a parked
  * span. */
-bool tcache_take(struct thread *t, size_t nbytes, unsigned sizeclass, void **object)
+bool tcache_take(struct thread *t, size_t nbytes, unsigned sizeclass, void **object, bool *clean)
 {
     assert(sizeclass < NCLASSES && nbytes <= sizeclass_bytes(sizeclass));
     bool taken = false, large = sizeclass > sizeclass_of(TCACHE_SMALL_MAX);
+    if (clean != NULL)
+        *clean = false;
     reader_enter(t);
     const struct tcache *c = thread_tcache(t);
-    if (c != NULL)
-        taken = (large ? window_take_large_or_change
-                       : window_take_or_change)(c->window[sizeclass], &c->view, nbytes, object);
+    if (c != NULL && large)
+        taken = window_take_large_or_change(c->window[sizeclass], &c->view, nbytes, object, clean);
+    else if (c != NULL)
+        taken = window_take_or_change(c->window[sizeclass], &c->view, nbytes, object);
     reader_leave(t);
     return taken;
 }

@@ -28,6 +28,7 @@
 #include "slots/window.h"
 
 enum { TCACHE_SMALL_MAX = 2048 };
+static_assert((int)TCACHE_SMALL_MAX == CLEAN_FROM, "the slack of what may be clean is always far");
 static_assert(SLICE_BYTES / TCACHE_SMALL_MAX < STATES_AT_ONCE, "larger slots are in one window");
 enum { NBY_SIZE = TCACHE_SMALL_MAX / GRANULE_BYTES + 1 };
 
@@ -59,8 +60,8 @@ bool tcaches_revoke_locked(struct spans *s);
 
 /* Takes an object of nbytes in a slot of that class from any span that the thread owns. Returns
  * false if it has no cache, or if hardly a slot is free in them: then tcache_refill_locked is
- * due. */
-bool tcache_take(struct thread *t, size_t nbytes, unsigned sizeclass, void **object);
+ * due. Stores whether all of the slot is known to be zero, unless `clean` is NULL. */
+bool tcache_take(struct thread *t, size_t nbytes, unsigned sizeclass, void **object, bool *clean);
 
 /* Gets the thread another span, so that tcache_take finds slots. Returns false if there is no
  * room, no cache, or no need that is worth a span. The caller holds the lock, and is the thread,
@@ -109,13 +110,14 @@ static inline bool tcache_take_aligned(struct thread *t, size_t nbytes, size_t a
 }
 
 /* Takes an object from a class of large slots, those above TCACHE_SMALL_MAX. Returns false if
- * the window knows of none. */
+ * the window knows of none. Stores whether all of the slot is known to be zero, unless `clean` is
+ * NULL. */
 static inline bool tcache_take_large(struct thread *t, size_t nbytes, unsigned sizeclass,
-                                     void **object)
+                                     void **object, bool *clean)
 {
     reader_enter(t);
     const struct tcache *c = thread_tcache(t);
-    bool taken = c != NULL && window_take_large(c->window[sizeclass], nbytes, object);
+    bool taken = c != NULL && window_take_large(c->window[sizeclass], nbytes, object, clean);
     reader_leave(t);
     return taken;
 }

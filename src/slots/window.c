@@ -184,13 +184,13 @@ bool window_take_or_change(struct class_window *w, const struct slot_view *v, si
 
 /* There are so few large slots that a single free one is worth it. */
 bool window_take_large_or_change(struct class_window *w, const struct slot_view *v, size_t nbytes,
-                                 void **object)
+                                 void **object, bool *clean)
 {
     bool (*change)(struct class_window *, const struct slot_view *) =
         is_wide(w->slot_bytes) ? window_change_wide : window_change;
     bool has = w->at.mask != 0 || window_scan(w, v, WINDOW_ANY) ||
                (change(w, v) && window_scan(w, v, WINDOW_ANY));
-    return has && window_take_large(w, nbytes, object);
+    return has && window_take_large(w, nbytes, object, clean);
 }
 
 /* The span was used up, and hardly any of it was freed since. */

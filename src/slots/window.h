@@ -97,11 +97,12 @@ void window_make_room_to_park(struct spans *s, struct class_window *w);
 
 /* Takes a slot for an object of nbytes: from the mask, else elsewhere in the span, else from a
  * parked span. Returns false if hardly a slot of them is free. The first is for classes up to
- * TCACHE_SMALL_MAX (tcache.h), the second for larger ones. */
+ * TCACHE_SMALL_MAX (tcache.h), the second for larger ones, which also stores whether the slot is
+ * known to be zero, unless `clean` is NULL. */
 bool window_take_or_change(struct class_window *w, const struct slot_view *v, size_t nbytes,
                            void **object);
 bool window_take_large_or_change(struct class_window *w, const struct slot_view *v, size_t nbytes,
-                                 void **object);
+                                 void **object, bool *clean);
 
 /* Takes the lowest slot of the mask, which is not 0 and was read just before, and gives it that
  * state. Returns the object. */
@@ -135,9 +136,11 @@ static inline void *window_take_any(struct class_window *w, uint64_t mask, size_
 
 /* Takes a large slot, of which a span has at most 64, so all are in the window. The slot that
  * was taken last comes first, if it is free again, since it is in the processor's cache; then
- * the lowest, since it has its pages. The slack is always far. Returns false if the window knows
- * of no free slot. */
-static inline bool window_take_large(struct class_window *w, size_t nbytes, void **object)
+ * the lowest, since it has its pages. The slack is always far, so that no slot that is taken is
+ * clean any longer [ST5]; `clean` is NULL, or the place to store whether it was. Returns false if
+ * the window knows of no free slot. */
+static inline bool window_take_large(struct class_window *w, size_t nbytes, void **object,
+                                     bool *clean)
 {
     size_t i = w->last;
     if (w->slice == 0)
@@ -150,6 +153,8 @@ static inline bool window_take_large(struct class_window *w, size_t nbytes, void
     assert(i < w->nslots && nbytes <= w->slot_bytes);
     assert(__atomic_load_n(w->at.states + i, __ATOMIC_RELAXED) == 0); /* WI1 */
     w->at.mask &= ~((uint64_t)1 << i);
+    if (clean != NULL)
+        *clean = far_is_clean(w->far + i);
     __atomic_store_n(w->far + i, (uint16_t)(w->slot_bytes - nbytes), __ATOMIC_RELAXED);
     __atomic_store_n(w->at.states + i, (uint8_t)STATE_FAR, __ATOMIC_RELEASE);
     *object = w->at.base + i * w->slot_bytes;

@@ -150,7 +150,7 @@ static void test_what_is_there_counts_as_taken(void **state)
         size_t size = (size_t)i * 9;
         unsigned sizeclass = heap_sizeclass(&heap, size, 1);
         if (!has || !heap_refill(&heap, &t, sizeclass) ||
-            !tcache_take(&t, size, sizeclass, &object[i].start))
+            !tcache_take(&t, size, sizeclass, &object[i].start, NULL))
             assert_int_equal(heap_take(&heap, size, FIT_ANY, &object[i].start), HEAP_OK);
         object[i].size = size;
         mine.nallocated++;

@@ -37,8 +37,8 @@ static void *take(struct thread *t, size_t nbytes)
         bool small = nbytes <= TCACHE_SMALL_MAX && nbytes % 3 > 0;
         if ((small && tcache_take_small(t, nbytes, &object)) ||
             (nbytes > TCACHE_SMALL_MAX && nbytes % 5 > 0 &&
-             tcache_take_large(t, nbytes, sizeclass, &object)) ||
-            tcache_take(t, nbytes, sizeclass, &object))
+             tcache_take_large(t, nbytes, sizeclass, &object, NULL)) ||
+            tcache_take(t, nbytes, sizeclass, &object, NULL))
             return object;
         if (!heap_refill(&heap, t, sizeclass))
             break;
@@ -290,14 +290,14 @@ static void test_a_parked_span_is_unparked(void **state)
     heap_join(&heap, t);
     use_up(t, object);
     for (int i = 0; i < OF_1K / 8; i++) {
-        assert_false(tcache_take(t, 1024, sizeclass_of(1024), &again));
+        assert_false(tcache_take(t, 1024, sizeclass_of(1024), &again, NULL));
         assert_int_equal(give(i % 2 ? t : &uncached, object[8 * i]), HEAP_OK);
     }
     for (int i = 0; i < OF_1K / 8; i++) {
-        assert_true(tcache_take(t, 1024, sizeclass_of(1024), &again));
+        assert_true(tcache_take(t, 1024, sizeclass_of(1024), &again, NULL));
         assert_ptr_equal(again, object[8 * i]);
     }
-    assert_false(tcache_take(t, 1024, sizeclass_of(1024), &again));
+    assert_false(tcache_take(t, 1024, sizeclass_of(1024), &again, NULL));
     heap_leave(&heap, t);
     for (int i = 0; i < NUSED; i++)
         assert_int_equal(give(t, object[i]), HEAP_OK);

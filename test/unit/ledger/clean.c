@@ -212,6 +212,26 @@ static void test_where_records_were(void **state)
     close_heap();
 }
 
+/* In a full heap an object of a byte may get a slot of 64 KiB, with 65,535 bytes of slack: the mark
+ * of a clean slot is the same number [ST5]. */
+static void test_the_largest_slack(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {65536, 5000, 500, 60, 1};
+    size_t n = 1;
+    open_heap((size_t)128 << 20);
+    take(0, 65536);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        while (n < NOBJECTS && take(n, sizes[i]))
+            n++;
+    assert_true(n < NOBJECTS);
+    give(0);
+    take(0, 1);
+    give(0);
+    assert_true(take(0, 65536));
+    close_heap();
+}
+
 /* Any sizes in a heap that is often full and often empty, where pages go back at any time. */
 static void random_calls(size_t nbytes, size_t size_max, unsigned nobjects, int nsteps)
 {
@@ -254,6 +274,7 @@ int main(void)
         cmocka_unit_test(test_never_more_than_the_map),
         cmocka_unit_test(test_the_shortest_is_forgotten),
         cmocka_unit_test(test_where_records_were),
+        cmocka_unit_test(test_the_largest_slack),
         cmocka_unit_test(test_heaps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -34,7 +34,7 @@ MODELLED := $(call programs_in,test/model)
 MISUSE := $(call programs_in,test/misuse)
 THREADED := $(filter %threads %/h12_fork %/h13_guard_pages,$(CLASSIC) $(HEAPS_OWN))
 SUPPORT := $(wildcard test/support/*.h)
-FAILING := $(IN_MALLOC)/failing.so
+FAILING := $(IN_MALLOC)/failing.so $(IN_MALLOC)/allocating.so
 WALK_STATIC := $(IN_MALLOC)/walk-static
 CONTAINERS := $(BUILD)/test/containers
 KNOWN := $(BUILD)/test/known
@@ -60,7 +60,7 @@ $(IN_MALLOC)/%: test/contract/malloc/%.c $(SUPPORT) $(LIB_MALLOC)
 	$(build) -Itest/support -fno-builtin -fno-sanitize=alignment $(BESIDE) -ldl
 $(WALK_STATIC): test/contract/malloc/walk.c $(SUPPORT) $(BUILD)/libmem.a
 	$(build) -Itest/support -fno-builtin $(BUILD)/libmem.a -Wl,--export-dynamic-symbol=mem_heap_also
-$(FAILING): test/support/failing.c $(SUPPORT)
+$(FAILING): $(IN_MALLOC)/%.so: test/support/%.c $(SUPPORT)
 	$(build) -fPIC -shared -fvisibility=hidden -ldl
 
 $(BUILD)/test/helgrind/classic: test/helgrind/hand_over.c $(BUILD)/libmem.so
@@ -132,8 +132,8 @@ check-malloc:
 	$(RUN_MALLOC) $(IN_MALLOC)/m01_symbols $(IN_MALLOC)/m02_semantics $(IN_MALLOC)/m03_misuse \
 	    $(IN_MALLOC)/m05_early "$(IN_MALLOC)/m05_threads $(THREADS)" $(IN_MALLOC)/m10_sizes \
 	    $(if $(SHRINK),"$(IN_MALLOC)/m06_shrink $(SHRINK)") \
-	    $(if $(WITH),,$(IN_MALLOC)/m08_fault "test/contract/malloc/m04_start.sh $(LIB_MALLOC) \
-	    $(IN_MALLOC)") || failed=1; \
+	    $(if $(WITH),,$(IN_MALLOC)/m08_interposed $(IN_MALLOC)/m08_fault \
+	    "test/contract/malloc/m04_start.sh $(LIB_MALLOC) $(IN_MALLOC)") || failed=1; \
 	LD_LIBRARY_PATH=$(BUILD) $(RUN_MALLOC) $(IN_MALLOC)/find $(IN_MALLOC)/walk \
 	    $(if $(WITH),,$(WALK_STATIC)) || failed=1; \
 	LIBMEM=onerror=report $(RUN_MALLOC) $(IN_MALLOC)/m03_misuse \

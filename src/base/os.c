@@ -11,7 +11,6 @@
 #include <fcntl.h>
 #include <linux/membarrier.h>
 #include <pthread.h>
-#include <sched.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -20,6 +19,32 @@
 #include <sys/sysinfo.h>
 #include <time.h>
 #include <unistd.h>
+
+/* Calls the system itself, not through the C library: a program may replace madvise, sched_yield
+ * and the like by functions that allocate, and these calls are made while the heap's lock is held.
+ * Returns the result, or an error number negated. Keeps errno. */
+static long system_call(long number, long a, long b, long c)
+{
+#if defined(__x86_64__)
+    __asm__ volatile("syscall"
+                     : "+a"(number)
+                     : "D"(a), "S"(b), "d"(c)
+                     : "rcx", "r11", "cc", "memory");
+    return number;
+#elif defined(__aarch64__)
+    register long x8 __asm__("x8") = number;
+    register long x0 __asm__("x0") = a, x1 __asm__("x1") = b, x2 __asm__("x2") = c;
+    __asm__ volatile("svc #0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2) : "cc", "memory");
+    return x0;
+#else
+    int before = errno;
+    long result = syscall(number, a, b, c);
+    if (result < 0)
+        result = -errno;
+    errno = before;
+    return result;
+#endif
+}
 
 /* Not kept in a variable: the C library has it in one already, and no fast path asks. */
 size_t os_page_bytes(void)
@@ -79,10 +104,7 @@ void *os_map_file(const char *path, size_t *nbytes)
 bool os_give_back(void *address, size_t nbytes)
 {
     assert((uintptr_t)address % os_page_bytes() == 0 && nbytes % os_page_bytes() == 0);
-    int number = errno;
-    bool given = madvise(address, nbytes, MADV_DONTNEED) == 0;
-    errno = number;
-    return given;
+    return system_call(SYS_madvise, (long)address, (long)nbytes, MADV_DONTNEED) == 0;
 }
 
 /* Counts how many of npages are in memory. Returns false if the system does not tell. mincore fills
@@ -114,15 +136,12 @@ size_t os_resident_bytes(const void *address, size_t nbytes)
     return known ? nresident * page : nbytes;
 }
 
-/* mprotect, without a change of errno. It may fail for want of memory for the system's own
- * records, as each change of access cuts a mapping in two. */
+/* May fail for want of memory for the system's own records, as each change of access cuts a mapping
+ * in two. Then it returns false. */
 static bool set_access(void *address, size_t nbytes, int how)
 {
     assert((uintptr_t)address % os_page_bytes() == 0 && nbytes % os_page_bytes() == 0);
-    int number = errno;
-    bool done = mprotect(address, nbytes, how) == 0;
-    errno = number;
-    return done;
+    return system_call(SYS_mprotect, (long)address, (long)nbytes, how) == 0;
 }
 
 /* The memory of the pages stays theirs, and holds what it held when they are allowed again. */
@@ -151,12 +170,49 @@ size_t os_address_limit(void)
     return limited ? (size_t)limit.rlim_cur : SIZE_MAX;
 }
 
-/* The coarse clock is read without a system call, and without asking the processor. */
-uint64_t os_milliseconds(void)
+/* A counter of the processor that always runs, and how much it counts between two looks at the
+ * clock: some tenths of a millisecond. Without such a counter the clock is always asked. */
+static uint64_t processor_ticks(uint64_t *least)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+#if defined(__x86_64__)
+    *least = 1 << 20;
+    return __builtin_ia32_rdtsc();
+#elif defined(__aarch64__)
+    uint64_t now, each_second;
+    __asm__ volatile("mrs %0, cntfrq_el0" : "=r"(each_second));
+    __asm__ volatile("mrs %0, cntvct_el0" : "=r"(now));
+    *least = each_second / 4096;
+    return now;
+#else
+    return *least = 0;
+#endif
+}
+
+/* A system call takes much longer than the C library, which reads the clock without one, but a
+ * program may replace the function of the C library (see system_call). So the system is asked only
+ * when the processor has counted on. Even to read its counter takes a while: of a caller that comes
+ * again soon, three calls in four get the time of the call before.
+ *
+ * The counters of two processors may differ, and a counter may begin anew: then the difference
+ * wraps, and the system is asked. If it does not tell the time, the time stands still. */
+uint64_t os_milliseconds(struct os_clock *clock)
+{
+    enum { SOON = 16, SKIPS = 3 };
+    if (clock->nskips > 0) {
+        clock->nskips--;
+        return clock->milliseconds;
+    }
+    uint64_t least, ticks = processor_ticks(&least);
+    if (ticks - clock->looked < least / SOON)
+        clock->nskips = SKIPS;
+    clock->looked = ticks;
+    if (clock->milliseconds == 0 || ticks - clock->asked >= least) {
+        struct timespec t;
+        if (system_call(SYS_clock_gettime, CLOCK_MONOTONIC_COARSE, (long)&t, 0) == 0)
+            clock->milliseconds = (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+        clock->asked = ticks;
+    }
+    return clock->milliseconds;
 }
 
 /* The kernel says so in the auxiliary vector, also for file capabilities; geteuid does not. */
@@ -185,10 +241,7 @@ void os_write(int fd, const char *text, size_t nbytes)
  * error; then the callers' threads have to make barriers of their own. */
 static long call_membarrier(int command)
 {
-    int number = errno;
-    long result = syscall(SYS_membarrier, command, 0, 0);
-    errno = number;
-    return result;
+    return system_call(SYS_membarrier, command, 0, 0);
 }
 
 /* Registers the process for expedited barriers, which interrupt only the processors that run it. */
@@ -208,31 +261,26 @@ bool os_barrier(void)
  * thread. */
 int os_thread_id(void)
 {
-    return (int)syscall(SYS_gettid);
+    return (int)system_call(SYS_gettid, 0, 0, 0);
 }
 
 /* Signal 0 is not sent: the system only says whether it could be. */
 bool os_thread_is_gone(int id)
 {
-    int number = errno;
-    bool gone = syscall(SYS_tgkill, getpid(), id, 0) != 0 && errno == ESRCH;
-    errno = number;
-    return gone;
+    return system_call(SYS_tgkill, system_call(SYS_getpid, 0, 0, 0), id, 0) == -ESRCH;
 }
 
 void os_pause(unsigned n)
 {
     enum { YIELDS = 100 }; /* a yield returns at once where no other thread is ready */
     if (n < YIELDS) {
-        sched_yield();
+        system_call(SYS_sched_yield, 0, 0, 0);
         return;
     }
     /* The thread that this one waits for may have a lower priority, and run only while this one
      * sleeps. The function nanosleep would be a cancellation point; the system call is none. */
     struct timespec t = {.tv_nsec = 50000};
-    int number = errno;
-    syscall(SYS_nanosleep, &t, NULL);
-    errno = number;
+    system_call(SYS_nanosleep, (long)&t, 0, 0);
 }
 
 /* The C library calls `before` functions in the opposite order, so what was registered last

@@ -48,8 +48,17 @@ size_t os_ram_bytes(void);
 /* Bytes of address space that this process may have; SIZE_MAX if there is no limit. */
 size_t os_address_limit(void);
 
-/* The time on a clock that never goes back. It may tick only every few milliseconds. */
-uint64_t os_milliseconds(void);
+/* What os_milliseconds keeps from one call to the next; all 0 at first. */
+struct os_clock {
+    uint64_t looked, asked; /* what the processor's counter was at the last look, and request */
+    uint64_t milliseconds;  /* what the system answered */
+    uint32_t nskips;        /* the next calls that do not look */
+};
+
+/* The time on a clock that never goes back. It may tick only every few milliseconds, and the first
+ * three calls after a rest may get the time before it. The caller excludes other calls with that
+ * os_clock. */
+uint64_t os_milliseconds(struct os_clock *clock);
 
 /* Whether the program has rights beyond those of the user that started it (setuid). */
 bool os_is_privileged(void);

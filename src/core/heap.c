@@ -64,6 +64,7 @@ void heap_open_locked(struct heap *h, struct region region, MemNodePtr *head)
     chunks_open(&h->chunks, region, head);
     spans_open(&h->spans, &h->chunks);
     h->trim = (struct trim){0};
+    h->clock = (struct os_clock){0};
     h->is_swept = false;
     h->has_tcaches = head == NULL && h->counters == NULL && h->spans.slice_shift == SLICE_SHIFT &&
                      threads_open();
@@ -447,7 +448,7 @@ static bool decide_trim_locked(struct heap *h)
     struct ledger *l = &h->chunks.ledger;
     uint32_t nspare = pagemap_granules(&h->spans);
     return !h->keeps_pages && l->ndirty >= trim_least(l, nspare) && /* before the clock is asked */
-           trim_decide(&h->trim, l, nspare, os_milliseconds());
+           trim_decide(&h->trim, l, nspare, os_milliseconds(&h->clock));
 }
 
 /* A heap with a free list never gives memory back: the nodes of the list lie in free pages. */

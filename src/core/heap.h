@@ -21,6 +21,7 @@
 
 #include <pthread.h>
 
+#include "base/os.h"
 #include "core/counters.h"
 #include "core/trim.h"
 #include "ledger/chunks.h"
@@ -34,6 +35,7 @@ struct heap {
     bool is_swept;    /* no slot was freed, and no cache made, since all spans were looked at */
     bool keeps_pages; /* the memory is the caller's: none of it goes back to the system */
     struct trim trim; /* when free pages go back to the system */
+    struct os_clock clock;     /* for trim */
     struct counters *counters; /* NULL: the heap does not count what it does */
 };
 

@@ -4,16 +4,26 @@
  *
  * This library, failing.so, is preloaded before libmem-malloc.so and interposes the functions by
  * which the malloc layer asks the system for something. libc's internal calls do not come this
- * way, so every call that is counted here is libmem's.
+ * way, so every call that is counted here is libmem's. Some system calls libmem makes itself, in
+ * its own code [M8]. The kernel is asked to turn those into a signal; its handler makes the call,
+ * or lets it fail.
  */
 #include <dlfcn.h>
 #include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <link.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include "failing.h"
@@ -29,6 +39,8 @@ static void *real(const char *name)
     return dlsym(RTLD_NEXT, name);
 }
 
+static void watch_system_calls(void);
+
 struct failing *failing_page(void);
 API struct failing *failing_page(void)
 {
@@ -38,6 +50,7 @@ API struct failing *failing_page(void)
         void *p =
             REAL(mmap)(NULL, sizeof nowhere, PROT_READ | PROT_WRITE, MAP_SHARED, FAILING_FD, 0);
         page = p == MAP_FAILED ? &nowhere : p;
+        watch_system_calls();
     }
     return page;
 }
@@ -56,6 +69,90 @@ static bool fails(enum failing_call call, int number)
     errno = number;
     return true;
 }
+
+/* --- system calls that libmem makes itself ------------------------------------------ */
+
+static const struct watched {
+    int number;
+    enum failing_call call;
+    int error;
+} watched[] = {{SYS_madvise, FAILING_madvise, ENOMEM},
+               {SYS_mprotect, FAILING_mprotect, ENOMEM},
+               {SYS_membarrier, FAILING_membarrier, ENOSYS},
+               {SYS_gettid, FAILING_gettid, ENOSYS}};
+enum { NWATCHED = sizeof watched / sizeof *watched };
+
+/* The handler of SIGSYS: stands for the system call. */
+static void call_or_fail(int signal_number, siginfo_t *info, void *context)
+{
+    int before = errno;
+    long result = -ENOSYS;
+    mcontext_t *m = &((ucontext_t *)context)->uc_mcontext;
+#if defined(__x86_64__)
+    greg_t *r = m->gregs, *to = &r[REG_RAX];
+    long a = r[REG_RDI], b = r[REG_RSI], c = r[REG_RDX];
+#else
+    unsigned long long *to = &m->regs[0];
+    long a = (long)m->regs[0], b = (long)m->regs[1], c = (long)m->regs[2];
+#endif
+    (void)signal_number;
+    for (int i = 0; i < NWATCHED; i++) {
+        if (watched[i].number == info->si_syscall) {
+            bool failed = fails(watched[i].call, watched[i].error);
+            result = failed ? -1 : syscall(info->si_syscall, a, b, c);
+            result = result == -1 ? -errno : result;
+        }
+    }
+    *to = (__typeof__(*to))result;
+    errno = before;
+}
+
+/* For dl_iterate_phdr: finds where libmem's code lies. */
+static int find_code(struct dl_phdr_info *info, size_t n, void *range)
+{
+    uintptr_t *code = range;
+    (void)n;
+    for (int i = 0; i < info->dlpi_phnum && strstr(info->dlpi_name, "libmem-malloc.so"); i++) {
+        const ElfW(Phdr) *p = &info->dlpi_phdr[i];
+        if (p->p_type == PT_LOAD && (p->p_flags & PF_X) != 0) {
+            code[0] = info->dlpi_addr + p->p_vaddr;
+            code[1] = code[0] + p->p_memsz;
+        }
+    }
+    return code[1] != 0;
+}
+
+/* Asks the kernel for a signal when code of libmem makes one of these calls. If it does not grant
+ * that, m08_fault misses the failures. Libc's own calls are left alone. */
+static void watch_system_calls(void)
+{
+    struct sigaction action = {.sa_sigaction = call_or_fail, .sa_flags = SA_SIGINFO | SA_NODEFER};
+    uintptr_t code[2] = {0, 0};
+    dl_iterate_phdr(find_code, code);
+    uint32_t high = (uint32_t)(code[0] >> 32), low = (uint32_t)code[0], end = (uint32_t)code[1];
+    enum { AT_IP = offsetof(struct seccomp_data, instruction_pointer), N = 8 + NWATCHED };
+    struct sock_filter filter[N] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, AT_IP + 4),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, high, 0, N - 4),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, AT_IP),
+        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, low, 0, N - 6),
+        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, end, N - 7, 0),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+    };
+    for (int i = 0; i < NWATCHED; i++) {
+        filter[6 + i] =
+            (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)watched[i].number,
+                                         (uint8_t)(NWATCHED - i), 0);
+    }
+    filter[N - 2] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+    filter[N - 1] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRAP);
+    struct sock_fprog program = {N, filter};
+    sigaction(SIGSYS, &action, NULL);
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+}
+
+/* --- functions that libmem calls ------------------------------------------------------ */
 
 /* The pthread functions return the error number and leave errno alone. */
 static int number_if_fails(enum failing_call call, int number)
@@ -85,16 +182,6 @@ API void *mremap(void *at, size_t n, size_t wanted, int flags, ...)
     return fails(FAILING_mremap, ENOMEM) ? MAP_FAILED : REAL(mremap)(at, n, wanted, flags, to);
 }
 
-API int mprotect(void *at, size_t n, int prot)
-{
-    return fails(FAILING_mprotect, ENOMEM) ? -1 : REAL(mprotect)(at, n, prot);
-}
-
-API int madvise(void *at, size_t n, int advice)
-{
-    return fails(FAILING_madvise, ENOMEM) ? -1 : REAL(madvise)(at, n, advice);
-}
-
 API int sysinfo(struct sysinfo *info)
 {
     return fails(FAILING_sysinfo, EPERM) ? -1 : REAL(sysinfo)(info);
@@ -103,20 +190,6 @@ API int sysinfo(struct sysinfo *info)
 API int getrlimit(__rlimit_resource_t what, struct rlimit *limit)
 {
     return fails(FAILING_getrlimit, EPERM) ? -1 : REAL(getrlimit)(what, limit);
-}
-
-API long syscall(long number, ...)
-{
-    long a[6];
-    va_list arguments;
-    va_start(arguments, number);
-    for (int i = 0; i < 6; i++) {
-        a[i] = va_arg(arguments, long);
-    }
-    va_end(arguments);
-    return fails(FAILING_syscall, ENOSYS)
-               ? -1
-               : REAL(syscall)(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 
 API ssize_t write(int fd, const void *text, size_t n)

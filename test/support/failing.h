@@ -24,7 +24,8 @@ enum { FAILING_FD = 200 };
     X(madvise)                                                                                     \
     X(sysinfo)                                                                                     \
     X(getrlimit)                                                                                   \
-    X(syscall)                                                                                     \
+    X(membarrier)                                                                                  \
+    X(gettid)                                                                                      \
     X(write)                                                                                       \
     X(__register_atfork)                                                                           \
     X(pthread_key_create)                                                                          \

@@ -132,7 +132,7 @@ size_t os_resident_bytes(const void *address, size_t nbytes)
     int number = errno;
     size_t page = os_page_bytes(), nresident;
     bool known = count_resident(address, nbytes / page, &nresident);
-    errno = number;
+    errno = number; /* mincore may have set it */
     return known ? nresident * page : nbytes;
 }
 
@@ -230,7 +230,7 @@ void os_write(int fd, const char *text, size_t nbytes)
         ssize_t n = write(fd, text, nbytes);
         if (n < 0 && errno == EINTR)
             continue;
-        if (n <= 0)
+        if (n <= 0) /* closed, or full and not waited for */
             return;
         text += n;
         nbytes -= (size_t)n;

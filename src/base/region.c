@@ -13,6 +13,7 @@ static bool open_region(struct region *r, size_t nbytes, void *(*map)(size_t nby
     assert(nbytes > 0);
     size_t page = os_page_bytes();
     nbytes = ceil_div(nbytes, page) * page;
+    /* A size near SIZE_MAX has wrapped to 0, which the system refuses to map. */
     if (nbytes > REGION_BYTES_MAX)
         return false;
     void *base = map(nbytes);

@@ -305,8 +305,10 @@ struct location {
 static enum heap_result judge_slot(const void *address, const struct slot *slot,
                                    struct object *found)
 {
+    /* What is left over behind the last slot is free memory, though no object can have it. */
     if (!slot->is_object)
         return slot->is_metadata ? HEAP_NO_OBJECT : HEAP_FREE;
+    /* From the address itself, so that the start is a pointer into what the caller was given. */
     found->start = (unsigned char *)(uintptr_t)address - slot->into;
     found->size = slot->bytes - slot->slack;
     return HEAP_INSIDE;

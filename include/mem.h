@@ -10,7 +10,7 @@
  *     Mem_Free(q + 99);               // 0: any address inside the object frees it
  *     Mem_Free(q);                    // -1: it is free already, and nothing happens
  *
- * The numbers [C1] to [C14] are the promises of the library. Each has a test of this number in the
+ * The numbers [C1] to [C15] are the promises of the library. Each has a test of this number in the
  * folder test/contract.
  *
  * Sizes are in bytes, and n in O(log n) is the number of chunks: the live objects and the runs of
@@ -84,7 +84,9 @@ int Mem_Init(int sizeOfRegion);
  * chooses: a small object comes from a slot, in O(1), and any other is placed by best fit. A slot
  * is one of many places of equal size that a piece of the region is cut into. Regions of less than
  * 1 MiB have no slots. In a region of 1 MiB slots serve objects of up to 512 bytes; in larger
- * regions they serve larger objects, and from 128 MiB on objects of up to 64 KiB.
+ * regions they serve larger objects, and from 128 MiB on objects of up to 64 KiB. A call without a
+ * style takes at most 1.2 times as long as one with BESTFIT, on average over some dozens of calls,
+ * whatever was allocated before [C15]; where a slot serves it, it takes a fraction of that.
  *
  * An object costs its size, rounded up to a multiple of 16, and 24 bytes of the region in addition
  * [C11]. In a slot it costs one byte in addition, and up to an eighth of its size for rounding;

@@ -17,7 +17,7 @@
 #include "base/bits.h"
 #include "base/os.h"
 
-enum { VERSION = 3 }; /* of the layout: it changes when struct mem_heap or its sections do */
+enum { VERSION = 4 }; /* of the layout: it changes when struct mem_heap or its sections do */
 
 /* --- checksums -------------------------------------------------------------------- */
 

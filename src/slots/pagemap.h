@@ -116,7 +116,11 @@ struct spans {
     uint32_t nempty;  /* slices in EMPTY spans */
     uint32_t nmade;   /* spans made since all were last counted */
     uint32_t changes; /* a sequence count: odd while a span is made or goes (base/seqcount.h) */
+    uint8_t nshunned[NCLASSES]; /* the next n objects of each class get no span of their own */
 };
+
+/* See count_to_next_span. */
+enum { NSHUNNED = 32 };
 
 /* Slices are counted from 1. */
 enum { NO_SLICE = 0 };

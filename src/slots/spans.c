@@ -168,13 +168,27 @@ void spans_free_metadata(struct spans *s, void *metadata)
     slot_free(s, slice, into / pagemap_span(s, slice)->slot_bytes);
 }
 
+/* Where an empty span is free memory at once, an object that comes and goes alone would have its
+ * span made and given back each time, which costs as much as half a dozen chunks. So there, once
+ * the last object of a span has gone, the next objects of its class get chunks, and only after
+ * NSHUNNED of them, or if another span of the class has free slots, a slot again. A span that is
+ * made in vain then costs each object a small part of what a chunk costs [C15], whatever was taken
+ * and freed before. Counts the object, and returns whether it may have a slot. */
+static bool count_to_next_span(struct spans *s, unsigned sizeclass)
+{
+    if (s->nshunned[sizeclass] == 0 || queue_first(s, FOR_OBJECTS, sizeclass, false) != NO_SLICE)
+        return true;
+    s->nshunned[sizeclass]--;
+    return false;
+}
+
 /* The slack is known before a slot is looked for, so that a failure has no effect. */
 void *spans_take(struct spans *s, size_t nbytes, unsigned sizeclass)
 {
     assert(sizeclass < NCLASSES && nbytes <= sizeclass_bytes(sizeclass));
     struct slot slot;
     uint32_t slack = sizeclass_bytes(sizeclass) - (uint32_t)nbytes;
-    if (slack > slack_max(sizeclass_bytes(sizeclass)) ||
+    if (slack > slack_max(sizeclass_bytes(sizeclass)) || !count_to_next_span(s, sizeclass) ||
         !slot_take(s, sizeclass, FOR_OBJECTS, slack, &slot))
         return NULL;
     return slot_address(s, &slot);

@@ -27,20 +27,37 @@ static size_t page;
 
 #define assert_ok(call) assert_int_equal((call), MEM_OK)
 
-/* Replaces libc's mprotect: the library's calls come here. */
-/* This many calls are passed on before all are refused; with -1 none is refused for its number. */
-static int npassed = -1;
+/* The linker sends the library's calls of os_forbid and os_allow here (--wrap in test.mk): a system
+ * call of its own cannot be replaced by name. */
+bool __real_os_forbid(void *address, size_t nbytes);
+bool __real_os_allow(void *address, size_t nbytes);
+bool __wrap_os_forbid(void *address, size_t nbytes);
+bool __wrap_os_allow(void *address, size_t nbytes);
+
+static int npassed =
+    -1; /* This many calls are passed on before all are refused; with -1, all are. */
 static uint32_t percent; /* The percentage of calls that are refused at random. */
 static int nprotected, nrefused;
-int mprotect(void *address, size_t nbytes, int how)
+
+static bool is_refused(void)
 {
     nprotected++;
     if (npassed == 0 || rnd(&dice, 100) < percent) {
         nrefused++;
-        return -1;
+        return true;
     }
     npassed -= npassed > 0;
-    return (int)syscall(SYS_mprotect, address, nbytes, how);
+    return false;
+}
+
+bool __wrap_os_forbid(void *address, size_t nbytes)
+{
+    return !is_refused() && __real_os_forbid(address, nbytes);
+}
+
+bool __wrap_os_allow(void *address, size_t nbytes)
+{
+    return !is_refused() && __real_os_allow(address, nbytes);
 }
 
 static mem_heap *guarded(size_t nbytes, unsigned flags)

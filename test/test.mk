@@ -120,13 +120,15 @@ check-threads:
 	@$(RUN) $(THREADED)
 
 # Not with sanitizers, which have a malloc of their own. THREADS is how many threads and how many
-# forks; SHRINK is how many MiB a program has before it shrinks.
+# forks; SHRINK is how many MiB a program has before it shrinks; ZEROS is how many random calls see
+# whether calloc returns zeros.
 HEAPS ?= 100000
 ROUNDS ?= 3000
 THREADS ?= 10000 1000
 SHRINK ?= 1024
+ZEROS ?= 20000
 RUN_MALLOC = $(TALLIED) --with "$(if $(WITH),$(WITH) -E,env) LD_PRELOAD=$(LIB_MALLOC)"
-check-malloc: ## libmem-malloc.so: HEAPS= ROUNDS= THREADS="10000 1000" SHRINK=
+check-malloc: ## libmem-malloc.so: HEAPS= ROUNDS= THREADS="10000 1000" SHRINK= ZEROS=
 check-malloc-programs: all $(MALLOC) $(WALK_STATIC) $(FAILING) $(CENSUS)
 check-malloc:
 	@failed=0; \
@@ -145,6 +147,7 @@ check-malloc:
 	    "$(IN_MALLOC)/m03_badfree_threads $(ROUNDS) $(SEED)" || failed=1; \
 	LIBMEM=region=8M $(RUN_MALLOC) $(IN_MALLOC)/m02_full || failed=1; \
 	LIBMEM=region=64M $(RUN_MALLOC) $(IN_MALLOC)/m06_realloc || failed=1; \
+	$(if $(WITH),,$(RUN_MALLOC) "$(IN_MALLOC)/m11_calloc $(ZEROS) $(SEED)" || failed=1;) \
 	$(if $(WITH),,LD_LIBRARY_PATH=$(BUILD) $(TALLIED) \
 	    "test/contract/malloc/census.sh $(LIB_MALLOC) $(CENSUS)" || failed=1;) \
 	exit $$failed
@@ -166,9 +169,10 @@ soak: all $(SOAKED) ## the library against its models: CALLS= ASKED= FLIPS= SEED
 	@$(BUILD)/test/contract/heaps/h07_find_threads $(ASKED)
 	@$(BUILD)/test/contract/heaps/h10_flips $(FLIPS) $(SOAK_SEED)
 ON_MALLOC = LD_PRELOAD=$(LIB_MALLOC) LIBMEM=onerror=report
-soak-malloc: all $(MALLOC) ## libmem-malloc.so: HEAPS= ROUNDS= THREADS="100000 10000" SEED=
+soak-malloc: all $(MALLOC) ## libmem-malloc.so: HEAPS= ROUNDS= ZEROS= THREADS="100000 10000" SEED=
 	@$(ON_MALLOC) $(IN_MALLOC)/m03_badfree $(call longer,HEAPS,10000000) $(SOAK_SEED)
 	@$(ON_MALLOC) $(IN_MALLOC)/m03_badfree_threads $(call longer,ROUNDS,100000) $(SOAK_SEED)
+	@$(ON_MALLOC) $(IN_MALLOC)/m11_calloc $(call longer,ZEROS,1000000) $(SOAK_SEED)
 	@$(ON_MALLOC) $(IN_MALLOC)/m05_threads $(call longer,THREADS,100000 10000)
 
 # The table that test/instructions.sh compares with changes only when this is asked for.

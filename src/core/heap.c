@@ -266,7 +266,13 @@ enum heap_result heap_take(struct heap *h, size_t nbytes, enum fit fit, void **o
     return lock_and_place(h, nbytes, 1, fit, object);
 }
 
-/* What is clean is a part of the slot or chunk, which may be longer than the object. */
+/* The part is read under the lock, and cleared around without it, by the caller. What went back to
+ * the system are whole pages, and an object may begin and end within one:
+ *
+ *     page        |               |               |               |
+ *     object            [------------ nbytes -----------]slack]
+ *     clean                       [-----------------------------]
+ *     *zero                       [---------------------] */
 enum heap_result heap_take_clean(struct heap *h, size_t nbytes, void **object, struct object *zero)
 {
     *zero = (struct object){0};
@@ -410,8 +416,8 @@ INLINED void give_back_locked(struct heap *h, const struct location *p)
 
 /* --- giving pages back ------------------------------------------------------ */
 
-/* Gives the whole pages of [from, to), which is free, back. If the system refuses, they stay, which
- * is no failure. */
+/* Gives the whole pages of [from, to), which is free, back; then they read as zero. If the system
+ * refuses, they stay as they are, which is no failure. */
 static void give_pages_back(struct heap *h, unsigned char *from, unsigned char *to)
 {
     assert(from <= to);

@@ -75,7 +75,13 @@ static bool states_place(struct spans *s, uint32_t slice)
 }
 
 /* Notes which slots of a new span are clean [ST5], where `clean` is the clean part of its slices.
- * Its state array is all 0. */
+ * Its state array is all 0.
+ *
+ *     slots       [slot 0][slot 1][slot 2] ... [slot n-1][rest]
+ *     clean            [------------------ ... ---------------]
+ *     far slack   [  0   ][FAR_CL][FAR_CL] ... [ FAR_CL ]
+ *
+ * The mark costs malloc nothing: each large slot that is taken gets another far slack anyway. */
 static void states_note_clean(const struct spans *s, uint32_t slice, struct interval clean)
 {
     const struct span *span = pagemap_span(s, slice);

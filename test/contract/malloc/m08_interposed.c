@@ -20,8 +20,8 @@
 
 enum { NTHREADS = 4, NROUNDS = 300, NLARGE = 400, LARGE = 200000, SECONDS = 60 };
 
-/* Allocates and frees objects of all kinds: in slots, in chunks, and of more than 1 MiB, which
- * calloc clears by the system. Returns whether free kept errno. */
+/* Allocates and frees objects of all kinds: in slots, in chunks, and of more than 1 MiB. Returns
+ * whether free kept errno. */
 static bool churn(void)
 {
     static const size_t sizes[] = {24, 3000, 40000, LARGE, 3 << 20};

@@ -12,7 +12,7 @@
 # on the same text, not with other output of wordcount.
 
 set -u
-NCHECKS=50
+NCHECKS=51
 bin=${1:?usage: examples.sh DIRECTORY}
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT

@@ -144,7 +144,7 @@ __attribute__((noinline)) static enum mem_result find_slow(const void *address,
 static inline __attribute__((always_inline)) bool
 find_fast(const void *address, const mem_heap *only, struct mem_piece *found)
 {
-    struct lookup_result p;
+    struct lookup_result p = {0};
     uint32_t was;
     struct reader *r = reader_mine;
     if (!lookup_begin_fast(r, &was))

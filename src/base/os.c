@@ -52,23 +52,30 @@ size_t os_page_bytes(void)
     return (size_t)sysconf(_SC_PAGESIZE);
 }
 
-/* A new mapping that can be read and written, zero-filled; or NULL. */
-static void *map_pages(size_t nbytes, int flags)
+/* A new mapping, zero-filled; or NULL. */
+static void *map_pages(size_t nbytes, int how, int flags)
 {
-    void *base = mmap(NULL, nbytes, PROT_READ | PROT_WRITE, flags, -1, 0);
+    void *base = mmap(NULL, nbytes, how, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
     return base == MAP_FAILED ? NULL : base;
 }
 
 void *os_map(size_t nbytes)
 {
-    return map_pages(nbytes, MAP_PRIVATE | MAP_ANONYMOUS);
+    return map_pages(nbytes, PROT_READ | PROT_WRITE, 0);
 }
 
 /* MAP_NORESERVE does not help where the system commits memory strictly (vm.overcommit_memory =
  * 2): then the caller has to ask for less. */
 void *os_reserve(size_t nbytes)
 {
-    return map_pages(nbytes, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE);
+    return map_pages(nbytes, PROT_READ | PROT_WRITE, MAP_NORESERVE);
+}
+
+/* Pages that cannot be written to count against no limit but that on address space: they are
+ * neither data (RLIMIT_DATA) nor committed memory, and no core file has them. */
+void *os_reserve_closed(size_t nbytes)
+{
+    return map_pages(nbytes, PROT_NONE, MAP_NORESERVE);
 }
 
 /* It fails only for a range that is no mapping of the library's. */
@@ -155,6 +162,11 @@ bool os_allow(void *address, size_t nbytes)
     return set_access(address, nbytes, PROT_READ | PROT_WRITE);
 }
 
+bool os_allow_reads(void *address, size_t nbytes)
+{
+    return set_access(address, nbytes, PROT_READ);
+}
+
 /* Decides how large a region is by default (malloc/start.c); swap does not count. */
 size_t os_ram_bytes(void)
 {
@@ -213,6 +225,20 @@ uint64_t os_milliseconds(struct os_clock *clock)
         clock->asked = ticks;
     }
     return clock->milliseconds;
+}
+
+/* The first number in the file is the size of the address space in pages. */
+size_t os_address_bytes(void)
+{
+    char text[32];
+    size_t npages = 0;
+    long fd = system_call(SYS_openat, AT_FDCWD, (long)"/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    long n = fd < 0 ? -1 : system_call(SYS_read, fd, (long)text, sizeof text);
+    for (long i = 0; i < n && text[i] >= '0' && text[i] <= '9'; i++)
+        npages = 10 * npages + (size_t)(text[i] - '0');
+    if (fd >= 0)
+        system_call(SYS_close, fd, 0, 0);
+    return npages != 0 ? npages * os_page_bytes() : SIZE_MAX;
 }
 
 /* The kernel says so in the auxiliary vector, also for file capabilities; geteuid does not. */

@@ -20,6 +20,9 @@ void *os_map(size_t nbytes);
 /* Maps memory likewise, without a promise of the system that there is memory for all of it. */
 void *os_reserve(size_t nbytes);
 
+/* Reserves nbytes of address space likewise. Each access to it is a fault until os_allow. */
+void *os_reserve_closed(size_t nbytes);
+
 /* Removes a mapping, or a part of one in whole pages, from the address space. */
 void os_unmap(void *address, size_t nbytes);
 
@@ -39,14 +42,19 @@ size_t os_resident_bytes(const void *address, size_t nbytes);
  * refuses. */
 bool os_forbid(void *address, size_t nbytes);
 
-/* Allows access to them again. Returns false, and changes nothing, if the system refuses. */
+/* Allows access to such pages, or only reads of them. Return false, and change nothing, if the
+ * system refuses. */
 bool os_allow(void *address, size_t nbytes);
+bool os_allow_reads(void *address, size_t nbytes);
 
 /* Bytes of memory in this machine; 0 if the system does not tell. */
 size_t os_ram_bytes(void);
 
-/* Bytes of address space that this process may have; SIZE_MAX if there is no limit. */
+/* Bytes of address space that this process may have (ulimit -v); SIZE_MAX if there is no limit. */
 size_t os_address_limit(void);
+
+/* Bytes of address space that this process has already; SIZE_MAX if the system does not tell. */
+size_t os_address_bytes(void);
 
 /* What os_milliseconds keeps from one call to the next; all 0 at first. */
 struct os_clock {

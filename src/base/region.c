@@ -31,18 +31,24 @@ bool region_map(struct region *r, size_t nbytes)
     return open_region(r, nbytes, os_map);
 }
 
-bool region_reserve(struct region *r, size_t nbytes)
+/* The first bytes of chunks and of records; all, if there is nothing in between. */
+static bool open_ends(struct region *r)
 {
-    return open_region(r, nbytes, os_reserve);
+    const size_t first = REGION_FIRST_BYTES;
+    r->is_closed = r->nbytes > 2 * first;
+    return r->is_closed ? os_allow(r->base, first) && os_allow(r->base + (r->nbytes - first), first)
+                        : os_allow(r->base, r->nbytes);
 }
 
-/* The lower half is rounded up to whole pages, so a region of one page stays as it is. */
-void region_halve(struct region *r)
+enum region_result region_reserve(struct region *r, size_t nbytes)
 {
-    assert(r->base != NULL);
-    size_t page = os_page_bytes();
-    size_t rest = r->nbytes / 2 / page * page;
-    os_unmap(r->base + (r->nbytes - rest), rest);
-    r->nbytes -= rest;
-    assert(r->nbytes >= rest && r->nbytes % page == 0); /* the lower half has stayed */
+    struct region made;
+    if (!open_region(&made, nbytes, os_reserve_closed))
+        return REGION_NO_ADDRESSES;
+    if (!open_ends(&made)) {
+        os_unmap(made.base, made.nbytes);
+        return REGION_NO_MEMORY;
+    }
+    *r = made;
+    return REGION_OK;
 }

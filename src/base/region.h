@@ -13,8 +13,12 @@
 struct region {
     unsigned char *base; /* NULL: there is no region */
     size_t nbytes;
-    bool is_zero; /* it was all zero when the heap was opened */
+    bool is_zero;   /* it was all zero when the heap was opened */
+    bool is_closed; /* only REGION_FIRST_BYTES at either end can be read and written so far */
 };
+
+/* A multiple of the page, whatever that is. */
+enum { REGION_FIRST_BYTES = 64 << 10 };
 
 /* Granules are numbered with 32 bits: that is how far a region reaches. */
 #define REGION_BYTES_MAX ((size_t)GRANULE_BYTES << 32)
@@ -23,12 +27,14 @@ struct region {
  * alone, if it refuses, or if that is more than REGION_BYTES_MAX. */
 bool region_map(struct region *r, size_t nbytes);
 
-/* Asks for a region much of which may never be used: the system need not have memory for
- * all of it. Returns false as region_map does. */
-bool region_reserve(struct region *r, size_t nbytes);
+/* REGION_NO_ADDRESSES: the system reserves no such address space. REGION_NO_MEMORY: it does, but
+ * lets none of it be opened. */
+enum region_result { REGION_OK, REGION_NO_ADDRESSES, REGION_NO_MEMORY };
 
-/* Gives the upper half, in whole pages, back to the system. Nothing in it may be in use. */
-void region_halve(struct region *r);
+/* Reserves address space for a region, which is_closed unless it is small: memory is opened as it
+ * is needed. Unless it returns REGION_OK, it leaves *r alone. nbytes is limited as for
+ * region_map. */
+enum region_result region_reserve(struct region *r, size_t nbytes);
 
 /* How far into the region an address lies. Not less than r->nbytes for every
  * address outside it: below the base the difference wraps to a huge number, so

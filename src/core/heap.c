@@ -429,6 +429,22 @@ static void give_pages_back(struct heap *h, unsigned char *from, unsigned char *
     chunks_given_back(&h->chunks, (first - base) / GRANULE_BYTES, (end - base) / GRANULE_BYTES);
 }
 
+/* Gives the pages of the tail back, among them those that the records have grown over and left
+ * again; but none that is not open yet [LG7]. */
+static void give_tail_back(struct heap *h)
+{
+    const struct ledger *l = &h->chunks.ledger;
+    unsigned char *base = h->chunks.region.base, *end = base + h->chunks.region.nbytes;
+    unsigned char *from = region_at(&h->chunks.region, ledger_tail(l).start);
+    unsigned char *to = end - ledger_nbytes(l);
+    if (l->guard.high == 0 || l->guard.page != 0) {
+        give_pages_back(h, from, to);
+        return;
+    }
+    give_pages_back(h, from, region_at(&h->chunks.region, l->guard.low));
+    give_pages_back(h, end - ledger_nbytes_written(l), to);
+}
+
 /* Gives the pages of the tail and of all holes of `least` bytes or more back to the system. */
 static void trim_locked(struct heap *h, size_t least)
 {
@@ -440,10 +456,7 @@ static void trim_locked(struct heap *h, size_t least)
         unsigned char *start = region_at(&h->chunks.region, hole.start);
         give_pages_back(h, start, start + (size_t)hole.length * GRANULE_BYTES);
     }
-    /* That includes pages that the ledger has grown over and left again. */
-    give_pages_back(h, region_at(&h->chunks.region, ledger_tail(&h->chunks.ledger).start),
-                    h->chunks.region.base + h->chunks.region.nbytes -
-                        ledger_nbytes(&h->chunks.ledger));
+    give_tail_back(h);
     if (h->counters != NULL)
         h->counters->given_back_bytes += (uint64_t)h->chunks.ledger.ndirty * GRANULE_BYTES;
     h->chunks.ledger.ndirty = h->chunks.ledger.least_dirty = 0;

@@ -155,14 +155,15 @@ RACING static inline size_t header_bytes(const mem_heap *m)
 RACING static inline struct region header_region(const mem_heap *m)
 {
     size_t at = header_bytes(m), nbytes = header_has_parts(m) ? PART_BYTES : m->nbytes;
-    return (struct region){header_at(m, at), nbytes - at, m->is_mapped};
+    return (struct region){header_at(m, at), nbytes - at, m->is_mapped, false};
 }
 
 /* What was mapped for the heap: its memory, and the guard pages around that. */
 static inline struct region header_mapping(const mem_heap *m)
 {
     size_t guard = header_guard_bytes(m);
-    return (struct region){(unsigned char *)(uintptr_t)m - guard, m->nbytes + 2 * guard, false};
+    return (struct region){(unsigned char *)(uintptr_t)m - guard, m->nbytes + 2 * guard, false,
+                           false};
 }
 
 static inline pthread_mutex_t *header_lock(const mem_heap *m)

@@ -79,8 +79,9 @@ RACING static enum heap_result lookup_slot(const struct heap *h, uintptr_t addre
     if (address - (uintptr_t)r->base >= r->nbytes || NOW(s->nheld) == 0)
         return HEAP_NOT_A_SLOT;
     uintptr_t number = address >> s->slice_shift, from = (uintptr_t)r->base >> s->slice_shift;
-    size_t slice = number - from, entries = entries_offset(s);
-    if (slice >= NOW(s->nclear) || entries + (slice + 1) * sizeof(struct span) > r->nbytes)
+    size_t slice = number - from, nslices = __atomic_load_n(&s->nclear, __ATOMIC_ACQUIRE);
+    size_t entries = entries_offset(s); /* not older than nslices */
+    if (slice >= nslices || entries + (slice + 1) * sizeof(struct span) > r->nbytes)
         return is_unchanged(&s->changes, seen) ? HEAP_NOT_A_SLOT : HEAP_CHANGING;
     const struct span *span = (const struct span *)(const void *)(r->base + entries) + slice;
     uint32_t back = NOW(span->back);
@@ -157,7 +158,8 @@ RACING bool lookup_view_open(const struct heap *h, struct lookup_view *to)
                                .seen = changes_seen(&s->changes),
                                .changes = &s->changes,
                                .slots.base = (uintptr_t)r->base & ~(slice - 1)};
-    size_t entries = entries_offset(s), nslices = NOW(s->nclear);
+    size_t nslices = __atomic_load_n(&s->nclear, __ATOMIC_ACQUIRE);
+    size_t entries = entries_offset(s); /* not older than nslices */
     if (NOW(s->nheld) == 0 || entries + nslices * sizeof(struct span) > r->nbytes)
         return false;
     to->slots.nbytes = (uintptr_t)r->base + r->nbytes - to->slots.base;

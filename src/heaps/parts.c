@@ -24,7 +24,7 @@ RACING static struct region part_region(const mem_heap *m, size_t part)
 {
     size_t rest = m->nbytes - part * PART_BYTES;
     size_t nbytes = (rest < PART_BYTES ? rest : PART_BYTES) - PART_HEAD;
-    return (struct region){header_at(m, part * PART_BYTES + PART_HEAD), nbytes, true};
+    return (struct region){header_at(m, part * PART_BYTES + PART_HEAD), nbytes, true, false};
 }
 
 /* The load pairs with the store in parts_open: a part that is seen to be open was made before. */

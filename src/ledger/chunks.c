@@ -5,6 +5,8 @@
  */
 #include "ledger/chunks.h"
 
+#include "base/os.h"
+
 /* The free list holds the addresses of the region and the ledger, so `c` must not move
  * afterwards. */
 void chunks_open(struct chunks *c, struct region region, MemNodePtr *head)
@@ -14,7 +16,13 @@ void chunks_open(struct chunks *c, struct region region, MemNodePtr *head)
     assert(head == NULL || c->clean == NULL); /* nodes would be written into clean memory */
     c->region = region;
     c->list = (struct freelist){&c->region, &c->ledger, head};
-    ledger_open(&c->ledger, region.base + region.nbytes, region.nbytes);
+    unsigned char *end = region.base + region.nbytes;
+    if (region.is_closed)
+        ledger_open_with_gap(&c->ledger, end, region.nbytes, REGION_FIRST_BYTES / GRANULE_BYTES);
+    else
+        ledger_open(&c->ledger, end, region.nbytes);
+    c->unwritten = (struct unwritten){0, 0};
+    assert(!region.is_closed || head == NULL);
     if (head != NULL)
         freelist_mend_all(&c->list);
     if (c->clean != NULL)
@@ -36,6 +44,74 @@ static inline void chunk_is_taken(struct chunks *c, uint32_t start, uint32_t len
     if (c->clean != NULL && !clean_cut_fast(c->clean, start, start + length))
         cut_clean(c, start, start + length);
 }
+
+/* --- opening memory [CK2] --------------------------------------------------------- */
+
+/* How many bytes more are opened where nbytes are open: as many again, so that calls of the system
+ * are few, but never so many that a limit would notice what is not needed. */
+static size_t step_after(size_t nbytes)
+{
+    const size_t small = (size_t)256 << 10, large = (size_t)64 << 20, part = 8;
+    if (nbytes < large)
+        return nbytes < small ? small : nbytes;
+    return nbytes / part < large ? large : nbytes / part;
+}
+
+/* Moves the ends of the gap to where they are wanted, in bytes. Returns false if the system
+ * refuses; what was opened before that stays open. */
+static bool narrow_gap(struct chunks *c, size_t low, size_t high)
+{
+    struct ledger *l = &c->ledger;
+    unsigned char *base = c->region.base;
+    size_t from = (size_t)l->guard.low * GRANULE_BYTES, to = (size_t)l->guard.high * GRANULE_BYTES;
+    assert(l->guard.page == 0 && from < to);
+    if (low >= high) { /* nothing is left of it */
+        if (!os_allow(base + from, to - from))
+            return false;
+        ledger_end_gap(l);
+        return true;
+    }
+    if (low > from) {
+        if (!os_allow(base + from, low - from))
+            return false;
+        ledger_set_guard(l, (uint32_t)(low / GRANULE_BYTES), l->guard.high);
+    }
+    if (high < to) {
+        if (!os_allow(base + high, to - high))
+            return false;
+        ledger_set_guard(l, l->guard.low, (uint32_t)(high / GRANULE_BYTES));
+    }
+    return true;
+}
+
+/* Opens memory for chunks up to the granule `end` and for two records more: in a large step, or, if
+ * the system refuses that, exactly what is needed. */
+static __attribute__((noinline)) bool open_more(struct chunks *c, uint32_t end)
+{
+    const struct ledger *l = &c->ledger;
+    size_t page = os_page_bytes(), nbytes = c->region.nbytes;
+    size_t low = (size_t)l->guard.low * GRANULE_BYTES, high = (size_t)l->guard.high * GRANULE_BYTES;
+    size_t need_low = ceil_div((size_t)end * GRANULE_BYTES, page) * page;
+    size_t need_high = (nbytes - ledger_nbytes_most(l)) / page * page;
+    need_low = need_low > low ? need_low : low;
+    need_high = need_high < high ? need_high : high;
+    size_t want_low = need_low, want_high = need_high;
+    size_t unwritten = (size_t)(c->unwritten.to - c->unwritten.from) * GRANULE_BYTES;
+    if (need_low > low && need_low - low < step_after(low - unwritten))
+        want_low = low + step_after(low - unwritten);
+    if (need_high < high && high - need_high < step_after(nbytes - high))
+        want_high = high - step_after(nbytes - high) / page * page;
+    return narrow_gap(c, want_low / page * page, want_high) ||
+           ((want_low != need_low || want_high != need_high) && narrow_gap(c, need_low, need_high));
+}
+
+/* Makes sure that a chunk may end at the granule `end`. */
+static inline bool make_open(struct chunks *c, uint64_t end)
+{
+    return ledger_is_open(&c->ledger, end) || open_more(c, (uint32_t)end);
+}
+
+/* --- taking ----------------------------------------------------------------------- */
 
 /* Looks at the nodes around the free chunk at `start`, and returns whether its own is right.
  * Without a list none can be wrong. */
@@ -59,17 +135,32 @@ static uint32_t take_and_thread(struct chunks *c, const struct chunk *from, uint
     return length;
 }
 
-/* Refuses in this order: no space, the guard in the way, the node overwritten. Only then does
- * anything change. */
+/* Chooses a hole that needs no memory opened, where the system lets none be opened for the chunk
+ * that was chosen first. The holes that the first choice passed over may be too long to be the best
+ * fit, or begin well by chance. */
+static bool choose_open_hole(struct chunks *c, uint32_t length, uint32_t align, uint32_t phase,
+                             struct chunk *from, uint32_t *skip)
+{
+    const struct ledger *l = &c->ledger;
+    return make_open(c, 0) && /* room for records */
+           ledger_choose_hole(l, length, align, phase, l->guard.low, from, skip);
+}
+
+/* Refuses in this order: no space, the guard in the way, memory that cannot be opened, the node
+ * overwritten. Only then does anything change. */
 enum chunks_result chunks_take(struct chunks *c, uint32_t length, uint32_t slack, enum fit fit,
                                uint32_t *start)
 {
     struct chunk from;
     struct freelist_spot spot;
+    uint32_t skip;
     assert(length > 0);
     if (!ledger_choose(&c->ledger, length, fit, &from))
         return CHUNKS_NONE;
     if (c->ledger.guard.page != 0 && !ledger_check_guard(&c->ledger, &from, 0, length))
+        return CHUNKS_NONE;
+    if (!make_open(c, (uint64_t)from.start + length) &&
+        !choose_open_hole(c, length, 1, 0, &from, &skip))
         return CHUNKS_NONE;
     if (!look_at_nodes(c, from.start, &spot)) {
         freelist_mend(&c->list, &spot);
@@ -110,17 +201,25 @@ static bool take_behind(struct chunks *c, const struct chunk *from, uint32_t ski
     return rest.length > 0;
 }
 
-/* Granules are counted from the region's base, which need not be a multiple of `align`: `phase`
+/* Granules are counted from the region's base, which need not be a multiple of `align`: the phase
  * is how many granules it lies above one. */
+static uint32_t phase_of(const struct chunks *c, uint32_t align)
+{
+    return (uint32_t)((uintptr_t)c->region.base / GRANULE_BYTES & (align - 1));
+}
+
 enum chunks_result chunks_take_aligned(struct chunks *c, uint32_t length, uint32_t align,
                                        uint32_t slack, uint32_t *start)
 {
     assert(length > 0 && is_power_of_two(align));
-    uint32_t phase = (uint32_t)((uintptr_t)c->region.base / GRANULE_BYTES & (align - 1)), skip;
+    uint32_t phase = phase_of(c, align), skip;
     struct chunk from;
     if (!ledger_choose_aligned(&c->ledger, length, align, phase, &from, &skip))
         return CHUNKS_NONE;
     if (c->ledger.guard.page != 0 && !ledger_check_guard(&c->ledger, &from, skip, length))
+        return CHUNKS_NONE;
+    if (!make_open(c, (uint64_t)from.start + skip + length) &&
+        !choose_open_hole(c, length, align, phase, &from, &skip))
         return CHUNKS_NONE;
     *start = from.start + skip;
     assert(((uintptr_t)c->region.base / GRANULE_BYTES + *start) % align == 0);
@@ -132,12 +231,80 @@ enum chunks_result chunks_take_aligned(struct chunks *c, uint32_t length, uint32
     return CHUNKS_OK;
 }
 
-/* What the object grows by is handed out, too. */
+/* What the object grows by is handed out, too: it comes from behind the object, or was its slack. */
 bool chunks_resize(struct chunks *c, uint32_t start, uint32_t length, uint32_t slack)
 {
     assert(c->list.head == NULL);
-    if (!ledger_resize(&c->ledger, start, length, slack))
+    if (!make_open(c, (uint64_t)start + length) || !ledger_resize(&c->ledger, start, length, slack))
         return false;
     chunk_is_taken(c, start, length);
     return true;
+}
+
+/* --- tables ------------------------------------------------------------------------- */
+
+/* Opens [begin, begin + length), which lies in the tail and was never used, as far as the gap
+ * begins below its end:
+ *
+ *     [ open ][ can be written to | can only be read | page ]|.... gap ....
+ *             begin               unwritten.from         .to   low
+ *
+ * The last page can be written to, since the next chunk begins in it. Returns false if that would
+ * not do, or if the system refuses. */
+static bool open_table(struct chunks *c, uint32_t begin, uint32_t length, uint32_t written)
+{
+    struct ledger *l = &c->ledger;
+    size_t page = os_page_bytes(), end = ((size_t)begin + length) * GRANULE_BYTES;
+    size_t to = end / page * page, last = ceil_div(end, page) * page;
+    if (!make_open(c, (uint64_t)begin + written) || l->guard.high == 0)
+        return false;
+    size_t from = (size_t)l->guard.low * GRANULE_BYTES;
+    if (from >= to || last >= (size_t)l->guard.high * GRANULE_BYTES)
+        return false;
+    if ((to < last && !os_allow(c->region.base + to, last - to)) ||
+        !os_allow_reads(c->region.base + from, to - from))
+        return false;
+    ledger_set_guard(l, (uint32_t)(last / GRANULE_BYTES), l->guard.high);
+    c->unwritten =
+        (struct unwritten){(uint32_t)(from / GRANULE_BYTES), (uint32_t)(to / GRANULE_BYTES)};
+    return true;
+}
+
+/* What open_table opened is where ledger_choose_aligned finds the chunk again, so it is taken there;
+ * if open_table did nothing, all of the chunk is opened as for any other. */
+enum chunks_result chunks_take_table(struct chunks *c, uint32_t length, uint32_t align,
+                                     uint32_t written, uint32_t *start)
+{
+    const struct ledger *l = &c->ledger;
+    struct chunk from;
+    uint32_t skip;
+    assert(!chunks_have_unwritten(c));
+    if (l->guard.high != 0 && l->guard.page == 0 &&
+        ledger_choose_aligned(l, length, align, phase_of(c, align), &from, &skip) &&
+        from.start + skip >= l->used)
+        (void)open_table(c, from.start + skip, length, written);
+    enum chunks_result result = chunks_take_aligned(c, length, align, LEDGER_RESERVED, start);
+    assert(result == CHUNKS_OK || !chunks_have_unwritten(c));
+    return result;
+}
+
+bool chunks_write_table(struct chunks *c, uint32_t end)
+{
+    struct unwritten *r = &c->unwritten;
+    const size_t step = (size_t)64 << 10;
+    size_t page = os_page_bytes(), to = (size_t)r->to * GRANULE_BYTES;
+    size_t from = (size_t)r->from * GRANULE_BYTES;
+    if (r->from == r->to || end <= r->from) /* all of it, or what is needed, is written to */
+        return true;
+    size_t need = ceil_div((size_t)end * GRANULE_BYTES, page) * page, want = from + step;
+    need = need < to ? need : to;
+    want = want < need ? need : want < to ? want : to;
+    bool opened = os_allow(c->region.base + from, want - from);
+    if (!opened && want > need) {
+        want = need;
+        opened = os_allow(c->region.base + from, want - from);
+    }
+    if (opened)
+        r->from = (uint32_t)(want / GRANULE_BYTES);
+    return opened;
 }

@@ -6,6 +6,12 @@
  *   CK1  a node of the free list that a call is about to rewrite is compared with the ledger
  *        before. If the node of the chunk to be used is wrong, the call does not use it.
  *
+ *   CK2  where memory is reserved and not open yet [LG7], all that a call needs is opened before
+ *        anything changes. If the system refuses that, the call is CHUNKS_NONE:
+ *
+ *            [ objects ][  open  ]|.......... gap ..........|[ open ][ records ]
+ *                                low ->                  <- high
+ *
  * Positions and lengths are in granules. The caller holds the heap's lock.
  */
 #ifndef CHUNKS_H
@@ -21,11 +27,15 @@ struct chunks {
     struct ledger ledger;
     struct freelist list;
     struct clean *clean; /* what is known to be zero; NULL: nothing is, as in a heap with a list */
+    struct unwritten {   /* pages of a table that can only be read so far; none if from == to */
+        uint32_t from, to;
+    } unwritten;
 };
 
 enum chunks_result {
     CHUNKS_OK,
-    CHUNKS_NONE,         /* no free chunk is large enough, or the guard is in the way [LG6] */
+    CHUNKS_NONE,         /* no free chunk is large enough, or the guard is in the way [LG6],
+                          * or the system lets no more memory be opened [CK2] */
     CHUNKS_LIST_DAMAGED, /* the node of the chunk to be used was overwritten; now it is mended */
     CHUNKS_DAMAGED       /* the ledger contradicts itself */
 };
@@ -45,6 +55,22 @@ enum chunks_result chunks_take(struct chunks *c, uint32_t length, uint32_t slack
  * before it gives up. */
 enum chunks_result chunks_take_aligned(struct chunks *c, uint32_t length, uint32_t align,
                                        uint32_t slack, uint32_t *start);
+
+/* Takes a chunk as chunks_take_aligned does, with slack LEDGER_RESERVED, for a table that is mostly
+ * zero; a heap has one. Where memory was not open before, `written` granules from the chunk's begin
+ * on can be written to afterwards, and c->unwritten is what can only be read. */
+enum chunks_result chunks_take_table(struct chunks *c, uint32_t length, uint32_t align,
+                                     uint32_t written, uint32_t *start);
+
+/* Makes it possible to write to the table up to the granule `end` at least, and c->unwritten
+ * shorter. Returns false, and changes nothing, if the system refuses. */
+bool chunks_write_table(struct chunks *c, uint32_t end);
+
+/* Whether a part of the table can only be read. While that is so, it must not be given back. */
+static inline bool chunks_have_unwritten(const struct chunks *c)
+{
+    return c->unwritten.from < c->unwritten.to;
+}
 
 /* Resizes the live chunk that begins at `start`, as ledger_resize does, in a heap without a free
  * list. */

@@ -105,7 +105,7 @@ void ledger_open(struct ledger *l, void *end, size_t nbytes)
 RACING void ledger_set_guard(struct ledger *l, uint32_t low, uint32_t high)
 {
     l->guard.low = low;
-    l->guard.high = high;
+    __atomic_store_n(&l->guard.high, high, __ATOMIC_RELAXED);
     __atomic_store_n(&l->b.room, l->nbytes - (size_t)high * GRANULE_BYTES, __ATOMIC_RELAXED);
 }
 
@@ -119,6 +119,27 @@ void ledger_open_guarded(struct ledger *l, void *end, size_t nbytes, uint32_t pa
     l->guard.page = page;
     uint32_t low = granules_left(l, 1, CHUNK_COST);
     ledger_set_guard(l, low, low + page);
+}
+
+void ledger_open_with_gap(struct ledger *l, void *end, size_t nbytes, uint32_t first)
+{
+    ledger_open(l, end, nbytes);
+    assert(nbytes / GRANULE_BYTES > 2 * (uint64_t)first);
+    ledger_set_guard(l, first, (uint32_t)(nbytes / GRANULE_BYTES - first));
+}
+
+/* All memory is open by now, so a reader without the lock may see either number first. */
+RACING void ledger_end_gap(struct ledger *l)
+{
+    __atomic_store_n(&l->b.room, l->nbytes, __ATOMIC_RELAXED);
+    __atomic_store_n(&l->guard.high, 0, __ATOMIC_RELAXED);
+    l->guard.low = 0;
+}
+
+size_t ledger_nbytes_most(const struct ledger *l)
+{
+    size_t nbytes = (nchunks(l) + 2) * BTREE_COST;
+    return nbytes < l->nbytes ? nbytes : l->nbytes;
 }
 
 /* Returns true if the guard leaves room for chunks up to `top` and for nmore records more. Else
@@ -252,6 +273,22 @@ static bool fits_aligned(const struct ledger *l, const struct chunk *c, uint32_t
     return needed <= c->length && (*skip == 0 ? can_take(l, c, length) : has_room(l, 2));
 }
 
+/* From the shortest hole up, so that this is best fit. */
+bool ledger_choose_hole(const struct ledger *l, uint32_t length, uint32_t align, uint32_t phase,
+                        uint32_t end, struct chunk *chosen, uint32_t *skip)
+{
+    struct cursor c;
+    for (bool more = btree_ceil(&l->b, BY_SIZE, word_of(length, 0), &c); more;
+         more = btree_next(&l->b, &c)) {
+        uint64_t word = cursor_word(&c);
+        *chosen = (struct chunk){.start = low_of(word), .length = high_of(word)};
+        if (!is_no_hole(l, chosen, length) && fits_aligned(l, chosen, length, align, phase, skip) &&
+            (uint64_t)chosen->start + *skip + length <= end)
+            return true;
+    }
+    return false;
+}
+
 /* Three attempts, each of which costs more or wastes more than the one before:
  *
  *     1. the best fit for the length alone: it may happen to begin well, or to be long enough;
@@ -271,14 +308,8 @@ bool ledger_choose_aligned(const struct ledger *l, uint32_t length, uint32_t ali
         return true;
     /* No chunk is so long that it would do wherever it begins. One that is shorter may do if it
      * begins at a good place. */
-    struct cursor c;
-    for (bool more = btree_ceil(&l->b, BY_SIZE, word_of(length, 0), &c); more;
-         more = btree_next(&l->b, &c)) {
-        uint64_t word = cursor_word(&c);
-        *chosen = (struct chunk){.start = low_of(word), .length = high_of(word)};
-        if (!is_no_hole(l, chosen, length) && fits_aligned(l, chosen, length, align, phase, skip))
-            return true;
-    }
+    if (ledger_choose_hole(l, length, align, phase, UINT32_MAX, chosen, skip))
+        return true;
     *chosen = ledger_tail(l);
     return fits_aligned(l, chosen, length, align, phase, skip);
 }
@@ -610,7 +641,7 @@ RACING bool ledger_lookup(const struct ledger *l, uint32_t granule, struct chunk
             found->length = 0;
         return true;
     }
-    size_t room = l->guard.page == 0 ? l->nbytes : NOW(l->b.room);
+    size_t room = NOW(l->guard.high) == 0 ? l->nbytes : NOW(l->b.room);
     if (!btree_lookup(&l->b, room, word_of(granule, UINT32_MAX), &word, &end) ||
         high_of(word) > granule || end <= granule)
         return false;
@@ -661,6 +692,12 @@ bool ledger_next_shorter(const struct ledger *l, struct chunk *hole)
 size_t ledger_nbytes(const struct ledger *l)
 {
     return btree_nbytes(&l->b);
+}
+
+size_t ledger_nbytes_written(const struct ledger *l)
+{
+    size_t nbytes = ((size_t)l->most + 2) * BTREE_COST;
+    return nbytes < l->b.room ? nbytes : l->b.room;
 }
 
 /* One record more than there ever were, since a change may have one too many for a while. */

@@ -32,7 +32,10 @@
  *   LG6  between chunks and records there may be a guard: pages that cannot be touched, which
  *        only heaps/guard.c moves. No chunk reaches above its low end, and no record below its
  *        high end. Then records have whole pages, and LG3 charges for these and for one page
- *        more, which is the guard at its smallest.
+ *        more, which is the guard at its smallest;
+ *   LG7  or there is a gap: memory that is reserved and cannot be touched yet. It has a low and a
+ *        high end as a guard has, its `page` is 0, and LG3 charges nothing for it. It only ever
+ *        becomes smaller: chunks.c opens memory at either end before a change needs it.
  *
  * All positions and lengths are in granules. The caller holds the lock that guards the ledger,
  * except for ledger_lookup.
@@ -45,7 +48,7 @@
 
 enum { CHUNK_COST = 24 };
 
-/* All in granules; `page` is 0 if there is no guard. */
+/* All in granules; `high` is 0 if there is neither guard nor gap, `page` if there is no guard. */
 struct guard {
     uint32_t page, low, high;
     uint32_t wanted_low; /* where its low end has to be for what was refused last; or 0 */
@@ -86,6 +89,25 @@ void ledger_open(struct ledger *l, void *end, size_t nbytes);
 /* Makes one with a guard [LG6]: nbytes are whole pages, three or more, of `page` granules. */
 void ledger_open_guarded(struct ledger *l, void *end, size_t nbytes, uint32_t page);
 
+/* Makes one with a gap [LG7] between two pieces of `first` granules that are open. */
+void ledger_open_with_gap(struct ledger *l, void *end, size_t nbytes, uint32_t first);
+
+/* Notes that there is no gap any longer. */
+void ledger_end_gap(struct ledger *l);
+
+/* Whether all is open that a change may write to: chunks up to the granule `end`, and records. No
+ * change adds more than two records, not even for a moment. */
+static inline bool ledger_is_open(const struct ledger *l, uint64_t end)
+{
+    enum { NMORE = 2 };
+    return l->guard.high == 0 || l->guard.page != 0 ||
+           (end <= l->guard.low &&
+            (l->b.tree[BY_ADDRESS].nwords + (uint64_t)NMORE) * BTREE_COST <= l->b.room);
+}
+
+/* The bytes that the records take at most after such a change. */
+size_t ledger_nbytes_most(const struct ledger *l);
+
 /* Notes where the guard is from now on: low < high, around neither chunk nor record. */
 void ledger_set_guard(struct ledger *l, uint32_t low, uint32_t high);
 
@@ -103,6 +125,10 @@ bool ledger_choose(const struct ledger *l, uint32_t length, enum fit fit, struct
  * ledger_choose does. O(log n), but O(n) before it gives up. */
 bool ledger_choose_aligned(const struct ledger *l, uint32_t length, uint32_t align, uint32_t phase,
                            struct chunk *chosen, uint32_t *skip);
+
+/* Chooses as ledger_choose_aligned does, but only among holes that end at or below `end`. O(n). */
+bool ledger_choose_hole(const struct ledger *l, uint32_t length, uint32_t align, uint32_t phase,
+                        uint32_t end, struct chunk *chosen, uint32_t *skip);
 
 /* Returns true if the guard leaves room for taking [skip, skip + length) of that chunk. Returns
  * false if the guard is in the way, and then guard.wanted_low says where its low end has to be.
@@ -171,8 +197,10 @@ bool ledger_next_shorter(const struct ledger *l, struct chunk *hole);
 /* The free space behind the last chunk; its length may be 0. */
 struct chunk ledger_tail(const struct ledger *l);
 
-/* Bytes that the records take at the end of the region now. */
+/* Bytes that the records take at the end of the region now; and the most that they may have been
+ * written to. */
 size_t ledger_nbytes(const struct ledger *l);
+size_t ledger_nbytes_written(const struct ledger *l);
 
 /* Returns the granule below which no record was ever written. O(1). */
 uint32_t ledger_clean_end(const struct ledger *l);

@@ -95,37 +95,61 @@ static void unlock_in_child(void)
     heap_unlock(&shim_heap);
 }
 
-/* Twice the memory of the machine, since programs reserve much that they never use; but at most
- * half of the address space that the process may have: the other half is the program's. */
+/* How much address space the heap can have where that is limited: what is left of it, except a
+ * sixteenth, or 72 MiB if that is more, which is room for nine threads with the usual stack; but
+ * no more than half is left to stacks and mappings. */
+static size_t bytes_within_limit(size_t limit)
+{
+    const size_t part = 16, least_spared = (size_t)72 << 20;
+    size_t taken = os_address_bytes();
+    size_t left = taken < limit ? limit - taken : taken == SIZE_MAX ? limit / 2 : 0;
+    size_t spared = left / part > least_spared ? left / part : least_spared;
+    return left - (spared < left / 2 ? spared : left / 2);
+}
+
+/* Twice the memory of the machine, since programs reserve much that they never use; or what LIBMEM
+ * says; but no more than the process may have. */
 static size_t bytes_to_reserve(void)
 {
-    size_t ram = os_ram_bytes(), half = os_address_limit() / 2;
-    size_t nbytes =
-        ram != 0 ? 2 * ram : REGION_BYTES_MAX; /* open_locked halves it until it is granted */
-    nbytes = nbytes < half ? nbytes : half;
+    size_t ram = os_ram_bytes(), limit = os_address_limit();
+    size_t nbytes = ram != 0 ? 2 * ram : REGION_BYTES_MAX; /* halved until it is granted */
+    size_t most = limit == SIZE_MAX ? SIZE_MAX : bytes_within_limit(limit);
+    if (shim_options.region_bytes != 0)
+        nbytes = shim_options.region_bytes;
+    nbytes = nbytes < most ? nbytes : most;
     return nbytes < REGION_BYTES_MAX ? nbytes : REGION_BYTES_MAX;
 }
 
-/* Reserves the region and opens the heap in it; leaves the heap closed if the system grants less
- * than a page. The caller holds the heap's lock. */
-static void open_locked(void)
+/* Says once why there is no heap. */
+static void report_no_heap(enum region_result why)
+{
+    static bool is_reported;
+    struct line l = {0};
+    if (is_reported)
+        return;
+    is_reported = true;
+    line_text(&l, "libmem: no memory for a heap: ");
+    line_text(&l, why == REGION_NO_MEMORY ? "the limit on data (ulimit -d, RLIMIT_DATA) leaves none"
+                  : os_address_limit() != SIZE_MAX
+                      ? "the limit on address space (ulimit -v, RLIMIT_AS) leaves none"
+                      : "the system refuses to reserve any address space");
+    line_write(&l);
+}
+
+/* Reserves the region and opens the heap in it; or leaves it closed, and then each call that
+ * allocates asks again. Returns why. The caller holds the heap's lock. */
+static enum region_result open_locked(void)
 {
     enum { TOO_SMALL = 4096 };
     assert(shim_heap.chunks.region.base == NULL);
-    size_t wanted = shim_options.region_bytes != 0 ? shim_options.region_bytes : bytes_to_reserve();
-    size_t nbytes = wanted;
+    size_t nbytes = bytes_to_reserve();
     struct region region;
-    while (!region_reserve(&region, nbytes)) {
-        nbytes /= 2;
-        if (nbytes < TOO_SMALL)
-            return;
-    }
-    /* A system that refused a larger region counts what is reserved against a limit. Leave half
-     * of it for the stacks of threads and for the copies that fork makes. */
-    if (nbytes < wanted)
-        region_halve(&region);
-    assert(region.nbytes > 0 && region.nbytes <= wanted + os_page_bytes());
-    heap_open_locked(&shim_heap, region, NULL);
+    enum region_result result = REGION_NO_ADDRESSES;
+    for (; nbytes >= TOO_SMALL && result == REGION_NO_ADDRESSES; nbytes /= 2)
+        result = region_reserve(&region, nbytes);
+    if (result == REGION_OK)
+        heap_open_locked(&shim_heap, region, NULL);
+    return result;
 }
 
 /* Takes a row of the counter file and counts there from now on. If the file does not exist, the
@@ -181,11 +205,14 @@ void shim_start(char *const *environment)
     int number = errno;
     heap_lock(&shim_heap);
     read_options_locked(environment);
+    enum region_result opened = REGION_OK;
     if (shim_heap.chunks.region.base == NULL)
-        open_locked();
+        opened = open_locked();
     bool first = !fork_handlers_are_registered;
     fork_handlers_are_registered = true;
     heap_unlock(&shim_heap);
+    if (opened != REGION_OK)
+        report_no_heap(opened);
     /* These calls may allocate, so the lock is free. If either fails, no thread ever gets a cache:
      * a child could not tell which threads are gone, or a thread's end would go unnoticed. */
     if (first && os_at_fork(lock_for_fork, unlock_in_parent, unlock_in_child) &&

@@ -39,13 +39,26 @@ static void granules_give_back(struct spans *s, uint32_t start)
     }
 }
 
+/* Whether the page map is there [PM3]. One of which a part was never written to stays, since that
+ * part cannot be given back. A heap that is not open has no chunks. */
+static bool pagemap_is_there(const struct spans *s)
+{
+    return s->nheld > 0 || (s->chunks != NULL && chunks_have_unwritten(s->chunks));
+}
+
 /* The page map is a chunk of the library's own, of one size as long as it is there. */
 uint32_t pagemap_granules(const struct spans *s)
 {
-    if (s->nheld == 0)
-        return 0; /* also of a heap that was never opened, and so has no chunks */
+    if (!pagemap_is_there(s))
+        return 0;
     size_t nbytes = QUEUES_BYTES + pagemap_nslices(s) * sizeof(struct span);
     return (uint32_t)(nbytes / GRANULE_BYTES);
+}
+
+/* The granule behind the entry of a slice. */
+static uint32_t entry_end(const struct spans *s, uint32_t slice)
+{
+    return s->pagemap + (uint32_t)((QUEUES_BYTES + slice * sizeof(struct span)) / GRANULE_BYTES);
 }
 
 /* Takes the page map, if it is not there. All of it is 0 at first: the queues are empty, and no
@@ -60,11 +73,12 @@ static bool pagemap_open(struct spans *s)
     const uint32_t line = sizeof(struct span) / GRANULE_BYTES;
     size_t nbytes = QUEUES_BYTES + pagemap_nslices(s) * sizeof(struct span);
     uint32_t length = (uint32_t)(nbytes / GRANULE_BYTES);
-    if (s->nheld > 0)
+    if (pagemap_is_there(s))
         return true;
     assert(s->nempty == 0 && s->nclear <= pagemap_nslices(s));
     struct ledger before = s->chunks->ledger;
-    if (!granules_reserve(s, length, line, &s->pagemap))
+    if (chunks_take_table(s->chunks, length, line, QUEUES_BYTES / GRANULE_BYTES, &s->pagemap) !=
+        CHUNKS_OK)
         return false;
     bool is_fresh = spans_region(s)->is_zero && ledger_is_fresh(&before, s->pagemap, length);
     bool all = is_fresh || s->chunks->list.head == NULL;
@@ -72,16 +86,18 @@ static bool pagemap_open(struct spans *s)
            is_fresh ? GRANULE_BYTES
            : all    ? nbytes
                     : (size_t)QUEUES_BYTES);
-    s->nclear = all ? (uint32_t)pagemap_nslices(s) : 0;
+    assert(is_fresh || !chunks_have_unwritten(s->chunks));
+    /* A reader without the lock that sees this sees where the page map is, too. */
+    __atomic_store_n(&s->nclear, all ? (uint32_t)pagemap_nslices(s) : 0, __ATOMIC_RELEASE);
     assert((uintptr_t)pagemap_span(s, 1) % sizeof(struct span) == 0); /* cache lines */
     return true;
 }
 
-/* Gives the page map back after the last span [PM3]. */
+/* Gives the page map back after the last span, if it may go [PM3]. */
 static void pagemap_close(struct spans *s)
 {
     assert(s->nempty <= s->nheld);
-    if (s->nheld == 0)
+    if (!pagemap_is_there(s))
         granules_give_back(s, s->pagemap);
 }
 
@@ -110,6 +126,11 @@ uint32_t slices_take(struct spans *s, uint32_t n)
         return NO_SLICE;
     }
     uint32_t first = pagemap_slice(s, (uintptr_t)region_at(spans_region(s), start));
+    if (!chunks_write_table(s->chunks, entry_end(s, first + n - 1))) { /* PM5 */
+        granules_give_back(s, start);
+        pagemap_close(s);
+        return NO_SLICE;
+    }
     pagemap_clear_up_to(s, first + n - 1);
     assert(pagemap_address(s, first) == (uintptr_t)region_at(spans_region(s), start));
     assert(pagemap_span(s, first)->slot_bytes == 0 && pagemap_span(s, first)->back == 0);

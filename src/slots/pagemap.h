@@ -10,10 +10,13 @@
  *        its descriptor, struct span; each of the others only says how far back the first is;
  *   PM2  an entry that is all 0 is no span, and neither is a slice above nclear, which has no
  *        entry yet;
- *   PM3  the page map is taken from the ledger with the first span and given back with the last:
- *        nheld > 0 says that it is there;
+ *   PM3  the page map is taken from the ledger with the first span and given back with the last,
+ *        except that a large one stays [PM5]: nheld > 0 says that it is there;
  *   PM4  a slice goes back to the ledger only when its span is published no longer, and no reader
- *        can be looking at it any longer (base/grace.h).
+ *        can be looking at it any longer (base/grace.h);
+ *   PM5  all of the page map can be read, since a lookup may ask for any slice. Of a large one in
+ *        memory that was never used, pages can be written to only when a slice is taken whose
+ *        entry lies there: most of it stays zero, and then it is no memory of the process.
  *
  * Positions are slices, counted from 1, and never addresses, except for the states of a span. The
  * caller of each function holds the heap's lock, unless the function says otherwise.

@@ -58,10 +58,10 @@ API struct failing *failing_page(void)
 static bool fails(enum failing_call call, int number)
 {
     struct failing *f = failing_page();
-    uint32_t n = ++f->n;
-    f->ncalls[call]++;
-    bool chosen = f->only != 0 ? f->only == call + 1u
-                               : f->at != 0 && (n == f->at || (n > f->at && f->onwards));
+    uint32_t n = ++f->n, of_kind = ++f->ncalls[call];
+    bool all = f->only != 0 && f->at == 0, right_kind = f->only == 0 || f->only == call + 1u;
+    n = f->only != 0 ? of_kind : n;
+    bool chosen = right_kind && (all || (f->at != 0 && (n == f->at || (n > f->at && f->onwards))));
     if (!chosen) {
         return false;
     }

@@ -38,7 +38,8 @@ enum failing_call { FAILING_CALLS(FAILING_NAME) FAILING_NCALLS };
 struct failing {
     uint32_t at;   /* The call with this number fails, counted from 1; with 0 none fails. */
     bool onwards;  /* All calls after it fail, too. */
-    uint32_t only; /* If not 0, all calls of this kind fail, counted from 1, and no others. */
+    uint32_t only; /* If not 0, calls of this kind fail, counted from 1, and no others: all of
+                    * them, or those that `at` and `onwards` say, counted by themselves. */
     _Atomic uint32_t n, ncalls[FAILING_NCALLS], nfailed[FAILING_NCALLS];
     /* What the program saw: allocations that returned NULL with ENOMEM, and anything worse. */
     _Atomic uint32_t nnull, nwrong;

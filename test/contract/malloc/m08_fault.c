@@ -5,7 +5,8 @@
  *
  * In each run, a process of its own, another call fails: the first, the second, and so on, until
  * a run makes fewer calls. In a second series all later calls fail, too. In a third series all
- * calls of one kind fail. An allocation may then return NULL with ENOMEM, but the program must
+ * calls of one kind fail. In the last two, the system refuses to open more memory [M7]: once, or
+ * from some call on. An allocation may then return NULL with ENOMEM, but the program must
  * never crash, find wrong content or hang.
  *
  *     m08_fault          does all runs; failing.so lies beside it
@@ -298,6 +299,26 @@ static void run_each_kind(char *program)
     }
 }
 
+/* The memory that a heap reserves is opened in steps. A step that is refused once is made again,
+ * and shorter, so no allocation fails for that. After a refusal that lasts, the program has what
+ * was opened before. */
+static void refuse_steps(char *program, bool onwards)
+{
+    enum { MOST_STEPS = 20 };
+    sums = (struct sums){0};
+    for (uint32_t at = 1; at <= MOST_STEPS; at++) {
+        int status =
+            run(program,
+                (struct failing){.at = at, .only = FAILING_mprotect + 1, .onwards = onwards});
+        judge(at, status);
+        if (state->ncalls[FAILING_mprotect] < at) {
+            break;
+        }
+    }
+    printf("# mprotect refused in %u runs%s, NULL %u times\n", sums.nruns,
+           onwards ? " from one on" : "", sums.nnull);
+}
+
 static bool has_met_all(void)
 {
     return sums.nruns < MOST_RUNS && sums.nfailed[FAILING_mmap] > 0 &&
@@ -327,5 +348,13 @@ int main(int argc, char **argv)
     run_each_kind(argv[0]);
     check(sums.nbad == 0 && sums.nruns == FAILING_NCALLS,
           "all calls of one kind fail: no crash, no hang, no wrong content");
+    enum { LEAST_STEPS = 8 };
+    refuse_steps(argv[0], false);
+    check(sums.nbad == 0 && sums.nfailed[FAILING_mprotect] >= LEAST_STEPS,
+          "M7 each step is refused once: no crash, no hang, no wrong content");
+    check(sums.nnull_most <= 1, "M7 and at most one allocation fails");
+    refuse_steps(argv[0], true);
+    check(sums.nbad == 0 && sums.nnull > 0 && sums.nruns >= LEAST_STEPS,
+          "M7 all steps are refused from one on: what was opened before can be used");
     return done();
 }

@@ -433,6 +433,8 @@ static void give_pages_back(struct heap *h, unsigned char *from, unsigned char *
  * again; but none that is not open yet [LG7]. */
 static void give_tail_back(struct heap *h)
 {
+    /* [ chunks ][ tail ... open ]|.... gap ....|[ open ... written once ][ records ]
+     *            from             low                 written             to       end */
     const struct ledger *l = &h->chunks.ledger;
     unsigned char *base = h->chunks.region.base, *end = base + h->chunks.region.nbytes;
     unsigned char *from = region_at(&h->chunks.region, ledger_tail(l).start);

@@ -47,8 +47,8 @@ static inline void chunk_is_taken(struct chunks *c, uint32_t start, uint32_t len
 
 /* --- opening memory [CK2] --------------------------------------------------------- */
 
-/* How many bytes more are opened where nbytes are open: as many again, so that calls of the system
- * are few, but never so many that a limit would notice what is not needed. */
+/* Returns how many bytes are opened next where nbytes are open: as many again, so that calls of the
+ * system are few; but from 512 MiB on an eighth, since what is open counts against limits. */
 static size_t step_after(size_t nbytes)
 {
     const size_t small = (size_t)256 << 10, large = (size_t)64 << 20, part = 8;
@@ -270,8 +270,8 @@ static bool open_table(struct chunks *c, uint32_t begin, uint32_t length, uint32
     return true;
 }
 
-/* What open_table opened is where ledger_choose_aligned finds the chunk again, so it is taken there;
- * if open_table did nothing, all of the chunk is opened as for any other. */
+/* What open_table opened is where ledger_choose_aligned finds the chunk again, so it is taken
+ * there. If open_table did nothing, all of the chunk is opened as for any other. */
 enum chunks_result chunks_take_table(struct chunks *c, uint32_t length, uint32_t align,
                                      uint32_t written, uint32_t *start)
 {

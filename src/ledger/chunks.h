@@ -35,7 +35,7 @@ struct chunks {
 enum chunks_result {
     CHUNKS_OK,
     CHUNKS_NONE,         /* no free chunk is large enough, or the guard is in the way [LG6],
-                          * or the system lets no more memory be opened [CK2] */
+                          * or the system opens no memory for it [CK2] */
     CHUNKS_LIST_DAMAGED, /* the node of the chunk to be used was overwritten; now it is mended */
     CHUNKS_DAMAGED       /* the ledger contradicts itself */
 };

@@ -78,7 +78,8 @@ result $? 'M7 where a limit leaves no room, one line names it, and malloc return
 with '' open && silent && [ "$(said writable)" -le 20480 ] && [ "$(said reserved)" -ge 1048576 ]
 result $? 'M7 with 5,000 KiB in use at most 20 MiB can be written to'
 resident=$(said resident)
-with region=2G lock && silent && [ "$(said resident)" -ge 5000 ] && [ "$(said resident)" -le 102400 ]
+with region=2G lock && silent && [ "$(said resident)" -ge 5000 ] &&
+    [ "$(said resident)" -le 102400 ]
 result $? 'M7 mlockall locks what is open, and not what is reserved'
 
 # Where core files go is the system's affair; the name `core' alone means the program's folder.

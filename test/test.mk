@@ -35,6 +35,7 @@ MISUSE := $(call programs_in,test/misuse)
 THREADED := $(filter %threads %/h12_fork %/h13_guard_pages,$(CLASSIC) $(HEAPS_OWN))
 SUPPORT := $(wildcard test/support/*.h)
 FAILING := $(IN_MALLOC)/failing.so $(IN_MALLOC)/allocating.so
+LIMITS := $(IN_MALLOC)/limits
 WALK_STATIC := $(IN_MALLOC)/walk-static
 CONTAINERS := $(BUILD)/test/containers
 KNOWN := $(BUILD)/test/known
@@ -61,6 +62,8 @@ $(IN_MALLOC)/%: test/contract/malloc/%.c $(SUPPORT) $(LIB_MALLOC)
 $(BUILD)/test/contract/heaps/h13_guard_pages: LDFLAGS += -Wl,--wrap=os_forbid,--wrap=os_allow
 $(WALK_STATIC): test/contract/malloc/walk.c $(SUPPORT) $(BUILD)/libmem.a
 	$(build) -Itest/support -fno-builtin $(BUILD)/libmem.a -Wl,--export-dynamic-symbol=mem_heap_also
+$(LIMITS): test/support/limits.c $(SUPPORT)
+	$(build) -fno-builtin
 $(FAILING): $(IN_MALLOC)/%.so: test/support/%.c $(SUPPORT)
 	$(build) -fPIC -shared -fvisibility=hidden -ldl
 
@@ -129,7 +132,7 @@ SHRINK ?= 1024
 ZEROS ?= 20000
 RUN_MALLOC = $(TALLIED) --with "$(if $(WITH),$(WITH) -E,env) LD_PRELOAD=$(LIB_MALLOC)"
 check-malloc: ## libmem-malloc.so: HEAPS= ROUNDS= THREADS="10000 1000" SHRINK= ZEROS=
-check-malloc-programs: all $(MALLOC) $(WALK_STATIC) $(FAILING) $(CENSUS)
+check-malloc-programs: all $(MALLOC) $(WALK_STATIC) $(FAILING) $(LIMITS) $(CENSUS)
 check-malloc:
 	@failed=0; \
 	$(RUN_MALLOC) $(IN_MALLOC)/m01_symbols $(IN_MALLOC)/m02_semantics $(IN_MALLOC)/m03_misuse \

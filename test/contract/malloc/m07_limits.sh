@@ -5,7 +5,7 @@
 # not data [M7]: limits, core files, locked memory. Prints TAP.
 set -u
 export LC_ALL=C
-library=$(realpath "$1") program=$(realpath "$2")/m07_limits
+library=$(realpath "$1") program=$(realpath "$2")/limits
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 ntests=0 ENOMEM=12

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * m07_limits.c - what a program has of its memory under limits [M7]. m07_limits.sh sets limits and
+ * limits.c - what a program has of its memory under limits [M7]. m07_limits.sh sets limits and
  * says what the answers must be.
  *
- *     m07_limits had             prints how many MiB malloc grants, in pieces of 1 MiB
- *     m07_limits later KIND MIB  limits its own data or address space to MIB first, then does that
- *     m07_limits first           prints whether malloc has granted 100 bytes, and errno
- *     m07_limits open            prints how many KiB around an object can be written to, are only
- *                                reserved, and are resident, when 5,000 KiB are in use
- *     m07_limits lock            locks all memory, and prints how many KiB are resident then
- *     m07_limits abort           uses 5,000 KiB, and aborts
+ *     limits had             prints how many MiB malloc grants, in pieces of 1 MiB
+ *     limits later KIND MIB  limits its own data or address space to MIB first, then does that
+ *     limits first           prints whether malloc has granted 100 bytes, and errno
+ *     limits open            prints how many KiB around an object can be written to, are only
+ *                            reserved, and are resident, when 5,000 KiB are in use
+ *     limits lock            locks all memory, and prints how many KiB are resident then
+ *     limits abort           uses 5,000 KiB, and aborts
  */
 #include <errno.h>
 #include <pthread.h>

@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * chunks.c - checks that chunks of a region which is opened in steps [CK2, LG7] lie where they lie
+ * in one that is open, that they can be written to, and that a refused step changes nothing.
+ *
+ * The same random calls go to both regions. Memory that is not open faults, so that a test which
+ * touches it is red. RLIMIT_DATA makes the system refuse to open more.
+ */
+#include "unit.h"
+
+#include <sys/resource.h>
+
+#include "base/os.h"
+#include "ledger/chunks.h"
+
+enum { NOBJECTS = 4000, NCALLS = 30000, MIB = 1 << 20, REGION = 48 * MIB };
+
+static struct chunks stepwise, whole;
+
+static struct object {
+    uint32_t start, length; /* length 0: none */
+} object[NOBJECTS];
+
+static uint64_t state;
+
+static uint32_t random_below(uint32_t n)
+{
+    return rnd(&state, n);
+}
+
+static void open_both(size_t nbytes)
+{
+    struct region r;
+    state = 88172645463325252;
+    memset(object, 0, sizeof object);
+    assert_int_equal(region_reserve(&r, nbytes), REGION_OK);
+    chunks_open(&stepwise, r, NULL);
+    assert_true(region_map(&r, nbytes));
+    chunks_open(&whole, r, NULL);
+}
+
+static void close_both(void)
+{
+    munmap(stepwise.region.base, stepwise.region.nbytes);
+    munmap(whole.region.base, whole.region.nbytes);
+}
+
+/* Bytes that are open, at the low and at the high end. */
+static size_t open_below(void)
+{
+    const struct guard *gap = &stepwise.ledger.guard;
+    return gap->high == 0 ? stepwise.region.nbytes : (size_t)gap->low * GRANULE_BYTES;
+}
+
+static size_t open_above(void)
+{
+    return stepwise.ledger.b.room;
+}
+
+static void write_to(const struct object *o)
+{
+    memset(region_at(&stepwise.region, o->start), 1, (size_t)o->length * GRANULE_BYTES);
+}
+
+/* Addresses are multiples of a page only, so larger alignments would differ between the two. */
+static void take(struct object *o)
+{
+    uint32_t length = 1 + random_below(random_below(8) == 0 ? 2000 : 40), start = 0, expected = 0;
+    uint32_t align = random_below(3) == 0 ? 1u << random_below(9) : 1;
+    enum chunks_result result, right;
+    if (align == 1) {
+        right = chunks_take(&whole, length, 0, FIT_BEST, &expected);
+        result = chunks_take(&stepwise, length, 0, FIT_BEST, &start);
+    } else {
+        right = chunks_take_aligned(&whole, length, align, 0, &expected);
+        result = chunks_take_aligned(&stepwise, length, align, 0, &start);
+    }
+    assert_int_equal(result, right);
+    if (result != CHUNKS_OK)
+        return;
+    assert_int_equal(start, expected);
+    *o = (struct object){start, length};
+    write_to(o);
+}
+
+static void give_back(struct object *o)
+{
+    struct ledger_place p;
+    assert_true(ledger_find_place(&whole.ledger, o->start, &p));
+    chunks_give_back(&whole, &p);
+    assert_true(ledger_find_place(&stepwise.ledger, o->start, &p));
+    chunks_give_back(&stepwise, &p);
+    o->length = 0;
+}
+
+static void resize(struct object *o)
+{
+    uint32_t length = 1 + random_below(2 * o->length);
+    bool right = chunks_resize(&whole, o->start, length, 0);
+    assert_int_equal(chunks_resize(&stepwise, o->start, length, 0), right);
+    if (right) {
+        o->length = length;
+        write_to(o);
+    }
+}
+
+/* How many objects live changes again and again, so that the records become trees and arrays. */
+static void test_chunks_lie_where_they_would(void **unused)
+{
+    (void)unused;
+    open_both(REGION);
+    size_t below = open_below(), above = open_above();
+    assert_true(below < REGION / 8 && above < REGION / 8);
+    for (int i = 0, wanted = 0; i < NCALLS; i++) {
+        wanted = i % 1000 == 0 ? (int)random_below(NOBJECTS) : wanted;
+        struct object *o = &object[random_below(NOBJECTS)];
+        if (o->length == 0 && (o - object) < wanted)
+            take(o);
+        else if (o->length > 0 && (o - object) >= wanted)
+            give_back(o);
+        else if (o->length > 0)
+            resize(o);
+        assert_true(open_below() >= below && open_above() >= above); /* LG7 */
+        below = open_below();
+        above = open_above();
+        assert_true(ledger_nbytes(&stepwise.ledger) <= above);
+        assert_true((size_t)stepwise.ledger.b.top * GRANULE_BYTES <= below);
+    }
+    assert_null(ledger_fault(&stepwise.ledger));
+    assert_true(above > REGION_FIRST_BYTES);
+    close_both();
+}
+
+/* One object as large as the region allows needs all of it open, up to the records. */
+static void test_a_full_region_has_no_gap(void **unused)
+{
+    (void)unused;
+    open_both(MIB);
+    struct chunk tail = ledger_tail(&stepwise.ledger);
+    struct object o = {.length = tail.length};
+    assert_int_equal(chunks_take(&stepwise, o.length, 0, FIT_BEST, &o.start), CHUNKS_OK);
+    write_to(&o);
+    assert_int_equal(stepwise.ledger.guard.high, 0);
+    assert_int_equal(open_above(), MIB);
+    close_both();
+}
+
+static void test_a_small_region_is_open(void **unused)
+{
+    (void)unused;
+    for (size_t nbytes = os_page_bytes(); nbytes <= 2 * REGION_FIRST_BYTES; nbytes *= 2) {
+        open_both(nbytes);
+        assert_int_equal(stepwise.ledger.guard.high, 0);
+        memset(stepwise.region.base, 1, nbytes);
+        close_both();
+    }
+}
+
+/* The soft limit can be raised again. Nothing may allocate in between. Of a limit of 0 the kernel
+ * takes no notice, for the sake of valgrind. */
+enum { LEAST = 4096 };
+static rlim_t limit_data(rlim_t nbytes)
+{
+    struct rlimit limit;
+    getrlimit(RLIMIT_DATA, &limit);
+    rlim_t before = limit.rlim_cur;
+    limit.rlim_cur = nbytes;
+    setrlimit(RLIMIT_DATA, &limit);
+    return before;
+}
+
+/* Not in an emulator, which keeps limits to itself. */
+static bool limits_work(void)
+{
+    void *p = os_reserve_closed(MIB);
+    rlim_t limit = limit_data(LEAST);
+    bool refused = !os_allow(p, MIB);
+    limit_data(limit);
+    os_unmap(p, MIB);
+    return refused;
+}
+
+static void test_a_refused_step_changes_nothing(void **unused)
+{
+    enum { FITS = 1000, TOO_LONG = REGION / 2 / GRANULE_BYTES };
+    enum chunks_result long_one, fitting, aligned;
+    uint32_t start, at;
+    (void)unused;
+    if (!limits_work())
+        skip();
+    open_both(REGION);
+    assert_int_equal(chunks_take(&stepwise, FITS, 0, FIT_BEST, &start), CHUNKS_OK);
+    struct ledger before = stepwise.ledger, after;
+    rlim_t limit = limit_data(LEAST);
+    long_one = chunks_take(&stepwise, TOO_LONG, 0, FIT_BEST, &at);
+    aligned = chunks_take_aligned(&stepwise, TOO_LONG, 16, 0, &at);
+    bool resized = chunks_resize(&stepwise, start, TOO_LONG, 0);
+    after = stepwise.ledger;
+    fitting = chunks_take(&stepwise, FITS, 0, FIT_BEST, &at);
+    limit_data(limit);
+    assert_int_equal(long_one, CHUNKS_NONE);
+    assert_int_equal(aligned, CHUNKS_NONE);
+    assert_false(resized);
+    assert_memory_equal(&after.b, &before.b, sizeof before.b);
+    assert_int_equal(after.guard.low, before.guard.low);
+    assert_int_equal(fitting, CHUNKS_OK);
+    assert_int_equal(chunks_take(&stepwise, TOO_LONG, 0, FIT_BEST, &at), CHUNKS_OK);
+    close_both();
+}
+
+/* What the tail cannot have without a step, a hole may have that is not the best fit:
+ *
+ *     [ a ][ hole, begins well ][ b ][ hole, shorter ][ c ][ tail ]
+ */
+static void test_an_open_hole_instead_of_a_step(void **unused)
+{
+    enum { ALIGN = 256, SHORT = ALIGN, LONG = ALIGN + 40 };
+    uint32_t a, hole, b, shorter, c, start = 0;
+    struct ledger_place p;
+    (void)unused;
+    if (!limits_work())
+        skip();
+    open_both(REGION);
+    struct chunks *s = &stepwise;
+    assert_int_equal(chunks_take(s, ALIGN, 0, FIT_BEST, &a), CHUNKS_OK);
+    assert_int_equal(chunks_take(s, LONG, 0, FIT_BEST, &hole), CHUNKS_OK);
+    assert_int_equal(chunks_take(s, 8, 0, FIT_BEST, &b), CHUNKS_OK);
+    assert_int_equal(chunks_take(s, SHORT, 0, FIT_BEST, &shorter), CHUNKS_OK);
+    uint32_t rest = s->ledger.guard.low - s->ledger.b.top;
+    assert_int_equal(chunks_take(s, rest, 0, FIT_BEST, &c), CHUNKS_OK);
+    assert_true(ledger_find_place(&s->ledger, hole, &p));
+    chunks_give_back(s, &p);
+    assert_true(ledger_find_place(&s->ledger, shorter, &p));
+    chunks_give_back(s, &p);
+    rlim_t limit = limit_data(LEAST);
+    enum chunks_result result = chunks_take_aligned(s, SHORT, ALIGN, 0, &start);
+    limit_data(limit);
+    assert_int_equal(result, CHUNKS_OK);
+    assert_int_equal(start, hole);
+    close_both();
+}
+
+static bool is_zero(uint32_t start, uint32_t length)
+{
+    const unsigned char *byte = region_at(&stepwise.region, start);
+    size_t nbytes = (size_t)length * GRANULE_BYTES;
+    return byte[0] == 0 && memcmp(byte, byte + 1, nbytes - 1) == 0;
+}
+
+/* A table can be read as a whole, and written to as far as was asked for; the chunk behind it, too.
+ */
+static void test_a_table_is_opened_by_and_by(void **unused)
+{
+    enum { TABLE = 8 * MIB / GRANULE_BYTES + 7, FIRST = 64, STEP = 1000, BEHIND = 500 };
+    struct object before = {.length = 100}, table = {.length = TABLE}, behind = {.length = BEHIND};
+    (void)unused;
+    open_both(REGION);
+    struct chunks *s = &stepwise;
+    assert_int_equal(chunks_take(s, before.length, 0, FIT_BEST, &before.start), CHUNKS_OK);
+    assert_int_equal(chunks_take_table(s, TABLE, 4, FIRST, &table.start), CHUNKS_OK);
+    assert_true(chunks_have_unwritten(s));
+    assert_int_equal(chunks_take(s, BEHIND, 0, FIT_BEST, &behind.start), CHUNKS_OK);
+    write_to(&before);
+    write_to(&behind);
+    assert_true(is_zero(table.start, TABLE));
+    for (uint32_t n = FIRST; n < TABLE; n += STEP) {
+        uint32_t from = s->unwritten.from;
+        assert_true(chunks_write_table(s, table.start + n));
+        write_to(&(struct object){table.start, n});
+        assert_true(s->unwritten.from >= from);
+    }
+    assert_true(chunks_write_table(s, table.start + TABLE));
+    assert_false(chunks_have_unwritten(s));
+    write_to(&table);
+    assert_true(is_zero(behind.start + BEHIND, 100));
+    close_both();
+}
+
+static void test_a_table_that_cannot_be_written_to(void **unused)
+{
+    enum { TABLE = 8 * MIB / GRANULE_BYTES, FIRST = 64 };
+    uint32_t table;
+    (void)unused;
+    if (!limits_work())
+        skip();
+    open_both(REGION);
+    assert_int_equal(chunks_take_table(&stepwise, TABLE, 4, FIRST, &table), CHUNKS_OK);
+    struct unwritten before = stepwise.unwritten;
+    rlim_t limit = limit_data(LEAST);
+    bool first = chunks_write_table(&stepwise, table + FIRST);
+    bool all = chunks_write_table(&stepwise, table + TABLE);
+    limit_data(limit);
+    assert_true(first);
+    assert_false(all);
+    assert_memory_equal(&before, &stepwise.unwritten, sizeof before);
+    assert_true(chunks_write_table(&stepwise, table + TABLE));
+    close_both();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_chunks_lie_where_they_would),
+        cmocka_unit_test(test_a_full_region_has_no_gap),
+        cmocka_unit_test(test_a_small_region_is_open),
+        cmocka_unit_test(test_a_refused_step_changes_nothing),
+        cmocka_unit_test(test_an_open_hole_instead_of_a_step),
+        cmocka_unit_test(test_a_table_is_opened_by_and_by),
+        cmocka_unit_test(test_a_table_that_cannot_be_written_to),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

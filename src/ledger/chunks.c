@@ -231,7 +231,8 @@ enum chunks_result chunks_take_aligned(struct chunks *c, uint32_t length, uint32
     return CHUNKS_OK;
 }
 
-/* What the object grows by is handed out, too: it comes from behind the object, or was its slack. */
+/* What the object grows by is handed out, too. It comes from behind the object, or was its slack,
+ * and must be open in either case. */
 bool chunks_resize(struct chunks *c, uint32_t start, uint32_t length, uint32_t slack)
 {
     assert(c->list.head == NULL);

@@ -55,7 +55,8 @@ uint32_t pagemap_granules(const struct spans *s)
     return (uint32_t)(nbytes / GRANULE_BYTES);
 }
 
-/* The granule behind the entry of a slice. */
+/* The granule behind the entry of a slice, up to which the page map has to be open for writing
+ * before anything can be said of the slice. */
 static uint32_t entry_end(const struct spans *s, uint32_t slice)
 {
     return s->pagemap + (uint32_t)((QUEUES_BYTES + slice * sizeof(struct span)) / GRANULE_BYTES);
@@ -127,6 +128,7 @@ uint32_t slices_take(struct spans *s, uint32_t n)
     }
     uint32_t first = pagemap_slice(s, (uintptr_t)region_at(spans_region(s), start));
     if (!chunks_write_table(s->chunks, entry_end(s, first + n - 1))) { /* PM5 */
+        /* Nothing but the ledger has changed yet, and no reader can know of the slices. */
         granules_give_back(s, start);
         pagemap_close(s);
         return NO_SLICE;

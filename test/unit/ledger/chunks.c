@@ -3,7 +3,7 @@
  * chunks.c - checks that chunks of a region which is opened in steps [CK2, LG7] lie where they lie
  * in one that is open, that they can be written to, and that a refused step changes nothing.
  *
- * The same random calls go to both regions. Memory that is not open faults, so that a test which
+ * Random calls go to both regions alike. Memory that is not open faults, so that a test which
  * touches it is red. RLIMIT_DATA makes the system refuse to open more.
  */
 #include "unit.h"

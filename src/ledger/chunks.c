@@ -135,13 +135,18 @@ static uint32_t take_and_thread(struct chunks *c, const struct chunk *from, uint
     return length;
 }
 
-/* Chooses a hole that needs no memory opened, where the system lets none be opened for the chunk
- * that was chosen first. The holes that the first choice passed over may be too long to be the best
- * fit, or begin well by chance. */
-static bool choose_open_hole(struct chunks *c, uint32_t length, uint32_t align, uint32_t phase,
-                             struct chunk *from, uint32_t *skip)
+/* Makes sure that [skip, skip + length) of the chosen chunk can be taken: the guard is not in the
+ * way [LG6], and memory is open [CK2]. If the system lets no memory be opened, chooses a hole that
+ * needs none instead: one that the first choice passed over since it is not the best fit, or begins
+ * well only by chance. Returns false if there is none. */
+static __attribute__((noinline)) bool reach_slow(struct chunks *c, uint32_t length, uint32_t align,
+                                                 uint32_t phase, struct chunk *from, uint32_t *skip)
 {
-    const struct ledger *l = &c->ledger;
+    struct ledger *l = &c->ledger;
+    if (l->guard.page != 0)
+        return ledger_check_guard(l, from, *skip, length);
+    if (open_more(c, from->start + *skip + length))
+        return true;
     return make_open(c, 0) && /* room for records */
            ledger_choose_hole(l, length, align, phase, l->guard.low, from, skip);
 }
@@ -153,14 +158,12 @@ enum chunks_result chunks_take(struct chunks *c, uint32_t length, uint32_t slack
 {
     struct chunk from;
     struct freelist_spot spot;
-    uint32_t skip;
+    uint32_t skip = 0;
     assert(length > 0);
     if (!ledger_choose(&c->ledger, length, fit, &from))
         return CHUNKS_NONE;
-    if (c->ledger.guard.page != 0 && !ledger_check_guard(&c->ledger, &from, 0, length))
-        return CHUNKS_NONE;
-    if (!make_open(c, (uint64_t)from.start + length) &&
-        !choose_open_hole(c, length, 1, 0, &from, &skip))
+    if (!ledger_is_open(&c->ledger, (uint64_t)from.start + length) &&
+        !reach_slow(c, length, 1, 0, &from, &skip))
         return CHUNKS_NONE;
     if (!look_at_nodes(c, from.start, &spot)) {
         freelist_mend(&c->list, &spot);
@@ -216,10 +219,8 @@ enum chunks_result chunks_take_aligned(struct chunks *c, uint32_t length, uint32
     struct chunk from;
     if (!ledger_choose_aligned(&c->ledger, length, align, phase, &from, &skip))
         return CHUNKS_NONE;
-    if (c->ledger.guard.page != 0 && !ledger_check_guard(&c->ledger, &from, skip, length))
-        return CHUNKS_NONE;
-    if (!make_open(c, (uint64_t)from.start + skip + length) &&
-        !choose_open_hole(c, length, align, phase, &from, &skip))
+    if (!ledger_is_open(&c->ledger, (uint64_t)from.start + skip + length) &&
+        !reach_slow(c, length, align, phase, &from, &skip))
         return CHUNKS_NONE;
     *start = from.start + skip;
     assert(((uintptr_t)c->region.base / GRANULE_BYTES + *start) % align == 0);
@@ -236,7 +237,9 @@ enum chunks_result chunks_take_aligned(struct chunks *c, uint32_t length, uint32
 bool chunks_resize(struct chunks *c, uint32_t start, uint32_t length, uint32_t slack)
 {
     assert(c->list.head == NULL);
-    if (!make_open(c, (uint64_t)start + length) || !ledger_resize(&c->ledger, start, length, slack))
+    bool guarded = c->ledger.guard.page != 0; /* then ledger_resize says itself whether it may */
+    if ((!guarded && !make_open(c, (uint64_t)start + length)) ||
+        !ledger_resize(&c->ledger, start, length, slack))
         return false;
     chunk_is_taken(c, start, length);
     return true;

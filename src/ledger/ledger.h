@@ -95,13 +95,14 @@ void ledger_open_with_gap(struct ledger *l, void *end, size_t nbytes, uint32_t f
 /* Notes that there is no gap any longer. */
 void ledger_end_gap(struct ledger *l);
 
-/* Whether all is open that a change may write to: chunks up to the granule `end`, and records. No
- * change adds more than two records, not even for a moment. */
+/* Whether neither guard nor gap is in the way of a change, as far as a few instructions can say:
+ * chunks up to the granule `end`, and the records. No change adds more than two of these, not even
+ * for a moment. Of a guard, only ledger_check_guard can say it. */
 static inline bool ledger_is_open(const struct ledger *l, uint64_t end)
 {
     enum { NMORE = 2 };
-    return l->guard.high == 0 || l->guard.page != 0 ||
-           (end <= l->guard.low &&
+    return l->guard.high == 0 ||
+           (l->guard.page == 0 && end <= l->guard.low &&
             (l->b.tree[BY_ADDRESS].nwords + (uint64_t)NMORE) * BTREE_COST <= l->b.room);
 }
 

@@ -50,4 +50,12 @@ circle=$(for header in "$sources"/*/*.h; do
 done | tsort 2>&1 >/dev/null | grep -v 'loop:$' | sed 's/^tsort: //' | tr '\n' ' ')
 [ -z "$circle" ]
 result $? "no header includes itself through others${circle:+: $circle}"
+# The map names each module.
+unnamed=''
+for file in "$sources"/*/*.[ch]; do
+    module=$(basename "${file%.*}")
+    grep -qw "$module" "$sources/README.md" || unnamed="$unnamed $module"
+done
+[ -z "$unnamed" ]
+result $? "README.md of the source names each module${unnamed:+, except:$unnamed}"
 echo "1..$ntests"

@@ -115,7 +115,11 @@ for trace in bench/traces/*.xz; do
     compare "replay of $(basename "$trace" .xz)" replay "$work/trace" 0.01
 done
 records
-tables
+# A geometric mean takes a logarithm, which some builds of busybox awk do not have.
+if [ "$(awk 'BEGIN { print log(1) }' 2>&1)" = 0 ]; then tables; else
+    ntests=$((ntests + 1))
+    echo "ok $ntests # SKIP this awk has no logarithm"
+fi
 bounded
 echo "1..$ntests"
 [ "$nfailed" -eq 0 ]

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * hcache.c - checks the heap cache, the fast path of a heap of the caller's own (heaps/hcache.h),
+ * against a list of objects: what it hands out, frees, resizes and refuses.
+ */
+#include "unit.h"
+
+#include "core/pieces.h"
+#include "heaps/hcache.h"
+
+enum { REGION_BYTES = 1 << 21, NOBJECTS = 1500, NCALLS = 200000 };
+
+static _Alignas(SLICE_BYTES) unsigned char region[REGION_BYTES];
+static _Alignas(16) unsigned char memory[16384]; /* of the heap cache */
+static struct heap heap;
+static struct hcache *cache;
+static struct {
+    unsigned char *start;
+    size_t size;
+} object[NOBJECTS];
+static int nobjects;
+
+static void open_cache(void)
+{
+    heap = (struct heap){.lock = PTHREAD_MUTEX_INITIALIZER};
+    heap_open_single(&heap, (struct region){.base = region, .nbytes = REGION_BYTES}, true, true);
+    cache = (struct hcache *)(void *)memory;
+    assert_true(hcache_bytes(REGION_BYTES) <= sizeof memory);
+    hcache_open(cache, &heap, hcache_bytes(REGION_BYTES));
+    nobjects = 0;
+}
+
+/* As mem_alloc does: the window, then another window. */
+static void *take(size_t size)
+{
+    void *start = hcache_take(cache, size);
+    return start != NULL ? start : hcache_take_slow(cache, &heap, size);
+}
+
+/* As mem_free does. */
+static bool give_back(const void *start, size_t *size)
+{
+    bool refile = false;
+    if (!hcache_free(cache, start, size, &refile))
+        return false;
+    if (refile)
+        heap_refile_locked(&heap, start);
+    return true;
+}
+
+static void add(size_t size)
+{
+    unsigned char *start = take(size);
+    if (start == NULL)
+        return;
+    for (int i = 0; i < nobjects; i++) /* it overlaps no other object */
+        assert_true(start + size <= object[i].start || object[i].start + object[i].size <= start ||
+                    size == 0 || object[i].size == 0);
+    object[nobjects].start = start;
+    object[nobjects++].size = size;
+}
+
+/* Every address of the object except its start is refused, and so is the start once it is free. */
+static void remove_one(int i)
+{
+    size_t size = SIZE_MAX;
+    for (size_t into = 1; into < GRANULE_BYTES; into += 3)
+        assert_false(give_back(object[i].start + into, &size));
+    bool near =
+        object[i].size + SLACK_NEAR_MAX >= sizeclass_bytes(sizeclass_of(object[i].size) | 1);
+    if (!give_back(object[i].start, &size)) { /* a slack that a byte cannot tell is not for it */
+        assert_false(near);
+        assert_int_equal(heap_free_exact(&heap, object[i].start), HEAP_OK);
+    } else {
+        assert_int_equal(size, object[i].size);
+    }
+    assert_false(give_back(object[i].start, &size));
+    object[i] = object[--nobjects];
+}
+
+static void resize_one(int i, size_t size)
+{
+    size_t old = SIZE_MAX;
+    if (!hcache_resize(cache, object[i].start, size, &old))
+        return;
+    assert_int_equal(old, object[i].size);
+    object[i].size = size;
+}
+
+static void assert_objects(void)
+{
+    struct object found;
+    assert_true(hcache_is_valid(cache, &heap));
+    assert_null(check_fault_locked(&heap));
+    for (int i = 0; i < nobjects; i++) {
+        assert_int_equal(heap_find_locked(&heap, object[i].start, &found), HEAP_OK);
+        assert_int_equal(found.size, object[i].size);
+    }
+    assert_int_equal(tally_heap(&heap).nobjects, nobjects);
+}
+
+static void test_random_calls(void **state)
+{
+    (void)state;
+    uint64_t dice = 11;
+    open_cache();
+    for (int call = 0; call < NCALLS; call++) {
+        size_t size = rnd(&dice, 3) == 0 ? rnd(&dice, 3000) : rnd(&dice, 100);
+        if (nobjects < NOBJECTS && rnd(&dice, 100) < 50)
+            add(size);
+        else if (nobjects > 0 && rnd(&dice, 4) == 0)
+            resize_one((int)rnd(&dice, (uint32_t)nobjects), size);
+        else if (nobjects > 0)
+            remove_one((int)rnd(&dice, (uint32_t)nobjects));
+        if (call % (NCALLS / 20) == 0)
+            assert_objects();
+    }
+}
+
+/* HC3: once the windows are closed and all objects are free, the region is one free chunk. */
+static void test_all_goes_back(void **state)
+{
+    (void)state;
+    open_cache();
+    size_t before = tally_heap(&heap).largest_free;
+    while (nobjects < NOBJECTS)
+        add((size_t)nobjects % 700);
+    assert_true(tally_heap(&heap).largest_free < before);
+    while (nobjects > 0)
+        remove_one(nobjects / 2);
+    hcache_close(cache, &heap);
+    assert_int_equal(cache->nslices, 0);
+    assert_int_equal(tally_heap(&heap).largest_free, before);
+    add(100); /* and it opens again */
+    assert_int_equal(nobjects, 1);
+    assert_objects();
+}
+
+static void test_wild_addresses(void **state)
+{
+    (void)state;
+    uint64_t dice = 5;
+    size_t size;
+    open_cache();
+    assert_false(give_back(region, &size)); /* HC4: no window is open */
+    while (nobjects < 300)
+        add(rnd(&dice, 300));
+    const void *const wild[] = {NULL, (void *)((uintptr_t)region - 16), region + REGION_BYTES,
+                                &size, (void *)UINTPTR_MAX};
+    for (size_t i = 0; i < sizeof wild / sizeof *wild; i++)
+        assert_false(give_back(wild[i], &size));
+    assert_objects();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_random_calls),
+                                       cmocka_unit_test(test_all_goes_back),
+                                       cmocka_unit_test(test_wild_addresses)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

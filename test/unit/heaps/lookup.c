@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * lookup.c - checks what a lookup without the lock says of every byte of a heap with slots and
+ * chunks (heaps/lookup.h) against what the test knows of its objects, also while the heap is
+ * changing.
+ */
+#include "unit.h"
+
+#include "core/heap.h"
+#include "heaps/lookup.h"
+
+enum { REGION_BYTES = 1 << 21, NOBJECTS = 600, NONE = -1, FREED = -2 };
+
+static _Alignas(SLICE_BYTES) unsigned char region[REGION_BYTES];
+static struct heap heap;
+static struct {
+    unsigned char *start;
+    size_t size;
+    bool live;
+} object[NOBJECTS];
+static int32_t owner[REGION_BYTES]; /* the object that a byte belongs to; NONE; FREED */
+
+/* Small objects in slots, larger ones in chunks, of which every third is freed. */
+static void fill_heap(void)
+{
+    uint64_t dice = 42;
+    heap = (struct heap){.lock = PTHREAD_MUTEX_INITIALIZER};
+    heap_open_single(&heap, (struct region){.base = region, .nbytes = REGION_BYTES}, true, true);
+    for (int i = 0; i < REGION_BYTES; i++)
+        owner[i] = NONE;
+    for (int i = 0; i < NOBJECTS; i++) {
+        size_t size = rnd(&dice, 4) == 0 ? 4000 + rnd(&dice, 4000) : rnd(&dice, 500);
+        void *start;
+        assert_int_equal(heap_take(&heap, size, FIT_ANY, &start), HEAP_OK);
+        object[i].start = start;
+        object[i].size = size;
+        object[i].live = true;
+    }
+    for (int i = 0; i < NOBJECTS; i += 3) {
+        assert_int_equal(heap_free_exact(&heap, object[i].start), HEAP_OK);
+        object[i].live = false;
+    }
+    for (int i = 0; i < NOBJECTS; i++)
+        for (size_t k = 0; k < object[i].size; k++)
+            owner[(size_t)(object[i].start - region) + k] = object[i].live ? i : FREED;
+}
+
+static void test_every_byte(void **state)
+{
+    (void)state;
+    fill_heap();
+    for (int at = 0; at < REGION_BYTES; at++) {
+        struct lookup_result p = {0};
+        enum heap_result result = lookup_heap(&heap, region + at, &p);
+        if (owner[at] >= 0) {
+            assert_int_equal(result, HEAP_OK);
+            assert_ptr_equal(p.start, object[owner[at]].start);
+            assert_int_equal(p.size, object[owner[at]].size);
+        } else if (owner[at] == FREED) {
+            assert_int_equal(result, HEAP_FREE);
+            assert_true(p.start <= region + at && (size_t)(region + at - p.start) < p.size);
+        } else {
+            assert_true(result == HEAP_FREE || result == HEAP_NO_OBJECT ||
+                        (result == HEAP_OK && p.size == 0)); /* an object without a byte */
+        }
+    }
+}
+
+static void test_addresses_outside(void **state)
+{
+    (void)state;
+    struct lookup_result p;
+    fill_heap();
+    const void *const outside[] = {NULL, (void *)((uintptr_t)region - 1), region + REGION_BYTES, &p,
+                                   (void *)UINTPTR_MAX};
+    for (size_t i = 0; i < sizeof outside / sizeof *outside; i++)
+        assert_int_equal(lookup_heap(&heap, outside[i], &p), HEAP_NOT_OURS);
+}
+
+/* LK3: while the spans or the ledger change, no lookup says what it read. */
+static void test_changes(void **state)
+{
+    (void)state;
+    struct lookup_result p;
+    fill_heap();
+    heap.spans.changes++;
+    for (int i = 0; i < NOBJECTS; i++)
+        assert_int_equal(lookup_heap(&heap, object[i].start, &p), HEAP_CHANGING);
+    heap.spans.changes++;
+    heap.chunks.ledger.changes++;
+    int nchanging = 0;
+    for (int i = 0; i < NOBJECTS; i++)
+        nchanging += lookup_heap(&heap, object[i].start, &p) == HEAP_CHANGING;
+    assert_true(nchanging > 0 && nchanging < NOBJECTS); /* slots need no ledger */
+    heap.chunks.ledger.changes++;
+    assert_int_equal(lookup_heap(&heap, object[1].start, &p), HEAP_OK);
+}
+
+/* LK2: entries of the page map that say anything lead no lookup out of the region. The region is
+ * one array, so a sanitizer sees a read beside it. */
+static void test_damaged_entries(void **state)
+{
+    (void)state;
+    struct lookup_result p;
+    uint64_t dice = 7;
+    fill_heap();
+    for (int round = 0; round < 200; round++) {
+        uint32_t slice = 1 + rnd(&dice, heap.spans.nclear);
+        struct span *span = pagemap_span(&heap.spans, slice), was = *span;
+        for (size_t i = 0; i < sizeof *span; i++)
+            if (rnd(&dice, 3) == 0)
+                ((unsigned char *)span)[i] = (unsigned char)rnd(&dice, 256);
+        for (int k = 0; k < 200; k++) {
+            const unsigned char *address = region + rnd(&dice, REGION_BYTES);
+            enum heap_result result = lookup_heap(&heap, address, &p);
+            assert_true(result == HEAP_OK || result == HEAP_FREE || result == HEAP_NO_OBJECT ||
+                        result == HEAP_DAMAGED);
+        }
+        *span = was;
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_byte),
+                                       cmocka_unit_test(test_addresses_outside),
+                                       cmocka_unit_test(test_changes),
+                                       cmocka_unit_test(test_damaged_entries)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

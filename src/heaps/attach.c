@@ -39,6 +39,9 @@ static bool move_to(mem_heap *m, struct heap *h, const unsigned char *was)
     r.is_zero = false;
     c->region = r;
     c->list = (struct freelist){&c->region, &c->ledger, NULL};
+    c->clean = NULL; /* these three are malloc's, and a heap with guard pages has no slots */
+    c->unwritten = (struct unwritten){0, 0};
+    c->ledger.guard = (struct guard){0};
     c->ledger.b.end = r.base + r.nbytes;
     c->ledger.b.room = c->ledger.nbytes = r.nbytes;
     h->spans.chunks = c;

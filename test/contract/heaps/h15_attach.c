@@ -130,6 +130,29 @@ static void test_refused(void **state)
     assert_ok(mem_heap_destroy(heap));
 }
 
+/* Fields that only malloc's heap and heaps with guard pages use, and that are in no checksum of a
+ * heap with slots: whatever they say, attach sets them, and the heap works. */
+static void test_fields_of_other_heaps(void **state)
+{
+    (void)state;
+    mem_heap *heap = mem_heap_in(memory, 2 * MIB, NULL);
+    fill(heap, 2 * MIB);
+    assert_ok(mem_heap_detach(heap));
+    memcpy(room, memory, 2 * MIB);
+    mem_heap *copy = (mem_heap *)(void *)room;
+    struct chunks *c = &((struct heap *)header_at(copy, copy->state))->chunks;
+    memset(&c->clean, 0x5A, sizeof c->clean);
+    memset(&c->unwritten, 0x5A, sizeof c->unwritten);
+    memset(&c->ledger.guard, 0x5A, sizeof c->ledger.guard);
+    copy = mem_heap_attach(room, 2 * MIB, NULL);
+    assert_non_null(copy);
+    assert_whole(copy, room - memory);
+    for (size_t size = 1; size < 300000; size = size * 2 + 1)
+        assert_ok(mem_free(copy, mem_alloc(copy, size)));
+    assert_ok(mem_check(copy, NULL));
+    assert_ok(mem_heap_destroy(copy));
+}
+
 static void test_detached(void **state)
 {
     (void)state;
@@ -302,9 +325,13 @@ static void test_in_two_processes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_copied),           cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_detached),         cmocka_unit_test(test_a_mapping),
-        cmocka_unit_test(test_mistakes),         cmocka_unit_test(test_at_a_bad_moment),
+        cmocka_unit_test(test_copied),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_fields_of_other_heaps),
+        cmocka_unit_test(test_detached),
+        cmocka_unit_test(test_a_mapping),
+        cmocka_unit_test(test_mistakes),
+        cmocka_unit_test(test_at_a_bad_moment),
         cmocka_unit_test(test_in_two_processes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

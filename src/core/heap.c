@@ -339,8 +339,7 @@ static enum heap_result judge_chunk(const struct heap *h, const struct chunk *c,
 
 /* Says what an address is; this is the one place where that is decided, for calls that hold the
  * lock. Returns HEAP_OK if the object `found` begins there, and HEAP_INSIDE if the address is in
- * that object but not its start. Stores in `p` where the
- * object was found. */
+ * that object but not its start. Stores in `p` where the object was found. */
 static enum heap_result judge_locked(const struct heap *h, const void *address, struct location *p,
                                      struct object *found)
 {

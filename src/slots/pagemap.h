@@ -122,7 +122,7 @@ struct spans {
     uint8_t nshunned[NCLASSES]; /* the next n objects of each class get no span of their own */
 };
 
-/* See count_to_next_span. */
+/* See count_shunned. */
 enum { NSHUNNED = 32 };
 
 /* Slices are counted from 1. */

@@ -169,7 +169,7 @@ static void span_give_back(struct spans *s, uint32_t slice)
     bool outermost = changes_begin(s);
     slices_give_back(s, slice, span_nslices(&was));
     if (was.purpose == FOR_OBJECTS) {
-        s->nshunned[was.sizeclass] = s->nkept == 0 ? NSHUNNED : 0; /* count_to_next_span */
+        s->nshunned[was.sizeclass] = s->nkept == 0 ? NSHUNNED : 0; /* count_shunned */
         spans_free_metadata(s, was.states);
     }
     changes_end(s, outermost);

@@ -63,13 +63,30 @@ unsigned spans_nclasses(size_t nbytes)
 
 /* --- slots under the lock ---------------------------------------------------------- */
 
+/* Where an empty span is free memory at once, an object that comes and goes alone would have its
+ * span made and given back each time, which costs as much as half a dozen chunks. So there, once
+ * the last object of a span has gone, the next objects of its class get chunks, and only after
+ * NSHUNNED of them, or if another span of the class has free slots, a slot again. A span that is
+ * made in vain then costs each object a small part of what a chunk costs [C15], whatever was taken
+ * and freed before. Counts an object for which no span has a free slot, and returns whether it is
+ * one of those. */
+static bool count_shunned(struct spans *s, unsigned sizeclass)
+{
+    if (s->nshunned[sizeclass] == 0)
+        return false;
+    s->nshunned[sizeclass]--;
+    return true;
+}
+
 /* Returns the first PARTIAL span of a class, or one that becomes PARTIAL here; NO_SLICE if there
- * is no room. Its countdown begins at 0, and slot_take raises it by one for each object. */
+ * is no room, or the object is shunned. Its countdown begins at 0, and slot_take raises it by one for each object. */
 static uint32_t queue_first_or_new(struct spans *s, unsigned sizeclass, int purpose)
 {
     uint32_t slice = queue_first(s, purpose, sizeclass, false);
     if (slice != NO_SLICE)
         return slice;
+    if (purpose == FOR_OBJECTS && count_shunned(s, sizeclass))
+        return NO_SLICE;
     slice = span_get(s, sizeclass, purpose);
     if (slice == NO_SLICE)
         return NO_SLICE;
@@ -168,27 +185,13 @@ void spans_free_metadata(struct spans *s, void *metadata)
     slot_free(s, slice, into / pagemap_span(s, slice)->slot_bytes);
 }
 
-/* Where an empty span is free memory at once, an object that comes and goes alone would have its
- * span made and given back each time, which costs as much as half a dozen chunks. So there, once
- * the last object of a span has gone, the next objects of its class get chunks, and only after
- * NSHUNNED of them, or if another span of the class has free slots, a slot again. A span that is
- * made in vain then costs each object a small part of what a chunk costs [C15], whatever was taken
- * and freed before. Counts the object, and returns whether it may have a slot. */
-static bool count_to_next_span(struct spans *s, unsigned sizeclass)
-{
-    if (s->nshunned[sizeclass] == 0 || queue_first(s, FOR_OBJECTS, sizeclass, false) != NO_SLICE)
-        return true;
-    s->nshunned[sizeclass]--;
-    return false;
-}
-
 /* The slack is known before a slot is looked for, so that a failure has no effect. */
 void *spans_take(struct spans *s, size_t nbytes, unsigned sizeclass)
 {
     assert(sizeclass < NCLASSES && nbytes <= sizeclass_bytes(sizeclass));
     struct slot slot;
     uint32_t slack = sizeclass_bytes(sizeclass) - (uint32_t)nbytes;
-    if (slack > slack_max(sizeclass_bytes(sizeclass)) || !count_to_next_span(s, sizeclass) ||
+    if (slack > slack_max(sizeclass_bytes(sizeclass)) ||
         !slot_take(s, sizeclass, FOR_OBJECTS, slack, &slot))
         return NULL;
     return slot_address(s, &slot);

@@ -31,7 +31,8 @@ struct lookup_result {
 };
 
 /* What an address is in a heap: HEAP_OK and HEAP_FREE with *p, or HEAP_NOT_OURS, HEAP_NO_OBJECT,
- * HEAP_DAMAGED or HEAP_CHANGING, and *p is undefined. HEAP_OK is said of every byte of an object. */
+ * HEAP_DAMAGED or HEAP_CHANGING, and *p is undefined. HEAP_OK is said of every byte of an object.
+ * */
 enum heap_result lookup_heap(const struct heap *h, const void *address, struct lookup_result *p);
 
 /* What an address is that lies `offset` bytes into a region without spans, which begins at `base`.

@@ -78,8 +78,9 @@ static bool count_shunned(struct spans *s, unsigned sizeclass)
     return true;
 }
 
-/* Returns the first PARTIAL span of a class, or one that becomes PARTIAL here; NO_SLICE if there
- * is no room, or the object is shunned. Its countdown begins at 0, and slot_take raises it by one for each object. */
+/* Returns the first PARTIAL span of a class, or one that becomes PARTIAL here; NO_SLICE if there is
+ * no room, or the object is shunned. Its countdown begins at 0, and slot_take raises it by one for
+ * each object. */
 static uint32_t queue_first_or_new(struct spans *s, unsigned sizeclass, int purpose)
 {
     uint32_t slice = queue_first(s, purpose, sizeclass, false);

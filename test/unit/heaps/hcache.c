@@ -87,9 +87,37 @@ static void resize_one(int i, size_t size)
     object[i].size = size;
 }
 
+/* HC1, WI1: each bit in a mask is a slot of the window's span whose state says that it is free. */
+static int count_mask_bits(void)
+{
+    int nbits = 0;
+    for (unsigned c = 0; c < cache->nwindows; c++) {
+        const struct hcache_window *w = &cache->window[c];
+        if (w->slice == NO_SLICE) {
+            assert_true(w->at.mask == 0);
+            continue;
+        }
+        const struct span *span = pagemap_span(&heap.spans, w->slice);
+        size_t first = (size_t)(w->at.states - span->states);
+        assert_int_equal(span->status, SPAN_OWNED);
+        assert_int_equal(w->slot_bytes, span->slot_bytes);
+        assert_int_equal(first % STATES_AT_ONCE, 0); /* WI2 */
+        assert_int_equal((uintptr_t)w->at.base,
+                         pagemap_address(&heap.spans, w->slice) + first * w->slot_bytes);
+        for (size_t i = 0; i < STATES_AT_ONCE; i++)
+            if (w->at.mask >> i & 1) {
+                assert_true(first + i < span->nslots);
+                assert_int_equal(w->at.states[i], 0);
+                nbits++;
+            }
+    }
+    return nbits;
+}
+
 static void assert_objects(void)
 {
     struct object found;
+    count_mask_bits();
     assert_true(hcache_is_valid(cache, &heap));
     assert_null(check_fault_locked(&heap));
     for (int i = 0; i < nobjects; i++) {
@@ -114,6 +142,33 @@ static void test_random_calls(void **state)
             remove_one((int)rnd(&dice, (uint32_t)nobjects));
         if (call % (NCALLS / 20) == 0)
             assert_objects();
+    }
+}
+
+/* An object takes its bit out of the mask of its class, and the free of it puts the bit back. */
+static void test_masks(void **state)
+{
+    (void)state;
+    size_t size, was;
+    open_cache();
+    assert_int_equal(count_mask_bits(), 0);
+    for (size_t asked = 1; asked < 700; asked += 13) {
+        unsigned char *first = take(asked);
+        assert_non_null(first);
+        int nbits = count_mask_bits();
+        unsigned char *second = hcache_take(cache, asked);
+        if (second == NULL) /* the slack does not fit into the state, or this was the last slot */
+            continue;
+        assert_int_equal(count_mask_bits(), nbits - 1);
+        assert_false(hcache_resize(cache, second + GRANULE_BYTES / 2, asked, &was));
+        assert_true(hcache_resize(cache, second, asked - 1, &was));
+        assert_int_equal(was, asked);
+        assert_false(hcache_resize(cache, second, 2 * asked + 200, &was));
+        assert_int_equal(count_mask_bits(), nbits - 1);
+        assert_true(give_back(second, &size));
+        assert_int_equal(size, asked - 1);
+        assert_int_equal(count_mask_bits(), nbits);
+        assert_ptr_equal(hcache_take(cache, asked), second); /* the lowest bit comes first */
     }
 }
 
@@ -155,6 +210,7 @@ static void test_wild_addresses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_random_calls),
+                                       cmocka_unit_test(test_masks),
                                        cmocka_unit_test(test_all_goes_back),
                                        cmocka_unit_test(test_wild_addresses)};
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * pagemap.c - checks PM1 to PM4 (src/slots/pagemap.h): spans of random lengths whose slices are
+ * pagemap.c - checks PM1 to PM3 (src/slots/pagemap.h): spans of random lengths whose slices are
  * taken and given back, against an array that says of each slice which span it belongs to.
  */
 #include "unit.h"

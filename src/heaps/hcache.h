@@ -20,8 +20,8 @@
  * Heaps that are attached to again have a heap cache in their header: its layout is part of the
  * stored format (header.c, VERSION).
  */
-#ifndef QUICK_H
-#define QUICK_H
+#ifndef HCACHE_H
+#define HCACHE_H
 
 #include "core/heap.h"
 

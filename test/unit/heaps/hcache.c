@@ -149,7 +149,7 @@ static void test_random_calls(void **state)
 static void test_masks(void **state)
 {
     (void)state;
-    size_t size, was;
+    size_t size, was = 0;
     open_cache();
     assert_int_equal(count_mask_bits(), 0);
     for (size_t asked = 1; asked < 700; asked += 13) {

@@ -14,11 +14,12 @@
  * folder test/contract.
  *
  * Sizes are in bytes, and n in O(log n) is the number of chunks: the live objects and the runs of
- * free memory between them. Any thread may make any call at any time [C13]. Of two frees of one
- * object that race, both may return 0, and the heap is intact all the same. A call that fails says
- * why in m_error and in errno. A call that succeeds leaves both alone [C9]. All that the library
- * notes about objects lies in the region, apart from the objects: if a program writes over an end
- * of an object and into other objects or free memory, no answer of the library changes [C10].
+ * free memory between them. Any thread may make any call at any time [C13]. Two frees of one
+ * object that race may both return 0: if its memory is handed out between the two, the second one
+ * frees the new object. The heap is intact all the same. A call that fails says why in m_error and
+ * in errno. A call that succeeds leaves both alone [C9]. All that the library notes about objects
+ * lies in the region, apart from the objects: if a program writes over an end of an object and into
+ * other objects or free memory, no answer of the library changes [C10].
  */
 #ifndef MEM_H
 #define MEM_H
@@ -36,8 +37,8 @@ extern "C" {
  *   m_error                errno
  *   E_NO_SPACE             ENOMEM   No free chunk of the region is large enough.
  *                                   In Mem_Init: the system gives no region of this size.
- *   E_CORRUPT_FREESPACE    EUCLEAN  The program has written into freed memory; or an overrun has
- *                                   hit the library's records.
+ *   E_CORRUPT_FREESPACE    EUCLEAN  The program has written into the first 16 bytes of a free
+ *                                   chunk; or an overrun has hit the library's records.
  *   E_PADDING_OVERWRITTEN  -        Never set, since there is no padding that matters.
  *   E_BAD_ARGS             EINVAL   An argument is out of range, or Mem_Init was not called before.
  *                          EEXIST   In Mem_Init: there is a heap already.
@@ -97,8 +98,8 @@ int Mem_Init(int sizeOfRegion);
  *   E_NO_SPACE           if and only if no free chunk can hold the object, and, without a style, no
  *                        free slot. (Where there is no room for one more record, a free chunk is
  *                        handed out whole, until the object is freed.)
- *   E_CORRUPT_FREESPACE  if the program had written into the free chunk that would be used
- *                        [C12]. The damage is repaired, so that a second call succeeds. Also if an
+ *   E_CORRUPT_FREESPACE  if the program had written into the first 16 bytes of the free chunk
+ *                        that would be used [C12]. The damage is repaired, so that a second call succeeds. Also if an
  *                        overrun has hit the library's records, which cannot be repaired.
  *
  * Programs with a header of their own may declare Mem_Alloc as (int) or as (int, int): the symbol
@@ -148,8 +149,8 @@ void Mem_Dump(void);
  * (see below). Other threads wait. O(n log n).
  *   Returns 0; or -1, and m_error is
  *   E_BAD_ARGS           if there is no heap yet;
- *   E_CORRUPT_FREESPACE  if the program has written into freed memory since it was last compared
- *                        [C12]. The nodes are repaired, so that a second call returns 0. If it
+ *   E_CORRUPT_FREESPACE  if the program has written over a node since it was last compared [C12];
+ *                        the rest of free memory is not looked at. The nodes are repaired, so that a second call returns 0. If it
  *                        does not, an overrun has left the objects and hit the records at the
  *                        end of the region, and nothing can repair those. */
 int Mem_Check(void);
@@ -161,7 +162,8 @@ int Mem_Check(void);
  * chunk. A program may walk the list only while no other thread calls the library. */
 typedef struct __list_t {
     int size;              /* The size of the chunk in bytes. */
-    bool type;             /* True, since the chunk is free. */
+    bool type;             /* True, since the chunk is free; false where the program had written
+                              over the node, until a call has reported that. */
     struct __list_t *next; /* The next free chunk by address, or NULL. */
 } * MemNodePtr;
 extern MemNodePtr m_free_list; /* The node of the first free chunk, or NULL. */

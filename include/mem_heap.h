@@ -121,7 +121,7 @@ enum mem_style {
     MEM_FIRST_FIT  /* In the free chunk at the lowest address that is large enough. */
 };
 
-/* The flags of a heap. They can be added. */
+/* The flags of a heap. Combine them with |. */
 enum mem_flags {
     /* The heap has no lock, and so is for one thread at a time [H11]. */
     MEM_SINGLE_THREADED = 1,
@@ -137,8 +137,8 @@ enum mem_flags {
     /* A write that runs out of the objects is a fault [H13]. Only for mem_heap_create. */
     MEM_GUARD_PAGES = 8,
 
-    /* The heap has slots for small objects from 16 KiB on. Without this flag it has them from 1 MiB
-     * and 1 KiB on (region_bytes of mem_stats). See below [H20]. */
+    /* A heap of 16 KiB or more has slots for small objects. Without this flag only a heap of at
+     * least 1 MiB has them, and its header of about 1 KiB counts in addition. See below [H20]. */
     MEM_SLOTS = 16,
 
     /* Before each call that allocates, frees or resizes an object the whole heap is recounted, as
@@ -162,7 +162,7 @@ enum mem_flags {
 /* How a heap is to behave [H2]. All zero is the default, and NULL in place of a pointer to options
  * means all zero. The options are copied, so the caller's struct need not live on. */
 struct mem_options {
-    unsigned flags;       /* The sum of some of enum mem_flags. */
+    unsigned flags;       /* Of enum mem_flags, combined with |. */
     enum mem_style style; /* The style of mem_alloc, mem_zalloc, mem_aligned and mem_resize. */
     unsigned char fill_new, fill_freed; /* The bytes for MEM_FILL_NEW and MEM_FILL_FREED. */
 

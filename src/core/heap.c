@@ -10,7 +10,7 @@
  *     face (mem.c, malloc.c, mem_heap.h)   checks what only it can know, and takes its lock
  *       -> heap_*                          h->lock, unless the face has a lock of its own
  *         -> judge or choose               changes nothing; here a call is refused
- *         -> slots (spans_*) or chunks     the change, which cannot fail any longer
+ *         -> slots (spans_*) or chunks     the change; only the system, or damage, can refuse it
  *         -> counters, trim                what is noted about it
  *       <- enum heap_result
  */

@@ -6,8 +6,9 @@
  * mem_heap.h's calls) turns the result into what its caller expects: a return value and
  * m_error, a line on stderr, an enum mem_result.
  *
- *   HP1  a call that does not return HEAP_OK has changed nothing that a later call could
- *        see, except that HEAP_LIST_DAMAGED has mended the node that it reports;
+ *   HP1  a call that does not return HEAP_OK has changed no object and nothing that is known of
+ *        addresses, except that HEAP_LIST_DAMAGED has mended the node that it reports, and that
+ *        before HEAP_NO_SPACE free memory was gathered [HP2];
  *   HP2  HEAP_NO_SPACE is only returned after threads gave up their free slots and all empty
  *        spans went back [SP5];
  *   HP3  a free never needs memory, so it cannot fail for want of any.

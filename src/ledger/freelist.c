@@ -113,7 +113,8 @@ void freelist_taken(const struct freelist *f, const struct freelist_spot *spot, 
 void freelist_given(const struct freelist *f, const struct freelist_spot *spot, uint32_t end)
 {
     assert(f->head != NULL && end > spot->granule); /* a chunk has a granule */
-    /* [before] .. [this] .. [here]: `this` joins what it touches, and the tail. */
+    /* [before] .. [this] .. [here] .. [after]: `this` joins those of its neighbours that it
+     * touches. The tail is such a neighbour too. */
     const struct around *a = &spot->around;
     struct chunk tail = ledger_tail(f->ledger), this = {.start = spot->granule};
     bool joins_before = a->before.length > 0 && a->before.start + a->before.length == this.start;

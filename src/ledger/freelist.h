@@ -32,7 +32,8 @@ struct freelist {
 };
 
 /* A place where the ledger is about to change, and whether the nodes that this rewrites were
- * right when they were found. No node at all counts as right. */
+ * right when they were found. No node at all counts as right. What struct around calls `here` is
+ * the free chunk to be taken from, or the next one above the chunk that is given back. */
 struct freelist_spot {
     uint32_t granule;
     struct around around;

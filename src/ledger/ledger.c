@@ -408,7 +408,7 @@ static uint32_t chunk_take(struct ledger *l, const struct chunk *from, uint32_t 
 }
 
 /* Frees the live chunk at the cursor. It joins its free neighbours, and the tail if it is the last
- * chunk [LG2]; each joining removes the record of the higher one. */
+ * chunk [LG2]; of two that join, the record of the lower one stays. */
 static void chunk_give_back(struct ledger *l, const struct cursor *at)
 {
     assert(at->order == BY_ADDRESS && at->step[0].slot != NO_SLOT);
@@ -445,8 +445,9 @@ static void chunk_give_back(struct ledger *l, const struct cursor *at)
         l->b.top = this.start;
         l->high = this.start == 0 ? 0 : l->high;
     }
-    /* The order by size comes last. Until all records that go by address have gone, it may have
-     * more than half as many words (BT4), so it must not grow before. */
+    /* The order by size comes last, and grows only after it has shrunk: while records by address
+     * have gone and those of the same holes by size have not, it may have more than half as many
+     * words [BT4]. */
     if (left_is_free)
         size_remove(l, left.length, left.start);
     if (right_is_free)

@@ -21,7 +21,8 @@
  * end for its record. That is a quarter more than LG3 asks for, so that a heap that
  * was filled once can still cut its holes: by the fifty-percent rule (Knuth, vol.
  * 1, 2.5) a steady heap has half as many holes as objects. Where even that is
- * used up, a hole is taken whole. Freeing never needs a new record, and cannot
+ * used up, a hole is taken whole. A free may add one record, of a hole in the order
+ * by size; its room was charged when the chunk was taken (BT4, LG2), so a free cannot
  * fail. How full the trees happen to be changes nothing: placement depends on
  * the chunks alone, and a naive model can predict it (test/support/model.c).
  *

@@ -8,8 +8,8 @@
  *
  *   PM1  a span is one slice, or WIDE_SLICES consecutive slices. The entry of its first slice is
  *        its descriptor, struct span; each of the others only says how far back the first is;
- *   PM2  an entry that is all 0 is no span, and neither is a slice above nclear, which has no
- *        entry yet;
+ *   PM2  an entry whose slot_bytes and `back` are 0 is no span, and neither is a slice above
+ *        nclear, which has no entry yet;
  *   PM3  the page map is taken from the ledger with the first span and given back with the last,
  *        except that a large one stays [PM5]: nheld > 0 says that it is there;
  *   PM4  a slice goes back to the ledger only when its span is published no longer, and no reader
@@ -88,7 +88,8 @@ struct span {
     /* Under the lock. */
     uint8_t status; /* enum span_status */
 
-    _Alignas(64) char end[]; /* one cache line: threads count down in neighbours */
+    /* Each entry has a cache line of its own, since threads count down in neighbouring ones. */
+    _Alignas(64) char end[];
 };
 static_assert(sizeof(struct span) == 64, "a shift finds the entry of a slice");
 
@@ -110,7 +111,7 @@ struct spans {
     struct chunks *chunks;  /* the heap's, which the slices come from */
     struct threads threads; /* those that may be readers */
     unsigned slice_shift;   /* a slice has 2^slice_shift bytes; never changes */
-    unsigned skipped;       /* bits that are set in the number of each class from NSMALL on */
+    unsigned skipped;       /* 1: of the classes from NSMALL on, only those of odd number are used */
     uint32_t object_max;    /* largest object in a slot, in bytes; 0: the heap has no spans */
     uint32_t nkept;         /* how many empty slices do not go back at once */
     uint32_t pagemap; /* the granule of queues and page map, if nheld > 0; read without the lock */
@@ -122,7 +123,7 @@ struct spans {
     uint8_t nshunned[NCLASSES]; /* the next n objects of each class get no span of their own */
 };
 
-/* See count_shunned. */
+/* How many objects of a class get chunks after its last span has gone (spans.c: count_shunned). */
 enum { NSHUNNED = 32 };
 
 /* Slices are counted from 1. */
@@ -171,7 +172,8 @@ static inline uintptr_t pagemap_address(const struct spans *s, uint32_t slice)
     return (((uintptr_t)spans_region(s)->base >> s->slice_shift) + (slice - 1)) << s->slice_shift;
 }
 
-/* Returns the slice that an address lies in; more than there are, if that is outside the region. */
+/* Returns the slice that an address of the region lies in; for one outside, less than 2^32 slices
+ * away, a number that no slice has. */
 static inline uint32_t pagemap_slice(const struct spans *s, uintptr_t address)
 {
     uintptr_t base = (uintptr_t)spans_region(s)->base;
@@ -192,12 +194,12 @@ uint32_t pagemap_granule(const struct spans *s, uint32_t slice);
 uint32_t pagemap_granules(const struct spans *s);
 
 /* Takes n consecutive slices from the ledger for a span, and the page map if it is not there.
- * Returns the first slice, whose entry is 0; or NO_SLICE, and nothing has changed, if the ledger
+ * Returns the first slice, whose entry is no span yet [PM2]; or NO_SLICE, and nothing has changed, if the ledger
  * has no room. */
 uint32_t slices_take(struct spans *s, uint32_t n);
 
-/* Gives the n slices of a span back to the ledger, and clears its entry. The span is in no
- * queue, and [PM4]. The page map goes with the last span. */
+/* Gives the n slices of a span back to the ledger; its entry is no span then [PM2]. The span is in
+ * no queue, and [PM4]. The page map goes with the last span. */
 void slices_give_back(struct spans *s, uint32_t first, uint32_t n);
 
 #endif

@@ -20,10 +20,14 @@
  *           ^                                     |                   |
  *           +-------------------------------------+-------------------+
  *
+ *        and a span that its owner gives up goes from OWNED to whichever of the other three its
+ *        free slots make it;
+ *
  *   SP5  `countdown` says how many frees are left until it pays to count the span's states again.
  *        Threads that free at the same time may lose steps of it, so it decides nothing: under the
- *        lock the states are counted before a span moves on, and all spans are counted before a
- *        caller is told that there is no space;
+ *        lock the states are counted before a span moves on (spans_release_used alone takes the
+ *        owner's word that few are free, which costs nothing but time), and all spans are counted
+ *        before a caller is told that there is no space;
  *   SP6  an OWNED span may be parked; `parked_by` then names its owner. The thread whose
  *        compare-and-swap sets it to NULL wins the span: the owner, which may do so without the
  *        lock and goes on taking slots; or the lock holder, and then the span has no owner.

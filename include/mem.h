@@ -99,8 +99,9 @@ int Mem_Init(int sizeOfRegion);
  *                        free slot. (Where there is no room for one more record, a free chunk is
  *                        handed out whole, until the object is freed.)
  *   E_CORRUPT_FREESPACE  if the program had written into the first 16 bytes of the free chunk
- *                        that would be used [C12]. The damage is repaired, so that a second call succeeds. Also if an
- *                        overrun has hit the library's records, which cannot be repaired.
+ *                        that would be used [C12]. The damage is repaired, so that a second call
+ *                        succeeds. Also if an overrun has hit the library's records, which cannot
+ *                        be repaired.
  *
  * Programs with a header of their own may declare Mem_Alloc as (int) or as (int, int): the symbol
  * takes two arguments, and treats a style that it does not know as no style. If it is declared as
@@ -150,9 +151,10 @@ void Mem_Dump(void);
  *   Returns 0; or -1, and m_error is
  *   E_BAD_ARGS           if there is no heap yet;
  *   E_CORRUPT_FREESPACE  if the program has written over a node since it was last compared [C12];
- *                        the rest of free memory is not looked at. The nodes are repaired, so that a second call returns 0. If it
- *                        does not, an overrun has left the objects and hit the records at the
- *                        end of the region, and nothing can repair those. */
+ *                        the rest of free memory is not looked at. The nodes are repaired, so
+ *                        that a second call returns 0. If it does not, an overrun has left the
+ *                        objects and hit the records at the end of the region, and nothing can
+ *                        repair those. */
 int Mem_Check(void);
 
 /* The free list [C12]. Each free chunk begins with such a node, and the nodes are linked in address

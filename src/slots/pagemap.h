@@ -111,7 +111,7 @@ struct spans {
     struct chunks *chunks;  /* the heap's, which the slices come from */
     struct threads threads; /* those that may be readers */
     unsigned slice_shift;   /* a slice has 2^slice_shift bytes; never changes */
-    unsigned skipped;       /* 1: of the classes from NSMALL on, only those of odd number are used */
+    unsigned skipped;       /* 1: of the classes from NSMALL on, only the odd ones are used */
     uint32_t object_max;    /* largest object in a slot, in bytes; 0: the heap has no spans */
     uint32_t nkept;         /* how many empty slices do not go back at once */
     uint32_t pagemap; /* the granule of queues and page map, if nheld > 0; read without the lock */
@@ -194,8 +194,8 @@ uint32_t pagemap_granule(const struct spans *s, uint32_t slice);
 uint32_t pagemap_granules(const struct spans *s);
 
 /* Takes n consecutive slices from the ledger for a span, and the page map if it is not there.
- * Returns the first slice, whose entry is no span yet [PM2]; or NO_SLICE, and nothing has changed, if the ledger
- * has no room. */
+ * Returns the first slice, whose entry is no span yet [PM2]; or NO_SLICE, and nothing has changed,
+ * if the ledger has no room. */
 uint32_t slices_take(struct spans *s, uint32_t n);
 
 /* Gives the n slices of a span back to the ledger; its entry is no span then [PM2]. The span is in

@@ -25,11 +25,11 @@ $(BUILD)/bench/%: bench/%.c include/mem.h include/mem_heap.h $(BUILD)/libmem.so 
 	$(build) -L$(BUILD) -lmem $(BENCH_FLAGS)
 
 BENCH := $(BUILD)/bench/work $(BUILD)/bench/launch $(BUILD)/libmem-record.so $(BUILD)/bench/bounded
-bench: all $(BENCH) ## libmem-malloc.so beside other allocators: ROUNDS= ONLY= PEERS= QUICK=1 SCALE=
+bench: all $(BENCH) ## libmem-malloc.so beside others: ROUNDS= ONLY= PEERS= BEFORE= QUICK=1 SCALE=
 	@test/needs.sh libjemalloc2 libmimalloc2.0 libtcmalloc-minimal4 libtbbmalloc2 \
 	    sqlite3 lua5.4 python3 perl redis-server z3 xz-utils gnuplot-nox
 	@CC="$(CC)" ROUNDS=$(ROUNDS) SCALE=$(SCALE) QUICK=$(QUICK) ONLY="$(ONLY)" PEERS="$(PEERS)" \
-	    bench/malloc.sh
+	    BEFORE="$(BEFORE)" bench/malloc.sh
 bench-fit: all ## the fits beside a textbook list: table, CSV, picture
 	@bench/fit.sh
 bench-find: all $(BUILD)/bench/find ## any address to its object, beside GC_base of libgc

@@ -8,6 +8,7 @@
 #     make bench QUICK=1 ROUNDS=1                  takes less than two minutes; rough figures
 #     make bench ONLY="pair-64 gcc"                runs some of the workloads
 #     make bench PEERS="name=/a/path.so other=..." adds other, or newer, allocators
+#     make bench BEFORE=/a/libmem-malloc.so        shows what a change to libmem does to each row
 #
 #     ROUNDS   (5) how often each workload runs on each allocator. The allocators take turns,
 #              so that a slow period of the machine slows all of them.
@@ -22,7 +23,7 @@ set -u -o pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root" || exit 1
-ROUNDS=${ROUNDS:-5} QUICK=${QUICK:-} ONLY=${ONLY:-} PEERS=${PEERS:-} CC=${CC:-cc}
+ROUNDS=${ROUNDS:-5} QUICK=${QUICK:-} ONLY=${ONLY:-} PEERS=${PEERS:-} BEFORE=${BEFORE:-} CC=${CC:-cc}
 SCALE=${SCALE:-${QUICK:+0.1}}
 SCALE=${SCALE:-1}
 RESULTS=${RESULTS:-bench/results}
@@ -61,17 +62,22 @@ add_installed() { # name file...
     report "$name is not installed: left out"
 }
 
+add_file() { # name path
+    [ -e "$2" ] || { report "there is no file $2"; exit 2; }
+    add "$1" "$(realpath "$2")"
+}
+
 add_all() {
     local peer
     add libmem "$root/build/libmem-malloc.so"
+    [ -z "$BEFORE" ] || add_file before "$BEFORE"
     add_installed glibc libc.so.6
     add_installed jemalloc libjemalloc.so.2
     add_installed mimalloc libmimalloc.so.2 libmimalloc.so.3
     add_installed tcmalloc libtcmalloc_minimal.so.4
     add_installed tbbmalloc libtbbmalloc_proxy.so.2
     for peer in $PEERS; do
-        [ -e "${peer#*=}" ] || { report "PEERS: there is no file ${peer#*=}"; exit 2; }
-        add "${peer%%=*}" "$(realpath "${peer#*=}")"
+        add_file "${peer%%=*}" "${peer#*=}"
     done
 }
 
@@ -206,7 +212,7 @@ commit() {
 # Line 1 is the command that makes these figures, line 2 the machine and the commit.
 head_of_csv() {
     echo "# make bench ROUNDS=$ROUNDS" \
-        "SCALE=$SCALE${ONLY:+ ONLY=\"$ONLY\"}${PEERS:+ PEERS=\"$(peer_names)\"}"
+        "SCALE=$SCALE${ONLY:+ ONLY=\"$ONLY\"}${PEERS:+ PEERS=\"$(peer_names)\"}${BEFORE:+ BEFORE=...}"
     echo "# $(cpu); Linux $(uname -r); $($CC --version | head -n 1); commit $(commit);" \
         "$(date -u +%Y-%m-%d)"
     echo 'workload,allocator,round,operations,ns_per_operation,peak_kib,left_kib,sum'

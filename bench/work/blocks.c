@@ -2,6 +2,7 @@
  *
  * blocks.c - workloads with medium and large blocks, and with the relatives of malloc.
  */
+#include <limits.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -52,6 +53,72 @@ void run_medium(struct job *job)
 void run_large(struct job *job)
 {
     replace_blocks(job, 64 << 10, 6, 4);
+}
+
+/* 100 live blocks of 16 to 64 KiB, of which only the ends are written: what a pool of buffers
+   costs that is written by hardware, or hardly at all. */
+void run_buffers(struct job *job)
+{
+    replace_blocks(job, 16 << 10, 2, UINT_MAX);
+}
+
+/* 16 live blocks of 1 to 8 MiB, each of them written in all its pages. With every block comes a
+   small object, which lives ten times as long, so that it may keep the blocks apart. The peak
+   memory is what matters. An operation is a free and a malloc of a block. */
+void run_images(struct job *job)
+{
+    enum { NNOTES = 160 };
+    size_t n = job->work->nlive;
+    struct block *blocks = table_new(n * sizeof(*blocks));
+    void **notes = table_new(NNOTES * sizeof(*notes));
+    uint64_t state = 1, sum = 0;
+
+    clock_start(job);
+    for (uint64_t i = 0; i < job->noperations; i++) {
+        struct block *b = &blocks[draw_below(&state, n)];
+        void **note = &notes[draw_below(&state, NNOTES)];
+        if (b->bytes != NULL)
+            sum += look(b->bytes);
+        free(b->bytes);
+        b->nbytes = draw_doubling(&state, 1 << 20, 3);
+        b->bytes = must(malloc(b->nbytes));
+        mark_pages(b->bytes, b->nbytes, i);
+        if (*note != NULL)
+            sum += look(*note);
+        free(*note);
+        *note = must(malloc(draw_between(&state, 16, 512)));
+        mark(*note, i);
+    }
+    clock_stop(job);
+    for (size_t i = 0; i < n; i++)
+        free(blocks[i].bytes);
+    for (size_t i = 0; i < NNOTES; i++)
+        free(notes[i]);
+    job->sum = sum;
+}
+
+/* 4 live blocks of 4 to 32 MiB, replaced in turn, and written to the last byte: frames of a film, or
+   matrices. An operation is a free and a malloc. */
+void run_frames(struct job *job)
+{
+    size_t n = job->work->nlive;
+    struct block *blocks = table_new(n * sizeof(*blocks));
+    uint64_t state = 1, sum = 0;
+
+    clock_start(job);
+    for (uint64_t i = 0; i < job->noperations; i++) {
+        struct block *b = &blocks[i % n];
+        if (b->bytes != NULL)
+            sum += look(b->bytes) + b->bytes[b->nbytes - 1];
+        free(b->bytes);
+        b->nbytes = draw_doubling(&state, 4 << 20, 3);
+        b->bytes = must(malloc(b->nbytes));
+        mark_all(b->bytes, b->nbytes, i);
+    }
+    clock_stop(job);
+    for (size_t i = 0; i < n; i++)
+        free(blocks[i].bytes);
+    job->sum = sum;
 }
 
 /* --- realloc ----------------------------------------------------------------- */

@@ -4,7 +4,9 @@
  *
  *     pair      malloc free malloc free ...
  *     batch     malloc x 1,000, then free x 1,000: in order, reversed or shuffled
+ *     batches   batches of many sizes and lengths
  *     replace   n live objects; one chosen at random is freed, and another allocated
+ *     skewed    likewise, few objects, most of them tiny, all written to the last byte
  */
 #include <stdlib.h>
 
@@ -29,7 +31,7 @@ void run_pair(struct job *job)
 
 /* Allocates batches, and frees each in the next of the orders. An operation is a malloc and
    its free. */
-static void run_batches(struct job *job, const uint32_t *orders, size_t norders)
+static void run_orders(struct job *job, const uint32_t *orders, size_t norders)
 {
     size_t nbytes = job->work->nbytes, n = job->work->nlive;
     void **objects = table_new(n * sizeof(*objects));
@@ -51,6 +53,32 @@ static void run_batches(struct job *job, const uint32_t *orders, size_t norders)
     job->sum = sum;
 }
 
+/* Batches of 32 to 2,000 objects; those of one batch have one size, from 8 to 4,095 bytes. They are
+   freed in the order in which they were allocated. An operation is a malloc and its free. */
+void run_batches(struct job *job)
+{
+    void **objects = table_new(job->work->nlive * sizeof(*objects));
+    uint64_t state = 1, sum = 0, ndone = 0;
+
+    clock_start(job);
+    while (ndone < job->noperations) {
+        size_t n = draw_doubling(&state, 32, 6), nbytes = draw_doubling(&state, 8, 9);
+        n = n < job->work->nlive ? n : job->work->nlive;
+        for (size_t i = 0; i < n; i++) {
+            objects[i] = must(malloc(nbytes));
+            mark(objects[i], ndone + i);
+        }
+        for (size_t i = 0; i < n; i++) {
+            sum += look(objects[i]);
+            free(objects[i]);
+        }
+        ndone += n;
+    }
+    clock_stop(job);
+    job->noperations = ndone;
+    job->sum = sum;
+}
+
 static uint32_t *orders_new(size_t norders, size_t n)
 {
     uint32_t *orders = table_new(norders * n * sizeof(*orders));
@@ -61,7 +89,7 @@ static uint32_t *orders_new(size_t norders, size_t n)
 
 void run_in_order(struct job *job)
 {
-    run_batches(job, orders_new(1, job->work->nlive), 1);
+    run_orders(job, orders_new(1, job->work->nlive), 1);
 }
 
 void run_reversed(struct job *job)
@@ -71,7 +99,7 @@ void run_reversed(struct job *job)
 
     for (size_t i = 0; i < n; i++)
         order[i] = (uint32_t)(n - 1 - i);
-    run_batches(job, order, 1);
+    run_orders(job, order, 1);
 }
 
 void run_shuffled(struct job *job)
@@ -89,7 +117,7 @@ void run_shuffled(struct job *job)
             order[i] = other;
         }
     }
-    run_batches(job, orders, NORDERS);
+    run_orders(job, orders, NORDERS);
 }
 
 /* Replaces objects of 16 to 512 bytes at random. Their number decides whether the processor's
@@ -120,5 +148,30 @@ void run_replace(struct job *job)
         sum += look(objects[i]);
         free(objects[i]);
     }
+    job->sum = sum;
+}
+
+/* 1,000 live objects, replaced at random, of 8 bytes to 32 KiB: the larger, the rarer, by the square
+   of the size. Every byte is written, and the whole is small enough for the processor's caches, so
+   what counts is whether an object comes from memory that was used just before. An operation is a
+   free and a malloc. */
+void run_skewed(struct job *job)
+{
+    size_t n = job->work->nlive;
+    void **objects = table_new(n * sizeof(*objects));
+    uint64_t state = 1, sum = 0;
+
+    clock_start(job);
+    for (uint64_t i = 0; i < job->noperations; i++) {
+        size_t victim = draw_below(&state, n), nbytes = draw_skewed(&state, 8, 32 << 10);
+        if (objects[victim] != NULL)
+            sum += look(objects[victim]);
+        free(objects[victim]);
+        objects[victim] = must(malloc(nbytes));
+        mark_all(objects[victim], nbytes, i);
+    }
+    clock_stop(job);
+    for (size_t i = 0; i < n; i++)
+        free(objects[i]);
     job->sum = sum;
 }

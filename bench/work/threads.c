@@ -4,6 +4,8 @@
  *
  *     server    threads end, and others continue with their objects
  *     handoff   one thread allocates, another thread frees
+ *     exchange  each thread frees what it or another thread has allocated, by all of malloc's
+ *               relatives
  *     crowd     many more threads than cores
  *     two       two threads that share no objects
  *
@@ -260,4 +262,90 @@ void run_handoff(struct job *job)
     pthread_join(consumer, NULL);
     clock_stop(job);
     job->sum = ring->sum;
+}
+
+/* --- exchange ---------------------------------------------------------------------- */
+
+enum { EXCHANGED = 64 };
+
+/* Where two threads leave objects for each other. Each thread has a half of it at a time. */
+struct market {
+    pthread_barrier_t both;
+    void *half[2][EXCHANGED];
+};
+
+struct trader {
+    struct part *part;
+    struct market *market;
+    unsigned number;
+};
+
+/* An object by one of three functions, of 8 to 16,383 bytes, small ones more often. That of calloc
+   is read to the last byte, and the others are written to the last. */
+static void *any_object(struct part *part, uint64_t i)
+{
+    size_t nbytes = draw_doubling(&part->state, 8, 11);
+    void *object;
+    switch (draw_below(&part->state, 4)) {
+    case 0:
+        object = must(calloc(1, nbytes));
+        part->sum += look_all(object, nbytes);
+        mark(object, i);
+        return object;
+    case 1:
+        if (posix_memalign(&object, 64, nbytes) != 0)
+            die("no aligned memory");
+        break;
+    default:
+        object = must(malloc(nbytes));
+        break;
+    }
+    mark_all(object, nbytes, i);
+    return object;
+}
+
+/* A round: the thread puts new objects in the place of those in its half of the market, and of as
+   many of its own. Then both threads change halves. */
+static void *trade(void *argument)
+{
+    struct trader *trader = argument;
+    struct part *part = trader->part;
+    for (uint64_t i = 0, round = 0; i < part->noperations; round++) {
+        void **half = trader->market->half[(trader->number + round) % 2];
+        for (size_t k = 0; k < EXCHANGED; k++, i += 2) {
+            void **mine = &part->objects[draw_below(&part->state, part->nobjects)];
+            part->sum += (half[k] == NULL ? 0 : look(half[k])) + (*mine == NULL ? 0 : look(*mine));
+            free(half[k]);
+            free(*mine);
+            half[k] = any_object(part, i);
+            *mine = any_object(part, i + 1);
+        }
+        pthread_barrier_wait(&trader->market->both);
+    }
+    clear(part);
+    return NULL;
+}
+
+/* Two threads, each with 512 objects that it replaces at random; half of what a thread frees comes
+   from the other. An operation is a free and an allocation. */
+void run_exchange(struct job *job)
+{
+    struct part *parts = parts_new(job, 2, job->work->nlive);
+    struct market *market = table_new(sizeof(*market));
+    struct trader traders[2];
+
+    pthread_barrier_init(&market->both, NULL, 2);
+    clock_start(job);
+    for (unsigned i = 0; i < 2; i++) {
+        traders[i] = (struct trader){&parts[i], market, i};
+        thread_start(&parts[i].thread, trade, &traders[i]);
+    }
+    for (unsigned i = 0; i < 2; i++)
+        pthread_join(parts[i].thread, NULL);
+    clock_stop(job);
+    for (unsigned i = 0; i < 2; i++) {
+        for (size_t k = 0; k < EXCHANGED; k++)
+            free(market->half[i][k]);
+        job->sum += parts[i].sum;
+    }
 }

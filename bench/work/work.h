@@ -88,6 +88,15 @@ static inline size_t draw_doubling(uint64_t *state, size_t least, unsigned ndoub
     return low + draw_below(state, low);
 }
 
+/* Returns a number from least to most - 1, of which n is drawn with a probability that falls with
+   the square of n: half of them are less than twice `least`. */
+static inline size_t draw_skewed(uint64_t *state, size_t least, size_t most)
+{
+    double low = (double)least, high = (double)most;
+    double part = (double)(draw(state) >> 32) / 4294967296.0; /* 0 or more, and less than 1 */
+    return (size_t)(low * high / (high - part * (high - low)));
+}
+
 /* --- objects, of at least 8 bytes ------------------------------------------ */
 
 /* Returns the object. Ends the program if it is NULL. */
@@ -124,9 +133,14 @@ void run_in_order(struct job *job);
 void run_reversed(struct job *job);
 void run_shuffled(struct job *job);
 void run_replace(struct job *job);
+void run_skewed(struct job *job);
+void run_batches(struct job *job);
 /* blocks.c */
 void run_medium(struct job *job);
+void run_buffers(struct job *job);
 void run_large(struct job *job);
+void run_images(struct job *job);
+void run_frames(struct job *job);
 void run_strings(struct job *job);
 void run_calloc(struct job *job);
 void run_aligned(struct job *job);
@@ -141,6 +155,7 @@ void run_handoff(struct job *job);
 void run_crowd(struct job *job);
 void run_two_pairs(struct job *job);
 void run_two_replace(struct job *job);
+void run_exchange(struct job *job);
 /* replay.c */
 void run_replay(struct job *job);
 void print_sizes(const char *file);

@@ -212,7 +212,8 @@ commit() {
 # Line 1 is the command that makes these figures, line 2 the machine and the commit.
 head_of_csv() {
     echo "# make bench ROUNDS=$ROUNDS" \
-        "SCALE=$SCALE${ONLY:+ ONLY=\"$ONLY\"}${PEERS:+ PEERS=\"$(peer_names)\"}${BEFORE:+ BEFORE=...}"
+        "SCALE=$SCALE${ONLY:+ ONLY=\"$ONLY\"}${PEERS:+ PEERS=\"$(peer_names)\"}" \
+        "${BEFORE:+BEFORE=...}"
     echo "# $(cpu); Linux $(uname -r); $($CC --version | head -n 1); commit $(commit);" \
         "$(date -u +%Y-%m-%d)"
     echo 'workload,allocator,round,operations,ns_per_operation,peak_kib,left_kib,sum'

@@ -97,8 +97,8 @@ void run_images(struct job *job)
     job->sum = sum;
 }
 
-/* 4 live blocks of 4 to 32 MiB, replaced in turn, and written to the last byte: frames of a film, or
-   matrices. An operation is a free and a malloc. */
+/* 4 live blocks of 4 to 32 MiB, replaced in turn, and written to the last byte: frames of a film,
+   or matrices. An operation is a free and a malloc. */
 void run_frames(struct job *job)
 {
     size_t n = job->work->nlive;

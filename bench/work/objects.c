@@ -151,8 +151,8 @@ void run_replace(struct job *job)
     job->sum = sum;
 }
 
-/* 1,000 live objects, replaced at random, of 8 bytes to 32 KiB: the larger, the rarer, by the square
-   of the size. Every byte is written, and the whole is small enough for the processor's caches, so
+/* 1,000 live objects, replaced at random, of 8 bytes to 32 KiB: the larger, the rarer, by the
+   square of the size. Every byte is written, and the whole is small enough for the processor's caches, so
    what counts is whether an object comes from memory that was used just before. An operation is a
    free and a malloc. */
 void run_skewed(struct job *job)

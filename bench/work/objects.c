@@ -152,9 +152,9 @@ void run_replace(struct job *job)
 }
 
 /* 1,000 live objects, replaced at random, of 8 bytes to 32 KiB: the larger, the rarer, by the
-   square of the size. Every byte is written, and the whole is small enough for the processor's caches, so
-   what counts is whether an object comes from memory that was used just before. An operation is a
-   free and a malloc. */
+   square of the size. Every byte is written, and the whole is small enough for the processor's
+   caches, so what counts is whether an object comes from memory that was used just before. An
+   operation is a free and a malloc. */
 void run_skewed(struct job *job)
 {
     size_t n = job->work->nlive;

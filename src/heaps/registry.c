@@ -169,22 +169,26 @@ static bool make_room_locked(void)
     return true;
 }
 
-/* The ranges that a new one covers: [from, *end). They begin in it; or they begin before it and end
- * in it, and then the first of these is `from`, and what lies in that one goes along.
+/* Takes the ranges out of the table that a new one covers, wholly or in part, and returns where the
+ * new one goes. They begin in it; or they begin before it and end in it, and then a heap in an
+ * object of theirs stays, if it ends before the new one.
  *
- *     [  around  [ ends in it ][ begins in it ]   ]      [from, *end) is the two in the middle
- *                         [      new      ]
+ *     [   around   [ ends in it  [stays]    ][ begins in it ]   ]
+ *                                       [       new      ]
  */
-static uint32_t covered_locked(const struct heap_range *p, uint32_t *end)
+static uint32_t cut_covered_locked(const struct heap_range *p)
 {
     uint32_t from = count_up_to(table, table->n, p->base - 1), i = from;
-    *end = count_up_to(table, table->n, last_of(p));
+    uint32_t end = count_up_to(table, table->n, last_of(p));
     for (uint32_t up = 1; up > 0 && up <= i; up = table->range[i].up) {
         i -= up;
         if (covers(p, last_of(&table->range[i])))
             from = i;
     }
-    assert(from <= *end);
+    for (i = from; i < end; i++)
+        if (last_of(&table->range[i]) < p->base)
+            table->range[from++] = table->range[i];
+    cut_out_locked(from, end);
     return from;
 }
 
@@ -196,11 +200,10 @@ static bool add_locked(const struct heap_range *p)
     assert(p->owner != NULL || p->heap != NULL);
     if (!make_room_locked())
         return false;
-    uint32_t end, from = covered_locked(p, &end);
     table_change_begin();
-    cut_out_locked(from, end);
-    insert_locked(from, p);
-    if (nnested > 0 || (from > 0 && covers(&table->range[from - 1], p->base)))
+    uint32_t at = cut_covered_locked(p);
+    insert_locked(at, p);
+    if (nnested > 0 || (at > 0 && covers(&table->range[at - 1], p->base)))
         link_all_locked();
     table_change_end();
     assert(registry_is_valid_locked());

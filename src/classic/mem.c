@@ -15,6 +15,7 @@
 #include "classic/dump.h"
 #include "heaps/foreign.h"
 #include "core/heap.h"
+#include "base/describe.h"
 #include "base/os.h"
 #include "heaps/readers.h"
 
@@ -22,7 +23,8 @@ MEM_API int m_error;
 MEM_API MemNodePtr m_free_list;
 
 /* The heap of Mem_Init. Its lock is initialised statically, so that any call may be the first. */
-static struct heap the_heap = {.lock = PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP};
+static DESCRIBED_VARIABLE struct heap the_heap = {.lock = PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP};
+DESCRIBE(DESCRIBED_CLASSIC, HEAP_LAYOUT, the_heap);
 
 /* Notes the reason of a failure in m_error and errno [C9], and returns -1. */
 static int fail(int why, int number)

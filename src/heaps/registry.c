@@ -21,18 +21,12 @@
 
 #include <pthread.h>
 
+#include "base/describe.h"
 #include "base/os.h"
 #include "base/seqcount.h"
 #include "heaps/readers.h"
 
 enum { NFIRST = 24, FIRST_VERSION = 4 };
-
-/* n lies in the table, so that a lookup which reads the pointer once has both from one table
- * [RG1]. */
-struct table {
-    uint32_t n, capacity;
-    struct heap_range range[];
-};
 
 /* The table for the first heaps is static, so that few programs need a mapping for it. */
 static union {
@@ -40,9 +34,11 @@ static union {
     unsigned char bytes[sizeof(struct table) + NFIRST * sizeof(struct heap_range)];
 } first = {.table = {.capacity = NFIRST}};
 
-static struct table *table = &first.table;
+static DESCRIBED_VARIABLE struct table *table = &first.table;
 static uint32_t nnested;                   /* ranges with one around them */
-uint32_t registry_version = FIRST_VERSION; /* 0 is a reader that knows none */
+DESCRIBED_VARIABLE uint32_t registry_version = FIRST_VERSION; /* 0 is a reader that knows none */
+DESCRIBE(DESCRIBED_REGISTRY, REGISTRY_LAYOUT, table);
+DESCRIBE(DESCRIBED_REGISTRY_VERSION, REGISTRY_LAYOUT, registry_version);
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards changes of all this */
 

@@ -32,6 +32,17 @@ struct heap_range {
     uint32_t version;        /* of the table, when this was found; 0: it is not to be noted */
 };
 
+/* n lies in the table, so that a lookup which reads the pointer once has both from one table
+ * [RG1]. */
+struct table {
+    uint32_t n, capacity;
+    struct heap_range range[];
+};
+
+/* A tool of another version does not understand the table (base/describe.h). It changes with the
+ * two structures. */
+#define REGISTRY_LAYOUT ((1u << 16) + (unsigned)sizeof(struct heap_range))
+
 /* --- changing ------------------------------------------------------------------- */
 
 /* Adds a heap. Ranges that it covers, wholly or in part, leave the table: that memory is the new

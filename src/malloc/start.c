@@ -8,15 +8,18 @@
 #include <errno.h>
 #include <pthread.h>
 
+#include "base/describe.h"
 #include "base/os.h"
 #include "malloc/report.h"
 #include "malloc/shim.h"
 
 static struct clean clean; /* for calloc */
-struct heap shim_heap = {.lock = PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP, .chunks.clean = &clean};
+DESCRIBED_VARIABLE struct heap shim_heap = {.lock = PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP, .chunks.clean = &clean};
 struct options shim_options;
 struct row *shim_row;
 __thread struct thread shim_thread;
+
+DESCRIBE(DESCRIBED_MALLOC, HEAP_LAYOUT, shim_heap);
 
 static bool options_are_read, fork_handlers_are_registered;
 

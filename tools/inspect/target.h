@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * target.h - what a command looks at: a process, a core file, or a snapshot.
+ *
+ *     TARGET = PID | core file | snapshot          one reader for all three
+ *
+ *     process     its threads are stopped while the tool copies what has to be of one moment
+ *     core file   of the kernel, of gcore, or a snapshot, which is a core file that holds only what
+ *                 the tools need (snapshot.h)
+ *
+ *   TG1  a process is never written to. It goes on if the tool is killed at any moment, and signals
+ *        that arrive while it is stopped are delivered when it goes on;
+ *   TG2  a core file may hold anything: each number in it is compared with the file before it is
+ *        used, and the memory that the tool takes is bounded by the size of the file;
+ *   TG3  what the target does not have, or what a file does not hold, cannot be read: a read fails,
+ *        and never makes up zeros.
+ *
+ * One thread of the tool uses a target at a time.
+ */
+#ifndef TARGET_H
+#define TARGET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct target;
+
+/* --- opening ---------------------------------------------------------------------- */
+
+/* Opens a target by its name: digits are a process id, and anything else is a path. Returns NULL,
+ * after a message on standard error that says why and what to do, if there is none, if it may not
+ * be looked at, or if it is a program of another processor. */
+struct target *target_open(const char *name);
+void target_close(struct target *t);
+
+const char *target_name(const struct target *t); /* as it was given */
+int target_pid(const struct target *t);          /* 0: a core file does not say it */
+bool target_is_process(const struct target *t);
+
+/* Returns whether a core file ends before the memory that it says to hold. */
+bool target_is_truncated(const struct target *t);
+
+/* --- one moment of a process -------------------------------------------------------- */
+
+/* Stops all threads of a process, and reads its mappings and the registers of its threads. Returns
+ * false, after a message, if it may not be stopped, or has ended. For a core file it does nothing
+ * and returns true. */
+bool target_stop(struct target *t);
+
+/* Lets the process go on, with each signal that arrived meanwhile. */
+void target_go_on(struct target *t);
+
+/* How long the process was stopped in all, in seconds; 0 for a core file. */
+double target_seconds_stopped(const struct target *t);
+
+/* How many threads could not be stopped, since they wait in the kernel: they may change the heap
+ * when that wait ends. */
+size_t target_nunstopped(const struct target *t);
+
+/* --- memory ------------------------------------------------------------------------- */
+
+/* Copies nbytes from an address of the target. Returns false if not all of them can be read; then
+ * what is in `to` is undefined. */
+bool target_read(struct target *t, uint64_t address, void *to, size_t nbytes);
+
+/* Copies as many bytes as can be read from the address on, nbytes at most. Returns how many. */
+size_t target_read_some(struct target *t, uint64_t address, void *to, size_t nbytes);
+
+/* How many bytes of memory the target can have at most: of a core file, the bytes of the file. No
+ * command needs to take more memory for what it reads. */
+uint64_t target_bytes(const struct target *t);
+
+enum { MAY_READ = 1, MAY_WRITE = 2, MAY_EXECUTE = 4 };
+
+struct mapping {
+    uint64_t start, end; /* addresses */
+    unsigned access;     /* MAY_... */
+    uint64_t offset;     /* in the file */
+    const char *file;    /* a path, or a name as "[stack]"; NULL: anonymous */
+};
+
+/* The mappings, in address order; of a process, as they were when it was stopped last, or opened.
+ * They last until the target is stopped again, or closed. */
+size_t target_nmappings(const struct target *t);
+const struct mapping *target_mappings(const struct target *t);
+
+/* The mapping that an address is in, or NULL. */
+const struct mapping *target_mapping(const struct target *t, uint64_t address);
+
+/* --- threads ------------------------------------------------------------------------ */
+
+enum { REGISTERS_MAX = 40 };
+
+struct target_thread {
+    int id;
+    uint64_t stack_pointer, program_counter;
+    size_t nregisters; /* 0: they are not known */
+    uint64_t registers[REGISTERS_MAX];
+};
+
+/* The threads, as of the last stop; of a core file, those that it has. */
+size_t target_nthreads(const struct target *t);
+const struct target_thread *target_threads(const struct target *t);
+
+/* --- for snapshots -------------------------------------------------------------------- */
+
+/* From now on all that is read is kept, in whole pages, until the target is closed; what was kept
+ * before is forgotten. Whatever a command reads now is what it needs from a snapshot. */
+void target_keep_reads(struct target *t);
+
+/* The pages that were kept, in address order and without overlap. */
+struct kept {
+    uint64_t address;
+    size_t nbytes;
+    unsigned char *bytes;
+};
+size_t target_kept(struct target *t, const struct kept **kept);
+
+/* Whether the page at an address is in memory. Only a process, and a snapshot of one, can say it:
+ * `known` is false otherwise. */
+bool target_is_resident(struct target *t, uint64_t address, bool *known);
+
+#endif

@@ -63,12 +63,23 @@ endif
 
 # --- the tool and the examples ------------------------------------------------
 
-$(BUILD)/mem: $(wildcard tools/*.h) src/malloc/counterfile.h src/core/counters.h
-$(BUILD)/mem: tools/mem.c tools/report.c src/core/counters.c Makefile
-	$(build) -Isrc -DMEM_VERSION='"$(VERSION)"'
-
-# Two examples need another library, which is there for this machine's processor only.
+# What pkg-config knows is there for this machine's processor only.
 has_library = $(if $(findstring aarch64,$(CC)),,$(shell pkg-config --exists $(1) 2>&1 && echo yes))
+
+# The tool reads heaps with the library's own code. It does without the libraries that are missing.
+TOOL_LIBRARIES := $(foreach l,libdw libzstd,$(if $(call has_library,$(l)),$(l)))
+TOOL_HAS_libdw := -DHAVE_LIBDW
+TOOL_HAS_libzstd := -DHAVE_ZSTD
+TOOL_FLAGS := $(foreach l,$(TOOL_LIBRARIES),$(TOOL_HAS_$(l))) \
+    $(if $(TOOL_LIBRARIES),$(shell pkg-config --cflags --libs $(TOOL_LIBRARIES) 2>&1))
+TOOL_LACKS := $(if $(filter libdw,$(TOOL_LIBRARIES)),,names of functions (libdw)) \
+    $(if $(filter libzstd,$(TOOL_LIBRARIES)),,compressed snapshots (libzstd))
+$(BUILD)/mem: $(wildcard tools/*.h tools/inspect/*.h) src/malloc/counterfile.h
+$(BUILD)/mem: tools/mem.c tools/report.c $(wildcard tools/inspect/*.c) $(BUILD)/libmem.a Makefile
+	$(if $(strip $(TOOL_LACKS)),@echo 'mem is built without $(strip $(TOOL_LACKS))')
+	$(build) -Isrc -Itools/inspect -DMEM_VERSION='"$(VERSION)"' $(BUILD)/libmem.a $(TOOL_FLAGS)
+
+# Two examples need another library.
 EXAMPLES := $(patsubst %.c,$(BUILD)/%,$(filter-out %/census.c,$(wildcard examples/*.c)))
 ifeq ($(call has_library,lua5.4),)
 EXAMPLES := $(filter-out %/lua-states,$(EXAMPLES))

@@ -30,6 +30,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "inspect/command.h"
 #include "report.h"
 
 enum { OWN_FAILURE = 125, NOT_EXECUTABLE = 126, NOT_FOUND = 127, SIGNALLED = 128 };
@@ -423,13 +424,16 @@ static int command_run(int argc, char **argv)
 
 /* --- mem ---------------------------------------------------------------------- */
 
-static char run_name[] = "mem run";
-
 static const struct command {
     const char *name;
-    char *argv0;
+    const char *argv0;
     int (*run)(int argc, char **argv);
-} commands[] = {{"run", run_name, command_run}};
+    int own_failure; /* the exit status if mem itself fails */
+    const char *what;
+} commands[] = {
+    {"run", "mem run", command_run, OWN_FAILURE, "run a program on libmem's malloc"},
+    {"check", "mem check", command_check, UNKNOWN, "count every invariant of its heaps again"},
+};
 
 static const struct command *command_named(const char *name)
 {
@@ -444,23 +448,40 @@ static int first_argument; /* the index in argv of the command's name */
 static error_t parse_command(int key, char *arg, struct argp_state *state)
 {
     if (key == ARGP_KEY_NO_ARGS)
-        argp_error(state, "no command: the only one is run");
+        argp_error(state, "no command: name one, such as run");
     if (key != ARGP_KEY_ARG)
         return ARGP_ERR_UNKNOWN;
     if (command_named(arg) == NULL)
-        argp_error(state, "%s: no such command; the only one is run", arg);
+        argp_error(state, "%s: no such command; `mem --help' lists them", arg);
     first_argument = state->next - 1;
     state->next = state->argc; /* the rest are the command's own arguments */
     return 0;
 }
 
+/* Lists the commands behind the other help. */
+static char *list_commands(int key, const char *text, void *input)
+{
+    char *list = NULL;
+    size_t nbytes;
+    (void)input;
+    FILE *f = key == ARGP_KEY_HELP_POST_DOC ? open_memstream(&list, &nbytes) : NULL;
+    if (f == NULL)
+        return (char *)(uintptr_t)text;
+    fprintf(f, "Commands:\n");
+    for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++)
+        fprintf(f, "  %-10s %s\n", commands[i].name, commands[i].what);
+    fprintf(f, "\n`mem COMMAND --help' describes a command and its options.");
+    return fclose(f) == 0 ? list : NULL;
+}
+
 static const struct argp argp = {
     .parser = parse_command,
     .args_doc = "COMMAND [ARGUMENT]...",
-    .doc = "Runs programs on libmem, without a change to the programs.\v"
-           "Commands:\n"
-           "  run        run a program on libmem's malloc, and report what it used\n\n"
-           "`mem COMMAND --help' describes a command and its options."};
+    .doc = "Runs programs on libmem, without a change to the programs, and looks into their heaps "
+           "while they run or afterwards.\v",
+    .help_filter = list_commands};
+
+static int own_failure = OWN_FAILURE; /* the exit status if mem itself fails */
 
 /* Called by exit, also after argp has printed the help: output that could not be written is a
  * failure. It ends with _exit, since a function that exit calls must not call exit. */
@@ -468,7 +489,7 @@ static void flush_output(void)
 {
     if (fflush(stdout) != 0 || ferror(stdout)) {
         warn("standard output");
-        _exit(OWN_FAILURE);
+        _exit(own_failure);
     }
 }
 
@@ -478,6 +499,7 @@ int main(int argc, char **argv)
     atexit(flush_output);
     argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, NULL);
     const struct command *command = command_named(argv[first_argument]);
-    argv[first_argument] = command->argv0;
+    argp_err_exit_status = own_failure = command->own_failure;
+    argv[first_argument] = (char *)(uintptr_t)command->argv0;
     return command->run(argc - first_argument, argv + first_argument);
 }

@@ -118,8 +118,17 @@ struct kept {
 };
 size_t target_kept(struct target *t, const struct kept **kept);
 
-/* Whether the page at an address is in memory. Only a process, and a snapshot of one, can say it:
- * `known` is false otherwise. */
-bool target_is_resident(struct target *t, uint64_t address, bool *known);
+/* --- what is in memory ------------------------------------------------------------------- */
+
+/* Pages, from the address `start` to `end`. */
+struct extent {
+    uint64_t start, end;
+};
+
+/* Finds which pages between two addresses, multiples of the page, are in memory (or in swap), and
+ * appends them to a list of *n extents, which the caller frees; *list may be NULL at first. Only a
+ * process, and a snapshot of one, can say it: returns false otherwise. */
+bool target_resident(struct target *t, uint64_t start, uint64_t end, struct extent **list,
+                     size_t *n);
 
 #endif

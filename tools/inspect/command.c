@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * command.c - what the commands share. See command.h.
+ */
+#include <err.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "heaps.h"
+/* It declares struct look if it comes behind heaps.h. */
+#include "command.h"
+
+/* --- output ------------------------------------------------------------------------ */
+
+bool has_colours(void)
+{
+    const char *none = getenv("NO_COLOR"), *terminal = getenv("TERM");
+    return isatty(STDOUT_FILENO) && (none == NULL || *none == '\0') && terminal != NULL &&
+           strcmp(terminal, "dumb") != 0;
+}
+
+char *bytes_text(char text[BYTES_TEXT], uint64_t nbytes)
+{
+    static const char *const units[] = {"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+    double n = (double)nbytes / 1024;
+    size_t i = 0;
+    for (; n >= 1023.95 && i < sizeof units / sizeof *units - 1; i++)
+        n /= 1024;
+    if (nbytes < 1024)
+        snprintf(text, BYTES_TEXT, "%" PRIu64 " B", nbytes);
+    else
+        snprintf(text, BYTES_TEXT, "%.1f %s", n, units[i]);
+    return text;
+}
+
+void print_json(FILE *f, const char *text)
+{
+    fputc('"', f);
+    for (const unsigned char *c = (const unsigned char *)text; *c != '\0'; c++)
+        if (*c == '"' || *c == '\\')
+            fprintf(f, "\\%c", *c);
+        else if (*c < 0x20 || *c >= 0x7F) /* a path may hold any byte; JSON has no such */
+            fprintf(f, "\\u%04x", *c);
+        else
+            fputc(*c, f);
+    fputc('"', f);
+}
+
+static bool has_progress;
+
+void progress(const char *what, uint64_t done, uint64_t all)
+{
+    static struct timespec began, last;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (began.tv_sec == 0)
+        began = last = now;
+    if (now.tv_sec - began.tv_sec < 1 || now.tv_sec == last.tv_sec || !isatty(STDERR_FILENO))
+        return;
+    last = now;
+    has_progress = true;
+    fprintf(stderr, "\r%s: %.0f %%\033[K", what, all == 0 ? 0 : 100.0 * (double)done / (double)all);
+}
+
+void progress_end(void)
+{
+    if (has_progress)
+        fputs("\r\033[K", stderr);
+    has_progress = false;
+}
+
+/* --- looking ----------------------------------------------------------------------- */
+
+bool look_open(struct look *l, const char *name)
+{
+    *l = (struct look){.t = target_open(name)};
+    if (l->t == NULL)
+        return false;
+    if (heaps_open(&l->heaps, l->t))
+        return true;
+    look_close(l);
+    return false;
+}
+
+void look_go_on(struct look *l)
+{
+    target_go_on(l->t);
+}
+
+void look_close(struct look *l)
+{
+    heaps_close(&l->heaps);
+    target_close(l->t);
+}
+
+/* Says of one heap what is uncertain about it. */
+static void print_uncertain(const struct view *v)
+{
+    if (v->fault != NULL)
+        printf("%s: %s\n", view_name(v), v->fault);
+    else if (v->is_changing)
+        printf("%s: a thread was in the middle of a change each time that the heap was copied; "
+               "what is said of it may be wrong\n",
+               view_name(v));
+}
+
+void look_print_head(const struct look *l)
+{
+    const struct target *t = l->t;
+    if (target_is_process(t))
+        printf("process %d, stopped for %.1f ms", target_pid(t), target_seconds_stopped(t) * 1000);
+    else if (target_pid(t) != 0)
+        printf("%s, of process %d", target_name(t), target_pid(t));
+    else
+        printf("%s", target_name(t));
+    if (l->heaps.ntries > 1)
+        printf(" in %zu stops, as a thread was changing the heap", l->heaps.ntries);
+    printf("\n");
+    if (target_is_truncated(t))
+        printf("the core file was cut off: what it does not hold is unknown\n");
+    if (target_nunstopped(t) > 0)
+        printf("%zu of its threads wait in the kernel and could not be stopped\n",
+               target_nunstopped(t));
+    if (l->heaps.is_list_changing)
+        printf("a thread was making or destroying a heap: one may be missing\n");
+    for (size_t i = 0; i < l->heaps.n; i++)
+        print_uncertain(&l->heaps.views[i]);
+}
+
+void look_print_json_head(const struct look *l)
+{
+    printf("\"target\": ");
+    print_json(stdout, target_name(l->t));
+    printf(", \"pid\": %d, \"stopped_ms\": %.3f, \"certain\": %s,\n", target_pid(l->t),
+           target_seconds_stopped(l->t) * 1000, look_is_certain(l) ? "true" : "false");
+}
+
+bool look_is_certain(const struct look *l)
+{
+    for (size_t i = 0; i < l->heaps.n; i++)
+        if (l->heaps.views[i].fault != NULL || l->heaps.views[i].is_changing)
+            return false;
+    return !l->heaps.is_list_changing;
+}

@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * process.c - a running process as a target: its mappings from /proc, its threads stopped by ptrace,
+ * its memory copied. Invariants: target.h.
+ *
+ *     PTRACE_SEIZE, PTRACE_INTERRUPT   each thread, until a look at /proc/PID/task finds no new one
+ *     waitpid                          each is stopped: for us, or before a signal is delivered
+ *     process_vm_readv                 copies
+ *     PTRACE_DETACH                    each goes on, with the signal that it was stopped before
+ *
+ * Without PTRACE_O_EXITKILL the kernel lets all threads go on if the tool dies [TG1].
+ */
+#include <ctype.h>
+#include <dirent.h>
+#include <elf.h>
+#include <err.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/uio.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "command.h"
+#include "source.h"
+
+/* A thread that was seized. */
+struct seized {
+    int id;
+    enum { RUNS, STOPPED, GONE } state;
+    int signal; /* to deliver when it goes on; 0: none */
+};
+
+struct process {
+    int memory;  /* /proc/PID/mem: the memory of this program, also after the process executes another */
+    int pagemap; /* /proc/PID/pagemap, or -1 */
+    struct seized *seized;
+    size_t nseized;
+    double stopped_at;
+};
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* --- /proc ------------------------------------------------------------------------ */
+
+static void path_of(char *path, size_t nbytes, int pid, const char *what)
+{
+    snprintf(path, nbytes, "/proc/%d/%s", pid, what);
+}
+
+/* Says why the process cannot be looked at. */
+static void explain(const struct target *t, int why)
+{
+    if (why == ENOENT || why == ESRCH) {
+        warnx("%d: no such process", t->pid);
+        return;
+    }
+    if (why != EPERM && why != EACCES) {
+        errno = why;
+        warn("%d: cannot look into the process", t->pid);
+        return;
+    }
+    char scope = '\0';
+    int fd = open("/proc/sys/kernel/yama/ptrace_scope", O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        if (read(fd, &scope, 1) != 1)
+            scope = '\0';
+        close(fd);
+    }
+    if (scope != '\0' && scope != '0')
+        warnx("%d: the system does not let you look into this process: kernel.yama.ptrace_scope is "
+              "%c. Run mem as root, or set it to 0 (sysctl kernel.yama.ptrace_scope=0)",
+              t->pid, scope);
+    else
+        warnx("%d: the system does not let you look into this process: it is another user's, has "
+              "more rights than you (setuid, capabilities), is being debugged, or has forbidden it. "
+              "Run mem as root, with CAP_SYS_PTRACE (ptrace_scope is %s)",
+              t->pid, scope == '0' ? "0" : "not in this kernel");
+}
+
+static unsigned access_of(const char *letters)
+{
+    return (letters[0] == 'r' ? MAY_READ : 0u) | (letters[1] == 'w' ? MAY_WRITE : 0u) |
+           (letters[2] == 'x' ? MAY_EXECUTE : 0u);
+}
+
+static void forget_mappings(struct target *t)
+{
+    for (size_t i = 0; i < t->nmappings; i++)
+        free((char *)(uintptr_t)t->mappings[i].file);
+    t->nmappings = 0;
+}
+
+/* Reads /proc/PID/maps. Returns 0, or errno. */
+static int read_mappings(struct target *t)
+{
+    char path[64], *line = NULL;
+    size_t room = 0;
+    path_of(path, sizeof path, t->pid, "maps");
+    FILE *f = fopen(path, "re");
+    if (f == NULL)
+        return errno;
+    forget_mappings(t);
+    errno = 0;
+    while (getline(&line, &room, f) > 0) {
+        struct mapping m = {0};
+        char letters[5] = "";
+        int name = 0;
+        if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %*s %*s %n", &m.start, &m.end,
+                   letters, &m.offset, &name) < 4)
+            continue;
+        m.access = access_of(letters);
+        line[strcspn(line, "\n")] = '\0';
+        if (name > 0 && line[name] != '\0' && (m.file = strdup(line + name)) == NULL)
+            err(UNKNOWN, "no memory");
+        t->mappings = grown(t->mappings, t->nmappings, sizeof *t->mappings);
+        t->mappings[t->nmappings++] = m;
+    }
+    int why = ferror(f) ? errno : 0;
+    free(line);
+    fclose(f);
+    return why;
+}
+
+/* Opens a file of the process; -1 if it cannot be. */
+static int open_proc(int pid, const char *what)
+{
+    char path[64];
+    path_of(path, sizeof path, pid, what);
+    return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+bool process_open(struct target *t, int pid)
+{
+    t->pid = pid;
+    t->process = grown(NULL, 0, sizeof *t->process);
+    t->process->memory = open_proc(pid, "mem");
+    int why = t->process->memory < 0 ? errno : 0;
+    t->process->pagemap = why == 0 ? open_proc(pid, "pagemap") : -1;
+    if (why == 0)
+        why = read_mappings(t);
+    if (why != 0)
+        explain(t, why);
+    else if (pid == getpid())
+        warnx("%d: that is mem itself", pid);
+    else if (t->nmappings == 0)
+        warnx("%d: this process has no memory of its own: it is a thread of the kernel, or it has "
+              "ended and its parent has not asked for its status",
+              pid);
+    return why == 0 && t->nmappings > 0 && pid != getpid();
+}
+
+void process_close(struct target *t)
+{
+    process_go_on(t);
+    if (t->process->memory >= 0)
+        close(t->process->memory);
+    if (t->process->pagemap >= 0)
+        close(t->process->pagemap);
+    free(t->process->seized);
+    free(t->process);
+}
+
+uint64_t process_bytes(const struct target *t)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < t->nmappings; i++)
+        sum += t->mappings[i].end - t->mappings[i].start;
+    return sum;
+}
+
+/* --- stopping ----------------------------------------------------------------------- */
+
+static bool is_seized(const struct process *p, int id)
+{
+    for (size_t i = 0; i < p->nseized; i++)
+        if (p->seized[i].id == id && p->seized[i].state != GONE)
+            return true;
+    return false;
+}
+
+/* The letter of the state of a thread in /proc: 'Z' or 'X' if it has ended; 0 if it is not there. */
+static char state_of(int pid, int id)
+{
+    char path[64], text[512] = "", *end;
+    snprintf(path, sizeof path, "/proc/%d/task/%d/stat", pid, id);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    if (fd >= 0)
+        close(fd);
+    end = n > 0 ? strrchr(text, ')') : NULL; /* the name before it may hold anything */
+    return end != NULL && end[1] == ' ' ? end[2] : '\0';
+}
+
+/* Seizes one thread and asks for its stop. Returns 0, also if it has ended meanwhile; or errno. */
+static int seize(struct target *t, int id)
+{
+    struct process *p = t->process;
+    if (ptrace(PTRACE_SEIZE, id, NULL, NULL) != 0) {
+        int why = errno;
+        char state = state_of(t->pid, id);
+        return state == '\0' || state == 'Z' || state == 'X' ? 0 : why;
+    }
+    p->seized = grown(p->seized, p->nseized, sizeof *p->seized);
+    p->seized[p->nseized++] = (struct seized){.id = id};
+    ptrace(PTRACE_INTERRUPT, id, NULL, NULL); /* fails only if it is about to end */
+    return 0;
+}
+
+/* Seizes all threads that are not yet. Returns 0 or errno, and how many it has seized. */
+static int seize_new(struct target *t, size_t *nnew)
+{
+    char path[64];
+    struct dirent *entry;
+    size_t before = t->process->nseized;
+    int why = 0;
+    path_of(path, sizeof path, t->pid, "task");
+    DIR *tasks = opendir(path);
+    if (tasks == NULL)
+        return errno;
+    while (why == 0 && (entry = readdir(tasks)) != NULL)
+        if (isdigit((unsigned char)entry->d_name[0]) && !is_seized(t->process, atoi(entry->d_name)))
+            why = seize(t, atoi(entry->d_name));
+    closedir(tasks);
+    *nnew = t->process->nseized - before;
+    return why;
+}
+
+/* Takes note of what waitpid says. A thread that stops for a signal gets it when it goes on; a stop
+ * that PTRACE_INTERRUPT or a group-stop made has no signal to deliver. */
+static void note_status(struct seized *s, int status)
+{
+    if (!WIFSTOPPED(status)) {
+        s->state = GONE;
+        return;
+    }
+    s->state = STOPPED;
+    s->signal = status >> 16 == 0 ? WSTOPSIG(status) : 0;
+}
+
+/* Waits until all are stopped or gone, but not for long: a thread that waits in the kernel, as the
+ * parent in vfork does, stops only when that wait ends. */
+static void wait_for_all(struct process *p, double deadline)
+{
+    enum { TURNS = 2000 };
+    unsigned nturns = 0;
+    for (size_t i = 0; i < p->nseized; i++)
+        while (p->seized[i].state == RUNS) {
+            int status;
+            pid_t id = waitpid(p->seized[i].id, &status, __WALL | WNOHANG);
+            if (id > 0)
+                note_status(&p->seized[i], status);
+            else if (id < 0)
+                p->seized[i].state = GONE;
+            else if (nturns++ < TURNS)
+                sched_yield();
+            else if (now() >= deadline)
+                break;
+            else
+                nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+        }
+}
+
+static void read_registers(struct target *t, int id)
+{
+    struct user_regs_struct registers;
+    struct iovec place = {&registers, sizeof registers};
+    t->threads = grown(t->threads, t->nthreads, sizeof *t->threads);
+    bool ok = ptrace(PTRACE_GETREGSET, id, NT_PRSTATUS, &place) == 0;
+    thread_fill(&t->threads[t->nthreads++], id, &registers, ok ? place.iov_len : 0);
+}
+
+bool process_stop(struct target *t)
+{
+    static const double patience = 1; /* seconds */
+    struct process *p = t->process;
+    size_t nnew, nstopped = 0;
+    int why = 0;
+    p->stopped_at = now();
+    p->nseized = 0;
+    while ((why = seize_new(t, &nnew)) == 0 && nnew > 0)
+        wait_for_all(p, p->stopped_at + patience);
+    if (why == 0)
+        why = read_mappings(t);
+    t->nthreads = t->nunstopped = 0;
+    for (size_t i = 0; i < p->nseized; i++) {
+        nstopped += p->seized[i].state == STOPPED;
+        t->nunstopped += p->seized[i].state == RUNS;
+        if (p->seized[i].state == STOPPED)
+            read_registers(t, p->seized[i].id);
+    }
+    if (why == 0 && nstopped + t->nunstopped > 0)
+        return true;
+    process_go_on(t);
+    if (why != 0)
+        explain(t, why);
+    else
+        warnx("%d: the process has ended", t->pid);
+    return false;
+}
+
+/* A thread that has not stopped yet cannot be detached; it is when the tool ends. */
+static void let_go(struct seized *s)
+{
+    int status;
+    if (s->state == RUNS && waitpid(s->id, &status, __WALL | WNOHANG) > 0)
+        note_status(s, status);
+    if (s->state == STOPPED)
+        ptrace(PTRACE_DETACH, s->id, NULL, (void *)(uintptr_t)s->signal);
+}
+
+void process_go_on(struct target *t)
+{
+    struct process *p = t->process;
+    if (p->nseized == 0)
+        return;
+    for (size_t i = 0; i < p->nseized; i++)
+        let_go(&p->seized[i]);
+    p->nseized = 0;
+    t->seconds_stopped += now() - p->stopped_at;
+}
+
+/* --- memory --------------------------------------------------------------------------- */
+
+/* While it is stopped, process_vm_readv copies fastest. At other times the process may execute
+ * another program: /proc/PID/mem is still the memory of this one, or of none. */
+size_t process_read(struct target *t, uint64_t address, void *to, size_t nbytes)
+{
+    size_t done = 0;
+    if (t->process->nseized > 0) {
+        struct iovec local = {to, nbytes}, remote = {(void *)(uintptr_t)address, nbytes};
+        ssize_t n = process_vm_readv(t->pid, &local, 1, &remote, 1, 0);
+        done = n > 0 ? (size_t)n : 0;
+    }
+    while (done < nbytes) {
+        ssize_t n = pread(t->process->memory, (char *)to + done, nbytes - done,
+                          (off_t)(address + done));
+        if (n <= 0)
+            break;
+        done += (size_t)n;
+    }
+    return done;
+}
+
+/* /proc/PID/pagemap has 64 bits for each page, of which the highest two say: in memory, in swap. */
+bool process_resident(struct target *t, uint64_t start, uint64_t end, struct extent **list,
+                      size_t *n)
+{
+    static const uint64_t is_there = UINT64_C(3) << 62;
+    uint64_t entries[4096], page = t->page_bytes;
+    if (t->process->pagemap < 0)
+        return false;
+    for (uint64_t at = start; at < end;) {
+        uint64_t npages = (end - at) / page;
+        size_t wanted = npages < sizeof entries / 8 ? (size_t)npages : sizeof entries / 8;
+        ssize_t got = pread(t->process->pagemap, entries, wanted * 8, (off_t)(at / page * 8));
+        if (got < 8)
+            return false;
+        for (size_t i = 0; i < (size_t)got / 8; i++, at += page)
+            if ((entries[i] & is_there) != 0)
+                extent_add(list, n, at, at + page);
+    }
+    return true;
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * source.h - what is behind a target: a process (process.c) or a core file (core.c). Only target.c
+ * and these two include it.
+ */
+#ifndef SOURCE_H
+#define SOURCE_H
+
+#include <sys/types.h>
+
+#include "target.h"
+
+/* Memory that grows: append() makes room for one more. */
+struct target {
+    char *name;
+    int pid;
+    size_t page_bytes;
+    struct mapping *mappings;
+    size_t nmappings;
+    struct target_thread *threads;
+    size_t nthreads;
+    double seconds_stopped;
+    size_t nunstopped;
+
+    bool keeps_reads;
+    struct kept *kept;
+    size_t nkept;
+
+    struct process *process; /* one of the two is NULL */
+    struct core *core;
+};
+
+/* Each opens what `name` says and fills in the rest. Returns false after a message. */
+bool process_open(struct target *t, int pid);
+bool core_open(struct target *t, const char *path);
+
+void process_close(struct target *t);
+bool process_stop(struct target *t);
+void process_go_on(struct target *t);
+size_t process_read(struct target *t, uint64_t address, void *to, size_t nbytes);
+bool process_resident(struct target *t, uint64_t start, uint64_t end, struct extent **list,
+                      size_t *n);
+uint64_t process_bytes(const struct target *t);
+
+void core_close(struct target *t);
+size_t core_read(struct target *t, uint64_t address, void *to, size_t nbytes);
+bool core_resident(struct target *t, uint64_t start, uint64_t end, struct extent **list,
+                   size_t *n);
+uint64_t core_bytes(const struct target *t);
+bool core_is_truncated(const struct target *t);
+
+/* Makes room for one more element in an array of n, which grows by doubling, and clears it.
+ * Returns the array; ends the tool if there is no memory. */
+void *grown(void *array, size_t n, size_t element_bytes);
+
+/* Makes a thread of the registers that the system gives for it (struct user_regs_struct). */
+void thread_fill(struct target_thread *thread, int id, const void *registers, size_t nbytes);
+
+/* Appends pages to a list of extents, and joins them with the last one if they touch. */
+void extent_add(struct extent **list, size_t *n, uint64_t start, uint64_t end);
+
+#endif

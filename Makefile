@@ -64,14 +64,14 @@ endif
 # --- the tool and the examples ------------------------------------------------
 
 # What pkg-config knows is there for this machine's processor only.
-has_library = $(if $(findstring aarch64,$(CC)),,$(shell pkg-config --exists $(1) 2>&1 && echo yes))
+has_library = $(if $(findstring aarch64,$(CC)),,$(shell { pkg-config --exists $(1); } 2>/dev/null && echo yes))
 
 # The tool reads heaps with the library's own code. It does without the libraries that are missing.
-TOOL_LIBRARIES := $(foreach l,libdw libzstd,$(if $(call has_library,$(l)),$(l)))
+TOOL_LIBRARIES := $(strip $(foreach l,libdw libzstd,$(if $(call has_library,$(l)),$(l))))
 TOOL_HAS_libdw := -DHAVE_LIBDW
 TOOL_HAS_libzstd := -DHAVE_ZSTD
 TOOL_FLAGS := $(foreach l,$(TOOL_LIBRARIES),$(TOOL_HAS_$(l))) \
-    $(if $(TOOL_LIBRARIES),$(shell pkg-config --cflags --libs $(TOOL_LIBRARIES) 2>&1))
+    $(if $(TOOL_LIBRARIES),$(shell pkg-config --cflags --libs $(TOOL_LIBRARIES)))
 TOOL_LACKS := $(if $(filter libdw,$(TOOL_LIBRARIES)),,names of functions (libdw)) \
     $(if $(filter libzstd,$(TOOL_LIBRARIES)),,compressed snapshots (libzstd))
 $(BUILD)/mem: $(wildcard tools/*.h tools/inspect/*.h) src/malloc/counterfile.h

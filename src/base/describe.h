@@ -35,7 +35,7 @@ struct description {
 
 /* Describes a variable of this file, which is marked DESCRIBED_VARIABLE so that the compiler keeps
  * its name. The function is never called: it only gives the assembler the constants. */
-#define DESCRIBED_VARIABLE __attribute__((used))
+#define DESCRIBED_VARIABLE               __attribute__((used))
 #define DESCRIBE(what, layout, variable) DESCRIBE_AS(what, layout, variable)
 #define DESCRIBE_AS(what, layout, variable)                                                        \
     __attribute__((used, cold)) static void describe_##variable(void)                              \

@@ -35,7 +35,7 @@ static union {
 } first = {.table = {.capacity = NFIRST}};
 
 static DESCRIBED_VARIABLE struct table *table = &first.table;
-static uint32_t nnested;                   /* ranges with one around them */
+static uint32_t nnested;                                      /* ranges with one around them */
 DESCRIBED_VARIABLE uint32_t registry_version = FIRST_VERSION; /* 0 is a reader that knows none */
 DESCRIBE(DESCRIBED_REGISTRY, REGISTRY_LAYOUT, table);
 DESCRIBE(DESCRIBED_REGISTRY_VERSION, REGISTRY_LAYOUT, registry_version);

@@ -17,8 +17,9 @@ static struct options {
     bool is_json;
 } options;
 
-static const struct argp_option argp_options[] = {
-    {"json", 'j', NULL, 0, "Print JSON instead of text", 0}, {0}};
+static const struct argp_option argp_options[] = {{"json", 'j', NULL, 0,
+                                                   "Print JSON instead of text", 0},
+                                                  {0}};
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
@@ -39,10 +40,11 @@ static const struct argp argp = {
     .options = argp_options,
     .parser = parse,
     .args_doc = "TARGET",
-    .doc = "Checks the heaps of a program: all records, spans, queues and states are counted again "
-           "and compared. " TARGET_HELP
-           "\vThe exit status is 0 if all heaps are sound, 1 if one is damaged, 2 if that cannot be "
-           "told: the target has no heap of libmem, cannot be read, or was being changed.\n"};
+    .doc =
+        "Checks the heaps of a program: all records, spans, queues and states are counted again "
+        "and compared. " TARGET_HELP
+        "\vThe exit status is 0 if all heaps are sound, 1 if one is damaged, 2 if that cannot be "
+        "told: the target has no heap of libmem, cannot be read, or was being changed.\n"};
 
 /* What is known of one heap. */
 static int check_view(const struct view *v, const char **fault)
@@ -75,8 +77,8 @@ static void print_text(const struct view *v, int status, const char *fault)
 
 static void print_json_view(const struct view *v, int status, const char *fault, bool is_first)
 {
-    static const char *const words[] = {[FINE] = "sound", [FOUND] = "damaged",
-                                        [UNKNOWN] = "unknown"};
+    static const char *const words[] = {
+        [FINE] = "sound", [FOUND] = "damaged", [UNKNOWN] = "unknown"};
     printf("%s  {\"heap\": ", is_first ? "" : ",\n");
     print_json(stdout, view_name(v));
     printf(", \"base\": \"0x%" PRIx64 "\", \"is\": \"%s\"", v->base, words[status]);

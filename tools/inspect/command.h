@@ -62,7 +62,7 @@ void look_close(struct look *l);
 /* Prints what the output is of: the target, how long it was stopped, and what is uncertain. */
 void look_print_head(const struct look *l);
 
-/* The same as members of a JSON object, each with a comma behind it. */
+/* Prints that as members of a JSON object, each with a comma behind it. */
 void look_print_json_head(const struct look *l);
 
 /* Whether all heaps could be read, and none was changing. */

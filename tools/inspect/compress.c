@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * compress.c - compresses and decompresses whole files by libzstd, through a temporary file on disk,
- * so that no file makes the tool take memory. See compress.h.
+ * compress.c - compresses and decompresses whole files by libzstd, through a temporary file on
+ * disk, so that no file makes the tool take memory. See compress.h.
  */
 #include "compress.h"
 
@@ -54,7 +54,7 @@ static const char *decompress_piece(ZSTD_DStream *stream, ZSTD_inBuffer *in, int
     return NULL;
 }
 
-/* A frame may ask for a window of at most 128 MiB, which is libzstd's own limit; here it is less. */
+/* A frame may ask for a window, which takes memory: libzstd allows 128 MiB, and this less. */
 static const char *decompress(int from, int to, uint64_t nbytes)
 {
     enum { WINDOW_LOG_MAX = 24 };

@@ -227,11 +227,13 @@ static const char *fault_of(const Elf64_Ehdr *h)
     if (memcmp(h->e_ident, ELFMAG, SELFMAG) != 0)
         return "that is neither a core file nor a snapshot (it is no ELF file)";
     if (h->e_ident[EI_CLASS] == ELFCLASS32)
-        return "that is a core file of a 32-bit program; libmem's heaps are in 64-bit programs only";
+        return "that is a core file of a 32-bit program; libmem's heaps are in 64-bit programs "
+               "only";
     if (h->e_ident[EI_CLASS] != ELFCLASS64 || h->e_ident[EI_DATA] != ELFDATA2LSB)
         return "that is a core file of another kind of processor";
     if (h->e_type != ET_CORE)
-        return "that is an ELF file, and no core file: give a process id, a core file or a snapshot";
+        return "that is an ELF file, and no core file: give a process id, a core file or a "
+               "snapshot";
     if (h->e_machine != OWN_MACHINE)
         return "that is a core file of another processor: look at it with a mem that is built for "
                "it";

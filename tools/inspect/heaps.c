@@ -32,7 +32,8 @@
 struct copier {
     struct target *t;
     struct heaps *hs;
-    uint64_t room; /* bytes that may still be copied [HV3] */
+    const struct heaps *before; /* the copy before this one, whose memory is used again */
+    uint64_t room;              /* bytes that may still be copied [HV3] */
 };
 
 static const char is_missing[] = "its metadata cannot be read: the file does not hold them";
@@ -41,14 +42,29 @@ static const char no_sense[] = "its numbers make no sense: they were overwritten
 
 /* --- memory for copies --------------------------------------------------------------- */
 
-/* Reserves memory for [v->base - before, v->base + v->nbytes), which reads as zero until something
- * is copied to it, and lies as far into a slice as it does in the target [HV2]. */
-static bool reserve(struct view *v, size_t before)
+/* Takes the memory of the view that the same heap had in the copy before, whose pages are there
+ * already. What that copy wrote is overwritten, or not looked at. */
+static bool reserve_again(struct copier *c, struct view *v)
+{
+    size_t i = (size_t)(v - c->hs->views);
+    struct view *was = c->before != NULL && i < c->before->n ? &c->before->views[i] : NULL;
+    if (was == NULL || was->memory == NULL || was->base != v->base || was->nbytes != v->nbytes)
+        return false;
+    v->memory = was->memory;
+    v->reserved = was->reserved;
+    v->delta = was->delta;
+    was->memory = NULL;
+    return true;
+}
+
+/* Reserves memory for the region, which reads as zero until something is copied to it, and lies as
+ * far into a slice as it does in the target [HV2]. */
+static bool reserve(struct copier *c, struct view *v)
 {
     const size_t slice = SLICE_BYTES;
-    uint64_t start = v->base - before;
-    size_t into = start % slice;
-    v->reserved = before + v->nbytes + 2 * slice;
+    if (reserve_again(c, v))
+        return true;
+    v->reserved = v->nbytes + 2 * slice;
     v->memory = mmap(NULL, v->reserved, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (v->memory == MAP_FAILED) {
@@ -56,8 +72,8 @@ static bool reserve(struct view *v, size_t before)
         v->fault = "the tool gets no address space to copy it to (ulimit -v)";
         return false;
     }
-    uintptr_t at = ceil_div((uintptr_t)v->memory, slice) * slice + into;
-    v->delta = (ptrdiff_t)(at - start);
+    uintptr_t at = ceil_div((uintptr_t)v->memory, slice) * slice + v->base % slice;
+    v->delta = (ptrdiff_t)(at - v->base);
     return true;
 }
 
@@ -76,13 +92,6 @@ static bool copy(struct copier *c, struct view *v, uint64_t address, size_t nbyt
     }
     c->room -= nbytes;
     return true;
-}
-
-/* From here on nothing is written to the copy. */
-static void close_memory(const struct view *v)
-{
-    if (v->memory != NULL)
-        mprotect(v->memory, v->reserved, PROT_READ);
 }
 
 /* --- a heap's numbers ----------------------------------------------------------------- */
@@ -266,15 +275,6 @@ static struct view *add_view(struct copier *c, enum view_kind kind, uint64_t add
     return v;
 }
 
-/* The struct heap moves when the list of views grows, so that the pointers within are set when all
- * are there. */
-static void settle(struct view *v)
-{
-    v->heap.chunks.list.region = &v->heap.chunks.region;
-    v->heap.chunks.list.ledger = &v->heap.chunks.ledger;
-    v->heap.spans.chunks = &v->heap.chunks;
-}
-
 /* Copies all that a struct heap leads to. */
 static void copy_heap(struct copier *c, struct view *v, const struct heap *from)
 {
@@ -285,9 +285,8 @@ static void copy_heap(struct copier *c, struct view *v, const struct heap *from)
         v->fault = no_sense;
         return;
     }
-    if (reserve(v, 0) && take_heap(v, from) && copy_records(c, v))
+    if (reserve(c, v) && take_heap(v, from) && copy_records(c, v))
         (void)copy_slots(c, v);
-    close_memory(v);
 }
 
 /* malloc's heap, or Mem_Init's. One that is not open yet is none. */
@@ -366,9 +365,8 @@ static void copy_stored(struct copier *c, struct view *v, const mem_heap *m)
     }
     stored_load(m, &h);
     h.chunks.region.base = (unsigned char *)(uintptr_t)v->base;
-    if (reserve(v, 0) && take_heap(v, &h))
+    if (reserve(c, v) && take_heap(v, &h))
         (void)copy_records(c, v);
-    close_memory(v);
 }
 
 /* One part of a heap with spans. The first has its struct heap in the header. */
@@ -471,25 +469,31 @@ static int compare_views(const void *a, const void *b)
     return x->base < y->base ? -1 : x->base > y->base;
 }
 
-/* Copies each heap that is described, into a list that is empty. */
+/* Copies each heap that is described, in place of the copy that there is. */
 static void copy_all(struct target *t, struct heaps *hs, const struct described *d, size_t n)
 {
-    struct copier c = {.t = t, .hs = hs, .room = target_bytes(t)};
+    struct heaps before = *hs;
+    struct copier c = {.t = t, .hs = hs, .before = &before, .room = target_bytes(t)};
+    *hs = (struct heaps){.ntries = before.ntries};
     for (size_t i = 0; i < n; i++)
         copy_described(&c, &d[i]);
-    if (hs->n > 0)
-        qsort(hs->views, hs->n, sizeof *hs->views, compare_views);
-    for (size_t i = 0; i < hs->n; i++)
-        settle(&hs->views[i]);
+    heaps_close(&before);
 }
 
-static void forget_all(struct heaps *hs)
+/* Sorts the views. The struct heap of a view moves with it, so that the pointers to its own fields
+ * are set when all are in place. From here on nothing is written to the copies. */
+static void settle(struct heaps *hs)
 {
-    for (size_t i = 0; i < hs->n; i++)
-        if (hs->views[i].memory != NULL)
-            munmap(hs->views[i].memory, hs->views[i].reserved);
-    hs->n = 0;
-    hs->is_list_changing = false;
+    if (hs->n > 0)
+        qsort(hs->views, hs->n, sizeof *hs->views, compare_views);
+    for (size_t i = 0; i < hs->n; i++) {
+        struct view *v = &hs->views[i];
+        v->heap.chunks.list.region = &v->heap.chunks.region;
+        v->heap.chunks.list.ledger = &v->heap.chunks.ledger;
+        v->heap.spans.chunks = &v->heap.chunks;
+        if (v->memory != NULL)
+            mprotect(v->memory, v->reserved, PROT_READ);
+    }
 }
 
 static bool is_any_changing(const struct heaps *hs)
@@ -505,7 +509,8 @@ static void explain_none(const struct target *t, const struct described *d, size
 {
     const char *other = images_malloc(t);
     if (n > 0)
-        warnx("%s: its libmem is of another version (layout %" PRIu32 ".%" PRIu32 " in %s; this mem "
+        warnx("%s: its libmem is of another version (layout %" PRIu32 ".%" PRIu32
+              " in %s; this mem "
               "reads %u.%u): look at it with the mem of that version",
               target_name(t), d->layout >> 16, d->layout & 0xFFFF,
               d->file == NULL ? "the program" : d->file, (unsigned)(HEAP_LAYOUT >> 16),
@@ -533,21 +538,26 @@ static size_t find_described(struct target *t, struct described **found)
     return nknown;
 }
 
-/* Each turn is one moment of the target. Between two of them it runs for a while, so that the call
- * that was in the way can end. */
+/* The first copy is made while the process runs, and may be nonsense; but after it the tool's own
+ * memory is there, so that the process is stopped only for the next one. Each turn is one moment of
+ * the target. Between two of them it runs for a while, so that the call that was in the way can
+ * end. */
 static bool copy_one_moment(struct heaps *hs, struct target *t, const struct described *d, size_t n)
 {
     enum { TRIES = 8 };
+    if (target_is_process(t))
+        copy_all(t, hs, d, n);
     for (hs->ntries = 1;; hs->ntries++) {
         if (!target_stop(t))
             return false;
         copy_all(t, hs, d, n);
         if (!target_is_process(t) || !is_any_changing(hs) || hs->ntries == TRIES)
-            return true;
+            break;
         target_go_on(t);
-        forget_all(hs);
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     }
+    settle(hs);
+    return true;
 }
 
 bool heaps_open(struct heaps *hs, struct target *t)
@@ -563,12 +573,16 @@ bool heaps_open(struct heaps *hs, struct target *t)
         ok = false;
     }
     free(d);
+    if (!ok)
+        heaps_close(hs);
     return ok;
 }
 
 void heaps_close(struct heaps *hs)
 {
-    forget_all(hs);
+    for (size_t i = 0; i < hs->n; i++)
+        if (hs->views[i].memory != NULL)
+            munmap(hs->views[i].memory, hs->views[i].reserved);
     free(hs->views);
     *hs = (struct heaps){0};
 }
@@ -604,8 +618,8 @@ static struct target_piece piece_in_target(const struct view *v, const struct pi
     struct slot slot;
     size_t offset = region_offset(&v->heap.chunks.region, p->start);
     bool is_object = p->kind == PIECE_OBJECT && p->nbytes <= SPAN_OBJECT_MAX;
-    bool is_slot = p->kind == PIECE_FREE_SLOT ||
-                   (is_object && spans_find(&v->heap.spans, offset, &slot));
+    bool is_slot =
+        p->kind == PIECE_FREE_SLOT || (is_object && spans_find(&v->heap.spans, offset, &slot));
     return (struct target_piece){.start = v->base + offset,
                                  .nbytes = p->nbytes,
                                  .size = p->size,

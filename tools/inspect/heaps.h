@@ -7,9 +7,9 @@
  *                                                               | copied            | copied
  *     view                           struct heap --> region | zero ... states ...| ledger |
  *
- * A view is a heap of its own in the tool: memory as large as the region, in which only the metadata
- * are filled in, and a struct heap that says so. Functions of src/ that only read heaps, such as
- * heap_piece_locked, lookup_heap and check_fault_locked, work on it.
+ * A view is a heap of its own in the tool: memory as large as the region, in which only the
+ * metadata are filled in, and a struct heap that says so. Functions of src/ that only read heaps,
+ * such as heap_piece_locked, lookup_heap and check_fault_locked, work on it.
  *
  *   HV1  what lies in a view has been validated, or is such that the library's code survives it;
  *   HV2  addresses in a view differ from those in the target by `delta`, a multiple of 64 KiB. The
@@ -32,16 +32,16 @@ enum view_kind {
 
 struct view {
     enum view_kind kind;
-    uint64_t address;   /* of the heap in the target: the mem_heap, or the struct heap */
-    size_t part;        /* of a heap above 64 GiB */
-    uint64_t base;      /* of the region, in the target, */
-    size_t nbytes;      /* and how long it is */
-    const char *fault;  /* why it cannot be read, in words; NULL: it can */
-    bool is_changing;   /* a thread was in the middle of a change each time that it was copied */
-    bool is_busy;       /* or of a call, which may be about to change the heap */
-    ptrdiff_t delta;    /* address in the copy - address in the target */
-    struct heap heap;   /* opened on the copy, unless there is a fault */
-    void *memory;       /* the copy: `reserved` bytes */
+    uint64_t address;  /* of the heap in the target: the mem_heap, or the struct heap */
+    size_t part;       /* of a heap above 64 GiB */
+    uint64_t base;     /* of the region, in the target, */
+    size_t nbytes;     /* and how long it is */
+    const char *fault; /* why it cannot be read, in words; NULL: it can */
+    bool is_changing;  /* a thread was in the middle of a change each time that it was copied */
+    bool is_busy;      /* or of a call, which may be about to change the heap */
+    ptrdiff_t delta;   /* address in the copy - address in the target */
+    struct heap heap;  /* opened on the copy, unless there is a fault */
+    void *memory;      /* the copy: `reserved` bytes */
     size_t reserved;
 };
 
@@ -52,11 +52,11 @@ struct heaps {
     bool is_list_changing; /* a thread was making or destroying a heap each time */
 };
 
-/* Stops the target, copies its heaps, and leaves it stopped, so that the caller can read more of the
- * same moment; the caller then calls target_go_on. If a thread is in the middle of a change, the
- * target goes on for a moment, and is stopped and copied again. Returns false, with the target going
- * on, after a message: the target has no heap of libmem, or one of another version, or cannot be
- * read. */
+/* Stops the target, copies its heaps, and leaves it stopped, so that the caller can read more of
+ * the same moment; the caller then calls target_go_on. If a thread is in the middle of a change,
+ * the target goes on for a moment, and is stopped and copied again. Returns false, with the target
+ * going on, after a message: the target has no heap of libmem, or one of another version, or cannot
+ * be read. */
 bool heaps_open(struct heaps *hs, struct target *t);
 void heaps_close(struct heaps *hs);
 
@@ -82,7 +82,8 @@ bool view_walk(const struct view *v, bool (*visit)(const struct target_piece *p,
                void *context);
 
 /* Finds what an address in the region is: HEAP_OK (an object: *p), HEAP_FREE (*p), HEAP_NO_OBJECT
- * (slack: *p is the object before it, if p->nbytes > 0; or metadata), HEAP_DAMAGED, HEAP_NOT_OURS. */
+ * (slack, with *p the object before it; or metadata, with p->nbytes == 0), HEAP_DAMAGED or
+ * HEAP_NOT_OURS. */
 enum heap_result view_find(const struct view *v, uint64_t address, struct target_piece *p);
 
 /* Counts what is in a view. Returns false if the heap is damaged: what came before that was

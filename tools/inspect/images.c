@@ -3,7 +3,8 @@
  * images.c - reads the ELF headers and the notes of what is mapped into a target. See images.h.
  *
  *     mapping of a file from its offset 0   ELF header -> program headers -> PT_NOTE -> notes
- *     address of a note = bias + its p_vaddr;    bias = mapping - p_vaddr of the PT_LOAD at offset 0
+ *     address of a note                     bias + its p_vaddr
+ *     bias                                  mapping - p_vaddr of the PT_LOAD at offset 0
  */
 #include "images.h"
 
@@ -118,10 +119,14 @@ const char *images_malloc(const struct target *t)
 {
     static const struct {
         const char *part, *name;
-    } known[] = {{"/libjemalloc", "jemalloc"},         {"/libtcmalloc", "tcmalloc"},
-                 {"/libmimalloc", "mimalloc"},         {"/libsnmalloc", "snmalloc"},
-                 {"/libhardened_malloc", "hardened_malloc"}, {"/libasan", "AddressSanitizer's"},
-                 {"/ld-musl", "musl's"},               {"/libc.so.6", "glibc's"},
+    } known[] = {{"/libjemalloc", "jemalloc"},
+                 {"/libtcmalloc", "tcmalloc"},
+                 {"/libmimalloc", "mimalloc"},
+                 {"/libsnmalloc", "snmalloc"},
+                 {"/libhardened_malloc", "hardened_malloc"},
+                 {"/libasan", "AddressSanitizer's"},
+                 {"/ld-musl", "musl's"},
+                 {"/libc.so.6", "glibc's"},
                  {"/libc-2.", "glibc's"}};
     for (size_t k = 0; k < sizeof known / sizeof *known; k++)
         for (size_t i = 0; i < target_nmappings(t); i++) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * images.h - the programs and libraries that are mapped into a target, and the descriptions of heaps
- * in them (base/describe.h).
+ * images.h - the programs and libraries that are mapped into a target, and the descriptions of
+ * heaps in them (base/describe.h).
  */
 #ifndef IMAGES_H
 #define IMAGES_H
@@ -15,8 +15,8 @@ struct described {
     const char *file;      /* the image, as in the target's mappings */
 };
 
-/* Finds all descriptions in all images of a target, and returns how many there are; the caller frees
- * *found. If a core file does not hold the first pages of an image, its file is read. */
+/* Finds all descriptions in all images of a target, and returns how many there are; the caller
+ * frees *found. If a core file does not hold the first pages of an image, its file is read. */
 size_t images_described(struct target *t, struct described **found);
 
 /* Says which malloc the program has, in words, as far as the names of its libraries tell. */

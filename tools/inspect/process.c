@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * process.c - a running process as a target: its mappings from /proc, its threads stopped by ptrace,
- * its memory copied. Invariants: target.h.
+ * process.c - a running process as a target: its mappings from /proc, its threads stopped by
+ * ptrace, its memory copied. Invariants: target.h.
  *
  *     PTRACE_SEIZE, PTRACE_INTERRUPT   each thread, until a look at /proc/PID/task finds no new one
  *     waitpid                          each is stopped: for us, or before a signal is delivered
@@ -38,7 +38,7 @@ struct seized {
 };
 
 struct process {
-    int memory;  /* /proc/PID/mem: the memory of this program, also after the process executes another */
+    int memory; /* /proc/PID/mem, which stays that of this program if the process executes another */
     int pagemap; /* /proc/PID/pagemap, or -1 */
     struct seized *seized;
     size_t nseized;
@@ -83,10 +83,11 @@ static void explain(const struct target *t, int why)
               "%c. Run mem as root, or set it to 0 (sysctl kernel.yama.ptrace_scope=0)",
               t->pid, scope);
     else
-        warnx("%d: the system does not let you look into this process: it is another user's, has "
-              "more rights than you (setuid, capabilities), is being debugged, or has forbidden it. "
-              "Run mem as root, with CAP_SYS_PTRACE (ptrace_scope is %s)",
-              t->pid, scope == '0' ? "0" : "not in this kernel");
+        warnx(
+            "%d: the system does not let you look into this process: it is another user's, has "
+            "more rights than you (setuid, capabilities), is being debugged, or has forbidden it. "
+            "Run mem as root, with CAP_SYS_PTRACE (ptrace_scope is %s)",
+            t->pid, scope == '0' ? "0" : "not in this kernel");
 }
 
 static unsigned access_of(const char *letters)
@@ -190,7 +191,7 @@ static bool is_seized(const struct process *p, int id)
     return false;
 }
 
-/* The letter of the state of a thread in /proc: 'Z' or 'X' if it has ended; 0 if it is not there. */
+/* The letter of a thread's state in /proc: 'Z' or 'X' if it has ended; 0 if it is not there. */
 static char state_of(int pid, int id)
 {
     char path[64], text[512] = "", *end;
@@ -344,8 +345,8 @@ size_t process_read(struct target *t, uint64_t address, void *to, size_t nbytes)
         done = n > 0 ? (size_t)n : 0;
     }
     while (done < nbytes) {
-        ssize_t n = pread(t->process->memory, (char *)to + done, nbytes - done,
-                          (off_t)(address + done));
+        ssize_t n =
+            pread(t->process->memory, (char *)to + done, nbytes - done, (off_t)(address + done));
         if (n <= 0)
             break;
         done += (size_t)n;

@@ -15,7 +15,7 @@ endif
 WARN := -Wall -Wextra -Wconversion -Wshadow -Wundef
 CFLAGS ?= -O2 -g -DNDEBUG
 ALL_CFLAGS := -std=c11 -D_GNU_SOURCE $(WARN) -Iinclude -pthread $(CPPFLAGS) $(CFLAGS)
-LIB_CFLAGS := $(ALL_CFLAGS) -Isrc -fPIC -fvisibility=hidden -ftls-model=initial-exec
+LIB_CFLAGS := $(ALL_CFLAGS) -Isrc -fPIC -fvisibility=hidden
 
 .PHONY: all
 all: links $(BUILD)/libmem.a $(BUILD)/mem ## (or make alone) the libraries and the tool, in build/

@@ -36,6 +36,10 @@
 /* All symbols are hidden, except those that are declared with MEM_API. */
 #define MEM_API __attribute__((visibility("default")))
 
+/* A variable that each thread has its own of, in the memory that a thread starts with: to reach it
+ * takes neither a call nor memory, so that a signal handler may. */
+#define THREAD_LOCAL _Thread_local __attribute__((tls_model("initial-exec")))
+
 /* ThreadSanitizer does not see that a load of eight bytes follows a store to one of them, nor
  * what a fence orders. Where it would report a race that is none, the code under it takes
  * another path (UNDER_TSAN), or it leaves a function unchecked (RACING). */

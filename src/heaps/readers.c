@@ -25,8 +25,8 @@ static _Alignas(64) struct reader readers[NREADERS];
 static uint32_t counted[2], phase;
 static bool has_no_barrier; /* the system has refused it: then all lookups are counted */
 struct reader reader_none;
-__thread struct reader *reader_mine = &reader_none;
-__thread uint32_t mutator_depth;
+THREAD_LOCAL struct reader *reader_mine = &reader_none;
+THREAD_LOCAL uint32_t mutator_depth;
 
 /* --- the writer ---------------------------------------------------------------- */
 
@@ -131,7 +131,7 @@ static bool get_reader(void)
  * each time, as to look at all of them is slow. Without a barrier every lookup is counted. */
 static bool prepare_readers(void)
 {
-    static __thread uint32_t ntries;
+    static THREAD_LOCAL uint32_t ntries;
     enum { SELDOM = 1024 };
     if (NOW(has_no_barrier) || ntries++ % SELDOM != 0)
         return false;

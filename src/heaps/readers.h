@@ -53,7 +53,7 @@ static_assert(sizeof(struct reader) == 64, "a cache line each: they are written 
 
 /* The calling thread's reader, or &reader_none, whose word is 0 for ever and no version. */
 extern struct reader reader_none;
-extern __thread struct reader *reader_mine __attribute__((tls_model("initial-exec")));
+extern THREAD_LOCAL struct reader *reader_mine;
 
 /* --- the writer ---------------------------------------------------------------- */
 
@@ -71,7 +71,7 @@ void readers_forked(void);
 /* Each call that may be changing a heap, or the table, is between these two. A lookup in between
  * can only be a signal handler's: it may ask about just what it has interrupted, and so does not
  * wait until that has changed. */
-extern __thread uint32_t mutator_depth __attribute__((tls_model("initial-exec")));
+extern THREAD_LOCAL uint32_t mutator_depth;
 
 static inline void mutator_enter(void)
 {

@@ -15,7 +15,7 @@
 
 /* --- errors ----------------------------------------------------------------------- */
 
-_Thread_local enum mem_result result_last_error;
+THREAD_LOCAL enum mem_result result_last_error;
 
 MEM_API enum mem_result mem_last_error(void)
 {

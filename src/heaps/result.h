@@ -12,7 +12,7 @@
 #include "core/pieces.h"
 #include "heaps/lookup.h"
 
-extern _Thread_local enum mem_result result_last_error __attribute__((tls_model("initial-exec")));
+extern THREAD_LOCAL enum mem_result result_last_error;
 
 /* Notes a failure for mem_last_error; a success leaves that alone. Returns its argument. */
 static inline enum mem_result result_set(enum mem_result result)

@@ -9,7 +9,7 @@
 #include "slots/tcache.h"
 
 /* The calling thread's two words of thread-local memory (slots/thread.h). */
-extern __thread struct thread shim_thread __attribute__((tls_model("initial-exec")));
+extern THREAD_LOCAL struct thread shim_thread;
 
 /* The slow paths of shim_take and shim_free; and what is due after a free that emptied enough of a
  * span (spans_refile). None of them is inlined, so that the fast paths need no stack frame. */

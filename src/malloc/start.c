@@ -18,7 +18,7 @@ DESCRIBED_VARIABLE struct heap shim_heap = {.lock = PTHREAD_ADAPTIVE_MUTEX_INITI
                                             .chunks.clean = &clean};
 struct options shim_options;
 struct row *shim_row;
-__thread struct thread shim_thread;
+THREAD_LOCAL struct thread shim_thread;
 
 DESCRIBE(DESCRIBED_MALLOC, HEAP_LAYOUT, shim_heap);
 

@@ -22,7 +22,7 @@
 #include "heaps/registry.h"
 #include "heaps/session.h"
 
-enum { A_MILLISECOND = 1000000, A_SECOND = 1000 * A_MILLISECOND }; /* in nanoseconds */
+enum { NS_PER_MS = 1000000, NS_PER_S = 1000 * NS_PER_MS };
 
 /* --- one heap ------------------------------------------------------------------- */
 
@@ -38,11 +38,11 @@ static mem_heap *lockable(const struct heap_range *p)
 static bool lock_in_time(pthread_mutex_t *lock, long patience)
 {
     struct timespec until;
-    assert(patience > 0 && patience < A_SECOND);
+    assert(patience > 0 && patience < NS_PER_S);
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_nsec += patience;
-    until.tv_sec += until.tv_nsec / A_SECOND;
-    until.tv_nsec %= A_SECOND;
+    until.tv_sec += until.tv_nsec / NS_PER_S;
+    until.tv_nsec %= NS_PER_S;
     return pthread_mutex_timedlock(lock, &until) == 0;
 }
 
@@ -65,12 +65,12 @@ static bool lock_range(const struct heap_range *p, long patience)
 /* The next three are for registry_all_locked: false ends the round. */
 static bool lock_patiently(const struct heap_range *p)
 {
-    return lock_range(p, 50 * A_MILLISECOND);
+    return lock_range(p, 50 * NS_PER_MS);
 }
 
 static bool lock_if_free(const struct heap_range *p)
 {
-    lock_range(p, A_MILLISECOND);
+    lock_range(p, NS_PER_MS);
     return true;
 }
 

@@ -31,9 +31,11 @@ build = $(call say,cc,$<)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) $(LDFLAGS) $(filt
 # --- libraries ----------------------------------------------------------------
 # A library is some folders of src. A folder includes only those before it (test/layers.sh).
 
-objects_in = $(patsubst src/%.c,$(BUILD)/obj/%.o,$(foreach f,$(1),$(sort $(wildcard src/$(f)/*.c))))
-OBJECTS := $(call objects_in,base ledger slots core heaps classic)
-MALLOC_OBJECTS := $(call objects_in,base ledger slots core malloc)
+sources_in = $(foreach f,$(1),$(sort $(wildcard src/$(f)/*.c)))
+SOURCES := $(call sources_in,base ledger slots core heaps classic)
+OBJECTS := $(SOURCES:src/%.c=$(BUILD)/obj/%.o)
+MALLOC_SOURCES := $(call sources_in,base ledger slots core malloc)
+MALLOC_OBJECTS := $(MALLOC_SOURCES:src/%.c=$(BUILD)/obj/%.o)
 
 # Without -fno-builtin the compiler turns malloc and memset in calloc into a call of calloc.
 $(BUILD)/obj/malloc/%.o: LIB_CFLAGS += -fno-builtin -fexceptions
@@ -60,6 +62,19 @@ ifeq ($(BUILD),build)
 	@ln -sf build/libmem.so libmem.so.$(SOVERSION)
 	@ln -sf include/mem.h include/mem_heap.h .
 endif
+
+# --- the single-file form -----------------------------------------------------
+
+AMALGAMATION := $(BUILD)/amalgamation
+.PHONY: amalgamation
+amalgamation: $(AMALGAMATION)/mem.c ## the library as one C file beside its headers, to be copied
+$(AMALGAMATION)/mem.c: $(SOURCES) src/amalgamate.awk src/amalgamation.in LICENSE Makefile
+$(AMALGAMATION)/mem.c: $(wildcard src/*/*.h include/*.h)
+	$(call say,awk,$@)mkdir -p $(@D) && cp include/mem.h include/mem_heap.h $(@D) && \
+	    awk -v version=$(VERSION) -f src/amalgamate.awk $(SOURCES) >$@.tmp && mv $@.tmp $@
+# OBJECTS='$(BUILD)/amalgamation/mem.o' makes the libraries of it (test/builds.tsv).
+$(AMALGAMATION)/mem.o: $(AMALGAMATION)/mem.c
+	$(call say,cc,$<)$(CC) $(CFLAGS) -c -fpic -Wall -Werror $< -o $@
 
 # --- the tool and the examples ------------------------------------------------
 

@@ -85,7 +85,7 @@ check: ## installs what the tests need, and tests each build of test/builds.tsv
 	@test/needs.sh
 	@test/check.sh
 
-CHECKS := check-tree check-one check-threads check-malloc
+CHECKS := check-tree check-one check-contracts check-threads check-malloc
 .PHONY: $(CHECKS) $(CHECKS:=-programs)
 $(CHECKS): %: $(if $(BUILT),,%-programs)
 
@@ -93,6 +93,7 @@ TALLIED = test/run.sh --label $(LABEL) --tally $(TALLY)
 RUN = LD_LIBRARY_PATH=$(BUILD) WITH="$(WITH)" $(TALLIED) --with "$(WITH)"
 check-tree: ## what does not depend on the compiler: layers, symbols, tools, benchmarks, documents
 check-tree-programs: all $(CONTAINERS) $(BENCH) $(HELGRIND) $(MALLOC) $(BUILD)/bench/paths $(KNOWN)
+check-tree-programs: amalgamation
 check-tree:
 	@failed=0; \
 	$(RUN) test/run_selftest.sh "test/layers.sh src" test/readme.sh test/words.sh \
@@ -100,6 +101,7 @@ check-tree:
 	    "test/header.sh include/mem_heap.h" "test/header.sh include/mem.hpp" \
 	    "test/header.sh src/base/base.h" $(CONTAINERS) \
 	    "test/symbols.sh libmem.so" "test/taught.sh ." test/installed.sh \
+	    "test/amalgamation.sh $(BUILD)" \
 	    "test/tool.sh $(BUILD)/mem $(LIB_MALLOC) $(KNOWN)" "test/demo.sh $(BUILD)/mem" \
 	    "test/bench.sh $(BUILD) $(LIB_MALLOC)" test/spin.sh \
 	    "test/helgrind.sh $(BUILD) $(BUILD)/test/helgrind" \
@@ -116,6 +118,13 @@ check-one:
 	    "$(BUILD)/test/model/sequences $(if $(WITH),5,6)" \
 	    "$(BUILD)/test/model/heaps $$(($(CALLS) / $(if $(WITH),400,30))) $(SEED)" \
 	    "test/examples.sh $(BUILD)/examples"
+
+# Two tests of heaps call functions that only the separate files of src let them call.
+CONTRACTS := $(CLASSIC) $(filter-out %/h13_guard_pages %/h20_slots,$(HEAPS_OWN))
+check-contracts: ## the promises of mem.h and of mem_heap.h
+check-contracts-programs: links $(CONTRACTS)
+check-contracts:
+	@$(RUN) $(CONTRACTS)
 
 check-threads: ## the tests with threads, for ThreadSanitizer
 check-threads-programs: all $(THREADED)

@@ -40,7 +40,8 @@ static void check_now_and_then_locked(const struct heap *h)
         return;
     __atomic_store_n(&ncalls, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&next, EVERY + h->chunks.ledger.b.tree[BY_ADDRESS].nwords, __ATOMIC_RELAXED);
-    const char *fault = h->chunks.region.base == NULL ? NULL : check_fault_locked(h);
+    struct recount n;
+    const char *fault = h->chunks.region.base == NULL ? NULL : check_fault_locked(h, &n);
     assert(fault == NULL);
     (void)fault;
 }
@@ -130,6 +131,57 @@ void heap_open_guarded(struct heap *h, struct region region, uint32_t page)
     heap_open_single(h, region, false, false);
     h->spans.object_max = 0;
     ledger_open_guarded(&h->chunks.ledger, region.base + region.nbytes, region.nbytes, page);
+}
+
+/* Truth values are compared as bytes, since they may have been written over with anything. */
+static bool has_constants_of_chunks(const struct chunks *c, const struct chunks *like)
+{
+    const struct ledger *l = &c->ledger;
+    return c->region.base == like->region.base && c->region.nbytes == like->region.nbytes &&
+           memcmp(&c->region.is_zero, &like->region.is_zero, 2 * sizeof(bool)) == 0 &&
+           c->list.head == NULL && c->list.region == &c->region && c->list.ledger == l &&
+           c->clean == NULL && !chunks_have_unwritten(c) && l->b.end == like->ledger.b.end &&
+           l->nbytes == like->ledger.nbytes && l->guard.page == like->ledger.guard.page &&
+           (l->guard.high > 0 || (l->guard.low == 0 && l->b.room == l->nbytes)) &&
+           l->used >= l->high && l->used <= l->nbytes / GRANULE_BYTES;
+}
+
+static bool has_constants_of_spans(const struct spans *s, const struct spans *like)
+{
+    bool shunned = true;
+    for (unsigned i = 0; i < NCLASSES; i++)
+        shunned = shunned && s->nshunned[i] <= NSHUNNED;
+    return s->threads.first == NULL && s->slice_shift == like->slice_shift &&
+           s->skipped == like->skipped && s->object_max == like->object_max &&
+           s->nkept == like->nkept && shunned;
+}
+
+bool heap_has_constants_of(const struct heap *h, const struct heap *like)
+{
+    static_assert(offsetof(struct region, is_closed) == offsetof(struct region, is_zero) + 1, "");
+    static const bool both[] = {false, true};
+    return has_constants_of_chunks(&h->chunks, &like->chunks) && h->spans.chunks == &h->chunks &&
+           has_constants_of_spans(&h->spans, &like->spans) && h->counters == NULL &&
+           memcmp(&h->has_tcaches, &like->has_tcaches, sizeof(bool)) == 0 &&
+           memcmp(&h->keeps_pages, &like->keeps_pages, sizeof(bool)) == 0 &&
+           (memcmp(&h->is_swept, &both[0], 1) == 0 || memcmp(&h->is_swept, &both[1], 1) == 0);
+}
+
+void heap_make_anew(struct heap *h, const struct heap *was)
+{
+    const struct ledger *from = &was->chunks.ledger;
+    struct ledger *l = &h->chunks.ledger;
+    l->b.nnodes = from->b.nnodes;
+    l->b.top = from->b.top;
+    l->b.tree[BY_ADDRESS] = from->b.tree[BY_ADDRESS];
+    l->b.tree[BY_SIZE] = from->b.tree[BY_SIZE];
+    l->b.sum = from->b.sum;
+    l->nlive = from->nlive;
+    l->high = l->used = from->high;
+    l->most = l->b.tree[BY_ADDRESS].nwords;
+    h->spans.pagemap = was->spans.pagemap;
+    h->spans.nheld = was->spans.nheld;
+    h->spans.nclear = (uint32_t)pagemap_nslices(&h->spans);
 }
 
 /* --- taking ---------------------------------------------------------------- */

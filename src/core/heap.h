@@ -83,6 +83,16 @@ void heap_open_single(struct heap *h, struct region region, bool keeps_pages, bo
  * It has no slots. */
 void heap_open_guarded(struct heap *h, struct region region, uint32_t page);
 
+/* Returns whether all numbers of a heap that never change are those of `like`, which was made in
+ * the same way, in the same region, and elsewhere. No other number was checked before, and none is
+ * followed. */
+bool heap_has_constants_of(const struct heap *h, const struct heap *like);
+
+/* Takes from `was` what a heap in a region has stored once, and from nowhere else: the numbers of
+ * the ledger, and where the page map is. `h` was just made in that region, by heap_open_single. What
+ * `was` says is to be checked (check_given_locked), and then spans_make_anew does the rest. */
+void heap_make_anew(struct heap *h, const struct heap *was);
+
 /* From now on `counters`, all 0 before, says exactly what the heap holds and does. That is
  * counted under the lock, so no thread has a cache any longer. May be called before the heap is
  * opened. Returns false, and does not count, if the cache of some thread cannot be taken away. */

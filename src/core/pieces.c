@@ -170,20 +170,26 @@ struct pieces_tally tally_heap(struct heap *h)
 /* --- the check ----------------------------------------------------------------- */
 
 /* The ledger comes first: spans trust it to say where they are. */
-const char *check_fault_locked(const struct heap *h)
+const char *check_given_locked(const struct heap *h, ptrdiff_t moved, struct recount *n)
 {
-    const char *fault = ledger_fault(&h->chunks.ledger);
-    if (fault == NULL && !spans_are_valid(&h->spans))
-        fault = "the map, a queue or the states of the slots contradict each other";
-    return fault;
+    *n = (struct recount){0};
+    const char *fault = ledger_fault(&h->chunks.ledger, n);
+    return fault != NULL ? fault : spans_fault(&h->spans, moved, n);
+}
+
+const char *check_fault_locked(const struct heap *h, struct recount *n)
+{
+    const char *fault = check_given_locked(h, 0, n);
+    return fault != NULL ? fault : spans_links_fault(&h->spans);
 }
 
 /* Only a ledger that is right can say what the nodes of the free list have to be. */
 enum heap_result check_heap_locked(const struct heap *h)
 {
+    struct recount n;
     if (h->chunks.region.base == NULL)
         return HEAP_NO_REGION;
-    if (check_fault_locked(h) != NULL)
+    if (check_fault_locked(h, &n) != NULL)
         return HEAP_DAMAGED;
     bool damaged = h->chunks.list.head != NULL && freelist_mend_all(&h->chunks.list) > 0;
     return damaged ? HEAP_LIST_DAMAGED : HEAP_OK;

@@ -9,80 +9,81 @@
  *
  * A heap that was never detached can be attached, too, if no heap of this process is there: its
  * process may have ended without detaching it. So attach believes nothing: it verifies the header,
- * and then recounts the whole heap (inspect_fault).
+ * and then recounts the whole heap.
  *
- * A heap without spans is numbers, which are true at any address. One with spans holds addresses:
- * in its struct heap, and for each span where the state array is. These are moved by the difference
- * before the recount, which follows them, and moved back if the recount finds a fault.
+ * A heap without spans is numbers, which are true at any address. One with spans has a struct heap,
+ * a page map and an hcache in it, with addresses. Of these three, attach takes only what is stored
+ * once (verify.h, VF1), checks it where it lies, and makes all else anew:
+ *
+ *     memory                                      stack
+ *     struct heap -- heap_make_anew -------->  a view of the heap --+
+ *     page map, states, records <-- check_given_locked (reads) -----+
+ *        refused: nothing was written
+ *     struct heap <-- heap_make_anew;  page map: spans_make_anew;  hcache_open
+ *
+ * So what a heap in use keeps for speed alone (queues, windows, countdowns, counts of spans) is not
+ * even looked at.
  */
+#include "core/pieces.h"
 #include "heaps/create.h"
 #include "heaps/hcache.h"
 #include "heaps/header.h"
 #include "heaps/inspect.h"
+#include "heaps/parts.h"
 #include "heaps/registry.h"
 #include "heaps/result.h"
 #include "heaps/session.h"
 #include "heaps/stored.h"
-#include "ledger/ledger.h"
-#include "slots/spans.h"
+#include "slots/verify.h"
 
-/* --- moving ---------------------------------------------------------------------- */
+/* --- a heap with spans ------------------------------------------------------------- */
 
-/* Makes true what a struct heap in memory says of where it lies: its region, its ledger, and the
- * addresses in its page map. `was` is where the region began. Returns false if the heap cannot be:
- * then the caller writes the old struct heap back. */
-static bool move_to(mem_heap *m, struct heap *h, const unsigned char *was)
+/* How many bytes higher the region lies than when the addresses in it were stored. */
+static ptrdiff_t bytes_moved(const mem_heap *m, const struct heap *was)
 {
-    struct chunks *c = &h->chunks;
-    struct region r = header_region(m);
-    ptrdiff_t delta = (ptrdiff_t)((uintptr_t)r.base - (uintptr_t)was);
-    r.is_zero = false;
-    c->region = r;
-    c->list = (struct freelist){&c->region, &c->ledger, NULL};
-    c->clean = NULL; /* these three are malloc's, and a heap with guard pages has no slots */
-    c->unwritten = (struct unwritten){0, 0};
-    c->ledger.guard = (struct guard){0};
-    c->ledger.b.end = r.base + r.nbytes;
-    c->ledger.b.room = c->ledger.nbytes = r.nbytes;
-    h->spans.chunks = c;
-    h->spans.threads.first = NULL;
-    h->has_tcaches = false;
-    h->keeps_pages = true;
-    h->counters = NULL;
-    return h->spans.changes % 2 == 0 && c->ledger.changes % 2 == 0 && ledger_is_sane(&c->ledger) &&
-           spans_move(&h->spans, delta);
+    return (ptrdiff_t)((uintptr_t)header_region(m).base - (uintptr_t)was->chunks.region.base);
 }
 
-/* Moves a heap with spans, which hold addresses, to where its memory is now; and back again if it
- * turns out to be damaged, so that a refused attach changes nothing. MEM_BAD_BUFFER: it was moved
- * by less than whole slices, on which the spans rely. */
-static enum mem_result relocate(mem_heap *m)
+/* Makes the struct heap in *h that the heap has where its memory is now. */
+static void make_anew(const mem_heap *m, const struct heap *was, struct heap *h)
 {
+    parts_make(m, 0, h);
+    heap_make_anew(h, was);
+}
+
+/* Makes the heap usable where its memory is now. It was checked, so that this cannot fail. */
+static void adopt(mem_heap *m)
+{
+    struct heap *h = header_at(m, m->state), was = *h;
+    make_anew(m, &was, h);
+    spans_make_anew(&h->spans, bytes_moved(m, &was));
+    if (header_has_hcache(m))
+        hcache_open(header_hcache(m), h, hcache_bytes(m->nbytes));
+}
+
+/* Whether a heap with spans is whole. MEM_BAD_BUFFER: it was moved by less than whole slices, on
+ * which the spans rely. Writes nothing to the buffer. */
+static enum mem_result check_spans(mem_heap *m)
+{
+    struct session v = {.m = m, .h = &v.view};
+    const struct heap *was = header_at(m, m->state);
+    ptrdiff_t moved = bytes_moved(m, was);
+    struct recount n;
     assert(m->has_spans && !header_has_parts(m) && !header_has_guards(m));
-    struct session v = {.m = m, .h = header_at(m, m->state)};
-    struct heap was = *v.h;
-    if (!move_to(m, v.h, was.chunks.region.base)) {
-        size_t moved = (uintptr_t)v.h->chunks.region.base - (uintptr_t)was.chunks.region.base;
-        bool slices = was.spans.nheld > 0 && moved % SLICE_BYTES != 0;
-        *v.h = was;
-        return slices ? MEM_BAD_BUFFER : MEM_DAMAGED;
-    }
-    if (inspect_fault(&v) == NULL) {
-        if (header_has_hcache(m))
-            hcache_close(header_hcache(m),
-                         v.h); /* its windows are where they were before the move */
-        return MEM_OK;
-    }
-    spans_move_back(&v.h->spans, (ptrdiff_t)((uintptr_t)v.h->chunks.region.base -
-                                             (uintptr_t)was.chunks.region.base));
-    *v.h = was;
-    return MEM_DAMAGED;
+    make_anew(m, was, v.h);
+    if (was->chunks.ledger.changes % 2 != 0 || was->spans.changes % 2 != 0 ||
+        session_numbers_fault(&v) != NULL)
+        return MEM_DAMAGED;
+    if (was->spans.nheld > 0 && moved % (ptrdiff_t)slice_bytes(&v.h->spans) != 0)
+        return MEM_BAD_BUFFER;
+    if (check_given_locked(v.h, moved, &n) != NULL || !spans_rest_is_clear(&v.h->spans))
+        return MEM_DAMAGED;
+    return inspect_count_fault(m, &n) == NULL ? MEM_OK : MEM_DAMAGED;
 }
 
 /* --- the calls ------------------------------------------------------------------- */
 
-/* Whether what lies in the buffer can be attached to, with these options. A heap with spans has
- * been moved if it can. */
+/* Whether what lies in the buffer can be attached to, with these options. Writes nothing to it. */
 static enum mem_result attach_examine(mem_heap *m, size_t nbytes, const struct mem_options *o)
 {
     struct session v = {.m = m, .h = &v.view};
@@ -96,13 +97,12 @@ static enum mem_result attach_examine(mem_heap *m, size_t nbytes, const struct m
     if (m->extras == 0 && (o->on_exhausted != NULL || o->on_refused != NULL))
         return MEM_BAD_OPTIONS;
     if (m->has_spans)
-        return relocate(m);
+        return check_spans(m);
     stored_load(m, v.h);
     return inspect_fault(&v) == NULL ? MEM_OK : MEM_DAMAGED;
 }
 
-/* The order: what is refused must leave the buffer as it was, so that the header is written
- * last. */
+/* What is refused leaves the buffer as it was. */
 MEM_API mem_heap *mem_heap_attach(void *buffer, size_t nbytes, const struct mem_options *options)
 {
     const struct mem_options *o = create_options(options);
@@ -113,6 +113,8 @@ MEM_API mem_heap *mem_heap_attach(void *buffer, size_t nbytes, const struct mem_
     if (result != MEM_OK)
         return result_null(result);
     header_make_anew(m, o);
+    if (m->has_spans)
+        adopt(m);
     if (header_has_lock(m))
         session_make_lock(m);
     return create_register(m) ? m : result_null(MEM_NO_MEMORY);

@@ -21,6 +21,7 @@
 #include "heaps/fork.h"
 #include "heaps/guard.h"
 #include "heaps/hcache.h"
+#include "heaps/parts.h"
 #include "heaps/registry.h"
 #include "heaps/result.h"
 #include "heaps/session.h"
@@ -28,16 +29,11 @@
 
 /* --- options ---------------------------------------------------------------------- */
 
-enum {
-    FLAGS = MEM_SINGLE_THREADED | MEM_FILL_NEW | MEM_FILL_FREED | MEM_GUARD_PAGES | MEM_SLOTS |
-            MEM_CHECK_CALLS
-};
-
 /* A bit or a style that this version does not know may mean anything to the caller: it is
  * refused. */
 static bool options_exist(const struct mem_options *o)
 {
-    return (o->flags & ~(unsigned)FLAGS) == 0 && (unsigned)o->style <= MEM_FIRST_FIT;
+    return (o->flags & ~(unsigned)ALL_FLAGS) == 0 && (unsigned)o->style <= MEM_FIRST_FIT;
 }
 
 const struct mem_options *create_options(const struct mem_options *options)
@@ -89,10 +85,7 @@ static bool open_inside(mem_heap *m)
     struct heap small, *h = m->has_spans ? header_at(m, m->state) : &small;
     struct region r = header_region(m);
     assert(header_is_whole(m) && (uintptr_t)r.base % HEAP_ALIGN == 0);
-    if (header_has_guards(m))
-        heap_open_guarded(h, r, (uint32_t)(header_guard_bytes(m) / GRANULE_BYTES));
-    else
-        heap_open_single(h, r, !m->is_mapped, header_has_hcache(m));
+    parts_make(m, 0, h);
     if (header_has_guards(m) && !guard_open(&r, &h->chunks.ledger))
         return false;
     if (header_has_hcache(m))

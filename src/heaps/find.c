@@ -38,7 +38,7 @@ enum mem_result find_verdict(const struct session *v, const void *address, enum 
     if (result == HEAP_NOT_OURS && in_header)
         result = HEAP_NO_OBJECT;
     if (result == HEAP_FREE && v->m->has_spans)
-        result = lookup_heap(v->h, address, &there);
+        result = header_lookup(v->m, address, &there);
     return result_of_heap(result);
 }
 
@@ -80,17 +80,19 @@ RACING static enum mem_result find_once(const struct heap_range *p, const void *
     return result_of_lookup(what, &there, m, found);
 }
 
-/* The struct heap in whose slots the address may be: that of its part, or NULL if there is none.
- * For a part that is not open it is *view, which has no spans, so that nothing of it is noted. */
+/* The struct heap in whose slots the address may be: that of its part, or NULL if there is none, or
+ * if it was written to where a lookup would go by it. For a part that is not open it is *view, which has no spans, so that nothing of it is noted. */
 RACING static const struct heap *heap_around(const struct heap_range *p, const void *address,
                                              struct heap *view)
 {
     const mem_heap *m = p->owner;
-    if (p->nbytes <= PART_BYTES || m == NULL)
+    if (p->heap == NULL || m == NULL)
         return p->heap;
     if (!header_is_whole(m) || m->nbytes != p->nbytes)
         return NULL;
-    return parts_heap(m, parts_index(m, address), view);
+    size_t part = parts_index(m, address);
+    const struct heap *h = parts_heap(m, part, view);
+    return parts_is_in_place(m, part, h) ? h : NULL;
 }
 
 /* Notes the slots around the address for the thread's next lookup (find_fast). */

@@ -165,8 +165,9 @@ enum mem_result foreign_stats(struct heap *h, struct mem_statistics *stats)
  * another thread makes by taking or freeing. */
 enum mem_result foreign_check(struct heap *h, const char **wrong)
 {
+    struct recount n;
     heap_lock(h);
-    const char *fault = check_fault_locked(h);
+    const char *fault = check_fault_locked(h, &n);
     heap_unlock(h);
     if (wrong != NULL)
         *wrong = fault;

@@ -48,14 +48,25 @@ size_t hcache_bytes(size_t nbytes)
     return sizeof(struct hcache) + spans_nclasses(nbytes) * sizeof(struct hcache_window);
 }
 
-/* Sizes beyond the last class lead to it, and hcache_take sees that they do not fit. */
+static uint16_t nwindows_in(size_t nbytes)
+{
+    return (uint16_t)((nbytes - sizeof(struct hcache)) / sizeof(struct hcache_window));
+}
+
+/* The window for a size in granules. Sizes beyond the last class lead to it, and hcache_take sees
+ * that they do not fit. */
+static uint8_t window_for(const struct heap *h, unsigned ngranules, unsigned nwindows)
+{
+    return (uint8_t)least(heap_sizeclass(h, ngranules * GRANULE_BYTES, 1), nwindows - 1);
+}
+
 void hcache_open(struct hcache *q, const struct heap *h, size_t nbytes)
 {
     assert(nbytes > sizeof *q);
     memset(q, 0, nbytes);
-    q->nwindows = (uint16_t)((nbytes - sizeof *q) / sizeof q->window[0]);
-    for (size_t i = 0; i < sizeof q->by_size; i++)
-        q->by_size[i] = (uint8_t)least(heap_sizeclass(h, i * GRANULE_BYTES, 1), q->nwindows - 1u);
+    q->nwindows = nwindows_in(nbytes);
+    for (unsigned i = 0; i < sizeof q->by_size; i++)
+        q->by_size[i] = window_for(h, i, q->nwindows);
 }
 
 /* Returns whether a window is open. */
@@ -139,20 +150,58 @@ void *hcache_take_slow(struct hcache *q, struct heap *h, size_t nbytes)
     return hcache_window_take(w, pagemap_span(&h->spans, w->slice), nbytes);
 }
 
-/* Slices are compared with the page map before they are used. */
-bool hcache_is_valid(const struct hcache *q, const struct heap *h)
+/* Returns whether what does not change is as hcache_open has made it. */
+static bool has_constants(const struct hcache *q, const struct heap *h, size_t nbytes)
+{
+    if (q->nwindows != nwindows_in(nbytes))
+        return false;
+    for (unsigned i = 0; i < sizeof q->by_size; i++)
+        if (q->by_size[i] != window_for(h, i, q->nwindows))
+            return false;
+    return true;
+}
+
+/* Returns whether the window of a class is closed, or lies on an OWNED span of its class [HC1], and
+ * each slot in its mask is free. */
+static bool window_is_valid(const struct hcache_window *w, const struct spans *s, unsigned c)
+{
+    static const struct hcache_window closed;
+    if (w->slice == NO_SLICE)
+        return memcmp(w, &closed, sizeof closed) == 0;
+    if (s->nheld == 0 || w->slice > s->nclear)
+        return false;
+    const struct span *span = pagemap_span(s, w->slice);
+    uintptr_t first = (uintptr_t)w->at.states - (uintptr_t)span->states;
+    return span->slot_bytes != 0 && span->sizeclass == c && span->status == SPAN_OWNED &&
+           w->slot_bytes == span->slot_bytes && first < span->nslots &&
+           first % STATES_AT_ONCE == 0 &&
+           (uintptr_t)w->at.base == pagemap_address(s, w->slice) + first * span->slot_bytes &&
+           (w->at.mask & ~free_slots(w->at.states, span->nslots - (uint32_t)first)) == 0;
+}
+
+/* Each window has another class, and so another span: if the numbers are equal, no OWNED span is
+ * without a window. */
+static bool windows_are_valid(const struct hcache *q, const struct spans *s)
+{
+    unsigned nopen = 0, nowned = 0;
+    for (unsigned c = 0; c < q->nwindows; c++) {
+        if (!window_is_valid(&q->window[c], s, c))
+            return false;
+        nopen += q->window[c].slice != NO_SLICE;
+    }
+    for (uint32_t slice = 1; s->nheld > 0 && slice <= pagemap_nslices_used(s); slice++)
+        nowned += pagemap_span(s, slice)->status == SPAN_OWNED;
+    return nopen == nowned && (q->nslices > 0) == (nopen > 0);
+}
+
+/* The page map, of which it says where it is, was checked before. */
+bool hcache_is_valid(const struct hcache *q, const struct heap *h, size_t nbytes)
 {
     const struct spans *s = &h->spans;
-    if (q->nwindows > NCLASSES || (hcache_is_open(q) && q->nslices == 0))
-        return false;
-    for (unsigned c = 0; c < q->nwindows; c++) {
-        uint32_t slice = q->window[c].slice;
-        if (slice > s->nclear ||
-            (slice != 0 && (s->nheld == 0 || pagemap_span(s, slice)->sizeclass != c ||
-                            pagemap_span(s, slice)->status != SPAN_OWNED)))
-            return false;
-    }
-    return true;
+    return has_constants(q, h, nbytes) && windows_are_valid(q, s) &&
+           (q->nslices == 0 ||
+            (q->nslices == s->nclear && q->base == pagemap_address(s, 1) &&
+             q->pagemap == pagemap_span(s, 1) && q->slice_shift == s->slice_shift));
 }
 
 /* With nslices == 0 no window is open [HC4]. */

@@ -55,9 +55,10 @@ void hcache_open(struct hcache *q, const struct heap *h, size_t nbytes);
  * the ledger. */
 void hcache_close(struct hcache *q, struct heap *h);
 
-/* Returns whether each window has an OWNED span of its class, and HC4 holds. The heap may be
- * damaged. */
-bool hcache_is_valid(const struct hcache *q, const struct heap *h);
+/* Returns whether each window has an OWNED span of its class, each OWNED span has a window, each bit
+ * in a mask is a free slot, and HC4 holds; whatever was written over the heap cache, which has
+ * nbytes. The spans of the heap were checked before (check_fault_locked). */
+bool hcache_is_valid(const struct hcache *q, const struct heap *h, size_t nbytes);
 
 /* Takes an object of at most HCACHE_MAX bytes whose slack fits into its state, from the window
  * of its class. Returns NULL if the window knows of no free slot: then hcache_take_slow is next. */

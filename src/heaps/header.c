@@ -95,26 +95,27 @@ static uint16_t add_section(mem_heap *m, size_t nbytes)
 
 /* Whether a call has nothing to do for an object except to take or free a slot, and to count it:
  * then the heap can have an hcache. */
-static bool is_plain(const struct mem_options *o)
+static bool is_plain(const mem_heap *m, bool has_limit)
 {
     unsigned more = MEM_FILL_NEW | MEM_FILL_FREED | MEM_GUARD_PAGES | MEM_CHECK_CALLS;
-    return o->style == MEM_ANY_FIT && (o->flags & more) == 0 && o->limit == 0;
+    return m->style == MEM_ANY_FIT && (m->flags & more) == 0 && !has_limit;
 }
 
-/* Decides the modes, and where the sections and the region are:
+/* Decides the modes, and where the sections and the region are, by the numbers from nbytes on that
+ * the header has so far:
  *
  *     struct mem_heap | lock? | extras? | state | hcache? or nopen? |.| region
  *                                                                    to a multiple of 16
  */
-static void lay_out(mem_heap *m, const struct mem_options *o)
+static void lay_out(mem_heap *m, bool has_extras, bool has_limit)
 {
     m->region = sizeof *m;
-    if ((o->flags & MEM_SINGLE_THREADED) == 0)
+    if ((m->flags & MEM_SINGLE_THREADED) == 0)
         m->lock = add_section(m, sizeof(pthread_mutex_t));
-    if (o->limit != 0 || o->on_exhausted != NULL || o->on_refused != NULL)
+    if (has_extras)
         m->extras = add_section(m, sizeof(struct extras));
-    m->has_spans = m->nbytes >= (o->flags & MEM_SLOTS ? WITH_SMALL_SPANS : WITH_SPANS);
-    if (m->has_spans && !header_has_parts(m) && is_plain(o))
+    m->has_spans = m->nbytes >= (m->flags & MEM_SLOTS ? WITH_SMALL_SPANS : WITH_SPANS);
+    if (m->has_spans && !header_has_parts(m) && is_plain(m, has_limit))
         m->flags |= HAS_HCACHE;
     m->state = add_section(m, m->has_spans ? sizeof(struct heap) : stored_bytes(m));
     if (header_has_hcache(m))
@@ -153,7 +154,8 @@ void header_make(mem_heap *m, size_t nbytes, const struct mem_options *o, bool i
     m->is_mapped = is_mapped;
     if (o->flags & MEM_GUARD_PAGES)
         m->guard_shift = (uint8_t)lowest_bit(os_page_bytes());
-    lay_out(m, o);
+    bool has_callbacks = o->on_exhausted != NULL || o->on_refused != NULL;
+    lay_out(m, o->limit != 0 || has_callbacks, o->limit != 0);
     m->magic = magic_of(m);
     m->sum = sum_of_constants(m);
     if (header_has_parts(m))
@@ -190,6 +192,38 @@ RACING bool header_is_whole(const mem_heap *m)
     return header_is_here(m) && m->sum == sum_of_constants(m);
 }
 
+/* A checksum of 32 bits may happen to be right, or may have been made so. Then the numbers must be
+ * those of a heap, too: where each section is follows from the modes, and the modes follow from the
+ * size, the flags and whether there are extras and a limit. The limit is verified by itself. */
+bool header_is_possible(const mem_heap *m)
+{
+    enum { FIRST = offsetof(struct mem_heap, nbytes), END = offsetof(struct mem_heap, live_bytes) };
+    size_t guard = (size_t)1 << (m->guard_shift & 31);
+    bool guarded = (m->flags & MEM_GUARD_PAGES) != 0, has_hcache = header_has_hcache(m);
+    if (m->nbytes < MEM_HEAP_MIN || m->nbytes > MEM_HEAP_MAX || m->nbytes % HEAP_ALIGN != 0 ||
+        (m->flags & ~(ALL_FLAGS | HAS_HCACHE)) != 0 || m->style > MEM_FIRST_FIT ||
+        guarded != header_has_guards(m))
+        return false;
+    if ((guarded || header_has_parts(m)) && !m->is_mapped)
+        return false;
+    if (guarded && (m->guard_shift > 16 || guard < 4096 || m->nbytes % guard != 0 ||
+                    m->nbytes / guard < 4 || header_has_parts(m)))
+        return false;
+    struct mem_heap like = {.nbytes = m->nbytes,
+                            .flags = (uint8_t)(m->flags & ~HAS_HCACHE),
+                            .style = m->style,
+                            .fill_new = m->fill_new,
+                            .fill_freed = m->fill_freed,
+                            .version = VERSION,
+                            .is_mapped = m->is_mapped,
+                            .guard_shift = m->guard_shift};
+    const struct extras *e = header_at(m, m->extras);
+    lay_out(&like, e != NULL, e != NULL && !has_hcache);
+    return memcmp(&like.nbytes, &m->nbytes, END - FIRST) == 0 &&
+           (m->magic == HEAP_DETACHED || m->magic == magic_of(m)) &&
+           (!has_hcache || e == NULL || e->limit == 0);
+}
+
 /* The version is compared before the checksum, which another version may compute in another way. */
 enum mem_result header_examine(const mem_heap *m, size_t nbytes)
 {
@@ -203,7 +237,9 @@ enum mem_result header_examine(const mem_heap *m, size_t nbytes)
         return MEM_DAMAGED;
     if (header_has_guards(m))
         return MEM_BAD_OPTIONS;
-    return m->nbytes <= nbytes ? MEM_OK : MEM_BAD_SIZE;
+    if (m->nbytes > nbytes)
+        return MEM_BAD_SIZE;
+    return header_is_possible(m) ? MEM_OK : MEM_DAMAGED;
 }
 
 bool header_numbers_are_whole(const mem_heap *m)

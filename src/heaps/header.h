@@ -51,7 +51,12 @@ enum {
     HEAP_DETACHED = 0x2D70686D
 };
 enum { HEAP_ALIGN = 16, WITH_SPANS = (1 << 20) + (1 << 10), WITH_SMALL_SPANS = 1 << 14 };
-enum { HAS_HCACHE = 128 };
+enum {
+    ALL_FLAGS = MEM_SINGLE_THREADED | MEM_FILL_NEW | MEM_FILL_FREED | MEM_GUARD_PAGES | MEM_SLOTS |
+                MEM_CHECK_CALLS,
+    HAS_HCACHE = 128
+};
+static_assert((ALL_FLAGS & HAS_HCACHE) == 0, "HAS_HCACHE is none of the caller's flags");
 
 /* The ledger of a heap without spans, except what follows from where it lies. With guard pages a
  * struct stored_guard follows right behind it. */
@@ -206,7 +211,11 @@ RACING static inline bool header_is_here(const mem_heap *m)
 /* Returns whether there is a header whose constants are as they were written. Reads no section. */
 bool header_is_whole(const mem_heap *m);
 
-/* MEM_OK if there is a header of this version, whole, of a heap that fits into nbytes and has no
+/* Returns whether a header that is whole is one that header_make makes: its size, flags, modes and
+ * sections fit each other. All of the header and the extras can be read. */
+bool header_is_possible(const mem_heap *m);
+
+/* MEM_OK if there is a header of this version, whole and possible, of a heap that fits into nbytes and has no
  * guard pages: one that can be attached to. Else what is wrong. */
 enum mem_result header_examine(const mem_heap *m, size_t nbytes);
 
@@ -224,7 +233,7 @@ bool header_extras_are_whole(const mem_heap *m);
 /* The extras, or NULL if there are none or they have been written to. */
 const struct extras *header_extras(const mem_heap *m);
 
-/* The limit of the heap in bytes; 0: none. */
+/* The limit of the heap in bytes; 0: none. The extras are whole (session_open). */
 static inline size_t header_limit(const mem_heap *m)
 {
     const struct extras *e = header_at(m, m->extras);

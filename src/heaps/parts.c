@@ -19,12 +19,32 @@ RACING static void *part_at(const mem_heap *m, size_t part)
     return part == 0 ? header_at(m, m->state) : header_at(m, part * PART_BYTES);
 }
 
-/* The region of a part behind part 0. */
 RACING static struct region part_region(const mem_heap *m, size_t part)
 {
+    if (part == 0)
+        return header_region(m);
     size_t rest = m->nbytes - part * PART_BYTES;
     size_t nbytes = (rest < PART_BYTES ? rest : PART_BYTES) - PART_HEAD;
     return (struct region){header_at(m, part * PART_BYTES + PART_HEAD), nbytes, true, false};
+}
+
+/* Only a heap with guard pages has no spans here, and only one of a single part has an hcache. */
+RACING void parts_make(const mem_heap *m, size_t part, struct heap *h)
+{
+    struct region r = part_region(m, part);
+    if (header_has_guards(m))
+        heap_open_guarded(h, r, (uint32_t)(header_guard_bytes(m) / GRANULE_BYTES));
+    else
+        heap_open_single(h, r, !m->is_mapped, header_has_hcache(m));
+}
+
+RACING bool parts_is_in_place(const mem_heap *m, size_t part, const struct heap *h)
+{
+    struct region r = part_region(m, part);
+    const struct ledger *l = &h->chunks.ledger;
+    return NOW(h->chunks.region.base) == r.base && NOW(h->chunks.region.nbytes) == r.nbytes &&
+           NOW(l->b.end) == r.base + r.nbytes && NOW(l->nbytes) == r.nbytes &&
+           NOW(l->b.room) <= r.nbytes && NOW(h->spans.slice_shift) <= SLICE_SHIFT;
 }
 
 /* The load pairs with the store in parts_open: a part that is seen to be open was made before. */
@@ -32,7 +52,7 @@ RACING struct heap *parts_heap(const mem_heap *m, size_t part, struct heap *view
 {
     if (part == 0 || part < __atomic_load_n(header_nopen(m), __ATOMIC_ACQUIRE))
         return part_at(m, part);
-    heap_open_single(view, part_region(m, part), false, false);
+    parts_make(m, part, view);
     return view;
 }
 
@@ -44,7 +64,7 @@ struct heap *parts_open(mem_heap *m, size_t part)
     assert(header_has_parts(m) && part < parts_count(m) && part <= *nopen);
     if (part < *nopen)
         return h;
-    heap_open_single(h, part_region(m, part), false, false);
+    parts_make(m, part, h);
     __atomic_store_n(nopen, *nopen + 1, __ATOMIC_RELEASE);
     return h;
 }

@@ -26,6 +26,10 @@ RACING static inline size_t parts_index(const mem_heap *m, const void *address)
     return ((uintptr_t)address - (uintptr_t)m) / PART_BYTES;
 }
 
+/* Makes the struct heap of a new part, all free, as every part begins. Nothing is written to the
+ * part, so *h may be anywhere. */
+void parts_make(const mem_heap *m, size_t part, struct heap *h);
+
 /* The struct heap of a part, in a heap with spans. That of a part which is not open is made in
  * *view, all free, to be read only. That of an open part stays where it is. The caller needs no
  * lock. */
@@ -34,6 +38,10 @@ struct heap *parts_heap(const mem_heap *m, size_t part, struct heap *view);
 /* The struct heap of a part, which is opened if it is the next one to be. All parts before it are
  * open. The caller holds the lock. */
 struct heap *parts_open(mem_heap *m, size_t part);
+
+/* Returns whether a struct heap says of its region and of its ledger what the header says: a reader
+ * without the lock goes by it only then. */
+bool parts_is_in_place(const mem_heap *m, size_t part, const struct heap *h);
 
 /* How many bytes of the heap's memory are resident. */
 size_t parts_resident_bytes(const mem_heap *m);

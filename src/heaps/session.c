@@ -110,12 +110,14 @@ void session_close(const struct session *v)
     mutator_leave();
 }
 
-/* The ledger's numbers are checked beside the checksum, since a heap with spans has none for
+/* The ledger's numbers are checked beside the checksums, since a heap with spans has none for
  * them. */
 const char *session_numbers_fault(const struct session *v)
 {
     if (!header_numbers_are_whole(v->m) || v->m->changes % 2 != 0)
         return "the numbers in the header have been written to";
+    if (v->m->extras != 0 && !header_extras_are_whole(v->m))
+        return "the limit or the callbacks have been written to";
     return ledger_is_sane(&v->h->chunks.ledger) ? NULL : "the numbers of the ledger cannot be";
 }
 

@@ -122,6 +122,10 @@ RACING enum heap_result header_lookup(const mem_heap *m, const void *address,
     if (!m->has_spans)
         return lookup_stored(m, offset - header_bytes(m), p);
     struct heap view;
-    enum heap_result what = lookup_heap(parts_heap(m, parts_index(m, address), &view), address, p);
+    size_t part = parts_index(m, address);
+    const struct heap *h = parts_heap(m, part, &view);
+    if (!parts_is_in_place(m, part, h))
+        return HEAP_DAMAGED;
+    enum heap_result what = lookup_heap(h, address, p);
     return what == HEAP_NOT_OURS ? HEAP_NO_OBJECT : what;
 }

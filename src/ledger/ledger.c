@@ -162,16 +162,16 @@ bool ledger_check_guard(struct ledger *l, const struct chunk *from, uint32_t ski
     return check_guard(l, top, skip > 0 ? 2 : has_room(l, 1));
 }
 
-/* Whether the guard lies on whole pages, around neither chunk nor record, with a record's room
- * as it was set. */
-static bool guard_is_sane(const struct ledger *l)
+/* Whether guard or gap lies around neither chunk nor record, with a record's room as it was set; a
+ * guard on whole pages. Not inlined, as most heaps have neither. */
+static __attribute__((noinline)) bool guard_is_sane(const struct ledger *l)
 {
     const struct guard *f = &l->guard;
     uint64_t page = f->page, low = f->low, high = f->high;
-    return page == 0 ||
-           (low % page == 0 && high % page == 0 && low < high && l->b.top <= low &&
-            high * GRANULE_BYTES < l->nbytes && l->b.room == l->nbytes - high * GRANULE_BYTES &&
-            l->b.top <= granules_left(l, nchunks(l), BTREE_COST));
+    return low < high && l->b.top <= low && high * GRANULE_BYTES < l->nbytes &&
+           l->b.room == l->nbytes - high * GRANULE_BYTES &&
+           (page == 0 || (low % page == 0 && high % page == 0 &&
+                          l->b.top <= granules_left(l, nchunks(l), BTREE_COST)));
 }
 
 /* --- choosing -------------------------------------------------------------- */
@@ -730,42 +730,59 @@ bool ledger_is_sane(const struct ledger *l)
 {
     uint64_t cost = nchunks(l) * BTREE_COST;
     return l->b.top <= l->high && l->b.top * (uint64_t)GRANULE_BYTES + cost <= l->nbytes &&
-           btree_is_sane(&l->b) && ledger_nbytes(l) <= cost && guard_is_sane(l);
+           btree_is_sane(&l->b) && ledger_nbytes(l) <= cost &&
+           ((l->guard.page | l->guard.high) == 0 || guard_is_sane(l));
 }
 
 /* What is wrong with the chunk that should begin at `at`; or NULL. */
 static const char *chunk_fault(const struct ledger *l, uint32_t at, const struct chunk *c)
 {
-    uint64_t nbytes = (uint64_t)c->length * GRANULE_BYTES;
-    if (c->start != at || c->length == 0)
+    if (c->start != at || c->length == 0 || c->length > l->b.top - at)
         return "the records of two chunks overlap, or leave a gap";
-    if (c->state != 0 && c->state != CHUNK_RESERVED && c->state - 1 > nbytes)
+    if (!has_so_much(c))
         return "the record of an object says more slack than it is long";
     return c->state == 0 && !hole_is_listed(l, c) ? "a hole is not in the order by size" : NULL;
+}
+
+/* Adds a chunk to what is counted. */
+static void recount_chunk(struct recount *n, const struct chunk *c)
+{
+    if (c->state == CHUNK_RESERVED) {
+        n->nreserved++;
+    } else if (c->state != 0) {
+        n->nobjects++;
+        n->object_bytes += (size_t)c->length * GRANULE_BYTES - (c->state - 1);
+    }
 }
 
 /* Walks over all chunks from granule 0 to the top [LG1], and counts what it sees: two holes side
  * by side, or a hole at the end, contradict LG2. That the order by size has no other holes
  * follows from their number. */
-const char *ledger_fault(const struct ledger *l)
+const char *ledger_fault(const struct ledger *l, struct recount *n)
 {
-    struct chunk chunk, before = {.state = 1};
-    uint32_t nseen = 0, nholes = 0, nlive = 0;
-    const char *fault = NULL;
+    struct chunk before = {.state = 1};
+    struct cursor c;
+    uint32_t at = 0, nseen = 0, nholes = 0, nlive = 0;
     if (!ledger_is_sane(l))
         return "the numbers of the ledger cannot be";
     if (!btree_is_valid(&l->b))
         return "a node or an array of the ledger is out of order";
-    for (uint32_t at = 0; at < l->b.top; at += chunk.length) {
-        if (!ledger_find(l, at, &chunk) || (fault = chunk_fault(l, at, &chunk)) != NULL)
-            return fault != NULL ? fault : "a chunk has no record";
+    for (bool more = seek(l, 0, &c); more; more = btree_next(&l->b, &c)) {
+        struct chunk chunk = chunk_at(l, &c);
+        const char *fault = chunk_fault(l, at, &chunk);
+        if (fault != NULL)
+            return fault;
         if (chunk.state == 0 && before.state == 0)
             return "two holes are neighbours";
         nseen++;
         nholes += chunk.state == 0;
         nlive += chunk.state == 0 ? 0 : chunk.length;
+        at += chunk.length;
         before = chunk;
+        recount_chunk(n, &chunk);
     }
+    if (at != l->b.top)
+        return "a chunk has no record";
     if (before.state == 0)
         return "the last chunk is a hole";
     bool agrees = nlive == l->nlive && nseen == nchunks(l) && nholes == l->b.tree[BY_SIZE].nwords;
@@ -774,5 +791,6 @@ const char *ledger_fault(const struct ledger *l)
 
 bool ledger_is_valid(const struct ledger *l)
 {
-    return ledger_fault(l) == NULL;
+    struct recount n = {0};
+    return ledger_fault(l, &n) == NULL;
 }

@@ -216,8 +216,15 @@ bool ledger_is_fresh(const struct ledger *l, uint32_t start, uint32_t length);
 /* Whether these numbers are possible. If they are, LG5 holds. O(1). */
 bool ledger_is_sane(const struct ledger *l);
 
-/* Counts LG1 to LG4 and the trees anew. Returns what is wrong, in words; or NULL. O(n log n). */
-const char *ledger_fault(const struct ledger *l);
+/* What a check has counted: the objects, and the chunks that another layer knows. */
+struct recount {
+    size_t nobjects, object_bytes; /* as asked for */
+    uint32_t nreserved;            /* chunks */
+};
+
+/* Counts LG1 to LG4 and the trees anew. Returns what is wrong, in words; or NULL, and adds what it
+ * has counted to *n. O(n) for n chunks, and O(h log h) for h holes. */
+const char *ledger_fault(const struct ledger *l, struct recount *n);
 bool ledger_is_valid(const struct ledger *l);
 
 #endif

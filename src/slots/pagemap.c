@@ -39,13 +39,6 @@ static void granules_give_back(struct spans *s, uint32_t start)
     }
 }
 
-/* Whether the page map is there [PM3]. One of which a part was never written to stays, since that
- * part cannot be given back. A heap that is not open has no chunks. */
-static bool pagemap_is_there(const struct spans *s)
-{
-    return s->nheld > 0 || (s->chunks != NULL && chunks_have_unwritten(s->chunks));
-}
-
 /* The page map is a chunk of the library's own, of one size as long as it is there. */
 uint32_t pagemap_granules(const struct spans *s)
 {

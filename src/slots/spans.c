@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * spans.c - small objects in slots under the lock: taken, found, freed; all spans moved or checked.
- * Invariants: span.h, pagemap.h.
+ * spans.c - small objects in slots under the lock: taken, found, freed. Invariants: span.h,
+ * pagemap.h.
  *
  * A slot that is taken here comes from a PARTIAL span. As that has no owner, the lock holder is the
  * only one that takes its slots [SP3].
@@ -256,118 +256,4 @@ bool spans_resize(struct spans *s, const struct slot *slot, size_t nbytes)
     return slot_suits(slot->bytes, slot->bytes - slot->slack, nbytes) &&
            state_resize_object(span->states, span->nslots, slot->index,
                                slot->bytes - (uint32_t)nbytes);
-}
-
-/* --- after a move of the region ---------------------------------------------------- */
-
-/* Returns whether the state array of a span would lie in the region after a move, to its last
- * byte. */
-static bool states_would_be_inside(const struct spans *s, const struct span *span, ptrdiff_t delta)
-{
-    size_t offset = (uintptr_t)span->states + (uintptr_t)delta - (uintptr_t)spans_region(s)->base;
-    return offset < spans_region(s)->nbytes &&
-           state_array_bytes(span->nslots, span->slot_bytes) <= spans_region(s)->nbytes - offset;
-}
-
-/* Corrects the address of each span's state array if `really`; else only returns whether all of
- * them may be corrected, so that a failure changes nothing. */
-static bool states_move_all(struct spans *s, ptrdiff_t delta, bool really)
-{
-    for (uint32_t slice = 1; slice <= least(pagemap_nslices_used(s), s->nclear); slice++) {
-        struct span *span = pagemap_span(s, slice);
-        if (span->slot_bytes == 0) /* no span, or not its first slice */
-            continue;
-        if (!really && !states_would_be_inside(s, span, delta))
-            return false;
-        span->states += really ? delta : 0;
-    }
-    return true;
-}
-
-/* The entries may be damaged: each number is compared with the region before it is used. Slices
- * are aligned addresses, so the region may only move by whole slices. */
-bool spans_move(struct spans *s, ptrdiff_t delta)
-{
-    size_t pagemap = (size_t)s->pagemap * GRANULE_BYTES + QUEUES_BYTES;
-    if (s->slice_shift > SLICE_SHIFT || s->slice_shift < SMALL_SLICE_SHIFT_MIN ||
-        s->nclear > pagemap_nslices(s))
-        return false;
-    if (s->nheld == 0) /* there is no page map, and no address to correct */
-        return true;
-    return delta % (ptrdiff_t)slice_bytes(s) == 0 &&
-           pagemap + pagemap_nslices(s) * sizeof(struct span) <= spans_region(s)->nbytes &&
-           states_move_all(s, delta, false) && states_move_all(s, delta, true);
-}
-
-/* All of them were corrected before, so none can fail. */
-void spans_move_back(struct spans *s, ptrdiff_t delta)
-{
-    if (s->nheld > 0)
-        states_move_all(s, -delta, true);
-}
-
-/* --- check ------------------------------------------------------------------------- */
-
-/* Returns whether no slack is larger than its slot, and the byte behind the last state is 0
- * [ST3]. Stores how many slots are free. */
-static bool states_are_valid(const struct spans *s, const struct span *span, uint32_t *nfree)
-{
-    *nfree = 0;
-    for (uint32_t i = 0; i < span->nslots; i++) {
-        *nfree += state_get(span->states, i) == 0;
-        if (state_get(span->states, i) != 0 &&
-            state_slack(span->states, span->nslots, i) > span->slot_bytes)
-            return false;
-    }
-    return span->nslots * span->slot_bytes == span_nslices(span) * slice_bytes(s) ||
-           state_get(span->states, span->nslots) == 0;
-}
-
-/* Returns whether a span's entries, states, status and published fields agree, and the ledger
- * knows its slices as one chunk of the library's own. */
-static bool span_is_valid(const struct spans *s, uint32_t slice)
-{
-    const struct span *span = pagemap_span(s, slice);
-    struct chunk chunk;
-    uint32_t nfree, n = span_nslices(span);
-    if (!states_are_valid(s, span, &nfree))
-        return false;
-    for (uint32_t i = 1; i < n; i++)
-        if (pagemap_span(s, slice + i)->back != i)
-            return false;
-    /* An EMPTY span has nothing but its reserved slots, and readers see no EMPTY span. */
-    bool empty = nfree == span->nslots - span_nreserved(span);
-    bool seen = span->purpose == FOR_OBJECTS && span->status != SPAN_EMPTY;
-    return span->status != SPAN_NONE && (span->status != SPAN_EMPTY || empty) &&
-           (span->reciprocal_published | span->reciprocal_published_wide) ==
-               (seen ? span->reciprocal : 0) &&
-           ledger_find(&s->chunks->ledger, pagemap_granule(s, slice), &chunk) &&
-           chunk.state == CHUNK_RESERVED && chunk.start == pagemap_granule(s, slice) &&
-           chunk.length >= n * slice_granules(s);
-}
-
-/* Compares what the entries say with the totals and with the queues: a span that is lost from
- * its queue, or in two, makes the numbers differ. */
-bool spans_are_valid(const struct spans *s)
-{
-    uint32_t nheld = 0, nqueued = 0, nempty = 0, nlisted = 0;
-    if (s->nheld == 0)
-        return true;
-    for (uint32_t slice = 1; slice <= least(pagemap_nslices_used(s), s->nclear); slice++) {
-        const struct span *span = pagemap_span(s, slice);
-        if (span->slot_bytes == 0)
-            continue;
-        if (!span_is_valid(s, slice))
-            return false;
-        nheld += span_nslices(span);
-        nqueued += span->status == SPAN_PARTIAL || span->status == SPAN_EMPTY;
-        nempty += span->status == SPAN_EMPTY ? span_nslices(span) : 0;
-    }
-    /* A queue that is broken counts as more spans than there are. */
-    for (int purpose = FOR_OBJECTS; purpose < NPURPOSES; purpose++)
-        for (unsigned c = 0; c < NCLASSES; c++) {
-            nlisted += queue_length(s, purpose, c, SPAN_PARTIAL);
-            nlisted += queue_length(s, purpose, c, SPAN_EMPTY);
-        }
-    return nheld == s->nheld && nempty == s->nempty && nqueued == nlisted;
 }

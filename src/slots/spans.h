@@ -64,16 +64,4 @@ void *spans_take_metadata(struct spans *s, size_t nbytes);
 /* Frees memory that spans_take_metadata has returned. */
 void spans_free_metadata(struct spans *s, void *metadata);
 
-/* Corrects all addresses after the region was copied or mapped `delta` bytes higher than it was
- * when they were stored. Returns false, and changes nothing, if the slices do not lie as they
- * did, or if what is there makes no sense: it may have been damaged. */
-bool spans_move(struct spans *s, ptrdiff_t delta);
-
-/* Undoes spans_move. */
-void spans_move_back(struct spans *s, ptrdiff_t delta);
-
-/* Counts everything again, and returns whether SP1 to SP6, the queues and the numbers in `s`
- * hold. */
-bool spans_are_valid(const struct spans *s);
-
 #endif

@@ -79,7 +79,8 @@ $(AMALGAMATION)/mem.o: $(AMALGAMATION)/mem.c
 # --- the tool and the examples ------------------------------------------------
 
 # What pkg-config knows is there for this machine's processor only.
-has_library = $(if $(findstring aarch64,$(CC)),,$(shell { pkg-config --exists $(1); } 2>/dev/null && echo yes))
+has_library = $(if $(findstring aarch64,$(CC)),,$(shell \
+    { pkg-config --exists $(1); } 2>/dev/null && echo yes))
 
 # The tool reads heaps with the library's own code. It does without the libraries that are missing.
 TOOL_LIBRARIES := $(strip $(foreach l,libdw libzstd,$(if $(call has_library,$(l)),$(l))))

@@ -432,6 +432,8 @@ static const struct command {
     const char *what;
 } commands[] = {
     {"run", "mem run", command_run, OWN_FAILURE, "run a program on libmem's malloc"},
+    {"find", "mem find", command_find, UNKNOWN, "say what lies at an address"},
+    {"sizes", "mem sizes", command_sizes, UNKNOWN, "count live objects by their size"},
     {"check", "mem check", command_check, UNKNOWN, "count every invariant of its heaps again"},
 };
 

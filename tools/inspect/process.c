@@ -38,7 +38,7 @@ struct seized {
 };
 
 struct process {
-    int memory; /* /proc/PID/mem, which stays that of this program if the process executes another */
+    int memory;  /* /proc/PID/mem: of this program, even if the process executes another one */
     int pagemap; /* /proc/PID/pagemap, or -1 */
     struct seized *seized;
     size_t nseized;

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * sizes.c - mem sizes: the census of a target's live objects, by exact size.
+ */
+#include <argp.h>
+#include <ctype.h>
+#include <err.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "heaps.h"
+#include "source.h"
+
+#include "command.h"
+
+static struct options {
+    const char *target;
+    size_t top;
+    bool is_json;
+} options = {.top = 20};
+
+static const struct argp_option argp_options[] = {
+    {"top", 'n', "N", 0, "Print the N sizes with the most bytes, and the N largest objects (20)",
+     0},
+    {"json", 'j', NULL, 0, "Print JSON instead of text", 0},
+    {0}};
+
+static size_t number(const char *text, struct argp_state *state)
+{
+    char *end;
+    errno = 0;
+    unsigned long long n = strtoull(text, &end, 10);
+    if (*end != '\0' || errno != 0 || !isdigit((unsigned char)*text) || n > 1000000000)
+        argp_error(state, "%s: give a number, such as 20", text);
+    return (size_t)n;
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    if (key == 'j')
+        options.is_json = true;
+    else if (key == 'n')
+        options.top = number(arg, state);
+    else if (key == ARGP_KEY_ARG && options.target == NULL)
+        options.target = arg;
+    else if (key == ARGP_KEY_ARG)
+        argp_error(state, "%s: one target is enough", arg);
+    else if (key == ARGP_KEY_NO_ARGS)
+        argp_error(state, "no target: give a process id, a core file or a snapshot");
+    else
+        return ARGP_ERR_UNKNOWN;
+    return 0;
+}
+
+static const struct argp argp = {
+    .options = argp_options,
+    .parser = parse,
+    .args_doc = "TARGET",
+    .doc = "Counts the live objects of all heaps of a program by their exact size, as it was asked "
+           "for. " TARGET_HELP
+           "\vThe exit status is 0; or 2 if something cannot be told: the target has no heap of "
+           "libmem, or one of its heaps cannot be read, is damaged or was being changed.\n"};
+
+/* --- counting ----------------------------------------------------------------------- */
+
+struct size {
+    size_t size;
+    uint64_t count; /* 0: this place of the table is empty */
+};
+
+struct object_at {
+    uint64_t address;
+    size_t size;
+};
+
+/* The table of sizes is a hash table whose room is a power of two; `largest` is sorted, the largest
+ * first. */
+struct census {
+    struct size *sizes;
+    size_t nsizes, room;
+    struct object_at *largest;
+    size_t nlargest, top;
+    uint64_t count, bytes, slack;
+};
+
+static struct size *place_of(const struct census *c, size_t size)
+{
+    size_t i = (size_t)(size * UINT64_C(0x9E3779B97F4A7C15) >> 20) & (c->room - 1);
+    while (c->sizes[i].count != 0 && c->sizes[i].size != size)
+        i = (i + 1) & (c->room - 1);
+    return &c->sizes[i];
+}
+
+static void grow(struct census *c)
+{
+    struct census old = *c;
+    c->room = old.room == 0 ? 1024 : 2 * old.room;
+    c->sizes = calloc(c->room, sizeof *c->sizes);
+    if (c->sizes == NULL)
+        err(UNKNOWN, "no memory");
+    for (size_t i = 0; i < old.room; i++)
+        if (old.sizes[i].count != 0)
+            *place_of(c, old.sizes[i].size) = old.sizes[i];
+    free(old.sizes);
+}
+
+static void note_large(struct census *c, const struct target_piece *p)
+{
+    if (c->top == 0 || (c->nlargest == c->top && c->largest[c->nlargest - 1].size >= p->size))
+        return;
+    if (c->nlargest < c->top)
+        c->largest = grown(c->largest, c->nlargest++, sizeof *c->largest);
+    size_t i = c->nlargest - 1;
+    for (; i > 0 && c->largest[i - 1].size < p->size; i--)
+        c->largest[i] = c->largest[i - 1];
+    c->largest[i] = (struct object_at){p->start, p->size};
+}
+
+static bool count(const struct target_piece *p, void *context)
+{
+    struct census *c = context;
+    if (p->kind != PIECE_OBJECT)
+        return true;
+    if (2 * c->nsizes >= c->room)
+        grow(c);
+    struct size *s = place_of(c, p->size);
+    c->nsizes += s->count == 0;
+    s->size = p->size;
+    s->count++;
+    c->count++;
+    c->bytes += p->size;
+    c->slack += p->nbytes - p->size;
+    note_large(c, p);
+    return true;
+}
+
+/* By bytes, and of two with equally many the smaller size first. */
+static int compare(const void *a, const void *b)
+{
+    const struct size *x = a, *y = b;
+    uint64_t m = x->size * x->count, n = y->size * y->count;
+    if (m != n)
+        return m > n ? -1 : 1;
+    return x->size < y->size ? -1 : x->size > y->size;
+}
+
+/* Moves the sizes that there are to the front, and sorts them. */
+static void sort(struct census *c)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < c->room; i++)
+        if (c->sizes[i].count != 0)
+            c->sizes[n++] = c->sizes[i];
+    if (n > 0)
+        qsort(c->sizes, n, sizeof *c->sizes, compare);
+}
+
+/* --- printing --------------------------------------------------------------------------- */
+
+static void print_text(const struct census *c)
+{
+    char a[BYTES_TEXT], b[BYTES_TEXT];
+    size_t n = c->nsizes < options.top ? c->nsizes : options.top;
+    uint64_t count_left = c->count, bytes_left = c->bytes;
+    printf("%" PRIu64 " live objects of %zu sizes: %s, and %s of slack\n\n", c->count, c->nsizes,
+           bytes_text(a, c->bytes), bytes_text(b, c->slack));
+    printf("%12s %12s %12s\n", "size", "objects", "bytes in all");
+    for (size_t i = 0; i < n; i++) {
+        const struct size *s = &c->sizes[i];
+        printf("%12zu %12" PRIu64 " %12s\n", s->size, s->count, bytes_text(a, s->size * s->count));
+        count_left -= s->count;
+        bytes_left -= s->size * s->count;
+    }
+    if (count_left > 0)
+        printf("%12s %12" PRIu64 " %12s\n", "others", count_left, bytes_text(a, bytes_left));
+    if (c->nlargest > 0)
+        printf("\nthe largest objects\n");
+    for (size_t i = 0; i < c->nlargest; i++)
+        printf("  0x%-16" PRIx64 " %12zu\n", c->largest[i].address, c->largest[i].size);
+}
+
+static void print_json_census(const struct look *l, const struct census *c, bool is_whole)
+{
+    size_t n = c->nsizes < options.top ? c->nsizes : options.top;
+    printf("{");
+    look_print_json_head(l);
+    printf(" \"whole\": %s, \"objects\": %" PRIu64 ", \"bytes\": %" PRIu64
+           ", \"slack_bytes\": %" PRIu64 ", \"nsizes\": %zu,\n \"sizes\": [",
+           is_whole ? "true" : "false", c->count, c->bytes, c->slack, c->nsizes);
+    for (size_t i = 0; i < n; i++)
+        printf("%s\n  {\"size\": %zu, \"objects\": %" PRIu64 "}", i == 0 ? "" : ",",
+               c->sizes[i].size, c->sizes[i].count);
+    printf("],\n \"largest\": [");
+    for (size_t i = 0; i < c->nlargest; i++)
+        printf("%s\n  {\"address\": \"0x%" PRIx64 "\", \"size\": %zu}", i == 0 ? "" : ",",
+               c->largest[i].address, c->largest[i].size);
+    printf("]}\n");
+}
+
+int command_sizes(int argc, char **argv)
+{
+    struct look l;
+    struct census c = {0};
+    bool is_whole = true;
+    argp_parse(&argp, argc, argv, 0, NULL, NULL);
+    c.top = options.top;
+    if (!look_open(&l, options.target))
+        return UNKNOWN;
+    look_go_on(&l);
+    for (size_t i = 0; i < l.heaps.n; i++)
+        is_whole &= view_walk(&l.heaps.views[i], count, &c);
+    sort(&c);
+    if (options.is_json)
+        print_json_census(&l, &c, is_whole);
+    else {
+        look_print_head(&l);
+        if (!is_whole)
+            printf("a heap is damaged or cannot be read: this is what could be counted\n");
+        print_text(&c);
+    }
+    free(c.sizes);
+    free(c.largest);
+    int status = is_whole && look_is_certain(&l) ? FINE : UNKNOWN;
+    look_close(&l);
+    return status;
+}

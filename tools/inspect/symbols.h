@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * symbols.h - names for addresses of a target: functions and variables, by libdwfl, from the files
+ * of its programs and libraries (and their debug information, if it is installed).
+ *
+ * A tool that is built without libdw knows only which file an address is in. A process of another
+ * mount namespace, and a core file of another machine, may have other files of these names: then a
+ * name may be wrong. Files that are not there give no names.
+ */
+#ifndef SYMBOLS_H
+#define SYMBOLS_H
+
+#include "target.h"
+
+struct symbols;
+
+/* Opens the names of a target, which stays open at least as long. Nothing is read yet. */
+struct symbols *symbols_open(struct target *t);
+void symbols_close(struct symbols *s);
+
+/* What an address lies in. */
+struct symbol {
+    const char *name; /* NULL: not known */
+    uint64_t offset;  /* from where the symbol begins */
+    uint64_t nbytes;  /* of the symbol; 0: not known */
+    const char *file; /* the mapping's, or NULL */
+    bool is_variable; /* else it is a function, or not known */
+};
+
+/* Finds the symbol at an address. Returns false if the address is in no mapping. What it points to
+ * lasts until symbols_close. */
+bool symbols_find(struct symbols *s, uint64_t address, struct symbol *found);
+
+/* Writes a name for an address as a person reads it: "main+0x1c in ./server", "[stack]",
+ * "libfoo.so+0x1234". Returns `text`. */
+char *symbols_text(struct symbols *s, uint64_t address, char *text, size_t nbytes);
+
+#endif

@@ -432,8 +432,10 @@ static const struct command {
     const char *what;
 } commands[] = {
     {"run", "mem run", command_run, OWN_FAILURE, "run a program on libmem's malloc"},
+    {"map", "mem map", command_map, UNKNOWN, "draw a program's heap"},
     {"find", "mem find", command_find, UNKNOWN, "say what lies at an address"},
     {"sizes", "mem sizes", command_sizes, UNKNOWN, "count live objects by their size"},
+    {"snap", "mem snap", command_snap, UNKNOWN, "write a snapshot of its heaps"},
     {"check", "mem check", command_check, UNKNOWN, "count every invariant of its heaps again"},
 };
 

@@ -147,6 +147,8 @@ static void read_notes(struct target *t, const Elf64_Phdr *p)
                 note_process(t, &note);
             else if (is_core && note.type == NT_FILE)
                 note_files(t, &note);
+            else if (strcmp(note.owner, SNAPSHOT_OWNER) == 0 && note.type == SNAPSHOT_NAMES)
+                note_files(t, &note);
             else if (strcmp(note.owner, SNAPSHOT_OWNER) == 0 && note.type == SNAPSHOT_RESIDENT)
                 note_resident(t->core, &note);
         }

@@ -538,6 +538,15 @@ static size_t find_described(struct target *t, struct described **found)
     return nknown;
 }
 
+/* For a snapshot: forgets what was read before the stop, except what leads to the heaps. */
+static void read_again(struct target *t)
+{
+    struct described *d;
+    target_keep_reads(t);
+    (void)images_described(t, &d);
+    free(d);
+}
+
 /* The first copy is made while the process runs, and may be nonsense; but after it the tool's own
  * memory is there, so that the process is stopped only for the next one. Each turn is one moment of
  * the target. Between two of them it runs for a while, so that the call that was in the way can
@@ -550,6 +559,8 @@ static bool copy_one_moment(struct heaps *hs, struct target *t, const struct des
     for (hs->ntries = 1;; hs->ntries++) {
         if (!target_stop(t))
             return false;
+        if (target_keeps_reads(t))
+            read_again(t);
         copy_all(t, hs, d, n);
         if (!target_is_process(t) || !is_any_changing(hs) || hs->ntries == TRIES)
             break;
@@ -585,6 +596,33 @@ void heaps_close(struct heaps *hs)
             munmap(hs->views[i].memory, hs->views[i].reserved);
     free(hs->views);
     *hs = (struct heaps){0};
+}
+
+/* Only what is open can be in memory. Heaps in objects of others lie behind each other, and what was
+ * looked at is not looked at again. */
+bool heaps_resident(const struct heaps *hs, struct target *t, struct extent **list, size_t *n)
+{
+    const struct mapping *m = target_mappings(t);
+    uint64_t seen = 0, page = t->page_bytes;
+    *list = NULL;
+    *n = 0;
+    for (size_t i = 0, k = 0; i < hs->n; i++) {
+        uint64_t from = hs->views[i].base / page * page;
+        uint64_t end = (hs->views[i].base + hs->views[i].nbytes + page - 1) / page * page;
+        while (k < target_nmappings(t) && m[k].end <= from)
+            k++;
+        for (size_t j = k; j < target_nmappings(t) && m[j].start < end; j++) {
+            uint64_t a = m[j].start > from ? m[j].start : from;
+            uint64_t b = m[j].end < end ? m[j].end : end;
+            a = a > seen ? a : seen;
+            if (m[j].access == 0 || a >= b)
+                continue;
+            if (!target_resident(t, a, b, list, n))
+                return false;
+            seen = b;
+        }
+    }
+    return true;
 }
 
 /* --- what is asked of a view -------------------------------------------------------------- */

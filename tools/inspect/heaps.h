@@ -60,6 +60,10 @@ struct heaps {
 bool heaps_open(struct heaps *hs, struct target *t);
 void heaps_close(struct heaps *hs);
 
+/* Finds which pages of the heaps' regions are in memory, and stores them as a list of *n extents in
+ * address order, which the caller frees. Returns false if that is not known. */
+bool heaps_resident(const struct heaps *hs, struct target *t, struct extent **list, size_t *n);
+
 /* A name for messages: "malloc's heap", or "the heap at 0x...". It lasts until the next call. */
 const char *view_name(const struct view *v);
 

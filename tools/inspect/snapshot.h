@@ -18,12 +18,15 @@
 #define SNAPSHOT_OWNER "libmem"
 enum { SNAPSHOT_RESIDENT = 0x100 };
 
+/* And one that names mappings which are not of files, such as "[stack]", in the form of NT_FILE. */
+enum { SNAPSHOT_NAMES = 0x101 };
+
 /* A flag of a segment that belongs to the same mapping as the one before it. It is one of those
  * that ELF leaves to the operating system, which uses none of them. */
 #define SNAPSHOT_GOES_ON 0x00100000u
 
 /* Writes what was kept of a target, with the extents that are in memory (NULL: that is not known),
- * to a file. Returns false, with errno set, if that fails. */
+ * to a file that is empty. Returns false, with errno set, if that fails. */
 bool snapshot_write(struct target *t, const struct extent *resident, size_t nresident, int fd);
 
 #endif

@@ -232,6 +232,11 @@ void target_keep_reads(struct target *t)
     t->keeps_reads = true;
 }
 
+bool target_keeps_reads(const struct target *t)
+{
+    return t->keeps_reads;
+}
+
 static int compare_kept(const void *a, const void *b)
 {
     const struct kept *x = a, *y = b;
@@ -240,8 +245,8 @@ static int compare_kept(const void *a, const void *b)
     return x->nbytes > y->nbytes ? -1 : x->nbytes < y->nbytes;
 }
 
-/* Cuts from each what the ones before it have already. All were read in one stop, so that it does
- * not matter which of two copies of a page goes. */
+/* Cuts from each what the ones before it have already. All were read in one stop, so that two copies
+ * of a page are equal. */
 size_t target_kept(struct target *t, const struct kept **kept)
 {
     size_t n = 0;

@@ -109,6 +109,7 @@ const struct target_thread *target_threads(const struct target *t);
 /* From now on all that is read is kept, in whole pages, until the target is closed; what was kept
  * before is forgotten. Whatever a command reads now is what it needs from a snapshot. */
 void target_keep_reads(struct target *t);
+bool target_keeps_reads(const struct target *t);
 
 /* The pages that were kept, in address order and without overlap. */
 struct kept {

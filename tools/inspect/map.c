@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * map.c - mem map: a picture of each heap of a target, and its totals.
+ *
+ *     region   |  cell 0  |  cell 1  |  cell 2  | ...     each of so many KiB that the picture
+ *     pieces   [object][free slot][object][ free ]  ...   fits on a screen
+ */
+#include <argp.h>
+#include <err.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <langinfo.h>
+#include <locale.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "heaps.h"
+#include "source.h"
+
+#include "command.h"
+
+/* What bytes of a region are. */
+enum kind { SMALL, LARGE, SLACK, FREE_SLOT, FREE_CHUNK, RETURNED, METADATA, UNTOUCHED, NKINDS };
+
+static const struct {
+    const char *name, *json, *escape, *rgb; /* the escape is a colour of the terminal */
+    char letter;
+} kinds[NKINDS] = {
+    [SMALL] = {"small objects, in slots", "small_bytes", "\033[32m", "#3a9d4d", 's'},
+    [LARGE] = {"large objects", "large_bytes", "\033[34m", "#3465a4", 'l'},
+    [SLACK] = {"slack", "slack_bytes", "\033[36m", "#6fb7c0", 'k'},
+    [FREE_SLOT] = {"free slots", "free_slot_bytes", "\033[37m", "#d8d8d8", '.'},
+    [FREE_CHUNK] = {"free chunks, in memory", "free_chunk_bytes", "\033[90m", "#b0b0b0", '-'},
+    [RETURNED] = {"free chunks, not in memory", "returned_bytes", "\033[90m", "#f4f4f4", ' '},
+    [METADATA] = {"metadata", "metadata_bytes", "\033[33m", "#c4a000", 'm'},
+    [UNTOUCHED] = {"metadata, not in memory", "untouched_metadata_bytes", "\033[33m", "#f7f0cc",
+                   ' '},
+};
+
+static struct options {
+    const char *target, *svg;
+    bool is_json;
+} options;
+
+static const struct argp_option argp_options[] = {{"svg", 'o', "FILE", 0,
+                                                   "Write the picture to FILE as SVG, too", 0},
+                                                  {"json", 'j', NULL, 0,
+                                                   "Print the totals as JSON instead of text", 0},
+                                                  {0}};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    if (key == 'j')
+        options.is_json = true;
+    else if (key == 'o')
+        options.svg = arg;
+    else if (key == ARGP_KEY_ARG && options.target == NULL)
+        options.target = arg;
+    else if (key == ARGP_KEY_ARG)
+        argp_error(state, "%s: one target is enough", arg);
+    else if (key == ARGP_KEY_NO_ARGS)
+        argp_error(state, "no target: give a process id, a core file or a snapshot");
+    else
+        return ARGP_ERR_UNKNOWN;
+    return 0;
+}
+
+static const struct argp argp = {
+    .options = argp_options,
+    .parser = parse,
+    .args_doc = "TARGET",
+    .doc =
+        "Draws each heap of a program, from its first byte to its top, the end of its last chunk. "
+        "A cell stands for a number of KiB: its colour, or its letter, says what most of it is, "
+        "and its shade how much of it is in use. " TARGET_HELP "\vThe totals:\n"
+        "  small objects  bytes that the program asked for, of objects in slots\n"
+        "  large objects  bytes that the program asked for, of all other objects\n"
+        "  slack          what objects have at their ends beyond what was asked for\n"
+        "  free slots     room for one small object each, among others of its size\n"
+        "  free chunks    free memory below the top. What is not in memory was given back to the "
+        "system, or never used. A core file does not say which part of a heap was in memory\n"
+        "  tail           free memory above the top; most of it was never used\n"
+        "  metadata       records, the page map, states of slots, and what is left over behind "
+        "slots. Most of the page map of a large heap is never in memory\n"
+        "  fragmentation  slack, free slots and free chunks below the top, as a part of these and "
+        "of the objects' bytes: what the program's objects cannot use at the moment\n\n"
+        "The exit status is 0; or 2 if something cannot be told: the target has no heap of libmem, "
+        "or one of its heaps cannot be read, is damaged or was being changed.\n"};
+
+/* --- filling the cells ----------------------------------------------------------------- */
+
+struct cell {
+    uint64_t bytes[NKINDS];
+};
+
+enum { COLUMNS = 64, ROWS = 24 };
+
+struct map {
+    const struct view *view;
+    uint64_t cell_bytes, top_bytes; /* the region's, up to its top */
+    size_t ncells;
+    struct cell *cells;
+    const struct extent *resident; /* NULL: not known */
+    size_t nresident, at;          /* extents before `at` end below what comes next */
+    uint64_t bytes[NKINDS], tail_bytes, largest_free, nobjects, nfree;
+    uint64_t records_bytes;
+};
+
+/* Adds bytes [from, to) of the region, as offsets, to the cells that they lie in. */
+static void fill(struct map *m, uint64_t from, uint64_t to, enum kind kind)
+{
+    m->bytes[kind] += to - from;
+    while (from < to) {
+        size_t i = (size_t)(from / m->cell_bytes);
+        uint64_t end = (i + 1) * m->cell_bytes;
+        uint64_t n = (to < end ? to : end) - from;
+        if (i < m->ncells)
+            m->cells[i].bytes[kind] += n;
+        from += n;
+    }
+}
+
+/* Adds bytes that need not be in memory: those that are, as one kind, and those that are not. */
+static void fill_by_residence(struct map *m, uint64_t from, uint64_t to, enum kind in_memory,
+                              enum kind not_in_memory)
+{
+    const uint64_t base = m->view->base;
+    if (m->resident == NULL) {
+        fill(m, from, to, in_memory);
+        return;
+    }
+    while (m->at < m->nresident && m->resident[m->at].end <= base + from)
+        m->at++;
+    for (size_t i = m->at; i < m->nresident && m->resident[i].start < base + to; i++) {
+        uint64_t a = m->resident[i].start > base + from ? m->resident[i].start - base : from;
+        uint64_t b = m->resident[i].end < base + to ? m->resident[i].end - base : to;
+        fill(m, from, a, not_in_memory);
+        fill(m, a, b, in_memory);
+        from = b;
+    }
+    fill(m, from, to, not_in_memory);
+}
+
+static bool fill_piece(const struct target_piece *p, void *context)
+{
+    struct map *m = context;
+    uint64_t from = p->start - m->view->base, to = from + p->nbytes;
+    if (from >= m->top_bytes) {
+        m->tail_bytes += p->nbytes;
+        return true;
+    }
+    if (p->kind == PIECE_OBJECT) {
+        m->nobjects++;
+        fill(m, from, from + p->size, p->is_slot ? SMALL : LARGE);
+        fill(m, from + p->size, to, SLACK);
+    } else if (p->kind == PIECE_FREE) {
+        m->nfree++;
+        m->largest_free = p->nbytes > m->largest_free ? p->nbytes : m->largest_free;
+        fill_by_residence(m, from, to, FREE_CHUNK, RETURNED);
+    } else if (p->kind == PIECE_FREE_SLOT)
+        fill(m, from, to, FREE_SLOT);
+    else
+        fill_by_residence(m, from, to, METADATA, UNTOUCHED);
+    progress("mem map", from, m->top_bytes);
+    return true;
+}
+
+/* Makes the map of a heap. Returns false if the heap is damaged or cannot be read: the map has what
+ * came before that. */
+static bool map_make(struct map *m, const struct view *v, const struct extent *resident, size_t n)
+{
+    const struct ledger *l = &v->heap.chunks.ledger;
+    *m = (struct map){.view = v, .cell_bytes = 1024, .resident = resident, .nresident = n};
+    if (v->fault != NULL)
+        return false;
+    m->top_bytes = (uint64_t)l->b.top * GRANULE_BYTES;
+    while (m->top_bytes > m->cell_bytes * COLUMNS * ROWS)
+        m->cell_bytes *= 2;
+    m->ncells = (size_t)((m->top_bytes + m->cell_bytes - 1) / m->cell_bytes);
+    m->cells = calloc(m->ncells + 1, sizeof *m->cells);
+    if (m->cells == NULL)
+        err(UNKNOWN, "no memory");
+    bool is_whole = view_walk(v, fill_piece, m);
+    m->records_bytes = ledger_nbytes(l);
+    progress_end();
+    return is_whole;
+}
+
+static uint64_t sum_of(const uint64_t bytes[NKINDS])
+{
+    uint64_t sum = 0;
+    for (int k = 0; k < NKINDS; k++)
+        sum += bytes[k];
+    return sum;
+}
+
+/* What most of a cell is. */
+static enum kind kind_of(const struct cell *c)
+{
+    enum kind most = SMALL;
+    for (enum kind k = SMALL; k < NKINDS; k++)
+        if (c->bytes[k] > c->bytes[most])
+            most = k;
+    return most;
+}
+
+static bool is_in_use(enum kind k)
+{
+    return k == SMALL || k == LARGE || k == METADATA;
+}
+
+/* How much of a cell is in use, from 0 to 1. */
+static double share_of(const struct cell *c)
+{
+    uint64_t sum = sum_of(c->bytes), used = 0;
+    for (enum kind k = SMALL; k < NKINDS; k++)
+        used += is_in_use(k) ? c->bytes[k] : 0;
+    return sum == 0 ? 0 : (double)used / (double)sum;
+}
+
+/* What is free or slack, as a part of that and of the objects' bytes. */
+static double fragmentation_of(const struct map *m)
+{
+    const uint64_t *b = m->bytes;
+    uint64_t idle = b[SLACK] + b[FREE_SLOT] + b[FREE_CHUNK] + b[RETURNED];
+    uint64_t all = idle + b[SMALL] + b[LARGE];
+    return all == 0 ? 0 : (double)idle / (double)all;
+}
+
+/* --- text --------------------------------------------------------------------------------- */
+
+static void print_cell(const struct cell *c, bool in_colour)
+{
+    static const char *const shades[] = {"\u2591", "\u2592", "\u2593", "\u2588"};
+    enum kind k = kind_of(c);
+    double share = share_of(c);
+    char letter = kinds[k].letter;
+    if (in_colour) {
+        int shade = share >= 1 ? 3 : (int)(share * 4);
+        const char *empty = k == RETURNED || k == UNTOUCHED ? " " : "\u00b7";
+        printf("%s%s", kinds[k].escape, share == 0 ? empty : shades[shade]);
+    } else
+        putchar(share >= 0.5 && letter >= 'a' && letter <= 'z' ? letter - 'a' + 'A' : letter);
+}
+
+static void print_picture(const struct map *m)
+{
+    bool in_colour = has_colours() && strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
+    for (size_t i = 0; i < m->ncells; i++) {
+        if (i % COLUMNS == 0)
+            printf("  0x%-14" PRIx64 " ", m->view->base + i * m->cell_bytes);
+        print_cell(&m->cells[i], in_colour);
+        if (i % COLUMNS == COLUMNS - 1 || i + 1 == m->ncells)
+            printf("%s\n", in_colour ? "\033[0m" : "");
+    }
+    if (in_colour)
+        printf("\n  %s\u2588\033[0m metadata  %s\u2588\033[0m small objects  %s\u2588\033[0m large "
+               "objects  %s\u00b7\033[0m free; the fuller, the darker\n",
+               kinds[METADATA].escape, kinds[SMALL].escape, kinds[LARGE].escape,
+               kinds[FREE_SLOT].escape);
+    else
+        printf("\n  s small objects, l large objects, m metadata; a capital letter: half or more "
+               "is in use\n  . free slots, - free, a space: free and not in memory\n");
+}
+
+static void print_text(const struct map *m)
+{
+    char a[BYTES_TEXT], b[BYTES_TEXT], c[BYTES_TEXT];
+    printf("\n%s: %s from 0x%" PRIx64 " on, %s of them below the top; a cell is %s\n\n",
+           view_name(m->view), bytes_text(a, m->view->nbytes), m->view->base,
+           bytes_text(b, m->top_bytes), bytes_text(c, m->cell_bytes));
+    print_picture(m);
+    printf("\n");
+    for (enum kind k = SMALL; k < NKINDS; k++)
+        if ((k != RETURNED && k != UNTOUCHED) || m->resident != NULL)
+            printf("  %-28s %12s\n",
+                   k == FREE_CHUNK && m->resident == NULL ? "free chunks" : kinds[k].name,
+                   bytes_text(a, m->bytes[k] + (k == METADATA ? m->records_bytes : 0)));
+    printf("  %-28s %12s\n", "tail", bytes_text(a, m->tail_bytes));
+    printf("  %-28s %12" PRIu64 "\n", "objects", m->nobjects);
+    printf("  %-28s %12s\n", "largest free chunk", bytes_text(a, m->largest_free));
+    printf("  %-28s %10.1f %%\n", "fragmentation", 100 * fragmentation_of(m));
+}
+
+static void print_json_map(const struct map *m, bool is_whole, bool is_first)
+{
+    printf("%s  {\"heap\": ", is_first ? "" : ",\n");
+    print_json(stdout, view_name(m->view));
+    printf(", \"base\": \"0x%" PRIx64 "\", \"region_bytes\": %zu, \"top_bytes\": %" PRIu64
+           ", \"whole\": %s,\n   \"objects\": %" PRIu64 ", \"free_chunks\": %" PRIu64,
+           m->view->base, m->view->nbytes, m->top_bytes, is_whole ? "true" : "false", m->nobjects,
+           m->nfree);
+    for (enum kind k = SMALL; k < NKINDS; k++)
+        if ((k != RETURNED && k != UNTOUCHED) || m->resident != NULL)
+            printf(", \"%s\": %" PRIu64, kinds[k].json,
+                   m->bytes[k] + (k == METADATA ? m->records_bytes : 0));
+    printf(", \"tail_bytes\": %" PRIu64 ", \"largest_free_bytes\": %" PRIu64
+           ", \"fragmentation\": %.4f}",
+           m->tail_bytes, m->largest_free, fragmentation_of(m));
+}
+
+/* --- SVG ---------------------------------------------------------------------------------- */
+
+enum { SIDE = 12, GAP = 40 }; /* of a cell; between two heaps */
+
+/* Draws a map at `y`, and returns how far down it reaches. */
+static int draw(FILE *f, const struct map *m, int y)
+{
+    char a[BYTES_TEXT], b[BYTES_TEXT];
+    fprintf(f,
+            "<text x=\"0\" y=\"%d\">%s: %s below the top; a cell is %s; fragmentation %.1f %%"
+            "</text>\n",
+            y - 6, view_name(m->view), bytes_text(a, m->top_bytes), bytes_text(b, m->cell_bytes),
+            100 * fragmentation_of(m));
+    for (size_t i = 0; i < m->ncells; i++) {
+        const struct cell *c = &m->cells[i];
+        double share = share_of(c);
+        fprintf(f,
+                "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" fill=\"%s\" "
+                "fill-opacity=\"%.2f\"/>\n",
+                (int)(i % COLUMNS) * SIDE, y + (int)(i / COLUMNS) * SIDE, SIDE - 1, SIDE - 1,
+                kinds[kind_of(c)].rgb, is_in_use(kind_of(c)) ? 0.3 + 0.7 * share : 1.0);
+    }
+    return y + (int)((m->ncells + COLUMNS - 1) / COLUMNS) * SIDE + GAP;
+}
+
+static void draw_legend(FILE *f, int y)
+{
+    int x = 0;
+    for (enum kind k = SMALL; k < NKINDS; k++) {
+        fprintf(f,
+                "<rect x=\"%d\" y=\"%d\" width=\"11\" height=\"11\" fill=\"%s\" stroke=\"#888\"/>"
+                "<text x=\"%d\" y=\"%d\">%s</text>\n",
+                x, y, kinds[k].rgb, x + 16, y + 10, kinds[k].name);
+        x += 32 + 7 * (int)strlen(kinds[k].name);
+    }
+}
+
+/* Writes all maps to a file. Returns false after a message. */
+static bool write_svg(const char *path, const struct map *maps, size_t n)
+{
+    int y = GAP, height = 2 * GAP, width = 1180;
+    FILE *f = fopen(path, "we");
+    for (size_t i = 0; i < n; i++)
+        height += (int)((maps[i].ncells + COLUMNS - 1) / COLUMNS) * SIDE + GAP;
+    if (f == NULL) {
+        warn("%s", path);
+        return false;
+    }
+    fprintf(f,
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"-10 0 %d %d\" "
+            "font-family=\"sans-serif\" font-size=\"12\">\n"
+            "<rect x=\"-10\" width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n",
+            width, height);
+    for (size_t i = 0; i < n; i++)
+        y = draw(f, &maps[i], y);
+    draw_legend(f, y);
+    fprintf(f, "</svg>\n");
+    bool ok = !ferror(f);
+    ok = fclose(f) == 0 && ok;
+    if (!ok)
+        warn("%s", path);
+    return ok;
+}
+
+/* --- the command ------------------------------------------------------------------------- */
+
+int command_map(int argc, char **argv)
+{
+    struct look l;
+    struct extent *resident;
+    size_t nresident;
+    setlocale(LC_CTYPE, "");
+    argp_parse(&argp, argc, argv, 0, NULL, NULL);
+    if (!look_open(&l, options.target))
+        return UNKNOWN;
+    look_go_on(&l);
+    bool is_known = heaps_resident(&l.heaps, l.t, &resident, &nresident);
+    if (is_known && resident == NULL) /* known, and nothing is */
+        resident = grown(NULL, 0, sizeof *resident);
+    struct map *maps = calloc(l.heaps.n, sizeof *maps);
+    bool is_whole = true;
+    if (maps == NULL)
+        err(UNKNOWN, "no memory");
+    if (options.is_json) {
+        printf("{");
+        look_print_json_head(&l);
+        printf(" \"heaps\": [\n");
+    } else
+        look_print_head(&l);
+    for (size_t i = 0; i < l.heaps.n; i++) {
+        const struct view *v = &l.heaps.views[i];
+        bool ok = map_make(&maps[i], v, is_known ? resident : NULL, nresident);
+        is_whole &= ok;
+        if (options.is_json)
+            print_json_map(&maps[i], ok, i == 0);
+        else if (v->fault == NULL)
+            print_text(&maps[i]);
+        if (!options.is_json && v->fault == NULL && !ok)
+            printf("  the heap is damaged: this is what could be read\n");
+    }
+    if (options.is_json)
+        printf("\n]}\n");
+    bool is_written = options.svg == NULL || write_svg(options.svg, maps, l.heaps.n);
+    for (size_t i = 0; i < l.heaps.n; i++)
+        free(maps[i].cells);
+    free(maps);
+    free(resident);
+    int status = is_whole && is_written && look_is_certain(&l) ? FINE : UNKNOWN;
+    look_close(&l);
+    return status;
+}

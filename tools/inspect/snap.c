@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * snap.c - mem snap: writes a snapshot of a process, or a series of them.
+ */
+#include <argp.h>
+#include <ctype.h>
+#include <err.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "compress.h"
+#include "heaps.h"
+#include "snapshot.h"
+#include "source.h"
+
+#include "command.h"
+
+static struct options {
+    const char *target, *file;
+    bool has_payload, is_compressed;
+    unsigned long every; /* seconds; 0: one snapshot */
+} options;
+
+static const struct argp_option argp_options[] = {
+    {"output", 'o', "FILE", 0, "Write to FILE (mem.PID.snap; with -z, mem.PID.snap.zst)", 0},
+    {"payload", 'p', NULL, 0,
+     "Write also what the objects hold, and all other memory that the program can write to, which "
+     "`mem leaks' and `mem refs' need. The process is stopped until all of it is copied",
+     0},
+    {"compress", 'z', NULL, 0, "Compress the file (zstd); all commands read it as it is", 0},
+    {"every", 'e', "TIME", 0,
+     "Write a series, one snapshot each TIME (90, 90s, 5m, 1h), until the process ends: FILE.1, "
+     "FILE.2, ...",
+     0},
+    {0}};
+
+static unsigned long seconds(const char *text, struct argp_state *state)
+{
+    static const char units[] = "smh";
+    static const unsigned long unit_seconds[] = {1, 60, 3600};
+    char *end;
+    errno = 0;
+    unsigned long n = strtoul(text, &end, 10);
+    const char *unit = *end == '\0' ? units : strchr(units, *end);
+    bool is_number = isdigit((unsigned char)*text) && errno == 0 && n > 0 && n < INT_MAX / 3600;
+    if (!is_number || unit == NULL || (*end != '\0' && end[1] != '\0'))
+        argp_error(state, "%s: give a time, such as 60s or 5m", text);
+    return n * unit_seconds[unit - units];
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    if (key == 'o')
+        options.file = arg;
+    else if (key == 'p')
+        options.has_payload = true;
+    else if (key == 'z' && can_compress())
+        options.is_compressed = true;
+    else if (key == 'z')
+        argp_error(state, "this mem was built without libzstd");
+    else if (key == 'e')
+        options.every = seconds(arg, state);
+    else if (key == ARGP_KEY_ARG && options.target == NULL)
+        options.target = arg;
+    else if (key == ARGP_KEY_ARG)
+        argp_error(state, "%s: one process is enough", arg);
+    else if (key == ARGP_KEY_NO_ARGS)
+        argp_error(state, "no process: give its id");
+    else
+        return ARGP_ERR_UNKNOWN;
+    return 0;
+}
+
+static const struct argp argp = {
+    .options = argp_options,
+    .parser = parse,
+    .args_doc = "PID",
+    .doc = "Writes a snapshot of a process's heaps: a core file that holds only what the other "
+           "commands need. gdb reads it, too. The process is stopped for as long as its heap's "
+           "metadata are copied, and never changed. With a core file instead of PID, that is cut "
+           "down to a snapshot."
+           "\vThe exit status is 0 if the snapshot was written, 2 if not.\n"};
+
+/* Reads all memory that the program can write to, so that it is kept. */
+static void read_payload(struct target *t)
+{
+    enum { PIECE = 1 << 22 };
+    unsigned char *bytes = malloc(PIECE);
+    if (bytes == NULL)
+        err(UNKNOWN, "no memory");
+    for (size_t i = 0; i < target_nmappings(t); i++) {
+        struct mapping m = target_mappings(t)[i];
+        struct extent *extents = NULL;
+        size_t n = 0;
+        if ((m.access & (MAY_READ | MAY_WRITE)) != (MAY_READ | MAY_WRITE))
+            continue;
+        if (!target_is_process(t) || !target_resident(t, m.start, m.end, &extents, &n)) {
+            n = 0;
+            extent_add(&extents, &n, m.start, m.end);
+        }
+        for (size_t k = 0; k < n; k++)
+            for (uint64_t at = extents[k].start; at < extents[k].end; at += PIECE) {
+                uint64_t left = extents[k].end - at;
+                (void)target_read_some(t, at, bytes, left < PIECE ? (size_t)left : PIECE);
+            }
+        free(extents);
+    }
+    free(bytes);
+}
+
+/* Opens a new file beside the one that it replaces in the end, so that no reader sees half of it. */
+static int open_beside(const char *path, char *temporary, size_t nbytes)
+{
+    int n = snprintf(temporary, nbytes, "%s.XXXXXX", path);
+    int fd = n < 0 || (size_t)n >= nbytes ? -1 : mkostemp(temporary, O_CLOEXEC);
+    if (fd < 0)
+        warn("%s", path);
+    return fd;
+}
+
+/* Writes the snapshot to a file, compressed if that was asked for. */
+static bool write_to(struct target *t, const struct extent *resident, size_t nresident, int fd)
+{
+    if (!options.is_compressed)
+        return snapshot_write(t, resident, nresident, fd);
+    FILE *f = tmpfile();
+    bool ok = f != NULL && snapshot_write(t, resident, nresident, fileno(f)) &&
+              lseek(fileno(f), 0, SEEK_SET) == 0 && compress_file(fileno(f), fd);
+    if (f != NULL)
+        fclose(f);
+    return ok;
+}
+
+static bool write_file(struct target *t, const struct extent *resident, size_t nresident,
+                       const char *path)
+{
+    char temporary[PATH_MAX];
+    int fd = open_beside(path, temporary, sizeof temporary);
+    if (fd < 0)
+        return false;
+    bool ok = write_to(t, resident, nresident, fd) && fchmod(fd, 0600) == 0 && close(fd) == 0 &&
+              rename(temporary, path) == 0;
+    if (!ok) {
+        warn("%s", path);
+        unlink(temporary);
+    }
+    return ok;
+}
+
+/* Takes one snapshot of an open target. */
+static bool snap(struct look *l, const char *path)
+{
+    struct extent *resident;
+    struct stat s;
+    char text[BYTES_TEXT];
+    size_t n;
+    if (options.has_payload)
+        read_payload(l->t);
+    look_go_on(l);
+    if (!heaps_resident(&l->heaps, l->t, &resident, &n)) {
+        free(resident);
+        resident = NULL;
+    }
+    bool ok = write_file(l->t, resident, n, path);
+    free(resident);
+    if (!ok || stat(path, &s) != 0)
+        return false;
+    look_print_head(l);
+    printf("%s: %s\n", path, bytes_text(text, (uint64_t)s.st_size));
+    fflush(stdout);
+    return true;
+}
+
+/* Opens the target and takes one snapshot. */
+static bool snap_once(const char *path)
+{
+    struct look l = {.t = target_open(options.target)};
+    if (l.t == NULL)
+        return false;
+    target_keep_reads(l.t);
+    bool ok = heaps_open(&l.heaps, l.t);
+    ok = ok && snap(&l, path);
+    look_close(&l);
+    return ok;
+}
+
+/* Each snapshot is due a fixed time after the first one, however long it takes to write. */
+static int snap_series(const char *path)
+{
+    struct timespec due;
+    char numbered[PATH_MAX];
+    clock_gettime(CLOCK_MONOTONIC, &due);
+    for (unsigned i = 1;; i++) {
+        snprintf(numbered, sizeof numbered, "%s.%u", path, i);
+        if (!snap_once(numbered))
+            return i > 1 ? FINE : UNKNOWN;
+        due.tv_sec += (time_t)options.every;
+        while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL) == EINTR)
+            ;
+    }
+}
+
+int command_snap(int argc, char **argv)
+{
+    char name[64];
+    argp_parse(&argp, argc, argv, 0, NULL, NULL);
+    const char *slash = strrchr(options.target, '/');
+    snprintf(name, sizeof name, "mem.%.40s.snap%s", slash == NULL ? options.target : slash + 1,
+             options.is_compressed ? ".zst" : "");
+    const char *path = options.file == NULL ? name : options.file;
+    if (options.every > 0)
+        return snap_series(path);
+    return snap_once(path) ? FINE : UNKNOWN;
+}

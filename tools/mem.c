@@ -437,6 +437,7 @@ static const struct command {
     {"sizes", "mem sizes", command_sizes, UNKNOWN, "count live objects by their size"},
     {"snap", "mem snap", command_snap, UNKNOWN, "write a snapshot of its heaps"},
     {"check", "mem check", command_check, UNKNOWN, "count every invariant of its heaps again"},
+    {"leaks", "mem leaks", command_leaks, UNKNOWN, "list the objects that nothing leads to"},
 };
 
 static const struct command *command_named(const char *name)

@@ -19,6 +19,7 @@ int command_map(int argc, char **argv);
 int command_find(int argc, char **argv);
 int command_sizes(int argc, char **argv);
 int command_check(int argc, char **argv);
+int command_leaks(int argc, char **argv);
 int command_snap(int argc, char **argv);
 
 /* What --help says of TARGET. */

@@ -1,0 +1,647 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * graph.c - reads roots and objects, finds the object at an address, and marks what can be reached.
+ *
+ * In this order: reading while the target is stopped, finding all objects, from address to object,
+ * marking.
+ */
+#include "graph.h"
+
+#include <err.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "command.h"
+
+enum { WORD = sizeof(uint64_t) };
+
+/* Addresses, from `start` to `end`. */
+struct range {
+    uint64_t start, end;
+};
+
+/* One heap's objects. A bucket is 2^shift granules of the region, and there are no more buckets
+ * than objects, so that few objects begin in each. */
+struct nodes {
+    const struct view *view;
+    struct range all;       /* the whole heap, its header too */
+    struct range chunks;    /* where objects can be */
+    unsigned char *payload; /* a copy of `chunks`; NULL: nothing of it was read */
+    uint32_t first, n;      /* the numbers of its objects */
+    size_t room;            /* for so many the arrays have room */
+    uint32_t *start;        /* of each object, in granules of the region */
+    size_t *size;
+    uint32_t *bucket; /* the first object that begins in the bucket or above it */
+    unsigned shift;
+    uint32_t outer; /* the object that this heap lies in, or NO_OBJECT */
+};
+
+/* A word that may be a pointer, until all objects are known. */
+struct word {
+    uint64_t place, value;
+};
+
+struct graph {
+    struct target *target;
+    struct nodes *heaps; /* in the order of their addresses: outer ones before those in them */
+    size_t nheaps;
+    struct range any; /* all `chunks` lie in it */
+    uint32_t nobjects;
+    struct root *roots;
+    size_t nroots, roots_room;
+    struct word *words; /* of the roots, while they are read; then `pointers` takes their place */
+    size_t nwords, words_room;
+    struct pointer *pointers;
+    struct range *holes; /* what is no root [GA2], in address order */
+    size_t nholes;
+    uint32_t *queue; /* for marking: room for all objects */
+    uint64_t nbytes, nunread;
+};
+
+/* Makes room for one element more in an array of n. */
+static void *grow(void *array, size_t n, size_t *room, size_t nbytes)
+{
+    if (n < *room)
+        return array;
+    *room = *room == 0 ? 64 : *room * 2;
+    array = reallocarray(array, *room, nbytes);
+    if (array == NULL)
+        err(UNKNOWN, "the pointers of the target");
+    return array;
+}
+
+static void *new_array(size_t n, size_t nbytes)
+{
+    void *array = calloc(n == 0 ? 1 : n, nbytes);
+    if (array == NULL)
+        err(UNKNOWN, "the objects of the target");
+    return array;
+}
+
+/* --- reading -------------------------------------------------------------------------- */
+
+/* Calls `take` for each stretch of a range that can be read, with its bytes. What is in no memory
+ * of a process reads as zero, and is left out. */
+typedef void byte_taker(struct graph *g, uint64_t address, const unsigned char *bytes,
+                        size_t nbytes, void *context);
+
+static void read_stretch(struct graph *g, struct range r, byte_taker *take, void *context)
+{
+    enum { AT_ONCE = 1 << 20, PAGE = 4096 };
+    static unsigned char buffer[AT_ONCE];
+    while (r.start < r.end) {
+        size_t wanted = r.end - r.start < AT_ONCE ? (size_t)(r.end - r.start) : AT_ONCE;
+        size_t got = target_read_some(g->target, r.start, buffer, wanted);
+        if (got > 0)
+            take(g, r.start, buffer, got, context);
+        g->nbytes += got;
+        r.start += got;
+        if (got < wanted) { /* the page at which it stopped cannot be read */
+            uint64_t next = (r.start / PAGE + 1) * PAGE;
+            next = next < r.end ? next : r.end;
+            g->nunread += next - r.start;
+            r.start = next;
+        }
+    }
+}
+
+static void read_range(struct graph *g, struct range r, byte_taker *take, void *context)
+{
+    enum { PAGE = 4096 };
+    struct extent *list = NULL;
+    size_t n = 0;
+    uint64_t start = r.start / PAGE * PAGE, end = (r.end + PAGE - 1) / PAGE * PAGE;
+    if (!target_resident(g->target, start, end, &list, &n)) {
+        read_stretch(g, r, take, context);
+    } else {
+        for (size_t i = 0; i < n; i++) {
+            struct range part = {list[i].start > r.start ? list[i].start : r.start,
+                                 list[i].end < r.end ? list[i].end : r.end};
+            read_stretch(g, part, take, context);
+        }
+    }
+    free(list);
+}
+
+/* Calls for each readable mapping in a range, cut to it. */
+static void read_mapped(struct graph *g, struct range r, byte_taker *take, void *context)
+{
+    const struct mapping *m = target_mappings(g->target);
+    for (size_t i = 0; i < target_nmappings(g->target); i++) {
+        struct range part = {m[i].start > r.start ? m[i].start : r.start,
+                             m[i].end < r.end ? m[i].end : r.end};
+        if (part.start < part.end && m[i].access & MAY_READ)
+            read_range(g, part, take, context);
+    }
+}
+
+static void take_payload(struct graph *g, uint64_t address, const unsigned char *bytes,
+                         size_t nbytes, void *context)
+{
+    const struct nodes *h = context;
+    (void)g;
+    memcpy(h->payload + (address - h->chunks.start), bytes, nbytes);
+}
+
+/* The copy is as large as the chunks of the region, and takes memory only for what is read. */
+static void read_payload(struct graph *g, struct nodes *h)
+{
+    size_t nbytes = (size_t)(h->chunks.end - h->chunks.start);
+    if (nbytes == 0)
+        return;
+    void *copy = mmap(NULL, nbytes, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (copy == MAP_FAILED)
+        err(UNKNOWN, "a copy of the objects");
+    h->payload = copy;
+    read_mapped(g, h->chunks, take_payload, h);
+}
+
+/* Notes a word of the root that is read now, if it may point to an object. */
+static void note_word(struct graph *g, uint64_t place, uint64_t value)
+{
+    if (value - g->any.start >= g->any.end - g->any.start)
+        return;
+    g->words = grow(g->words, g->nwords, &g->words_room, sizeof *g->words);
+    g->words[g->nwords++] = (struct word){place, value};
+    g->roots[g->nroots - 1].npointers++;
+}
+
+/* All stretches begin at a multiple of 8: a mapping does, and a stack pointer is rounded up. */
+static void take_root(struct graph *g, uint64_t address, const unsigned char *bytes, size_t nbytes,
+                      void *context)
+{
+    (void)context;
+    for (size_t i = 0; i + WORD <= nbytes; i += WORD) {
+        uint64_t value;
+        memcpy(&value, bytes + i, WORD);
+        note_word(g, address + i, value);
+    }
+}
+
+/* What is noted from now on is of this root. */
+static void root_begin(struct graph *g, struct root root)
+{
+    g->roots = grow(g->roots, g->nroots, &g->roots_room, sizeof *g->roots);
+    root.first = g->nwords;
+    g->roots[g->nroots++] = root;
+}
+
+/* A root that holds no pointer is none. */
+static void root_end(struct graph *g)
+{
+    if (g->roots[g->nroots - 1].npointers == 0)
+        g->nroots--;
+}
+
+/* Reads a part of a mapping as one root, except what heaps take of it. */
+static void read_root(struct graph *g, struct root root)
+{
+    uint64_t at = root.start;
+    root_begin(g, root);
+    for (size_t i = 0; i < g->nholes && at < root.end; i++) {
+        struct range hole = g->holes[i];
+        if (hole.end <= at || hole.start >= root.end)
+            continue;
+        if (hole.start > at)
+            read_range(g, (struct range){at, hole.start}, take_root, NULL);
+        at = hole.end;
+    }
+    if (at < root.end)
+        read_range(g, (struct range){at, root.end}, take_root, NULL);
+    root_end(g);
+}
+
+static void read_registers(struct graph *g, const struct target_thread *thread)
+{
+    root_begin(g, (struct root){.kind = ROOT_REGISTERS, .thread = thread->id});
+    for (size_t i = 0; i < thread->nregisters && i < REGISTERS_MAX; i++)
+        note_word(g, i, thread->registers[i]);
+    root_end(g);
+}
+
+/* Returns the thread whose stack a mapping holds: that with the lowest stack pointer in it; or
+ * NULL. */
+static const struct target_thread *thread_on(const struct graph *g, const struct mapping *m)
+{
+    const struct target_thread *threads = target_threads(g->target), *found = NULL;
+    for (size_t i = 0; i < target_nthreads(g->target); i++)
+        if (threads[i].stack_pointer >= m->start && threads[i].stack_pointer < m->end &&
+            (found == NULL || threads[i].stack_pointer < found->stack_pointer))
+            found = &threads[i];
+    return found;
+}
+
+/* A mapping that the program may not write to, but which lies right before one of the same file to
+ * which it may, was written to before: the dynamic linker protects it afterwards (RELRO). */
+static bool may_hold_pointers(const struct mapping *m, const struct mapping *next)
+{
+    if (m->access & MAY_WRITE)
+        return true;
+    return (m->access & (MAY_READ | MAY_EXECUTE)) == MAY_READ && m->file != NULL && next != NULL &&
+           next->access & MAY_WRITE && next->start == m->end && next->file != NULL &&
+           strcmp(next->file, m->file) == 0;
+}
+
+/* The x86-64 ABI lets a function use 128 bytes below the stack pointer. */
+static void read_mapping(struct graph *g, const struct mapping *m)
+{
+    enum { RED_ZONE = 128 };
+    struct root root = {.kind = ROOT_MAPPING, .start = m->start, .end = m->end, .mapping = m};
+    const struct target_thread *thread = thread_on(g, m);
+    if (thread != NULL) {
+        uint64_t low = (thread->stack_pointer + WORD - 1) / WORD * WORD;
+        root.kind = ROOT_STACK;
+        root.thread = thread->id;
+        root.start = low - m->start > RED_ZONE ? low - RED_ZONE : m->start;
+    }
+    read_root(g, root);
+}
+
+static void read_roots(struct graph *g)
+{
+    const struct target_thread *threads = target_threads(g->target);
+    for (size_t i = 0; i < target_nthreads(g->target); i++)
+        read_registers(g, &threads[i]);
+    const struct mapping *m = target_mappings(g->target);
+    size_t n = target_nmappings(g->target);
+    for (size_t i = 0; i < n; i++)
+        if (may_hold_pointers(&m[i], i + 1 < n ? &m[i + 1] : NULL))
+            read_mapping(g, &m[i]);
+}
+
+static struct nodes nodes_of(const struct view *v)
+{
+    struct nodes h = {.view = v, .outer = NO_OBJECT};
+    h.all = (struct range){v->base, v->base + v->nbytes};
+    if (v->kind == VIEW_OWN && v->address < v->base && v->part == 0)
+        h.all.start = v->address; /* its header lies below */
+    h.chunks = (struct range){v->base, v->base};
+    if (v->fault == NULL)
+        h.chunks.end += (uint64_t)v->heap.chunks.ledger.b.top * GRANULE_BYTES;
+    return h;
+}
+
+/* Of two ranges that begin at one address, the outer one comes first. */
+static int by_address(const void *a, const void *b)
+{
+    const struct range *p = a, *q = b;
+    if (p->start != q->start)
+        return p->start < q->start ? -1 : 1;
+    return p->end > q->end ? -1 : p->end < q->end;
+}
+
+static int nodes_by_address(const void *a, const void *b)
+{
+    const struct nodes *p = a, *q = b;
+    return by_address(&p->all, &q->all);
+}
+
+/* A struct heap in the library's data has the address of the first object. */
+static void find_holes(struct graph *g)
+{
+    g->holes = new_array(2 * g->nheaps, sizeof *g->holes);
+    for (size_t i = 0; i < g->nheaps; i++) {
+        const struct view *v = g->heaps[i].view;
+        g->holes[g->nholes++] = g->heaps[i].all;
+        if (v->kind != VIEW_OWN)
+            g->holes[g->nholes++] = (struct range){v->address, v->address + sizeof(struct heap)};
+    }
+    qsort(g->holes, g->nholes, sizeof *g->holes, by_address);
+}
+
+struct graph *graph_read(struct target *t, const struct heaps *hs)
+{
+    struct graph *g = new_array(1, sizeof *g);
+    g->target = t;
+    g->heaps = new_array(hs->n, sizeof *g->heaps);
+    g->nheaps = hs->n;
+    g->any = (struct range){UINT64_MAX, 0};
+    for (size_t i = 0; i < hs->n; i++)
+        g->heaps[i] = nodes_of(&hs->views[i]);
+    qsort(g->heaps, g->nheaps, sizeof *g->heaps, nodes_by_address);
+    find_holes(g);
+    for (size_t i = 0; i < g->nheaps; i++) {
+        const struct range *r = &g->heaps[i].chunks;
+        g->any.start = r->start < g->any.start ? r->start : g->any.start;
+        g->any.end = r->end > g->any.end ? r->end : g->any.end;
+    }
+    if (g->any.start > g->any.end)
+        g->any = (struct range){0, 0};
+    for (size_t i = 0; i < g->nheaps; i++)
+        read_payload(g, &g->heaps[i]);
+    read_roots(g);
+    return g;
+}
+
+/* --- all objects ------------------------------------------------------------------------ */
+
+static bool note_object(const struct target_piece *p, void *context)
+{
+    struct nodes *h = context;
+    if (p->kind != PIECE_OBJECT)
+        return true;
+    if (h->n == h->room) {
+        size_t room = h->room;
+        h->start = grow(h->start, h->n, &room, sizeof *h->start);
+        h->size = grow(h->size, h->n, &h->room, sizeof *h->size);
+    }
+    h->start[h->n] = (uint32_t)((p->start - h->view->base) / GRANULE_BYTES);
+    h->size[h->n++] = p->size;
+    return true;
+}
+
+/* Fills the buckets from the last to the first: one in which no object begins has the number of the
+ * next object that begins above it. */
+static void fill_buckets(struct nodes *h)
+{
+    uint64_t ngranules = (h->chunks.end - h->chunks.start) / GRANULE_BYTES;
+    while (ngranules >> h->shift > h->n)
+        h->shift++;
+    size_t nbuckets = (size_t)(ngranules >> h->shift) + 1;
+    h->bucket = new_array(nbuckets + 1, sizeof *h->bucket);
+    uint32_t object = h->n;
+    h->bucket[nbuckets] = h->n;
+    for (size_t b = nbuckets; b-- > 0; h->bucket[b] = object)
+        while (object > 0 && h->start[object - 1] >> h->shift >= b)
+            object--;
+}
+
+/* Keeps of the words those that point to objects. */
+static void find_pointers(struct graph *g)
+{
+    size_t n = 0;
+    g->pointers = new_array(g->nwords, sizeof *g->pointers);
+    for (size_t i = 0; i < g->nroots; i++) {
+        struct root *root = &g->roots[i];
+        size_t first = root->first, end = root->first + root->npointers;
+        root->first = n;
+        for (size_t k = first; k < end; k++) {
+            uint32_t object = graph_find(g, g->words[k].value);
+            if (object != NO_OBJECT)
+                g->pointers[n++] = (struct pointer){g->words[k].place, object};
+        }
+        root->npointers = n - root->first;
+    }
+    free(g->words);
+    g->words = NULL;
+}
+
+void graph_build(struct graph *g)
+{
+    for (size_t i = 0; i < g->nheaps; i++) {
+        struct nodes *h = &g->heaps[i];
+        h->first = g->nobjects;
+        if (h->view->fault == NULL)
+            view_walk(h->view, note_object, h); /* of a damaged heap, what comes before that */
+        fill_buckets(h);
+        g->nobjects += h->n;
+    }
+    for (size_t i = 0; i < g->nheaps; i++) /* the heaps before it are known, the outer ones too */
+        if (g->heaps[i].all.start > 0) {
+            size_t nheaps = g->nheaps;
+            g->nheaps = i;
+            g->heaps[i].outer = graph_find(g, g->heaps[i].all.start);
+            g->nheaps = nheaps;
+        }
+    find_pointers(g);
+    g->queue = new_array(g->nobjects, sizeof *g->queue);
+}
+
+void graph_close(struct graph *g)
+{
+    for (size_t i = 0; i < g->nheaps; i++) {
+        struct nodes *h = &g->heaps[i];
+        if (h->payload != NULL)
+            munmap(h->payload, (size_t)(h->chunks.end - h->chunks.start));
+        free(h->start);
+        free(h->size);
+        free(h->bucket);
+    }
+    free(g->heaps);
+    free(g->holes);
+    free(g->queue);
+    free(g->roots);
+    free(g->words);
+    free(g->pointers);
+    free(g);
+}
+
+uint64_t graph_nbytes(const struct graph *g)
+{
+    return g->nbytes;
+}
+
+uint64_t graph_nunread(const struct graph *g)
+{
+    return g->nunread;
+}
+
+uint32_t graph_nobjects(const struct graph *g)
+{
+    return g->nobjects;
+}
+
+size_t graph_nroots(const struct graph *g)
+{
+    return g->nroots;
+}
+
+const struct root *graph_root(const struct graph *g, size_t i)
+{
+    return &g->roots[i];
+}
+
+const struct pointer *graph_root_pointers(const struct graph *g, const struct root *root)
+{
+    return &g->pointers[root->first];
+}
+
+/* --- from address to object --------------------------------------------------------------- */
+
+/* Returns the heap that has the object of this number. */
+static const struct nodes *nodes_with(const struct graph *g, uint32_t object)
+{
+    size_t low = 0, high = g->nheaps;
+    while (high - low > 1) {
+        size_t middle = low + (high - low) / 2;
+        if (g->heaps[middle].first <= object)
+            low = middle;
+        else
+            high = middle;
+    }
+    return &g->heaps[low];
+}
+
+/* Returns the object of one heap that an address in its chunks lies in. */
+static uint32_t find_in(const struct nodes *h, uint64_t address)
+{
+    uint64_t offset = address - h->chunks.start;
+    uint32_t granule = (uint32_t)(offset / GRANULE_BYTES);
+    uint32_t low = h->bucket[granule >> h->shift], high = h->bucket[(granule >> h->shift) + 1];
+    while (low < high) { /* objects below `low` begin at or below the granule */
+        uint32_t middle = low + (high - low) / 2;
+        if (h->start[middle] <= granule)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low == 0)
+        return NO_OBJECT;
+    uint64_t into = offset - (uint64_t)h->start[low - 1] * GRANULE_BYTES;
+    size_t size = h->size[low - 1];
+    return into < size || (into == 0 && size == 0) ? h->first + low - 1 : NO_OBJECT;
+}
+
+/* Heaps are few, and inner ones come after those that they lie in. */
+uint32_t graph_find(const struct graph *g, uint64_t address)
+{
+    if (address - g->any.start >= g->any.end - g->any.start)
+        return NO_OBJECT;
+    for (size_t i = g->nheaps; i-- > 0;) {
+        const struct nodes *h = &g->heaps[i];
+        if (address - h->chunks.start >= h->chunks.end - h->chunks.start)
+            continue;
+        uint32_t object = find_in(h, address);
+        if (object != NO_OBJECT || h->outer == NO_OBJECT)
+            return object;
+    }
+    return NO_OBJECT;
+}
+
+struct graph_object graph_object(const struct graph *g, uint32_t object)
+{
+    const struct nodes *h = nodes_with(g, object);
+    uint32_t i = object - h->first;
+    return (struct graph_object){.start = h->chunks.start + (uint64_t)h->start[i] * GRANULE_BYTES,
+                                 .size = h->size[i],
+                                 .view = h->view};
+}
+
+uint32_t graph_outer(const struct graph *g, uint32_t object)
+{
+    return nodes_with(g, object)->outer;
+}
+
+uint64_t graph_word(const struct graph *g, uint32_t object, size_t offset)
+{
+    const struct nodes *h = nodes_with(g, object);
+    uint32_t i = object - h->first;
+    uint64_t word = 0;
+    if (h->size[i] >= WORD && offset <= h->size[i] - WORD)
+        memcpy(&word, h->payload + (uint64_t)h->start[i] * GRANULE_BYTES + offset, WORD);
+    return word;
+}
+
+/* --- from object to object ------------------------------------------------------------------ */
+
+/* The pointers in a part of an object, which begins at a multiple of 8. */
+static void each_pointer_in(const struct graph *g, const struct nodes *h, struct range r,
+                            pointer_visitor *visit, void *context)
+{
+    const uint64_t low = g->any.start, span = g->any.end - g->any.start;
+    const unsigned char *bytes = h->payload + (r.start - h->chunks.start);
+    for (uint64_t at = r.start; at + WORD <= r.end; at += WORD, bytes += WORD) {
+        uint64_t value;
+        memcpy(&value, bytes, WORD);
+        if (value - low >= span)
+            continue;
+        uint32_t found = graph_find(g, value);
+        if (found != NO_OBJECT)
+            visit(context, at, found);
+    }
+}
+
+/* Heaps in the object are left out. They come after the heap that the object is in. */
+void graph_each_pointer(const struct graph *g, uint32_t object, pointer_visitor *visit,
+                        void *context)
+{
+    const struct nodes *h = nodes_with(g, object);
+    uint32_t i = object - h->first;
+    struct range r = {.start = h->chunks.start + (uint64_t)h->start[i] * GRANULE_BYTES};
+    r.end = r.start + h->size[i];
+    r.end = r.end < h->chunks.end ? r.end : h->chunks.end;
+    for (const struct nodes *in = h + 1; in < g->heaps + g->nheaps && r.start < r.end; in++) {
+        if (in->all.start >= r.end)
+            break;
+        if (in->all.end <= r.start)
+            continue;
+        each_pointer_in(g, h, (struct range){r.start, in->all.start}, visit, context);
+        r.start = in->all.end;
+    }
+    each_pointer_in(g, h, r, visit, context);
+    if (h->outer != NO_OBJECT)
+        visit(context, h->all.start, h->outer);
+}
+
+/* --- marking ---------------------------------------------------------------------------------- */
+
+void set_close(struct object_set *s)
+{
+    free(s->bits);
+    s->bits = NULL;
+}
+
+/* Objects wait in a queue until their pointers are followed, each once: so a way that is found
+ * first is a shortest one. */
+struct marking {
+    const struct graph *g;
+    struct object_set *set;
+    struct way *ways;
+    uint32_t nqueued, from, without;
+    bool from_root;
+};
+
+static void mark(void *context, uint64_t place, uint32_t object)
+{
+    struct marking *m = context;
+    if (set_has(m->set, object) || object == m->without)
+        return;
+    m->set->bits[object / 64] |= (uint64_t)1 << object % 64;
+    if (m->ways != NULL)
+        m->ways[object] = (struct way){place, m->from, m->from_root};
+    m->g->queue[m->nqueued++] = object;
+}
+
+/* Follows all that waits. The queue is the graph's: marking is not called while marking. */
+static void mark_on(struct marking *m)
+{
+    m->from_root = false;
+    for (uint32_t i = 0; i < m->nqueued; i++) {
+        m->from = m->g->queue[i];
+        m->set->n++;
+        m->set->nbytes += graph_object(m->g, m->from).size;
+        graph_each_pointer(m->g, m->from, mark, m);
+    }
+}
+
+static struct marking marking_of(const struct graph *g, struct object_set *s)
+{
+    return (struct marking){.g = g, .set = s, .without = NO_OBJECT, .from = NO_OBJECT};
+}
+
+struct object_set graph_reach(const struct graph *g, uint32_t without, struct way *ways)
+{
+    struct object_set s = {.bits = new_array(g->nobjects / 64 + 1, sizeof *s.bits)};
+    struct marking m = marking_of(g, &s);
+    m.without = without;
+    m.ways = ways;
+    m.from_root = true;
+    for (uint32_t i = 0; ways != NULL && i < g->nobjects; i++)
+        ways[i].from = NO_OBJECT;
+    for (m.from = 0; m.from < g->nroots; m.from++) {
+        const struct root *root = &g->roots[m.from];
+        for (size_t k = root->first; k < root->first + root->npointers; k++)
+            mark(&m, g->pointers[k].place, g->pointers[k].object);
+    }
+    mark_on(&m);
+    return s;
+}
+
+void graph_add_reachable(const struct graph *g, uint32_t object, struct object_set *s)
+{
+    struct marking m = marking_of(g, s);
+    mark(&m, 0, object);
+    mark_on(&m);
+}

@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * leaks.c - mem leaks: live objects that nothing in the program leads to any longer.
+ *
+ * Of the objects that no root reaches, those that no other such object points to are the leaks;
+ * what these lead to, they keep. Where such objects point to each other in a circle, the one at
+ * the lowest address is the leak. Leaks of one size that begin with one word are one line of the
+ * output.
+ */
+#include <argp.h>
+#include <err.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "graph.h"
+
+#include "command.h"
+
+static struct options {
+    const char *target;
+    size_t top;
+    bool is_json;
+} options = {.top = 20};
+
+static const struct argp_option argp_options[] = {{"json", 'j', NULL, 0,
+                                                   "Print JSON instead of text", 0},
+                                                  {"top", 'n', "N", 0,
+                                                   "Print at most N lines (20; 0 means all)", 0},
+                                                  {0}};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    char *end;
+    switch (key) {
+    case 'j':
+        options.is_json = true;
+        return 0;
+    case 'n':
+        options.top = strtoul(arg, &end, 10);
+        if (end == arg || *end != '\0')
+            argp_error(state, "--top=%s: that is no number", arg);
+        return 0;
+    case ARGP_KEY_ARG:
+        if (options.target != NULL)
+            argp_error(state, "%s: one target is enough", arg);
+        options.target = arg;
+        return 0;
+    case ARGP_KEY_NO_ARGS:
+        argp_error(state, "no target: give a process id, a core file or a snapshot");
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp argp = {
+    .options = argp_options,
+    .parser = parse,
+    .args_doc = "TARGET",
+    .doc =
+        "Lists the live objects that the program can no longer reach: no register, stack or other "
+        "memory that it may write to holds the address of any of their bytes, nor does an object "
+        "that can be reached. " TARGET_HELP " Here it is stopped until its memory is copied."
+        "\vA pointer that is kept in another form (in a file, in the kernel, with bits of its own) "
+        "is not seen, and a number that happens to be an address hides a leak. The exit status is "
+        "0 if there is no leak, 1 if there are leaks, 2 if that cannot be told: the target has no "
+        "heap of libmem, was being changed, or could not be read as a whole.\n"};
+
+/* --- finding leaks ------------------------------------------------------------------- */
+
+/* Leaks that have a size and a first word in common. */
+struct group {
+    size_t size;
+    uint64_t word; /* the first, if it is an address in the program or a library; else 0 */
+    uint32_t n;
+    uint32_t first; /* the leak at the lowest address */
+    uint32_t nkept; /* what only these leaks lead to, and how many bytes that has */
+    uint64_t nkept_bytes;
+    bool is_circle; /* something that the first one leads to leads back to it */
+};
+
+struct leaks {
+    struct graph *g;
+    const struct target *t;
+    struct object_set reached; /* from the roots; then also from the leaks before */
+    uint64_t *pointed;         /* a bit for each object that another one that leaked points to */
+    uint32_t from;             /* whose pointers are looked at */
+    struct group *groups;
+    size_t ngroups, room;
+    uint32_t n;
+    uint64_t nbytes, nkept_bytes;
+    uint32_t nkept;
+};
+
+/* An object in a heap that has leaked as a whole is part of that leak. */
+static bool has_leaked(const struct leaks *l, uint32_t object)
+{
+    uint32_t outer = graph_outer(l->g, object);
+    return !set_has(&l->reached, object) && (outer == NO_OBJECT || set_has(&l->reached, outer));
+}
+
+static void note_pointed(void *context, uint64_t place, uint32_t object)
+{
+    struct leaks *l = context;
+    (void)place;
+    if (object != l->from)
+        l->pointed[object / 64] |= (uint64_t)1 << object % 64;
+}
+
+/* Returns the first word of an object if it is an address in a file that is mapped, as that of a
+ * virtual function table is; else 0. */
+static uint64_t word_of_type(const struct leaks *l, uint32_t object)
+{
+    uint64_t word = graph_word(l->g, object, 0);
+    const struct mapping *m = word == 0 ? NULL : target_mapping(l->t, word);
+    return m != NULL && m->file != NULL && m->file[0] == '/' ? word : 0;
+}
+
+/* Notes a leak, and all that it keeps: what it leads to and no root or leak before it did. */
+static void note_leak(struct leaks *l, uint32_t object, bool is_circle)
+{
+    struct object_set before = l->reached;
+    graph_add_reachable(l->g, object, &l->reached);
+    if (l->ngroups == l->room) {
+        l->room = l->room == 0 ? 64 : l->room * 2;
+        l->groups = reallocarray(l->groups, l->room, sizeof *l->groups);
+        if (l->groups == NULL)
+            err(UNKNOWN, "the leaks");
+    }
+    struct group leak = {.n = 1, .first = object, .is_circle = is_circle};
+    leak.size = graph_object(l->g, object).size;
+    leak.word = word_of_type(l, object);
+    leak.nkept = l->reached.n - before.n - 1;
+    leak.nkept_bytes = l->reached.nbytes - before.nbytes - leak.size;
+    l->groups[l->ngroups++] = leak;
+    l->n++;
+    l->nbytes += leak.size;
+    l->nkept += leak.nkept;
+    l->nkept_bytes += leak.nkept_bytes;
+}
+
+static int by_kind(const void *a, const void *b)
+{
+    const struct group *p = a, *q = b;
+    if (p->size != q->size)
+        return p->size < q->size ? -1 : 1;
+    if (p->word != q->word)
+        return p->word < q->word ? -1 : 1;
+    return p->first < q->first ? -1 : p->first > q->first;
+}
+
+static int by_bytes(const void *a, const void *b)
+{
+    const struct group *p = a, *q = b;
+    uint64_t m = p->n * p->size + p->nkept_bytes, n = q->n * q->size + q->nkept_bytes;
+    return m != n ? (m < n ? 1 : -1) : by_kind(a, b);
+}
+
+/* Each leak is a group at first: makes one of those of a kind, and puts the largest first. */
+static void join_groups(struct leaks *l)
+{
+    size_t n = 0;
+    qsort(l->groups, l->ngroups, sizeof *l->groups, by_kind);
+    for (size_t i = 0; i < l->ngroups; i++) {
+        struct group *last = n == 0 ? NULL : &l->groups[n - 1], *leak = &l->groups[i];
+        if (last == NULL || last->size != leak->size || last->word != leak->word) {
+            l->groups[n++] = *leak;
+            continue;
+        }
+        last->n++;
+        last->nkept += leak->nkept;
+        last->nkept_bytes += leak->nkept_bytes;
+    }
+    l->ngroups = n;
+    qsort(l->groups, l->ngroups, sizeof *l->groups, by_bytes);
+}
+
+static void find_leaks(struct leaks *l)
+{
+    uint32_t n = graph_nobjects(l->g);
+    l->reached = graph_reach(l->g, NO_OBJECT, NULL);
+    l->pointed = calloc(n / 64 + 1, sizeof *l->pointed);
+    uint64_t *leaked = calloc(n / 64 + 1, sizeof *leaked);
+    if (l->pointed == NULL || leaked == NULL)
+        err(UNKNOWN, "the leaks");
+    for (l->from = 0; l->from < n; l->from++)
+        if (has_leaked(l, l->from)) {
+            leaked[l->from / 64] |= (uint64_t)1 << l->from % 64;
+            graph_each_pointer(l->g, l->from, note_pointed, l);
+        }
+    /* What is left after the first round is in circles. */
+    for (int round = 0; round < 2; round++)
+        for (uint32_t i = 0; i < n; i++)
+            if (leaked[i / 64] >> i % 64 & 1 && !set_has(&l->reached, i) &&
+                (round == 1 || !(l->pointed[i / 64] >> i % 64 & 1)))
+                note_leak(l, i, round == 1);
+    free(leaked);
+    join_groups(l);
+}
+
+/* --- output --------------------------------------------------------------------------- */
+
+static const char *objects_text(uint32_t n)
+{
+    return n == 1 ? "object" : "objects";
+}
+
+static void print_group(const struct leaks *l, const struct group *group)
+{
+    char bytes[BYTES_TEXT], size[BYTES_TEXT], kept[BYTES_TEXT];
+    struct graph_object o = graph_object(l->g, group->first);
+    printf("%8" PRIu32 " %10s  of %s", group->n, bytes_text(bytes, group->n * group->size),
+           bytes_text(size, group->size));
+    if (group->word != 0)
+        printf(", begin with 0x%" PRIx64, group->word);
+    printf(group->n == 1 ? ", at 0x%" PRIx64 : ", first at 0x%" PRIx64, o.start);
+    if (o.view->kind != VIEW_MALLOC)
+        printf(", in %s", view_name(o.view));
+    if (group->is_circle)
+        printf(", in a circle");
+    if (group->nkept > 0)
+        printf("; %s %" PRIu32 " %s more, %s", group->n == 1 ? "keeps" : "keep", group->nkept,
+               objects_text(group->nkept), bytes_text(kept, group->nkept_bytes));
+    printf("\n");
+}
+
+static void print_text(const struct leaks *l, const struct look *look)
+{
+    char read[BYTES_TEXT], bytes[BYTES_TEXT], kept[BYTES_TEXT], unread[BYTES_TEXT];
+    look_print_head(look);
+    printf("looked for pointers in %s, %" PRIu32 " %s\n", bytes_text(read, graph_nbytes(l->g)),
+           graph_nobjects(l->g), objects_text(graph_nobjects(l->g)));
+    if (graph_nunread(l->g) > 0)
+        printf("%s could not be read: what is reached only from there is called a leak\n",
+               bytes_text(unread, graph_nunread(l->g)));
+    if (l->n == 0) {
+        printf("no leak\n");
+        return;
+    }
+    printf("%" PRIu32 " %s leaked, %s", l->n, objects_text(l->n), bytes_text(bytes, l->nbytes));
+    if (l->nkept > 0)
+        printf("; %" PRIu32 " more, %s, can be reached from there only", l->nkept,
+               bytes_text(kept, l->nkept_bytes));
+    printf("\n\n");
+    size_t nshown = options.top == 0 || options.top > l->ngroups ? l->ngroups : options.top;
+    for (size_t i = 0; i < nshown; i++)
+        print_group(l, &l->groups[i]);
+    if (nshown < l->ngroups)
+        printf("and %zu kinds more (--top=0 shows all)\n", l->ngroups - nshown);
+}
+
+static void print_json_text(const struct leaks *l, const struct look *look)
+{
+    printf("{");
+    look_print_json_head(look);
+    printf(" \"read_bytes\": %" PRIu64 ", \"unread_bytes\": %" PRIu64 ",\n", graph_nbytes(l->g),
+           graph_nunread(l->g));
+    printf(" \"leaked\": %" PRIu32 ", \"leaked_bytes\": %" PRIu64 ", \"kept\": %" PRIu32
+           ", \"kept_bytes\": %" PRIu64 ",\n \"leaks\": [",
+           l->n, l->nbytes, l->nkept, l->nkept_bytes);
+    for (size_t i = 0; i < l->ngroups && (options.top == 0 || i < options.top); i++) {
+        const struct group *group = &l->groups[i];
+        struct graph_object o = graph_object(l->g, group->first);
+        printf("%s\n  {\"objects\": %" PRIu32 ", \"size\": %zu, \"first\": \"0x%" PRIx64 "\"",
+               i == 0 ? "" : ",", group->n, group->size, o.start);
+        if (group->word != 0)
+            printf(", \"word\": \"0x%" PRIx64 "\"", group->word);
+        printf(", \"circle\": %s, \"kept\": %" PRIu32 ", \"kept_bytes\": %" PRIu64 ", \"heap\": ",
+               group->is_circle ? "true" : "false", group->nkept, group->nkept_bytes);
+        print_json(stdout, view_name(o.view));
+        printf("}");
+    }
+    printf("\n]}\n");
+}
+
+int command_leaks(int argc, char **argv)
+{
+    struct look look;
+    argp_parse(&argp, argc, argv, 0, NULL, NULL);
+    if (!look_open(&look, options.target))
+        return UNKNOWN;
+    struct leaks l = {.g = graph_read(look.t, &look.heaps), .t = look.t};
+    look_go_on(&look);
+    graph_build(l.g);
+    find_leaks(&l);
+    progress_end();
+    if (options.is_json)
+        print_json_text(&l, &look);
+    else
+        print_text(&l, &look);
+    int status = l.n == 0                                            ? FINE
+                 : look_is_certain(&look) && graph_nunread(l.g) == 0 ? FOUND
+                                                                     : UNKNOWN;
+    set_close(&l.reached);
+    free(l.pointed);
+    free(l.groups);
+    graph_close(l.g);
+    look_close(&look);
+    return status;
+}

@@ -438,6 +438,8 @@ static const struct command {
     {"snap", "mem snap", command_snap, UNKNOWN, "write a snapshot of its heaps"},
     {"check", "mem check", command_check, UNKNOWN, "count every invariant of its heaps again"},
     {"leaks", "mem leaks", command_leaks, UNKNOWN, "list the objects that nothing leads to"},
+    {"refs", "mem refs", command_refs, UNKNOWN, "show what leads to an object"},
+    {"owners", "mem owners", command_owners, UNKNOWN, "list what keeps most memory alive"},
 };
 
 static const struct command *command_named(const char *name)

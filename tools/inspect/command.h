@@ -20,6 +20,8 @@ int command_find(int argc, char **argv);
 int command_sizes(int argc, char **argv);
 int command_check(int argc, char **argv);
 int command_leaks(int argc, char **argv);
+int command_refs(int argc, char **argv);
+int command_owners(int argc, char **argv);
 int command_snap(int argc, char **argv);
 
 /* What --help says of TARGET. */

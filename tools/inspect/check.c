@@ -53,7 +53,8 @@ static int check_view(const struct view *v, const char **fault)
     *fault = v->fault;
     if (v->fault != NULL)
         return UNKNOWN;
-    *fault = check_fault_locked(&v->heap);
+    struct recount n = {0};
+    *fault = check_fault_locked(&v->heap, &n);
     if (*fault == NULL)
         return FINE;
     return is_quiet ? FOUND : UNKNOWN;

@@ -21,15 +21,15 @@ struct range {
     uint64_t start, end;
 };
 
-/* One heap's objects. A bucket is 2^shift granules of the region, and there are no more buckets
- * than objects, so that few objects begin in each. */
+/* One heap's objects. A bucket is 2^shift granules of the region, and there are at most as many
+ * buckets as objects, so that few objects begin in each. */
 struct nodes {
     const struct view *view;
     struct range all;       /* the whole heap, its header too */
     struct range chunks;    /* where objects can be */
     unsigned char *payload; /* a copy of `chunks`; NULL: nothing of it was read */
     uint32_t first, n;      /* the numbers of its objects */
-    size_t room;            /* for so many the arrays have room */
+    size_t room;            /* for how many the arrays have room */
     uint32_t *start;        /* of each object, in granules of the region */
     size_t *size;
     uint32_t *bucket; /* the first object that begins in the bucket or above it */

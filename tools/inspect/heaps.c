@@ -120,13 +120,17 @@ static bool take_ledger(struct view *v, const struct ledger *from)
     return v->fault == NULL;
 }
 
+/* In a view they only say that there are caches, and that there is a free list: neither is in it. */
+static struct member some_cache;
+static MemNodePtr some_list;
+
 /* Takes the numbers of the spans. */
 static bool take_spans(struct view *v, const struct spans *from)
 {
     struct spans *s = &v->heap.spans;
     *s = *from;
     s->chunks = &v->heap.chunks;
-    s->threads.first = NULL;
+    s->threads.first = from->threads.first == NULL ? NULL : &some_cache;
     if (s->object_max == 0 || s->nheld == 0) {
         s->nheld = s->nclear = s->nempty = 0;
         return true;
@@ -147,7 +151,8 @@ static bool take_heap(struct view *v, const struct heap *from)
 {
     v->heap = (struct heap){.has_tcaches = from->has_tcaches, .is_swept = from->is_swept};
     v->heap.chunks.region = (struct region){.base = copy_at(v, v->base), .nbytes = v->nbytes};
-    v->heap.chunks.list = (struct freelist){&v->heap.chunks.region, &v->heap.chunks.ledger, NULL};
+    v->heap.chunks.list = (struct freelist){&v->heap.chunks.region, &v->heap.chunks.ledger,
+                                            from->chunks.list.head == NULL ? NULL : &some_list};
     v->is_changing |= from->chunks.ledger.changes % 2 != 0 || from->spans.changes % 2 != 0;
     if (!take_ledger(v, &from->chunks.ledger) || !take_spans(v, &from->spans))
         return false;
@@ -246,6 +251,14 @@ static bool copy_spans(struct copier *c, struct view *v, uint32_t nslices)
     return v->fault == NULL;
 }
 
+/* Makes the addresses in the page map those of the copy. */
+static void move_states(const struct spans *s, uint32_t nslices, ptrdiff_t delta)
+{
+    for (uint32_t slice = 1; slice <= nslices; slice++)
+        if (pagemap_span(s, slice)->slot_bytes != 0)
+            pagemap_span(s, slice)->states += delta;
+}
+
 /* Copies the page map, as far as slices are used, and what it leads to; then the addresses in it
  * are made those of the copy. */
 static bool copy_slots(struct copier *c, struct view *v)
@@ -255,13 +268,11 @@ static bool copy_slots(struct copier *c, struct view *v)
         return true;
     uint32_t nslices = least(pagemap_nslices_used(s), s->nclear);
     uint64_t pagemap = v->base + (uint64_t)s->pagemap * GRANULE_BYTES;
-    s->nclear = nslices;
     if (!copy(c, v, pagemap, QUEUES_BYTES + nslices * sizeof(struct span)) ||
         !copy_spans(c, v, nslices))
         return false;
-    if (!spans_move(s, v->delta))
-        v->fault = no_sense;
-    return v->fault == NULL;
+    move_states(s, nslices, v->delta); /* copy_spans has checked that they stay inside */
+    return true;
 }
 
 /* --- views ----------------------------------------------------------------------------- */

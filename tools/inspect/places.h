@@ -10,8 +10,8 @@
 
 enum { PLACE_TEXT = 256 };
 
-/* Writes where a pointer of a root is: "head in ./server", "register rbx of thread 4711", "the stack
- * of thread 4711, at 0x7ffd...". Returns `text`. */
+/* Writes where a pointer of a root is: "head in ./server", "register rbx of thread 4711", "the
+ * stack of thread 4711, at 0x7ffd...". Returns `text`. */
 char *place_text(struct symbols *s, const struct root *root, uint64_t place, char text[PLACE_TEXT]);
 
 /* Writes what an object is: "the object of 96 B at 0x7f...", and in which heap it is, unless that

@@ -17,7 +17,7 @@ result() { # status what
     ntests=$((ntests + 1))
     if [ "$1" -eq 0 ]; then echo "ok $ntests - $2"; return; fi
     echo "not ok $ntests - $2"
-    [ ! -s "$work/log" ] || sed 's/^/# /' "$work/log"
+    [ ! -s "$work/log" ] || head -n 12 "$work/log" | sed 's/^/# /'
 }
 silent() { # command...: succeeds, and prints nothing
     "$@" >"$work/log" 2>&1 && [ ! -s "$work/log" ]

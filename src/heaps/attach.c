@@ -52,7 +52,7 @@ static void make_anew(const mem_heap *m, const struct heap *was, struct heap *h)
 }
 
 /* Makes the heap usable where its memory is now. It was checked, so that this cannot fail. */
-static void adopt(mem_heap *m)
+static void make_usable(mem_heap *m)
 {
     struct heap *h = header_at(m, m->state), was = *h;
     make_anew(m, &was, h);
@@ -114,7 +114,7 @@ MEM_API mem_heap *mem_heap_attach(void *buffer, size_t nbytes, const struct mem_
         return result_null(result);
     header_make_anew(m, o);
     if (m->has_spans)
-        adopt(m);
+        make_usable(m);
     if (header_has_lock(m))
         session_make_lock(m);
     return create_register(m) ? m : result_null(MEM_NO_MEMORY);

@@ -42,7 +42,7 @@ static bool count_pieces(struct session *v, struct mem_statistics *s)
 
 /* Whether the struct heap of the session's part has the numbers that a new one has, as far as they
  * never change. Of a heap without spans it was just made. */
-static bool has_constants(const struct session *v, size_t part)
+static bool part_has_constants(const struct session *v, size_t part)
 {
     struct heap like;
     if (!v->m->has_spans || v->h == &v->view)
@@ -58,7 +58,7 @@ static const char *fault_in_parts(struct session *v, struct recount *all)
     *all = (struct recount){0};
     for (size_t i = 0; session_part(v, i); i++) {
         struct recount n;
-        if (!has_constants(v, i))
+        if (!part_has_constants(v, i))
             return "the numbers of the heap that never change have been written to";
         const char *wrong = check_fault_locked(v->h, &n);
         if (wrong != NULL)

@@ -109,8 +109,8 @@ static bool own_states_are_valid(const struct spans *s, uint32_t slice, ptrdiff_
 
 /* Returns whether the states of a span of objects are in a slot of a metadata span that is in use,
  * and of the size class that the array takes. Stores which slot. All entries were checked. */
-static bool array_is_valid(const struct spans *s, const struct span *span, ptrdiff_t moved,
-                           uint64_t *number)
+static bool state_array_is_valid(const struct spans *s, const struct span *span, ptrdiff_t moved,
+                                 uint64_t *number)
 {
     uintptr_t address = (uintptr_t)states_at(span, moved);
     if (address - (uintptr_t)spans_region(s)->base >= spans_region(s)->nbytes)
@@ -199,7 +199,7 @@ static bool all_states_are_valid(const struct spans *s, ptrdiff_t moved, struct 
             taken += add_numbers(s, slice, moved);
         if (span->slot_bytes == 0 || span->purpose == FOR_METADATA)
             continue;
-        if (!array_is_valid(s, span, moved, &number) || !states_are_valid(span, moved, n))
+        if (!state_array_is_valid(s, span, moved, &number) || !states_are_valid(span, moved, n))
             return false;
         arrays += number;
     }

@@ -4,8 +4,9 @@
  *
  *     checksum        covers                                        renewed
  *     sum             nbytes ... guard_shift                        when made, and when attached
- *     sum_of_numbers  live_bytes, peak_bytes, nlive, nopen, and     at the end of each session
- *                     the stored numbers of a heap without spans    that may change the heap
+ *     sum_of_numbers  live_bytes, peak_bytes, nlive, nopen, the     at the end of each session
+ *                     place of the guard, and the stored numbers    that may change the heap
+ *                     of a heap without spans
  *     extras->sum     the limit and the callbacks                   when made, and when attached
  *
  * A struct heap in memory has no checksum, nor have the numbers of a heap with an hcache: they
@@ -58,7 +59,8 @@ static size_t stored_bytes(const mem_heap *m)
     return sizeof(struct stored) + (header_has_guards(m) ? sizeof(struct stored_guard) : 0);
 }
 
-/* With spans the struct heap is not summed: it changes with each call. The seed keeps a header that
+/* A struct heap in memory is not summed, since it changes with each call; except for the place of
+ * the guard, as nothing else says where the pages are that no call may touch. The seed keeps a header that
  * is all zero from being whole. */
 static uint32_t sum_of_numbers(const mem_heap *m)
 {
@@ -70,6 +72,11 @@ static uint32_t sum_of_numbers(const mem_heap *m)
     uint64_t sum = sum_words(first, &m->live_bytes, 2 * sizeof m->live_bytes);
     if (header_has_parts(m))
         sum += *header_nopen(m);
+    if (header_has_guards(m) && m->has_spans) {
+        const struct heap *h = header_at(m, m->state);
+        static_assert(sizeof h->chunks.ledger.guard % sizeof(uint64_t) == 0, "whole words");
+        sum = sum_words(sum, &h->chunks.ledger.guard, sizeof h->chunks.ledger.guard);
+    }
     if (!m->has_spans)
         sum = sum_words(sum, header_at(m, m->state), stored_bytes(m));
     return folded(sum);

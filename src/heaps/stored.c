@@ -97,6 +97,7 @@ RACING static enum heap_result lookup_stored(const mem_heap *m, size_t offset,
     if (seen % 2 != 0)
         return HEAP_CHANGING;
     l.b.end = r.base + r.nbytes;
+    l.b.room = r.nbytes;
     l.b.nnodes = NOW(s->nnodes);
     l.b.top = NOW(s->top);
     l.b.tree[BY_ADDRESS].nwords = NOW(s->nwords[BY_ADDRESS]);

@@ -642,7 +642,9 @@ RACING bool ledger_lookup(const struct ledger *l, uint32_t granule, struct chunk
             found->length = 0;
         return true;
     }
-    size_t room = NOW(l->guard.high) == 0 ? l->nbytes : NOW(l->b.room);
+    size_t room = NOW(l->b.room), high = (size_t)NOW(l->guard.high) * GRANULE_BYTES;
+    if (room > l->nbytes || high > l->nbytes - room)
+        room = high < l->nbytes ? l->nbytes - high : 0; /* one of the two was overwritten */
     if (!btree_lookup(&l->b, room, word_of(granule, UINT32_MAX), &word, &end) ||
         high_of(word) > granule || end <= granule)
         return false;

@@ -180,7 +180,9 @@ const char *check_given_locked(const struct heap *h, ptrdiff_t moved, struct rec
 const char *check_fault_locked(const struct heap *h, struct recount *n)
 {
     const char *fault = check_given_locked(h, 0, n);
-    return fault != NULL ? fault : spans_links_fault(&h->spans);
+    bool had_tcaches =
+        h->has_tcaches || h->counters != NULL; /* heap_count_locked takes them away */
+    return fault != NULL ? fault : spans_links_fault(&h->spans, had_tcaches);
 }
 
 /* Only a ledger that is right can say what the nodes of the free list have to be. */

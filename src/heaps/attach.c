@@ -130,6 +130,7 @@ MEM_API enum mem_result mem_heap_detach(mem_heap *heap)
     session_close(&v);
     if (heap->is_mapped)
         return result_set(MEM_BAD_BUFFER);
-    create_unregister(heap, HEAP_DETACHED);
+    create_unregister(heap);
+    header_detach(heap);
     return MEM_OK;
 }

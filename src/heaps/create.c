@@ -55,13 +55,11 @@ bool create_register(mem_heap *m)
 }
 
 /* First the registry: after that no lookup reads the header, and no fork takes the lock. */
-bool create_unregister(mem_heap *m, uint32_t magic)
+bool create_unregister(mem_heap *m)
 {
-    assert(magic == 0 || magic == HEAP_DETACHED);
     bool unseen = registry_remove(m);
     if (header_has_lock(m))
         pthread_mutex_destroy(header_lock(m));
-    m->magic = magic;
     return unseen;
 }
 
@@ -175,7 +173,9 @@ MEM_API enum mem_result mem_heap_destroy(mem_heap *heap)
     session_close(&v);
     struct region mapping = header_mapping(heap);
     bool is_mapped = heap->is_mapped;
-    if (create_unregister(heap, 0) && is_mapped)
+    bool unseen = create_unregister(heap);
+    heap->magic = 0;
+    if (unseen && is_mapped)
         os_unmap(mapping.base, mapping.nbytes);
     return MEM_OK;
 }

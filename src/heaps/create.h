@@ -15,8 +15,8 @@ const struct mem_options *create_options(const struct mem_options *options);
 bool create_register(mem_heap *m);
 
 /* Ends a heap whose memory may be used for something else once no lookup reads it: takes it out of
- * the registry, destroys its lock and writes `magic`. Returns what registry_remove returns. No
- * other thread uses the heap any longer. */
-bool create_unregister(mem_heap *m, uint32_t magic);
+ * the registry, and destroys its lock. The caller makes its first word another. Returns what
+ * registry_remove returns. No other thread uses the heap any longer. */
+bool create_unregister(mem_heap *m);
 
 #endif

@@ -8,6 +8,8 @@
  *                     place of the guard, and the stored numbers    that may change the heap
  *                     of a heap without spans
  *     extras->sum     the limit and the callbacks                   when made, and when attached
+ *     sum, detached   all that `sum` covers, the numbers, and the   when detached
+ *                     struct heap
  *
  * A struct heap in memory has no checksum, nor have the numbers of a heap with an hcache: they
  * change too often. mem_check recounts them instead. The lock is in none, since other threads write
@@ -18,7 +20,7 @@
 #include "base/bits.h"
 #include "base/os.h"
 
-enum { VERSION = 4 }; /* of the layout: it changes when struct mem_heap or its sections do */
+enum { VERSION = 5 }; /* of the layout: it changes when struct mem_heap or its sections do */
 
 /* --- checksums -------------------------------------------------------------------- */
 
@@ -80,6 +82,20 @@ static uint32_t sum_of_numbers(const mem_heap *m)
     if (!m->has_spans)
         sum = sum_words(sum, header_at(m, m->state), stored_bytes(m));
     return folded(sum);
+}
+
+/* Nothing changes in a detached heap, so that its struct heap can be summed, too. */
+static uint32_t sum_of_detached(const mem_heap *m)
+{
+    enum {
+        FIRST = offsetof(struct mem_heap, live_bytes),
+        END = offsetof(struct mem_heap, changes)
+    };
+    static_assert((END - FIRST) % sizeof(uint64_t) == 0, "whole words");
+    static_assert(sizeof(struct heap) % sizeof(uint64_t) == 0, "whole words");
+    uint64_t sum = sum_words(sum_of_constants(m), &m->live_bytes, END - FIRST);
+    size_t nbytes = m->has_spans ? sizeof(struct heap) : stored_bytes(m);
+    return folded(sum_words(sum, header_at(m, m->state), nbytes));
 }
 
 /* All 64 bits are kept, as a call jumps to the addresses that are summed here. */
@@ -192,6 +208,14 @@ void header_make_anew(mem_heap *m, const struct mem_options *o)
     e->sum = sum_of_extras(e);
 }
 
+/* One store: a process that ends here leaves a heap that can be attached. */
+void header_detach(mem_heap *m)
+{
+    const uint32_t first[2] = {HEAP_DETACHED, sum_of_detached(m)};
+    static_assert(offsetof(struct mem_heap, sum) == sizeof first[0], "they are one word");
+    memcpy(m, first, sizeof first);
+}
+
 /* --- whether it is whole ------------------------------------------------------------ */
 
 RACING bool header_is_whole(const mem_heap *m)
@@ -231,7 +255,8 @@ bool header_is_possible(const mem_heap *m)
            (!has_hcache || e == NULL || e->limit == 0);
 }
 
-/* The version is compared before the checksum, which another version may compute in another way. */
+/* The version is compared before the checksum, which another version may compute in another way. That
+ * of a detached heap is in more than the header, so the buffer has to be long enough. */
 enum mem_result header_examine(const mem_heap *m, size_t nbytes)
 {
     if (nbytes < MEM_HEAP_MIN)
@@ -240,13 +265,14 @@ enum mem_result header_examine(const mem_heap *m, size_t nbytes)
         return MEM_NO_HEAP;
     if (m->version != VERSION)
         return MEM_BAD_VERSION;
-    if (m->sum != sum_of_constants(m))
+    bool is_detached = m->magic == HEAP_DETACHED;
+    if ((!is_detached && m->sum != sum_of_constants(m)) || !header_is_possible(m))
         return MEM_DAMAGED;
     if (header_has_guards(m))
         return MEM_BAD_OPTIONS;
     if (m->nbytes > nbytes)
         return MEM_BAD_SIZE;
-    return header_is_possible(m) ? MEM_OK : MEM_DAMAGED;
+    return is_detached && m->sum != sum_of_detached(m) ? MEM_DAMAGED : MEM_OK;
 }
 
 bool header_numbers_are_whole(const mem_heap *m)

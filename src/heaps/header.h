@@ -24,7 +24,8 @@
  *        of struct mem_heap: constants (set when the heap is made or attached), numbers (set at the
  *        end of each call that changes them), and extras. A mismatch is found before anything is
  *        done by the value. Exception: a heap with an hcache has no checksum of its numbers, and
- *        the fast path (hcache.h) verifies none;
+ *        the fast path (hcache.h) verifies none. In a detached heap the first checksum is one of
+ *        the numbers and of the struct heap, too;
  *   HD5  a heap with guard pages has no span, whose states would lie among the objects, and one
  *        part;
  *   HD6  the first nopen parts are open. In the others no byte was ever written, and each is as if
@@ -199,6 +200,9 @@ void header_make(mem_heap *m, size_t nbytes, const struct mem_options *o, bool i
 /* Makes the header of an attached heap whole: its memory is the caller's from now on, and has the
  * callbacks of these options if there is a section for any. */
 void header_make_anew(mem_heap *m, const struct mem_options *o);
+
+/* Makes the header that of a detached heap, with a checksum of it and of the heap's numbers. */
+void header_detach(mem_heap *m);
 
 /* --- whether it is whole ------------------------------------------------------------ */
 

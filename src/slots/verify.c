@@ -233,26 +233,38 @@ bool spans_rest_is_clear(const struct spans *s)
 
 /* --- what follows ------------------------------------------------------------------ */
 
+/* Returns whether a countdown is not too long: it ends before the last object of a PARTIAL span is
+ * freed, and when a FULL span becomes PARTIAL. One that is too short only ends early. If frees may
+ * have lost steps, or an owner looks at the states itself, it may be longer. */
+static bool countdown_is_valid(const struct span *span, uint32_t nfree, uint32_t nlive,
+                               bool had_tcaches)
+{
+    int64_t n = span_countdown(span), share = span_share(span->nslots);
+    if (had_tcaches || span->status == SPAN_OWNED)
+        return n <= INT32_MAX / 2 && n >= INT32_MIN / 2;
+    return n >= INT32_MIN / 2 && n <= (span->status == SPAN_PARTIAL ? nlive : share - nfree);
+}
+
 /* Returns whether the fields of a span agree that depend on its status and its states: an EMPTY
  * span has nothing but its reserved slots, and readers see no EMPTY span; a parked span has an
  * owner, and a metadata span has none. */
-static bool links_are_valid(const struct span *span)
+static bool links_are_valid(const struct span *span, bool had_tcaches)
 {
     bool wide = is_wide(span->slot_bytes), owned = span->status == SPAN_OWNED;
     bool seen = span->purpose == FOR_OBJECTS && span->status != SPAN_EMPTY;
     uint32_t published = seen ? span->reciprocal : 0;
-    int32_t countdown = span_countdown(span);
     if (span->status == SPAN_NONE || span->status > SPAN_EMPTY ||
         (owned && span->purpose != FOR_OBJECTS) || (!owned && span->parked_by != NULL))
         return false;
     if (span->reciprocal_published != (wide ? 0 : published) ||
         span->reciprocal_published_wide != (wide ? published : 0))
         return false;
-    if (span->search > span->nslots || span->used > span->nslots || countdown > INT32_MAX / 2 ||
-        countdown < INT32_MIN / 2)
+    if (span->search > span->nslots || span->used > span->nslots)
         return false;
-    return span->status != SPAN_EMPTY ||
-           states_count_free(span->states, span->nslots) == span->nslots - span_nreserved(span);
+    uint32_t nfree = states_count_free(span->states, span->nslots);
+    uint32_t nlive = span->nslots - span_nreserved(span) - nfree;
+    return span->status == SPAN_EMPTY ? nlive == 0
+                                      : countdown_is_valid(span, nfree, nlive, had_tcaches);
 }
 
 /* How many spans are in queues; too many, if a queue is broken. */
@@ -268,7 +280,7 @@ static uint64_t queues_length(const struct spans *s)
 }
 
 /* A span that is lost from its queue, or in two, makes the numbers differ. */
-const char *spans_links_fault(const struct spans *s)
+const char *spans_links_fault(const struct spans *s, bool had_tcaches)
 {
     uint32_t nheld = 0, nqueued = 0, nempty = 0, end = nentries(s);
     if (s->nheld == 0)
@@ -279,7 +291,7 @@ const char *spans_links_fault(const struct spans *s)
         const struct span *span = pagemap_span(s, slice);
         if (span->slot_bytes == 0)
             continue;
-        if (!links_are_valid(span))
+        if (!links_are_valid(span, had_tcaches))
             return "the status of a span contradicts its slots";
         nheld += span_nslices(span);
         nqueued += span->status == SPAN_PARTIAL || span->status == SPAN_EMPTY;

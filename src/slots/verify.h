@@ -36,8 +36,8 @@
 const char *spans_fault(const struct spans *s, ptrdiff_t moved, struct recount *n);
 
 /* Returns in words what is wrong with what follows from that [VF2], or NULL. spans_fault has found
- * no fault, with `moved` 0. */
-const char *spans_links_fault(const struct spans *s);
+ * no fault, with `moved` 0. If threads had caches, countdowns may have lost steps [SP5]. */
+const char *spans_links_fault(const struct spans *s, bool had_tcaches);
 
 /* Returns whether all entries of the page map are 0 above the last slice in use, where no span is.
  * That part of a large page map may never have been written to, and be no memory of the process. */

@@ -153,7 +153,8 @@ static bool has_constants_of_spans(const struct spans *s, const struct spans *li
         shunned = shunned && s->nshunned[i] <= NSHUNNED;
     return s->threads.first == NULL && s->slice_shift == like->slice_shift &&
            s->skipped == like->skipped && s->object_max == like->object_max &&
-           s->nkept == like->nkept && shunned;
+           s->nkept == like->nkept && shunned && s->nclear <= pagemap_nslices(like) &&
+           (s->nheld == 0 || s->nclear == pagemap_nslices(like));
 }
 
 bool heap_has_constants_of(const struct heap *h, const struct heap *like)

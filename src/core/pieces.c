@@ -174,7 +174,7 @@ const char *check_given_locked(const struct heap *h, ptrdiff_t moved, struct rec
 {
     *n = (struct recount){0};
     const char *fault = ledger_fault(&h->chunks.ledger, n);
-    return fault != NULL ? fault : spans_fault(&h->spans, moved, n);
+    return fault != NULL ? fault : spans_fault(&h->spans, moved, h->has_tcaches, n);
 }
 
 const char *check_fault_locked(const struct heap *h, struct recount *n)

@@ -36,9 +36,7 @@ static bool is_reserved(const struct spans *s, uint32_t start, size_t ngranules)
            c.state == CHUNK_RESERVED && c.length >= ngranules;
 }
 
-/* Returns whether the numbers of a span are those of a class that the heap has, and its slices lie
- * in the region. */
-static bool shape_is_valid(const struct spans *s, uint32_t slice)
+bool span_is_shaped(const struct spans *s, uint32_t slice)
 {
     const struct span *span = pagemap_span(s, slice);
     if (span->sizeclass >= NCLASSES || span->purpose >= NPURPOSES)
@@ -47,18 +45,18 @@ static bool shape_is_valid(const struct spans *s, uint32_t slice)
     if (span->slot_bytes != slot_bytes || slot_bytes > s->object_max ||
         sizeclass_of(slot_bytes) != span->sizeclass)
         return false;
-    uint32_t n = span_nslices(span);
-    return span->nslots == n * slice_bytes(s) / slot_bytes &&
-           span->reciprocal == slot_reciprocal(slot_bytes) &&
-           n <= pagemap_nslices(s) - (slice - 1) &&
-           pagemap_address(s, slice) >= (uintptr_t)spans_region(s)->base;
+    const struct region *r = spans_region(s);
+    size_t nbytes = span_nslices(span) * slice_bytes(s);
+    size_t offset = region_offset(r, (const void *)pagemap_address(s, slice));
+    return span->nslots == nbytes / slot_bytes && span->reciprocal == slot_reciprocal(slot_bytes) &&
+           offset < r->nbytes && nbytes <= r->nbytes - offset;
 }
 
 /* Returns whether all entries of a span agree, and the ledger knows its slices as one chunk. */
 static bool entries_are_valid(const struct spans *s, uint32_t slice)
 {
     const struct span *span = pagemap_span(s, slice);
-    if (!shape_is_valid(s, slice) || span->back != 0)
+    if (!span_is_shaped(s, slice) || span->back != 0)
         return false;
     uint32_t n = span_nslices(span);
     for (uint32_t i = 1; i < n; i++)
@@ -187,9 +185,10 @@ static bool all_entries_are_valid(const struct spans *s, ptrdiff_t moved, uint32
     return true;
 }
 
-/* Checks the states of all objects. A metadata span without a thread's cache has state arrays
+/* Checks the states of all objects. Without caches of threads metadata spans have state arrays
  * only. */
-static bool all_states_are_valid(const struct spans *s, ptrdiff_t moved, struct recount *n)
+static bool all_states_are_valid(const struct spans *s, ptrdiff_t moved, bool has_tcaches,
+                                 struct recount *n)
 {
     uint64_t arrays = 0, taken = 0, number;
     uint32_t end = nentries(s);
@@ -203,12 +202,12 @@ static bool all_states_are_valid(const struct spans *s, ptrdiff_t moved, struct 
             return false;
         arrays += number;
     }
-    return s->threads.first != NULL || arrays == taken;
+    return has_tcaches || arrays == taken;
 }
 
 /* The page map and each span have a chunk, and these are different ones; so their number says that
  * each chunk of the library's own is one of them. */
-const char *spans_fault(const struct spans *s, ptrdiff_t moved, struct recount *n)
+const char *spans_fault(const struct spans *s, ptrdiff_t moved, bool has_tcaches, struct recount *n)
 {
     uint32_t nspans;
     if (!pagemap_is_there(s))
@@ -218,7 +217,8 @@ const char *spans_fault(const struct spans *s, ptrdiff_t moved, struct recount *
         return "the map of the slices is not where it should be";
     if (!all_entries_are_valid(s, moved, &nspans) || nspans + 1 != n->nreserved)
         return "the map of the slices contradicts itself or the ledger";
-    return all_states_are_valid(s, moved, n) ? NULL : "the states of the slots cannot be";
+    return all_states_are_valid(s, moved, has_tcaches, n) ? NULL
+                                                          : "the states of the slots cannot be";
 }
 
 bool spans_rest_is_clear(const struct spans *s)
@@ -285,8 +285,6 @@ const char *spans_links_fault(const struct spans *s, bool had_tcaches)
     uint32_t nheld = 0, nqueued = 0, nempty = 0, end = nentries(s);
     if (s->nheld == 0)
         return s->nempty == 0 ? NULL : "the heap has other spans than it counts";
-    if (s->chunks->list.head == NULL && s->nclear != pagemap_nslices(s))
-        return "the map of the slices has another length";
     for (uint32_t slice = 1; slice <= end; slice++) {
         const struct span *span = pagemap_span(s, slice);
         if (span->slot_bytes == 0)
@@ -305,10 +303,9 @@ const char *spans_links_fault(const struct spans *s, bool had_tcaches)
 /* --- made anew --------------------------------------------------------------------- */
 
 /* The span has no owner and is in no queue at first; then it goes where it belongs. */
-static void span_make_anew(struct spans *s, uint32_t slice, ptrdiff_t moved)
+static void span_make_anew(struct spans *s, uint32_t slice)
 {
     struct span *span = pagemap_span(s, slice);
-    span->states = states_at(span, moved);
     span->reciprocal_published = span->reciprocal_published_wide = 0;
     span->parked_by = NULL;
     span->search = span->used = 0;
@@ -316,17 +313,25 @@ static void span_make_anew(struct spans *s, uint32_t slice, ptrdiff_t moved)
     span_requeue(s, slice, span_share(span->nslots));
 }
 
+void spans_move(struct spans *s, ptrdiff_t moved)
+{
+    for (uint32_t slice = 1, end = nentries(s); slice <= end; slice++)
+        if (pagemap_span(s, slice)->slot_bytes != 0)
+            pagemap_span(s, slice)->states = states_at(pagemap_span(s, slice), moved);
+}
+
 void spans_make_anew(struct spans *s, ptrdiff_t moved)
 {
     if (!pagemap_is_there(s))
         return;
+    spans_move(s, moved);
     s->nheld = s->nempty = 0;
     s->nclear = (uint32_t)pagemap_nslices(s);
     memset(region_at(spans_region(s), s->pagemap), 0, QUEUES_BYTES);
     for (uint32_t slice = 1, end = nentries(s); slice <= end; slice++)
         if (pagemap_span(s, slice)->slot_bytes != 0) {
             s->nheld += span_nslices(pagemap_span(s, slice));
-            span_make_anew(s, slice, moved);
+            span_make_anew(s, slice);
         }
     spans_give_back_empty(s);
 }

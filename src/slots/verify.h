@@ -32,8 +32,14 @@
 
 /* Returns in words what is wrong with what is given [VF1], or NULL. The addresses in the page map
  * are `moved` bytes lower than what they stand for is now. `n` is what ledger_fault has counted;
- * adds the objects in slots. If there is no page map, s->nheld is 0. */
-const char *spans_fault(const struct spans *s, ptrdiff_t moved, struct recount *n);
+ * adds the objects in slots. If there is no page map, s->nheld is 0. If threads may have caches, these
+ * are in metadata spans, too. */
+const char *spans_fault(const struct spans *s, ptrdiff_t moved, bool has_tcaches,
+                        struct recount *n);
+
+/* Returns whether the slice's entry is that of a span of a class that the heap has, whose numbers
+ * agree, and whose slices lie in the region. Reads no other entry. */
+bool span_is_shaped(const struct spans *s, uint32_t slice);
 
 /* Returns in words what is wrong with what follows from that [VF2], or NULL. spans_fault has found
  * no fault, with `moved` 0. If threads had caches, countdowns may have lost steps [SP5]. */
@@ -43,7 +49,11 @@ const char *spans_links_fault(const struct spans *s, bool had_tcaches);
  * That part of a large page map may never have been written to, and be no memory of the process. */
 bool spans_rest_is_clear(const struct spans *s);
 
-/* Makes all that follows anew [VF2], and corrects the addresses in the page map. spans_fault has
+/* Corrects the addresses in the page map, which are `moved` bytes lower than what they stand for. They
+ * were checked. */
+void spans_move(struct spans *s, ptrdiff_t moved);
+
+/* Makes all that follows anew [VF2], and corrects the addresses. spans_fault has
  * found no fault. No span has an owner afterwards, and the empty ones have gone back. */
 void spans_make_anew(struct spans *s, ptrdiff_t moved);
 

@@ -25,7 +25,7 @@
 #include "heaps/registry.h"
 #include "heaps/stored.h"
 #include "images.h"
-#include "slots/spans.h"
+#include "slots/verify.h"
 #include "source.h"
 
 /* One copy of all heaps of a target. */
@@ -120,8 +120,7 @@ static bool take_ledger(struct view *v, const struct ledger *from)
     return v->fault == NULL;
 }
 
-/* In a view they only say that there are caches, and that there is a free list: neither is in it. */
-static struct member some_cache;
+/* In a view it only says that there is a free list, which is not in the view. */
 static MemNodePtr some_list;
 
 /* Takes the numbers of the spans. */
@@ -130,7 +129,7 @@ static bool take_spans(struct view *v, const struct spans *from)
     struct spans *s = &v->heap.spans;
     *s = *from;
     s->chunks = &v->heap.chunks;
-    s->threads.first = from->threads.first == NULL ? NULL : &some_cache;
+    s->threads.first = NULL;
     if (s->object_max == 0 || s->nheld == 0) {
         s->nheld = s->nclear = s->nempty = 0;
         return true;
@@ -251,14 +250,6 @@ static bool copy_spans(struct copier *c, struct view *v, uint32_t nslices)
     return v->fault == NULL;
 }
 
-/* Makes the addresses in the page map those of the copy. */
-static void move_states(const struct spans *s, uint32_t nslices, ptrdiff_t delta)
-{
-    for (uint32_t slice = 1; slice <= nslices; slice++)
-        if (pagemap_span(s, slice)->slot_bytes != 0)
-            pagemap_span(s, slice)->states += delta;
-}
-
 /* Copies the page map, as far as slices are used, and what it leads to; then the addresses in it
  * are made those of the copy. */
 static bool copy_slots(struct copier *c, struct view *v)
@@ -271,7 +262,7 @@ static bool copy_slots(struct copier *c, struct view *v)
     if (!copy(c, v, pagemap, QUEUES_BYTES + nslices * sizeof(struct span)) ||
         !copy_spans(c, v, nslices))
         return false;
-    move_states(s, nslices, v->delta); /* copy_spans has checked that they stay inside */
+    spans_move(s, v->delta); /* copy_spans has checked that the state arrays stay inside */
     return true;
 }
 

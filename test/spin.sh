@@ -115,6 +115,7 @@ seeded 'free counts again without the lock' 'assertion violated' NO_LOCK WILD
 seeded 'the countdown is lowered after busy = 0' "$lost_memory" COUNTDOWN_LATE WILD
 seeded 'no grace period before the ledger has it' "$lost_memory" NO_GRACE WILD
 seeded 'no barrier before the wait' "$lost_cache" NO_BARRIER WILD
+seeded 'a thread believes that it is the only member, and is not' "$live" ALONE_WITH_ONE
 seeded 'no wait after the caches are closed' "$lost_cache" NO_REVOKE_WAIT
 seeded 'busy = 1 while asking for the lock' 'invalid end state' BUSY_AT_LOCK WILD
 seeded 'the end of a thread forgets its span' 'assertion violated' EXIT_FORGETS

@@ -15,7 +15,13 @@
  *        (membarrier), and the reader only keeps the compiler from swapping the two;
  *   GR2  a reader's store of `idle` is a release and the writer's load an acquire: all that the
  *        reader did happens before the memory is reused;
- *   GR3  a busy reader never waits for a lock that a writer may hold while it waits.
+ *   GR3  a busy reader never waits for a lock that a writer may hold while it waits;
+ *   GR4  a writer whose own thread is the only one that can be a reader needs neither barrier nor
+ *        wait. So the system is first asked for the barrier when a second thread is about to
+ *        become a reader. If that thread runs already, this takes some milliseconds, in which the
+ *        system waits until each processor has seen the change; if libc is only about to start it,
+ *        microseconds. grace_barrier asks once more if it has to, since libc does not know of
+ *        threads that a program starts by a bare system call.
  *
  * So a reader pays two plain stores to a word of its own. The idea is read-copy-update (McKenney
  * and Slingwine, 1998); the fence that only one side pays for is from Dice, Huang and Yang,
@@ -44,8 +50,8 @@ static inline void grace_leave(uint32_t *word, uint32_t idle)
 
 /* --- the writer --------------------------------------------------------------------- */
 
-/* Asks the system for the barrier. Returns false if the system has none: then there must be no
- * readers. Any thread may call it, any number of times. */
+/* Asks the system for the barrier, and remembers the answer. Returns false if the system has none:
+ * then there must be no readers but the writer's own thread. Any thread may call it [GR4]. */
 bool grace_open(void);
 
 /* Runs a memory fence on all processors that run the process, after the writer has unpublished the

@@ -14,31 +14,42 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
 #include <time.h>
 #include <unistd.h>
 
+/* Returns whether the result of a system call is an error number negated. */
+static bool is_error(long result)
+{
+    enum { LARGEST = 4095 };
+    return result < 0 && result >= -LARGEST;
+}
+
 /* Calls the system itself, not through the C library: a program may replace madvise, sched_yield
  * and the like by functions that allocate, and these calls are made while the heap's lock is held.
  * Returns the result, or an error number negated. Keeps errno. */
-static long system_call(long number, long a, long b, long c)
+static long system_call_6(long number, long a, long b, long c, long d, long e, long f)
 {
 #if defined(__x86_64__)
+    register long r10 __asm__("r10") = d, r8 __asm__("r8") = e, r9 __asm__("r9") = f;
     __asm__ volatile("syscall"
                      : "+a"(number)
-                     : "D"(a), "S"(b), "d"(c)
+                     : "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
                      : "rcx", "r11", "cc", "memory");
     return number;
 #elif defined(__aarch64__)
     register long x8 __asm__("x8") = number;
     register long x0 __asm__("x0") = a, x1 __asm__("x1") = b, x2 __asm__("x2") = c;
-    __asm__ volatile("svc #0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2) : "cc", "memory");
+    register long x3 __asm__("x3") = d, x4 __asm__("x4") = e, x5 __asm__("x5") = f;
+    __asm__ volatile("svc #0"
+                     : "+r"(x0)
+                     : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5)
+                     : "cc", "memory");
     return x0;
 #else
     int before = errno;
-    long result = syscall(number, a, b, c);
+    long result = syscall(number, a, b, c, d, e, f);
     if (result < 0)
         result = -errno;
     errno = before;
@@ -46,13 +57,26 @@ static long system_call(long number, long a, long b, long c)
 #endif
 }
 
-/* Not kept in a variable: the C library has it in one already, and no fast path asks. */
-size_t os_page_bytes(void)
+static long system_call(long number, long a, long b, long c)
 {
-    return (size_t)sysconf(_SC_PAGESIZE);
+    return system_call_6(number, a, b, c, 0, 0, 0);
 }
 
-/* A new mapping, zero-filled; or NULL. */
+/* The C library is asked once, and malloc sees to it that its lock is free then (malloc/start.c).
+ * Threads may ask it at the same time, and store one and the same number. */
+size_t os_page_bytes(void)
+{
+    static size_t page;
+    size_t nbytes = __atomic_load_n(&page, __ATOMIC_RELAXED);
+    if (nbytes == 0) {
+        nbytes = (size_t)sysconf(_SC_PAGESIZE);
+        __atomic_store_n(&page, nbytes, __ATOMIC_RELAXED);
+    }
+    return nbytes;
+}
+
+/* A new mapping, zero-filled; or NULL. Here a program may be told of the call, by a function of
+ * its own. */
 static void *map_pages(size_t nbytes, int how, int flags)
 {
     void *base = mmap(NULL, nbytes, how, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
@@ -75,14 +99,16 @@ void *os_reserve(size_t nbytes)
  * neither data (RLIMIT_DATA) nor committed memory, and no core file has them. */
 void *os_reserve_closed(size_t nbytes)
 {
-    return map_pages(nbytes, PROT_NONE, MAP_NORESERVE);
+    enum { HOW = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE };
+    long base = system_call_6(SYS_mmap, 0, (long)nbytes, PROT_NONE, HOW, -1, 0);
+    return is_error(base) ? NULL : (void *)base;
 }
 
 /* It fails only for a range that is no mapping of the library's. */
 void os_unmap(void *address, size_t nbytes)
 {
     assert((uintptr_t)address % os_page_bytes() == 0); /* else the system refuses */
-    munmap(address, nbytes);
+    system_call(SYS_munmap, (long)address, (long)nbytes, 0);
 }
 
 /* The path comes from the user, so it may name anything: with O_NONBLOCK a fifo does not make
@@ -91,19 +117,19 @@ void os_unmap(void *address, size_t nbytes)
 void *os_map_file(const char *path, size_t *nbytes)
 {
     assert(path != NULL && nbytes != NULL);
-    struct stat file;
-    void *base = MAP_FAILED;
-    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    if (fd < 0)
-        return NULL;
-    if (fstat(fd, &file) == 0) {
-        *nbytes = (size_t)file.st_size;
-        base = mmap(NULL, *nbytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    enum { OPEN = O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, ACCESS = PROT_READ | PROT_WRITE };
+    long fd = system_call(SYS_openat, AT_FDCWD, (long)path, OPEN);
+    long base = fd;
+    if (!is_error(fd)) {
+        base = system_call(SYS_lseek, fd, 0, SEEK_END); /* its length, if it is a file */
+        *nbytes = (size_t)base;
+        if (!is_error(base))
+            base = system_call_6(SYS_mmap, 0, base, ACCESS, MAP_SHARED, fd, 0);
+        system_call(SYS_close, fd, 0, 0);
     }
-    int number = errno;
-    close(fd);
-    errno = number;
-    return base == MAP_FAILED ? NULL : base;
+    if (is_error(base))
+        errno = (int)-base;
+    return is_error(base) ? NULL : (void *)base;
 }
 
 /* MADV_DONTNEED, not MADV_FREE: the pages are gone at once, so that the program's resident size
@@ -123,7 +149,7 @@ static bool count_resident(const unsigned char *first, size_t npages, size_t *nr
     *nresident = 0;
     for (size_t done = 0; done < npages; done += n) {
         n = npages - done < sizeof told ? npages - done : sizeof told;
-        if (mincore((void *)(uintptr_t)(first + done * page), n * page, told) != 0)
+        if (system_call(SYS_mincore, (long)(first + done * page), (long)(n * page), (long)told))
             return false;
         assert(n > 0); /* or this never ends */
         for (size_t i = 0; i < n; i++)
@@ -136,11 +162,8 @@ static bool count_resident(const unsigned char *first, size_t npages, size_t *nr
 size_t os_resident_bytes(const void *address, size_t nbytes)
 {
     assert((uintptr_t)address % os_page_bytes() == 0); /* else mincore refuses */
-    int number = errno;
     size_t page = os_page_bytes(), nresident;
-    bool known = count_resident(address, nbytes / page, &nresident);
-    errno = number; /* mincore may have set it */
-    return known ? nresident * page : nbytes;
+    return count_resident(address, nbytes / page, &nresident) ? nresident * page : nbytes;
 }
 
 /* May fail for want of memory for the system's own records, as each change of access cuts a mapping
@@ -171,60 +194,53 @@ bool os_allow_reads(void *address, size_t nbytes)
 size_t os_ram_bytes(void)
 {
     struct sysinfo info; /* sysconf would open a file, perhaps with stdio, which calls malloc */
-    return sysinfo(&info) == 0 ? (size_t)info.totalram * info.mem_unit : 0;
+    bool known = system_call(SYS_sysinfo, (long)&info, 0, 0) == 0;
+    return known ? (size_t)info.totalram * info.mem_unit : 0;
 }
 
 /* ulimit -v; the hard limit does not matter, since the library never raises the soft one. */
 size_t os_address_limit(void)
 {
-    struct rlimit limit;
-    bool limited = getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur < SIZE_MAX;
+    struct rlimit64 limit;
+    bool limited = system_call_6(SYS_prlimit64, 0, RLIMIT_AS, 0, (long)&limit, 0, 0) == 0 &&
+                   limit.rlim_cur < SIZE_MAX;
     return limited ? (size_t)limit.rlim_cur : SIZE_MAX;
 }
 
-/* A counter of the processor that always runs, and how much it counts between two looks at the
- * clock: some tenths of a millisecond. Without such a counter the clock is always asked. */
-static uint64_t processor_ticks(uint64_t *least)
+/* A counter of the processor that always runs, in ticks of which the time above has `each` to a
+ * millisecond. */
+static uint64_t processor_ticks(uint64_t *each)
 {
 #if defined(__x86_64__)
-    *least = 1 << 20;
+    *each = 3 << 20;
     return __builtin_ia32_rdtsc();
 #elif defined(__aarch64__)
     uint64_t now, each_second;
     __asm__ volatile("mrs %0, cntfrq_el0" : "=r"(each_second));
     __asm__ volatile("mrs %0, cntvct_el0" : "=r"(now));
-    *least = each_second / 4096;
+    *each = each_second / 1000;
     return now;
 #else
-    return *least = 0;
+    struct timespec t = {0};
+    system_call(SYS_clock_gettime, CLOCK_MONOTONIC_COARSE, (long)&t, 0);
+    *each = 1000;
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 #endif
 }
 
-/* A system call takes much longer than the C library, which reads the clock without one, but a
- * program may replace the function of the C library (see system_call). So the system is asked only
- * when the processor has counted on. Even to read its counter takes a while: of a caller that comes
- * again soon, three calls in four get the time of the call before.
+/* The C library reads the clock without a system call, but by a function that a program may replace
+ * (see system_call). The processor's counter is enough: an arm64 processor
+ * says how fast it counts, and an x86-64 processor counts two to five times in a nanosecond.
  *
- * The counters of two processors may differ, and a counter may begin anew: then the difference
- * wraps, and the system is asked. If it does not tell the time, the time stands still. */
+ * The counters of two processors may differ a little, and a counter may begin anew when the machine
+ * has slept: a step back counts as none. */
 uint64_t os_milliseconds(struct os_clock *clock)
 {
-    enum { SOON = 16, SKIPS = 3 };
-    if (clock->nskips > 0) {
-        clock->nskips--;
-        return clock->milliseconds;
-    }
-    uint64_t least, ticks = processor_ticks(&least);
-    if (ticks - clock->looked < least / SOON)
-        clock->nskips = SKIPS;
-    clock->looked = ticks;
-    if (clock->milliseconds == 0 || ticks - clock->asked >= least) {
-        struct timespec t;
-        if (system_call(SYS_clock_gettime, CLOCK_MONOTONIC_COARSE, (long)&t, 0) == 0)
-            clock->milliseconds = (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-        clock->asked = ticks;
-    }
-    return clock->milliseconds;
+    uint64_t each, now = processor_ticks(&each), step = now - clock->looked;
+    if (step <= INT64_MAX)
+        clock->ticks += step;
+    clock->looked = now;
+    return clock->ticks / each;
 }
 
 /* The first number in the file is the size of the address space in pages. */
@@ -253,8 +269,8 @@ void os_write(int fd, const char *text, size_t nbytes)
 {
     assert(text != NULL || nbytes == 0);
     while (nbytes > 0) {
-        ssize_t n = write(fd, text, nbytes);
-        if (n < 0 && errno == EINTR)
+        long n = system_call(SYS_write, fd, (long)text, (long)nbytes);
+        if (n == -EINTR)
             continue;
         if (n <= 0) /* closed, or full and not waited for */
             return;
@@ -278,7 +294,7 @@ bool os_barrier_open(void)
 
 bool os_barrier(void)
 {
-    /* In the child of a fork the process may have to register again. */
+    /* The process may not have registered yet, or may be a child that has to do so again. */
     return call_membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) == 0 ||
            (os_barrier_open() && call_membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) == 0);
 }
@@ -290,10 +306,20 @@ int os_thread_id(void)
     return (int)system_call(SYS_gettid, 0, 0, 0);
 }
 
+int os_process_id(void)
+{
+    return (int)system_call(SYS_getpid, 0, 0, 0);
+}
+
+int os_parent_id(void)
+{
+    return (int)system_call(SYS_getppid, 0, 0, 0);
+}
+
 /* Signal 0 is not sent: the system only says whether it could be. */
 bool os_thread_is_gone(int id)
 {
-    return system_call(SYS_tgkill, system_call(SYS_getpid, 0, 0, 0), id, 0) == -ESRCH;
+    return system_call(SYS_tgkill, os_process_id(), id, 0) == -ESRCH;
 }
 
 void os_pause(unsigned n)

@@ -20,7 +20,8 @@ void *os_map(size_t nbytes);
 /* Maps memory likewise, without a promise of the system that there is memory for all of it. */
 void *os_reserve(size_t nbytes);
 
-/* Reserves nbytes of address space likewise. Each access to it is a fault until os_allow. */
+/* Reserves nbytes of address space. Each access to it is a fault until os_allow. Returns NULL if
+ * the system refuses. */
 void *os_reserve_closed(size_t nbytes);
 
 /* Removes a mapping, or a part of one in whole pages, from the address space. */
@@ -58,20 +59,19 @@ size_t os_address_bytes(void);
 
 /* What os_milliseconds keeps from one call to the next; all 0 at first. */
 struct os_clock {
-    uint64_t looked, asked; /* what the processor's counter was at the last look, and request */
-    uint64_t milliseconds;  /* what the system answered */
-    uint32_t nskips;        /* the next calls that do not look */
+    uint64_t looked; /* what the processor's counter was at the last call */
+    uint64_t ticks;  /* how far it has counted in all */
 };
 
-/* The time on a clock that never goes back. It may tick only every few milliseconds, and the first
- * three calls after a rest may get the time before it. The caller excludes other calls with that
+/* The time on a clock that never goes back, that may run up to about twice as fast or as slow as it
+ * should, and to look at which is no system call. The caller excludes other calls with that
  * os_clock. */
 uint64_t os_milliseconds(struct os_clock *clock);
 
 /* Whether the program has rights beyond those of the user that started it (setuid). */
 bool os_is_privileged(void);
 
-/* Writes all of text to a file descriptor, or as much as that takes. May change errno. */
+/* Writes all of text to a file descriptor, or as much as that takes. */
 void os_write(int fd, const char *text, size_t nbytes);
 
 /* Asks the system for os_barrier. Returns false if it has none, or refuses. */
@@ -81,8 +81,27 @@ bool os_barrier_open(void);
  * need none in their code. Returns false if the system refuses. */
 bool os_barrier(void);
 
-/* The number of the calling thread. */
+/* An address that stands for the calling thread: no other thread has it at the same time. It needs
+ * no system call, and stays what it is in a child of fork. */
+static inline const void *os_thread_pointer(void)
+{
+#if defined(__x86_64__)
+    const void *self;
+    __asm__("mov %%fs:0, %0" : "=r"(self)); /* the ABI has its own address there */
+    return self;
+#elif defined(__aarch64__)
+    const void *self;
+    __asm__("mrs %0, tpidr_el0" : "=r"(self));
+    return self;
+#else
+    return __builtin_thread_pointer();
+#endif
+}
+
+/* The number of the calling thread, of the process, and of its parent. */
 int os_thread_id(void);
+int os_process_id(void);
+int os_parent_id(void);
 
 /* Whether this process has no thread of that number any longer. */
 bool os_thread_is_gone(int id);

@@ -67,8 +67,7 @@ void heap_open_locked(struct heap *h, struct region region, MemNodePtr *head)
     h->trim = (struct trim){0};
     h->clock = (struct os_clock){0};
     h->is_swept = false;
-    h->has_tcaches = head == NULL && h->counters == NULL && h->spans.slice_shift == SLICE_SHIFT &&
-                     threads_open();
+    h->has_tcaches = head == NULL && h->counters == NULL && h->spans.slice_shift == SLICE_SHIFT;
     if (h->counters != NULL)
         h->counters->region_bytes = region.nbytes;
 }
@@ -608,8 +607,10 @@ static bool has_room_for_tcaches_locked(const struct heap *h)
  * slots: both are a reason to sweep again before the next HEAP_NO_SPACE. */
 void heap_join(struct heap *h, struct thread *t)
 {
+    bool may_read = threads_may_read();
     heap_lock(h);
-    if (h->chunks.region.base != NULL && t->tcache == NULL && has_room_for_tcaches_locked(h)) {
+    if (h->chunks.region.base != NULL && t->tcache == NULL && may_read &&
+        has_room_for_tcaches_locked(h)) {
         tcache_open_locked(&h->spans, t);
         h->is_swept = false;
     }
@@ -633,11 +634,16 @@ void heap_forked_locked(struct heap *h, struct thread *mine)
     tcaches_close_others_locked(&h->spans, mine);
 }
 
-/* The slow path of a thread's allocation: one lock for as many slots as a window has. */
+/* The slow path of a thread's allocation: one lock for as many slots as a window has. If the system
+ * refuses the barrier, the first thread has had its cache before that was known, and gives it up
+ * here. */
 bool heap_refill(struct heap *h, struct thread *t, unsigned sizeclass)
 {
     assert(sizeclass < NCLASSES);
+    bool may_read = threads_may_read();
     heap_lock(h);
+    if (!may_read)
+        tcache_close_locked(&h->spans, t);
     bool filled = tcache_refill_locked(&h->spans, t, sizeclass);
     heap_unlock(h);
     return filled;

@@ -23,7 +23,6 @@ static _Alignas(64) struct reader readers[NREADERS];
 /* The lookups of threads that have no reader: how many there are in each of two phases [RD3]. A new
  * one is counted in counted[phase % 2]. */
 static uint32_t counted[2], phase;
-static bool has_no_barrier; /* the system has refused it: then all lookups are counted */
 struct reader reader_none;
 THREAD_LOCAL struct reader *reader_mine = &reader_none;
 THREAD_LOCAL uint32_t mutator_depth;
@@ -133,12 +132,7 @@ static bool prepare_readers(void)
 {
     static THREAD_LOCAL uint32_t ntries;
     enum { SELDOM = 1024 };
-    if (NOW(has_no_barrier) || ntries++ % SELDOM != 0)
-        return false;
-    if (grace_open())
-        return true;
-    __atomic_store_n(&has_no_barrier, true, __ATOMIC_RELAXED);
-    return false;
+    return ntries++ % SELDOM == 0 && grace_open();
 }
 
 /* --- a lookup ------------------------------------------------------------------- */

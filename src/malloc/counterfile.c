@@ -5,7 +5,6 @@
 #include "malloc/counterfile.h"
 
 #include <errno.h>
-#include <unistd.h>
 
 #include "base/os.h"
 
@@ -33,8 +32,8 @@ struct row *counterfile_row(struct counterfile *s)
 void row_begin(struct row *r)
 {
     assert(r->pid == 0); /* no other process has this row */
-    r->pid = getpid();
-    r->parent = getppid();
+    r->pid = os_process_id();
+    r->parent = os_parent_id();
 }
 
 void row_fork(struct row *child, const struct row *parent)

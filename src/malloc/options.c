@@ -5,7 +5,6 @@
  */
 #include "malloc/options.h"
 
-#include "base/os.h"
 #include "base/region.h"
 #include "malloc/report.h"
 
@@ -160,7 +159,7 @@ static void read_option(struct options *o, struct word option)
 void options_read(struct options *o, char *const *environment)
 {
     static const char name[] = "LIBMEM=";
-    if (environment == NULL || os_is_privileged())
+    if (environment == NULL)
         return;
     for (; *environment != NULL; environment++) {
         if (strncmp(*environment, name, sizeof name - 1) != 0)

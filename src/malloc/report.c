@@ -4,8 +4,6 @@
  */
 #include "malloc/report.h"
 
-#include <errno.h>
-#include <pthread.h>
 #include <unistd.h>
 
 #include "base/os.h"
@@ -49,13 +47,9 @@ void line_address(struct line *l, const void *address)
 
 void line_write(struct line *l)
 {
-    int number = errno, cancel;
     assert(l->n < sizeof l->text);
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
     l->text[l->n] = '\n';
     os_write(STDERR_FILENO, l->text, l->n + 1);
-    pthread_setcancelstate(cancel, &cancel);
-    errno = number;
 }
 
 void report_refusal(const char *call, const void *address, enum heap_result why,

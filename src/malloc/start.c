@@ -188,13 +188,15 @@ static void tell_libmem(void)
 }
 
 /* Reads LIBMEM once. `environment` is NULL if libc does not know it yet: then the constructor calls
- * again. The caller holds the heap's lock. */
-static void read_options_locked(char *const *environment)
+ * again. A program with rights beyond its user's takes no options. The caller holds the heap's
+ * lock. */
+static void read_options_locked(char *const *environment, bool is_privileged)
 {
     if (options_are_read || environment == NULL)
         return;
     options_are_read = true;
-    options_read(&shim_options, environment);
+    if (!is_privileged)
+        options_read(&shim_options, environment);
     if (shim_options.count[0] != '\0')
         start_counting_locked();
     if (shim_heap.chunks.region.base != NULL && shim_options.region_bytes != 0) {
@@ -207,8 +209,12 @@ static void read_options_locked(char *const *environment)
 void shim_start(char *const *environment)
 {
     int number = errno;
+    /* These ask libc, of whose functions none that a program may replace is called under the lock
+     * [M8]. The first call makes each later one answer by itself. */
+    (void)os_page_bytes();
+    bool is_privileged = os_is_privileged();
     heap_lock(&shim_heap);
-    read_options_locked(environment);
+    read_options_locked(environment, is_privileged);
     enum region_result opened = REGION_OK;
     if (shim_heap.chunks.region.base == NULL)
         opened = open_locked();

@@ -5,19 +5,17 @@
  */
 #include "slots/thread.h"
 
-#include "base/os.h"
-
-/* Registers the process with the system, if it has to be. */
-bool threads_open(void)
+/* While the calling thread is the only one, it waits for no other, and no other waits for it. */
+bool threads_may_read(void)
 {
-    return grace_open();
+    return thread_is_the_only() || grace_open();
 }
 
 /* The list changes only under the lock, and only the lock holder reads it. */
 void threads_join_locked(struct threads *all, struct member *m, struct thread *t)
 {
     assert(t != NULL && m != all->first);
-    *m = (struct member){.thread = t, .id = os_thread_id(), .next = all->first};
+    *m = (struct member){.thread = t, .self = os_thread_pointer(), .next = all->first};
     if (all->first != NULL)
         all->first->previous = m;
     all->first = m;
@@ -37,17 +35,25 @@ void threads_leave_locked(struct threads *all, struct member *m)
         m->next->previous = m->previous;
 }
 
+/* Whether the calling thread is the only member, or there is none. Then no thread is a reader: the
+ * lock holder is none [TH2], and a thread that is no member sees that it has no cache. It becomes a
+ * member under the lock only; and one that was a member has left under the lock, or was waited for
+ * when its cache was taken away. So no fence is needed. */
+static bool are_no_others(const struct threads *all)
+{
+    const struct member *m = all->first;
+    return m == NULL || (m->next == NULL && m->self == os_thread_pointer());
+}
+
 /* Each member is waited for in turn. One that has left and entered again has seen what the lock
- * holder unpublished, so it is enough to see each of them idle once [GR1].
- *
- * One barrier is enough for all threads. If the system refuses it by now, a thread that is the
- * only one of the heap still knows that no other is a reader. */
+ * holder unpublished, so it is enough to see each of them idle once [GR1]. One barrier is enough
+ * for all threads. */
 bool threads_wait_locked(const struct threads *all)
 {
-    if (all->first == NULL)
+    if (are_no_others(all))
         return true;
     if (!grace_barrier())
-        return all->first->next == NULL && all->first->id == os_thread_id();
+        return false;
     for (const struct member *m = all->first; m != NULL; m = m->next)
         grace_wait(&m->thread->busy, 1);
     return true;

@@ -14,6 +14,7 @@
 #define THREAD_H
 
 #include "base/grace.h"
+#include "base/os.h"
 
 #if defined(__has_include)
 #if __has_include(<sys/single_threaded.h>)
@@ -41,7 +42,7 @@ static_assert(sizeof(struct thread) <= 2 * sizeof(void *), "M5: two words of TLS
  * the lock. */
 struct member {
     struct thread *thread;
-    int id; /* the system's number of the thread */
+    const void *self; /* the thread's os_thread_pointer */
     struct member *next, *previous;
 };
 
@@ -50,9 +51,10 @@ struct threads {
     struct member *first;
 };
 
-/* Returns whether threads can be readers at all. If not, the system has no barrier, and no
- * thread gets a cache. */
-bool threads_open(void);
+/* Returns whether the calling thread may be a reader, or stay one. If not, there are other threads,
+ * and the system has no barrier: then each gives its cache up, and gets no other. Asks the system
+ * for the barrier if there are other threads [GR4], so that the caller best holds no lock. */
+bool threads_may_read(void);
 
 /* Adds a thread, which may be a reader from now on: the calling thread, or the one thread of a
  * forked child. The caller holds the lock. */
@@ -62,8 +64,8 @@ void threads_join_locked(struct threads *all, struct member *m, struct thread *t
 void threads_leave_locked(struct threads *all, struct member *m);
 
 /* Returns true once each thread has been seen not to be a reader since the call. Returns false
- * if the system refuses the barrier: then nothing is known. The caller holds the lock, and is no
- * reader [TH2]. */
+ * if the system refuses the barrier: then nothing is known. Makes no system call if no thread but
+ * the calling one may be a reader. The caller holds the lock, and is no reader [TH2]. */
 bool threads_wait_locked(const struct threads *all);
 
 /* The calling thread becomes a reader, and stops being one [TH1]. It does not enter twice. */

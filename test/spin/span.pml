@@ -34,7 +34,8 @@
  * A lock holder that needs the other threads to stop using something changes the word that they
  * read first (reciprocal_published, is_open), has a barrier run on all processors, and waits
  * until it has seen each of them with busy = 0. A thread that arrives later sees the change. No
- * thread asks for the lock with busy = 1.
+ * thread asks for the lock with busy = 1. If no other thread has a cache, the lock holder does
+ * neither (GR4 in src/base/grace.h): a thread becomes a member under the lock only.
  *
  *   P1  A slot is handed out only while no thread has it.
  *   P2  States and countdown are accessed only while their memory is the span's, and a thread
@@ -161,7 +162,30 @@ inline grace_barrier()
 #endif
 }
 
+/* Sets b to the number of members that are waited for: all but the calling thread. */
+inline count_others()
+{
+    d_step {
+        b = 0;
+        for (t : 0 .. NTHREADS - 1) { b = b + (tcache[t].is_member && t != me) }
+        t = 0;
+#ifdef ALONE_WITH_ONE
+        b = (b > 0 -> b - 1 : 0) /* One other thread is taken for the calling one. */
+#endif
+    }
+}
+
+/* A thread that is the only member needs neither barrier nor wait. */
 inline threads_wait()
+{
+    count_others();
+    if
+    :: b == 0 -> skip
+    :: b > 0 -> b = 0; wait_for_others()
+    fi
+}
+
+inline wait_for_others()
 {
     grace_barrier();
     atomic {

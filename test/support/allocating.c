@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: MIT
  *
  * A library that replaces functions of the C library by functions that allocate, as libraries that
- * fake the time, trace, or register memory do. Each allocates, then calls the system itself.
+ * fake the time, trace, or register memory do. Each allocates, then does what the function does.
  *
  * It is preloaded behind libmem-malloc.so (m08_interposed.c). An allocator that calls one of these
  * functions while it holds its own lock waits for itself.
  */
+#include <dlfcn.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/sysinfo.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -72,4 +76,57 @@ API pid_t gettid(void)
 {
     allocate();
     return (pid_t)syscall(SYS_gettid);
+}
+
+/* --- when the program begins -------------------------------------------------------- */
+
+API void *mmap(void *at, size_t n, int prot, int flags, int fd, off_t offset)
+{
+    allocate();
+    return (void *)syscall(SYS_mmap, at, n, prot, flags, fd, offset);
+}
+
+API int munmap(void *at, size_t n)
+{
+    allocate();
+    return (int)syscall(SYS_munmap, at, n);
+}
+
+API int sysinfo(struct sysinfo *info)
+{
+    allocate();
+    return (int)syscall(SYS_sysinfo, info);
+}
+
+API int getrlimit(__rlimit_resource_t what, struct rlimit *limit)
+{
+    allocate();
+    return (int)syscall(SYS_prlimit64, 0, what, NULL, limit);
+}
+
+API ssize_t write(int fd, const void *text, size_t n)
+{
+    allocate();
+    return syscall(SYS_write, fd, text, n);
+}
+
+/* The function of libc that has this name. */
+#define REAL(name) ((__typeof__(name) *)real(#name))
+static void *real(const char *name)
+{
+    return dlsym(RTLD_NEXT, name);
+}
+
+/* Not counted, since the program calls it too, to learn how much memory is resident. */
+API long sysconf(int name)
+{
+    allocate();
+    ncalls -= depth == 0;
+    return REAL(sysconf)(name);
+}
+
+API unsigned long getauxval(unsigned long type)
+{
+    allocate();
+    return REAL(getauxval)(type);
 }

@@ -2,11 +2,11 @@
  *
  * Makes system calls of libmem-malloc.so fail, as failing.h says which.
  *
- * This library, failing.so, is preloaded before libmem-malloc.so and interposes the functions by
- * which the malloc layer asks the system for something. libc's internal calls do not come this
- * way, so every call that is counted here is libmem's. Some system calls libmem makes itself, in
- * its own code [M8]. The kernel is asked to turn those into a signal; its handler makes the call,
- * or lets it fail.
+ * This library, failing.so, is preloaded before libmem-malloc.so. The system calls that libmem
+ * makes itself [M8] are told from those of libc by the address of the code: the kernel is asked to
+ * turn them into a signal, whose handler makes the call, or lets it fail. The functions of libc by
+ * which the malloc layer asks for something are interposed; libc's internal calls do not come this
+ * way.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -15,14 +15,11 @@
 #include <link.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
-#include <sys/sysinfo.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -76,10 +73,14 @@ static const struct watched {
     int number;
     enum failing_call call;
     int error;
-} watched[] = {{SYS_madvise, FAILING_madvise, ENOMEM},
+} watched[] = {{SYS_mmap, FAILING_mmap, ENOMEM},
+               {SYS_munmap, FAILING_munmap, ENOMEM},
+               {SYS_madvise, FAILING_madvise, ENOMEM},
                {SYS_mprotect, FAILING_mprotect, ENOMEM},
+               {SYS_sysinfo, FAILING_sysinfo, EPERM},
+               {SYS_prlimit64, FAILING_prlimit64, EPERM},
                {SYS_membarrier, FAILING_membarrier, ENOSYS},
-               {SYS_gettid, FAILING_gettid, ENOSYS}};
+               {SYS_write, FAILING_write, EIO}};
 enum { NWATCHED = sizeof watched / sizeof *watched };
 
 /* The handler of SIGSYS: stands for the system call. */
@@ -90,16 +91,17 @@ static void call_or_fail(int signal_number, siginfo_t *info, void *context)
     mcontext_t *m = &((ucontext_t *)context)->uc_mcontext;
 #if defined(__x86_64__)
     greg_t *r = m->gregs, *to = &r[REG_RAX];
-    long a = r[REG_RDI], b = r[REG_RSI], c = r[REG_RDX];
+    long a[] = {r[REG_RDI], r[REG_RSI], r[REG_RDX], r[REG_R10], r[REG_R8], r[REG_R9]};
 #else
     unsigned long long *to = &m->regs[0];
-    long a = (long)m->regs[0], b = (long)m->regs[1], c = (long)m->regs[2];
+    long a[6];
+    memcpy(a, to, sizeof a);
 #endif
     (void)signal_number;
     for (int i = 0; i < NWATCHED; i++) {
         if (watched[i].number == info->si_syscall) {
             bool failed = fails(watched[i].call, watched[i].error);
-            result = failed ? -1 : syscall(info->si_syscall, a, b, c);
+            result = failed ? -1 : syscall(info->si_syscall, a[0], a[1], a[2], a[3], a[4], a[5]);
             result = result == -1 ? -errno : result;
         }
     }
@@ -163,38 +165,11 @@ static int number_if_fails(enum failing_call call, int number)
     return so ? number : 0;
 }
 
-API void *mmap(void *at, size_t n, int prot, int flags, int fd, off_t offset)
+/* Libmem asks for the page size before anything else, so this is when the watch begins. */
+API long sysconf(int name)
 {
-    return fails(FAILING_mmap, ENOMEM) ? MAP_FAILED : REAL(mmap)(at, n, prot, flags, fd, offset);
-}
-
-API int munmap(void *at, size_t n)
-{
-    return fails(FAILING_munmap, ENOMEM) ? -1 : REAL(munmap)(at, n);
-}
-
-API void *mremap(void *at, size_t n, size_t wanted, int flags, ...)
-{
-    va_list arguments;
-    va_start(arguments, flags);
-    void *to = va_arg(arguments, void *);
-    va_end(arguments);
-    return fails(FAILING_mremap, ENOMEM) ? MAP_FAILED : REAL(mremap)(at, n, wanted, flags, to);
-}
-
-API int sysinfo(struct sysinfo *info)
-{
-    return fails(FAILING_sysinfo, EPERM) ? -1 : REAL(sysinfo)(info);
-}
-
-API int getrlimit(__rlimit_resource_t what, struct rlimit *limit)
-{
-    return fails(FAILING_getrlimit, EPERM) ? -1 : REAL(getrlimit)(what, limit);
-}
-
-API ssize_t write(int fd, const void *text, size_t n)
-{
-    return fails(FAILING_write, EIO) ? -1 : REAL(write)(fd, text, n);
+    failing_page();
+    return REAL(sysconf)(name);
 }
 
 API int __register_atfork(void (*before)(void), void (*in_parent)(void), void (*in_child)(void),
@@ -214,10 +189,4 @@ API int pthread_setspecific(pthread_key_t key, const void *value)
 {
     int number = number_if_fails(FAILING_pthread_setspecific, ENOMEM);
     return number != 0 ? number : REAL(pthread_setspecific)(key, value);
-}
-
-API int pthread_mutex_init(pthread_mutex_t *mutex, const pthread_mutexattr_t *how)
-{
-    int number = number_if_fails(FAILING_pthread_mutex_init, ENOMEM);
-    return number != 0 ? number : REAL(pthread_mutex_init)(mutex, how);
 }

@@ -19,18 +19,15 @@ enum { FAILING_FD = 200 };
 #define FAILING_CALLS(X)                                                                           \
     X(mmap)                                                                                        \
     X(munmap)                                                                                      \
-    X(mremap)                                                                                      \
     X(mprotect)                                                                                    \
     X(madvise)                                                                                     \
     X(sysinfo)                                                                                     \
-    X(getrlimit)                                                                                   \
+    X(prlimit64)                                                                                   \
     X(membarrier)                                                                                  \
-    X(gettid)                                                                                      \
     X(write)                                                                                       \
     X(__register_atfork)                                                                           \
     X(pthread_key_create)                                                                          \
-    X(pthread_setspecific)                                                                         \
-    X(pthread_mutex_init)
+    X(pthread_setspecific)
 
 #define FAILING_NAME(name) FAILING_##name,
 enum failing_call { FAILING_CALLS(FAILING_NAME) FAILING_NCALLS };

@@ -323,7 +323,7 @@ static bool has_met_all(void)
 {
     return sums.nruns < MOST_RUNS && sums.nfailed[FAILING_mmap] > 0 &&
            sums.nfailed[FAILING_madvise] > 0 && sums.nfailed[FAILING_membarrier] > 0 &&
-           sums.nfailed[FAILING_gettid] > 0 && sums.nfailed[FAILING_write] > 0;
+           sums.nfailed[FAILING_sysinfo] > 0 && sums.nfailed[FAILING_write] > 0;
 }
 
 int main(int argc, char **argv)

@@ -54,7 +54,7 @@ strictly() { # program argument...
     echo "# exit status $status, setting $was" >>"$work/out"
     [ "$was" = "$STRICT" ] && [ "$status" -eq 0 ] && [ ! -s "$work/err" ]
 }
-arena() { sed -n 's/^# arena //p' "$work/out" | grep . || echo 0; }
+reserved() { sed -n 's/^# reserved //p' "$work/out" | grep . || echo 0; }
 all_ok() { grep -q '^1\.\.' "$work/out" && ! grep -q '^not ok' "$work/out"; }
 
 [ -w "$setting" ] || skip 'the setting is not writable'
@@ -62,11 +62,11 @@ left=$(($(kib CommitLimit) - $(kib Committed_AS)))
 [ "$left" -ge "$ENOUGH_KIB" ] || skip 'too little memory would be left for others'
 (echo "$before" >"$setting") 2>"$work/err" || skip 'the setting is not writable'
 
-strictly "$programs/m05_early" && all_ok && [ "$(arena)" -ge 33554432 ]
+strictly "$programs/m05_early" && all_ok && [ "$(reserved)" -ge 33554432 ]
 result $? 'M4 it starts under strict overcommit'
-strict=$(arena)
+strict=$(reserved)
 LD_PRELOAD=$library "$programs/m05_early" >"$work/out" 2>"$work/err"
-[ "$strict" -gt 0 ] && [ "$strict" -eq "$(arena)" ]
+[ "$strict" -gt 0 ] && [ "$strict" -eq "$(reserved)" ]
 result $? 'M7 and reserves as much as elsewhere, since address space is not committed'
 strictly "$programs/m05_threads" 200 20 && all_ok
 result $? 'M4 threads and forks under strict overcommit'

@@ -69,7 +69,7 @@ $(FAILING): $(IN_MALLOC)/%.so: test/support/%.c $(SUPPORT)
 
 $(BUILD)/test/helgrind/classic: test/helgrind/hand_over.c $(BUILD)/libmem.so
 	$(build) -DCLASSIC -L$(BUILD) -lmem
-$(BUILD)/test/helgrind/malloc: test/helgrind/hand_over.c
+$(BUILD)/test/helgrind/malloc: test/helgrind/hand_over.c test/support/reserved.h
 	$(build) -fno-builtin
 $(KNOWN): test/support/known.c
 	$(build) -fno-builtin

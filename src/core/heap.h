@@ -62,7 +62,7 @@ enum heap_result {
 
 /* Two libraries in one process may share a heap if this is equal in both. It changes with
  * struct heap and with the layout of what lies in a region. */
-#define HEAP_LAYOUT (((size_t)3 << 16) + sizeof(struct heap))
+#define HEAP_LAYOUT (((size_t)4 << 16) + sizeof(struct heap))
 
 /* --- opening ------------------------------------------------------------------- */
 

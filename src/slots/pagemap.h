@@ -88,6 +88,9 @@ struct span {
     /* Under the lock. */
     uint8_t status; /* enum span_status */
 
+    /* Where the countdown would be if no slot were free [SP7]. */
+    int32_t countdown_if_full;
+
     /* Each entry has a cache line of its own, since threads count down in neighbouring ones. */
     _Alignas(64) char end[];
 };

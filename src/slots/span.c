@@ -3,7 +3,7 @@
  * span.c - the life of a span: made, owned, parked, counted, queued, given back.
  * Invariants: span.h.
  *
- * In this order: what readers see, making and giving back, the status and the countdown, parking,
+ * In this order: the countdown, what readers see, making and giving back, the status, parking,
  * and spans for an owner.
  */
 #include "slots/span.h"
@@ -18,6 +18,45 @@ enum { QUEUE_SHARE = 16 };
 /* The countdown of a span that is owned and not parked: its owner looks at the states itself, so
  * no free has to end the countdown. */
 enum { COUNTDOWN_NEVER = INT32_MAX / 2 };
+
+/* --- the countdown ---------------------------------------------------------------- */
+
+/* Returns what SP7 says. Frees that raced with a countdown that was set may have undone that, so
+ * any number is possible until the next free, which then ends the countdown. */
+static uint32_t nfree_by_countdown(const struct span *span)
+{
+    int32_t if_full = __atomic_load_n(&span->countdown_if_full, __ATOMIC_RELAXED);
+    int64_t nfree = (int64_t)if_full - span_countdown(span);
+    return nfree < 0 ? 0 : nfree < span->nslots ? (uint32_t)nfree : span->nslots;
+}
+
+/* Returns whether an owner takes slots of the span just now. */
+static bool is_in_use_by_owner(const struct span *span)
+{
+    return span->status == SPAN_OWNED &&
+           __atomic_load_n(&span->parked_by, __ATOMIC_ACQUIRE) == NULL;
+}
+
+uint32_t span_nfree(const struct span *span)
+{
+    return is_in_use_by_owner(span) ? states_count_free(span->states, span->nslots)
+                                    : nfree_by_countdown(span);
+}
+
+/* Lets a countdown begin anew, where nfree slots are free [SP7]. An owner does so without the lock,
+ * just before the lock holder may read it. */
+static void countdown_begin(struct span *span, uint32_t nfree, int32_t nfrees)
+{
+    assert(nfree <= span->nslots);
+    span_set_countdown(span, nfrees);
+    __atomic_store_n(&span->countdown_if_full, (int32_t)nfree + nfrees, __ATOMIC_RELAXED);
+}
+
+/* Lets the countdown of a span without an owner, or parked, begin anew without counting. */
+void span_restart_countdown(struct span *span, int32_t nfrees)
+{
+    countdown_begin(span, nfree_by_countdown(span), nfrees);
+}
 
 /* --- what readers see ------------------------------------------------------------- */
 
@@ -143,6 +182,7 @@ static uint32_t span_cut(struct spans *s, unsigned sizeclass, int purpose)
     }
     if (clean.end > clean.start && purpose == FOR_OBJECTS && span->slot_bytes > CLEAN_FROM)
         states_note_clean(s, slice, clean);
+    countdown_begin(span, span->nslots - span_nreserved(span), 0);
     return slice;
 }
 
@@ -193,6 +233,7 @@ static bool span_recut(struct spans *s, uint32_t slice, unsigned sizeclass)
     bool outermost = changes_begin(s);
     span_shape(s, span, sizeclass);
     memset(span->states, 0, state_array_bytes(span->nslots, span->slot_bytes));
+    countdown_begin(span, span->nslots, 0);
     changes_end(s, outermost);
     return true;
 }
@@ -261,12 +302,13 @@ void span_requeue(struct spans *s, uint32_t slice, uint32_t least)
     assert(nlive >= span_nreserved(span));
     if (nlive == span_nreserved(span)) {
         span_unpublish(span);
+        countdown_begin(span, nfree, 0);
         queue_push(s, slice, SPAN_EMPTY);
     } else if (nfree >= least) {
-        span_set_countdown(span, nfrees_until_empty(s, nlive - span_nreserved(span)));
+        countdown_begin(span, nfree, nfrees_until_empty(s, nlive - span_nreserved(span)));
         queue_push(s, slice, SPAN_PARTIAL);
     } else {
-        span_set_countdown(span, (int32_t)(least - nfree));
+        countdown_begin(span, nfree, (int32_t)(least - nfree));
         span->status = SPAN_FULL;
     }
 }
@@ -285,7 +327,8 @@ void span_park(struct span *span, uint32_t nslots, bool patient, const void *own
 {
     assert(owner != NULL && span->parked_by == NULL); /* not parked twice */
     assert(span->status == SPAN_OWNED && nslots == span->nslots);
-    span_set_countdown(span, patient ? (int32_t)(nslots - nslots / 8) : park_countdown(nslots));
+    countdown_begin(span, states_count_free(span->states, nslots),
+                    patient ? (int32_t)(nslots - nslots / 8) : park_countdown(nslots));
     __atomic_store_n(&span->parked_by, owner, __ATOMIC_RELEASE);
 }
 
@@ -302,7 +345,7 @@ bool span_unpark(struct span *span, const void *owner)
     assert(owner != NULL);
     if (!clear_parked_by(span, owner))
         return false;
-    span_set_countdown(span, COUNTDOWN_NEVER);
+    span_restart_countdown(span, COUNTDOWN_NEVER);
     return true;
 }
 
@@ -363,7 +406,7 @@ void spans_release_used(struct spans *s, uint32_t slice)
 {
     struct span *span = pagemap_span(s, slice);
     assert(span->status == SPAN_OWNED && span->parked_by == NULL);
-    span_set_countdown(span, (int32_t)span_share(span->nslots));
+    span_restart_countdown(span, (int32_t)span_share(span->nslots));
     span->status = SPAN_FULL;
 }
 
@@ -446,7 +489,7 @@ uint32_t spans_adopt(struct spans *s, unsigned sizeclass)
     assert(span->purpose == FOR_OBJECTS && span->parked_by == NULL);
     /* From here on frees only count down; the owner looks at the states itself. */
     span->status = SPAN_OWNED;
-    span_set_countdown(span, COUNTDOWN_NEVER);
+    span_restart_countdown(span, COUNTDOWN_NEVER);
     span_publish(span);
     return slice;
 }

@@ -30,7 +30,11 @@
  *        before a caller is told that there is no space;
  *   SP6  an OWNED span may be parked; `parked_by` then names its owner. The thread whose
  *        compare-and-swap sets it to NULL wins the span: the owner, which may do so without the
- *        lock and goes on taking slots; or the lock holder, and then the span has no owner.
+ *        lock and goes on taking slots; or the lock holder, and then the span has no owner;
+ *   SP7  of a span without an owner, or of a parked one, `countdown_if_full - countdown` slots are
+ *        free: each free counts down, and each slot that is taken under the lock counts up. That is
+ *        exact until two threads free at the same time; then each step that is lost is a free slot
+ *        that counts as an object, until the span's states are counted again.
  *
  * State arrays are slots too, of metadata spans. The state array of a metadata span lies in slots
  * of its own, so that making one needs no other. test/spin/span.pml is a model of the protocol.
@@ -82,6 +86,10 @@ bool span_unpark(struct span *span, const void *owner);
  * to take it back is worth the trouble. */
 bool span_is_reusable(const struct span *span, uint32_t nslots);
 
+/* Returns how many slots of the span are free. Only of a span that an owner takes slots of just now
+ * are the states counted; of any other SP7 says it. The caller holds the lock. */
+uint32_t span_nfree(const struct span *span);
+
 /* Returns whether the span is still parked by that owner. It may be claimed right after. */
 static inline bool span_is_parked(const struct span *span, const void *owner)
 {
@@ -100,6 +108,9 @@ static inline void span_set_countdown(struct span *span, int32_t nfrees)
 {
     __atomic_store_n(&span->countdown, nfrees, __ATOMIC_RELAXED);
 }
+
+/* Lets the countdown of a span that no owner takes slots of begin anew; SP7 holds as before. */
+void span_restart_countdown(struct span *span, int32_t nfrees);
 
 /* Lets readers see a span of objects. Everything that they read was written before [release]. */
 void span_publish(struct span *span);

@@ -93,7 +93,7 @@ static uint32_t queue_first_or_new(struct spans *s, unsigned sizeclass, int purp
         return NO_SLICE;
     /* It has no owner: the lock holder takes its slots, and readers may free them. */
     span_publish(pagemap_span(s, slice));
-    span_set_countdown(pagemap_span(s, slice), 0);
+    span_restart_countdown(pagemap_span(s, slice), 0);
     queue_push(s, slice, SPAN_PARTIAL);
     return slice;
 }
@@ -244,6 +244,8 @@ bool spans_find_slot(const struct spans *s, size_t offset, struct slot *slot)
 void spans_free(struct spans *s, const struct slot *slot)
 {
     assert(slot->is_object && !slot->is_metadata && !slot->is_rest);
+    if (s->threads.first != NULL && !thread_is_the_only())
+        s->threads.may_have_raced = true; /* with a thread that has a cache */
     slot_free(s, slot->slice, slot->index);
     spans_give_back_surplus(s);
 }
@@ -256,4 +258,35 @@ bool spans_resize(struct spans *s, const struct slot *slot, size_t nbytes)
     return slot_suits(slot->bytes, slot->bytes - slot->slack, nbytes) &&
            state_resize_object(span->states, span->nslots, slot->index,
                                slot->bytes - (uint32_t)nbytes);
+}
+
+/* --- the tally --------------------------------------------------------------------- */
+
+/* Adds one span. */
+static void tally_span(const struct span *span, struct slot_tally *t)
+{
+    t->nheld += span_nslices(span);
+    if (span->purpose != FOR_OBJECTS)
+        return;
+    uint32_t nfree = span_nfree(span), nlive = span->nslots - nfree;
+    t->nlive += nlive;
+    t->live_bytes += (size_t)nlive * span->slot_bytes;
+    t->nfree += nfree;
+    t->free_bytes += (size_t)nfree * span->slot_bytes;
+    t->idle_bytes += nlive == 0 ? (size_t)nfree * span->slot_bytes : 0;
+    t->nfree_of[span->sizeclass] += nfree;
+}
+
+/* Ends with the last span, which is often far below the last chunk. */
+bool spans_tally(const struct spans *s, struct slot_tally *t, uint32_t nslices)
+{
+    uint32_t n = s->nheld > 0 ? least(pagemap_nslices_used(s), s->nclear) : 0;
+    uint32_t end = least(n, t->nseen + nslices);
+    while (t->nseen < end && t->nheld < s->nheld) {
+        const struct span *span = pagemap_span(s, t->nseen + 1);
+        if (span->slot_bytes != 0)
+            tally_span(span, t);
+        t->nseen += span->slot_bytes != 0 ? span_nslices(span) : 1;
+    }
+    return t->nseen < n && t->nheld < s->nheld;
 }

@@ -57,6 +57,21 @@ void spans_free(struct spans *s, const struct slot *slot);
  * the slot does not suit that size, or is free by now. */
 bool spans_resize(struct spans *s, const struct slot *slot, size_t nbytes);
 
+/* How many slots of objects are live and free, told by the countdowns [SP7]. All 0 at first. */
+struct slot_tally {
+    uint32_t nseen; /* slices so far */
+    uint32_t nheld; /* of these in spans, of objects or of the library's own */
+    size_t nlive, live_bytes, nfree, free_bytes;
+    size_t idle_bytes; /* in spans of which all slots are free */
+    uint32_t nfree_of[NCLASSES];
+};
+
+/* Adds the spans in the next nslices slices, and reads one entry of the page map for each slice: so
+ * the time depends on how long the region is that spans lie in, and on no number of objects. Only
+ * of spans that threads take slots of just now are the states counted. Returns false once all spans
+ * were added. The caller may let go of the lock in between. */
+bool spans_tally(const struct spans *s, struct slot_tally *t, uint32_t nslices);
+
 /* Returns zeroed memory for the library's own use, nbytes <= object_max, or NULL if there is no
  * room. It lies apart from objects [SP2]. */
 void *spans_take_metadata(struct spans *s, size_t nbytes);

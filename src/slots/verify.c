@@ -245,6 +245,13 @@ static bool countdown_is_valid(const struct span *span, uint32_t nfree, uint32_t
     return n >= INT32_MIN / 2 && n <= (span->status == SPAN_PARTIAL ? nlive : share - nfree);
 }
 
+/* Returns whether the countdowns of all spans are exact [SP7]: no two threads can have freed at the
+ * same time, and none is in the middle of a free. */
+static bool countdowns_are_exact(const struct spans *s)
+{
+    return !s->threads.may_have_raced && (s->threads.first == NULL || thread_is_the_only());
+}
+
 /* Returns whether the fields of a span agree that depend on its status and its states: an EMPTY
  * span has nothing but its reserved slots, and readers see no EMPTY span; a parked span has an
  * owner, and a metadata span has none. */
@@ -283,6 +290,7 @@ static uint64_t queues_length(const struct spans *s)
 const char *spans_links_fault(const struct spans *s, bool had_tcaches)
 {
     uint32_t nheld = 0, nqueued = 0, nempty = 0, end = nentries(s);
+    bool is_exact = countdowns_are_exact(s);
     if (s->nheld == 0)
         return s->nempty == 0 ? NULL : "the heap has other spans than it counts";
     for (uint32_t slice = 1; slice <= end; slice++) {
@@ -291,6 +299,8 @@ const char *spans_links_fault(const struct spans *s, bool had_tcaches)
             continue;
         if (!links_are_valid(span, had_tcaches))
             return "the status of a span contradicts its slots";
+        if (is_exact && span_nfree(span) != states_count_free(span->states, span->nslots))
+            return "the countdown of a span contradicts its slots";
         nheld += span_nslices(span);
         nqueued += span->status == SPAN_PARTIAL || span->status == SPAN_EMPTY;
         nempty += span->status == SPAN_EMPTY ? span_nslices(span) : 0;

@@ -21,6 +21,7 @@
 #else
 #include <malloc.h>
 #include <valgrind/helgrind.h>
+#include "../support/reserved.h"
 #endif
 
 enum { NTHREADS = 4, NSTEPS = 3000, NSHARED = 8, REGION = 32 << 20 };
@@ -107,7 +108,7 @@ static bool look(void)
 
 static size_t open_heap(void)
 {
-    return mallinfo2().arena;
+    return reserved();
 }
 #endif
 

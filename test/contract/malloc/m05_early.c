@@ -8,6 +8,7 @@
 #include <malloc.h>
 #include <stdlib.h>
 
+#include "reserved.h"
 #include "tap.h"
 
 static char *before_constructors, *in_constructor, *from_main;
@@ -52,7 +53,7 @@ int main(void)
     (void)preinit;
     check(before_constructors != NULL, "calloc before all constructors");
     printf("# libc knew its environment then: %s\n", environment_was_there ? "yes" : "no");
-    printf("# arena %zu\n", mallinfo2().arena);
+    printf("# reserved %zu\n", reserved());
     before_constructors = opaque(realloc(before_constructors, 10000));
     check(all_are(before_constructors, 0, 100), "and its content later");
     check(all_are(in_constructor, 1, 1000), "malloc in a constructor");

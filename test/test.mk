@@ -147,8 +147,9 @@ check-malloc:
 	$(RUN_MALLOC) $(IN_MALLOC)/m01_symbols $(IN_MALLOC)/m02_semantics $(IN_MALLOC)/m03_misuse \
 	    $(IN_MALLOC)/m05_early "$(IN_MALLOC)/m05_threads $(THREADS)" \
 	    $(if $(SHRINK),"$(IN_MALLOC)/m06_shrink $(SHRINK)") \
+	    $(IN_MALLOC)/m09_meaning \
 	    $(if $(WITH),,$(IN_MALLOC)/m08_interposed $(IN_MALLOC)/m08_fault \
-	    $(IN_MALLOC)/m10_sizes) || failed=1; \
+	    $(IN_MALLOC)/m09_time $(IN_MALLOC)/m10_sizes) || failed=1; \
 	$(if $(WITH),,$(TALLIED) "test/contract/malloc/m04_start.sh $(LIB_MALLOC) $(IN_MALLOC)" \
 	    "test/contract/malloc/m07_limits.sh $(LIB_MALLOC) $(IN_MALLOC)" || failed=1;) \
 	LD_LIBRARY_PATH=$(BUILD) $(RUN_MALLOC) $(IN_MALLOC)/find $(IN_MALLOC)/walk \

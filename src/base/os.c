@@ -104,6 +104,11 @@ void *os_reserve_closed(size_t nbytes)
     return is_error(base) ? NULL : (void *)base;
 }
 
+void *os_reserve_readable(size_t nbytes)
+{
+    return map_pages(nbytes, PROT_READ, MAP_NORESERVE);
+}
+
 /* It fails only for a range that is no mapping of the library's. */
 void os_unmap(void *address, size_t nbytes)
 {

@@ -24,6 +24,10 @@ void *os_reserve(size_t nbytes);
  * the system refuses. */
 void *os_reserve_closed(size_t nbytes);
 
+/* Reserves nbytes of address space likewise. It reads as zero, and each write to it is a fault
+ * until os_allow. */
+void *os_reserve_readable(size_t nbytes);
+
 /* Removes a mapping, or a part of one in whole pages, from the address space. */
 void os_unmap(void *address, size_t nbytes);
 

@@ -31,13 +31,13 @@ bool region_map(struct region *r, size_t nbytes)
     return open_region(r, nbytes, os_map);
 }
 
-/* The first bytes of chunks and of records; all, if there is nothing in between. */
-static bool open_ends(struct region *r)
+/* The first bytes of chunks and of records. */
+bool region_open_ends(unsigned char *memory, size_t nbytes)
 {
     const size_t first = REGION_FIRST_BYTES;
-    r->is_closed = r->nbytes > 2 * first;
-    return r->is_closed ? os_allow(r->base, first) && os_allow(r->base + (r->nbytes - first), first)
-                        : os_allow(r->base, r->nbytes);
+    if (region_open_bytes(nbytes, 0) == 0)
+        return os_allow(memory, nbytes);
+    return os_allow(memory, first) && os_allow(memory + (nbytes - first), first);
 }
 
 enum region_result region_reserve(struct region *r, size_t nbytes)
@@ -45,10 +45,11 @@ enum region_result region_reserve(struct region *r, size_t nbytes)
     struct region made;
     if (!open_region(&made, nbytes, os_reserve_closed))
         return REGION_NO_ADDRESSES;
-    if (!open_ends(&made)) {
+    if (!region_open_ends(made.base, made.nbytes)) {
         os_unmap(made.base, made.nbytes);
         return REGION_NO_MEMORY;
     }
+    made.open_bytes = region_open_bytes(made.nbytes, 0);
     *r = made;
     return REGION_OK;
 }

@@ -13,8 +13,9 @@
 struct region {
     unsigned char *base; /* NULL: there is no region */
     size_t nbytes;
-    bool is_zero;   /* it was all zero when the heap was opened */
-    bool is_closed; /* only REGION_FIRST_BYTES at either end can be read and written so far */
+    bool is_zero;        /* it was all zero when the heap was opened */
+    uint32_t open_bytes; /* 0, or what can be written to at its low end when the heap is opened:
+                          * then its high end has REGION_FIRST_BYTES, and all between is closed */
 };
 
 /* A multiple of the page, whatever that is. */
@@ -31,10 +32,20 @@ bool region_map(struct region *r, size_t nbytes);
  * lets none of it be opened. */
 enum region_result { REGION_OK, REGION_NO_ADDRESSES, REGION_NO_MEMORY };
 
-/* Reserves address space for a region, which is_closed unless it is small: memory is opened as it
- * is needed. Unless it returns REGION_OK, it leaves *r alone. nbytes is limited as for
- * region_map. */
+/* Reserves address space for a region, and opens its ends: the rest is opened as it is needed.
+ * Unless it returns REGION_OK, it leaves *r alone. nbytes is limited as for region_map. */
 enum region_result region_reserve(struct region *r, size_t nbytes);
+
+/* Opens REGION_FIRST_BYTES at either end of reserved memory, in whole pages, or all of it if there
+ * is nothing in between. Returns false if the system refuses. */
+bool region_open_ends(unsigned char *memory, size_t nbytes);
+
+/* Returns the open_bytes of a region that begins `head` bytes into such memory and has the rest. */
+static inline uint32_t region_open_bytes(size_t nbytes, size_t head)
+{
+    assert(head < REGION_FIRST_BYTES);
+    return nbytes > 2 * (size_t)REGION_FIRST_BYTES ? (uint32_t)(REGION_FIRST_BYTES - head) : 0;
+}
 
 /* How far into the region an address lies. Not less than r->nbytes for every
  * address outside it: below the base the difference wraps to a huge number, so

@@ -17,12 +17,13 @@ void chunks_open(struct chunks *c, struct region region, MemNodePtr *head)
     c->region = region;
     c->list = (struct freelist){&c->region, &c->ledger, head};
     unsigned char *end = region.base + region.nbytes;
-    if (region.is_closed)
-        ledger_open_with_gap(&c->ledger, end, region.nbytes, REGION_FIRST_BYTES / GRANULE_BYTES);
+    if (region.open_bytes != 0)
+        ledger_open_with_gap(&c->ledger, end, region.nbytes, region.open_bytes / GRANULE_BYTES,
+                             REGION_FIRST_BYTES);
     else
         ledger_open(&c->ledger, end, region.nbytes);
     c->unwritten = (struct unwritten){0, 0};
-    assert(!region.is_closed || head == NULL);
+    assert(region.open_bytes == 0 || head == NULL);
     if (head != NULL)
         freelist_mend_all(&c->list);
     if (c->clean != NULL)
@@ -47,6 +48,21 @@ static inline void chunk_is_taken(struct chunks *c, uint32_t start, uint32_t len
 
 /* --- opening memory [CK2] --------------------------------------------------------- */
 
+/* The region need not begin with a page. These return where the last page begins that begins at or
+ * below `offset`, or 0 if none does; and the first one at or above it. All are in bytes from the
+ * region's begin. */
+static size_t page_below(const struct chunks *c, size_t offset)
+{
+    size_t within = ((uintptr_t)c->region.base + offset) % os_page_bytes();
+    return offset > within ? offset - within : 0;
+}
+
+static size_t page_above(const struct chunks *c, size_t offset)
+{
+    uintptr_t base = (uintptr_t)c->region.base, page = os_page_bytes();
+    return ceil_div(base + offset, page) * page - base;
+}
+
 /* Returns how many bytes are opened next where nbytes are open: as many again, so that calls of the
  * system are few; but from 512 MiB on an eighth, since what is open counts against limits. */
 static size_t step_after(size_t nbytes)
@@ -57,14 +73,19 @@ static size_t step_after(size_t nbytes)
     return nbytes / part < large ? large : nbytes / part;
 }
 
-/* Moves the ends of the gap to where they are wanted, in bytes. Returns false if the system
- * refuses; what was opened before that stays open. */
+/* Makes the gap, if there is one, begin at `low` or above and end at `high` or below, in bytes, or
+ * opens all of it if nothing is left in between. Returns false if the system refuses; what was
+ * opened before that stays open. */
 static bool narrow_gap(struct chunks *c, size_t low, size_t high)
 {
     struct ledger *l = &c->ledger;
     unsigned char *base = c->region.base;
     size_t from = (size_t)l->guard.low * GRANULE_BYTES, to = (size_t)l->guard.high * GRANULE_BYTES;
+    if (l->guard.high == 0)
+        return true;
     assert(l->guard.page == 0 && from < to);
+    low = low > from ? low : from;
+    high = high < to ? high : to;
     if (low >= high) { /* nothing is left of it */
         if (!os_allow(base + from, to - from))
             return false;
@@ -84,25 +105,37 @@ static bool narrow_gap(struct chunks *c, size_t low, size_t high)
     return true;
 }
 
-/* Opens memory for chunks up to the granule `end` and for two records more: in a large step, or, if
- * the system refuses that, exactly what is needed. */
+/* After an end of the gap had to move from where it `was`, moves it on by a step for the calls to
+ * come, unless the system refuses. Before the low end moves there is room for the records of what
+ * will lie in the step, if it is used as densely as what lies below: else the step might take the
+ * last of a limit, and no record could follow. */
+static void open_ahead(struct chunks *c, const struct guard *was)
+{
+    const struct guard *gap = &c->ledger.guard;
+    size_t page = os_page_bytes(), nbytes = c->region.nbytes, step = 0;
+    size_t unwritten = (size_t)(c->unwritten.to - c->unwritten.from) * GRANULE_BYTES;
+    size_t low = (size_t)was->low * GRANULE_BYTES;
+    size_t room = nbytes - (size_t)was->high * GRANULE_BYTES;
+    if (gap->high < was->high)
+        room += step_after(room);
+    if (gap->low > was->low)
+        step = step_after(low - unwritten);
+    size_t records = ledger_nbytes_most(&c->ledger);
+    records += records * (step / page) / (low / page + 1);
+    room = room > records ? room : records;
+    if (narrow_gap(c, 0, room < nbytes ? page_above(c, nbytes - room) : 0))
+        (void)narrow_gap(c, page_below(c, low + step), nbytes);
+}
+
+/* Opens memory for chunks up to the granule `end` and for two records more. */
 static __attribute__((noinline)) bool open_more(struct chunks *c, uint32_t end)
 {
-    const struct ledger *l = &c->ledger;
-    size_t page = os_page_bytes(), nbytes = c->region.nbytes;
-    size_t low = (size_t)l->guard.low * GRANULE_BYTES, high = (size_t)l->guard.high * GRANULE_BYTES;
-    size_t need_low = ceil_div((size_t)end * GRANULE_BYTES, page) * page;
-    size_t need_high = (nbytes - ledger_nbytes_most(l)) / page * page;
-    need_low = need_low > low ? need_low : low;
-    need_high = need_high < high ? need_high : high;
-    size_t want_low = need_low, want_high = need_high;
-    size_t unwritten = (size_t)(c->unwritten.to - c->unwritten.from) * GRANULE_BYTES;
-    if (need_low > low && need_low - low < step_after(low - unwritten))
-        want_low = low + step_after(low - unwritten);
-    if (need_high < high && high - need_high < step_after(nbytes - high))
-        want_high = high - step_after(nbytes - high) / page * page;
-    return narrow_gap(c, want_low / page * page, want_high) ||
-           ((want_low != need_low || want_high != need_high) && narrow_gap(c, need_low, need_high));
+    const struct guard was = c->ledger.guard;
+    if (!narrow_gap(c, page_above(c, (size_t)end * GRANULE_BYTES),
+                    page_below(c, c->region.nbytes - ledger_nbytes_most(&c->ledger))))
+        return false;
+    open_ahead(c, &was);
+    return true;
 }
 
 /* Makes sure that a chunk may end at the granule `end`. */
@@ -211,6 +244,13 @@ static uint32_t phase_of(const struct chunks *c, uint32_t align)
     return (uint32_t)((uintptr_t)c->region.base / GRANULE_BYTES & (align - 1));
 }
 
+bool chunks_have_room(const struct chunks *c, uint32_t length, uint32_t align)
+{
+    uint32_t skip;
+    struct chunk from;
+    return ledger_choose_aligned(&c->ledger, length, align, phase_of(c, align), &from, &skip);
+}
+
 enum chunks_result chunks_take_aligned(struct chunks *c, uint32_t length, uint32_t align,
                                        uint32_t slack, uint32_t *start)
 {
@@ -258,8 +298,8 @@ bool chunks_resize(struct chunks *c, uint32_t start, uint32_t length, uint32_t s
 static bool open_table(struct chunks *c, uint32_t begin, uint32_t length, uint32_t written)
 {
     struct ledger *l = &c->ledger;
-    size_t page = os_page_bytes(), end = ((size_t)begin + length) * GRANULE_BYTES;
-    size_t to = end / page * page, last = ceil_div(end, page) * page;
+    size_t end = ((size_t)begin + length) * GRANULE_BYTES;
+    size_t to = page_below(c, end), last = page_above(c, end);
     if (!make_open(c, (uint64_t)begin + written) || l->guard.high == 0)
         return false;
     size_t from = (size_t)l->guard.low * GRANULE_BYTES;
@@ -296,11 +336,10 @@ bool chunks_write_table(struct chunks *c, uint32_t end)
 {
     struct unwritten *r = &c->unwritten;
     const size_t step = (size_t)64 << 10;
-    size_t page = os_page_bytes(), to = (size_t)r->to * GRANULE_BYTES;
-    size_t from = (size_t)r->from * GRANULE_BYTES;
+    size_t from = (size_t)r->from * GRANULE_BYTES, to = (size_t)r->to * GRANULE_BYTES;
     if (r->from == r->to || end <= r->from) /* all of it, or what is needed, is written to */
         return true;
-    size_t need = ceil_div((size_t)end * GRANULE_BYTES, page) * page, want = from + step;
+    size_t need = page_above(c, (size_t)end * GRANULE_BYTES), want = from + step;
     need = need < to ? need : to;
     want = want < need ? need : want < to ? want : to;
     bool opened = os_allow(c->region.base + from, want - from);

@@ -56,6 +56,9 @@ enum chunks_result chunks_take(struct chunks *c, uint32_t length, uint32_t slack
 enum chunks_result chunks_take_aligned(struct chunks *c, uint32_t length, uint32_t align,
                                        uint32_t slack, uint32_t *start);
 
+/* Whether the ledger leaves room for such a chunk. Changes nothing, and takes as long. */
+bool chunks_have_room(const struct chunks *c, uint32_t length, uint32_t align);
+
 /* Takes a chunk as chunks_take_aligned does, with slack LEDGER_RESERVED, for a table that is mostly
  * zero; a heap has one. Where memory was not open before, `written` granules from the chunk's begin
  * on can be written to afterwards, and c->unwritten is what can only be read. */

@@ -101,10 +101,11 @@ void ledger_open(struct ledger *l, void *end, size_t nbytes)
  *                       low             high
  */
 
-/* Readers without the lock take the room of the records from b.room, so it is stored at once. */
+/* Readers without the lock take the room of the records from b.room, and where chunks lie from the
+ * low end, so these are stored at once. */
 RACING void ledger_set_guard(struct ledger *l, uint32_t low, uint32_t high)
 {
-    l->guard.low = low;
+    __atomic_store_n(&l->guard.low, low, __ATOMIC_RELAXED);
     __atomic_store_n(&l->guard.high, high, __ATOMIC_RELAXED);
     __atomic_store_n(&l->b.room, l->nbytes - (size_t)high * GRANULE_BYTES, __ATOMIC_RELAXED);
 }
@@ -121,19 +122,20 @@ void ledger_open_guarded(struct ledger *l, void *end, size_t nbytes, uint32_t pa
     ledger_set_guard(l, low, low + page);
 }
 
-void ledger_open_with_gap(struct ledger *l, void *end, size_t nbytes, uint32_t first)
+void ledger_open_with_gap(struct ledger *l, void *end, size_t nbytes, uint32_t low,
+                          size_t nbytes_high)
 {
     ledger_open(l, end, nbytes);
-    assert(nbytes / GRANULE_BYTES > 2 * (uint64_t)first);
-    ledger_set_guard(l, first, (uint32_t)(nbytes / GRANULE_BYTES - first));
+    assert((size_t)low * GRANULE_BYTES + nbytes_high < nbytes);
+    ledger_set_guard(l, low, (uint32_t)((nbytes - nbytes_high) / GRANULE_BYTES));
 }
 
-/* All memory is open by now, so a reader without the lock may see either number first. */
+/* All memory is open by now, so a reader without the lock may see either number first. The low end
+ * stays where it was, for a reader that has seen the gap. */
 RACING void ledger_end_gap(struct ledger *l)
 {
     __atomic_store_n(&l->b.room, l->nbytes, __ATOMIC_RELAXED);
     __atomic_store_n(&l->guard.high, 0, __ATOMIC_RELAXED);
-    l->guard.low = 0;
 }
 
 size_t ledger_nbytes_most(const struct ledger *l)

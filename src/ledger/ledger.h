@@ -90,8 +90,10 @@ void ledger_open(struct ledger *l, void *end, size_t nbytes);
 /* Makes one with a guard [LG6]: nbytes are whole pages, three or more, of `page` granules. */
 void ledger_open_guarded(struct ledger *l, void *end, size_t nbytes, uint32_t page);
 
-/* Makes one with a gap [LG7] between two pieces of `first` granules that are open. */
-void ledger_open_with_gap(struct ledger *l, void *end, size_t nbytes, uint32_t first);
+/* Makes one with a gap [LG7] between two pieces that are open: the granules below `low`, and the
+ * nbytes_high at the end. */
+void ledger_open_with_gap(struct ledger *l, void *end, size_t nbytes, uint32_t low,
+                          size_t nbytes_high);
 
 /* Notes that there is no gap any longer. */
 void ledger_end_gap(struct ledger *l);
@@ -105,6 +107,13 @@ static inline bool ledger_is_open(const struct ledger *l, uint64_t end)
     return l->guard.high == 0 ||
            (l->guard.page == 0 && end <= l->guard.low &&
             (l->b.tree[BY_ADDRESS].nwords + (uint64_t)NMORE) * BTREE_COST <= l->b.room);
+}
+
+/* Returns how many bytes from the region's begin on can be read: all chunks lie there. Any thread:
+ * one that sees a chunk by a sequence count sees that it lies there. */
+RACING static inline size_t ledger_readable_bytes(const struct ledger *l)
+{
+    return NOW(l->guard.high) == 0 ? l->nbytes : (size_t)NOW(l->guard.low) * GRANULE_BYTES;
 }
 
 /* The bytes that the records take at most after such a change. */

@@ -22,6 +22,8 @@ static struct object {
 } object[NOBJECTS];
 
 static uint64_t state;
+static size_t
+    head; /* bytes below the region, as a heap's header has; the region is shorter by it */
 
 static uint32_t random_below(uint32_t n)
 {
@@ -34,15 +36,20 @@ static void open_both(size_t nbytes)
     state = 88172645463325252;
     memset(object, 0, sizeof object);
     assert_int_equal(region_reserve(&r, nbytes), REGION_OK);
+    r.open_bytes = region_open_bytes(nbytes, head);
+    r.base += head;
+    r.nbytes -= head;
     chunks_open(&stepwise, r, NULL);
     assert_true(region_map(&r, nbytes));
+    r.base += head;
+    r.nbytes -= head;
     chunks_open(&whole, r, NULL);
 }
 
 static void close_both(void)
 {
-    munmap(stepwise.region.base, stepwise.region.nbytes);
-    munmap(whole.region.base, whole.region.nbytes);
+    munmap(stepwise.region.base - head, stepwise.region.nbytes + head);
+    munmap(whole.region.base - head, whole.region.nbytes + head);
 }
 
 /* Bytes that are open, at the low and at the high end. */
@@ -105,9 +112,8 @@ static void resize(struct object *o)
 }
 
 /* How many objects live changes again and again, so that the records become trees and arrays. */
-static void test_chunks_lie_where_they_would(void **unused)
+static void compare_both(void)
 {
-    (void)unused;
     open_both(REGION);
     size_t below = open_below(), above = open_above();
     assert_true(below < REGION / 8 && above < REGION / 8);
@@ -129,6 +135,20 @@ static void test_chunks_lie_where_they_would(void **unused)
     assert_true(ledger_is_valid(&stepwise.ledger));
     assert_true(above > REGION_FIRST_BYTES);
     close_both();
+}
+
+static void test_chunks_lie_where_they_would(void **unused)
+{
+    (void)unused;
+    compare_both();
+}
+
+static void test_a_region_that_begins_within_a_page(void **unused)
+{
+    (void)unused;
+    head = 5000 / GRANULE_BYTES * GRANULE_BYTES;
+    compare_both();
+    head = 0;
 }
 
 /* One object as large as the region allows needs all of it open, up to the records. */
@@ -301,6 +321,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_chunks_lie_where_they_would),
+        cmocka_unit_test(test_a_region_that_begins_within_a_page),
         cmocka_unit_test(test_a_full_region_has_no_gap),
         cmocka_unit_test(test_a_small_region_is_open),
         cmocka_unit_test(test_a_refused_step_changes_nothing),

@@ -39,9 +39,9 @@ RACING static uint32_t lookup_slack(const unsigned char *states, uint32_t nslots
 }
 
 /* What an address is in the span that begins at `first` and has this entry of the page map. The
- * entry may hold anything: its state array has to lie in the region. HEAP_NOT_A_SLOT: there is no
- * span now. */
-RACING static enum heap_result lookup_in_span(const struct region *r, const struct span *span,
+ * entry may hold anything: its state array has to lie where memory is open. HEAP_NOT_A_SLOT: there
+ * is no span now. */
+RACING static enum heap_result lookup_in_span(const struct heap *h, const struct span *span,
                                               uintptr_t first, uintptr_t address,
                                               struct lookup_result *p)
 {
@@ -51,12 +51,13 @@ RACING static enum heap_result lookup_in_span(const struct region *r, const stru
     uint32_t index = slot_of_inside(slot_bytes, into, NOW(span->reciprocal));
     uint32_t nslots = NOW(span->nslots);
     const unsigned char *states = NOW(span->states);
-    size_t states_at = (uintptr_t)states - (uintptr_t)r->base;
+    size_t states_at = (uintptr_t)states - (uintptr_t)h->chunks.region.base;
+    size_t readable = ledger_readable_bytes(&h->chunks.ledger);
     if (index >= nslots || NOW(span->purpose) != FOR_OBJECTS)
         return HEAP_NO_OBJECT;
     size_t nfar = slot_bytes > ALL_NEAR_MAX ? nslots : 0;
-    if (states_at >= r->nbytes ||
-        r->nbytes - states_at < far_offset(nslots) + nfar * sizeof(uint16_t))
+    if (states_at >= readable ||
+        readable - states_at < far_offset(nslots) + nfar * sizeof(uint16_t))
         return HEAP_DAMAGED;
     uint32_t state = __atomic_load_n(states + index, __ATOMIC_ACQUIRE);
     uint32_t within = into - index * slot_bytes;
@@ -88,7 +89,7 @@ RACING static enum heap_result lookup_slot(const struct heap *h, uintptr_t addre
     if (back > slice) /* it would lead below the page map */
         return is_unchanged(&s->changes, seen) ? HEAP_DAMAGED : HEAP_CHANGING;
     uintptr_t first = (number - back) << s->slice_shift;
-    enum heap_result what = lookup_in_span(r, span - back, first, address, p);
+    enum heap_result what = lookup_in_span(h, span - back, first, address, p);
     return is_unchanged(&s->changes, seen) ? what : HEAP_CHANGING;
 }
 
@@ -145,9 +146,9 @@ RACING enum heap_result lookup_heap(const struct heap *h, const void *address,
 
 /* --- for lookup_object ------------------------------------------------------------ */
 
-/* The view ends where the page map does, and 64 KiB before the region. A slot's index is below 64
- * Ki, so that lookup_object need only check that a state array begins inside the view: then
- * states[index] is inside the region. */
+/* The view ends where the page map does, and 64 KiB before open memory does. A slot's index is
+ * below 64 Ki, so that lookup_object need only check that a state array begins inside the view:
+ * then states[index] can be read. A span that is made later makes the view out of date. */
 RACING bool lookup_view_open(const struct heap *h, struct lookup_view *to)
 {
     const struct region *r = &h->chunks.region;
@@ -162,7 +163,8 @@ RACING bool lookup_view_open(const struct heap *h, struct lookup_view *to)
     size_t entries = entries_offset(s); /* not older than nslices */
     if (NOW(s->nheld) == 0 || entries + nslices * sizeof(struct span) > r->nbytes)
         return false;
-    to->slots.nbytes = (uintptr_t)r->base + r->nbytes - to->slots.base;
+    to->slots.nbytes =
+        (uintptr_t)r->base + ledger_readable_bytes(&h->chunks.ledger) - to->slots.base;
     if (nslices << s->slice_shift < to->slots.nbytes)
         to->slots.nbytes = nslices << s->slice_shift;
     to->slots.pagemap = (struct span *)(void *)(r->base + entries);

@@ -189,6 +189,40 @@ static void test_damaged_entries(void **state)
     }
 }
 
+/* LK2: a state array where memory is reserved and not open would be a fault to read. */
+static void test_a_state_array_in_the_gap(void **state)
+{
+    enum { LARGE = 64 << 20, SIZE = 100 };
+    struct region r;
+    struct lookup_result p;
+    struct lookup_view view;
+    struct slot slot;
+    void *start, *last;
+    (void)state;
+    assert_int_equal(region_reserve(&r, LARGE), REGION_OK);
+    heap = (struct heap){.lock = PTHREAD_MUTEX_INITIALIZER};
+    heap_open_single(&heap, r, true, true);
+    assert_int_equal(heap_take(&heap, SIZE, FIT_ANY, &start), HEAP_OK);
+    for (int i = 0; i < 10 * NOBJECTS; i++)
+        assert_int_equal(heap_take(&heap, SIZE, FIT_ANY, &last), HEAP_OK);
+    assert_true(lookup_view_open(&heap, &view));
+    assert_true(lookup_object(&view, (uintptr_t)start, &p));
+    assert_true(spans_find(&heap.spans, region_offset(&r, start), &slot));
+    struct span *span = pagemap_span(&heap.spans, slot.slice), was = *span;
+    unsigned char *low = region_at(&r, heap.chunks.ledger.guard.low);
+    assert_true(low < r.base + LARGE / 2);
+    unsigned char *const closed[] = {low - 1, low, r.base + LARGE / 2,
+                                     r.base + LARGE - SLICE_BYTES};
+    for (size_t k = 0; k < sizeof closed / sizeof *closed; k++) {
+        span->states = closed[k];
+        assert_int_equal(lookup_heap(&heap, start, &p), HEAP_DAMAGED);
+        assert_false(lookup_object(&view, (uintptr_t)start, &p));
+    }
+    *span = was;
+    assert_int_equal(lookup_heap(&heap, start, &p), HEAP_OK);
+    munmap(r.base, LARGE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_byte),
@@ -196,6 +230,7 @@ int main(void)
                                        cmocka_unit_test(test_changes),
                                        cmocka_unit_test(test_view),
                                        cmocka_unit_test(test_damage_is_seen),
-                                       cmocka_unit_test(test_damaged_entries)};
+                                       cmocka_unit_test(test_damaged_entries),
+                                       cmocka_unit_test(test_a_state_array_in_the_gap)};
     return cmocka_run_group_tests(tests, map_region, NULL);
 }

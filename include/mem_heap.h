@@ -84,7 +84,7 @@ enum mem_result {
     MEM_TOO_LARGE,     /* The object is larger than the heap or than a part of it; or the heap is
                           larger than MEM_HEAP_MAX, or than MEM_PART_BYTES where it has one part. */
     MEM_NO_MEMORY,     /* The system refuses to map memory. */
-    MEM_NO_SPACE,      /* No free chunk can hold the object. */
+    MEM_NO_SPACE,      /* No free chunk can hold the object; or the system opens no memory. */
     MEM_OVER_LIMIT,    /* The live objects would have more bytes than the heap's limit. */
     MEM_NOT_OURS,      /* The address is outside the heap; for mem_find, outside all heaps. */
     MEM_NO_OBJECT,     /* The address is in the heap, but in its own data, or behind the last byte
@@ -200,10 +200,16 @@ struct mem_options {
  * a heap of more than 1 MiB, pages that stay free go back to the system. The caller destroys the
  * heap with mem_heap_destroy.
  *
+ * Steps [H1]. A heap of more than 8 MiB is only reserved at first, and opened in steps as it needs
+ * memory, by system calls. What is not open yet can be read, as zeros, except in a heap with parts.
+ * Limits on data (RLIMIT_DATA), strict overcommit, core files and mlockall see what is open. If the
+ * system refuses to open what a call needs, the call fails with MEM_NO_SPACE. A heap with guard
+ * pages is open from the beginning.
+ *
  * Parts [H14]. A heap of more than MEM_PART_BYTES is cut into parts of that size, and the last part
  * takes what is left. An object lies in one part, and so has less than 64 GiB. It is placed in the
  * first part that has room for it, and there by its style. A part that was never needed costs no
- * page.
+ * page, and a request that no part can hold needs none.
  *
  * Guard pages [H13]. With MEM_GUARD_PAGES, pages that no code may touch lie below and above the
  * header, above the objects, and above the records; so the mapping is six pages larger. A write

@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# overcommit.sh LIBRARY PROGRAMS - checks libmem-malloc.so on a system with strict overcommit,
-# which grants only memory that it can provide [M4]. Prints TAP.
+# overcommit.sh LIBRARY PROGRAMS OWN - checks libmem-malloc.so, and with OWN, which is h01_steps,
+# heaps of one's own, on a system with strict overcommit, which grants only memory that it can
+# provide [M4, H1]. Prints TAP.
 #
 # The setting is the whole system's. It is in force for one program at a time and is restored at
 # once. If this script is stopped, its trap restores the setting. If it is killed, a guard process
@@ -11,7 +12,7 @@
 # skipped.
 set -u
 export LC_ALL=C
-library=$(realpath "$1") programs=$2
+library=$(realpath "$1") programs=$2 own=$3
 setting=/proc/sys/vm/overcommit_memory
 # A program takes up to a third of the memory; its parent and its child may take as much each.
 STRICT=2 ENOUGH_KIB=6291456
@@ -73,6 +74,8 @@ result $? 'M4 threads and forks under strict overcommit'
 # shellcheck disable=SC2016 # the other shell expands it
 strictly bash -c 'for i in $(seq 20); do x[$i]=$(echo $i); done; [ ${#x[@]} -eq 20 ]'
 result $? 'M4 bash and 20 forks under strict overcommit'
+strictly sh -c '"$0" 2>&1' "$own" && grep -q 'OK ] test_little_is_open' "$work/out"
+result $? 'H1 large heaps of one'"'"'s own, and the parts of larger ones, under strict overcommit'
 [ "$(cat "$setting")" = "$before" ]
 result $? 'the setting is as it was'
 echo "1..$ntests"

@@ -92,8 +92,9 @@ $(CHECKS): %: $(if $(BUILT),,%-programs)
 TALLIED = test/run.sh --label $(LABEL) --tally $(TALLY)
 RUN = LD_LIBRARY_PATH=$(BUILD) WITH="$(WITH)" $(TALLIED) --with "$(WITH)"
 check-tree: ## what does not depend on the compiler: layers, symbols, tools, benchmarks, documents
+STEPS := $(BUILD)/test/contract/heaps/h01_steps
 check-tree-programs: all $(CONTAINERS) $(BENCH) $(HELGRIND) $(MALLOC) $(BUILD)/bench/paths $(KNOWN)
-check-tree-programs: amalgamation
+check-tree-programs: amalgamation $(STEPS)
 check-tree:
 	@failed=0; \
 	$(RUN) test/run_selftest.sh "test/layers.sh src" test/readme.sh test/words.sh \
@@ -105,7 +106,7 @@ check-tree:
 	    "test/tool.sh $(BUILD)/mem $(LIB_MALLOC) $(KNOWN)" "test/demo.sh $(BUILD)/mem" \
 	    "test/bench.sh $(BUILD) $(LIB_MALLOC)" test/spin.sh \
 	    "test/helgrind.sh $(BUILD) $(BUILD)/test/helgrind" \
-	    "test/overcommit.sh $(LIB_MALLOC) $(IN_MALLOC)" \
+	    "test/overcommit.sh $(LIB_MALLOC) $(IN_MALLOC) $(STEPS)" \
 	    "test/instructions.sh $(BUILD) $(CFLAGS)" || failed=1; \
 	$(RUN) --timeout 600 "test/programs.sh $(LIB_MALLOC)" || failed=1; \
 	exit $$failed

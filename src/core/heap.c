@@ -64,6 +64,7 @@ void heap_open_locked(struct heap *h, struct region region, MemNodePtr *head)
     region.nbytes -= region.nbytes % GRANULE_BYTES;
     chunks_open(&h->chunks, region, head);
     spans_open(&h->spans, &h->chunks);
+    h->spans.keeps_pagemap = true;
     h->trim = (struct trim){0};
     h->clock = (struct os_clock){0};
     h->is_swept = false;
@@ -132,17 +133,30 @@ void heap_open_guarded(struct heap *h, struct region region, uint32_t page)
     ledger_open_guarded(&h->chunks.ledger, region.base + region.nbytes, region.nbytes, page);
 }
 
+/* Whether the gap may be what has become of the one that a new heap has, if it has one [LG7]. */
+static bool gap_is_possible(const struct ledger *l, const struct ledger *like)
+{
+    const struct guard *gap = &l->guard, *first = &like->guard;
+    if (l->guard.page != 0) /* it is a guard: ledger_is_sane looks at it */
+        return true;
+    if (gap->high == 0)
+        return l->b.room == l->nbytes && (gap->low == 0 || first->high != 0);
+    return first->low <= gap->low && gap->low < gap->high && gap->high <= first->high &&
+           l->b.top <= gap->low && l->b.room == l->nbytes - (size_t)gap->high * GRANULE_BYTES;
+}
+
 /* Truth values are compared as bytes, since they may have been written over with anything. */
 static bool has_constants_of_chunks(const struct chunks *c, const struct chunks *like)
 {
     const struct ledger *l = &c->ledger;
     return c->region.base == like->region.base && c->region.nbytes == like->region.nbytes &&
-           memcmp(&c->region.is_zero, &like->region.is_zero, 2 * sizeof(bool)) == 0 &&
-           c->list.head == NULL && c->list.region == &c->region && c->list.ledger == l &&
-           c->clean == NULL && !chunks_have_unwritten(c) && l->b.end == like->ledger.b.end &&
+           memcmp(&c->region.is_zero, &like->region.is_zero, sizeof(bool)) == 0 &&
+           c->region.open_bytes == like->region.open_bytes && c->list.head == NULL &&
+           c->list.region == &c->region && c->list.ledger == l && c->clean == NULL &&
+           !chunks_have_unwritten(c) && l->b.end == like->ledger.b.end &&
            l->nbytes == like->ledger.nbytes && l->guard.page == like->ledger.guard.page &&
-           (l->guard.high > 0 || (l->guard.low == 0 && l->b.room == l->nbytes)) &&
-           l->used >= l->high && l->used <= l->nbytes / GRANULE_BYTES;
+           gap_is_possible(l, &like->ledger) && l->used >= l->high &&
+           l->used <= l->nbytes / GRANULE_BYTES;
 }
 
 static bool has_constants_of_spans(const struct spans *s, const struct spans *like)
@@ -153,12 +167,12 @@ static bool has_constants_of_spans(const struct spans *s, const struct spans *li
     return s->threads.first == NULL && s->slice_shift == like->slice_shift &&
            s->skipped == like->skipped && s->object_max == like->object_max &&
            s->nkept == like->nkept && shunned && s->nclear <= pagemap_nslices(like) &&
-           (s->nheld == 0 || s->nclear == pagemap_nslices(like));
+           (s->nheld == 0 || s->nclear == pagemap_nslices(like)) &&
+           memcmp(&s->keeps_pagemap, &like->keeps_pagemap, sizeof(bool)) == 0;
 }
 
 bool heap_has_constants_of(const struct heap *h, const struct heap *like)
 {
-    static_assert(offsetof(struct region, is_closed) == offsetof(struct region, is_zero) + 1, "");
     static const bool both[] = {false, true};
     return has_constants_of_chunks(&h->chunks, &like->chunks) && h->spans.chunks == &h->chunks &&
            has_constants_of_spans(&h->spans, &like->spans) && h->counters == NULL &&
@@ -219,6 +233,14 @@ static enum heap_result take_chunk(struct heap *h, size_t nbytes, size_t align, 
     *object = region_at(&h->chunks.region, start);
     assert((uintptr_t)*object % align == 0);
     return HEAP_OK;
+}
+
+bool heap_has_room(const struct heap *h, size_t nbytes, size_t align)
+{
+    uint32_t length = granules_for(nbytes);
+    size_t ngranules = align <= GRANULE_BYTES ? 1 : align / GRANULE_BYTES;
+    return length != 0 && ngranules <= UINT32_MAX &&
+           chunks_have_room(&h->chunks, length, (uint32_t)ngranules);
 }
 
 /* A slot begins at a multiple of `align` if the slots of its class are multiples of `align`

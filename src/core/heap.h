@@ -122,6 +122,10 @@ enum heap_result heap_take_aligned(struct heap *h, size_t nbytes, size_t align, 
 enum heap_result heap_place_locked(struct heap *h, size_t nbytes, size_t align, enum fit fit,
                                    void **object);
 
+/* Returns whether the records leave room for an object that is a chunk of its own. The system may
+ * still refuse to open the memory for it. The heap has no free list. */
+bool heap_has_room(const struct heap *h, size_t nbytes, size_t align);
+
 /* Frees the object that `address` lies in. Returns HEAP_OK; or says why there is none, and
  * changes nothing. O(log n). */
 enum heap_result heap_free(struct heap *h, const void *address);

@@ -44,10 +44,12 @@ static ptrdiff_t bytes_moved(const mem_heap *m, const struct heap *was)
     return (ptrdiff_t)((uintptr_t)header_region(m).base - (uintptr_t)was->chunks.region.base);
 }
 
-/* Makes the struct heap in *h that the heap has where its memory is now. */
+/* Makes the struct heap in *h that the heap has where its memory is now. A copy of a heap that was
+ * opened in steps has no gap. */
 static void make_anew(const mem_heap *m, const struct heap *was, struct heap *h)
 {
     parts_make(m, 0, h);
+    ledger_end_gap(&h->chunks.ledger);
     heap_make_anew(h, was);
 }
 

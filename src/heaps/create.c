@@ -3,7 +3,8 @@
  * create.c - a heap of the caller's own is made and destroyed. What it has at its low end is in
  * header.h; the promises are in mem_heap.h.
  *
- *     mem_heap_create    memory from the system: whole pages, all zero; guard pages on request
+ *     mem_heap_create    memory from the system: whole pages, all zero; guard pages on request;
+ *                        a large heap is only reserved at first, except for its ends
  *     mem_heap_in        memory of the caller's, which may hold anything
  *         header_make    the header: modes, sections, checksum of the constants
  *         open_inside    struct heap and hcache in it, or the numbers of a struct heap
@@ -65,14 +66,24 @@ bool create_unregister(mem_heap *m)
 
 /* --- making a heap ----------------------------------------------------------------- */
 
-/* Reserves whole pages. Memory comes as it is touched. */
-static bool reserve(struct region *r, size_t nbytes)
+/* Reserves whole pages, and opens them or, if in steps, the ends of part 0. What is not open can be
+ * read, since the caller may copy a heap to attach the copy. That is not possible for a heap with
+ * several parts: there it is a fault, and mlockall passes it over. */
+static bool reserve(struct region *r, size_t nbytes, bool in_steps)
 {
     size_t page = os_page_bytes();
     r->nbytes = ceil_div(nbytes, page) * page;
     assert(r->nbytes >= nbytes && r->nbytes > 0); /* no wrap */
-    r->base = os_reserve(r->nbytes);
-    return r->base != NULL;
+    bool has_parts = r->nbytes > PART_BYTES;
+    r->base = !in_steps   ? os_reserve(r->nbytes)
+              : has_parts ? os_reserve_closed(r->nbytes)
+                          : os_reserve_readable(r->nbytes);
+    if (r->base == NULL)
+        return false;
+    if (!in_steps || region_open_ends(r->base, has_parts ? PART_BYTES : r->nbytes))
+        return true;
+    os_unmap(r->base, r->nbytes);
+    return false;
 }
 
 /* Makes the struct heap, in memory or to be stored; and what depends on it: the hcache, the
@@ -139,7 +150,7 @@ MEM_API mem_heap *mem_heap_create(size_t nbytes, const struct mem_options *optio
     size_t more = guarded ? GUARD_MORE_PAGES * os_page_bytes() : 0;
     if (guarded && nbytes > PART_BYTES - more)
         return result_null(MEM_TOO_LARGE);
-    if (!reserve(&r, nbytes + more))
+    if (!reserve(&r, nbytes + more, nbytes > OPEN_AT_ONCE && !guarded))
         return result_null(MEM_NO_MEMORY);
     if (guarded)
         return open_guarded(&r, o);

@@ -138,6 +138,15 @@ RACING static inline bool header_has_parts(const mem_heap *m)
     return m->nbytes > PART_BYTES;
 }
 
+/* Above this a mapped heap is opened in steps, as it needs memory. A smaller one is not worth the
+ * system calls, and the pieces into which they cut its mapping. With guard pages, all is open. */
+enum { OPEN_AT_ONCE = 8 << 20 };
+
+RACING static inline bool header_opens_in_steps(const mem_heap *m)
+{
+    return m->is_mapped && m->nbytes > OPEN_AT_ONCE && !header_has_guards(m);
+}
+
 /* --- where things are ------------------------------------------------------------- */
 
 /* The section that begins `offset` bytes behind the header's begin; NULL if that is 0. */
@@ -157,19 +166,19 @@ RACING static inline size_t header_bytes(const mem_heap *m)
     return header_has_guards(m) ? 2 * header_guard_bytes(m) : m->region;
 }
 
-/* The region of part 0. */
+/* The region of part 0, as it is when the heap is made. */
 RACING static inline struct region header_region(const mem_heap *m)
 {
     size_t at = header_bytes(m), nbytes = header_has_parts(m) ? PART_BYTES : m->nbytes;
-    return (struct region){header_at(m, at), nbytes - at, m->is_mapped, false};
+    uint32_t open_bytes = header_opens_in_steps(m) ? region_open_bytes(nbytes, at) : 0;
+    return (struct region){header_at(m, at), nbytes - at, m->is_mapped, open_bytes};
 }
 
 /* What was mapped for the heap: its memory, and the guard pages around that. */
 static inline struct region header_mapping(const mem_heap *m)
 {
     size_t guard = header_guard_bytes(m);
-    return (struct region){(unsigned char *)(uintptr_t)m - guard, m->nbytes + 2 * guard, false,
-                           false};
+    return (struct region){(unsigned char *)(uintptr_t)m - guard, m->nbytes + 2 * guard, false, 0};
 }
 
 static inline pthread_mutex_t *header_lock(const mem_heap *m)

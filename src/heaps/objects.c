@@ -65,13 +65,32 @@ static bool make_way(const struct session *v)
     return guard_move(&c->region, &c->ledger);
 }
 
+/* Opens the next part, and goes there, if it has room for an object that found none in the open
+ * parts. No later part has more room, since only the last one may differ, which may be shorter.
+ * Returns false if there is no such part, or if the system opens no memory for it. If the last open
+ * part has room, the system has refused memory there, and would do so in the next one. */
+static bool open_part_for(struct session *v, size_t size, size_t align)
+{
+    if (heap_has_room(v->h, size, align) || !session_part(v, parts_nopen(v->m)) ||
+        !heap_has_room(v->h, size, align))
+        return false;
+    struct heap *h = parts_open(v->m);
+    if (h == NULL)
+        return false;
+    v->h = h;
+    return true;
+}
+
 /* Places an object in the first part that has room. Only a heap of one part has guard pages. */
 static enum heap_result place_chunk(struct session *v, size_t size, size_t align, enum fit fit,
                                     void **object)
 {
     enum heap_result result = HEAP_NO_SPACE;
     assert(is_power_of_two(align) && size <= PART_BYTES);
-    for (size_t i = 0; result == HEAP_NO_SPACE && session_open_part(v, i); i++)
+    size_t nopen = parts_nopen(v->m);
+    for (size_t i = 0; result == HEAP_NO_SPACE && i < nopen && session_part(v, i); i++)
+        result = heap_place_locked(v->h, size, align, fit, object);
+    if (result == HEAP_NO_SPACE && header_has_parts(v->m) && open_part_for(v, size, align))
         result = heap_place_locked(v->h, size, align, fit, object);
     if (result == HEAP_NO_SPACE && make_way(v))
         result = heap_place_locked(v->h, size, align, fit, object);

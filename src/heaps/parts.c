@@ -3,10 +3,9 @@
  * parts.c - the parts of a heap, and how many of them are open. Invariants: parts.h, header.h.
  *
  *     part 0 ... nopen - 1     open: a struct heap in memory
- *     part nopen ...           never written: a struct heap is made up for each call that reads one
+ *     part nopen ...           only reserved: a struct heap is made up for each call that reads one
  *
- * A part that is not open is so by its number alone: its memory is not even read. So a heap of
- * 128 TiB costs what its first part costs until that is full.
+ * So a heap of 128 TiB costs what its first part costs until that is full.
  */
 #include "heaps/parts.h"
 
@@ -19,13 +18,21 @@ RACING static void *part_at(const mem_heap *m, size_t part)
     return part == 0 ? header_at(m, m->state) : header_at(m, part * PART_BYTES);
 }
 
+/* How many bytes a part has, its struct heap included. */
+RACING static size_t part_bytes(const mem_heap *m, size_t part)
+{
+    size_t rest = m->nbytes - part * PART_BYTES;
+    return rest < PART_BYTES ? rest : PART_BYTES;
+}
+
+/* The region of a part, as it is when the part is opened: behind part 0, only the ends are open. */
 RACING static struct region part_region(const mem_heap *m, size_t part)
 {
     if (part == 0)
         return header_region(m);
-    size_t rest = m->nbytes - part * PART_BYTES;
-    size_t nbytes = (rest < PART_BYTES ? rest : PART_BYTES) - PART_HEAD;
-    return (struct region){header_at(m, part * PART_BYTES + PART_HEAD), nbytes, true, false};
+    size_t nbytes = part_bytes(m, part);
+    return (struct region){header_at(m, part * PART_BYTES + PART_HEAD), nbytes - PART_HEAD, true,
+                           region_open_bytes(nbytes, PART_HEAD)};
 }
 
 /* Only a heap with guard pages has no spans here, and only one of a single part has an hcache. */
@@ -44,7 +51,8 @@ RACING bool parts_is_in_place(const mem_heap *m, size_t part, const struct heap 
     const struct ledger *l = &h->chunks.ledger;
     return NOW(h->chunks.region.base) == r.base && NOW(h->chunks.region.nbytes) == r.nbytes &&
            NOW(l->b.end) == r.base + r.nbytes && NOW(l->nbytes) == r.nbytes &&
-           NOW(l->b.room) <= r.nbytes && NOW(h->spans.slice_shift) <= SLICE_SHIFT;
+           NOW(l->b.room) <= r.nbytes && ledger_readable_bytes(l) <= r.nbytes &&
+           NOW(h->spans.slice_shift) <= SLICE_SHIFT;
 }
 
 /* The load pairs with the store in parts_open: a part that is seen to be open was made before. */
@@ -57,14 +65,14 @@ RACING struct heap *parts_heap(const mem_heap *m, size_t part, struct heap *view
 }
 
 /* A lookup may read the part as soon as it is counted. */
-struct heap *parts_open(mem_heap *m, size_t part)
+struct heap *parts_open(mem_heap *m)
 {
-    struct heap *h = part_at(m, part);
     uint32_t *nopen = header_nopen(m);
-    assert(header_has_parts(m) && part < parts_count(m) && part <= *nopen);
-    if (part < *nopen)
-        return h;
-    parts_make(m, part, h);
+    struct heap *h = part_at(m, *nopen);
+    assert(header_has_parts(m) && *nopen < parts_count(m));
+    if (!region_open_ends((unsigned char *)h, part_bytes(m, *nopen)))
+        return NULL;
+    parts_make(m, *nopen, h);
     __atomic_store_n(nopen, *nopen + 1, __ATOMIC_RELEASE);
     return h;
 }

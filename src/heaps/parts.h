@@ -35,9 +35,15 @@ void parts_make(const mem_heap *m, size_t part, struct heap *h);
  * lock. */
 struct heap *parts_heap(const mem_heap *m, size_t part, struct heap *view);
 
-/* The struct heap of a part, which is opened if it is the next one to be. All parts before it are
- * open. The caller holds the lock. */
-struct heap *parts_open(mem_heap *m, size_t part);
+/* Returns how many parts are open. The caller holds the lock. */
+static inline size_t parts_nopen(const mem_heap *m)
+{
+    return header_has_parts(m) ? *header_nopen(m) : 1;
+}
+
+/* Opens the first part that is not open, and returns its struct heap; or NULL, if the system opens
+ * no memory for it. There is such a part. The caller holds the lock. */
+struct heap *parts_open(mem_heap *m);
 
 /* Returns whether a struct heap says of its region and of its ledger what the header says: a reader
  * without the lock goes by it only then. */

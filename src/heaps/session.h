@@ -84,25 +84,14 @@ const char *session_numbers_fault(const struct session *v);
 
 /* --- parts --------------------------------------------------------------------------- */
 
-/* Goes to a part, to read it. Returns false if the heap has no such part. */
+/* Goes to a part: to read it, or to change it, if it is open. Returns false if the heap has no such
+ * part. */
 static inline bool session_part(struct session *v, size_t part)
 {
     if (part > 0 && part >= parts_count(v->m))
         return false;
     if (header_has_parts(v->m))
         v->h = parts_heap(v->m, part, &v->view);
-    return true;
-}
-
-/* Goes to a part, to take from it, and opens it if it is not yet open. All parts before it are
- * open. Returns false if the heap has no such part. */
-static inline bool session_open_part(struct session *v, size_t part)
-{
-    assert(v->changes);
-    if (part > 0 && part >= parts_count(v->m))
-        return false;
-    if (header_has_parts(v->m))
-        v->h = parts_open(v->m, part);
     return true;
 }
 

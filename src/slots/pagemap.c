@@ -55,6 +55,16 @@ static uint32_t entry_end(const struct spans *s, uint32_t slice)
     return s->pagemap + (uint32_t)((QUEUES_BYTES + slice * sizeof(struct span)) / GRANULE_BYTES);
 }
 
+/* Takes `length` granules from the ledger for the page map. Returns false if there is no room. */
+static bool pagemap_take(struct spans *s, uint32_t length)
+{
+    const uint32_t align = sizeof(struct span) / GRANULE_BYTES;
+    if (!s->keeps_pagemap)
+        return granules_reserve(s, length, align, &s->pagemap);
+    return chunks_take_table(s->chunks, length, align, QUEUES_BYTES / GRANULE_BYTES, &s->pagemap) ==
+           CHUNKS_OK;
+}
+
 /* Takes the page map, if it is not there. All of it is 0 at first: the queues are empty, and no
  * slice is a span. Returns false if there is no room.
  *
@@ -64,15 +74,13 @@ static uint32_t entry_end(const struct spans *s, uint32_t slice)
  * entry, as slices are taken. */
 static bool pagemap_open(struct spans *s)
 {
-    const uint32_t line = sizeof(struct span) / GRANULE_BYTES;
     size_t nbytes = QUEUES_BYTES + pagemap_nslices(s) * sizeof(struct span);
     uint32_t length = (uint32_t)(nbytes / GRANULE_BYTES);
     if (pagemap_is_there(s))
         return true;
     assert(s->nempty == 0 && s->nclear <= pagemap_nslices(s));
     struct ledger before = s->chunks->ledger;
-    if (chunks_take_table(s->chunks, length, line, QUEUES_BYTES / GRANULE_BYTES, &s->pagemap) !=
-        CHUNKS_OK)
+    if (!pagemap_take(s, length))
         return false;
     bool is_fresh = spans_region(s)->is_zero && ledger_is_fresh(&before, s->pagemap, length);
     bool all = is_fresh || s->chunks->list.head == NULL;

@@ -10,13 +10,14 @@
  *        its descriptor, struct span; each of the others only says how far back the first is;
  *   PM2  an entry whose slot_bytes and `back` are 0 is no span, and neither is a slice above
  *        nclear, which has no entry yet;
- *   PM3  the page map is taken from the ledger with the first span and given back with the last,
- *        except that a large one stays [PM5]: nheld > 0 says that it is there;
+ *   PM3  the page map is taken from the ledger with the first span and given back with the last:
+ *        nheld > 0 says that it is there. Exception: a large one may stay [PM5];
  *   PM4  a slice goes back to the ledger only when its span is published no longer, and no reader
  *        can be looking at it any longer (base/grace.h);
- *   PM5  all of the page map can be read, since a lookup may ask for any slice. Of a large one in
- *        memory that was never used, pages can be written to only when a slice is taken whose
- *        entry lies there: most of it stays zero, and then it is no memory of the process.
+ *   PM5  all of the page map can be read, since a lookup may ask for any slice. Where the heap
+ *        keeps_pagemap, pages of a large one in memory that was never used can be written to only
+ *        when a slice is taken whose entry lies there: most of it stays zero, and then it is no
+ *        memory of the process.
  *
  * Positions are slices, counted from 1, and never addresses, except for the states of a span. The
  * caller of each function holds the heap's lock, unless the function says otherwise.
@@ -124,6 +125,7 @@ struct spans {
     uint32_t nmade;   /* spans made since all were last counted */
     uint32_t changes; /* a sequence count: odd while a span is made or goes (base/seqcount.h) */
     uint8_t nshunned[NCLASSES]; /* the next n objects of each class get no span of their own */
+    bool keeps_pagemap;         /* a large page map stays [PM5] */
 };
 
 /* How many objects of a class get chunks after its last span has gone (spans.c: count_shunned). */

@@ -31,8 +31,7 @@ static inline bool mappings_are_cheap(void)
 {
     const size_t nbytes = (size_t)1 << 36;
     clock_t begin = clock();
-    void *p = mmap(NULL, nbytes, PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *p = mmap(NULL, nbytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED)
         return false;
     munmap(p, nbytes);

@@ -244,6 +244,46 @@ static void test_refusals(void **state)
     assert_all_free();
 }
 
+/* A part is opened only for an object that it can hold, and only if no open part can. */
+static void test_what_is_refused_opens_no_part(void **state)
+{
+    (void)state;
+    need_heap();
+    struct mem_statistics before, after;
+    mem_heap *shared = heap;
+    heap = mem_heap_create(NPARTS * MEM_PART_BYTES, NULL);
+    if (heap == NULL && mem_last_error() == MEM_NO_MEMORY) {
+        heap = shared;
+        skip();
+    }
+    char *p = mem_alloc(heap, 10), *object[NPARTS - 1];
+    assert_ok(mem_stats(heap, &before));
+    for (int i = 0; i < 3; i++) {
+        assert_null(mem_alloc(heap, largest + 1));
+        assert_int_equal(mem_last_error(), MEM_NO_SPACE);
+        assert_null(mem_resize(heap, p, MEM_PART_BYTES));
+        assert_int_equal(mem_last_error(), MEM_NO_SPACE);
+        assert_null(mem_aligned(heap, 60 * GIB, 256 * MEM_PART_BYTES));
+        assert_int_equal(mem_last_error(), MEM_NO_SPACE);
+    }
+    assert_ok(mem_stats(heap, &after));
+    assert_memory_equal(&before, &after, sizeof before); /* No page was touched. */
+    for (size_t i = 1; i < NPARTS; i++) {
+        object[i - 1] = mem_alloc(heap, largest);
+        assert_int_equal(part_of(object[i - 1]), i);
+        assert_ok(mem_stats(heap, &after));
+        assert_int_equal(after.resident_bytes - before.resident_bytes,
+                         2 * i * (size_t)sysconf(_SC_PAGESIZE)); /* struct heap, and a record */
+    }
+    assert_null(mem_alloc(heap, largest));
+    for (size_t i = 0; i < NPARTS - 1; i++)
+        assert_ok(mem_free(heap, object[i]));
+    assert_ok(mem_free(heap, p));
+    assert_all_free();
+    assert_ok(mem_heap_destroy(heap));
+    heap = shared;
+}
+
 /* Small objects, in slots and outside, where the first two parts are full. */
 static void test_small_objects(void **state)
 {
@@ -508,11 +548,18 @@ static void test_at_random(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_what_it_costs), cmocka_unit_test(test_all_parts),
-        cmocka_unit_test(test_refusals),      cmocka_unit_test(test_small_objects),
-        cmocka_unit_test(test_resizing),      cmocka_unit_test(test_styles),
-        cmocka_unit_test(test_a_limit),       cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_damage),        cmocka_unit_test(test_threads_and_fork),
+        cmocka_unit_test(test_what_it_costs),
+        cmocka_unit_test(test_all_parts),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_what_is_refused_opens_no_part),
+
+        cmocka_unit_test(test_small_objects),
+        cmocka_unit_test(test_resizing),
+        cmocka_unit_test(test_styles),
+        cmocka_unit_test(test_a_limit),
+        cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_threads_and_fork),
         cmocka_unit_test(test_at_random),
     };
     if (!mappings_are_cheap()) {

@@ -166,12 +166,11 @@ RACING static inline size_t header_bytes(const mem_heap *m)
     return header_has_guards(m) ? 2 * header_guard_bytes(m) : m->region;
 }
 
-/* The region of part 0, as it is when the heap is made. */
+/* The region of part 0, whether all of it is open or not. */
 RACING static inline struct region header_region(const mem_heap *m)
 {
     size_t at = header_bytes(m), nbytes = header_has_parts(m) ? PART_BYTES : m->nbytes;
-    uint32_t open_bytes = header_opens_in_steps(m) ? region_open_bytes(nbytes, at) : 0;
-    return (struct region){header_at(m, at), nbytes - at, m->is_mapped, open_bytes};
+    return (struct region){header_at(m, at), nbytes - at, m->is_mapped, 0};
 }
 
 /* What was mapped for the heap: its memory, and the guard pages around that. */

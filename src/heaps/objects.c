@@ -81,17 +81,28 @@ static bool open_part_for(struct session *v, size_t size, size_t align)
     return true;
 }
 
-/* Places an object in the first part that has room. Only a heap of one part has guard pages. */
-static enum heap_result place_chunk(struct session *v, size_t size, size_t align, enum fit fit,
-                                    void **object)
+/* Places an object in the first part that has room. */
+static enum heap_result place_in_parts(struct session *v, size_t size, size_t align, enum fit fit,
+                                       void **object)
 {
     enum heap_result result = HEAP_NO_SPACE;
-    assert(is_power_of_two(align) && size <= PART_BYTES);
     size_t nopen = parts_nopen(v->m);
     for (size_t i = 0; result == HEAP_NO_SPACE && i < nopen && session_part(v, i); i++)
         result = heap_place_locked(v->h, size, align, fit, object);
-    if (result == HEAP_NO_SPACE && header_has_parts(v->m) && open_part_for(v, size, align))
+    if (result == HEAP_NO_SPACE && open_part_for(v, size, align))
         result = heap_place_locked(v->h, size, align, fit, object);
+    return result;
+}
+
+/* Places an object in a chunk, or in a slot that is in no window. Only a heap of one part has guard
+ * pages. */
+static enum heap_result place_chunk(struct session *v, size_t size, size_t align, enum fit fit,
+                                    void **object)
+{
+    assert(is_power_of_two(align) && size <= PART_BYTES);
+    if (header_has_parts(v->m))
+        return place_in_parts(v, size, align, fit, object);
+    enum heap_result result = heap_place_locked(v->h, size, align, fit, object);
     if (result == HEAP_NO_SPACE && make_way(v))
         result = heap_place_locked(v->h, size, align, fit, object);
     return result;

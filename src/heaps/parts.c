@@ -25,14 +25,17 @@ RACING static size_t part_bytes(const mem_heap *m, size_t part)
     return rest < PART_BYTES ? rest : PART_BYTES;
 }
 
-/* The region of a part, as it is when the part is opened: behind part 0, only the ends are open. */
+/* The region of a part, as it is when the part is opened: of a heap that opens in steps, only the
+ * ends are open then. */
 RACING static struct region part_region(const mem_heap *m, size_t part)
 {
-    if (part == 0)
-        return header_region(m);
-    size_t nbytes = part_bytes(m, part);
-    return (struct region){header_at(m, part * PART_BYTES + PART_HEAD), nbytes - PART_HEAD, true,
-                           region_open_bytes(nbytes, PART_HEAD)};
+    struct region r = header_region(m);
+    size_t nbytes = part_bytes(m, part), head = part == 0 ? header_bytes(m) : PART_HEAD;
+    if (part > 0)
+        r = (struct region){header_at(m, part * PART_BYTES + head), nbytes - head, true, 0};
+    if (header_opens_in_steps(m))
+        r.open_bytes = region_open_bytes(nbytes, head);
+    return r;
 }
 
 /* Only a heap with guard pages has no spans here, and only one of a single part has an hcache. */

@@ -35,10 +35,11 @@ void parts_make(const mem_heap *m, size_t part, struct heap *h);
  * lock. */
 struct heap *parts_heap(const mem_heap *m, size_t part, struct heap *view);
 
-/* Returns how many parts are open. The caller holds the lock. */
+/* Returns how many parts are open of a heap that has several. The caller holds the lock. */
 static inline size_t parts_nopen(const mem_heap *m)
 {
-    return header_has_parts(m) ? *header_nopen(m) : 1;
+    assert(header_has_parts(m));
+    return *header_nopen(m);
 }
 
 /* Opens the first part that is not open, and returns its struct heap; or NULL, if the system opens

@@ -16,9 +16,8 @@
  *     new[](n)  new(n, nothrow)  new[](n, nothrow)                    ---> new(n)
  *     delete[](p)  delete(p, n)  delete(p, nothrow)  delete[](p, n) ...  ---> delete(p)
  *
- * and likewise with an alignment. C code cannot catch what new throws. So new(nothrow) calls ours
- * in a way that neither throws nor calls the new handler, which may throw: it returns NULL at once.
- * If new is the program's own, what it throws passes through new(nothrow).
+ * and likewise with an alignment. new(nothrow) returns NULL if new throws. C cannot catch, so one
+ * function is written in assembler, with the tables that a C++ compiler makes for `catch (...)`.
  *
  * The file is compiled with -fexceptions, so that exceptions can pass through it.
  */
@@ -58,6 +57,93 @@ static void *take_or_throw(size_t nbytes, size_t align)
             fail(nbytes);
         make_room();
     }
+}
+
+/* --- catching ------------------------------------------------------------------- */
+
+/* What the C++ library has for `catch`, if it was there when the program began. The first decides
+ * by the tables below where an exception is caught; its address is found there. */
+extern __attribute__((weak)) char personality[] __asm__("__gxx_personality_v0");
+__attribute__((weak)) void *begin_catch(void *exception) __asm__("__cxa_begin_catch");
+__attribute__((weak)) void end_catch(void) __asm__("__cxa_end_catch");
+static const void *const new_personality __attribute__((used)) = personality;
+
+/* Ends an exception that was caught, and returns what new(nothrow) returns then. */
+__attribute__((used)) static void *new_caught(void *exception)
+{
+    begin_catch(exception);
+    end_catch();
+    return NULL;
+}
+
+/* Any function new: one without an alignment ignores that argument. */
+typedef void any_function(void);
+#define ANY(function) ((any_function *)(function))
+
+/* Returns function(nbytes, align), or NULL if that throws. It is `try { return function(nbytes,
+ * align); } catch (...) { return NULL; }`: the table (Itanium C++ ABI, exception handling) names
+ * the one call, where to go on if it throws, and a list of the types to catch, with 0 for all.
+ * Without a C++ library nothing can be thrown, and the table is not read. */
+#if defined(__x86_64__) || defined(__aarch64__)
+void *new_or_null(size_t nbytes, size_t align, any_function *function);
+#define CATCH_ALL(enter, call, leave, caught)                                                      \
+    __asm__(".pushsection .text\n"                                                                 \
+            ".hidden new_or_null\n"                                                                \
+            ".globl new_or_null\n"                                                                 \
+            ".type new_or_null, %function\n"                                                       \
+            ".balign 16\n"                                                                         \
+            "new_or_null:\n"                                                                       \
+            ".cfi_startproc\n"                                                                     \
+            ".cfi_personality 0x9b, new_personality\n"                                             \
+            ".cfi_lsda 0x1b, .Lnew_table\n" enter "\n"                                             \
+            ".Lnew_call: " call "\n"                                                               \
+            ".Lnew_called: " leave "\n"                                                            \
+            ".Lnew_caught: " caught "\n"                                                           \
+            ".cfi_endproc\n"                                                                       \
+            ".size new_or_null, . - new_or_null\n"                                                 \
+            ".popsection\n"                                                                        \
+            ".pushsection .gcc_except_table, \"a\", %progbits\n"                                   \
+            ".balign 4\n"                                                                          \
+            ".Lnew_table: .byte 0xff, 0x9b\n"                                                      \
+            ".uleb128 .Lnew_types - .Lnew_calls_at\n"                                              \
+            ".Lnew_calls_at: .byte 1\n"                                                            \
+            ".uleb128 .Lnew_actions - .Lnew_calls\n"                                               \
+            ".Lnew_calls: .uleb128 .Lnew_call - new_or_null\n"                                     \
+            ".uleb128 .Lnew_called - .Lnew_call\n"                                                 \
+            ".uleb128 .Lnew_caught - new_or_null\n"                                                \
+            ".uleb128 1\n"                                                                         \
+            ".Lnew_actions: .byte 1, 0\n"                                                          \
+            ".balign 4\n"                                                                          \
+            ".long 0\n"                                                                            \
+            ".Lnew_types:\n"                                                                       \
+            ".popsection\n")
+#endif
+#if defined(__x86_64__)
+CATCH_ALL("subq $8, %rsp\n .cfi_def_cfa_offset 16", "callq *%rdx",
+          "addq $8, %rsp\n .cfi_def_cfa_offset 8\n retq\n .cfi_def_cfa_offset 16",
+          "movq %rax, %rdi\n callq new_caught\n jmp .Lnew_called");
+#elif defined(__aarch64__)
+CATCH_ALL("stp x29, x30, [sp, -16]!\n .cfi_def_cfa_offset 16\n"
+          ".cfi_offset 29, -16\n .cfi_offset 30, -8",
+          "blr x2",
+          "ldp x29, x30, [sp], 16\n .cfi_restore 29\n .cfi_restore 30\n"
+          ".cfi_def_cfa_offset 0\n ret\n .cfi_def_cfa_offset 16\n"
+          ".cfi_offset 29, -16\n .cfi_offset 30, -8",
+          "bl new_caught\n b .Lnew_called");
+#else
+static void *new_or_null(size_t nbytes, size_t align, any_function *function)
+{
+    return ((void *(*)(size_t, size_t))function)(nbytes, align); /* what it throws passes through */
+}
+#endif
+
+/* Our new(nothrow). It asks without new first, and throws nothing if there is no handler: to throw
+ * and catch takes a thousand times as long. */
+__attribute__((noinline)) static void *ours_or_null(size_t nbytes, size_t align)
+{
+    void *object = shim_take_aligned(nbytes, align);
+    bool has_handler = get_new_handler != NULL && get_new_handler() != NULL;
+    return object == NULL && has_handler ? new_or_null(nbytes, align, ANY(take_or_throw)) : object;
 }
 
 /* --- the four -------------------------------------------------------------------- */
@@ -122,6 +208,14 @@ static bool is_same(uintptr_t any, uintptr_t our)
 
 /* --- new ----------------------------------------------------------------------- */
 
+/* Our new(nothrow) with its fast path. */
+static void *take_or_null(size_t nbytes)
+{
+    void *object;
+    return tcache_take_small(&shim_thread, nbytes, &object) ? object
+                                                            : ours_or_null(nbytes, GRANULE_BYTES);
+}
+
 static void *our_new_array(size_t nbytes)
 {
     return any_new(nbytes);
@@ -138,21 +232,24 @@ OURS("our_new_array_aligned") void *_ZnamSt11align_val_t(size_t nbytes, size_t a
 MEM_API void *_ZnwmRKSt9nothrow_t(size_t nbytes, const void *nothrow)
 {
     (void)nothrow;
-    return IS_OURS(any_new, our_new) ? shim_take(nbytes) : any_new(nbytes);
+    if (!IS_OURS(any_new, our_new))
+        return new_or_null(nbytes, 0, ANY(any_new));
+    return take_or_null(nbytes);
 }
 
 MEM_API void *_ZnamRKSt9nothrow_t(size_t nbytes, const void *nothrow)
 {
     (void)nothrow;
     bool ours = IS_OURS(any_new, our_new) && IS_OURS(any_new_array, our_new_array);
-    return ours ? shim_take(nbytes) : any_new_array(nbytes);
+    return ours ? take_or_null(nbytes) : new_or_null(nbytes, 0, ANY(any_new_array));
 }
 
 MEM_API void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t nbytes, size_t align, const void *nothrow)
 {
     (void)nothrow;
-    return IS_OURS(any_new_aligned, our_new_aligned) ? shim_take_aligned(nbytes, align)
-                                                     : any_new_aligned(nbytes, align);
+    return IS_OURS(any_new_aligned, our_new_aligned)
+               ? ours_or_null(nbytes, align)
+               : new_or_null(nbytes, align, ANY(any_new_aligned));
 }
 
 MEM_API void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t nbytes, size_t align, const void *nothrow)
@@ -160,7 +257,8 @@ MEM_API void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t nbytes, size_t align, co
     (void)nothrow;
     bool ours = IS_OURS(any_new_aligned, our_new_aligned) &&
                 IS_OURS(any_new_array_aligned, our_new_array_aligned);
-    return ours ? shim_take_aligned(nbytes, align) : any_new_array_aligned(nbytes, align);
+    return ours ? ours_or_null(nbytes, align)
+                : new_or_null(nbytes, align, ANY(any_new_array_aligned));
 }
 
 /* --- delete ---------------------------------------------------------------------- */

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
 // Checks the C++ operators: std::bad_alloc, new handlers, alignment [M1, M2].
+//
+// new(nothrow) calls the new handler as new does, and returns NULL if that throws anything
+// (C++17, 21.6.2.1).
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -48,6 +51,44 @@ static void throw_it()
     throw std::bad_alloc();
 }
 
+static void throw_a_number()
+{
+    handled++;
+    throw 5;
+}
+
+static bool nothrow_is_null()
+{
+    return ::operator new(too_much(), std::nothrow) == nullptr &&
+           ::operator new[](too_much(), std::nothrow) == nullptr &&
+           ::operator new(too_much(), std::align_val_t(64), std::nothrow) == nullptr &&
+           ::operator new[](too_much(), std::align_val_t(64), std::nothrow) == nullptr;
+}
+
+// Of two objects that do not fit beside each other, the handler frees the first.
+static void *room;
+static void make_room()
+{
+    std::free(room);
+    room = nullptr;
+    std::set_new_handler(nullptr);
+}
+
+// Finds a size of which the heap has room for one object, and not for two.
+static bool takes_all_room()
+{
+    std::size_t n = std::size_t(1) << 40;
+    while ((room = std::malloc(n)) == nullptr) {
+        n /= 2;
+    }
+    std::set_new_handler(make_room);
+    void *p = ::operator new(n, std::nothrow), *q = ::operator new(n, std::nothrow);
+    bool ok = (p != nullptr || q != nullptr) && room == nullptr;
+    ::operator delete(p);
+    ::operator delete(q);
+    return ok;
+}
+
 int main()
 {
     check(throws([] { ::operator delete(::operator new(too_much())); }), "new throws bad_alloc");
@@ -63,6 +104,13 @@ int main()
     std::set_new_handler(throw_it);
     check(throws([] { ::operator delete(::operator new(too_much())); }), "it may throw");
     check(::operator new(too_much(), std::nothrow) == nullptr, "but not out of new(nothrow)");
+    std::set_new_handler(throw_a_number);
+    handled = 0;
+    check(nothrow_is_null() && handled == 4, "each new(nothrow) calls the handler");
+    std::set_new_handler(give_up);
+    handled = 0;
+    check(nothrow_is_null() && handled == 3, "the handler is called until there is none");
+    check(takes_all_room(), "new(nothrow) succeeds when the handler has made room");
     std::set_new_handler(nullptr);
     Aligned *one = new Aligned, *many = new Aligned[3];
     check(reinterpret_cast<std::uintptr_t>(one) % 256 == 0 &&

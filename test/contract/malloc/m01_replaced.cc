@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // Checks that in a program which replaces four C++ operators all others call these [M1].
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <new>
@@ -84,5 +85,9 @@ int main()
     check(went(0, 0, 1, 1), "aligned, nothrow");
     ::operator delete[](::operator new[](n, align, std::nothrow), align, std::nothrow);
     check(went(0, 0, 1, 1), "aligned, nothrow, of arrays");
+    volatile std::size_t too_much = PTRDIFF_MAX - 64;
+    check(operator new(too_much, std::nothrow) ==
+              nullptr &&operator new[](too_much, std::nothrow) == nullptr &&went(2, 0, 0, 0),
+          "nothrow is NULL if the program's own new throws");
     std::printf("1..%d\n", ntests);
 }

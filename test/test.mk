@@ -39,6 +39,9 @@ LIMITS := $(IN_MALLOC)/limits
 WALK_STATIC := $(IN_MALLOC)/walk-static
 CONTAINERS := $(BUILD)/test/containers
 KNOWN := $(BUILD)/test/known
+INSPECT := $(addprefix $(BUILD)/test/inspect/,inspected inspected-static damaged)
+INSPECT_MODULES := $(addprefix tools/inspect/,target.c process.c core.c compress.c images.c heaps.c \
+    command.c)
 HELGRIND := $(BUILD)/test/helgrind/classic $(BUILD)/test/helgrind/malloc
 
 $(BUILD)/test/unit/%: test/unit/%.c test/support/model.c $(SUPPORT) $(BUILD)/libmem.a
@@ -71,6 +74,12 @@ $(BUILD)/test/helgrind/classic: test/helgrind/hand_over.c $(BUILD)/libmem.so
 	$(build) -DCLASSIC -L$(BUILD) -lmem
 $(BUILD)/test/helgrind/malloc: test/helgrind/hand_over.c test/support/reserved.h
 	$(build) -fno-builtin
+$(BUILD)/test/inspect/inspected: test/inspect/inspected.c $(BUILD)/libmem.so
+	$(build) -fno-builtin -L$(BUILD) -lmem
+$(BUILD)/test/inspect/inspected-static: test/inspect/inspected.c $(BUILD)/libmem.a
+	$(build) -fno-builtin -static $(BUILD)/libmem.a
+$(BUILD)/test/inspect/damaged: test/inspect/damaged.c $(INSPECT_MODULES) $(BUILD)/libmem.a
+	$(build) -Isrc -Itools/inspect $(BUILD)/libmem.a $(TOOL_FLAGS)
 $(KNOWN): test/support/known.c
 	$(build) -fno-builtin
 $(CONTAINERS): test/containers.cpp include/mem.hpp include/mem_heap.h $(BUILD)/libmem.so
@@ -91,6 +100,7 @@ $(CHECKS): %: $(if $(BUILT),,%-programs)
 
 TALLIED = test/run.sh --label $(LABEL) --tally $(TALLY)
 RUN = LD_LIBRARY_PATH=$(BUILD) WITH="$(WITH)" $(TALLIED) --with "$(WITH)"
+DAMAGED ?= 3000
 check-tree: ## what does not depend on the compiler: layers, symbols, tools, benchmarks, documents
 STEPS := $(BUILD)/test/contract/heaps/h01_steps
 check-tree-programs: all $(CONTAINERS) $(BENCH) $(HELGRIND) $(MALLOC) $(BUILD)/bench/paths $(KNOWN)
@@ -104,6 +114,7 @@ check-tree:
 	    "test/symbols.sh libmem.so" "test/taught.sh ." test/installed.sh \
 	    "test/amalgamation.sh $(BUILD)" \
 	    "test/tool.sh $(BUILD)/mem $(LIB_MALLOC) $(KNOWN)" "test/demo.sh $(BUILD)/mem" \
+	    "test/inspect.sh $(BUILD) $(DAMAGED)" \
 	    "test/bench.sh $(BUILD) $(LIB_MALLOC)" test/spin.sh \
 	    "test/helgrind.sh $(BUILD) $(BUILD)/test/helgrind" \
 	    "test/overcommit.sh $(LIB_MALLOC) $(IN_MALLOC) $(STEPS)" \

@@ -97,14 +97,16 @@ void look_close(struct look *l)
 }
 
 /* Says of one heap what is uncertain about it. */
-static void print_uncertain(const struct view *v)
+static void print_uncertain(const struct look *l, const struct view *v)
 {
     if (v->fault != NULL)
         printf("%s: %s\n", view_name(v), v->fault);
     else if (v->is_changing)
-        printf("%s: a thread was in the middle of a change each time that the heap was copied; "
-               "what is said of it may be wrong\n",
-               view_name(v));
+        printf("%s: a thread was in the middle of a change %s, so what is said of the heap may be "
+               "wrong\n",
+               view_name(v),
+               target_is_process(l->t) ? "each time that the process was stopped"
+                                       : "when the file was written");
 }
 
 void look_print_head(const struct look *l)
@@ -125,9 +127,9 @@ void look_print_head(const struct look *l)
         printf("%zu of its threads wait in the kernel and could not be stopped\n",
                target_nunstopped(t));
     if (l->heaps.is_list_changing)
-        printf("a thread was making or destroying a heap: one may be missing\n");
+        printf("a thread was making or destroying a heap, so that one may be missing\n");
     for (size_t i = 0; i < l->heaps.n; i++)
-        print_uncertain(&l->heaps.views[i]);
+        print_uncertain(l, &l->heaps.views[i]);
 }
 
 void look_print_json_head(const struct look *l)

@@ -36,7 +36,7 @@ struct copier {
     uint64_t room;              /* bytes that may still be copied [HV3] */
 };
 
-static const char is_missing[] = "its metadata cannot be read: the file does not hold them";
+static const char is_missing[] = "its metadata cannot be read";
 static const char no_sense[] = "its numbers make no sense: they were overwritten, or the file is "
                                "damaged";
 
@@ -316,15 +316,16 @@ static bool header_is_sane(const mem_heap *m)
     size_t state = m->has_spans ? sizeof(struct heap) : sizeof(struct stored);
     if (header_has_hcache(m) || header_has_parts(m))
         state += sizeof(uint64_t);
-    if (header_has_guards(m))
+    if (header_has_guards(m) && !m->has_spans)
         state += sizeof(struct stored_guard);
     if (m->guard_shift > 16 || (header_has_guards(m) && m->guard_shift < 12))
         return false;
-    size_t nbytes = header_bytes(m), lock = header_has_lock(m) ? sizeof(pthread_mutex_t) : 0;
+    size_t before = header_bytes(m), end = m->region; /* of the sections, and what was read */
+    size_t lock = header_has_lock(m) ? sizeof(pthread_mutex_t) : 0;
     return m->nbytes >= MEM_HEAP_MIN && m->nbytes <= MEM_HEAP_MAX && m->nbytes % HEAP_ALIGN == 0 &&
-           nbytes % HEAP_ALIGN == 0 && nbytes < m->nbytes && m->state % sizeof(void *) == 0 &&
-           m->state >= sizeof *m && m->state + state <= nbytes && m->lock % sizeof(void *) == 0 &&
-           m->lock + lock <= nbytes && !(m->has_spans && header_has_guards(m)) &&
+           end <= before && before % HEAP_ALIGN == 0 && before < m->nbytes &&
+           m->state % sizeof(void *) == 0 && m->state >= sizeof *m && m->state + state <= end &&
+           m->lock % sizeof(void *) == 0 && m->lock + lock <= end &&
            (m->has_spans || !header_has_parts(m));
 }
 
@@ -337,8 +338,6 @@ static mem_heap *read_header(struct copier *c, uint64_t address, const char **fa
     if (!target_read(c->t, address, &head, sizeof head))
         return NULL;
     size_t nbytes = head.region > sizeof head ? head.region : sizeof head;
-    if (header_has_guards(&head))
-        nbytes = 4096;
     mem_heap *m = aligned_alloc(HEAP_ALIGN, ceil_div(nbytes, HEAP_ALIGN) * HEAP_ALIGN);
     if (m == NULL)
         err(UNKNOWN, "no memory");
@@ -565,6 +564,11 @@ static bool copy_one_moment(struct heaps *hs, struct target *t, const struct des
         if (target_keeps_reads(t))
             read_again(t);
         copy_all(t, hs, d, n);
+        if (target_has_ended(t)) {
+            target_go_on(t);
+            warnx("%s: the process has ended", target_name(t));
+            return false;
+        }
         if (!target_is_process(t) || !is_any_changing(hs) || hs->ntries == TRIES)
             break;
         target_go_on(t);
@@ -601,7 +605,7 @@ void heaps_close(struct heaps *hs)
     *hs = (struct heaps){0};
 }
 
-/* Only what is open can be in memory. Heaps in objects of others lie behind each other, and what was
+/* Only what is open can be in memory. A heap may lie in an object of another one, and what was
  * looked at is not looked at again. */
 bool heaps_resident(const struct heaps *hs, struct target *t, struct extent **list, size_t *n)
 {

@@ -2,8 +2,8 @@
  *
  * map.c - mem map: a picture of each heap of a target, and its totals.
  *
- *     region   |  cell 0  |  cell 1  |  cell 2  | ...     each of so many KiB that the picture
- *     pieces   [object][free slot][object][ free ]  ...   fits on a screen
+ *     region   |  cell 0  |  cell 1  |  cell 2  | ...     as large as it must be for the picture
+ *     pieces   [object][free slot][object][ free ]  ...   to fit on a screen
  */
 #include <argp.h>
 #include <err.h>

@@ -134,6 +134,19 @@ static int read_mappings(struct target *t)
     return why;
 }
 
+/* The letter of a thread's state in /proc: 'Z' or 'X' if it has ended; 0 if it is not there. */
+static char state_of(int pid, int id)
+{
+    char path[64], text[512] = "", *end;
+    snprintf(path, sizeof path, "/proc/%d/task/%d/stat", pid, id);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    if (fd >= 0)
+        close(fd);
+    end = n > 0 ? strrchr(text, ')') : NULL; /* the name before it may hold anything */
+    return end != NULL && end[1] == ' ' ? end[2] : '\0';
+}
+
 /* Opens a file of the process; -1 if it cannot be. */
 static int open_proc(int pid, const char *what)
 {
@@ -160,6 +173,12 @@ bool process_open(struct target *t, int pid)
               "ended and its parent has not asked for its status",
               pid);
     return why == 0 && t->nmappings > 0 && pid != getpid();
+}
+
+bool process_has_ended(const struct target *t)
+{
+    char state = state_of(t->pid, t->pid);
+    return state == '\0' || state == 'Z' || state == 'X';
 }
 
 void process_close(struct target *t)
@@ -189,19 +208,6 @@ static bool is_seized(const struct process *p, int id)
         if (p->seized[i].id == id && p->seized[i].state != GONE)
             return true;
     return false;
-}
-
-/* The letter of a thread's state in /proc: 'Z' or 'X' if it has ended; 0 if it is not there. */
-static char state_of(int pid, int id)
-{
-    char path[64], text[512] = "", *end;
-    snprintf(path, sizeof path, "/proc/%d/task/%d/stat", pid, id);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-    if (fd >= 0)
-        close(fd);
-    end = n > 0 ? strrchr(text, ')') : NULL; /* the name before it may hold anything */
-    return end != NULL && end[1] == ' ' ? end[2] : '\0';
 }
 
 /* Seizes one thread and asks for its stop. Returns 0, also if it has ended meanwhile; or errno. */
@@ -250,27 +256,36 @@ static void note_status(struct seized *s, int status)
     s->signal = status >> 16 == 0 ? WSTOPSIG(status) : 0;
 }
 
+/* Asks once for each thread that runs whether it has stopped. Returns how many still run. */
+static size_t poll_all(struct process *p)
+{
+    size_t nrunning = 0;
+    for (size_t i = 0; i < p->nseized; i++) {
+        struct seized *s = &p->seized[i];
+        int status;
+        if (s->state != RUNS)
+            continue;
+        pid_t id = waitpid(s->id, &status, __WALL | WNOHANG);
+        if (id > 0)
+            note_status(s, status);
+        else if (id < 0)
+            s->state = GONE;
+        nrunning += s->state == RUNS;
+    }
+    return nrunning;
+}
+
 /* Waits until all are stopped or gone, but not for long: a thread that waits in the kernel, as the
- * parent in vfork does, stops only when that wait ends. */
+ * parent in vfork does, stops only when that wait ends. All are asked in turn, since of a process
+ * that was killed the first thread is gone last. */
 static void wait_for_all(struct process *p, double deadline)
 {
-    enum { TURNS = 2000 };
-    unsigned nturns = 0;
-    for (size_t i = 0; i < p->nseized; i++)
-        while (p->seized[i].state == RUNS) {
-            int status;
-            pid_t id = waitpid(p->seized[i].id, &status, __WALL | WNOHANG);
-            if (id > 0)
-                note_status(&p->seized[i], status);
-            else if (id < 0)
-                p->seized[i].state = GONE;
-            else if (nturns++ < TURNS)
-                sched_yield();
-            else if (now() >= deadline)
-                break;
-            else
-                nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
-        }
+    enum { TURNS = 1000 };
+    for (unsigned nturns = 0; poll_all(p) > 0 && now() < deadline; nturns++)
+        if (nturns < TURNS)
+            sched_yield();
+        else
+            nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
 }
 
 static void read_registers(struct target *t, int id)

@@ -114,7 +114,7 @@ static void read_payload(struct target *t)
     free(bytes);
 }
 
-/* Opens a new file beside the one that it replaces in the end, so that no reader sees half of it. */
+/* Opens a new file beside the one that it replaces in the end: no reader sees half of it. */
 static int open_beside(const char *path, char *temporary, size_t nbytes)
 {
     int n = snprintf(temporary, nbytes, "%s.XXXXXX", path);

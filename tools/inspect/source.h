@@ -36,6 +36,7 @@ bool core_open(struct target *t, const char *path);
 
 void process_close(struct target *t);
 bool process_stop(struct target *t);
+bool process_has_ended(const struct target *t);
 void process_go_on(struct target *t);
 size_t process_read(struct target *t, uint64_t address, void *to, size_t nbytes);
 bool process_resident(struct target *t, uint64_t start, uint64_t end, struct extent **list,

@@ -2,8 +2,8 @@
  *
  * symbols.c - names for addresses, by libdwfl. See symbols.h.
  *
- * A file is reported to libdwfl when an address in it is asked for first. libdwfl sees only files on
- * this machine's disk, never the bytes of a core file, which may be damaged.
+ * A file is reported to libdwfl when an address in it is asked for first. libdwfl sees only files
+ * on this machine's disk, never the bytes of a core file, which may be damaged.
  */
 #include "symbols.h"
 

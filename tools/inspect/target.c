@@ -82,6 +82,11 @@ void target_go_on(struct target *t)
         process_go_on(t);
 }
 
+bool target_has_ended(const struct target *t)
+{
+    return t->process != NULL && process_has_ended(t);
+}
+
 double target_seconds_stopped(const struct target *t)
 {
     return t->seconds_stopped;
@@ -245,8 +250,8 @@ static int compare_kept(const void *a, const void *b)
     return x->nbytes > y->nbytes ? -1 : x->nbytes < y->nbytes;
 }
 
-/* Cuts from each what the ones before it have already. All were read in one stop, so that two copies
- * of a page are equal. */
+/* Cuts from each what the ones before it have already. All were read in one stop, so that two
+ * copies of a page are equal. */
 size_t target_kept(struct target *t, const struct kept **kept)
 {
     size_t n = 0;

@@ -52,6 +52,10 @@ bool target_stop(struct target *t);
 /* Lets the process go on, with each signal that arrived meanwhile. */
 void target_go_on(struct target *t);
 
+/* Returns whether the process has ended: then what was read since it was stopped is worth nothing.
+ * A core file has not. */
+bool target_has_ended(const struct target *t);
+
 /* How long the process was stopped in all, in seconds; 0 for a core file. */
 double target_seconds_stopped(const struct target *t);
 

@@ -1,0 +1,388 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# inspect.sh BUILD COUNT - checks that `mem map`, `find`, `sizes`, `check` and `snap` say of a
+# program what the program knows of itself, and that the program goes on [T1 to T5]. Prints TAP.
+#
+# The program (test/inspect/inspected.c) is looked at while it runs, stripped and linked
+# statically, in core files and in snapshots; while its threads allocate, while it is stopped,
+# killed, or executes another program; and when the tool is killed. COUNT snapshots are damaged at
+# random (test/inspect/damaged.c).
+set -u
+usage='usage: inspect.sh BUILD COUNT'
+build=$(realpath -e "${1:?$usage}") || exit 2
+count=${2:?$usage}
+mem=$build/mem programs=$build/test/inspect
+work=$(mktemp -d) || exit 1
+pid=
+trap 'exec 3>&-; [ -z "$pid" ] || kill -9 "$pid" 2>/dev/null; rm -rf "$work"' EXIT
+unset LIBMEM LD_PRELOAD DEBUGINFOD_URLS
+export LC_ALL=C LD_LIBRARY_PATH=$build
+ntests=0 nfailed=0 status=0
+cd "$work" || exit 1
+ulimit -c unlimited
+
+result() { # status what
+    ntests=$((ntests + 1))
+    if [ "$1" -eq 0 ]; then echo "ok $ntests - $2"; return; fi
+    nfailed=$((nfailed + 1))
+    echo "not ok $ntests - $2"
+    echo "# status $status"
+    head -n 40 out err | cut -c1-200 | sed 's/^/# /'
+}
+
+skip() { # what why
+    ntests=$((ntests + 1))
+    echo "ok $ntests - $1 # SKIP $2"
+}
+
+# run COMMAND... sets status and leaves the output in out and err.
+run() {
+    timeout -k 5 20 "$@" >out 2>err </dev/null
+    status=$?
+}
+
+# start PROGRAM ARGUMENT... runs it on libmem, in the background, until `finish`: sets pid, and
+# leaves what it says in `says`.
+start() {
+    rm -f input
+    mkfifo input
+    : >says
+    LD_PRELOAD=$build/libmem-malloc.so "$@" <input >says 2>&1 &
+    pid=$!
+    exec 3>input
+    for _ in {1..400}; do grep -q '^ready' says && return; sleep 0.05; done
+    echo "# $1 does not start"
+}
+
+# Ends the program, and returns whether it was alive, and sound, until then.
+finish() {
+    exec 3>&-
+    wait "$pid"
+    status=$?
+    pid=
+    [ "$status" -eq 0 ] && grep -q '^alive' says
+}
+
+addresses() { # word: the addresses that the program has said it of
+    awk -v word="$1" '$1 == word { print $2 }' says
+}
+
+# Says whether `mem find` knows all objects of the program, to the byte, in the target; or all
+# except malloc's.
+finds_all() { # target [except]
+    awk -v except="${2-}" '$1 == "live" && $4 != except {
+        print $2 ": object of " $3 " bytes in" }' says >expected
+    mapfile -t list < <(cut -d: -f1 expected)
+    run "$mem" find "$1" "${list[@]}"
+    grep -o '^0x[0-9a-f]*: object of [0-9]* bytes in' out >found
+    [ "$status" -eq 0 ] && [ -s expected ] && cmp -s expected found
+}
+
+# Says whether it knows that all others are free.
+finds_free() { # target
+    mapfile -t list < <(addresses free)
+    run "$mem" find "$1" "${list[@]}"
+    [ "$status" -eq 1 ] && [ "$(grep -c '^0x[0-9a-f]*: free: ' out)" -eq "${#list[@]}" ]
+}
+
+# Says whether the census has what the program has counted.
+counts() { # target
+    local size number
+    read -r _ size number _ < <(grep ^count says)
+    run "$mem" sizes --json --top 1000000 "$1"
+    grep -q "{\"size\": $size, \"objects\": $number}" out
+}
+
+looks() { # target what: all of it
+    finds_all "$1"
+    result $? "$2: find knows each object, in all heaps"
+    finds_free "$1"
+    result $? "$2: and what is free"
+    counts "$1"
+    result $? "$2: sizes counts what the program has counted"
+    run "$mem" check "$1"
+    [ "$status" -eq 0 ] && [ "$(grep -c ' is sound: ' out)" -eq 7 ]
+    result $? "$2: check finds all seven heaps sound"
+}
+
+refuses() { # pattern what: with status 2, and nothing on standard output
+    [ "$status" -eq 2 ] && [ ! -s out ] && grep -qE "$1" err
+    result $? "$2"
+}
+
+# --- a program that runs -------------------------------------------------------------
+
+inspected=$programs/inspected
+strip -o stripped "$inspected"
+start ./stripped
+looks "$pid" 'a stripped program'
+run "$mem" find "$pid" "$(printf '0x%x' $(($(addresses live | head -n 1) + 5)))"
+[ "$status" -eq 0 ] && grep -q 'object of 1237 bytes at 0x[0-9a-f]*, +5, in malloc' out
+result $? 'an address inside an object'
+run "$mem" find "$pid" "$(printf '0x%x' $(($(addresses live | head -n 1) + 1238)))"
+[ "$status" -eq 1 ] && grep -q 'in no object: behind the end of the object of 1237 bytes' out
+result $? 'an address in slack'
+read -r _ object there < <(grep ^points says)
+run "$mem" find "$pid" "$object"
+grep -q "^  +0  *$there: object of 1237 bytes" out
+result $? 'an object that points to another one'
+run "$mem" check "$pid"
+grep -qE "^process $pid, stopped for [0-9.]+ ms" out
+result $? 'how long the program was stopped'
+for command in 'map' 'find' 'sizes' 'check'; do
+    list=()
+    [ "$command" != find ] || list=(0x1000 "$object")
+    run "$mem" "$command" --json "$pid" "${list[@]}"
+    python3 -m json.tool out >json 2>&1 && grep -q '"stopped_ms"' json
+    result $? "$command --json is JSON"
+done
+run "$mem" map --svg picture "$pid"
+[ "$status" -eq 0 ] && ! grep -q $'\033' out &&
+    python3 -c 'import sys, xml.dom.minidom as x; x.parse(sys.argv[1])' picture 2>>err
+result $? 'map draws, without colours where there is no terminal; its SVG is XML'
+
+# --- snapshots ------------------------------------------------------------------------
+
+run "$mem" snap "$pid" -o snap
+result "$status" 'snap writes a snapshot'
+run "$mem" snap "$pid" -o full --payload
+result "$status" 'and one with payload'
+for command in map sizes check "find $object 0x1000 $(addresses free | head -n 3 | xargs)"; do
+    read -ra words <<<"$command"
+    run "$mem" "${words[0]}" "$pid" "${words[@]:1}"
+    sed 1d out >live
+    run "$mem" "${words[0]}" full "${words[@]:1}"
+    sed 1d out >out.sed
+    cmp live out.sed >>err 2>&1
+    result $? "${words[0]} says of a snapshot what it says of the program"
+done
+run "$mem" sizes snap
+sed 1d out >of_snap
+run "$mem" sizes full
+sed 1d out | cmp -s - of_snap
+result $? 'sizes needs no payload'
+looks snap 'a snapshot'
+run "$mem" snap full -o again
+run "$mem" sizes again
+sed 1d out | cmp -s - of_snap
+result $? 'a snapshot of a snapshot'
+if "$mem" snap -z "$pid" -o compressed >out 2>err; then
+    run "$mem" sizes compressed
+    sed 1d out | cmp -s - of_snap && [ "$(stat -c %s compressed)" -lt "$(stat -c %s snap)" ]
+    result $? 'a compressed snapshot'
+    head -c 1000 compressed >short
+    run "$mem" check short
+    refuses 'cannot decompress: it was cut off' 'a compressed snapshot that was cut off'
+else
+    grep -q 'built without libzstd' err
+    result $? 'without libzstd, -z is refused'
+fi
+if command -v gdb >/dev/null; then
+    run gdb -batch -nx -ex 'info threads' -ex 'x/8bx main' "$inspected" full
+    grep -q '^\* 1 ' out
+    result $? 'gdb reads a snapshot'
+else
+    skip 'gdb reads a snapshot' 'no gdb'
+fi
+(timeout 2.5 "$mem" snap --every 1s -o series "$pid" >out 2>err)
+[ -s series.1 ] && [ -s series.2 ] && "$mem" check series.2 >out
+result $? 'a series of snapshots'
+
+# --- core files -------------------------------------------------------------------------
+
+if command -v gcore >/dev/null; then
+    finish
+    LIBMEM=region=64M start ./stripped # gcore writes all that is reserved
+    run gcore -o core "$pid"
+    looks "core.$pid" 'a core file of gcore'
+else
+    skip 'a core file of gcore' 'no gcore'
+fi
+if ! grep -q '|' /proc/sys/kernel/core_pattern; then
+    kill -ABRT "$pid"
+    { wait "$pid"; } 2>/dev/null
+    pid=
+    exec 3>&-
+    pattern=$(cat /proc/sys/kernel/core_pattern)
+    file=$(find "$work" -maxdepth 1 -name "${pattern%%[%.]*}*" -newer says -print -quit)
+    run true
+    if [ -n "$file" ]; then
+        looks "$file" "a core file of the kernel"
+        head -c $(($(stat -c %s "$file") / 2)) "$file" >half
+        run "$mem" check half
+        [ "$status" -eq 2 ] && grep -q 'the core file was cut off' out err
+        result $? 'a core file that was cut off'
+    else
+        skip 'a core file of the kernel' "none is written (core_pattern $pattern)"
+    fi
+else
+    finish
+    skip 'a core file of the kernel' 'core_pattern names a program'
+fi
+for n in 10 100 1000 10000 100000; do
+    head -c "$n" snap >short
+    run "$mem" check short
+    [ "$status" -eq 2 ] || break
+done
+[ "$status" -eq 2 ]
+result $? 'snapshots that were cut off anywhere are refused'
+
+# --- other programs -------------------------------------------------------------------------
+
+strip -o static "$programs/inspected-static"
+start ./static
+finds_all "$pid" malloc && [ "$(grep -c "Mem_Init's heap" out)" -eq 5 ]
+result $? 'a static program, stripped, with libmem.a'
+finish
+result $? 'it goes on'
+start "$inspected"
+if ldd "$mem" | grep -q libdw; then
+    mapfile -t list < <(addresses name)
+    run "$mem" find "$pid" "${list[@]}"
+    grep -q 'a_variable in inspected$' out && grep -q 'main in inspected$' out
+    result $? 'names of a function and a variable'
+else
+    skip 'names of a function and a variable' 'mem is built without libdw'
+fi
+
+# --- threads, signals and stops ------------------------------------------------------------
+
+finish
+start "$inspected" 4 20000
+nbad=0
+for _ in {1..25}; do finds_all "$pid" || nbad=$((nbad + 1)); done
+result $nbad 'while four threads allocate, find knows each object, 25 times'
+nbad=0
+for _ in {1..25}; do
+    run "$mem" check "$pid"
+    [ "$status" -ne 1 ] || nbad=$((nbad + 1))
+done
+result $nbad 'and check never calls a heap damaged'
+nsent=0
+for _ in {1..20}; do
+    "$mem" check "$pid" >/dev/null 2>&1 &
+    for _ in 1 2 3; do kill -RTMIN+1 "$pid" && nsent=$((nsent + 1)); done
+    wait $!
+done
+nbad=0
+for _ in {1..40}; do
+    "$mem" check "$pid" >/dev/null 2>&1 &
+    tool=$!
+    sleep "0.00$((RANDOM % 10))"
+    { kill -9 "$tool"; wait "$tool"; } 2>/dev/null
+    grep -q '^State:.*tracing' "/proc/$pid/task/"*/status && nbad=$((nbad + 1))
+done
+run true
+result $nbad 'the tool is killed at any moment, and no thread stays stopped'
+kill -STOP "$pid"
+finds_all "$pid"
+result $? 'a program that is stopped by SIGSTOP'
+sleep 0.1
+grep -q '^State:.*T (stopped)' "/proc/$pid/status"
+result $? 'stays so'
+kill -CONT "$pid"
+finish
+result $? 'after all that the program goes on, and its heaps are sound'
+grep -q "^alive, $nsent signals" says
+result $? "and it has received each of $nsent signals"
+nbad=0
+for _ in {1..15}; do
+    start "$inspected" 2
+    "$mem" check "$pid" >out 2>err &
+    tool=$!
+    { kill -9 "$pid"; wait "$pid"; } 2>/dev/null
+    pid=
+    wait "$tool"
+    status=$?
+    exec 3>&-
+    [ "$status" -eq 0 ] || { [ "$status" -eq 2 ] && [ -s err ]; } ||
+        { nbad=$((nbad + 1)) && break; }
+done
+result $nbad 'a program that is killed meanwhile: an answer, or a message'
+nbad=0
+for _ in {1..15}; do
+    LD_PRELOAD=$build/libmem-malloc.so bash -c 'exec sleep 5' &
+    target=$!
+    run "$mem" check "$target"
+    [ "$status" -eq 0 ] || { [ "$status" -eq 2 ] && [ -s err ]; } || nbad=$((nbad + 1))
+    { kill -9 "$target"; wait "$target"; } 2>/dev/null
+done
+result $nbad 'one that executes another program: likewise'
+LD_PRELOAD=$build/libmem-malloc.so bash -c 'while :; do (exit); done' &
+target=$! nbad=0
+for _ in {1..15}; do
+    run "$mem" check "$target"
+    [ "$status" -eq 0 ] || nbad=$((nbad + 1))
+done
+result $nbad 'one that forks all the time'
+{ kill -9 "$target"; wait "$target"; } 2>/dev/null
+
+# --- what cannot be looked at ---------------------------------------------------------------
+
+run "$mem" check 4194305
+refuses 'no such process' 'no such process'
+run "$mem" check no/such/file
+refuses 'No such file or directory' 'no such file'
+run "$mem" check .
+refuses 'that is no file' 'a folder'
+run "$mem" check /dev/null
+refuses 'that is no file' 'a device'
+: >empty
+run "$mem" check empty
+refuses 'neither a core file nor a snapshot' 'an empty file'
+run "$mem" check says
+refuses 'neither a core file nor a snapshot' 'a text'
+run "$mem" check "$mem"
+refuses 'no core file' 'a program'
+run "$mem" check $$
+refuses 'no libmem in this program: its malloc is glibc' 'a process without libmem'
+patch_byte() { # file offset octal
+    cp snap "$1" && printf "\\$3" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
+}
+patch_byte narrow 4 001
+run "$mem" check narrow
+refuses '32-bit' 'a core file of a 32-bit program'
+patch_byte foreign 18 003
+run "$mem" check foreign
+refuses 'of another processor' 'one of another processor'
+perl -0777 -pe 's/(libmem\0\0..)../$1\x7f\0/gs' "$build/libmem-malloc.so" >libmem-malloc.so
+LD_PRELOAD=$work/libmem-malloc.so LD_LIBRARY_PATH= sleep 20 &
+target=$!
+sleep 0.3
+run "$mem" check "$target"
+refuses 'its libmem is of another version \(layout 127\.' 'a library of another layout'
+kill "$target"
+start "$inspected"
+if [ "$(id -u)" -eq 0 ] && command -v setpriv >/dev/null && chmod 755 "$work" &&
+    cp "$mem" mem && setpriv --reuid=65534 --regid=65534 --clear-groups ./mem --version >out 2>&1
+then
+    run setpriv --reuid=65534 --regid=65534 --clear-groups ./mem check "$pid"
+    refuses 'does not let you look into this process.*ptrace_scope' "another user's process"
+else
+    skip "another user's process" 'only root can become another user'
+fi
+for words in '' "$pid $pid" '--no-such-option'; do
+    # shellcheck disable=SC2086 # several words
+    run "$mem" check $words
+    refuses 'Try .mem check --help' "usage: check $words"
+done
+run "$mem" find "$pid" 12x
+refuses 'give an address' 'a word that is no address'
+run "$mem" sizes --top x "$pid"
+refuses 'give a number' 'a word that is no number'
+finish
+result $? 'the program goes on'
+
+# --- damage --------------------------------------------------------------------------------
+
+LIBMEM=region=4M start "$inspected" 0 100
+run "$mem" snap "$pid" -o small
+finish
+timeout 300 "$programs/damaged" "$count" "${SEED:-1}" small >out 2>err
+status=$?
+grep '^#' out
+[ "$status" -eq 0 ] && ! grep -q '^not ok' out
+result $? "$count damaged snapshots: no crash, no hang, no memory without bound"
+echo "1..$ntests"
+[ "$nfailed" -eq 0 ]

@@ -248,6 +248,13 @@ uint64_t os_milliseconds(struct os_clock *clock)
     return clock->ticks / each;
 }
 
+uint64_t os_nanoseconds(void)
+{
+    struct timespec t = {0};
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
 /* The first number in the file is the size of the address space in pages. */
 size_t os_address_bytes(void)
 {

@@ -72,6 +72,10 @@ struct os_clock {
  * os_clock. */
 uint64_t os_milliseconds(struct os_clock *clock);
 
+/* The time on the same clock, exactly. It calls the C library, which asks no system call for it,
+ * but may be replaced by the program: the caller holds no lock. */
+uint64_t os_nanoseconds(void);
+
 /* Whether the program has rights beyond those of the user that started it (setuid). */
 bool os_is_privileged(void);
 

@@ -756,6 +756,12 @@ enum heap_result heap_resize(struct heap *h, const void *address, size_t nbytes,
 
 /* --- counting ---------------------------------------------------------------- */
 
+bool heap_close_tcaches_locked(struct heap *h)
+{
+    h->has_tcaches = false;
+    return tcaches_revoke_locked(&h->spans);
+}
+
 /* Takes all caches away, and then counts what is there already: as taken, since the counters
  * begin with all 0. */
 bool heap_count_locked(struct heap *h, struct counters *counters)
@@ -763,8 +769,7 @@ bool heap_count_locked(struct heap *h, struct counters *counters)
     assert(counters != NULL && counters->nallocated == 0); /* it begins with all 0 */
     struct piece p;
     h->counters = NULL;
-    h->has_tcaches = false;
-    if (!tcaches_revoke_locked(&h->spans))
+    if (!heap_close_tcaches_locked(h))
         return false;
     h->counters = counters;
     counters->region_bytes = h->chunks.region.nbytes;

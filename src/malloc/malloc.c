@@ -46,6 +46,45 @@ static void *no_room(void)
     return NULL;
 }
 
+/* Notes a new object, or one that was resized where it lay. No other thread knows the object yet,
+ * or changes it meanwhile, so the lock is not held in between. */
+__attribute__((noinline, cold)) static void note(enum event_kind kind, enum call call,
+                                                 const void *object, size_t nbytes)
+{
+    struct moment now;
+    moment_take(&now);
+    heap_lock(&shim_heap);
+    history_note_locked(shim_history, &now, kind, call, object, nbytes);
+    heap_unlock(&shim_heap);
+}
+
+/* Frees an object as heap_free_exact does, and notes that before another thread can get the
+ * memory. */
+__attribute__((noinline, cold)) static enum heap_result free_and_note(enum call call,
+                                                                      const void *address)
+{
+    struct moment now;
+    struct object found;
+    moment_take(&now);
+    heap_lock(&shim_heap);
+    enum heap_result result = heap_free_locked(&shim_heap, address, true, &found);
+    if (result == HEAP_OK)
+        history_note_locked(shim_history, &now, EVENT_FREED, call, address, found.size);
+    heap_unlock(&shim_heap);
+    return result;
+}
+
+/* Prints what the history knows of an address that a call has refused. */
+__attribute__((noinline, cold)) static void print_past(const void *address)
+{
+    struct moment now;
+    moment_take(&now);
+    heap_lock(&shim_heap);
+    struct past past = history_find_locked(shim_history, address);
+    heap_unlock(&shim_heap);
+    history_print(shim_history, &now, &past);
+}
+
 /* Takes an object from the heap, under its lock. For calloc, `zero` is where to store which part of
  * it is known to be zero; else it is NULL. */
 static enum heap_result heap_take_at(size_t nbytes, size_t align, void **object,
@@ -59,7 +98,7 @@ static enum heap_result heap_take_at(size_t nbytes, size_t align, void **object,
 
 /* Takes an object from the heap, which is opened if this is the first call of the process. Returns
  * NULL if there is no space. */
-static void *take_from_heap(size_t nbytes, size_t align, struct object *zero)
+static void *take_from_heap(size_t nbytes, size_t align, struct object *zero, enum call call)
 {
     void *object;
     enum heap_result result = HEAP_NO_SPACE;
@@ -70,8 +109,12 @@ static void *take_from_heap(size_t nbytes, size_t align, struct object *zero)
         shim_start(environ);
         result = heap_take_at(nbytes, align, &object, zero);
     }
-    assert(result != HEAP_OK || (uintptr_t)object % align == 0);
-    return result == HEAP_OK ? object : no_room();
+    if (result != HEAP_OK)
+        return no_room();
+    assert((uintptr_t)object % align == 0);
+    if (shim_history != NULL)
+        note(EVENT_TAKEN, call, object, nbytes);
+    return object;
 }
 
 /* Takes a slot of the size class for `room` bytes at a multiple of align, for an object of nbytes.
@@ -91,17 +134,18 @@ static bool take_slot(size_t nbytes, size_t room, size_t align, void **object, b
 
 /* Takes an object from a slot if possible, else from the heap. Returns NULL if there is no space.
  * */
-static void *take_any(size_t nbytes, size_t align)
+static void *take_any(size_t nbytes, size_t align, enum call call)
 {
     void *object;
-    return take_slot(nbytes, nbytes, align, &object, NULL) ? object
-                                                           : take_from_heap(nbytes, align, NULL);
+    return take_slot(nbytes, nbytes, align, &object, NULL)
+               ? object
+               : take_from_heap(nbytes, align, NULL, call);
 }
 
 /* Takes the new place of an object of `old` bytes that moves, to hold nbytes. A program that grows
  * an object by little will soon do so again: it gets a slot with an eighth more room, so that the
  * next few times the object stays where it is. */
-static void *take_to_move(size_t nbytes, size_t old)
+static void *take_to_move(size_t nbytes, size_t old, enum call call)
 {
     enum { PART = 8 };
     void *object;
@@ -109,17 +153,17 @@ static void *take_to_move(size_t nbytes, size_t old)
     bool by_little = nbytes > old && nbytes - old <= old / PART;
     if (by_little && take_slot(nbytes, nbytes + nbytes / PART, GRANULE_BYTES, &object, NULL))
         return object;
-    return shim_take(nbytes);
+    return shim_take(nbytes, call);
 }
 
-__attribute__((noinline)) void *shim_take_slow(size_t nbytes)
+__attribute__((noinline)) void *shim_take_slow(size_t nbytes, enum call call)
 {
-    return take_any(nbytes, GRANULE_BYTES);
+    return take_any(nbytes, GRANULE_BYTES, call);
 }
 
-__attribute__((noinline)) void *shim_take_aligned_slow(size_t nbytes, size_t align)
+__attribute__((noinline)) void *shim_take_aligned_slow(size_t nbytes, size_t align, enum call call)
 {
-    return take_any(nbytes, align);
+    return take_any(nbytes, align, call);
 }
 
 /* Sets errno if an allocation has failed. */
@@ -131,7 +175,7 @@ static void *or_errno(void *object)
 }
 
 /* Counts and reports a pointer that a call refused, and aborts, as LIBMEM=onerror says [M3]. */
-static void refuse(const char *call, const void *address, enum heap_result why)
+static void refuse(enum call call, const void *address, enum heap_result why)
 {
     struct object there = {0};
     assert(why != HEAP_OK && why != HEAP_NO_SPACE && address != NULL);
@@ -144,7 +188,9 @@ static void refuse(const char *call, const void *address, enum heap_result why)
         return;
     if (why == HEAP_INSIDE)
         why = heap_find_exact(&shim_heap, address, &there);
-    report_refusal(call, address, why, &there);
+    report_refusal(call_name(call), address, why, &there);
+    if (shim_history != NULL)
+        print_past(address);
     if (shim_options.onerror == ONERROR_ABORT)
         abort();
 }
@@ -162,17 +208,18 @@ static bool count_towards_tcache(struct thread *t)
 
 /* Frees an object that is in no slot, or refuses an address that is wrong: the thread cache cannot
  * tell the two apart. */
-__attribute__((noinline)) static void free_by_heap(const void *address, const char *call)
+__attribute__((noinline)) static void free_by_heap(const void *address, enum call call)
 {
     if (count_towards_tcache(&shim_thread))
         (void)shim_ensure_tcache(); /* this free does not use it, the next one will */
-    enum heap_result result = heap_free_exact(&shim_heap, address);
+    enum heap_result result =
+        shim_history == NULL ? heap_free_exact(&shim_heap, address) : free_and_note(call, address);
     if (result != HEAP_OK)
         refuse(call, address, result);
 }
 
 /* Tries the large slots first, then the heap. */
-void shim_free_slow(const void *address, const char *call)
+void shim_free_slow(const void *address, enum call call)
 {
     if (address == NULL)
         return;
@@ -192,7 +239,7 @@ static enum onerror on_wrong_size(void)
 /* Compares size and alignment, if the address is that of an object. A wrong address is refused by
  * shim_free, as always. An object whose size is only reported is freed: its address is right. */
 __attribute__((noinline)) void shim_free_sized_slow(const void *address, size_t nbytes,
-                                                    size_t align, const char *call)
+                                                    size_t align, enum call call)
 {
     struct object object = {(void *)(uintptr_t)address, 0};
     bool is_object = tcache_size(&shim_thread, address, &object.size) ||
@@ -201,7 +248,9 @@ __attribute__((noinline)) void shim_free_sized_slow(const void *address, size_t 
     if (nbytes == SIZE_MAX)
         nbytes = object.size;
     if (is_object && (object.size != nbytes || !is_aligned) && on_wrong_size() != ONERROR_IGNORE) {
-        report_wrong_size(call, &object, nbytes, align);
+        report_wrong_size(call_name(call), &object, nbytes, align);
+        if (shim_history != NULL)
+            print_past(address);
         if (on_wrong_size() == ONERROR_ABORT)
             abort();
     }
@@ -227,9 +276,17 @@ static void *clear_around(void *object, size_t nbytes, const struct object *zero
     return object;
 }
 
+/* Returns the address of an object that was resized where it lay. */
+static void *resized(enum call call, void *address, size_t nbytes)
+{
+    if (shim_history != NULL)
+        note(EVENT_RESIZED, call, address, nbytes);
+    return address;
+}
+
 /* Gives the object that begins at `address` a new size: in place if that is possible, else it
  * moves. Returns where it is then, or NULL with errno set, and the object is unchanged. */
-static void *resize_object(const char *call, void *address, size_t nbytes)
+static void *resize_object(enum call call, void *address, size_t nbytes)
 {
     struct object old = {0};
     enum heap_result result = HEAP_OK;
@@ -238,7 +295,7 @@ static void *resize_object(const char *call, void *address, size_t nbytes)
     if (old.size == SIZE_MAX) {
         result = heap_resize(&shim_heap, address, nbytes, false);
         if (result == HEAP_OK)
-            return address;
+            return resized(call, address, nbytes);
         if (result == HEAP_NO_SPACE)
             result = heap_find_exact(&shim_heap, address, &old);
     }
@@ -247,11 +304,11 @@ static void *resize_object(const char *call, void *address, size_t nbytes)
         errno = EINVAL;
         return NULL;
     }
-    void *object = take_to_move(nbytes, old.size);
+    void *object = take_to_move(nbytes, old.size, call);
     if (object == NULL) {
         if (nbytes <= old.size) { /* no space to move a smaller object to: it stays, and pins */
             (void)heap_resize(&shim_heap, address, nbytes, true);
-            return address;
+            return resized(call, address, nbytes);
         }
         errno = ENOMEM;
         return NULL;
@@ -266,10 +323,10 @@ static void *resize_object(const char *call, void *address, size_t nbytes)
 
 /* The slow path of realloc and reallocarray, with glibc's rules for NULL and for a size of 0 [M2].
  * */
-__attribute__((noinline)) static void *realloc_slow(const char *call, void *address, size_t nbytes)
+__attribute__((noinline)) static void *realloc_slow(enum call call, void *address, size_t nbytes)
 {
     if (address == NULL)
-        return or_errno(shim_take(nbytes));
+        return or_errno(shim_take(nbytes, call));
     if (nbytes == 0) {
         shim_free(address, call);
         return NULL;
@@ -281,7 +338,7 @@ __attribute__((noinline)) static void *realloc_slow(const char *call, void *addr
 
 __attribute__((noinline)) static int posix_memalign_slow(void **result, size_t align, size_t nbytes)
 {
-    void *object = shim_take_aligned_slow(nbytes, align);
+    void *object = shim_take_aligned_slow(nbytes, align, CALL_POSIX_MEMALIGN);
     if (object == NULL)
         return ENOMEM;
     *result = object;
@@ -299,7 +356,7 @@ static bool is_large(size_t nbytes)
 /* Neither is inlined, so that the function before it needs no stack frame. */
 __attribute__((noinline)) static void *malloc_slow(size_t nbytes)
 {
-    return or_errno(shim_take_slow(nbytes));
+    return or_errno(shim_take_slow(nbytes, CALL_MALLOC));
 }
 
 __attribute__((noinline)) static void *malloc_larger(size_t nbytes)
@@ -329,7 +386,7 @@ static void *take_to_clear(size_t nbytes, struct object *zero)
         *zero = (struct object){object, clean ? nbytes : 0};
         return object;
     }
-    return take_from_heap(nbytes, GRANULE_BYTES, zero);
+    return take_from_heap(nbytes, GRANULE_BYTES, zero, CALL_CALLOC);
 }
 
 __attribute__((noinline)) static void *calloc_slow(size_t nbytes)
@@ -353,7 +410,7 @@ MEM_API void *realloc(void *address, size_t nbytes)
 {
     return tcache_resize_near(&shim_thread, address, nbytes)
                ? address
-               : realloc_slow("realloc", address, nbytes);
+               : realloc_slow(CALL_REALLOC, address, nbytes);
 }
 
 MEM_API void *reallocarray(void *address, size_t nmembers, size_t nbytes)
@@ -361,31 +418,31 @@ MEM_API void *reallocarray(void *address, size_t nmembers, size_t nbytes)
     size_t all;
     if (__builtin_mul_overflow(nmembers, nbytes, &all))
         all = SIZE_MAX;
-    return realloc_slow("reallocarray", address, all);
+    return realloc_slow(CALL_REALLOCARRAY, address, all);
 }
 
 MEM_API void free(void *address)
 {
-    shim_free(address, "free");
+    shim_free(address, CALL_FREE);
 }
 
 void cfree(void *address);
 MEM_API void cfree(void *address)
 {
-    shim_free(address, "cfree");
+    shim_free(address, CALL_CFREE);
 }
 
 /* C23. The size and the alignment are compared with what the object has [M10]. */
 void free_sized(void *address, size_t nbytes);
 MEM_API void free_sized(void *address, size_t nbytes)
 {
-    shim_free_sized(address, nbytes, 1, "free_sized");
+    shim_free_sized(address, nbytes, 1, CALL_FREE_SIZED);
 }
 
 void free_aligned_sized(void *address, size_t align, size_t nbytes);
 MEM_API void free_aligned_sized(void *address, size_t align, size_t nbytes)
 {
-    shim_free_sized(address, nbytes, align, "free_aligned_sized");
+    shim_free_sized(address, nbytes, align, CALL_FREE_ALIGNED_SIZED);
 }
 
 MEM_API int posix_memalign(void **result, size_t align, size_t nbytes)
@@ -399,10 +456,11 @@ MEM_API int posix_memalign(void **result, size_t align, size_t nbytes)
     return 0;
 }
 
-__attribute__((noinline)) static void *aligned_alloc_slow(size_t align, size_t nbytes)
+__attribute__((noinline)) static void *aligned_alloc_slow(size_t align, size_t nbytes,
+                                                          enum call call)
 {
     if (is_power_of_two(align))
-        return or_errno(shim_take_aligned_slow(nbytes, align));
+        return or_errno(shim_take_aligned_slow(nbytes, align, call));
     errno = EINVAL;
     return NULL;
 }
@@ -412,7 +470,7 @@ MEM_API void *aligned_alloc(size_t align, size_t nbytes)
     void *object;
     return is_power_of_two(align) && tcache_take_aligned(&shim_thread, nbytes, align, &object)
                ? object
-               : aligned_alloc_slow(align, nbytes);
+               : aligned_alloc_slow(align, nbytes, CALL_ALIGNED_ALLOC);
 }
 
 /* glibc's memalign rounds an alignment that is no power of two up to one; so does this. */
@@ -422,7 +480,7 @@ __attribute__((noinline)) static void *memalign_slow(size_t align, size_t nbytes
     while (power < align && power <= SIZE_MAX / 2)
         power *= 2;
     assert((power & (power - 1)) == 0);
-    return aligned_alloc_slow(power < align ? 0 : power, nbytes);
+    return aligned_alloc_slow(power < align ? 0 : power, nbytes, CALL_MEMALIGN);
 }
 
 MEM_API void *memalign(size_t align, size_t nbytes)
@@ -435,14 +493,15 @@ MEM_API void *memalign(size_t align, size_t nbytes)
 
 MEM_API void *valloc(size_t nbytes)
 {
-    return or_errno(shim_take_aligned(nbytes, os_page_bytes()));
+    return or_errno(shim_take_aligned(nbytes, os_page_bytes(), CALL_VALLOC));
 }
 
 MEM_API void *pvalloc(size_t nbytes)
 {
     size_t page = os_page_bytes();
     size_t npages = ceil_div(nbytes, page);
-    return or_errno(shim_take_aligned(npages > SIZE_MAX / page ? SIZE_MAX : npages * page, page));
+    size_t all = npages > SIZE_MAX / page ? SIZE_MAX : npages * page;
+    return or_errno(shim_take_aligned(all, page, CALL_PVALLOC));
 }
 
 /* The slow path of malloc_usable_size: an object that is in no slot, or a wrong address. */
@@ -454,7 +513,7 @@ __attribute__((noinline)) static size_t malloc_usable_size_slow(void *address)
     enum heap_result result = heap_find_exact(&shim_heap, address, &object);
     if (result == HEAP_OK)
         return object.size;
-    refuse("malloc_usable_size", address, result);
+    refuse(CALL_USABLE_SIZE, address, result);
     return 0;
 }
 

@@ -49,7 +49,7 @@ __attribute__((noreturn)) static void fail(size_t nbytes)
 static void *take_or_throw(size_t nbytes, size_t align)
 {
     for (;;) {
-        void *object = shim_take_aligned(nbytes, align);
+        void *object = shim_take_aligned(nbytes, align, CALL_NEW);
         if (object != NULL)
             return object;
         handler *make_room = get_new_handler == NULL ? NULL : get_new_handler();
@@ -141,7 +141,7 @@ static void *new_or_null(size_t nbytes, size_t align, any_function *function)
  * and catch takes a thousand times as long. */
 __attribute__((noinline)) static void *ours_or_null(size_t nbytes, size_t align)
 {
-    void *object = shim_take_aligned(nbytes, align);
+    void *object = shim_take_aligned(nbytes, align, CALL_NEW);
     bool has_handler = get_new_handler != NULL && get_new_handler() != NULL;
     return object == NULL && has_handler ? new_or_null(nbytes, align, ANY(take_or_throw)) : object;
 }
@@ -169,12 +169,12 @@ static void *our_new_aligned(size_t nbytes, size_t align)
  * size compare it (below) [M10]. */
 static void our_delete(void *object)
 {
-    shim_free(object, "operator delete");
+    shim_free(object, CALL_DELETE);
 }
 
 static void our_delete_aligned(void *object, size_t align)
 {
-    shim_free_aligned(object, align, "operator delete");
+    shim_free_aligned(object, align, CALL_DELETE);
 }
 
 #define OURS(name) MEM_API __attribute__((alias(name)))
@@ -266,7 +266,7 @@ MEM_API void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t nbytes, size_t align, co
 static void our_delete_array(void *object)
 {
     if (IS_OURS(any_delete, our_delete))
-        shim_free(object, "operator delete[]");
+        shim_free(object, CALL_DELETE_ARRAY);
     else
         any_delete(object);
 }
@@ -274,7 +274,7 @@ static void our_delete_array(void *object)
 static void our_delete_array_aligned(void *object, size_t align)
 {
     if (IS_OURS(any_delete_aligned, our_delete_aligned))
-        shim_free_aligned(object, align, "operator delete[]");
+        shim_free_aligned(object, align, CALL_DELETE_ARRAY);
     else
         any_delete_aligned(object, align);
 }
@@ -297,7 +297,7 @@ static bool delete_array_aligned_is_ours(void)
 MEM_API void _ZdlPvm(void *object, size_t nbytes)
 {
     if (IS_OURS(any_delete, our_delete))
-        shim_free_sized(object, nbytes, 1, "operator delete");
+        shim_free_sized(object, nbytes, 1, CALL_DELETE);
     else
         any_delete(object);
 }
@@ -305,7 +305,7 @@ MEM_API void _ZdlPvm(void *object, size_t nbytes)
 MEM_API void _ZdaPvm(void *object, size_t nbytes)
 {
     if (delete_array_is_ours())
-        shim_free_sized(object, nbytes, 1, "operator delete[]");
+        shim_free_sized(object, nbytes, 1, CALL_DELETE_ARRAY);
     else
         any_delete_array(object);
 }
@@ -337,7 +337,7 @@ MEM_API void _ZdaPvSt11align_val_tRKSt9nothrow_t(void *object, size_t align, con
 MEM_API void _ZdlPvmSt11align_val_t(void *object, size_t nbytes, size_t align)
 {
     if (IS_OURS(any_delete_aligned, our_delete_aligned))
-        shim_free_sized(object, nbytes, align, "operator delete");
+        shim_free_sized(object, nbytes, align, CALL_DELETE);
     else
         any_delete_aligned(object, align);
 }
@@ -345,7 +345,7 @@ MEM_API void _ZdlPvmSt11align_val_t(void *object, size_t nbytes, size_t align)
 MEM_API void _ZdaPvmSt11align_val_t(void *object, size_t nbytes, size_t align)
 {
     if (delete_array_aligned_is_ours())
-        shim_free_sized(object, nbytes, align, "operator delete[]");
+        shim_free_sized(object, nbytes, align, CALL_DELETE_ARRAY);
     else
         any_delete_array_aligned(object, align);
 }

@@ -6,6 +6,7 @@
 #include "malloc/options.h"
 
 #include "base/region.h"
+#include "malloc/history.h"
 #include "malloc/report.h"
 
 #define REGION_BYTES_MIN ((size_t)64 << 10)
@@ -54,6 +55,9 @@ static void help(void)
         "  sizes=abort     likewise where free_sized or delete is given a wrong size: abort,",
         "                  report or ignore; then the object is freed (default: like onerror)",
         "  region=SIZE     reserve SIZE bytes of address space: 64K to 64G; k, m, g too",
+        "  history         keep the last million events with their stacks, and print those of a",
+        "                  bad pointer; history=N keeps N events, from 1K to 64M",
+        "  stack=fp        take the stacks of the history by frame pointers alone",
         "  count=FILE      count calls in FILE; `mem run --report' makes and names it",
         "  help            print this list"};
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
@@ -74,19 +78,19 @@ static int shift_of(struct word suffix)
     return suffix.n > 1 || found == NULL ? -1 : 10 * (1 + (int)(found - suffixes) / 2);
 }
 
-/* Parses a size such as 512M. Returns it in bytes, or 0 if it is malformed or no region can have
- * it. */
-static size_t region_size(struct word w)
+/* Parses a number such as 512M, from `least` to `most`. Returns 0 if it is malformed or outside. */
+static size_t read_number(struct word w, size_t least, size_t most)
 {
     size_t i = 0, number = 0;
-    for (; i < w.n && w.text[i] >= '0' && w.text[i] <= '9' && number <= REGION_BYTES_MAX; i++)
+    assert(least > 0 && least <= most && most <= SIZE_MAX / 16);
+    for (; i < w.n && w.text[i] >= '0' && w.text[i] <= '9' && number <= most; i++)
         number = number * 10 + (size_t)(w.text[i] - '0');
     int shift = shift_of((struct word){w.text + i, w.n - i});
-    if (i == 0 || shift < 0 || number > REGION_BYTES_MAX >> shift)
+    if (i == 0 || shift < 0 || number > most >> shift)
         return 0;
     number <<= shift;
-    assert(number <= REGION_BYTES_MAX);
-    return number >= REGION_BYTES_MIN ? number : 0;
+    assert(number <= most);
+    return number >= least ? number : 0;
 }
 
 /* Returns whether `value` says what to do, and stores that. */
@@ -119,11 +123,33 @@ static void read_sizes(struct options *o, struct word option, struct word value)
 
 static void read_region(struct options *o, struct word option, struct word value)
 {
-    size_t nbytes = region_size(value);
+    size_t nbytes = read_number(value, REGION_BYTES_MIN, REGION_BYTES_MAX);
     if (nbytes != 0)
         o->region_bytes = nbytes;
     else
         complain(option, "give a size from 64K to 64G, such as region=512M");
+}
+
+/* The ring holds a power of two: the next that is not below what is asked for. */
+static void read_history(struct options *o, struct word option, struct word value)
+{
+    bool has_number = !word_is(option, "history");
+    size_t wanted = has_number ? read_number(value, HISTORY_MIN, HISTORY_MAX) : HISTORY_DEFAULT;
+    size_t nevents = HISTORY_MIN;
+    while (nevents < wanted)
+        nevents *= 2;
+    if (wanted != 0)
+        o->nevents = nevents;
+    else
+        complain(option, "give a number of events from 1K to 64M, such as history=4M");
+}
+
+static void read_stack(struct options *o, struct word option, struct word value)
+{
+    if (word_is(value, "fp"))
+        o->by_frame_pointers = true;
+    else
+        complain(option, "give stack=fp, or leave it out");
 }
 
 static void read_count(struct options *o, struct word option, struct word value)
@@ -148,6 +174,10 @@ static void read_option(struct options *o, struct word option)
         read_sizes(o, option, value);
     else if (word_is(key, "region"))
         read_region(o, option, value);
+    else if (word_is(key, "history"))
+        read_history(o, option, value);
+    else if (word_is(key, "stack"))
+        read_stack(o, option, value);
     else if (word_is(key, "count"))
         read_count(o, option, value);
     else if (word_is(option, "help"))

@@ -23,8 +23,10 @@ struct options {
     enum onerror onerror;
     enum onerror sizes; /* for a wrong size or alignment of an object; like onerror if not set */
     bool sizes_is_set;
-    size_t region_bytes; /* 0: the library chooses */
-    char count[64];      /* path of the counter file (counterfile.h); "" if nothing is counted */
+    size_t region_bytes;    /* 0: the library chooses */
+    size_t nevents;         /* of the history (history.h), a power of two; 0: none is kept */
+    bool by_frame_pointers; /* how the history walks along stacks (stack.h) */
+    char count[64];         /* path of the counter file (counterfile.h); "" if nothing is counted */
 };
 
 /* Reads LIBMEM from `environment`, an array that ends with NULL, or NULL for none. Options that are

@@ -10,6 +10,7 @@
 
 #include "base/describe.h"
 #include "base/os.h"
+#include "malloc/module.h"
 #include "malloc/report.h"
 #include "malloc/shim.h"
 
@@ -21,6 +22,7 @@ struct row *shim_row;
 THREAD_LOCAL struct thread shim_thread;
 
 DESCRIBE(DESCRIBED_MALLOC, HEAP_LAYOUT, shim_heap);
+struct history *shim_history;
 
 static bool options_are_read, fork_handlers_are_registered;
 
@@ -55,11 +57,11 @@ static bool await_end(void)
     return true;
 }
 
-/* Opens a cache for the calling thread, if it may have one. A process that counts has none, so that
- * each call passes the lock, under which the numbers are exact. */
+/* Opens a cache for the calling thread, if it may have one. A process that counts or keeps
+ * a history has none, so that each call passes the lock, under which the numbers are exact. */
 static bool open_tcache(void)
 {
-    if (shim_row != NULL || shim_thread.has_ended)
+    if (shim_row != NULL || shim_history != NULL || shim_thread.has_ended)
         return false;
     heap_join(&shim_heap, &shim_thread);
     return thread_tcache(&shim_thread) != NULL;
@@ -76,6 +78,7 @@ bool shim_ensure_tcache(void)
  * its own row, and the child must not copy from it. */
 static void lock_for_fork(void)
 {
+    module_stop();
     heap_lock(&shim_heap);
     row_of_child = shim_row == NULL ? NULL : counterfile_row(counterfile);
     if (row_of_child != NULL)
@@ -85,6 +88,7 @@ static void lock_for_fork(void)
 static void unlock_in_parent(void)
 {
     heap_unlock(&shim_heap);
+    module_go_on();
 }
 
 /* The calling thread is the only one in the child: the caches of all others are closed. */
@@ -96,7 +100,10 @@ static void unlock_in_child(void)
     shim_heap.counters = shim_row == NULL ? NULL : &shim_row->counters;
     if (shim_row != NULL)
         row_begin(shim_row);
+    if (shim_history != NULL)
+        history_forked();
     heap_unlock(&shim_heap);
+    module_go_on();
 }
 
 /* How much address space the heap can have where that is limited: what is left of it, except a
@@ -177,6 +184,21 @@ static void start_counting_locked(void)
     }
 }
 
+/* Begins the history. The caller holds the heap's lock. */
+static void start_history_locked(void)
+{
+    struct history *h = history_open(shim_options.nevents);
+    if (h != NULL && heap_close_tcaches_locked(&shim_heap)) {
+        shim_history = h;
+        return;
+    }
+    struct line l = {0};
+    line_text(&l, "libmem: LIBMEM: history ignored: ");
+    line_text(&l, h == NULL ? "the system refuses the memory; give a smaller history=N"
+                            : "the system has no membarrier, and a thread has a cache already");
+    line_write(&l);
+}
+
 /* A function of libmem.so, or NULL if the program does not have that library: with it, mem_find and
  * the other calls of mem_heap.h know this heap, too. The two libraries share nothing else. */
 __attribute__((weak, visibility("default"))) void mem_heap_also(struct heap *heap, size_t layout);
@@ -199,6 +221,10 @@ static void read_options_locked(char *const *environment, bool is_privileged)
         options_read(&shim_options, environment);
     if (shim_options.count[0] != '\0')
         start_counting_locked();
+    if (shim_options.by_frame_pointers)
+        stack_use_frame_pointers();
+    if (shim_options.nevents != 0)
+        start_history_locked();
     if (shim_heap.chunks.region.base != NULL && shim_options.region_bytes != 0) {
         struct line l = {0};
         line_text(&l, "libmem: LIBMEM: region ignored: memory was needed before it could be read");
@@ -236,6 +262,7 @@ void shim_start(char *const *environment)
 /* The first constructor of the process [start.h]. Names the row after the program. */
 __attribute__((constructor)) static void on_load(int argc, char **argv, char **environment)
 {
+    stack_ends_at(argv); /* the kernel put the arguments above all frames */
     shim_start(environment);
     heap_lock(&shim_heap);
     if (shim_row != NULL)

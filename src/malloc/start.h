@@ -22,6 +22,7 @@
 #include "core/heap.h"
 #include "malloc/options.h"
 #include "malloc/counterfile.h"
+#include "malloc/history.h"
 
 /* The one heap of malloc in this process. */
 extern struct heap shim_heap;
@@ -32,6 +33,9 @@ extern struct options shim_options;
 /* The row in which this process counts, or NULL if it does not count. Set only while the process
  * has one thread: at the start, and in the child of a fork. */
 extern struct row *shim_row;
+
+/* The history of this process, or NULL if it keeps none. Set as shim_row is. */
+extern struct history *shim_history;
 
 /* Opens the heap if it is not open yet, and reads the options from `environment`. If that is NULL,
  * since libc does not know it yet, the constructor reads them later. Keeps errno. */

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * stack.h - the calling thread's stack: the return addresses of the functions that are at work.
+ *
+ * _Unwind_Backtrace of gcc's library gives them, too, and takes about 120 ns for each frame, since
+ * it follows all registers and reads the call frame information anew each time. Here each place in
+ * the code is looked up once (cfi.h), and then a frame takes a few nanoseconds.
+ *
+ *   ST1  nothing is allocated, and no lock is held. A thread asks the dynamic linker about code that
+ *        no thread came through before; that is why the caller does not hold the heap's lock;
+ *   ST2  where the bounds of the stack are known, no read is outside of them, however damaged the
+ *        stack is. They are known for the stacks that libc made, and not for those of coroutines.
+ *
+ * If a library is unloaded and another is loaded in its place, the walk may go wrong there.
+ */
+#ifndef STACK_H
+#define STACK_H
+
+#include "base/base.h"
+
+enum { STACK_MAX = 32 };
+
+/* The innermost STACK_MAX return addresses, innermost first; none is of this library. */
+struct stack {
+    uint32_t nframes;
+    uint64_t hash; /* of all of them */
+    uintptr_t frame[STACK_MAX];
+};
+
+/* Stores the calling thread's stack. */
+void stack_take(struct stack *s);
+
+/* From now on follows frame pointers alone, which all code of the program has to keep. */
+void stack_use_frame_pointers(void);
+
+/* Says where the stack of the process's first thread ends: no frame lies above `end`. */
+void stack_ends_at(const void *end);
+
+#endif

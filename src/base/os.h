@@ -72,9 +72,16 @@ struct os_clock {
  * os_clock. */
 uint64_t os_milliseconds(struct os_clock *clock);
 
-/* The time on the same clock, exactly. It calls the C library, which asks no system call for it,
- * but may be replaced by the program: the caller holds no lock. */
-uint64_t os_nanoseconds(void);
+/* What os_time keeps from one call to the next; all 0 at first. */
+struct os_time {
+    uint64_t asked;        /* what the processor's counter was when the system was asked last */
+    uint64_t milliseconds; /* what it said */
+};
+
+/* The time of CLOCK_MONOTONIC in milliseconds, up to about two of them late: the system is asked
+ * only when that much has passed. 0 if it does not tell. The caller excludes other calls with that
+ * os_time. */
+uint64_t os_time(struct os_time *time);
 
 /* Whether the program has rights beyond those of the user that started it (setuid). */
 bool os_is_privileged(void);

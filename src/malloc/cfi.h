@@ -53,8 +53,8 @@ static_assert(sizeof(struct rule) == sizeof(uint64_t), "a rule is one word");
 
 /* Stores the rule for the instruction at `address`. Of code about which nothing is said at all,
  * that is RULE_FRAME_POINTER: what a program compiles at run time often keeps frame pointers.
- * Returns false during a fork (module.h). Allocates nothing; the caller does not hold the heap's
- * lock. */
+ * Returns false if the question cannot be asked now (module.h). Allocates nothing; the caller does
+ * not hold the heap's lock. */
 bool cfi_rule(uintptr_t address, struct rule *r);
 
 /* Reads the rule for an instruction from a table: the contents of .eh_frame_hdr. Stores whether it

@@ -71,8 +71,14 @@ void history_forked(void)
 void moment_take(struct moment *m)
 {
     stack_take(&m->stack);
-    m->time = os_nanoseconds();
     m->thread = pthread_self() == first_thread ? first_number : (uint32_t)os_thread_id();
+}
+
+/* The time of an event. The caller holds the heap's lock. */
+static uint64_t now_locked(void)
+{
+    static struct os_time time;
+    return os_time(&time);
 }
 
 /* --- noting -------------------------------------------------------------------------------- */
@@ -125,7 +131,7 @@ void history_note_locked(struct history *h, const struct moment *m, enum event_k
                                                           .nbytes = nbytes & 0xffffffffff,
                                                           .kind = kind & 15,
                                                           .call = call & 0xfffff,
-                                                          .time = m->time,
+                                                          .time = now_locked(),
                                                           .thread = m->thread,
                                                           .stack = stack};
     __atomic_store_n(&h->nnoted, h->nnoted + 1, __ATOMIC_RELEASE);
@@ -145,7 +151,7 @@ static bool is_around(const struct event *e, uint64_t address)
 struct past history_find_locked(const struct history *h, const void *address)
 {
     const struct event *events = part(h, h->events_at);
-    struct past past = {0};
+    struct past past = {.time = now_locked()};
     uint64_t oldest = h->nnoted > h->nevents ? h->nnoted - h->nevents : 0;
     for (uint64_t n = h->nnoted; n > oldest && past.taken.kind == 0; n--) {
         const struct event *e = &events[(n - 1) & (h->nevents - 1)];
@@ -229,7 +235,7 @@ static void print_event(const struct history *h, const struct event *e, const ch
     struct line l = {0};
     if (e->kind == 0)
         return;
-    uint64_t milliseconds = now > e->time ? (now - e->time) / 1000000 : 0;
+    uint64_t milliseconds = now > e->time ? now - e->time : 0;
     line_text(&l, "libmem:   ");
     line_text(&l, what);
     line_text(&l, call_name(e->call));
@@ -269,6 +275,6 @@ void history_print(const struct history *h, const struct moment *now, const stru
         line_text(&l, " was");
     }
     line_write(&l);
-    print_event(h, &past->freed, "freed by ", now->time);
-    print_event(h, &past->taken, "allocated by ", now->time);
+    print_event(h, &past->freed, "freed by ", past->time);
+    print_event(h, &past->taken, "allocated by ", past->time);
 }

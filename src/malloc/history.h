@@ -31,7 +31,7 @@ struct event {
     uint64_t nbytes : 40; /* of the object; after the call, if it was resized */
     uint64_t kind : 4;    /* enum event_kind */
     uint64_t call : 20;   /* enum call */
-    uint64_t time;        /* of CLOCK_MONOTONIC, in nanoseconds */
+    uint64_t time;        /* of CLOCK_MONOTONIC, in milliseconds (os_time) */
     uint32_t thread;      /* its number in the system */
     uint32_t stack;       /* which word of the stacks it begins at; 0: it is not known */
 };
@@ -68,11 +68,10 @@ void history_forked(void);
 /* What is known of a call before the heap's lock is taken. */
 struct moment {
     struct stack stack;
-    uint64_t time;
     uint32_t thread;
 };
 
-/* Stores the calling thread's stack, the time and the thread. */
+/* Stores the calling thread's stack and number. */
 void moment_take(struct moment *m);
 
 /* Notes an event. The caller holds the heap's lock. */
@@ -82,6 +81,7 @@ void history_note_locked(struct history *h, const struct moment *m, enum event_k
 /* The last events of the object that an address lies in, or lay in. */
 struct past {
     struct event taken, freed; /* kind is 0 if there is none in the ring */
+    uint64_t time;             /* now, on the clock of events */
 };
 
 /* Looks for the last events around an address. The caller holds the heap's lock. O(nevents). */

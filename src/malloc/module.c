@@ -4,12 +4,12 @@
  */
 #include "malloc/module.h"
 
+#include <limits.h>
 #include <link.h>
 
 #include "base/os.h"
 
-static unsigned nasking; /* threads in module_find */
-static bool is_stopped;  /* a fork is under way */
+static int asking; /* the number of the thread that asks or forks; 0: none */
 
 struct question {
     uintptr_t address;
@@ -35,28 +35,44 @@ static int ask(struct dl_phdr_info *info, size_t nbytes, void *data)
     return is_here;
 }
 
-/* The two counters are written in this order here, and in the other one by module_stop: at least
- * one of the two sees the other's. */
+/* Returns whether the calling thread may ask now: not if it asks already. */
+static bool begin(unsigned nwaits_max)
+{
+    int me = os_thread_id();
+    for (unsigned n = 1; n <= nwaits_max; n++) {
+        int other = 0;
+        if (__atomic_compare_exchange_n(&asking, &other, me, false, __ATOMIC_ACQUIRE,
+                                        __ATOMIC_RELAXED))
+            return true;
+        if (other == me)
+            return false;
+        os_pause(n);
+    }
+    return false;
+}
+
+static void end(void)
+{
+    __atomic_store_n(&asking, 0, __ATOMIC_RELEASE);
+}
+
 enum module_answer module_find(uintptr_t address, struct module *m)
 {
-    enum module_answer answer = MODULE_NOT_NOW;
+    enum { NWAITS = 200 }; /* some milliseconds (os_pause) */
     struct question q = {address, m};
-    __atomic_add_fetch(&nasking, 1, __ATOMIC_SEQ_CST);
-    if (!__atomic_load_n(&is_stopped, __ATOMIC_SEQ_CST))
-        answer = dl_iterate_phdr(ask, &q) != 0 ? MODULE_FOUND : MODULE_NONE;
-    __atomic_sub_fetch(&nasking, 1, __ATOMIC_SEQ_CST);
-    return answer;
+    if (!begin(NWAITS))
+        return MODULE_NOT_NOW;
+    bool found = dl_iterate_phdr(ask, &q) != 0;
+    end();
+    return found ? MODULE_FOUND : MODULE_NONE;
 }
 
 void module_stop(void)
 {
-    __atomic_store_n(&is_stopped, true, __ATOMIC_SEQ_CST);
-    for (unsigned n = 1; __atomic_load_n(&nasking, __ATOMIC_SEQ_CST) > 0; n++)
-        os_pause(n);
+    (void)begin(UINT_MAX);
 }
 
 void module_go_on(void)
 {
-    __atomic_store_n(&nasking, 0, __ATOMIC_SEQ_CST); /* in the child, other threads are gone */
-    __atomic_store_n(&is_stopped, false, __ATOMIC_SEQ_CST);
+    end();
 }

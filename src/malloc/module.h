@@ -2,10 +2,10 @@
  *
  * module.h - the program or library that the code at an address belongs to.
  *
- * libc is asked for it, which takes a lock of the dynamic linker. After a fork, the child would
- * find that lock taken for ever if another thread had held it; so a fork waits until no thread of
- * the library asks, and threads that want to ask meanwhile get no answer.
- */
+ * libc is asked for it, which takes a lock of the dynamic linker. So one thread asks at a time, and
+ * a fork waits for it: the child must not find that lock taken by a thread that it has not. A
+ * thread that may have that lock itself, since it calls malloc while libc tells it of the modules,
+ * does not wait for long, and then gets no answer. */
 #ifndef MODULE_H
 #define MODULE_H
 
@@ -17,14 +17,13 @@ struct module {
     const void *eh_frame; /* its table of call frame information (.eh_frame_hdr), or NULL */
 };
 
-enum module_answer { MODULE_FOUND, MODULE_NONE, MODULE_NOT_NOW /* a fork is under way */ };
+enum module_answer { MODULE_FOUND, MODULE_NONE, MODULE_NOT_NOW };
 
 /* Stores the module that `address` lies in. Allocates nothing. The caller does not hold the heap's
  * lock. */
 enum module_answer module_find(uintptr_t address, struct module *m);
 
-/* Before a fork, waits until no thread is in module_find; and after it, in parent and child, lets
- * threads in again. */
+/* Before a fork, keeps threads from asking; and after it, in parent and child, lets them ask. */
 void module_stop(void);
 void module_go_on(void);
 

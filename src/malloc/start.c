@@ -160,6 +160,8 @@ static enum region_result open_locked(void)
         result = region_reserve(&region, nbytes);
     if (result == REGION_OK)
         heap_open_locked(&shim_heap, region, NULL);
+    if (result == REGION_OK && shim_history != NULL)
+        (void)heap_close_tcaches_locked(&shim_heap); /* no thread has one yet */
     return result;
 }
 

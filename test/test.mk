@@ -46,6 +46,10 @@ HELGRIND := $(BUILD)/test/helgrind/classic $(BUILD)/test/helgrind/malloc
 
 $(BUILD)/test/unit/%: test/unit/%.c test/support/model.c $(SUPPORT) $(BUILD)/libmem.a
 	$(build) -Isrc -Itest/support $(BUILD)/libmem.a $(CMOCKA)
+# Of the modules of libmem-malloc.so, those that need no heap.
+WITHOUT_HEAP := $(addprefix $(BUILD)/obj/malloc/,history.o stack.o cfi.o module.o report.o)
+$(BUILD)/test/unit/malloc/%: test/unit/malloc/%.c $(SUPPORT) $(WITHOUT_HEAP) $(BUILD)/libmem.a
+	$(build) -Isrc -Itest/support $(WITHOUT_HEAP) $(BUILD)/libmem.a $(CMOCKA)
 $(BUILD)/test/contract/heaps/%: \
     test/contract/heaps/%.c test/support/model.c $(SUPPORT) $(BUILD)/libmem.a
 	$(build) -Isrc -Itest/support $(BUILD)/libmem.a $(CMOCKA)
@@ -166,12 +170,18 @@ check-malloc:
 	    "test/contract/malloc/m07_limits.sh $(LIB_MALLOC) $(IN_MALLOC)" || failed=1;) \
 	LD_LIBRARY_PATH=$(BUILD) $(RUN_MALLOC) $(IN_MALLOC)/find $(IN_MALLOC)/walk \
 	    $(if $(WITH),,$(WALK_STATIC)) || failed=1; \
+	$(if $(WITH),,LIBMEM=history,onerror=report $(RUN_MALLOC) $(IN_MALLOC)/history_stacks || \
+	    failed=1;) \
+	$(if $(WITH),,$(TALLIED) "test/contract/malloc/history.sh $(LIB_MALLOC)" || failed=1;) \
 	LIBMEM=onerror=report $(RUN_MALLOC) $(IN_MALLOC)/m03_misuse \
 	    "$(IN_MALLOC)/m03_badfree $(HEAPS) $(SEED)" \
 	    "$(IN_MALLOC)/m03_badfree_threads $(ROUNDS) $(SEED)" || failed=1; \
 	LIBMEM=onerror=ignore $(RUN_MALLOC) $(IN_MALLOC)/m03_misuse \
 	    "$(IN_MALLOC)/m03_badfree $(ROUNDS)0 $(SEED)" \
 	    "$(IN_MALLOC)/m03_badfree_threads $(ROUNDS) $(SEED)" || failed=1; \
+	LIBMEM=history=2K $(RUN_MALLOC) $(IN_MALLOC)/m05_early \
+	    $(if $(WITH),,$(IN_MALLOC)/m08_interposed) "$(IN_MALLOC)/m05_threads $(THREADS)" || \
+	    failed=1; \
 	LIBMEM=region=8M $(RUN_MALLOC) $(IN_MALLOC)/m02_full || failed=1; \
 	LIBMEM=region=64M $(RUN_MALLOC) $(IN_MALLOC)/m06_realloc || failed=1; \
 	$(if $(WITH),,LIBMEM=region=512M $(RUN_MALLOC) $(IN_MALLOC)/m08_system_calls || failed=1;) \

@@ -381,10 +381,10 @@ static struct rule rule_of(const struct row *row)
         return (struct rule){.base = FRAME_OUTERMOST};
     int64_t fp = row->fp == UNDEFINED ? UNSAVED : row->fp == AT_FP ? FP_IS_AT_FP * WORD : row->fp;
     struct rule r = {.base = row->base & 15,
-                     .offset = (int32_t)(row->offset & 0x7ffffff),
+                     .offset_bits = (uint32_t)row->offset & 0xfffffff,
                      .fp_at = (int16_t)(fp / WORD),
                      .ra_at = (int16_t)(row->ra / WORD)};
-    bool fits = r.offset == row->offset && r.fp_at * (int64_t)WORD == fp &&
+    bool fits = rule_offset(&r) == row->offset && r.fp_at * (int64_t)WORD == fp &&
                 r.ra_at * (int64_t)WORD == row->ra;
     return fits ? r : unknown;
 }

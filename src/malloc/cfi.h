@@ -41,15 +41,21 @@ enum {
 enum { RA_IS_KEPT = 0 }; /* of ra_at: it is in a register (arm64) */
 
 struct rule {
-    int32_t offset : 28; /* in bytes */
-    uint32_t base : 4;   /* enum frame_base */
+    uint32_t offset_bits : 28; /* rule_offset */
+    uint32_t base : 4;         /* enum frame_base */
     int16_t fp_at, ra_at;
 };
 static_assert(sizeof(struct rule) == sizeof(uint64_t), "a rule is one word");
 
+/* The offset in bytes, with its sign. */
+static inline int32_t rule_offset(const struct rule *r)
+{
+    return (int32_t)(r->offset_bits << 4) >> 4;
+}
+
 /* The rule of a function that keeps a frame pointer, on both processors. */
 #define RULE_FRAME_POINTER                                                                         \
-    ((struct rule){.base = FRAME_GUESSED, .offset = 16, .fp_at = -2, .ra_at = -1})
+    ((struct rule){.base = FRAME_GUESSED, .offset_bits = 16, .fp_at = -2, .ra_at = -1})
 
 /* Stores the rule for the instruction at `address`. Of code about which nothing is said at all,
  * that is RULE_FRAME_POINTER: what a program compiles at run time often keeps frame pointers.

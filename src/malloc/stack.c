@@ -83,7 +83,7 @@ static inline bool read_word(uintptr_t at, uintptr_t low, uintptr_t end, uintptr
 static inline bool find_frame(const struct rule *r, const struct place *p, uintptr_t end,
                               uintptr_t *frame)
 {
-    uintptr_t offset = (uintptr_t)(intptr_t)r->offset;
+    uintptr_t offset = (uintptr_t)(intptr_t)rule_offset(r);
     switch ((enum frame_base)r->base) {
     case FRAME_BY_SP:
         *frame = p->sp + offset;
@@ -115,10 +115,19 @@ static inline uintptr_t without_signature(uintptr_t ra)
 #endif
 }
 
+/* Returns whether the code at `address` is of this library: it lies between the library's first
+ * byte, which the linker names, and its variables. */
+static inline bool is_ours(uintptr_t address)
+{
+    extern const char first[] __asm__("__ehdr_start") __attribute__((visibility("hidden")));
+    return address - (uintptr_t)first < (uintptr_t)known - (uintptr_t)first;
+}
+
 /* Moves from a function to its caller. Returns false where the stack ends, or is not understood. */
 static inline bool go_to_caller(struct place *p, uintptr_t end)
 {
-    struct rule r = by_frame_pointers ? RULE_FRAME_POINTER : rule_at(p->pc);
+    bool is_asked = by_frame_pointers && !is_ours(p->pc); /* this library keeps none */
+    struct rule r = is_asked ? RULE_FRAME_POINTER : rule_at(p->pc);
     uintptr_t frame, word_bytes = sizeof frame, fp = p->fp, ra = p->ra;
     if (!find_frame(&r, p, end, &frame) || frame < p->sp || frame > end || frame % word_bytes != 0)
         return false;
@@ -134,14 +143,6 @@ static inline bool go_to_caller(struct place *p, uintptr_t end)
         return false;
     *p = (struct place){.pc = ra - 1, .sp = frame, .fp = fp};
     return true;
-}
-
-/* Returns whether the code at `address` is of this library: it lies between the library's first
- * byte, which the linker names, and its variables. */
-static inline bool is_ours(uintptr_t address)
-{
-    extern const char first[] __asm__("__ehdr_start") __attribute__((visibility("hidden")));
-    return address - (uintptr_t)first < (uintptr_t)known - (uintptr_t)first;
 }
 
 static inline uint64_t mix(uint64_t hash, uintptr_t frame)

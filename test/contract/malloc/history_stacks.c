@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Checks the stacks that a history has (LIBMEM=history,onerror=report) against those of libc's
+ * backtrace, which asks gcc's library: in deep and in large frames, in aligned ones, below signal
+ * handlers, and in many threads at once.
+ *
+ * A bad free prints the stack of its call on standard error; here that is a pipe.
+ */
+#include <alloca.h>
+#include <execinfo.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+
+#include "tap.h"
+
+enum { TEXT_BYTES = 1 << 14, MOST = 32 };
+
+static int pipe_in;       /* what is written to standard error can be read here */
+static int nfurther;      /* how many frames two stacks have in common, behind the first */
+static bool are_the_same; /* what the last `look` found */
+
+/* Reads the stack of the call from the lines of one bad free. Returns how many frames it has. */
+static int read_stack(uintptr_t frame[MOST])
+{
+    static char text[TEXT_BYTES];
+    ssize_t n = read(pipe_in, text, sizeof text - 1);
+    int nframes = 0;
+    if (n <= 0)
+        return 0;
+    text[n] = '\0';
+    char *end = strstr(text, "nothing is known"), *at = strstr(text, "called in thread");
+    if (end != NULL)
+        *end = '\0';
+    while (at != NULL && nframes < MOST && (at = strstr(at, "    #")) != NULL) {
+        at = strchr(at + 5, ' ');
+        frame[nframes++] = (uintptr_t)strtoull(at, &at, 16) + 1;
+    }
+    return nframes;
+}
+
+/* Frees a bad pointer, and compares the stack that the library reports with backtrace's, up to
+ * `at_most` frames. Frame 0 is this function, in two different lines. */
+__attribute__((noinline)) static void look(int at_most)
+{
+    void *theirs[MOST + 1];
+    uintptr_t ours[MOST];
+    free(opaque(&pipe_in));
+    int n = read_stack(ours), m = backtrace(theirs, MOST + 1);
+    m = m > MOST ? MOST : m;
+    m = m > at_most ? at_most : m;
+    nfurther = 0;
+    while (nfurther + 1 < n && nfurther + 1 < m &&
+           ours[nfurther + 1] == (uintptr_t)theirs[nfurther + 1])
+        nfurther++;
+    are_the_same = (at_most < MOST ? n >= m : n == m) && nfurther + 1 == m && m > 1;
+    if (!are_the_same)
+        printf("# %d frames, not %d; %d are the same\n", n, m, nfurther + 1);
+}
+
+#define APART        __attribute__((noinline))
+#define NO_TAIL_CALL __asm__ volatile("" : : : "memory")
+
+APART static void deep(int n)
+{
+    if (n == 0)
+        look(MOST);
+    else
+        deep(n - 1);
+    NO_TAIL_CALL;
+}
+
+/* The size of the frame is known at run time only, so it has a frame pointer. */
+APART static void of_variable_size(size_t n)
+{
+    char *bytes = alloca(hide(n));
+    memset(bytes, 1, n);
+    deep(2);
+    opaque(bytes);
+}
+
+APART static void large(void)
+{
+    char bytes[200000];
+    memset(bytes, 1, sizeof bytes);
+    deep(2);
+    opaque(bytes);
+}
+
+/* The compiler aligns the stack anew, and finds the frame through a register that it saves. */
+APART static void aligned(size_t n)
+{
+    _Alignas(128) char bytes[256];
+    char *more = alloca(hide(n));
+    memset(bytes, 1, sizeof bytes);
+    memset(more, 1, n);
+    deep(2);
+    opaque(bytes);
+    opaque(more);
+}
+
+APART static void many_arguments(int a, int b, int c, int d, int e, int f, int g, int h)
+{
+    deep(2);
+    hide((size_t)(a + b + c + d + e + f + g + h));
+}
+
+static int compare(const void *a, const void *b)
+{
+    static bool once;
+    if (!once)
+        deep(1);
+    once = true;
+    return *(const int *)a - *(const int *)b;
+}
+
+static bool in_handler;
+
+static void handle(int number)
+{
+    (void)number;
+    look(3); /* this function, the handler, and what libc has the handler return to */
+    in_handler = are_the_same;
+}
+
+/* --- threads ---------------------------------------------------------------------------- */
+
+enum { NTHREADS = 8, NROUNDS = 2000 };
+
+/* Each thread allocates and frees through stacks of its own, so that many places in the code are
+ * looked up at once. */
+APART static void allocate(uint64_t *dice, int depth)
+{
+    void *p = opaque(malloc(1 + rnd(dice, 2000)));
+    if (depth > 0)
+        allocate(dice, depth - 1);
+    free(p);
+    NO_TAIL_CALL;
+}
+
+static void *work(void *seed)
+{
+    uint64_t dice = (uintptr_t)seed;
+    for (int i = 0; i < NROUNDS; i++)
+        allocate(&dice, (int)rnd(&dice, 30));
+    return NULL;
+}
+
+static void *look_deep(void *unused)
+{
+    (void)unused;
+    deep(5);
+    return NULL;
+}
+
+static void run_threads(void)
+{
+    pthread_t t[NTHREADS];
+    for (uintptr_t i = 0; i < NTHREADS; i++)
+        pthread_create(&t[i], NULL, work, (void *)(i + 1));
+    bool all_end = true;
+    for (int i = 0; i < 20; i++) {
+        pid_t pid = fork();
+        if (pid == 0) {
+            uint64_t dice = 5;
+            allocate(&dice, 20);
+            _exit(0);
+        }
+        int status = -1;
+        all_end &= waitpid(pid, &status, 0) == pid && status == 0;
+    }
+    for (int i = 0; i < NTHREADS; i++)
+        pthread_join(t[i], NULL);
+    check(all_end, "children of a process with many threads go on");
+}
+
+int main(void)
+{
+    int ends[2];
+    void *warm[2];
+    if (pipe(ends) != 0 || dup2(ends[1], STDERR_FILENO) < 0)
+        return 1;
+    pipe_in = ends[0];
+    backtrace(warm, 2); /* it opens gcc's library at the first call */
+    bool good = true;
+    for (int i = 0; i < 40; i++) {
+        deep(i);
+        good &= are_the_same;
+    }
+    check(good, "frames one in another, more than are kept");
+    of_variable_size(1000);
+    check(are_the_same, "a frame whose size the compiler does not know");
+    large();
+    check(are_the_same, "a large frame");
+    aligned(500);
+    check(are_the_same, "a frame that is aligned anew");
+    many_arguments(1, 2, 3, 4, 5, 6, 7, 8);
+    check(are_the_same, "arguments on the stack");
+    int numbers[] = {3, 1, 2};
+    qsort(numbers, 3, sizeof *numbers, compare);
+    check(are_the_same, "functions of libc in between");
+    pthread_t t;
+    pthread_create(&t, NULL, look_deep, NULL);
+    pthread_join(t, NULL);
+    check(are_the_same, "another thread");
+    signal(SIGUSR1, handle);
+    raise(SIGUSR1);
+    check(in_handler, "a signal handler");
+    run_threads();
+    deep(7);
+    check(are_the_same, "after all that");
+    return done();
+}

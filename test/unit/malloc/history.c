@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * history.c - checks the ring of events and the stacks of a history (malloc/history.h), with stacks
+ * and addresses that are made up here.
+ */
+#include "unit.h"
+
+#include "malloc/history.h"
+
+enum { NEVENTS = HISTORY_MIN };
+
+static struct history *h;
+
+static int open_history(void **state)
+{
+    (void)state;
+    h = history_open(NEVENTS);
+    assert_non_null(h);
+    return 0;
+}
+
+static const struct event *event(uint64_t n)
+{
+    return (const struct event *)((const char *)h + h->events_at) + n % NEVENTS;
+}
+
+static const uint64_t *stack_of(const struct event *e)
+{
+    return (const uint64_t *)((const char *)h + h->stacks_at) + e->stack;
+}
+
+/* A moment whose stack has nframes frames, all made of `number`. */
+static struct moment moment(uint32_t number, uint32_t nframes)
+{
+    struct moment m = {.thread = number};
+    m.stack.nframes = nframes;
+    m.stack.hash = number * UINT64_C(0x9e3779b97f4a7c15);
+    for (uint32_t i = 0; i < nframes; i++)
+        m.stack.frame[i] = 0x400000 + number * 100 + i;
+    return m;
+}
+
+static void note(enum event_kind kind, uintptr_t address, size_t nbytes, uint32_t number,
+                 uint32_t nframes)
+{
+    struct moment m = moment(number, nframes);
+    enum call call = kind == EVENT_FREED ? CALL_FREE : CALL_CALLOC;
+    history_note_locked(h, &m, kind, call, (const void *)address, nbytes);
+}
+
+static void test_an_event_says_what_happened(void **state)
+{
+    (void)state;
+    note(EVENT_TAKEN, 0x7000, (size_t)60 << 30, 7, 5);
+    const struct event *e = event(0);
+    assert_int_equal(h->nnoted, 1);
+    assert_int_equal(e->address, 0x7000);
+    assert_int_equal(e->nbytes, (size_t)60 << 30);
+    assert_int_equal(e->kind, EVENT_TAKEN);
+    assert_string_equal(call_name((unsigned)e->call), "calloc");
+    assert_int_equal(e->thread, 7);
+    assert_int_equal(STACK_NFRAMES(*stack_of(e)), 5);
+    for (unsigned i = 0; i < 5; i++)
+        assert_int_equal(stack_of(e)[1 + i], 0x400000 + 700 + i);
+}
+
+static void test_the_ring_keeps_the_newest_in_order(void **state)
+{
+    (void)state;
+    for (uint32_t i = 0; i < 3 * NEVENTS + 5; i++)
+        note(EVENT_TAKEN, 0x10000 + 16 * i, i, 1, 1);
+    assert_int_equal(h->nnoted, 3 * NEVENTS + 5);
+    for (uint64_t n = h->nnoted - NEVENTS; n < h->nnoted; n++) {
+        assert_int_equal(event(n)->address, 0x10000 + 16 * n);
+        assert_int_equal(event(n)->nbytes, n);
+    }
+}
+
+static void test_a_stack_is_stored_once(void **state)
+{
+    (void)state;
+    for (uint32_t i = 0; i < 500; i++)
+        note(EVENT_TAKEN, 0x10000, 1, i % 50, 1 + i % 50 % STACK_MAX);
+    assert_int_equal(h->nstacks, 50);
+    for (uint32_t i = 0; i < 450; i++)
+        assert_int_equal(event(i)->stack, event(i + 50)->stack);
+}
+
+/* Two stacks of one hash are two, whether they differ in length or in the last frame. */
+static void test_equal_hashes_are_told_apart(void **state)
+{
+    (void)state;
+    struct moment a = moment(3, 10), b = moment(3, 9), c = moment(3, 10);
+    c.stack.frame[9]++;
+    const struct moment *all[] = {&a, &b, &c, &a, &b, &c};
+    for (size_t i = 0; i < 6; i++)
+        history_note_locked(h, all[i], EVENT_TAKEN, CALL_NEW, (const void *)0x10000, 1);
+    assert_int_equal(h->nstacks, 3);
+    for (uint64_t i = 0; i < 3; i++) {
+        assert_int_equal(event(i)->stack, event(i + 3)->stack);
+        assert_int_equal(STACK_NFRAMES(*stack_of(event(i))), all[i]->stack.nframes);
+        assert_int_equal(stack_of(event(i))[9], all[i]->stack.frame[8]);
+    }
+    assert_int_not_equal(event(0)->stack, event(2)->stack);
+}
+
+/* Short stacks run out of places in the index, and long ones out of words. What is stored stays. */
+static void fill(uint32_t nframes, uint64_t nstacks)
+{
+    for (uint32_t i = 0; i < NEVENTS; i++)
+        note(EVENT_TAKEN, 0x10000, 1, i, nframes);
+    assert_int_equal(h->nstacks, nstacks);
+    assert_int_equal(h->nlost, NEVENTS - nstacks);
+    assert_true(h->nwords_used <= h->nwords);
+    for (uint32_t i = 0; i < NEVENTS; i++) {
+        bool has = i < nstacks;
+        assert_int_equal(event(i)->stack != 0, has);
+        assert_true(!has || stack_of(event(i))[nframes] == 0x400000 + i * 100 + nframes - 1);
+    }
+    note(EVENT_TAKEN, 0x10000, 1, 0, nframes);
+    assert_int_equal(event(NEVENTS)->stack, 1);
+}
+
+static void test_no_room_for_a_stack_loses_only_the_stack(void **state)
+{
+    (void)state;
+    fill(1, NEVENTS / 2);
+}
+
+static void test_no_words_for_a_stack_loses_only_the_stack(void **state)
+{
+    (void)state;
+    fill(STACK_MAX, (8 * NEVENTS - 1) / (1 + STACK_MAX));
+}
+
+static void test_no_stack_at_all(void **state)
+{
+    (void)state;
+    note(EVENT_TAKEN, 0x10000, 1, 1, 0);
+    assert_int_equal(event(0)->stack, 0);
+    assert_int_equal(h->nlost, 0);
+}
+
+/* --- looking back ----------------------------------------------------------------------- */
+
+static struct past find(uintptr_t address)
+{
+    return history_find_locked(h, (const void *)address);
+}
+
+static void test_a_freed_object_is_found_from_any_byte(void **state)
+{
+    (void)state;
+    note(EVENT_TAKEN, 0x7000, 100, 1, 3);
+    note(EVENT_TAKEN, 0x7070, 100, 2, 3);
+    note(EVENT_FREED, 0x7000, 100, 3, 3);
+    for (uintptr_t at = 0x7000; at < 0x7000 + 100; at += 33) {
+        assert_int_equal(find(at).freed.thread, 3);
+        assert_int_equal(find(at).taken.thread, 1);
+    }
+    assert_int_equal(find(0x7000 + 100).freed.kind, 0);
+    assert_int_equal(find(0x7000 + 100).taken.kind, 0);
+    assert_int_equal(find(0x7070).taken.thread, 2);
+    assert_int_equal(find(0x7070).freed.kind, 0);
+}
+
+/* Of the objects that lay at one address, the last is found, with its own allocation. */
+static void test_the_last_object_at_an_address_is_found(void **state)
+{
+    (void)state;
+    for (uint32_t i = 0; i < 20; i += 2) {
+        note(EVENT_TAKEN, 0x7000, 100 + i, i, 3);
+        note(EVENT_FREED, 0x7000, 100 + i, i + 1, 3);
+    }
+    assert_int_equal(find(0x7000).taken.thread, 18);
+    assert_int_equal(find(0x7000).freed.thread, 19);
+    assert_int_equal(find(0x7000 + 117).freed.thread, 19);
+    assert_int_equal(find(0x7000 + 118).freed.kind, 0);
+}
+
+static void test_an_allocation_that_was_overwritten_is_not_made_up(void **state)
+{
+    (void)state;
+    note(EVENT_TAKEN, 0x7000, 100, 1, 3); /* of an earlier object: its free comes first */
+    note(EVENT_FREED, 0x7000, 100, 2, 3);
+    note(EVENT_FREED, 0x7000, 100, 4, 3); /* the allocation between the two was not noted */
+    assert_int_equal(find(0x7000).freed.thread, 4);
+    assert_int_equal(find(0x7000).taken.kind, 0);
+}
+
+static void test_an_object_without_bytes_is_found_at_its_start(void **state)
+{
+    (void)state;
+    note(EVENT_TAKEN, 0x7000, 0, 1, 3);
+    assert_int_equal(find(0x7000).taken.thread, 1);
+    assert_int_equal(find(0x7001).taken.kind, 0);
+}
+
+static void test_what_left_the_ring_is_not_found(void **state)
+{
+    (void)state;
+    note(EVENT_TAKEN, 0x7000, 100, 1, 3);
+    for (uint32_t i = 0; i < NEVENTS - 1; i++)
+        note(EVENT_TAKEN, 0x10000 + 16 * i, 16, 2, 3);
+    assert_int_equal(find(0x7000).taken.thread, 1);
+    note(EVENT_TAKEN, 0x10000, 16, 2, 3);
+    assert_int_equal(find(0x7000).taken.kind, 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup(name, open_history)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_an_event_says_what_happened),
+        TEST(test_the_ring_keeps_the_newest_in_order),
+        TEST(test_a_stack_is_stored_once),
+        TEST(test_equal_hashes_are_told_apart),
+        TEST(test_no_room_for_a_stack_loses_only_the_stack),
+        TEST(test_no_words_for_a_stack_loses_only_the_stack),
+        TEST(test_no_stack_at_all),
+        TEST(test_a_freed_object_is_found_from_any_byte),
+        TEST(test_the_last_object_at_an_address_is_found),
+        TEST(test_an_allocation_that_was_overwritten_is_not_made_up),
+        TEST(test_an_object_without_bytes_is_found_at_its_start),
+        TEST(test_what_left_the_ring_is_not_found),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -101,7 +101,6 @@ struct function {
     uintptr_t start, end;
     uint64_t code_unit;
     int64_t data_unit;
-    bool is_signal_frame;
     struct input common, own; /* instructions: the CIE's, the FDE's */
 };
 
@@ -151,9 +150,7 @@ static bool read_common(const unsigned char *at, struct function *f, unsigned *e
             (void)get_pointer(&more, of_routine);
         } else if (*text == 'L') {
             (void)get(&more, 1);
-        } else if (*text == 'S') {
-            f->is_signal_frame = true;
-        } else if (*text != 'B') { /* B: return addresses are signed, on arm64 */
+        } else if (*text != 'S' && *text != 'B') { /* of a signal's frame; with signed addresses */
             return false;
         }
     }
@@ -395,8 +392,6 @@ struct rule cfi_read(const void *eh_frame_hdr, uintptr_t address, bool *is_cover
     *is_covered = find_function(eh_frame_hdr, address, &f);
     if (!*is_covered)
         return (struct rule){.base = FRAME_UNKNOWN};
-    if (f.is_signal_frame) /* what a signal interrupted is none of its handler's callers */
-        return (struct rule){.base = FRAME_OUTERMOST};
     struct run r = {.f = &f, .at = f.start};
     run_until(&r, f.common, UINTPTR_MAX);
     r.first = r.row;

@@ -17,7 +17,7 @@
  * fp is the register that functions may use as a frame pointer: rbp, or x29 on arm64. The other
  * registers that a frame's address could be computed from are not followed: such a frame is where
  * the walk ends. gcc uses them only in functions that align the stack anew, and there only in the
- * first few instructions.
+ * first few instructions. The walk also ends below a signal handler on x86-64.
  */
 #ifndef CFI_H
 #define CFI_H

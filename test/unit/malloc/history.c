@@ -186,6 +186,10 @@ static void test_an_allocation_that_was_overwritten_is_not_made_up(void **state)
     note(EVENT_FREED, 0x7000, 100, 4, 3); /* the allocation between the two was not noted */
     assert_int_equal(find(0x7000).freed.thread, 4);
     assert_int_equal(find(0x7000).taken.kind, 0);
+    note(EVENT_TAKEN, 0x8000, 100, 5, 3); /* around the next one, and earlier */
+    note(EVENT_FREED, 0x8020, 16, 6, 3);
+    assert_int_equal(find(0x8020).freed.thread, 6);
+    assert_int_equal(find(0x8020).taken.kind, 0);
 }
 
 static void test_an_object_without_bytes_is_found_at_its_start(void **state)

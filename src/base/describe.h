@@ -24,6 +24,7 @@ enum {
     DESCRIBED_MALLOC = 1,          /* struct heap, of libmem-malloc.so */
     DESCRIBED_CLASSIC = 2,         /* struct heap, of Mem_Init */
     DESCRIBED_REGISTRY = 3,        /* a pointer to struct table, of the heaps of one's own */
+    DESCRIBED_HISTORY = 5,         /* a pointer to struct history, or NULL (malloc/history.h) */
     DESCRIBED_REGISTRY_VERSION = 4 /* a uint32_t, odd while that table changes */
 };
 

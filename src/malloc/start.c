@@ -19,10 +19,11 @@ DESCRIBED_VARIABLE struct heap shim_heap = {.lock = PTHREAD_ADAPTIVE_MUTEX_INITI
                                             .chunks.clean = &clean};
 struct options shim_options;
 struct row *shim_row;
+DESCRIBED_VARIABLE struct history *shim_history;
 THREAD_LOCAL struct thread shim_thread;
 
 DESCRIBE(DESCRIBED_MALLOC, HEAP_LAYOUT, shim_heap);
-struct history *shim_history;
+DESCRIBE(DESCRIBED_HISTORY, HISTORY_LAYOUT, shim_history);
 
 static bool options_are_read, fork_handlers_are_registered;
 

@@ -79,7 +79,8 @@ bool shim_ensure_tcache(void)
  * its own row, and the child must not copy from it. */
 static void lock_for_fork(void)
 {
-    module_stop();
+    if (shim_history != NULL)
+        module_stop();
     heap_lock(&shim_heap);
     row_of_child = shim_row == NULL ? NULL : counterfile_row(counterfile);
     if (row_of_child != NULL)
@@ -89,7 +90,8 @@ static void lock_for_fork(void)
 static void unlock_in_parent(void)
 {
     heap_unlock(&shim_heap);
-    module_go_on();
+    if (shim_history != NULL)
+        module_go_on();
 }
 
 /* The calling thread is the only one in the child: the caches of all others are closed. */
@@ -104,7 +106,8 @@ static void unlock_in_child(void)
     if (shim_history != NULL)
         history_forked();
     heap_unlock(&shim_heap);
-    module_go_on();
+    if (shim_history != NULL)
+        module_go_on();
 }
 
 /* How much address space the heap can have where that is limited: what is left of it, except a

@@ -200,6 +200,15 @@ void heap_make_anew(struct heap *h, const struct heap *was)
 
 /* --- taking ---------------------------------------------------------------- */
 
+static void trim_at_peak_locked(struct heap *h);
+
+/* TR3 is asked wherever chunks are handed out, before they are written to. */
+static inline void trim_if_peak_locked(struct heap *h)
+{
+    if (trim_is_peak(&h->trim, &h->chunks.ledger))
+        trim_at_peak_locked(h);
+}
+
 /* The granules that an object of nbytes takes; 0 for more than any region has. */
 static uint32_t granules_for(size_t nbytes)
 {
@@ -230,6 +239,7 @@ static enum heap_result take_chunk(struct heap *h, size_t nbytes, size_t align, 
         return result == CHUNKS_NONE           ? HEAP_NO_SPACE
                : result == CHUNKS_LIST_DAMAGED ? HEAP_LIST_DAMAGED
                                                : HEAP_DAMAGED;
+    trim_if_peak_locked(h);
     *object = region_at(&h->chunks.region, start);
     assert((uintptr_t)*object % align == 0);
     return HEAP_OK;
@@ -547,10 +557,25 @@ static bool decide_trim_locked(struct heap *h)
            trim_decide(&h->trim, l, nspare, os_milliseconds(&h->clock));
 }
 
+enum { SHORT_HOLE = 64 << 10 }; /* bytes: a system call for less does not pay */
+
+/* Gives back what is dirty, if TR3 says so; then notes the new peak. Not inlined, as peaks are
+ * few. */
+static __attribute__((noinline)) void trim_at_peak_locked(struct heap *h)
+{
+    struct ledger *l = &h->chunks.ledger;
+    uint32_t nspare = pagemap_granules(&h->spans);
+    if (h->chunks.list.head == NULL && !h->keeps_pages &&
+        l->ndirty >= trim_little(l, nspare) && /* before the clock is asked */
+        trim_decide_at_peak(&h->trim, l, nspare, os_milliseconds(&h->clock)))
+        trim_locked(h, SHORT_HOLE);
+    if (trim_is_peak(&h->trim, l))
+        h->trim.peak = (uint64_t)l->nlive + l->ndirty;
+}
+
 /* A heap with a free list never gives memory back: the nodes of the list lie in free pages. */
 INLINED void trim_if_time_locked(struct heap *h)
 {
-    enum { SHORT_HOLE = 64 << 10 }; /* bytes: a system call for less does not pay */
     if (h->chunks.list.head == NULL && decide_trim_locked(h))
         trim_locked(h, SHORT_HOLE);
 }
@@ -667,6 +692,7 @@ bool heap_refill(struct heap *h, struct thread *t, unsigned sizeclass)
     if (!may_read)
         tcache_close_locked(&h->spans, t);
     bool filled = tcache_refill_locked(&h->spans, t, sizeclass);
+    trim_if_peak_locked(h);
     heap_unlock(h);
     return filled;
 }
@@ -736,6 +762,7 @@ INLINED enum heap_result resize_locked(struct heap *h, const void *address, size
         result = HEAP_NO_SPACE;
     if (h->counters != NULL && result == HEAP_OK)
         count_resized_locked(h, found.size, nbytes);
+    trim_if_peak_locked(h);
     trim_if_time_locked(h);
     return result;
 }

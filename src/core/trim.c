@@ -9,11 +9,13 @@
  * microsecond each. */
 enum { A_MILLISECOND = (256 << 10) / GRANULE_BYTES };
 
+/* How long memory has to stay dirty for TR1, in milliseconds. */
+enum { A_WHILE = 250 };
+
 /* TR1: whether enough was dirty all the time since this was last asked, which is once in
  * A_WHILE. */
 static bool judge_stayed(struct trim *t, struct ledger *l, uint32_t nspare, uint64_t now)
 {
-    enum { A_WHILE = 250 };
     if (now < t->again)
         return false;
     bool stayed = l->least_dirty >= trim_least(l, nspare);
@@ -60,4 +62,14 @@ bool trim_decide(struct trim *t, struct ledger *l, uint32_t nspare, uint64_t now
     assert(nspare <= l->nlive && nspare <= l->used); /* spare granules are live ones */
     return l->ndirty >= trim_least(l, nspare) &&
            (judge_fallen(t, l, nspare, now) || judge_stayed(t, l, nspare, now));
+}
+
+/* What went last has been paid for A_WHILE before TR1 is asked again. */
+bool trim_decide_at_peak(struct trim *t, const struct ledger *l, uint32_t nspare, uint64_t now)
+{
+    assert(trim_is_peak(t, l));
+    if (l->ndirty < trim_little(l, nspare) || now + A_WHILE < t->again)
+        return false;
+    t->again = now + A_WHILE + l->ndirty / A_MILLISECOND;
+    return true;
 }

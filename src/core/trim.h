@@ -9,6 +9,10 @@
  *   TR1  goes if enough of it (trim_least) was dirty during a whole quarter of a second: memory
  *        that is used again and again stays. The next wait is longer if much went the last
  *        time, so that faults take at most three hundredths of the time;
+ *   TR3  goes when live and dirty memory together grow beyond their peak: what is dirty is given
+ *        back instead of what is new being added to it. So the peak is what is live at most, and
+ *        little (trim_little) beside it. TR3 pays for faults as TR1 does, and before it may give
+ *        back again, what went has been paid for; until then the peak does grow;
  *   TR2  goes at once if the program has fallen to a small part of what it was: the program may
  *        be about to idle, and then no later call would ask. But it goes at most as often as the
  *        program could fall from its height three times at once, and then once a second.
@@ -25,22 +29,39 @@
 /* All 0 at first. */
 struct trim {
     uint64_t again; /* when TR1 is asked again; l->least_dirty is the least until then */
+    uint64_t peak;  /* of TR3: the most granules that were live or dirty at once */
     uint64_t fell;  /* when TR2 was last asked in a small program */
     uint64_t debt;  /* the granules that went for TR2, less those that time has paid off */
 };
 
-/* The least dirty granules that are worth giving back. `nspare` of the live granules have no
- * pages. */
+/* How many dirty granules are too few for a call of the system. `nspare` of the live granules have
+ * no pages. */
+static inline uint32_t trim_little(const struct ledger *l, uint32_t nspare)
+{
+    enum { LITTLE = (1 << 20) / GRANULE_BYTES, PART_OF_USED = 32 };
+    uint32_t little = (l->used - nspare) / PART_OF_USED;
+    return little > LITTLE ? little : LITTLE;
+}
+
+/* The least dirty granules that TR1 and TR2 give back. */
 static inline uint32_t trim_least(const struct ledger *l, uint32_t nspare)
 {
-    enum { LITTLE = (1 << 20) / GRANULE_BYTES, PART_OF_USED = 32, PART_OF_LIVE = 4 };
-    uint32_t little = (l->used - nspare) / PART_OF_USED;
-    return (little > LITTLE ? little : LITTLE) + (l->nlive - nspare) / PART_OF_LIVE;
+    enum { PART_OF_LIVE = 4 };
+    return trim_little(l, nspare) + (l->nlive - nspare) / PART_OF_LIVE;
+}
+
+/* Whether TR3 has to be asked. */
+static inline bool trim_is_peak(const struct trim *t, const struct ledger *l)
+{
+    return (uint64_t)l->nlive + l->ndirty > t->peak;
 }
 
 /* Decides whether all that is dirty should go back at the time `now`, and notes what later
  * decisions depend on. If it returns true, the caller gives the memory back and sets l->ndirty
  * to 0. */
 bool trim_decide(struct trim *t, struct ledger *l, uint32_t nspare, uint64_t now);
+
+/* Decides so for TR3, before what was handed out is written to. */
+bool trim_decide_at_peak(struct trim *t, const struct ledger *l, uint32_t nspare, uint64_t now);
 
 #endif

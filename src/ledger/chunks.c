@@ -30,20 +30,25 @@ void chunks_open(struct chunks *c, struct region region, MemNodePtr *head)
         clean_open(c->clean, region.is_zero ? ledger_clean_end(&c->ledger) : 0);
 }
 
-/* Where records were it is not clean, whatever the intervals say [CL1]. Not inlined, as objects are
- * seldom handed out for the first time. */
-__attribute__((noinline)) static void cut_clean(struct chunks *c, uint32_t start, uint32_t end)
+/* What was clean was not dirty either, and only that is more than an estimate: so `ndirty`, which
+ * was dirty before, becomes less by the rest. Where records were it is not clean, whatever the
+ * intervals say [CL1]. Not inlined, as objects are seldom handed out for the first time. */
+__attribute__((noinline)) static void cut_clean(struct chunks *c, uint32_t start, uint32_t end,
+                                                uint32_t ndirty)
 {
     struct interval *taken = &c->clean->taken;
+    uint32_t nused = end - start - clean_count(c->clean, start, end);
+    c->ledger.ndirty = ndirty - least(ndirty, nused);
     clean_cut(c->clean, start, end);
     taken->end = least(taken->end, ledger_clean_end(&c->ledger));
 }
 
-/* Notes that [start, + length) is handed out. */
-static inline void chunk_is_taken(struct chunks *c, uint32_t start, uint32_t length)
+/* Notes that [start, + length) is handed out; `ndirty` granules were dirty before. */
+static inline void chunk_is_taken(struct chunks *c, uint32_t start, uint32_t length,
+                                  uint32_t ndirty)
 {
     if (c->clean != NULL && !clean_cut_fast(c->clean, start, start + length))
-        cut_clean(c, start, start + length);
+        cut_clean(c, start, start + length, ndirty);
 }
 
 /* --- opening memory [CK2] --------------------------------------------------------- */
@@ -184,6 +189,21 @@ static __attribute__((noinline)) bool reach_slow(struct chunks *c, uint32_t leng
            ledger_choose_hole(l, length, align, phase, l->guard.low, from, skip);
 }
 
+/* CK3: the holes are of the length that fits best and longer. */
+static __attribute__((noinline)) void prefer_dirty(const struct chunks *c, uint32_t length,
+                                                   struct chunk *from)
+{
+    enum { NLOOKED = 16 };
+    struct chunk hole = *from;
+    uint32_t nclean = clean_count(c->clean, hole.start, hole.start + length);
+    for (int i = 0; i < NLOOKED && nclean > 0 && ledger_next_longer(&c->ledger, &hole); i++) {
+        uint32_t n = clean_count(c->clean, hole.start, hole.start + length);
+        if (n < nclean)
+            *from = hole;
+        nclean = least(n, nclean);
+    }
+}
+
 /* Refuses in this order: no space, the guard in the way, memory that cannot be opened, the node
  * overwritten. Only then does anything change. */
 enum chunks_result chunks_take(struct chunks *c, uint32_t length, uint32_t slack, enum fit fit,
@@ -191,10 +211,13 @@ enum chunks_result chunks_take(struct chunks *c, uint32_t length, uint32_t slack
 {
     struct chunk from;
     struct freelist_spot spot;
-    uint32_t skip = 0;
+    uint32_t skip = 0, ndirty = c->ledger.ndirty;
     assert(length > 0);
     if (!ledger_choose(&c->ledger, length, fit, &from))
         return CHUNKS_NONE;
+    if (fit == FIT_ANY && c->clean != NULL &&
+        !clean_is_outside(c->clean, from.start, from.start + length))
+        prefer_dirty(c, length, &from);
     if (!ledger_is_open(&c->ledger, (uint64_t)from.start + length) &&
         !reach_slow(c, length, 1, 0, &from, &skip))
         return CHUNKS_NONE;
@@ -205,7 +228,7 @@ enum chunks_result chunks_take(struct chunks *c, uint32_t length, uint32_t slack
     if (take_and_thread(c, &from, length, slack, &spot) == 0)
         return CHUNKS_DAMAGED;
     *start = from.start;
-    chunk_is_taken(c, from.start, length);
+    chunk_is_taken(c, from.start, length, ndirty);
     return CHUNKS_OK;
 }
 
@@ -255,7 +278,7 @@ enum chunks_result chunks_take_aligned(struct chunks *c, uint32_t length, uint32
                                        uint32_t slack, uint32_t *start)
 {
     assert(length > 0 && is_power_of_two(align));
-    uint32_t phase = phase_of(c, align), skip;
+    uint32_t phase = phase_of(c, align), skip, ndirty = c->ledger.ndirty;
     struct chunk from;
     if (!ledger_choose_aligned(&c->ledger, length, align, phase, &from, &skip))
         return CHUNKS_NONE;
@@ -268,7 +291,7 @@ enum chunks_result chunks_take_aligned(struct chunks *c, uint32_t length, uint32
         return take_behind(c, &from, skip, length, slack) ? CHUNKS_OK : CHUNKS_NONE;
     if (!ledger_take_aligned(&c->ledger, &from, skip, length, slack))
         return CHUNKS_DAMAGED;
-    chunk_is_taken(c, *start, length);
+    chunk_is_taken(c, *start, length, ndirty);
     return CHUNKS_OK;
 }
 
@@ -277,11 +300,12 @@ enum chunks_result chunks_take_aligned(struct chunks *c, uint32_t length, uint32
 bool chunks_resize(struct chunks *c, uint32_t start, uint32_t length, uint32_t slack)
 {
     assert(c->list.head == NULL);
+    uint32_t ndirty = c->ledger.ndirty;
     bool guarded = c->ledger.guard.page != 0; /* then ledger_resize says itself whether it may */
     if ((!guarded && !make_open(c, (uint64_t)start + length)) ||
         !ledger_resize(&c->ledger, start, length, slack))
         return false;
-    chunk_is_taken(c, start, length);
+    chunk_is_taken(c, start, length, ndirty);
     return true;
 }
 

@@ -100,6 +100,17 @@ void clean_cut(struct clean *c, uint32_t start, uint32_t end)
     assert(clean_is_valid(c));
 }
 
+uint32_t clean_count(const struct clean *c, uint32_t start, uint32_t end)
+{
+    uint32_t sum = 0;
+    for (uint32_t i = first_above(c, start); i < c->n && c->interval[i].start < end; i++) {
+        const struct interval *at = &c->interval[i];
+        struct interval part = {at->start > start ? at->start : start, least(at->end, end)};
+        sum += interval_length(&part);
+    }
+    return sum;
+}
+
 bool clean_is_valid(const struct clean *c)
 {
     for (uint32_t i = 0; i < c->n; i++)

@@ -49,12 +49,21 @@ void clean_add(struct clean *c, uint32_t start, uint32_t end);
  * O(CLEAN_MAX). */
 void clean_cut(struct clean *c, uint32_t start, uint32_t end);
 
+/* Returns how many granules of [start, end) lie in intervals. O(CLEAN_MAX). */
+uint32_t clean_count(const struct clean *c, uint32_t start, uint32_t end);
+
+/* Returns true if [start, end) lies in the gap, so that nothing of it is clean. */
+static inline bool clean_is_outside(const struct clean *c, uint32_t start, uint32_t end)
+{
+    return start >= c->gap.start && end <= c->gap.end;
+}
+
 /* Does what clean_cut does if all of [start, end) lies in the gap, and returns true; else returns
  * false, and has done nothing. */
 static inline bool clean_cut_fast(struct clean *c, uint32_t start, uint32_t end)
 {
     assert(start < end);
-    if (start < c->gap.start || end > c->gap.end)
+    if (!clean_is_outside(c, start, end))
         return false;
     c->taken = (struct interval){0};
     return true;

@@ -693,6 +693,20 @@ bool ledger_next_shorter(const struct ledger *l, struct chunk *hole)
     return true;
 }
 
+/* The other way round. A damaged record may name what is no hole [LG5]. */
+bool ledger_next_longer(const struct ledger *l, struct chunk *hole)
+{
+    struct cursor c;
+    if (!has_room(l, 1) || !btree_ceil(&l->b, BY_SIZE, word_of(hole->length, hole->start) + 1, &c))
+        return false;
+    uint64_t word = cursor_word(&c);
+    struct chunk next = {.start = low_of(word), .length = high_of(word)};
+    if (is_no_hole(l, &next, hole->length))
+        return false;
+    *hole = next;
+    return true;
+}
+
 /* Records lie at the end of the region, dense [BT1], so this is also how far down they reach. */
 size_t ledger_nbytes(const struct ledger *l)
 {

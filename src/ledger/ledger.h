@@ -205,6 +205,10 @@ void ledger_around(const struct ledger *l, uint32_t granule, struct around *a);
  * if there is none. From {.length = UINT32_MAX} on it finds each hole once. O(log n). */
 bool ledger_next_shorter(const struct ledger *l, struct chunk *hole);
 
+/* Makes `hole` the next longer hole, or the next higher one of equal length. Returns false if there
+ * is none, or if it could only be taken whole. O(log n). */
+bool ledger_next_longer(const struct ledger *l, struct chunk *hole);
+
 /* The free space behind the last chunk; its length may be 0. */
 struct chunk ledger_tail(const struct ledger *l);
 

@@ -65,7 +65,7 @@ void heap_open_locked(struct heap *h, struct region region, MemNodePtr *head)
     chunks_open(&h->chunks, region, head);
     spans_open(&h->spans, &h->chunks);
     h->spans.keeps_pagemap = true;
-    h->trim = (struct trim){0};
+    h->trim = (struct trim){.peak = head != NULL ? TRIM_NEVER : 0};
     h->clock = (struct os_clock){0};
     h->is_swept = false;
     h->has_tcaches = head == NULL && h->counters == NULL && h->spans.slice_shift == SLICE_SHIFT;
@@ -114,7 +114,7 @@ void heap_open_single(struct heap *h, struct region region, bool keeps_pages, bo
 {
     assert(region.base != NULL && region.nbytes % GRANULE_BYTES == 0);
     assert((uintptr_t)region.base % GRANULE_BYTES == 0 && region.nbytes <= REGION_BYTES_MAX);
-    *h = (struct heap){.keeps_pages = keeps_pages};
+    *h = (struct heap){.keeps_pages = keeps_pages, .trim.peak = keeps_pages ? TRIM_NEVER : 0};
     chunks_open(&h->chunks, region, NULL);
     spans_open(&h->spans, &h->chunks);
     if (h->spans.object_max == 0)
@@ -565,8 +565,7 @@ static __attribute__((noinline)) void trim_at_peak_locked(struct heap *h)
 {
     struct ledger *l = &h->chunks.ledger;
     uint32_t nspare = pagemap_granules(&h->spans);
-    if (h->chunks.list.head == NULL && !h->keeps_pages &&
-        l->ndirty >= trim_little(l, nspare) && /* before the clock is asked */
+    if (l->ndirty >= trim_little(l, nspare) && /* before the clock is asked */
         trim_decide_at_peak(&h->trim, l, nspare, os_milliseconds(&h->clock)))
         trim_locked(h, SHORT_HOLE);
     if (trim_is_peak(&h->trim, l))

@@ -26,10 +26,13 @@
 
 #include "ledger/ledger.h"
 
+/* The peak of a heap that gives no pages back: it never grows beyond that, so TR3 is not asked. */
+#define TRIM_NEVER UINT64_MAX
+
 /* All 0 at first. */
 struct trim {
     uint64_t again; /* when TR1 is asked again; l->least_dirty is the least until then */
-    uint64_t peak;  /* of TR3: the most granules that were live or dirty at once */
+    uint64_t peak;  /* the most granules that were live or dirty at once; or TRIM_NEVER */
     uint64_t fell;  /* when TR2 was last asked in a small program */
     uint64_t debt;  /* the granules that went for TR2, less those that time has paid off */
 };

@@ -41,7 +41,7 @@ void stored_load(const mem_heap *m, struct heap *h)
     const struct stored *s = header_at(m, m->state);
     struct region r = header_region(m);
     assert(!m->has_spans && !header_has_parts(m));
-    *h = (struct heap){.keeps_pages = true};
+    *h = (struct heap){.keeps_pages = true, .trim.peak = TRIM_NEVER};
     h->chunks.region = r;
     h->chunks.ledger = (struct ledger){
         .b = {.end = r.base + r.nbytes,

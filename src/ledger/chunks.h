@@ -12,9 +12,8 @@
  *            [ objects ][  open  ]|.......... gap ..........|[ open ][ records ]
  *                                low ->                  <- high
  *
- *   CK3  FIT_ANY, where it is known what is clean, takes the hole that fits best unless memory there
- *        is clean and one of the next longer holes has more that is dirty: what is dirty has pages
- *        already.
+ *   CK3  FIT_ANY, where it is known what is clean, takes the hole that fits best, unless one of the
+ *        next longer holes has more dirty memory to hand out: that has pages already.
  *
  * Positions and lengths are in granules. The caller holds the heap's lock.
  */

@@ -147,6 +147,51 @@ static void test_faults_are_bounded(void **state)
     assert_in_range(ngone, most / 2, most);
 }
 
+/* Takes memory that is not dirty, as a program does whose holes do not fit. */
+static void taken_new(uint32_t length)
+{
+    l.nlive += length;
+    if (!trim_is_peak(&t, &l))
+        return;
+    if (trim_decide_at_peak(&t, &l, SPARE, now)) {
+        ntrims++;
+        ngone += l.ndirty;
+        l.ndirty = l.least_dirty = 0;
+    }
+    uint64_t held = (uint64_t)l.nlive + l.ndirty;
+    t.peak = held > t.peak ? held : t.peak;
+}
+
+/* Each buffer is replaced by one from new memory: with time enough, the peak is what is live and
+ * one buffer. */
+static void test_the_peak_does_not_grow(void **state)
+{
+    enum { BUFFER = 4 * MIB, PAUSE = 4 * 4 };
+    (void)state;
+    taken_new(0);
+    for (int i = 0; i < 1000; i++, now += PAUSE) {
+        freed(BUFFER);
+        taken_new(BUFFER);
+    }
+    assert_in_range(ntrims, 900, 1000);
+    assert_in_range(t.peak, SPARE + HEAP, SPARE + HEAP + BUFFER);
+}
+
+/* A program that replaces 4 MiB in each millisecond would pay for 4 GiB of faults in a second. What
+ * went has to be paid for before more goes, so that the peak grows, and the faults are bounded. */
+static void test_the_peak_grows_where_faults_cost_too_much(void **state)
+{
+    enum { BUFFER = 4 * MIB, A_SECOND = 1000 };
+    (void)state;
+    for (uint64_t end = now + A_SECOND; now < end; now++) {
+        l.nlive = SPARE + HEAP - BUFFER;
+        l.ndirty = l.ndirty + BUFFER < HEAP ? l.ndirty + BUFFER : HEAP;
+        taken_new(BUFFER);
+        t.peak = 0; /* so that each buffer is beyond it */
+    }
+    assert_in_range(ngone, 100 * MIB, 256 * MIB + HEAP);
+}
+
 /* The clock stands still, and then jumps by a year. */
 static void test_clocks(void **state)
 {
@@ -177,6 +222,8 @@ int main(void)
         TEST(test_very_much_goes_at_once),
         TEST(test_falls_are_bounded),
         TEST(test_faults_are_bounded),
+        TEST(test_the_peak_does_not_grow),
+        TEST(test_the_peak_grows_where_faults_cost_too_much),
         TEST(test_clocks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

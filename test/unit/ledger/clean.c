@@ -55,6 +55,10 @@ static void add_both(uint32_t start, uint32_t end)
 
 static void take_both(uint32_t start, uint32_t end, bool exact)
 {
+    uint32_t nclean = 0;
+    for (uint32_t g = start; g < end; g++)
+        nclean += is_clean[g];
+    assert_in_range(clean_count(&c, start, end), exact ? nclean : 0, nclean);
     if (!clean_cut_fast(&c, start, end))
         clean_cut(&c, start, end);
     struct interval longest = cut_map(start, end);
@@ -212,6 +216,33 @@ static void test_where_records_were(void **state)
     close_heap();
 }
 
+/* Two holes, of which the shorter one went back to the system: the dirty one is taken first [CK3],
+ * and what is handed out of the clean one was not dirty. */
+static void test_dirty_holes_come_first(void **state)
+{
+    (void)state;
+    enum { MIB = 1 << 20, APART = 100 << 10, MIB_GRANULES = MIB / GRANULE_BYTES, PAGES = 512 };
+    const struct ledger *l = &heap.chunks.ledger;
+    open_heap(64 * MIB);
+    take(0, MIB);
+    take(1, APART);
+    take(2, MIB + MIB / 4);
+    take(3, APART);
+    take(6, 16 * MIB); /* beside this, what is free is little, and is not given back at once */
+    void *clean_hole = object[0].start, *dirty_hole = object[2].start;
+    give(0);
+    heap_trim(&heap);
+    give(2);
+    assert_int_equal(l->ndirty, MIB_GRANULES + MIB_GRANULES / 4);
+    take(4, MIB);
+    assert_ptr_equal(object[4].start, dirty_hole);
+    assert_int_equal(l->ndirty, MIB_GRANULES / 4);
+    take(5, MIB);
+    assert_ptr_equal(object[5].start, clean_hole);
+    assert_in_range(l->ndirty, MIB_GRANULES / 4 - PAGES, MIB_GRANULES / 4);
+    close_heap();
+}
+
 /* In a full heap an object of a byte may get a slot of 64 KiB, with 65,535 bytes of slack: the mark
  * of a clean slot is the same number [ST5]. */
 static void test_the_largest_slack(void **state)
@@ -274,6 +305,7 @@ int main(void)
         cmocka_unit_test(test_never_more_than_the_map),
         cmocka_unit_test(test_the_shortest_is_forgotten),
         cmocka_unit_test(test_where_records_were),
+        cmocka_unit_test(test_dirty_holes_come_first),
         cmocka_unit_test(test_the_largest_slack),
         cmocka_unit_test(test_heaps),
     };

@@ -115,7 +115,8 @@ struct spans {
     struct chunks *chunks;  /* the heap's, which the slices come from */
     struct threads threads; /* those that may be readers */
     unsigned slice_shift;   /* a slice has 2^slice_shift bytes; never changes */
-    unsigned skipped;       /* 1: of the classes from NSMALL on, only the odd ones are used */
+    uint8_t skipped;        /* 1: of the classes from NSMALL on, only the odd ones are used */
+    uint8_t may_have_raced; /* 1: two threads may have freed at the same time (span.h, SP7) */
     uint32_t object_max;    /* largest object in a slot, in bytes; 0: the heap has no spans */
     uint32_t nkept;         /* how many empty slices do not go back at once */
     uint32_t pagemap; /* the granule of queues and page map, if nheld > 0; read without the lock */

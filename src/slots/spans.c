@@ -245,7 +245,7 @@ void spans_free(struct spans *s, const struct slot *slot)
 {
     assert(slot->is_object && !slot->is_metadata && !slot->is_rest);
     if (s->threads.first != NULL && !thread_is_the_only())
-        s->threads.may_have_raced = true; /* with a thread that has a cache */
+        s->may_have_raced = 1; /* with a thread that has a cache */
     slot_free(s, slot->slice, slot->index);
     spans_give_back_surplus(s);
 }

@@ -91,6 +91,8 @@ void tcache_open_locked(struct spans *s, struct thread *t)
         c->by_size[i] = &c->none;
     for (size_t i = 0; i < NCLASSES; i++)
         c->window[i] = &c->none;
+    if (s->threads.first != NULL)
+        s->may_have_raced = 1;
     threads_join_locked(&s->threads, &c->member, t);
     thread_set_tcache(t, c);
 }

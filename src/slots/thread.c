@@ -16,7 +16,6 @@ void threads_join_locked(struct threads *all, struct member *m, struct thread *t
 {
     assert(t != NULL && m != all->first);
     *m = (struct member){.thread = t, .self = os_thread_pointer(), .next = all->first};
-    all->may_have_raced |= all->first != NULL;
     if (all->first != NULL)
         all->first->previous = m;
     all->first = m;

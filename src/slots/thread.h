@@ -49,7 +49,6 @@ struct member {
 /* All threads that may be readers of the heap, newest first; under the lock. */
 struct threads {
     struct member *first;
-    bool may_have_raced; /* two threads may have freed at the same time (span.h, SP7) */
 };
 
 /* Returns whether the calling thread may be a reader, or stay one. If not, there are other threads,

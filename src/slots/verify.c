@@ -249,7 +249,7 @@ static bool countdown_is_valid(const struct span *span, uint32_t nfree, uint32_t
  * same time, and none is in the middle of a free. */
 static bool countdowns_are_exact(const struct spans *s)
 {
-    return !s->threads.may_have_raced && (s->threads.first == NULL || thread_is_the_only());
+    return !s->may_have_raced && (s->threads.first == NULL || thread_is_the_only());
 }
 
 /* Returns whether the fields of a span agree that depend on its status and its states: an EMPTY

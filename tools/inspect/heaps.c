@@ -130,7 +130,7 @@ static bool take_spans(struct view *v, const struct spans *from)
     *s = *from;
     s->chunks = &v->heap.chunks;
     s->threads.first = NULL;
-    s->threads.may_have_raced = true; /* a thread may have stopped in the middle of a free */
+    s->may_have_raced = 1; /* a thread may have stopped in the middle of a free */
     if (s->object_max == 0 || s->nheld == 0) {
         s->nheld = s->nclear = s->nempty = 0;
         return true;

@@ -414,8 +414,7 @@ void spans_release_used(struct spans *s, uint32_t slice)
  * queue. If `desperate`, a span with one free slot is PARTIAL. */
 static void count_all_spans(struct spans *s, bool desperate)
 {
-    uint32_t n = s->nheld > 0 ? least(pagemap_nslices_used(s), s->nclear) : 0;
-    for (uint32_t slice = 1; slice <= n; slice++) {
+    for (uint32_t slice = 1, n = spans_last_slice(s); slice <= n; slice++) {
         struct span *span = pagemap_span(s, slice);
         /* This leaves out entries that are no span or not its first, and spans with an owner. */
         if (span->status != SPAN_PARTIAL && span->status != SPAN_FULL)

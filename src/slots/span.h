@@ -63,6 +63,12 @@ void spans_release_used(struct spans *s, uint32_t slice);
  * address may lie in another span, or in none. */
 void spans_refile(struct spans *s, const void *address);
 
+/* Returns the last slice that may be in a span; 0 if there is no span. */
+static inline uint32_t spans_last_slice(const struct spans *s)
+{
+    return s->nheld > 0 ? least(pagemap_nslices_used(s), s->nclear) : 0;
+}
+
 /* Counts all spans without an owner, so that each free slot of theirs can be found through a
  * queue, and gives all EMPTY spans back to the ledger. */
 void spans_sweep(struct spans *s);

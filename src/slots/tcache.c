@@ -124,11 +124,38 @@ void tcache_close_locked(struct spans *s, struct thread *t)
         tcache_remove(s, c);
 }
 
+/* Returns whether the cache has a span that has an owner: in its window, or parked. `c` may be
+ * NULL. */
+static bool tcache_has(const struct tcache *c, uint32_t slice, const struct span *span)
+{
+    const struct class_window *w = c == NULL ? NULL : c->window[span->sizeclass];
+    return w != NULL && (w->slice == slice || span_is_parked(span, w));
+}
+
+/* Gives up each span that has an owner, but is not the cache's. A thread of the parent may have
+ * been between two stores to its window, without the lock, and its span then in no window and not
+ * parked. */
+static void tcaches_release_lost(struct spans *s, const struct tcache *mine)
+{
+    /* To release a span may give others back, and the page map with the last of them. */
+    for (uint32_t slice = 1; slice <= spans_last_slice(s); slice++) {
+        struct span *span = pagemap_span(s, slice);
+        if (span->status != SPAN_OWNED || tcache_has(mine, slice, span))
+            continue;
+        __atomic_store_n(&span->parked_by, NULL, __ATOMIC_RELAXED);
+        spans_release(s, slice);
+    }
+}
+
 /* The list is emptied first: no other thread is left to be waited for. The caches are in the
- * region, while their threads' own words may be gone. */
+ * region, while their threads' own words may be gone.
+ *
+ * If a signal handler forks that has interrupted its thread in a look at spans, what that thread
+ * has in its registers is not known, and no span is taken for lost. */
 void tcaches_close_others_locked(struct spans *s, const struct thread *mine)
 {
     struct member *next, *all = s->threads.first;
+    bool were_others = all != NULL && (all->next != NULL || all->thread != mine);
     s->threads.first = NULL;
     for (struct member *m = all; m != NULL; m = next) {
         next = m->next;
@@ -138,6 +165,8 @@ void tcaches_close_others_locked(struct spans *s, const struct thread *mine)
     }
     if (mine->tcache != NULL)
         threads_join_locked(&s->threads, &mine->tcache->member, mine->tcache->member.thread);
+    if (were_others && mine->busy == 0)
+        tcaches_release_lost(s, mine->tcache);
 }
 
 /* Each thread loses its pointer, then all of them leave [GR1], then the caches go. If the

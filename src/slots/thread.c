@@ -50,8 +50,8 @@ static bool are_no_others(const struct threads *all)
  * for all threads. */
 bool threads_wait_locked(const struct threads *all)
 {
-    if (are_no_others(all))
-        return true;
+    if (are_no_others(all)) /* a signal handler that forks may have interrupted a look */
+        return all->first == NULL || grace_has_left(&all->first->thread->busy, 1);
     if (!grace_barrier())
         return false;
     for (const struct member *m = all->first; m != NULL; m = m->next)

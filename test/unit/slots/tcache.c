@@ -767,6 +767,52 @@ static void test_what_sleeping_threads_hold(void **state)
     assert_whole();
 }
 
+/* Takes objects of 1 KiB until the thread has parked a span and has another one in its window. */
+static struct class_window *open_two_spans(struct thread *t, unsigned char **object)
+{
+    for (int i = 0; i < OF_1K + 1; i++)
+        assert_non_null(object[i] = take(t, 1024));
+    struct class_window *w = t->tcache->window[sizeclass_of(1024)];
+    assert_true(w->slice != NO_SLICE && w->nparked == 1);
+    return w;
+}
+
+/* A fork copies the window of another thread between any two of its stores. In the child each span
+ * is found all the same, once. */
+static void test_a_fork_between_two_stores(void **state)
+{
+    (void)state;
+    enum { NO_CHANGE, BEFORE_PARK, PARKED_BY_NONE, BEFORE_OPEN, NCUTS };
+    for (int cut = NO_CHANGE; cut < NCUTS; cut++) {
+        unsigned char *object[OF_1K + 1], *own[OF_1K + 1];
+        open_heap();
+        struct thread mine = {0}, other = {0};
+        heap_join(&heap, &mine);
+        heap_join(&heap, &other);
+        open_two_spans(&mine, own);
+        struct class_window *w = open_two_spans(&other, object);
+        struct span *parked = pagemap_span(&heap.spans, w->parked[w->oldest]);
+        if (cut == BEFORE_PARK) { /* window_park: the window has let go, the ring has not got it */
+            w->slice = NO_SLICE;
+        } else if (cut == PARKED_BY_NONE) { /* window_park: in the ring, and not parked yet */
+            parked->parked_by = NULL;
+        } else if (cut == BEFORE_OPEN) { /* window_change: unparked, and in no window yet */
+            assert_true(span_unpark(parked, w));
+            w->nparked = 0;
+        }
+        heap_lock(&heap);
+        heap_forked_locked(&heap, &mine);
+        heap_unlock(&heap);
+        assert_int_equal(check_heap(&heap), HEAP_OK);
+        for (int i = 0; i < OF_1K + 1; i++) {
+            assert_int_equal(give(&mine, object[i]), HEAP_OK);
+            assert_int_equal(give(&mine, own[i]), HEAP_OK);
+        }
+        heap_leave(&heap, &mine);
+        assert_whole();
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -786,6 +832,7 @@ int main(void)
         cmocka_unit_test(test_too_much_revokes_nothing),
         cmocka_unit_test(test_a_full_heap_is_swept_once),
         cmocka_unit_test(test_caches_of_threads_that_are_gone),
+        cmocka_unit_test(test_a_fork_between_two_stores),
         cmocka_unit_test(test_many_threads),
         cmocka_unit_test(test_resize_races_with_free),
         cmocka_unit_test(test_what_sleeping_threads_hold),

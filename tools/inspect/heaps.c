@@ -222,6 +222,17 @@ static bool states_are_sane(const struct view *v, const struct span *span, uint3
            first == span_of(s, offset + nbytes - 1, nslices);
 }
 
+/* The first entry from `slice` on that is not empty, or is near one. In a large heap most of the page
+ * map was never written to. */
+static uint32_t skip_empty(const struct spans *s, uint32_t slice, uint32_t nslices)
+{
+    enum { AT_ONCE = 64 };
+    while (slice + AT_ONCE <= nslices &&
+           is_zero(pagemap_span(s, slice), AT_ONCE * sizeof(struct span)))
+        slice += AT_ONCE;
+    return slice;
+}
+
 /* Goes through the entries up to nslices: what is in them has to agree, and metadata spans are
  * copied. The state arrays together have to fit into those, so that no small file stands for many
  * slots [HV3]. */
@@ -230,10 +241,13 @@ static bool copy_spans(struct copier *c, struct view *v, uint32_t nslices)
     const struct spans *s = &v->heap.spans;
     size_t nstates = 0, nmetadata = 0;
     bool is_sane = true;
-    for (uint32_t slice = 1; slice <= nslices && is_sane; slice++)
-        is_sane = pagemap_span(s, slice)->slot_bytes != 0 ? span_is_sane(s, slice, nslices)
-                                                          : entry_is_sane(s, slice);
+    for (uint32_t i = 1; i <= nslices && is_sane; i++) {
+        i = skip_empty(s, i, nslices);
+        is_sane =
+            pagemap_span(s, i)->slot_bytes != 0 ? span_is_sane(s, i, nslices) : entry_is_sane(s, i);
+    }
     for (uint32_t slice = 1; slice <= nslices && is_sane; slice++) {
+        slice = skip_empty(s, slice, nslices);
         const struct span *span = pagemap_span(s, slice);
         if (span->slot_bytes == 0)
             continue;

@@ -351,7 +351,7 @@ void process_go_on(struct target *t)
 
 /* While it is stopped, process_vm_readv copies fastest. At other times the process may execute
  * another program: /proc/PID/mem is still the memory of this one, or of none. */
-size_t process_read(struct target *t, uint64_t address, void *to, size_t nbytes)
+static size_t read_memory(struct target *t, uint64_t address, void *to, size_t nbytes)
 {
     size_t done = 0;
     if (t->process->nseized > 0) {
@@ -388,4 +388,54 @@ bool process_resident(struct target *t, uint64_t start, uint64_t end, struct ext
                 extent_add(list, n, at, at + page);
     }
     return true;
+}
+
+/* Makes bytes 0, without a write where they are: then the tool needs no memory for them, either. */
+static void clear(unsigned char *bytes, size_t nbytes)
+{
+    enum { PIECE = 4096 };
+    for (size_t at = 0; at < nbytes; at += PIECE) {
+        size_t n = nbytes - at < PIECE ? nbytes - at : PIECE;
+        if (!is_zero(bytes + at, n))
+            memset(bytes + at, 0, n);
+    }
+}
+
+/* Reads anonymous memory of which not all pages are in memory. Those that are not read as 0, and
+ * are not touched: a read would make the process have them [TG1].
+ *
+ *     extents    |  in memory  |            |  in memory  |
+ *     to         |    read     |  cleared   |    read     |                                    */
+static size_t read_extents(struct target *t, uint64_t address, unsigned char *to, size_t nbytes,
+                           const struct extent *extents, size_t n)
+{
+    uint64_t at = address, end = address + nbytes;
+    for (size_t i = 0; i < n && at < end; i++) {
+        uint64_t from = extents[i].start > at ? extents[i].start : at;
+        uint64_t until = extents[i].end < end ? extents[i].end : end;
+        clear(to + (at - address), (size_t)(from - at));
+        size_t wanted = (size_t)(until - from);
+        size_t got = read_memory(t, from, to + (from - address), wanted);
+        if (got < wanted)
+            return (size_t)(from - address) + got;
+        at = until;
+    }
+    clear(to + (at - address), (size_t)(end - at));
+    return nbytes;
+}
+
+/* To ask first what is in memory pays for large pieces only. */
+size_t process_read(struct target *t, uint64_t address, void *to, size_t nbytes)
+{
+    const size_t large = (size_t)256 << 10;
+    const struct mapping *m = nbytes < large ? NULL : target_mapping(t, address);
+    uint64_t page = t->page_bytes, end = (address + nbytes + page - 1) / page * page;
+    struct extent *extents = NULL;
+    size_t n = 0;
+    bool is_known = m != NULL && m->file == NULL && (m->access & MAY_READ) != 0 && end <= m->end &&
+                    process_resident(t, address / page * page, end, &extents, &n);
+    size_t done = is_known ? read_extents(t, address, to, nbytes, extents, n)
+                           : read_memory(t, address, to, nbytes);
+    free(extents);
+    return done;
 }

@@ -177,11 +177,6 @@ static bool write_at(int fd, const void *bytes, size_t nbytes, uint64_t offset)
     return true;
 }
 
-static bool is_zero(const unsigned char *bytes, size_t nbytes)
-{
-    return nbytes == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, nbytes - 1) == 0);
-}
-
 /* Writes the memory of one segment. Pages of zeros are left out: the file has holes there. */
 static bool write_pages(int fd, const struct kept *k, const Elf64_Phdr *p)
 {

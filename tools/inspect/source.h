@@ -53,6 +53,9 @@ bool core_is_truncated(const struct target *t);
  * Returns the array; ends the tool if there is no memory. */
 void *grown(void *array, size_t n, size_t element_bytes);
 
+/* Returns whether all bytes are 0. */
+bool is_zero(const void *bytes, size_t nbytes);
+
 /* Makes a thread of the registers that the system gives for it (struct user_regs_struct). */
 void thread_fill(struct target_thread *thread, int id, const void *registers, size_t nbytes);
 

@@ -164,6 +164,12 @@ void *grown(void *array, size_t n, size_t element_bytes)
     return array;
 }
 
+bool is_zero(const void *bytes, size_t nbytes)
+{
+    const char *b = bytes;
+    return nbytes == 0 || (b[0] == 0 && memcmp(b, b + 1, nbytes - 1) == 0);
+}
+
 static size_t read_source(struct target *t, uint64_t address, void *to, size_t nbytes)
 {
     return t->process != NULL ? process_read(t, address, to, nbytes)

@@ -485,15 +485,23 @@ static int compare_views(const void *a, const void *b)
     return x->base < y->base ? -1 : x->base > y->base;
 }
 
-/* Copies each heap that is described, in place of the copy that there is. */
-static void copy_all(struct target *t, struct heaps *hs, const struct described *d, size_t n)
+/* Finds what is described in the images, and copies each of these heaps, in place of the copy that
+ * there is. Returns false, with no heap copied, if nothing is described, or something by another
+ * version of libmem. */
+static bool copy_all(struct target *t, struct heaps *hs)
 {
     struct heaps before = *hs;
     struct copier c = {.t = t, .hs = hs, .before = &before, .room = target_bytes(t)};
+    struct described *d;
+    size_t n = images_described(t, &d), nknown = 0;
     *hs = (struct heaps){.ntries = before.ntries};
-    for (size_t i = 0; i < n; i++)
+    while (nknown < n && is_of_this_version(&d[nknown]))
+        nknown++;
+    for (size_t i = 0; i < n && nknown == n; i++)
         copy_described(&c, &d[i]);
     heaps_close(&before);
+    free(d);
+    return n > 0 && nknown == n;
 }
 
 /* Sorts the views. The struct heap of a view moves with it, so that the pointers to its own fields
@@ -520,91 +528,88 @@ static bool is_any_changing(const struct heaps *hs)
     return hs->is_list_changing;
 }
 
-/* Says that the target has no heap of libmem that this tool can read. */
-static void explain_none(const struct target *t, const struct described *d, size_t n)
+/* Says that the program has a libmem of another version. */
+static void explain_version(const struct target *t, const struct described *d)
 {
-    const char *other = images_malloc(t);
-    if (n > 0)
-        warnx("%s: its libmem is of another version (layout %" PRIu32 ".%" PRIu32
-              " in %s; this mem "
-              "reads %u.%u): look at it with the mem of that version",
-              target_name(t), d->layout >> 16, d->layout & 0xFFFF,
-              d->file == NULL ? "the program" : d->file, (unsigned)(HEAP_LAYOUT >> 16),
-              (unsigned)(HEAP_LAYOUT & 0xFFFF));
-    else
-        warnx("%s: no libmem in this program%s%s%s. Start it by `mem run PROGRAM`, or link it with "
-              "libmem, to look into its heap",
-              target_name(t), other == NULL ? "" : ": its malloc is ", other == NULL ? "" : other,
-              target_is_truncated(t) ? " (the core file was cut off)" : "");
+    bool is_heap = d->type == DESCRIBED_MALLOC || d->type == DESCRIBED_CLASSIC;
+    uint32_t known = is_heap ? (uint32_t)HEAP_LAYOUT : REGISTRY_LAYOUT;
+    warnx("%s: its libmem is of another version (layout %" PRIu32 ".%" PRIu32 " in %s; this mem "
+          "reads %" PRIu32 ".%" PRIu32 "): look at it with the mem of that version",
+          target_name(t), d->layout >> 16, d->layout & 0xFFFF,
+          d->file == NULL ? "the program" : d->file, known >> 16, known & 0xFFFF);
 }
 
-/* Finds the descriptions that this tool understands. Returns how many there are; 0 after a message.
- */
-static size_t find_described(struct target *t, struct described **found)
-{
-    size_t n = images_described(t, found), nknown = 0;
-    for (size_t i = 0; i < n; i++)
-        if (!is_of_this_version(&(*found)[i])) {
-            explain_none(t, &(*found)[i], n);
-            return 0;
-        }
-    nknown = n;
-    if (n == 0)
-        explain_none(t, NULL, 0);
-    return nknown;
-}
-
-/* For a snapshot: forgets what was read before the stop, except what leads to the heaps. */
-static void read_again(struct target *t)
+/* Says why copy_all has copied nothing. */
+static void explain_none(struct target *t)
 {
     struct described *d;
-    target_keep_reads(t);
-    (void)images_described(t, &d);
+    size_t n = images_described(t, &d);
+    const char *other = images_malloc(t);
+    for (size_t i = 0; i < n; i++)
+        if (!is_of_this_version(&d[i])) {
+            explain_version(t, &d[i]);
+            free(d);
+            return;
+        }
     free(d);
+    warnx("%s: no libmem in this program%s%s%s. Start it by `mem run PROGRAM`, or link it with "
+          "libmem, to look into its heap",
+          target_name(t), other == NULL ? "" : ": its malloc is ", other == NULL ? "" : other,
+          target_is_truncated(t) ? " (the core file was cut off)" : "");
+}
+
+/* Copies all heaps as they are now, while the target is stopped. Returns false, with the target
+ * going on, after a message. A process may have executed another program since it was opened, so
+ * that its heaps are found anew. */
+static bool copy_now(struct heaps *hs, struct target *t)
+{
+    if (!target_stop(t))
+        return false;
+    if (target_keeps_reads(t))
+        target_keep_reads(t); /* a snapshot has what is read from here on */
+    bool ok = copy_all(t, hs), has_ended = target_has_ended(t);
+    if (ok && !has_ended)
+        return true;
+    target_go_on(t);
+    if (has_ended)
+        warnx("%s: the process has ended", target_name(t));
+    else
+        explain_none(t);
+    return false;
 }
 
 /* The first copy is made while the process runs, and may be nonsense; but after it the tool's own
  * memory is there, so that the process is stopped only for the next one. Each turn is one moment of
  * the target. Between two of them it runs for a while, so that the call that was in the way can
  * end. */
-static bool copy_one_moment(struct heaps *hs, struct target *t, const struct described *d, size_t n)
+static bool copy_one_moment(struct heaps *hs, struct target *t)
 {
     enum { TRIES = 8 };
-    if (target_is_process(t))
-        copy_all(t, hs, d, n);
-    for (hs->ntries = 1;; hs->ntries++) {
-        if (!target_stop(t))
-            return false;
-        if (target_keeps_reads(t))
-            read_again(t);
-        copy_all(t, hs, d, n);
-        if (target_has_ended(t)) {
-            target_go_on(t);
-            warnx("%s: the process has ended", target_name(t));
-            return false;
+    if (target_is_process(t) && !copy_all(t, hs)) {
+        explain_none(t);
+        return false;
+    }
+    for (hs->ntries = 1; copy_now(hs, t); hs->ntries++) {
+        if (!target_is_process(t) || !is_any_changing(hs) || hs->ntries == TRIES) {
+            settle(hs);
+            return true;
         }
-        if (!target_is_process(t) || !is_any_changing(hs) || hs->ntries == TRIES)
-            break;
         target_go_on(t);
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     }
-    settle(hs);
-    return true;
+    return false;
 }
 
 bool heaps_open(struct heaps *hs, struct target *t)
 {
-    struct described *d;
     *hs = (struct heaps){0};
-    size_t n = find_described(t, &d);
-    bool ok = n > 0 && copy_one_moment(hs, t, d, n);
+    bool ok = copy_one_moment(hs, t);
     if (ok && hs->n == 0) {
         warnx("%s: the program has libmem, but no heap: it has not allocated anything yet%s",
               target_name(t), target_is_truncated(t) ? ", or the core file was cut off" : "");
         target_go_on(t);
         ok = false;
     }
-    free(d);
     if (!ok)
         heaps_close(hs);
     return ok;

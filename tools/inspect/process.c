@@ -155,15 +155,34 @@ static int open_proc(int pid, const char *what)
     return open(path, O_RDONLY | O_CLOEXEC);
 }
 
+static void close_files(struct process *p)
+{
+    if (p->memory >= 0)
+        close(p->memory);
+    if (p->pagemap >= 0)
+        close(p->pagemap);
+    p->memory = p->pagemap = -1;
+}
+
+/* Opens the memory of the program that the process executes now, and reads its mappings. Returns 0,
+ * or errno. */
+static int open_files(struct target *t)
+{
+    struct process *p = t->process;
+    close_files(p);
+    p->memory = open_proc(t->pid, "mem");
+    if (p->memory < 0)
+        return errno;
+    p->pagemap = open_proc(t->pid, "pagemap"); /* without it, it is not known what is in memory */
+    return read_mappings(t);
+}
+
 bool process_open(struct target *t, int pid)
 {
     t->pid = pid;
     t->process = grown(NULL, 0, sizeof *t->process);
-    t->process->memory = open_proc(pid, "mem");
-    int why = t->process->memory < 0 ? errno : 0;
-    t->process->pagemap = why == 0 ? open_proc(pid, "pagemap") : -1;
-    if (why == 0)
-        why = read_mappings(t);
+    t->process->memory = t->process->pagemap = -1;
+    int why = open_files(t);
     if (why != 0)
         explain(t, why);
     else if (pid == getpid())
@@ -184,10 +203,7 @@ bool process_has_ended(const struct target *t)
 void process_close(struct target *t)
 {
     process_go_on(t);
-    if (t->process->memory >= 0)
-        close(t->process->memory);
-    if (t->process->pagemap >= 0)
-        close(t->process->pagemap);
+    close_files(t->process);
     free(t->process->seized);
     free(t->process);
 }
@@ -308,7 +324,7 @@ bool process_stop(struct target *t)
     while ((why = seize_new(t, &nnew)) == 0 && nnew > 0)
         wait_for_all(p, p->stopped_at + patience);
     if (why == 0)
-        why = read_mappings(t);
+        why = open_files(t);
     t->nthreads = t->nunstopped = 0;
     for (size_t i = 0; i < p->nseized; i++) {
         nstopped += p->seized[i].state == STOPPED;

@@ -472,11 +472,25 @@ static void copy_described(struct copier *c, const struct described *d)
         c->hs->is_list_changing |= list_is_changing(c, d->address);
 }
 
-/* Returns whether this tool understands what a note describes. */
+/* The layout that this tool understands of what a note describes; that of the note itself, if it
+ * describes something else than heaps. */
+static uint32_t known_layout(const struct described *d)
+{
+    switch (d->type) {
+    case DESCRIBED_MALLOC:
+    case DESCRIBED_CLASSIC:
+        return (uint32_t)HEAP_LAYOUT;
+    case DESCRIBED_REGISTRY:
+    case DESCRIBED_REGISTRY_VERSION:
+        return REGISTRY_LAYOUT;
+    default:
+        return d->layout;
+    }
+}
+
 static bool is_of_this_version(const struct described *d)
 {
-    bool is_heap = d->type == DESCRIBED_MALLOC || d->type == DESCRIBED_CLASSIC;
-    return d->layout == (is_heap ? HEAP_LAYOUT : REGISTRY_LAYOUT);
+    return d->layout == known_layout(d);
 }
 
 static int compare_views(const void *a, const void *b)
@@ -531,8 +545,7 @@ static bool is_any_changing(const struct heaps *hs)
 /* Says that the program has a libmem of another version. */
 static void explain_version(const struct target *t, const struct described *d)
 {
-    bool is_heap = d->type == DESCRIBED_MALLOC || d->type == DESCRIBED_CLASSIC;
-    uint32_t known = is_heap ? (uint32_t)HEAP_LAYOUT : REGISTRY_LAYOUT;
+    uint32_t known = known_layout(d);
     warnx("%s: its libmem is of another version (layout %" PRIu32 ".%" PRIu32 " in %s; this mem "
           "reads %" PRIu32 ".%" PRIu32 "): look at it with the mem of that version",
           target_name(t), d->layout >> 16, d->layout & 0xFFFF,

@@ -153,8 +153,7 @@ enum mem_flags {
  * some dozens of instructions, while an object in a chunk of its own takes a thousand and more.
  * The price is memory: slices that are partly used, and the records of slots, cost a good part of
  * a small heap. An object that finds no slot gets a chunk.
- *   A heap with slots does not have the protection against damage that a heap without slots has
- * [H10].
+ *   Calls on a heap with slots find less damage by themselves [H10].
  *   The fastest heaps are those that have slots, at most MEM_PART_BYTES, and none of these: a
  * style, a limit, a fill pattern, MEM_CHECK_CALLS. Among them, single-threaded heaps are the
  * fastest. */
@@ -419,12 +418,17 @@ enum mem_result mem_stats(mem_heap *heap, struct mem_statistics *stats);
  * becomes a few words of English that say what is wrong, or NULL if nothing is wrong. The text is
  * static. Other threads wait. O(n log n).
  *
- * Damage [H10]. In a heap without slots, whatever has been written over the header and the records,
+ * Damage [H10]. Whatever has been written over a heap's header, records, states and page map,
  *   no call crashes, loops for ever, or touches memory outside the heap; and
- *   mem_check reports every change that has an effect. (The header has a sum of 32 bits, which
- *   misses one change in four thousand million.)
+ *   mem_check reports every change that has an effect, and mem_heap_attach refuses it or undoes
+ *   it. (The header has a sum of 32 bits, which misses one change in four thousand million.)
  * There are two exceptions: the lock, and a header that was replaced by the whole header of another
- * heap. Heaps without slots are those of less than 1 MiB and 1 KiB (region_bytes of mem_stats)
+ * heap. There are two more in a heap with slots:
+ *   the calls that allocate, free or resize an object find only a part of all damage, and may do
+ *   anything after the rest, unless the heap has MEM_CHECK_CALLS;
+ *   no check covers peak_bytes, and how far memory was ever used, until the heap is detached;
+ *   several changes may cancel each other out, if objects are as many and as large as before.
+ * Heaps without slots are those of less than 1 MiB and 1 KiB (region_bytes of mem_stats)
  * without MEM_SLOTS, or of less than 16 KiB with it. This size decides for a heap with guard pages
  * too, although it never has slots. */
 enum mem_result mem_check(mem_heap *heap, const char **wrong);

@@ -153,10 +153,10 @@ static bool has_constants_of_chunks(const struct chunks *c, const struct chunks 
            memcmp(&c->region.is_zero, &like->region.is_zero, sizeof(bool)) == 0 &&
            c->region.open_bytes == like->region.open_bytes && c->list.head == NULL &&
            c->list.region == &c->region && c->list.ledger == l && c->clean == NULL &&
-           !chunks_have_unwritten(c) && l->b.end == like->ledger.b.end &&
+           c->unwritten.from == c->unwritten.to && l->b.end == like->ledger.b.end &&
            l->nbytes == like->ledger.nbytes && l->guard.page == like->ledger.guard.page &&
-           gap_is_possible(l, &like->ledger) && l->used >= l->high &&
-           l->used <= l->nbytes / GRANULE_BYTES;
+           (l->guard.page > 0 || l->guard.wanted_low == 0) && gap_is_possible(l, &like->ledger) &&
+           l->changes % 2 == 0 && l->used >= l->high && l->used <= l->nbytes / GRANULE_BYTES;
 }
 
 static bool has_constants_of_spans(const struct spans *s, const struct spans *like)
@@ -164,7 +164,7 @@ static bool has_constants_of_spans(const struct spans *s, const struct spans *li
     bool shunned = true;
     for (unsigned i = 0; i < NCLASSES; i++)
         shunned = shunned && s->nshunned[i] <= NSHUNNED;
-    return s->threads.first == NULL && s->slice_shift == like->slice_shift &&
+    return s->threads.first == NULL && s->changes % 2 == 0 && s->slice_shift == like->slice_shift &&
            s->skipped == like->skipped && s->object_max == like->object_max &&
            s->nkept == like->nkept && shunned && s->nclear <= pagemap_nslices(like) &&
            (s->nheld == 0 || s->nclear == pagemap_nslices(like)) &&

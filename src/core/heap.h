@@ -84,13 +84,13 @@ void heap_open_single(struct heap *h, struct region region, bool keeps_pages, bo
 void heap_open_guarded(struct heap *h, struct region region, uint32_t page);
 
 /* Returns whether all numbers of a heap that never change are those of `like`, which was made in
- * the same way, in the same region, and elsewhere. No other number was checked before, and none is
- * followed. */
+ * the same way, in the same region, and elsewhere; and no change is under way. No other number was
+ * checked before, and none is followed. */
 bool heap_has_constants_of(const struct heap *h, const struct heap *like);
 
 /* Takes from `was` what a heap in a region has stored once, and from nowhere else: the numbers of
- * the ledger, and where the page map is. `h` was just made in that region, by heap_open_single. What
- * `was` says is to be checked (check_given_locked), and then spans_make_anew does the rest. */
+ * the ledger, and where the page map is. `h` was just made in that region, by heap_open_single.
+ * What `was` says is to be checked (check_given_locked), and then spans_make_anew does the rest. */
 void heap_make_anew(struct heap *h, const struct heap *was);
 
 /* Takes the caches of all threads away, and gives them no others: from now on each call takes the

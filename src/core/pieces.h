@@ -76,10 +76,10 @@ static inline size_t tally_free_bytes(const struct pieces_tally *t)
     return t->free_chunk_bytes + t->free_slot_bytes;
 }
 
-/* Says in words what is wrong with what is stored once, in the ledger and in the slots [VF1]; NULL if
- * nothing is, and then *n has counted the objects, too. The heap need not be in use: the addresses
- * in its page map may be `moved` bytes lower than what they stand for. Writes nothing. O(n) for n
- * chunks, slots and slices, and O(h log h) for h holes and spans. */
+/* Says in words what is wrong with what is stored once, in the ledger and in the slots [VF1]; NULL
+ * if nothing is, and then *n has counted the objects, too. The heap need not be in use: the
+ * addresses in its page map may be `moved` bytes lower than what they stand for. Writes nothing.
+ * O(n) for n chunks, slots and slices, and O(h log h) for h holes and spans. */
 const char *check_given_locked(const struct heap *h, ptrdiff_t moved, struct recount *n);
 
 /* Says in words which invariant of the ledger or of the slots does not hold; NULL if all do.

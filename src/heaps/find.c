@@ -81,7 +81,8 @@ RACING static enum mem_result find_once(const struct heap_range *p, const void *
 }
 
 /* The struct heap in whose slots the address may be: that of its part, or NULL if there is none, or
- * if it was written to where a lookup would go by it. For a part that is not open it is *view, which has no spans, so that nothing of it is noted. */
+ * if it was written to where a lookup would go by it. For a part that is not open it is *view,
+ * which has no spans, so that nothing of it is noted. */
 RACING static const struct heap *heap_around(const struct heap_range *p, const void *address,
                                              struct heap *view)
 {

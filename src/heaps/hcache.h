@@ -55,8 +55,8 @@ void hcache_open(struct hcache *q, const struct heap *h, size_t nbytes);
  * the ledger. */
 void hcache_close(struct hcache *q, struct heap *h);
 
-/* Returns whether each window has an OWNED span of its class, each OWNED span has a window, each bit
- * in a mask is a free slot, and HC4 holds; whatever was written over the heap cache, which has
+/* Returns whether each window has an OWNED span of its class, each OWNED span has a window, each
+ * bit in a mask is a free slot, and HC4 holds; whatever was written over the heap cache, which has
  * nbytes. The spans of the heap were checked before (check_fault_locked). */
 bool hcache_is_valid(const struct hcache *q, const struct heap *h, size_t nbytes);
 

@@ -62,8 +62,8 @@ static size_t stored_bytes(const mem_heap *m)
 }
 
 /* A struct heap in memory is not summed, since it changes with each call; except for the place of
- * the guard, as nothing else says where the pages are that no call may touch. The seed keeps a header that
- * is all zero from being whole. */
+ * the guard, as nothing else says where the pages are that no call may touch. The seed keeps a
+ * header that is all zero from being whole. */
 static uint32_t sum_of_numbers(const mem_heap *m)
 {
     static_assert(sizeof(struct stored_guard) % sizeof(uint64_t) == 0, "whole words");
@@ -230,12 +230,14 @@ bool header_is_possible(const mem_heap *m)
 {
     enum { FIRST = offsetof(struct mem_heap, nbytes), END = offsetof(struct mem_heap, live_bytes) };
     size_t guard = (size_t)1 << (m->guard_shift & 31);
+    unsigned char truth; /* of is_mapped; a bool may be overwritten with what is none */
+    memcpy(&truth, &m->is_mapped, sizeof truth);
     bool guarded = (m->flags & MEM_GUARD_PAGES) != 0, has_hcache = header_has_hcache(m);
     if (m->nbytes < MEM_HEAP_MIN || m->nbytes > MEM_HEAP_MAX || m->nbytes % HEAP_ALIGN != 0 ||
         (m->flags & ~(ALL_FLAGS | HAS_HCACHE)) != 0 || m->style > MEM_FIRST_FIT ||
         guarded != header_has_guards(m))
         return false;
-    if ((guarded || header_has_parts(m)) && !m->is_mapped)
+    if (truth > 1 || ((guarded || header_has_parts(m)) && truth == 0))
         return false;
     if (guarded && (m->guard_shift > 16 || guard < 4096 || m->nbytes % guard != 0 ||
                     m->nbytes / guard < 4 || header_has_parts(m)))
@@ -246,7 +248,7 @@ bool header_is_possible(const mem_heap *m)
                             .fill_new = m->fill_new,
                             .fill_freed = m->fill_freed,
                             .version = VERSION,
-                            .is_mapped = m->is_mapped,
+                            .is_mapped = truth != 0,
                             .guard_shift = m->guard_shift};
     const struct extras *e = header_at(m, m->extras);
     lay_out(&like, e != NULL, e != NULL && !has_hcache);
@@ -255,8 +257,8 @@ bool header_is_possible(const mem_heap *m)
            (!has_hcache || e == NULL || e->limit == 0);
 }
 
-/* The version is compared before the checksum, which another version may compute in another way. That
- * of a detached heap is in more than the header, so the buffer has to be long enough. */
+/* The version is compared before the checksum, which another version may compute in another way.
+ * That of a detached heap is in more than the header, so the buffer has to be long enough. */
 enum mem_result header_examine(const mem_heap *m, size_t nbytes)
 {
     if (nbytes < MEM_HEAP_MIN)

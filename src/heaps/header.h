@@ -173,6 +173,12 @@ RACING static inline struct region header_region(const mem_heap *m)
     return (struct region){header_at(m, at), nbytes - at, m->is_mapped, 0};
 }
 
+/* Where part 0 ends. */
+static inline const unsigned char *header_end_of_part(const mem_heap *m)
+{
+    return (const unsigned char *)m + (header_has_parts(m) ? PART_BYTES : m->nbytes);
+}
+
 /* What was mapped for the heap: its memory, and the guard pages around that. */
 static inline struct region header_mapping(const mem_heap *m)
 {
@@ -227,8 +233,8 @@ bool header_is_whole(const mem_heap *m);
  * sections fit each other. All of the header and the extras can be read. */
 bool header_is_possible(const mem_heap *m);
 
-/* MEM_OK if there is a header of this version, whole and possible, of a heap that fits into nbytes and has no
- * guard pages: one that can be attached to. Else what is wrong. */
+/* MEM_OK if there is a header of this version, whole and possible, of a heap that fits into nbytes
+ * and has no guard pages: one that can be attached to. Else what is wrong. */
 enum mem_result header_examine(const mem_heap *m, size_t nbytes);
 
 /* Returns whether the numbers are as they were written last. The caller holds the lock. */

@@ -108,8 +108,8 @@ static void close_windows(const struct session *v)
     change_end(&v->m->changes);
 }
 
-/* Opens a session that goes from piece to piece. What a heap without spans has written over it leads
- * no walk astray [LG5]; one with spans is checked first. */
+/* Opens a session that goes from piece to piece. What a heap without spans has written over it
+ * leads no walk astray [LG5]; one with spans is checked first. */
 static enum mem_result open_to_read(mem_heap *m, struct session *v)
 {
     enum mem_result result = session_open(m, v);

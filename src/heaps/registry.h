@@ -46,9 +46,9 @@ struct table {
 /* --- changing ------------------------------------------------------------------- */
 
 /* Adds a heap. Ranges that it covers, wholly or in part, leave the table: that memory is the new
- * heap's. A heap that lies beside it stays, even in an object of one that leaves. Returns false, and
- * changes nothing, if the table is full and the system gives no memory for a larger one; there is
- * no other system call. */
+ * heap's. A heap that lies beside it stays, even in an object of one that leaves. Returns false,
+ * and changes nothing, if the table is full and the system gives no memory for a larger one; there
+ * is no other system call. */
 bool registry_add(const struct heap_range *p);
 
 /* Takes the heap that begins at `base` out of the table, if it is there, and waits until no lookup

@@ -118,6 +118,8 @@ const char *session_numbers_fault(const struct session *v)
         return "the numbers in the header have been written to";
     if (v->m->extras != 0 && !header_extras_are_whole(v->m))
         return "the limit or the callbacks have been written to";
+    if (v->h->chunks.ledger.b.end != header_end_of_part(v->m))
+        return "the place of the ledger has been written to";
     return ledger_is_sane(&v->h->chunks.ledger) ? NULL : "the numbers of the ledger cannot be";
 }
 
@@ -144,6 +146,5 @@ enum mem_result session_open(mem_heap *m, struct session *v)
         session_close(v);
         return result_set(MEM_DAMAGED);
     }
-    assert(v->h->chunks.region.base > (unsigned char *)m);
     return MEM_OK;
 }

@@ -781,7 +781,7 @@ const char *ledger_fault(const struct ledger *l, struct recount *n)
     struct chunk before = {.state = 1};
     struct cursor c;
     uint32_t at = 0, nseen = 0, nholes = 0, nlive = 0;
-    if (!ledger_is_sane(l))
+    if (!ledger_is_sane(l) || l->high > granules_left(l, 1, BTREE_COST))
         return "the numbers of the ledger cannot be";
     if (!btree_is_valid(&l->b))
         return "a node or an array of the ledger is out of order";

@@ -196,8 +196,8 @@ uint32_t pagemap_nslices_used(const struct spans *s);
 /* Returns the granule that a slice begins at. The slice does not begin below the region. */
 uint32_t pagemap_granule(const struct spans *s, uint32_t slice);
 
-/* Returns whether the page map is there [PM3]. One of which a part was never written to stays, since
- * that part cannot be given back. A heap that is not open has no chunks. */
+/* Returns whether the page map is there [PM3]. One of which a part was never written to stays,
+ * since that part cannot be given back. A heap that is not open has no chunks. */
 static inline bool pagemap_is_there(const struct spans *s)
 {
     return s->nheld > 0 || (s->chunks != NULL && chunks_have_unwritten(s->chunks));

@@ -73,8 +73,8 @@ static unsigned char *states_at(const struct span *span, ptrdiff_t moved)
     return (unsigned char *)((uintptr_t)span->states + (uintptr_t)moved);
 }
 
-/* The first slot of a metadata span that spans_take_metadata hands out. The last one that it does is
- * the last but one of the span (span_nreserved). */
+/* The first slot of a metadata span that spans_take_metadata hands out. The last one that it hands
+ * out is the last but one of the span (span_nreserved). */
 static uint32_t first_handed_out(const struct span *span)
 {
     return span_nreserved(span) - 1;
@@ -253,15 +253,16 @@ static bool countdowns_are_exact(const struct spans *s)
 }
 
 /* Returns whether the fields of a span agree that depend on its status and its states: an EMPTY
- * span has nothing but its reserved slots, and readers see no EMPTY span; a parked span has an
- * owner, and a metadata span has none. */
+ * span has nothing but its reserved slots, and readers see no EMPTY span; only a thread parks a
+ * span, and a metadata span has no owner. */
 static bool links_are_valid(const struct span *span, bool had_tcaches)
 {
     bool wide = is_wide(span->slot_bytes), owned = span->status == SPAN_OWNED;
     bool seen = span->purpose == FOR_OBJECTS && span->status != SPAN_EMPTY;
     uint32_t published = seen ? span->reciprocal : 0;
     if (span->status == SPAN_NONE || span->status > SPAN_EMPTY ||
-        (owned && span->purpose != FOR_OBJECTS) || (!owned && span->parked_by != NULL))
+        (owned && span->purpose != FOR_OBJECTS) ||
+        (!(owned && had_tcaches) && span->parked_by != NULL))
         return false;
     if (span->reciprocal_published != (wide ? 0 : published) ||
         span->reciprocal_published_wide != (wide ? published : 0))

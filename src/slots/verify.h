@@ -20,7 +20,7 @@
  *        in the slices and slots, apart from a search in the ledger for each span.
  *
  * The ledger was checked before, as everything here relies on it (ledger_fault), and so were the
- * numbers of `struct spans` that follow from the size of the region (heap_constants_fault).
+ * numbers of `struct spans` that follow from the size of the region (heap_has_constants_of).
  *
  * The caller of each function holds the heap's lock. Threads with caches may take and free slots
  * meanwhile.
@@ -32,8 +32,8 @@
 
 /* Returns in words what is wrong with what is given [VF1], or NULL. The addresses in the page map
  * are `moved` bytes lower than what they stand for is now. `n` is what ledger_fault has counted;
- * adds the objects in slots. If there is no page map, s->nheld is 0. If threads may have caches, these
- * are in metadata spans, too. */
+ * adds the objects in slots. If there is no page map, s->nheld is 0. If threads may have caches,
+ * these are in metadata spans, too. */
 const char *spans_fault(const struct spans *s, ptrdiff_t moved, bool has_tcaches,
                         struct recount *n);
 
@@ -49,8 +49,8 @@ const char *spans_links_fault(const struct spans *s, bool had_tcaches);
  * That part of a large page map may never have been written to, and be no memory of the process. */
 bool spans_rest_is_clear(const struct spans *s);
 
-/* Corrects the addresses in the page map, which are `moved` bytes lower than what they stand for. They
- * were checked. */
+/* Corrects the addresses in the page map, which are `moved` bytes lower than what they stand for.
+ * They were checked. */
 void spans_move(struct spans *s, ptrdiff_t moved);
 
 /* Makes all that follows anew [VF2], and corrects the addresses. spans_fault has

@@ -131,7 +131,8 @@ static void test_refused(void **state)
 }
 
 /* Fields that only malloc's heap and heaps with guard pages use, and that are in no checksum of a
- * heap with slots that was not detached: whatever they say, attach sets them, and the heap works. */
+ * heap with slots that was never detached: whatever they say, attach sets them, and the heap
+ * works. */
 static void test_fields_of_other_heaps(void **state)
 {
     (void)state;

@@ -245,15 +245,33 @@ static void print_cell(const struct cell *c, bool in_colour)
         putchar(share >= 0.5 && letter >= 'a' && letter <= 'z' ? letter - 'a' + 'A' : letter);
 }
 
+/* How many rows from that of the cell `from` on have nothing that is in memory. */
+static size_t count_blank_rows(const struct map *m, size_t from)
+{
+    size_t i = from;
+    while (i < m->ncells &&
+           (kind_of(&m->cells[i]) == RETURNED || kind_of(&m->cells[i]) == UNTOUCHED) &&
+           share_of(&m->cells[i]) == 0)
+        i++;
+    return (i - from) / COLUMNS;
+}
+
+/* Several blank rows become one line. */
 static void print_picture(const struct map *m)
 {
     bool in_colour = has_colours() && strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
-    for (size_t i = 0; i < m->ncells; i++) {
-        if (i % COLUMNS == 0)
-            printf("  0x%-14" PRIx64 " ", m->view->base + i * m->cell_bytes);
-        print_cell(&m->cells[i], in_colour);
-        if (i % COLUMNS == COLUMNS - 1 || i + 1 == m->ncells)
-            printf("%s\n", in_colour ? "\033[0m" : "");
+    char text[BYTES_TEXT];
+    for (size_t i = 0; i < m->ncells;) {
+        size_t nblank = count_blank_rows(m, i), end = i + COLUMNS;
+        printf("  0x%-14" PRIx64 " ", m->view->base + i * m->cell_bytes);
+        if (nblank > 1) {
+            i += nblank * COLUMNS;
+            printf("... %s not in memory\n", bytes_text(text, nblank * COLUMNS * m->cell_bytes));
+            continue;
+        }
+        for (; i < end && i < m->ncells; i++)
+            print_cell(&m->cells[i], in_colour);
+        printf("%s\n", in_colour ? "\033[0m" : "");
     }
     if (in_colour)
         printf("\n  %s\u2588\033[0m metadata  %s\u2588\033[0m small objects  %s\u2588\033[0m large "
@@ -305,7 +323,19 @@ static void print_json_map(const struct map *m, bool is_whole, bool is_first)
 
 enum { SIDE = 12, GAP = 40 }; /* of a cell; between two heaps */
 
-/* Draws a map at `y`, and returns how far down it reaches. */
+/* Draws a cell; the shapes of the kinds are defined once (draw_shapes). */
+static void draw_cell(FILE *f, const struct cell *c, size_t column, int y)
+{
+    enum kind k = kind_of(c);
+    double share = share_of(c);
+    fprintf(f, "<use href=\"#k%d\" x=\"%d\" y=\"%d\"", (int)k, (int)column * SIDE, y);
+    if (is_in_use(k) && share < 1)
+        fprintf(f, " opacity=\"%.1f\"", 0.3 + 0.7 * share);
+    fprintf(f, "/>\n");
+}
+
+/* Draws a map at `y`, and returns how far down it reaches. Several blank rows become a line of
+ * text, as on the terminal. */
 static int draw(FILE *f, const struct map *m, int y)
 {
     char a[BYTES_TEXT], b[BYTES_TEXT];
@@ -314,37 +344,57 @@ static int draw(FILE *f, const struct map *m, int y)
             "</text>\n",
             y - 6, view_name(m->view), bytes_text(a, m->top_bytes), bytes_text(b, m->cell_bytes),
             100 * fragmentation_of(m));
-    for (size_t i = 0; i < m->ncells; i++) {
-        const struct cell *c = &m->cells[i];
-        double share = share_of(c);
-        fprintf(f,
-                "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" fill=\"%s\" "
-                "fill-opacity=\"%.2f\"/>\n",
-                (int)(i % COLUMNS) * SIDE, y + (int)(i / COLUMNS) * SIDE, SIDE - 1, SIDE - 1,
-                kinds[kind_of(c)].rgb, is_in_use(kind_of(c)) ? 0.3 + 0.7 * share : 1.0);
+    for (size_t i = 0; i < m->ncells; y += SIDE) {
+        size_t nblank = count_blank_rows(m, i);
+        if (nblank > 1) {
+            i += nblank * COLUMNS;
+            fprintf(f, "<text x=\"0\" y=\"%d\" font-size=\"10\">%s not in memory</text>\n",
+                    y + SIDE - 3, bytes_text(a, nblank * COLUMNS * m->cell_bytes));
+            continue;
+        }
+        for (size_t column = 0; column < COLUMNS && i < m->ncells; column++, i++)
+            draw_cell(f, &m->cells[i], column, y);
     }
-    return y + (int)((m->ncells + COLUMNS - 1) / COLUMNS) * SIDE + GAP;
+    return y + GAP;
+}
+
+static void draw_shapes(FILE *f)
+{
+    fprintf(f, "<defs>\n");
+    for (enum kind k = SMALL; k < NKINDS; k++)
+        fprintf(f, "<rect id=\"k%d\" width=\"%d\" height=\"%d\" fill=\"%s\"/>\n", (int)k, SIDE - 1,
+                SIDE - 1, kinds[k].rgb);
+    fprintf(f, "</defs>\n");
 }
 
 static void draw_legend(FILE *f, int y)
 {
-    int x = 0;
+    enum { EACH_ROW = 4, WIDTH = COLUMNS * SIDE / EACH_ROW, HEIGHT = 18 };
     for (enum kind k = SMALL; k < NKINDS; k++) {
-        fprintf(f,
-                "<rect x=\"%d\" y=\"%d\" width=\"11\" height=\"11\" fill=\"%s\" stroke=\"#888\"/>"
-                "<text x=\"%d\" y=\"%d\">%s</text>\n",
-                x, y, kinds[k].rgb, x + 16, y + 10, kinds[k].name);
-        x += 32 + 7 * (int)strlen(kinds[k].name);
+        int x = (int)k % EACH_ROW * WIDTH, down = y + (int)k / EACH_ROW * HEIGHT;
+        fprintf(f, "<use href=\"#k%d\" x=\"%d\" y=\"%d\"/><text x=\"%d\" y=\"%d\">%s</text>\n",
+                (int)k, x, down, x + SIDE + 4, down + SIDE - 2, kinds[k].name);
     }
+}
+
+/* How many rows of a map are drawn. */
+static int count_rows(const struct map *m)
+{
+    int n = 0;
+    for (size_t i = 0; i < m->ncells; n++) {
+        size_t nblank = count_blank_rows(m, i);
+        i += COLUMNS * (nblank > 1 ? nblank : 1);
+    }
+    return n;
 }
 
 /* Writes all maps to a file. Returns false after a message. */
 static bool write_svg(const char *path, const struct map *maps, size_t n)
 {
-    int y = GAP, height = 2 * GAP, width = 1180;
+    int y = GAP, height = 2 * GAP, width = COLUMNS * SIDE + 20;
     FILE *f = fopen(path, "we");
     for (size_t i = 0; i < n; i++)
-        height += (int)((maps[i].ncells + COLUMNS - 1) / COLUMNS) * SIDE + GAP;
+        height += count_rows(&maps[i]) * SIDE + GAP;
     if (f == NULL) {
         warn("%s", path);
         return false;
@@ -354,9 +404,10 @@ static bool write_svg(const char *path, const struct map *maps, size_t n)
             "font-family=\"sans-serif\" font-size=\"12\">\n"
             "<rect x=\"-10\" width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n",
             width, height);
+    draw_shapes(f);
     for (size_t i = 0; i < n; i++)
         y = draw(f, &maps[i], y);
-    draw_legend(f, y);
+    draw_legend(f, y - GAP / 2);
     fprintf(f, "</svg>\n");
     bool ok = !ferror(f);
     ok = fclose(f) == 0 && ok;

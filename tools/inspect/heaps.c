@@ -222,8 +222,8 @@ static bool states_are_sane(const struct view *v, const struct span *span, uint3
            first == span_of(s, offset + nbytes - 1, nslices);
 }
 
-/* The first entry from `slice` on that is not empty, or is near one. In a large heap most of the page
- * map was never written to. */
+/* The first entry from `slice` on that is not empty, or is near one. In a large heap most of the
+ * page map was never written to. */
 static uint32_t skip_empty(const struct spans *s, uint32_t slice, uint32_t nslices)
 {
     enum { AT_ONCE = 64 };

@@ -46,12 +46,12 @@
  * except mem_find.
  *
  * Fork [H12]. A fork waits until no call is under way on any heap that has a lock, so that the
- * child finds each heap as it was between two calls. It waits at most a third of a second, and
- * then a millisecond for each heap. If a call takes longer (a visitor of mem_walk may), the fork
- * goes on, and in the child the calls on that heap may fail with MEM_DAMAGED. A heap without a
- * lock (MEM_SINGLE_THREADED) is not waited for: if a thread forks while another thread is in a
- * call on it, the child must not use it. If parent and child share the memory of a heap, only one
- * of the two processes may use it.
+ * child finds each heap as it was between two calls. It waits at most some ten seconds, or a third
+ * of a second for a mem_walk, whose visitor may be waiting for the thread that forks, and then a
+ * millisecond for each heap. If a call takes longer, the fork goes on, and in the child the calls
+ * on that heap may fail with MEM_DAMAGED. A heap without a lock (MEM_SINGLE_THREADED) is not waited
+ * for: if a thread forks while another thread is in a call on it, the child must not use it. If
+ * parent and child share the memory of a heap, only one of the two processes may use it.
  */
 #ifndef MEM_HEAP_H
 #define MEM_HEAP_H

@@ -13,6 +13,7 @@
  */
 #include "heaps/fork.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <time.h>
 
@@ -34,8 +35,14 @@ static mem_heap *lockable(const struct heap_range *p)
     return m != NULL && header_is_whole(m) && header_has_lock(m) ? m : NULL;
 }
 
-/* The thread that holds the lock may be waiting for a processor. */
-static bool lock_in_time(pthread_mutex_t *lock, long patience)
+/* Whether the lock that was not to be had is that of a walk, whose visitor may wait for the forking
+ * thread; or the forking thread's own, if it forks in a visitor or in a signal handler. The
+ * registry's lock guards it. */
+static bool may_last;
+
+/* The thread that holds the lock may be waiting for a processor. Returns what pthread_mutex_lock
+ * does, or ETIMEDOUT. */
+static int lock_in_time(pthread_mutex_t *lock, long patience)
 {
     struct timespec until;
     assert(patience > 0 && patience < NS_PER_S);
@@ -43,7 +50,7 @@ static bool lock_in_time(pthread_mutex_t *lock, long patience)
     until.tv_nsec += patience;
     until.tv_sec += until.tv_nsec / NS_PER_S;
     until.tv_nsec %= NS_PER_S;
-    return pthread_mutex_timedlock(lock, &until) == 0;
+    return pthread_mutex_timedlock(lock, &until);
 }
 
 /* Takes the lock of a range's heap, if it has one, and notes in the header that it is held for a
@@ -56,10 +63,11 @@ static bool lock_range(const struct heap_range *p, long patience)
         return true;
     if (session_lock_is_of_parent(m))
         session_make_lock(m);
-    if (!lock_in_time(header_lock(m), patience))
-        return false;
-    m->is_held = 1;
-    return true;
+    int result = lock_in_time(header_lock(m), patience);
+    if (result == 0)
+        m->is_held = 1;
+    may_last = result != 0 && (result != ETIMEDOUT || m->is_walked);
+    return result == 0;
 }
 
 /* The next three are for registry_all_locked: false ends the round. */
@@ -97,16 +105,21 @@ static bool forget_range(const struct heap_range *p)
 
 /* A thread that holds one of the locks may be waiting for another one of them: a visitor of one
  * heap may call for a second heap, and a guard page moves under the registry's lock. So this never
- * waits for long with locks in hand, but lets go of all and tries again. After some tries it takes
- * what is free: then a heap may be in the middle of a call in the child, which is MEM_DAMAGED. */
+ * waits for long with locks in hand, but lets go of all and tries again.
+ *
+ * A call ends by itself, unless its lock was overwritten, but on a busy machine its thread may wait
+ * long for a processor. A visitor of a walk may never end. So there is an end to the tries: after
+ * 200 of them, of which a walk costs 40, it takes what is free. Then a heap may be in the middle of
+ * a call in the child, which is MEM_DAMAGED. */
 static void lock_all_before_fork(void)
 {
-    enum { TRIES = 5 };
-    for (unsigned n = 0;; n++) {
+    enum { TRIES = 200, A_WALK = 40 };
+    for (unsigned n = 0, spent = 0;; n++) {
         registry_lock();
         session_fork_waits(true);
-        if (registry_all_locked(n == TRIES ? lock_if_free : lock_patiently))
+        if (registry_all_locked(spent >= TRIES ? lock_if_free : lock_patiently))
             return;
+        spent += may_last ? A_WALK : 1;
         registry_all_locked(unlock_range);
         session_fork_waits(false);
         registry_unlock();

@@ -68,8 +68,58 @@ static void test_forks(void **state)
     }
 }
 
+/* A visitor that waits for the forking thread delays the fork, but not for long. */
+static bool is_walking, may_end;
+
+static bool wait_for_fork(const struct mem_piece *piece, void *unused)
+{
+    (void)piece, (void)unused;
+    __atomic_store_n(&is_walking, true, __ATOMIC_RELEASE);
+    while (!__atomic_load_n(&may_end, __ATOMIC_ACQUIRE))
+        usleep(1000);
+    return false;
+}
+
+static void *walk(void *heap)
+{
+    mem_walk(heap, wait_for_fork, NULL);
+    return NULL;
+}
+
+static double seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static void test_a_walk_that_waits_for_the_fork(void **state)
+{
+    (void)state;
+    pthread_t thread;
+    int status;
+    mem_heap *walked = mem_heap_create(64 << 10, NULL), *other = mem_heap_create(64 << 10, NULL);
+    assert_int_equal(pthread_create(&thread, NULL, walk, walked), 0);
+    while (!__atomic_load_n(&is_walking, __ATOMIC_ACQUIRE))
+        usleep(1000);
+    double begin = seconds();
+    pid_t child = fork();
+    if (child == 0)
+        _exit(mem_free(other, mem_alloc(other, 100)) == MEM_OK ? 0 : 1);
+    double waited = seconds() - begin;
+    __atomic_store_n(&may_end, true, __ATOMIC_RELEASE);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    assert_true(waited > 0.1 && waited < 5); /* A call that is no walk would have ten. */
+    assert_int_equal(mem_free(walked, mem_alloc(walked, 100)), MEM_OK);
+    assert_int_equal(mem_heap_destroy(walked), MEM_OK);
+    assert_int_equal(mem_heap_destroy(other), MEM_OK);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_forks)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_forks),
+                                       cmocka_unit_test(test_a_walk_that_waits_for_the_fork)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -81,10 +81,10 @@ void heap_open_locked(struct heap *h, struct region region, MemNodePtr *head)
 /* Counts what is in use: live chunks and records, without the pagemap, which is hardly touched. */
 static void count_use_locked(struct heap *h)
 {
-    assert(h->chunks.ledger.nlive >= pagemap_granules(&h->spans)); /* the map is live */
+    assert(h->chunks.ledger.live_granules >= pagemap_granules(&h->spans)); /* the map is live */
     const struct ledger *l = &h->chunks.ledger;
     assert(h->counters != NULL);
-    uint32_t ngranules = l->nlive - pagemap_granules(&h->spans);
+    uint32_t ngranules = l->live_granules - pagemap_granules(&h->spans);
     counters_use(h->counters, (uint64_t)ngranules * GRANULE_BYTES + ledger_nbytes(l));
 }
 
@@ -190,7 +190,7 @@ void heap_make_anew(struct heap *h, const struct heap *was)
     l->b.tree[BY_ADDRESS] = from->b.tree[BY_ADDRESS];
     l->b.tree[BY_SIZE] = from->b.tree[BY_SIZE];
     l->b.sum = from->b.sum;
-    l->nlive = from->nlive;
+    l->live_granules = from->live_granules;
     l->high = l->used = from->high;
     l->most = l->b.tree[BY_ADDRESS].nwords;
     h->spans.pagemap = was->spans.pagemap;
@@ -569,7 +569,7 @@ static __attribute__((noinline)) void trim_at_peak_locked(struct heap *h)
         trim_decide_at_peak(&h->trim, l, nspare, os_milliseconds(&h->clock)))
         trim_locked(h, SHORT_HOLE);
     if (trim_is_peak(&h->trim, l))
-        h->trim.peak = (uint64_t)l->nlive + l->ndirty;
+        h->trim.peak = (uint64_t)l->live_granules + l->ndirty;
 }
 
 /* A heap with a free list never gives memory back: the nodes of the list lie in free pages. */
@@ -646,7 +646,7 @@ static bool has_room_for_tcaches_locked(const struct heap *h)
 {
     enum { PART = 16 };
     size_t ngranules = h->chunks.region.nbytes / GRANULE_BYTES;
-    return h->has_tcaches && h->chunks.ledger.nlive < ngranules - ngranules / PART;
+    return h->has_tcaches && h->chunks.ledger.live_granules < ngranules - ngranules / PART;
 }
 
 /* A cache is a slot of the library's own, so it needs room, and its thread may then hold free

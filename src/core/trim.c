@@ -30,7 +30,7 @@ static bool judge_stayed(struct trim *t, struct ledger *l, uint32_t nspare, uint
 static bool is_small(const struct ledger *l, uint32_t nspare)
 {
     enum { PART = 8, MUCH = (64 << 20) / GRANULE_BYTES };
-    uint32_t nlive = l->nlive - nspare;
+    uint32_t nlive = l->live_granules - nspare;
     return nlive < (l->used - nspare) / PART || l->ndirty >= (uint64_t)nlive + MUCH;
 }
 
@@ -59,7 +59,7 @@ static bool judge_fallen(struct trim *t, const struct ledger *l, uint32_t nspare
  * anyway. Neither is asked while there is too little to be worth it. */
 bool trim_decide(struct trim *t, struct ledger *l, uint32_t nspare, uint64_t now)
 {
-    assert(nspare <= l->nlive && nspare <= l->used); /* spare granules are live ones */
+    assert(nspare <= l->live_granules && nspare <= l->used); /* spare granules are live ones */
     return l->ndirty >= trim_least(l, nspare) &&
            (judge_fallen(t, l, nspare, now) || judge_stayed(t, l, nspare, now));
 }

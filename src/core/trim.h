@@ -50,13 +50,13 @@ static inline uint32_t trim_little(const struct ledger *l, uint32_t nspare)
 static inline uint32_t trim_least(const struct ledger *l, uint32_t nspare)
 {
     enum { PART_OF_LIVE = 4 };
-    return trim_little(l, nspare) + (l->nlive - nspare) / PART_OF_LIVE;
+    return trim_little(l, nspare) + (l->live_granules - nspare) / PART_OF_LIVE;
 }
 
 /* Whether TR3 has to be asked. */
 static inline bool trim_is_peak(const struct trim *t, const struct ledger *l)
 {
-    return (uint64_t)l->nlive + l->ndirty > t->peak;
+    return (uint64_t)l->live_granules + l->ndirty > t->peak;
 }
 
 /* Decides whether all that is dirty should go back at the time `now`, and notes what later

@@ -23,9 +23,9 @@ static size_t tail_open_bytes(const struct ledger *l)
 static void add_free_chunks(const struct ledger *l, struct usage *u)
 {
     size_t tail = tail_open_bytes(l);
-    assert(l->nlive <= l->b.top); /* LG1: what of it is not live is holes */
+    assert(l->live_granules <= l->b.top); /* LG1: what of it is not live is holes */
     u->nfree_chunks = l->b.tree[BY_SIZE].nwords + (tail > 0);
-    u->free_chunk_bytes = bytes_of(l->b.top - l->nlive) + tail;
+    u->free_chunk_bytes = bytes_of(l->b.top - l->live_granules) + tail;
 }
 
 /* Everything but the slots, at one moment. */
@@ -39,8 +39,8 @@ static void usage_of_chunks_locked(const struct heap *h, struct usage *u)
     add_free_chunks(l, u);
     /* What is live are objects, spans and the page map. */
     size_t own = bytes_of(pagemap_granules(&h->spans)) + h->spans.nheld * slice_bytes(&h->spans);
-    assert(own <= bytes_of(l->nlive));
-    u->live_bytes = bytes_of(l->nlive) - own;
+    assert(own <= bytes_of(l->live_granules));
+    u->live_bytes = bytes_of(l->live_granules) - own;
     u->trimmable_bytes = bytes_of(l->ndirty);
 }
 

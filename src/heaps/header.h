@@ -63,7 +63,7 @@ static_assert((ALL_FLAGS & HAS_HCACHE) == 0, "HAS_HCACHE is none of the caller's
  * struct stored_guard follows right behind it. */
 struct stored {
     uint32_t nwords[2], root[2]; /* of each tree */
-    uint32_t nnodes, top, sum, high, nlive;
+    uint32_t nnodes, top, sum, high, live_granules;
     uint8_t height[2], unused[2];
 };
 

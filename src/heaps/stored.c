@@ -54,7 +54,7 @@ void stored_load(const mem_heap *m, struct heap *h)
         .nbytes = r.nbytes,
         .high = s->high,
         .used = s->high, /* matters, as ndirty does, only to a heap that gives pages back */
-        .nlive = s->nlive,
+        .live_granules = s->live_granules,
     };
     h->spans.chunks = &h->chunks; /* object_max is 0: there are none */
     if (header_has_guards(m))
@@ -76,7 +76,7 @@ void stored_save(mem_heap *m, const struct heap *h)
         .top = l->b.top,
         .sum = l->b.sum,
         .high = l->high,
-        .nlive = l->nlive,
+        .live_granules = l->live_granules,
     };
     if (header_has_guards(m))
         guard_save(l, stored_guard_of(m));

@@ -18,7 +18,7 @@
  *                             |      |            |         |
  *     level 0    leaves     [...]  [...]        [...]     [...]        (start, state)
  *
- * A cursor holds the slot on each level, so that the next word, the word before and the
+ * A cursor holds the index on each level, so that the next word, the word before and the
  * summaries above are found without a search. First fit for 50 granules goes down where the
  * summary is 50 or more: to the second leaf, without a look at any other. */
 #include "ledger/btree.h"
@@ -115,24 +115,24 @@ static void arrays_move(const struct btree *b, const uint64_t *at, ptrdiff_t n)
     memmove(low - n, low, (size_t)((const unsigned char *)at - (unsigned char *)low));
 }
 
-/* Inserts a word before `slot` of an array, below which all words move down by one. */
-static void array_insert(struct btree *b, enum order order, int slot, uint64_t word)
+/* Inserts a word before `index` of an array, below which all words move down by one. */
+static void array_insert(struct btree *b, enum order order, int index, uint64_t word)
 {
     if (!has_bytes(b, sizeof word))
         return;
-    assert(slot >= 0 && (uint32_t)slot <= b->tree[order].nwords && b->tree[order].height == 0);
-    uint64_t *at = array_of(b, order) + slot;
+    assert(index >= 0 && (uint32_t)index <= b->tree[order].nwords && b->tree[order].height == 0);
+    uint64_t *at = array_of(b, order) + index;
     arrays_move(b, at, 1);
     at[-1] = word;
     b->tree[order].nwords++;
 }
 
-/* Removes the word in `slot` of an array; all words below it move up by one. */
-static void array_remove(struct btree *b, enum order order, int slot)
+/* Removes the word at `index` of an array; all words below it move up by one. */
+static void array_remove(struct btree *b, enum order order, int index)
 {
     assert(b->tree[order].height == 0); /* a tree has no array */
-    assert(slot >= 0 && (uint32_t)slot < b->tree[order].nwords);
-    arrays_move(b, array_of(b, order) + slot, -1);
+    assert(index >= 0 && (uint32_t)index < b->tree[order].nwords);
+    arrays_move(b, array_of(b, order) + index, -1);
     b->tree[order].nwords--;
 }
 
@@ -201,12 +201,12 @@ static void node_repoint(struct btree *b, uint32_t id)
     for (unsigned level = t->height;; level--) {
         struct node *parent = node_at(b, above);
         int n = count_below_or_at(parent->word, nwords_of(parent, level), key);
-        int slot = n > 0 ? n - 1 : 0;
+        int index = n > 0 ? n - 1 : 0;
         if (level == x->level + 1u) {
-            parent->child[slot] = id;
+            parent->child[index] = id;
             return;
         }
-        above = parent->child[slot];
+        above = parent->child[index];
     }
 }
 
@@ -257,7 +257,7 @@ size_t btree_nbytes(const struct btree *b)
 
 /* --- finding --------------------------------------------------------------- */
 
-/* Puts the step at `level` of a cursor into a node; its slot is the caller's to set. */
+/* Puts the step at `level` of a cursor into a node; its index is the caller's to set. */
 static struct step *step_into(struct cursor *c, int level, struct node *x)
 {
     assert(level >= 0 && level <= HEIGHT_MAX); /* within the cursor */
@@ -272,8 +272,8 @@ static struct step *step_into_child(const struct btree *b, struct cursor *c, int
 {
     assert(level >= 0 && level < c->height); /* the root is no child */
     const struct step *up = &c->step[level + 1];
-    assert(up->slot >= 0 && up->slot < up->nwords); /* the step above has a child */
-    return step_into(c, level, node_at(b, node_of(up)->child[up->slot]));
+    assert(up->index >= 0 && up->index < up->nwords); /* the step above has a child */
+    return step_into(c, level, node_at(b, node_of(up)->child[up->index]));
 }
 
 /* Puts a cursor at the top of a sequence: into the root, or into the array. */
@@ -298,20 +298,20 @@ static void prefetch_node(const struct node *x)
 }
 
 /* One node on each level: the last word that is <= key stands for the child in which it must be.
- * A key below all words goes down the left edge, to end at NO_SLOT. */
+ * A key below all words goes down the left edge, to end at BEFORE_FIRST. */
 bool btree_floor(const struct btree *b, enum order order, uint64_t key, struct cursor *c)
 {
     struct step *s = step_into_root(b, order, c);
     for (int level = c->height; level > 0; level--) {
         int n = count_below_or_at(s->word, s->nwords, key);
-        s->slot = n > 0 ? n - 1 : 0; /* a key before all words: down the left edge */
-        struct node *child = node_at(b, node_of(s)->child[s->slot]);
+        s->index = n > 0 ? n - 1 : 0; /* a key before all words: down the left edge */
+        struct node *child = node_at(b, node_of(s)->child[s->index]);
         prefetch_node(child);
         s = step_into(c, level - 1, child);
     }
-    s->slot = count_below_or_at(s->word, s->nwords, key) - 1;
-    assert(s->slot >= NO_SLOT && s->slot < s->nwords);
-    return s->slot != NO_SLOT;
+    s->index = count_below_or_at(s->word, s->nwords, key) - 1;
+    assert(s->index >= BEFORE_FIRST && s->index < s->nwords);
+    return s->index != BEFORE_FIRST;
 }
 
 /* The word after the last one that is below the key. */
@@ -334,12 +334,12 @@ bool btree_next(const struct btree *b, struct cursor *c)
 {
     assert(c->height >= 0 && c->height <= HEIGHT_MAX); /* the cursor was set */
     int level = 0;
-    while (c->step[level].slot + 1 >= c->step[level].nwords)
+    while (c->step[level].index + 1 >= c->step[level].nwords)
         if (++level > c->height)
             return false;
-    c->step[level].slot++;
+    c->step[level].index++;
     while (level-- > 0)
-        step_into_child(b, c, level)->slot = 0;
+        step_into_child(b, c, level)->index = 0;
     return true;
 }
 
@@ -348,13 +348,13 @@ bool btree_prev(const struct btree *b, struct cursor *c)
 {
     assert(c->height >= 0 && c->height <= HEIGHT_MAX); /* the cursor was set */
     int level = 0;
-    while (c->step[level].slot <= 0)
+    while (c->step[level].index <= 0)
         if (++level > c->height)
             return false;
-    c->step[level].slot--;
+    c->step[level].index--;
     while (level-- > 0) {
         struct step *s = step_into_child(b, c, level);
-        s->slot = s->nwords - 1;
+        s->index = s->nwords - 1;
     }
     return true;
 }
@@ -365,8 +365,8 @@ static uint32_t end_at(const struct btree *b, const struct cursor *c, int level)
 {
     for (; level <= c->height; level++) {
         const struct step *s = &c->step[level];
-        if (s->slot + 1 < s->nwords)
-            return high_of(s->word[s->slot + 1]);
+        if (s->index + 1 < s->nwords)
+            return high_of(s->word[s->index + 1]);
     }
     return b->top;
 }
@@ -374,13 +374,13 @@ static uint32_t end_at(const struct btree *b, const struct cursor *c, int level)
 uint32_t btree_chunk_end(const struct btree *b, const struct cursor *c)
 {
     assert(c->order == BY_ADDRESS); /* by size, nothing ends */
-    assert(c->step[0].slot != NO_SLOT);
+    assert(c->step[0].index != BEFORE_FIRST);
     return end_at(b, c, 0);
 }
 
-RACING static uint32_t lookup_chunk_end(const uint64_t *word, int nwords, int slot, uint32_t end)
+RACING static uint32_t lookup_chunk_end(const uint64_t *word, int nwords, int index, uint32_t end)
 {
-    return slot + 1 < nwords ? high_of(NOW(word[slot + 1])) : end;
+    return index + 1 < nwords ? high_of(NOW(word[index + 1])) : end;
 }
 
 /* For a reader without the lock: the leaf in which `key` is sought, how many words it has, and
@@ -400,9 +400,9 @@ RACING static const uint64_t *lookup_leaf(const struct btree *b, size_t nbytes, 
             return NULL;
         if (level == 0)
             return x->word;
-        int n = count_below_or_at(x->word, *nwords, key), slot = n > 0 ? n - 1 : 0;
-        *end = lookup_chunk_end(x->word, *nwords, slot, *end);
-        id = NOW(x->child[slot]);
+        int n = count_below_or_at(x->word, *nwords, key), index = n > 0 ? n - 1 : 0;
+        *end = lookup_chunk_end(x->word, *nwords, index, *end);
+        id = NOW(x->child[index]);
     }
 }
 
@@ -432,55 +432,55 @@ RACING bool btree_lookup(const struct btree *b, size_t nbytes, uint64_t key, uin
         is_array ? lookup_array(b, nbytes, &nwords) : lookup_leaf(b, nbytes, key, &nwords, end);
     if (word == NULL)
         return false;
-    int slot = count_below_or_at(word, nwords, key) - 1;
-    if (slot == NO_SLOT)
+    int index = count_below_or_at(word, nwords, key) - 1;
+    if (index == BEFORE_FIRST)
         return false;
-    *end = lookup_chunk_end(word, nwords, slot, *end);
-    *found = NOW(word[slot]);
+    *end = lookup_chunk_end(word, nwords, index, *end);
+    *found = NOW(word[index]);
     return true;
 }
 
-/* How long the longest free chunk below a slot is; in a leaf, how long the slot's own chunk is
+/* How long the longest free chunk below a word is; in a leaf, how long the word's own chunk is
  * if it is free. */
-static uint32_t longest_free_at(const struct btree *b, const struct cursor *c, int level, int slot)
+static uint32_t longest_free_at(const struct btree *b, const struct cursor *c, int level, int index)
 {
     const struct step *s = &c->step[level];
-    assert(slot >= 0 && slot < s->nwords);
+    assert(index >= 0 && index < s->nwords);
     if (level > 0)
-        return low_of(s->word[slot]);
-    if (low_of(s->word[slot]) != 0)
+        return low_of(s->word[index]);
+    if (low_of(s->word[index]) != 0)
         return 0;
-    uint32_t end = slot + 1 < s->nwords ? high_of(s->word[slot + 1]) : end_at(b, c, 1);
-    return end - high_of(s->word[slot]);
+    uint32_t end = index + 1 < s->nwords ? high_of(s->word[index + 1]) : end_at(b, c, 1);
+    return end - high_of(s->word[index]);
 }
 
-/* Moves the cursor at `level` to the first slot, from `slot` on in direction dir, that has a
+/* Moves the cursor at `level` to the first word, from `index` on in direction dir, that has a
  * free chunk of ngranules at or below it. Returns false if none has. */
-static bool scan_level(const struct btree *b, struct cursor *c, int level, int slot, int dir,
+static bool scan_level(const struct btree *b, struct cursor *c, int level, int index, int dir,
                        uint32_t ngranules)
 {
     assert(dir == 1 || dir == -1);
-    for (; slot >= 0 && slot < c->step[level].nwords; slot += dir) {
-        if (longest_free_at(b, c, level, slot) >= ngranules) {
-            c->step[level].slot = slot;
+    for (; index >= 0 && index < c->step[level].nwords; index += dir) {
+        if (longest_free_at(b, c, level, index) >= ngranules) {
+            c->step[level].index = index;
             return true;
         }
     }
     return false;
 }
 
-/* Moves the cursor to the nearest free chunk of ngranules, from `slot` at `level` on in
+/* Moves the cursor to the nearest free chunk of ngranules, from `index` at `level` on in
  * direction dir: up until a summary promises one, then down to it. Returns false if there is
  * none. */
-static bool search_free(const struct btree *b, struct cursor *c, int level, int slot, int dir,
+static bool search_free(const struct btree *b, struct cursor *c, int level, int index, int dir,
                         uint32_t ngranules)
 {
     assert(c->order == BY_ADDRESS); /* only these words say what is free */
     assert(ngranules > 0);          /* or a live chunk would do */
-    while (!scan_level(b, c, level, slot, dir, ngranules)) {
+    while (!scan_level(b, c, level, index, dir, ngranules)) {
         if (++level > c->height)
             return false;
-        slot = c->step[level].slot + dir;
+        index = c->step[level].index + dir;
     }
     while (level-- > 0) {
         const struct step *s = step_into_child(b, c, level);
@@ -500,14 +500,14 @@ bool btree_first_free(const struct btree *b, uint32_t ngranules, struct cursor *
 /* From the cursor on, through the rest of its leaf first, and then by the summaries above. */
 bool btree_free_above(const struct btree *b, struct cursor *c)
 {
-    assert(c->step[0].slot != NO_SLOT); /* the search begins at a chunk */
-    return search_free(b, c, 0, c->step[0].slot, 1, 1);
+    assert(c->step[0].index != BEFORE_FIRST); /* the search begins at a chunk */
+    return search_free(b, c, 0, c->step[0].index, 1, 1);
 }
 
 bool btree_free_below(const struct btree *b, struct cursor *c)
 {
-    assert(c->step[0].slot != NO_SLOT); /* the search begins at a chunk */
-    return search_free(b, c, 0, c->step[0].slot, -1, 1);
+    assert(c->step[0].index != BEFORE_FIRST); /* the search begins at a chunk */
+    return search_free(b, c, 0, c->step[0].index, -1, 1);
 }
 
 /* --- summaries ------------------------------------------------------------- */
@@ -551,12 +551,12 @@ static uint32_t longer_of(uint32_t a, uint32_t b)
     return a > b ? a : b;
 }
 
-/* Where the chunk in a slot of the leaf or of the array ends. */
-static uint32_t end_of(const struct btree *b, const struct cursor *c, int slot)
+/* Where the chunk at an index of the leaf or of the array ends. */
+static uint32_t end_of(const struct btree *b, const struct cursor *c, int index)
 {
     const struct step *s = &c->step[0];
-    assert(slot >= 0 && slot < s->nwords);
-    return slot + 1 < s->nwords ? high_of(s->word[slot + 1]) : end_at(b, c, 1);
+    assert(index >= 0 && index < s->nwords);
+    return index + 1 < s->nwords ? high_of(s->word[index + 1]) : end_at(b, c, 1);
 }
 
 /* The longest free chunk among those that changed, before and after. From these two the summary
@@ -577,8 +577,8 @@ static void refresh(const struct btree *b, const struct cursor *c, struct change
     for (int level = 0; level < c->height; level++) {
         const struct step *up = &c->step[level + 1];
         const struct node *x = node_of(&c->step[level]);
-        assert(up->slot >= 0 && up->slot < up->nwords); /* the word that stands for x */
-        uint64_t old = up->word[up->slot], summary;
+        assert(up->index >= 0 && up->index < up->nwords); /* the word that stands for x */
+        uint64_t old = up->word[up->index], summary;
         if (c->order == BY_ADDRESS && change.is >= low_of(old))
             summary = word_of(high_of(x->word[0]), change.is);
         else if (c->order == BY_ADDRESS && change.was < low_of(old))
@@ -587,7 +587,7 @@ static void refresh(const struct btree *b, const struct cursor *c, struct change
             summary = summary_of(x, end_at(b, c, level + 1));
         if (old == summary)
             return;
-        up->word[up->slot] = summary;
+        up->word[up->index] = summary;
         change = (struct change){low_of(old), low_of(summary)};
     }
 }
@@ -687,7 +687,7 @@ static void regroup(struct btree *b, const struct cursor *c, int level, bool gro
     const struct step *up = &c->step[level + 1];
     struct node *parent = node_of(up);
     int nwords = up->nwords, before = nwords < GROUP_MAX ? nwords : GROUP_MAX;
-    int first = up->slot > before / 2 ? up->slot - before / 2 : 0;
+    int first = up->index > before / 2 ? up->index - before / 2 : 0;
     if (first > nwords - before)
         first = nwords - before;
     assert(first >= 0 && nwords <= INNER_CAP);
@@ -841,8 +841,8 @@ static uint32_t add_to_sum(uint32_t sum, uint64_t word)
 void btree_insert(struct btree *b, struct cursor *c, uint64_t word)
 {
     assert(c->order == BY_ADDRESS || c->order == BY_SIZE);
-    assert(c->step[0].slot >= NO_SLOT &&
-           c->step[0].slot < c->step[0].nwords); /* the cursor was set */
+    assert(c->step[0].index >= BEFORE_FIRST &&
+           c->step[0].index < c->step[0].nwords); /* the cursor was set */
     struct tree *t = &b->tree[c->order];
     uint64_t key = key_of(c->order, word);
     if (t->height == 0 && t->nwords == ARRAY_MAX) {
@@ -851,7 +851,7 @@ void btree_insert(struct btree *b, struct cursor *c, uint64_t word)
     }
     if (t->height == 0) {
         b->sum = add_to_sum(b->sum, word);
-        array_insert(b, c->order, c->step[0].slot + 1, word);
+        array_insert(b, c->order, c->step[0].index + 1, word);
         return;
     }
     for (int i = 0; i < 2 * HEIGHT_MAX && c->step[0].nwords == LEAF_CAP; i++) {
@@ -862,16 +862,16 @@ void btree_insert(struct btree *b, struct cursor *c, uint64_t word)
     if (s->nwords == LEAF_CAP)
         return; /* BT3 is broken */
     assert(c->height == (int)t->height && s->nwords < LEAF_CAP);
-    uint64_t *at = s->word + s->slot + 1;
-    memmove(at + 1, at, (size_t)(s->nwords - s->slot - 1) * sizeof *at);
+    uint64_t *at = s->word + s->index + 1;
+    memmove(at + 1, at, (size_t)(s->nwords - s->index - 1) * sizeof *at);
     *at = word;
     b->sum = add_to_sum(b->sum, word);
     s->nwords++;
     node_of(s)->nwords = (uint16_t)s->nwords;
     t->nwords++;
-    uint32_t start = high_of(word), end = end_of(b, c, s->slot + 1);
+    uint32_t start = high_of(word), end = end_of(b, c, s->index + 1);
     struct change cut = {.is = free_length(word, end)};
-    if (s->slot != NO_SLOT && low_of(at[-1]) == 0) {
+    if (s->index != BEFORE_FIRST && low_of(at[-1]) == 0) {
         cut.was = end - high_of(at[-1]);
         cut.is = longer_of(cut.is, start - high_of(at[-1]));
     }
@@ -890,42 +890,42 @@ void btree_remove(struct btree *b, struct cursor *c)
 {
     struct tree *t = &b->tree[c->order];
     struct step *s = &c->step[0];
-    if (s->slot == NO_SLOT)
+    if (s->index == BEFORE_FIRST)
         return;
-    assert(s->slot >= 0 && s->slot < s->nwords);
+    assert(s->index >= 0 && s->index < s->nwords);
     assert(c->height == (int)t->height); /* the cursor is of this tree as it is now */
-    uint64_t *at = s->word + s->slot;
+    uint64_t *at = s->word + s->index;
     uint64_t gone = *at;
     b->sum = add_to_sum(b->sum, gone);
     if (t->height == 0) {
-        array_remove(b, c->order, s->slot);
+        array_remove(b, c->order, s->index);
         s->word = array_of(b, c->order);
         s->nwords--;
-        s->slot--;
+        s->index--;
         return;
     }
-    uint32_t start = high_of(gone), end = end_of(b, c, s->slot);
-    memmove(at, at + 1, (size_t)(s->nwords - s->slot - 1) * sizeof *at);
+    uint32_t start = high_of(gone), end = end_of(b, c, s->index);
+    memmove(at, at + 1, (size_t)(s->nwords - s->index - 1) * sizeof *at);
     s->nwords--;
     node_of(s)->nwords = (uint16_t)s->nwords;
     t->nwords--;
     bool shrunk = s->nwords < LEAF_MIN || t->nwords <= ARRAY_AGAIN;
     uint64_t stays = key_of(c->order, s->word[0]);
     struct change change = {.was = free_length(gone, end)};
-    if (s->slot == 0) {
+    if (s->index == 0) {
         refresh(b, c, change);
         if (!btree_prev(b, c))
-            s->slot = NO_SLOT;
+            s->index = BEFORE_FIRST;
     } else {
-        s->slot--;
+        s->index--;
     }
     /* The chunk before now reaches further. It may be the last one of another leaf. */
-    if (c->order == BY_ADDRESS && s->slot != NO_SLOT) {
+    if (c->order == BY_ADDRESS && s->index != BEFORE_FIRST) {
         uint64_t before = cursor_word(c);
         change.was = longer_of(change.was, free_length(before, start));
         change.is = free_length(before, end);
     }
-    if (s->slot != NO_SLOT)
+    if (s->index != BEFORE_FIRST)
         refresh(b, c, change);
     if (shrunk) {
         shrink(b, c->order, stays);
@@ -937,11 +937,11 @@ void btree_remove(struct btree *b, struct cursor *c)
  * live or from one slack to another. */
 void btree_update(struct btree *b, struct cursor *c, uint64_t word)
 {
-    if (c->step[0].slot == NO_SLOT)
+    if (c->step[0].index == BEFORE_FIRST)
         return;
-    assert(c->step[0].slot >= 0 && c->step[0].slot < c->step[0].nwords);
-    uint64_t *at = &c->step[0].word[c->step[0].slot];
-    uint32_t end = end_of(b, c, c->step[0].slot);
+    assert(c->step[0].index >= 0 && c->step[0].index < c->step[0].nwords);
+    uint64_t *at = &c->step[0].word[c->step[0].index];
+    uint32_t end = end_of(b, c, c->step[0].index);
     struct change change = {free_length(*at, end), free_length(word, end)};
     b->sum = add_to_sum(add_to_sum(b->sum, *at), word);
     *at = word;

@@ -56,7 +56,7 @@ enum {
     ARRAY_AGAIN = 125, /* and a tree this short an array; the gap prevents going to and fro */
     HEIGHT_MAX = 8,    /* 2^32 words in leaves of 24 below inner nodes of 15 */
     BTREE_COST = 19,   /* bytes for each word BY_ADDRESS [BT4] */
-    NO_SLOT = -1
+    BEFORE_FIRST = -1  /* an index in a node or an array */
 };
 
 struct tree {
@@ -80,7 +80,7 @@ struct cursor {
     int height;
     struct step {
         uint64_t *word;
-        int nwords, slot;
+        int nwords, index;
     } step[HEIGHT_MAX + 1];
 };
 
@@ -99,10 +99,10 @@ static inline uint32_t low_of(uint64_t word)
     return (uint32_t)word;
 }
 
-/* The word at a cursor that is not at NO_SLOT. */
+/* The word at a cursor that is not at BEFORE_FIRST. */
 static inline uint64_t cursor_word(const struct cursor *c)
 {
-    return c->step[0].word[c->step[0].slot];
+    return c->step[0].word[c->step[0].index];
 }
 
 /* Makes two empty sequences in the `room` bytes below `end`, which is a multiple of 16. */
@@ -117,7 +117,7 @@ size_t btree_nbytes(const struct btree *b);
 /* --- finding: each is O(log n) ------------------------------------------------- */
 
 /* Moves the cursor to the last word <= key. If there is none, returns false with the cursor at
- * NO_SLOT, before the first word. */
+ * BEFORE_FIRST, before the first word. */
 bool btree_floor(const struct btree *b, enum order order, uint64_t key, struct cursor *c);
 
 /* Moves the cursor to the first word >= key, where key > 0; returns false if there is none. */
@@ -156,8 +156,8 @@ bool btree_lookup(const struct btree *b, size_t nbytes, uint64_t key, uint64_t *
  * caller has seen to it that there is room. The cursor is void. */
 void btree_insert(struct btree *b, struct cursor *c, uint64_t word);
 
-/* Removes the word at the cursor, which moves to the word before, or to NO_SLOT if there is
- * none. At NO_SLOT it does nothing. */
+/* Removes the word at the cursor, which moves to the word before, or to BEFORE_FIRST if there is
+ * none. At BEFORE_FIRST it does nothing. */
 void btree_remove(struct btree *b, struct cursor *c);
 
 /* Replaces the word at the cursor by one that sorts in the same place. The cursor stays good. */

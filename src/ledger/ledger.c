@@ -87,7 +87,7 @@ void ledger_open(struct ledger *l, void *end, size_t nbytes)
     l->high = 0;
     l->used = 0;
     l->most = 0;
-    l->nlive = 0;
+    l->live_granules = 0;
     l->ndirty = 0;
     l->least_dirty = 0;
     l->changes = 0;
@@ -332,7 +332,7 @@ static void size_remove(struct ledger *l, uint32_t length, uint32_t start)
 {
     struct cursor c;
     btree_floor(&l->b, BY_SIZE, word_of(length, start), &c);
-    if (c.step[0].slot != NO_SLOT && cursor_word(&c) == word_of(length, start))
+    if (c.step[0].index != BEFORE_FIRST && cursor_word(&c) == word_of(length, start))
         btree_remove(&l->b, &c);
 }
 
@@ -403,7 +403,7 @@ static uint32_t chunk_take(struct ledger *l, const struct chunk *from, uint32_t 
         length = take_from_hole(l, from, length, slack);
     if (length == 0)
         return 0;
-    l->nlive += length;
+    l->live_granules += length;
     if (from->start < used) /* what is above was never written to */
         l->ndirty -= least(l->ndirty, least(length, used - from->start));
     return length;
@@ -413,7 +413,7 @@ static uint32_t chunk_take(struct ledger *l, const struct chunk *from, uint32_t 
  * chunk [LG2]; of two that join, the record of the lower one stays. */
 static void chunk_give_back(struct ledger *l, const struct cursor *at)
 {
-    assert(at->order == BY_ADDRESS && at->step[0].slot != NO_SLOT);
+    assert(at->order == BY_ADDRESS && at->step[0].index != BEFORE_FIRST);
     struct cursor c = *at, side = c;
     struct chunk this = chunk_at(l, &c), left = {0}, right = {0};
     uint32_t start = this.start;
@@ -422,7 +422,7 @@ static void chunk_give_back(struct ledger *l, const struct cursor *at)
     side = c;
     bool right_is_free = btree_next(&l->b, &side) && (right = chunk_at(l, &side)).state == 0;
     bool last = this.start + this.length == l->b.top;
-    l->nlive -= this.length;
+    l->live_granules -= this.length;
     l->least_dirty = least(l->least_dirty, l->ndirty);
     l->ndirty += this.length;
 
@@ -780,7 +780,7 @@ const char *ledger_fault(const struct ledger *l, struct recount *n)
 {
     struct chunk before = {.state = 1};
     struct cursor c;
-    uint32_t at = 0, nseen = 0, nholes = 0, nlive = 0;
+    uint32_t at = 0, nseen = 0, nholes = 0, live = 0;
     if (!ledger_is_sane(l) || l->high > granules_left(l, 1, BTREE_COST))
         return "the numbers of the ledger cannot be";
     if (!btree_is_valid(&l->b))
@@ -794,7 +794,7 @@ const char *ledger_fault(const struct ledger *l, struct recount *n)
             return "two holes are neighbours";
         nseen++;
         nholes += chunk.state == 0;
-        nlive += chunk.state == 0 ? 0 : chunk.length;
+        live += chunk.state == 0 ? 0 : chunk.length;
         at += chunk.length;
         before = chunk;
         recount_chunk(n, &chunk);
@@ -803,7 +803,8 @@ const char *ledger_fault(const struct ledger *l, struct recount *n)
         return "a chunk has no record";
     if (before.state == 0)
         return "the last chunk is a hole";
-    bool agrees = nlive == l->nlive && nseen == nchunks(l) && nholes == l->b.tree[BY_SIZE].nwords;
+    bool agrees =
+        live == l->live_granules && nseen == nchunks(l) && nholes == l->b.tree[BY_SIZE].nwords;
     return agrees ? NULL : "the ledger has other records than it counts";
 }
 

@@ -49,7 +49,8 @@
 
 enum { CHUNK_COST = 24 };
 
-/* All in granules; `high` is 0 if there is neither guard nor gap, `page` if there is no guard. */
+/* The guard [LG6] or the gap [LG7]: from the granule `low` to `high`, which is 0 if there is neither.
+ * `page` is how many granules a page has; 0 says that this is no guard. */
 struct guard {
     uint32_t page, low, high;
     uint32_t wanted_low; /* where its low end has to be for what was refused last; or 0 */
@@ -58,13 +59,13 @@ struct guard {
 struct ledger {
     struct btree b;
     size_t nbytes; /* of the region */
-    uint32_t high; /* the highest top since the region was all free, */
-    uint32_t used; /* and ever: nothing above was ever given out */
+    uint32_t high; /* the highest top since the region was all free last [LG4] */
+    uint32_t used; /* the highest top ever: nothing above was ever given out */
     uint32_t most; /* the most chunks there ever were: how far down records may have been written */
-    uint32_t nlive;
-    uint32_t ndirty;      /* an estimate of what was freed since the heap last set this to 0 */
-    uint32_t least_dirty; /* the least that was before something more was freed, likewise */
-    uint32_t changes;     /* a sequence count (seqcount.h) */
+    uint32_t live_granules; /* of all live chunks */
+    uint32_t ndirty;        /* an estimate of what was freed since the heap last set this to 0 */
+    uint32_t least_dirty;   /* the least that was before something more was freed, likewise */
+    uint32_t changes;       /* a sequence count (seqcount.h) */
     struct guard guard;
 };
 

@@ -49,14 +49,16 @@ static_assert(1 << WIDE_SHIFT == WIDE_SLICES, "positions in a large-slot span ta
  * are free, and it waits in another queue. span.h has the transitions. */
 enum span_status { SPAN_NONE, SPAN_OWNED, SPAN_FULL, SPAN_PARTIAL, SPAN_EMPTY };
 
-/* The entry of a slice. */
+/* The entry of a slice. Its fields are in the order in which the fast paths need them, not by the thread
+ * that may write them; so each group says that. "Fixed" is what changes only while no reader can see the
+ * span. */
 struct span {
     /* Read without the lock: the reciprocal, once readers may use the other fields, else 0. Any
      * thread that frees a slot counts down; the count decides nothing [SP5]. */
     uint32_t reciprocal_published;
     int32_t countdown; /* frees until the span is counted again */
 
-    /* Fixed while it is a span; read without the lock. */
+    /* Fixed. */
     unsigned char *states; /* the state array (state.h) */
 
     /* Read without the lock: the reciprocal of a large-slot span; in its other entries, how many
@@ -66,14 +68,14 @@ struct span {
     uint32_t back;
     const void *parked_by;
 
-    /* Fixed while it is a span; read without the lock. */
+    /* Fixed. */
     uint32_t slot_bytes; /* 0: this is no span, or not its first slice */
     uint32_t reciprocal; /* slot_reciprocal(slot_bytes) */
 
     /* Under the lock: the neighbours in a queue, which is a ring. */
     uint32_t next, previous;
 
-    /* Fixed while it is a span; read without the lock. */
+    /* Fixed. */
     uint16_t nslots;
 
     /* Under the lock: where the search for a free slot begins. */
@@ -82,7 +84,7 @@ struct span {
     /* The owner's: slots 0 to used - 1 were in a window since the span was made (window.h). */
     uint16_t used;
 
-    /* Fixed while it is a span; read without the lock. */
+    /* Fixed. */
     uint8_t sizeclass;
     uint8_t purpose; /* FOR_OBJECTS, FOR_METADATA */
 

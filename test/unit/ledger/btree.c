@@ -452,7 +452,7 @@ static void test_floor_and_ceil_at_every_key(void **state)
                 floor = word_for(BY_ADDRESS, key, mark[BY_ADDRESS][key] - 1u);
             bool found = btree_floor(&b, BY_ADDRESS, key_for(BY_ADDRESS, key), &c);
             assert_int_equal(found, floor != 0);
-            assert_true(found ? cursor_word(&c) == floor : c.step[0].slot == NO_SLOT);
+            assert_true(found ? cursor_word(&c) == floor : c.step[0].index == BEFORE_FIRST);
             uint32_t next = key;
             while (next < below && mark[BY_ADDRESS][next] == 0)
                 next++;

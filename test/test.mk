@@ -40,8 +40,8 @@ WALK_STATIC := $(IN_MALLOC)/walk-static
 CONTAINERS := $(BUILD)/test/containers
 KNOWN := $(BUILD)/test/known
 INSPECT := $(addprefix $(BUILD)/test/inspect/,inspected inspected-static damaged)
-INSPECT_MODULES := $(addprefix tools/inspect/,target.c process.c core.c compress.c images.c heaps.c \
-    command.c)
+INSPECT_MODULES := $(addprefix tools/inspect/,target.c process.c core.c compress.c images.c \
+    heaps.c command.c)
 HELGRIND := $(BUILD)/test/helgrind/classic $(BUILD)/test/helgrind/malloc
 
 $(BUILD)/test/unit/%: test/unit/%.c test/support/model.c $(SUPPORT) $(BUILD)/libmem.a

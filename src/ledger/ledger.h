@@ -49,8 +49,8 @@
 
 enum { CHUNK_COST = 24 };
 
-/* The guard [LG6] or the gap [LG7]: from the granule `low` to `high`, which is 0 if there is neither.
- * `page` is how many granules a page has; 0 says that this is no guard. */
+/* The guard [LG6] or the gap [LG7]: from the granule `low` to `high`, which is 0 if there is
+ * neither. `page` is how many granules a page has; 0 says that this is no guard. */
 struct guard {
     uint32_t page, low, high;
     uint32_t wanted_low; /* where its low end has to be for what was refused last; or 0 */

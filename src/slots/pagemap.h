@@ -49,9 +49,9 @@ static_assert(1 << WIDE_SHIFT == WIDE_SLICES, "positions in a large-slot span ta
  * are free, and it waits in another queue. span.h has the transitions. */
 enum span_status { SPAN_NONE, SPAN_OWNED, SPAN_FULL, SPAN_PARTIAL, SPAN_EMPTY };
 
-/* The entry of a slice. Its fields are in the order in which the fast paths need them, not by the thread
- * that may write them; so each group says that. "Fixed" is what changes only while no reader can see the
- * span. */
+/* The entry of a slice. Its fields are in the order in which the fast paths need them, not by the
+ * thread that may write them; so each group says that. "Fixed" is what changes only while no reader
+ * can see the span. */
 struct span {
     /* Read without the lock: the reciprocal, once readers may use the other fields, else 0. Any
      * thread that frees a slot counts down; the count decides nothing [SP5]. */

@@ -52,6 +52,7 @@ static void end_object(struct counters *c, size_t nbytes)
     c->live_bytes -= nbytes;
 }
 
+/* What is counted by size is counted for all sizes, too [CN2]. */
 void counters_take(struct counters *c, size_t nbytes)
 {
     c->nallocated++;
@@ -60,6 +61,7 @@ void counters_take(struct counters *c, size_t nbytes)
     begin_object(c, nbytes);
 }
 
+/* The size class is that of the size that the object has now, which a resize may have changed. */
 void counters_free(struct counters *c, size_t nbytes)
 {
     c->nfreed++;

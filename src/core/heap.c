@@ -159,6 +159,8 @@ static bool has_constants_of_chunks(const struct chunks *c, const struct chunks 
            l->changes % 2 == 0 && l->used >= l->high && l->used <= l->nbytes / GRANULE_BYTES;
 }
 
+/* No thread has a cache in a heap that is checked so, and no call is at work in it. The page map
+ * has all its entries as soon as it is there. */
 static bool has_constants_of_spans(const struct spans *s, const struct spans *like)
 {
     bool shunned = true;
@@ -181,6 +183,8 @@ bool heap_has_constants_of(const struct heap *h, const struct heap *like)
            (memcmp(&h->is_swept, &both[0], 1) == 0 || memcmp(&h->is_swept, &both[1], 1) == 0);
 }
 
+/* Takes over the numbers of the records and where the page map is: nothing else could tell them.
+ * What was ever used is not known to be more than what is used now. */
 void heap_make_anew(struct heap *h, const struct heap *was)
 {
     const struct ledger *from = &was->chunks.ledger;
@@ -245,6 +249,7 @@ static enum heap_result take_chunk(struct heap *h, size_t nbytes, size_t align, 
     return HEAP_OK;
 }
 
+/* No chunk is longer than 2^32 granules, nor aligned to more. */
 bool heap_has_room(const struct heap *h, size_t nbytes, size_t align)
 {
     uint32_t length = granules_for(nbytes);
@@ -703,6 +708,7 @@ void heap_refile_locked(struct heap *h, const void *address)
     trim_if_time_locked(h);
 }
 
+/* By the time that the lock is taken, the address may lie in another span, or in none. */
 void heap_refile(struct heap *h, const void *address)
 {
     heap_lock(h);

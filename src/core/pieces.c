@@ -28,6 +28,7 @@ static bool chunk_at_locked(const struct heap *h, size_t offset, struct chunk *c
            ledger_find(&h->chunks.ledger, (uint32_t)(offset / GRANULE_BYTES), c);
 }
 
+/* Returns how many bytes into the region the chunk ends. */
 static size_t chunk_end(const struct chunk *c)
 {
     return ((size_t)c->start + c->length) * GRANULE_BYTES;
@@ -177,11 +178,12 @@ const char *check_given_locked(const struct heap *h, ptrdiff_t moved, struct rec
     return fault != NULL ? fault : spans_fault(&h->spans, moved, h->has_tcaches, n);
 }
 
+/* What is given comes first: all that follows is compared with it. Where threads have caches, or
+ * had them until heap_count_locked took them away, steps of countdowns may be lost [SP5]. */
 const char *check_fault_locked(const struct heap *h, struct recount *n)
 {
     const char *fault = check_given_locked(h, 0, n);
-    bool had_tcaches =
-        h->has_tcaches || h->counters != NULL; /* heap_count_locked takes them away */
+    bool had_tcaches = h->has_tcaches || h->counters != NULL;
     return fault != NULL ? fault : spans_links_fault(&h->spans, had_tcaches);
 }
 

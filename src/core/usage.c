@@ -44,6 +44,9 @@ static void usage_of_chunks_locked(const struct heap *h, struct usage *u)
     u->trimmable_bytes = bytes_of(l->ndirty);
 }
 
+/* The lock is let go of after each part of the page map, so that no call waits for the whole of it;
+ * spans that are made or go meanwhile may be counted or not. What is left is counted at the end, in
+ * one moment. */
 struct usage heap_usage(struct heap *h)
 {
     enum { AT_ONCE = 256 }; /* entries of the page map, a cache line each */

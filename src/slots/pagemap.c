@@ -116,7 +116,10 @@ static void pagemap_clear_up_to(struct spans *s, uint32_t last)
 /* The chunk is aligned in addresses, so it begins where a slice does:
  *
  *     [  free  ][slice][slice] ... [slice][  free  ]
- *         back:    0      1          n-1                                         [PM1] */
+ *         back:    0      1          n-1                                         [PM1]
+ *
+ * The page map is taken first, then the slices, then memory for their entries is opened. A step
+ * that fails undoes those before it. */
 uint32_t slices_take(struct spans *s, uint32_t n)
 {
     assert(n == 1 || n == WIDE_SLICES);

@@ -37,6 +37,7 @@ static bool is_in_use_by_owner(const struct span *span)
            __atomic_load_n(&span->parked_by, __ATOMIC_ACQUIRE) == NULL;
 }
 
+/* The owner takes slots without counting up, so only the states can say how many it has left. */
 uint32_t span_nfree(const struct span *span)
 {
     return is_in_use_by_owner(span) ? states_count_free(span->states, span->nslots)
@@ -284,6 +285,7 @@ static int32_t nfrees_until_empty(const struct spans *s, uint32_t nobjects)
     return n > 0 ? (int32_t)n : 1;
 }
 
+/* Rounded up, so that of a span of few slots one has to be free. */
 uint32_t span_share(uint32_t nslots)
 {
     return (uint32_t)ceil_div(nslots, QUEUE_SHARE);

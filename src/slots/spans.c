@@ -139,7 +139,7 @@ static bool slot_take(struct spans *s, unsigned sizeclass, int purpose, uint32_t
         state_make_object(span->states, span->nslots, index, slack);
         /* The lowest of large slots comes first, as the others may have no pages yet. */
         span->search = (uint16_t)(is_wide(span->slot_bytes) ? 0 : index + 1);
-        span_set_countdown(span, span_countdown(span) + 1);
+        span_set_countdown(span, span_countdown(span) + 1); /* SP7 */
         *slot = (struct slot){.slice = slice, .index = index, .bytes = span->slot_bytes};
         return true;
     }

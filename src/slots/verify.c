@@ -36,6 +36,7 @@ static bool is_reserved(const struct spans *s, uint32_t start, size_t ngranules)
            c.state == CHUNK_RESERVED && c.length >= ngranules;
 }
 
+/* The class says all other numbers, so each of them is compared with what the class makes it. */
 bool span_is_shaped(const struct spans *s, uint32_t slice)
 {
     const struct span *span = pagemap_span(s, slice);
@@ -221,6 +222,8 @@ const char *spans_fault(const struct spans *s, ptrdiff_t moved, bool has_tcaches
                                                           : "the states of the slots cannot be";
 }
 
+/* What lies there was zeroed when the page map was made, or when the span there went. An entry that
+ * is no longer so would become part of the next span. */
 bool spans_rest_is_clear(const struct spans *s)
 {
     if (!pagemap_is_there(s))
@@ -324,6 +327,7 @@ static void span_make_anew(struct spans *s, uint32_t slice)
     span_requeue(s, slice, span_share(span->nslots));
 }
 
+/* State arrays are the only addresses in the page map, apart from owners, which have gone. */
 void spans_move(struct spans *s, ptrdiff_t moved)
 {
     for (uint32_t slice = 1, end = nentries(s); slice <= end; slice++)
@@ -331,6 +335,8 @@ void spans_move(struct spans *s, ptrdiff_t moved)
             pagemap_span(s, slice)->states = states_at(pagemap_span(s, slice), moved);
 }
 
+/* The queues are emptied, and each span goes where its states say; so it does not matter in which
+ * queue it was, or whether it was in one. What it was counted as before is not looked at. */
 void spans_make_anew(struct spans *s, ptrdiff_t moved)
 {
     if (!pagemap_is_there(s))

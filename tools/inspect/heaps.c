@@ -324,25 +324,6 @@ static void copy_process_heap(struct copier *c, enum view_kind kind, uint64_t ad
 
 /* --- heaps of one's own ------------------------------------------------------------------ */
 
-/* Whether the sections of a header, whose checksum is right, lie in it. */
-static bool header_is_sane(const mem_heap *m)
-{
-    size_t state = m->has_spans ? sizeof(struct heap) : sizeof(struct stored);
-    if (header_has_hcache(m) || header_has_parts(m))
-        state += sizeof(uint64_t);
-    if (header_has_guards(m) && !m->has_spans)
-        state += sizeof(struct stored_guard);
-    if (m->guard_shift > 16 || (header_has_guards(m) && m->guard_shift < 12))
-        return false;
-    size_t before = header_bytes(m), end = m->region; /* of the sections, and what was read */
-    size_t lock = header_has_lock(m) ? sizeof(pthread_mutex_t) : 0;
-    return m->nbytes >= MEM_HEAP_MIN && m->nbytes <= MEM_HEAP_MAX && m->nbytes % HEAP_ALIGN == 0 &&
-           end <= before && before % HEAP_ALIGN == 0 && before < m->nbytes &&
-           m->state % sizeof(void *) == 0 && m->state >= sizeof *m && m->state + state <= end &&
-           m->lock % sizeof(void *) == 0 && m->lock + lock <= end &&
-           (m->has_spans || !header_has_parts(m));
-}
-
 /* Reads a header, as far as it goes before the region. Returns NULL, with the fault, if there is no
  * heap or it is damaged; the caller frees it. */
 static mem_heap *read_header(struct copier *c, uint64_t address, const char **fault)
@@ -356,10 +337,12 @@ static mem_heap *read_header(struct copier *c, uint64_t address, const char **fa
     if (m == NULL)
         err(UNKNOWN, "no memory");
     if (target_read(c->t, address, m, nbytes)) {
-        /* A heap with guard pages cannot be attached to, but read. */
-        enum mem_result result = header_examine(m, head.nbytes);
+        /* A heap with guard pages cannot be attached to, but read. One that is detached is in no
+         * registry, and its checksum covers more than was read. */
+        bool is_here = header_is_here(m) && m->region == head.region;
+        enum mem_result result = is_here ? header_examine(m, m->nbytes) : MEM_NO_HEAP;
         *fault = result == MEM_BAD_VERSION ? "it was made by another version of libmem" : no_sense;
-        if ((result == MEM_OK || result == MEM_BAD_OPTIONS) && header_is_sane(m)) {
+        if (result == MEM_OK || result == MEM_BAD_OPTIONS) {
             *fault = NULL;
             return m;
         }

@@ -88,11 +88,12 @@ TOOL_HAS_libdw := -DHAVE_LIBDW
 TOOL_HAS_libzstd := -DHAVE_ZSTD
 TOOL_FLAGS := $(foreach l,$(TOOL_LIBRARIES),$(TOOL_HAS_$(l))) \
     $(if $(TOOL_LIBRARIES),$(shell pkg-config --cflags --libs $(TOOL_LIBRARIES)))
-TOOL_LACKS := $(if $(filter libdw,$(TOOL_LIBRARIES)),,names of functions (libdw)) \
-    $(if $(filter libzstd,$(TOOL_LIBRARIES)),,compressed snapshots (libzstd))
+TOOL_LACKS := $(if $(filter libdw,$(TOOL_LIBRARIES)),,names of functions (libdw);) \
+    $(if $(filter libzstd,$(TOOL_LIBRARIES)),,compressed snapshots (libzstd);)
 $(BUILD)/mem: $(wildcard tools/*.h tools/inspect/*.h) src/malloc/counterfile.h
-$(BUILD)/mem: tools/mem.c tools/report.c $(wildcard tools/inspect/*.c) $(BUILD)/libmem.a Makefile
-	$(if $(strip $(TOOL_LACKS)),@echo 'mem is built without $(strip $(TOOL_LACKS))')
+$(BUILD)/mem: $(wildcard tools/inspect/*.c) $(BUILD)/libmem.a Makefile
+$(BUILD)/mem: tools/mem.c tools/run.c tools/report.c
+	$(if $(strip $(TOOL_LACKS)),@echo 'mem is built without: $(strip $(TOOL_LACKS))')
 	$(build) -Isrc -Itools/inspect -DMEM_VERSION='"$(VERSION)"' $(BUILD)/libmem.a $(TOOL_FLAGS)
 
 # Two examples need another library.

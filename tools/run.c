@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * run.c - mem run: runs a program on libmem's malloc, and reports what it used. See run.h.
+ *
+ *     mem run --region=4G --onerror=report sort big.txt
+ *     mem run --report sort big.txt          counts every call and prints a report
+ *     mem run --time sort big.txt            prints status, time and memory; counts nothing
+ *     mem run --time --system sort big.txt   does that on the system's malloc, to compare
+ *
+ * mem preloads the library: the program, and the programs that it starts, allocate from
+ * libmem and need not be built for it. mem ends with the status that a shell would report:
+ * the program's own status, 128 + n if signal n ended it, 127 if the program was not found,
+ * 126 if it could not be executed; and 125 if mem itself failed. mem passes the signals that
+ * it receives on to the program.
+ */
+#include <argp.h>
+#include <err.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "report.h"
+#include "run.h"
+
+enum { NOT_EXECUTABLE = 126, NOT_FOUND = 127, SIGNALLED = 128 };
+
+static const char library_name[] = "libmem-malloc.so";
+/* The folders in which the library is looked for, relative to the folder of this program:
+ * where make builds it, where make install puts it, and build/ beside the program's folder. */
+static const char *const library_places[] = {".", "../lib", "../build"};
+
+/* --- the program's environment ------------------------------------------- */
+
+/* Sets NAME to FIRST<separator>SECOND; without the separator if FIRST or SECOND is NULL or
+ * empty. */
+static void set_list(const char *name, const char *first, char separator, const char *second)
+{
+    bool has_both = first != NULL && *first != '\0' && second != NULL && *second != '\0';
+    char *list;
+
+    if (asprintf(&list, "%s%.*s%s", first != NULL ? first : "", has_both, &separator,
+                 second != NULL ? second : "") < 0 ||
+        setenv(name, list, true) != 0)
+        err(OWN_FAILURE, "%s", name);
+    free(list);
+}
+
+/* Appends NAME=VALUE to the variable LIBMEM. Of two settings of one option, the library takes
+ * the later one. */
+static void set_option(const char *name, const char *value)
+{
+    char *setting;
+
+    if (asprintf(&setting, "%s=%s", name, value) < 0)
+        err(OWN_FAILURE, "%s", name);
+    set_list("LIBMEM", getenv("LIBMEM"), ',', setting);
+    free(setting);
+}
+
+/* Returns the absolute path of the library, which the caller frees; or NULL if there is no
+ * library in any of the folders. */
+static char *find_library(void)
+{
+    char self[PATH_MAX], path[PATH_MAX + 64];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+    if (n < 0)
+        return NULL;
+    self[n] = '\0';
+    *strrchr(self, '/') = '\0';
+    for (size_t i = 0; i < sizeof(library_places) / sizeof(*library_places); i++) {
+        snprintf(path, sizeof(path), "%s/%s/%s", self, library_places[i], library_name);
+        if (access(path, R_OK) == 0)
+            return realpath(path, NULL);
+    }
+    return NULL;
+}
+
+/* Returns another name of the library, without its folder's name; the caller frees it. The name is
+ * that of mem's descriptor of the folder, so it lasts until mem ends, and a program that closes all
+ * of its own descriptors loses nothing. */
+static char *name_by_descriptor(char *library)
+{
+    char *name, *base = strrchr(library, '/');
+
+    *base++ = '\0';
+    int low = open(*library != '\0' ? library : "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    /* Not one of the first three, which the program may open anew or close. */
+    int fd = low < 0 ? -1 : fcntl(low, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    if (fd < 0)
+        err(OWN_FAILURE, "%s", library);
+    close(low);
+    if (asprintf(&name, "/proc/%d/fd/%d/%s", getpid(), fd, base) < 0)
+        err(OWN_FAILURE, "%s", base);
+    return name;
+}
+
+/* Puts the library in front of what LD_PRELOAD names already, since the dynamic linker takes
+ * the first malloc that it finds. It splits the variable at spaces and colons, and replaces $ORIGIN
+ * and the like, with no way to quote them; so a path with one of these goes by another name. */
+static void preload_library(void)
+{
+    char *library = find_library();
+
+    if (library == NULL)
+        errx(OWN_FAILURE,
+             "%s is not in the folder of mem, nor in ../lib or ../build beside it; "
+             "run make, or make install",
+             library_name);
+    if (strpbrk(library, " :$") != NULL) {
+        char *path = library;
+        library = name_by_descriptor(path);
+        free(path);
+        if (access(library, R_OK) != 0)
+            err(OWN_FAILURE,
+                "LD_PRELOAD cannot name a path with a space, a colon or a dollar sign, and %s, "
+                "which stands for it, cannot be read; move the library to another folder",
+                library);
+    }
+    set_list("LD_PRELOAD", library, ':', getenv("LD_PRELOAD"));
+    free(library);
+}
+
+/* --- the program ---------------------------------------------------------- */
+
+struct outcome {
+    int wait_status;
+    double wall_seconds;
+    struct rusage usage; /* of the program and of the processes that it has waited for */
+};
+
+static volatile sig_atomic_t child; /* the process id of the program */
+
+/* The signal handler: sends the signal on to the program. A signal from the keyboard
+ * (si_code SI_KERNEL) is not sent on, since the terminal has sent it to the program, too. */
+static void pass_on(int signal_number, siginfo_t *info, void *context)
+{
+    (void)context;
+    if (info->si_code <= 0)
+        kill(child, signal_number);
+}
+
+static const int passed_on[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
+enum { NPASSED_ON = sizeof(passed_on) / sizeof(*passed_on) };
+
+/* Blocks the signals that are passed on, until there is a child to receive them. */
+static void hold_signals(sigset_t *before)
+{
+    sigset_t held;
+
+    sigemptyset(&held);
+    for (size_t i = 0; i < NPASSED_ON; i++)
+        sigaddset(&held, passed_on[i]);
+    sigprocmask(SIG_BLOCK, &held, before);
+}
+
+/* From now on the signals are passed on to the program, and do not end mem: mem reports after
+ * the program has ended. */
+static void outlive_the_program(pid_t pid, const sigset_t *before)
+{
+    struct sigaction action = {.sa_sigaction = pass_on, .sa_flags = SA_SIGINFO | SA_RESTART};
+
+    child = pid;
+    for (size_t i = 0; i < NPASSED_ON; i++)
+        sigaction(passed_on[i], &action, NULL);
+    sigprocmask(SIG_SETMASK, before, NULL);
+}
+
+static double seconds(struct timeval t)
+{
+    return (double)t.tv_sec + (double)t.tv_usec / 1e6;
+}
+
+static double seconds_now(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+/* Called in the child process: executes the program. As env and shells do, execvp runs a file
+ * without #! with sh. If that fails, the child writes errno to the pipe `failed`. */
+_Noreturn static void become(char **program, int failed)
+{
+    execvp(program[0], program);
+    int reason = errno;
+    _exit(write(failed, &reason, sizeof(reason)) > 0 ? NOT_FOUND : OWN_FAILURE);
+}
+
+/* Runs the program, and returns when it has ended. If the program cannot be executed, mem
+ * ends here with a message. */
+static struct outcome run_program(char **program)
+{
+    struct outcome o = {0};
+    sigset_t mask;
+    int failed[2], reason; /* a pipe: exec closes it, or the child writes errno to it */
+
+    /* If SIGCHLD were ignored, the kernel would discard the child's status. */
+    void (*as_it_was)(int) = signal(SIGCHLD, SIG_DFL);
+    hold_signals(&mask);
+    double began = seconds_now();
+    pid_t pid = pipe2(failed, O_CLOEXEC) == 0 ? fork() : -1;
+    if (pid < 0)
+        err(OWN_FAILURE, "%s", program[0]);
+    if (pid == 0) {
+        signal(SIGCHLD, as_it_was);
+        sigprocmask(SIG_SETMASK, &mask, NULL);
+        become(program, failed[1]);
+    }
+    outlive_the_program(pid, &mask);
+    close(failed[1]);
+    bool is_running = read(failed[0], &reason, sizeof(reason)) == 0;
+    if (wait4(pid, &o.wait_status, 0, &o.usage) < 0)
+        err(OWN_FAILURE, "wait4");
+    o.wall_seconds = seconds_now() - began;
+    if (!is_running) {
+        errno = reason;
+        err(errno == ENOENT ? NOT_FOUND : NOT_EXECUTABLE, "%s", program[0]);
+    }
+    return o;
+}
+
+/* Returns the exit status for mem. If SIGINT ended the program, SIGINT ends mem as well: only
+ * then does a shell end the loop from which mem was called. */
+static int end_as(int wait_status)
+{
+    if (WIFSIGNALED(wait_status) && WTERMSIG(wait_status) == SIGINT) {
+        signal(SIGINT, SIG_DFL);
+        raise(SIGINT);
+    }
+    return WIFSIGNALED(wait_status) ? SIGNALLED + WTERMSIG(wait_status) : WEXITSTATUS(wait_status);
+}
+
+/* --- mem run ---------------------------------------------------------------- */
+
+static void print_usage(FILE *f, const char *program, bool is_on_system, const struct outcome *o)
+{
+    int status = o->wait_status;
+    double user = seconds(o->usage.ru_utime), system = seconds(o->usage.ru_stime);
+
+    fprintf(f, "mem: %s%s\n", program, is_on_system ? ", on the system's malloc" : "");
+    if (WIFSIGNALED(status))
+        fprintf(f, "  ended by     signal %d, %s%s\n", WTERMSIG(status),
+                strsignal(WTERMSIG(status)), WCOREDUMP(status) ? " (core dumped)" : "");
+    else
+        fprintf(f, "  exit status  %10d\n", WEXITSTATUS(status));
+    fprintf(f, "  wall time    %10.3f s\n", o->wall_seconds);
+    fprintf(f, "  CPU time     %10.3f s, user %.3f, system %.3f\n", user + system, user, system);
+    fprintf(f, "  peak memory  %10.1f MiB, of the largest process\n",
+            (double)o->usage.ru_maxrss / 1024);
+}
+
+static struct run_options {
+    const char *region, *onerror;
+    bool is_on_system, is_timed, is_counted;
+    const char *file; /* of the report; NULL: standard error */
+    char **program;   /* the program's name and its arguments, then NULL */
+} run_options;
+
+/* Returns whether the text is a size that the library accepts. The library itself would
+ * complain in every process, and go on with another size. */
+static bool is_size(const char *text)
+{
+    static const char suffixes[] = "KkMmGg";
+    static const uint64_t least = UINT64_C(64) << 10, most = UINT64_C(64) << 30;
+    size_t ndigits = strspn(text, "0123456789");
+    const char *unit = text + ndigits, *found = *unit == '\0' ? NULL : strchr(suffixes, *unit);
+
+    if (ndigits == 0 || (*unit != '\0' && (found == NULL || unit[1] != '\0')))
+        return false;
+    unsigned shift = found == NULL ? 0 : 10 * (1 + (unsigned)(found - suffixes) / 2);
+    uint64_t number = strtoull(text, NULL, 10);
+    return number <= most >> shift && number << shift >= least;
+}
+
+static bool is_reaction(const char *text)
+{
+    return strcmp(text, "abort") == 0 || strcmp(text, "report") == 0 || strcmp(text, "ignore") == 0;
+}
+
+static error_t parse_run_option(int key, char *arg, struct argp_state *state)
+{
+    if (key == 'r' && is_size(arg))
+        run_options.region = arg;
+    else if (key == 'r')
+        argp_error(state, "--region=%s: give a size from 64K to 64G, such as 512M or 4G", arg);
+    else if (key == 'e' && is_reaction(arg))
+        run_options.onerror = arg;
+    else if (key == 'e')
+        argp_error(state, "--onerror=%s: give abort, report or ignore", arg);
+    else if (key == 'o' || key == 't') {
+        *(key == 'o' ? &run_options.is_counted : &run_options.is_timed) = true;
+        run_options.file = arg;
+    } else if (key == 's')
+        run_options.is_on_system = true;
+    else if (key == ARGP_KEY_ARG) {
+        run_options.program = state->argv + state->next - 1;
+        state->next = state->argc; /* the rest are the program's own arguments */
+    } else if (key == ARGP_KEY_NO_ARGS)
+        argp_error(state, "no program to run: name one after the options");
+    else if (key == ARGP_KEY_END && run_options.is_on_system &&
+             (run_options.region != NULL || run_options.onerror != NULL || run_options.is_counted))
+        argp_error(state, "--system does not use libmem: leave out --region, --onerror and "
+                          "--report");
+    else if (key == ARGP_KEY_END && run_options.is_timed && run_options.is_counted)
+        argp_error(state, "--report prints all that --time prints: leave out --time");
+    else
+        return ARGP_ERR_UNKNOWN;
+    return 0;
+}
+
+static const struct argp_option run_argp_options[] = {
+    {"region", 'r', "SIZE", 0,
+     "Reserve SIZE bytes of address space for the heap of each process: 64K to 64G, with the "
+     "suffix K, M or G (or k, m or g) or without",
+     0},
+    {"onerror", 'e', "WHAT", 0,
+     "When the program frees or resizes an address at which no object begins: abort it with a "
+     "message (the default), report it and go on, or ignore it and go on",
+     0},
+    {"report", 'o', "FILE", OPTION_ARG_OPTIONAL,
+     "Count every call, and at the end write a report to FILE or to standard error: status, "
+     "time, objects by size, peaks, refused frees, objects that are still live. Counting slows "
+     "the program down",
+     0},
+    {"time", 't', "FILE", OPTION_ARG_OPTIONAL,
+     "At the end write only status, time and peak memory to FILE or to standard error. The "
+     "program is not slowed down",
+     0},
+    {"system", 's', NULL, 0, "Run PROGRAM on the system's malloc instead; with --time, to compare",
+     0},
+    {0}};
+
+static const struct argp run_argp = {
+    .options = run_argp_options,
+    .parser = parse_run_option,
+    .args_doc = "PROGRAM [ARGUMENT]...",
+    .doc = "Runs PROGRAM, and the programs that it starts, on libmem's malloc. They need not be "
+           "built for it."
+           "\vThe exit status is that of PROGRAM; 128 + n if signal n ended it, 127 if it was not "
+           "found, 126 if it could not be executed, 125 if mem itself failed.\n\n"
+           "A program that is linked statically, or that runs with the rights of another user "
+           "(setuid), keeps its own malloc.\n"};
+
+/* Makes a file in memory, which the kernel deletes when the last process that uses it ends.
+ * Returns its descriptor, or -1. The descriptor is above the first three: if mem was started
+ * with standard output closed, what mem prints must not go to this file. */
+static int file_in_memory(size_t nbytes)
+{
+    int low = memfd_create("libmem counts", MFD_CLOEXEC);
+    int fd = low < 0 ? -1 : fcntl(low, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+
+    if (low >= 0)
+        close(low);
+    /* Above the limit on the size of files, ftruncate now fails instead of killing mem. */
+    void (*as_it_was)(int) = signal(SIGXFSZ, SIG_IGN);
+    if (fd >= 0 && ftruncate(fd, (off_t)nbytes) != 0)
+        err(OWN_FAILURE, "cannot make a file of %zu bytes for the counts", nbytes);
+    signal(SIGXFSZ, as_it_was);
+    return fd;
+}
+
+/* Makes the file in which each process of the program counts, and names it to the library by
+ * the option count. The file has no name of its own, so the option names mem's descriptor. */
+static const struct counterfile *make_counterfile(void)
+{
+    char path[64];
+    size_t nbytes = counterfile_bytes(COUNTERFILE_NROWS);
+    int fd = file_in_memory(nbytes);
+    struct counterfile *counterfile = MAP_FAILED;
+
+    if (fd >= 0)
+        counterfile = mmap(NULL, nbytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (counterfile == MAP_FAILED)
+        err(OWN_FAILURE, "cannot make a file for the counts");
+    *counterfile = (struct counterfile){.title = COUNTERFILE_TITLE,
+                                        .row_bytes = sizeof(struct row),
+                                        .nrows = COUNTERFILE_NROWS};
+    snprintf(path, sizeof(path), "/proc/%d/fd/%d", getpid(), fd);
+    set_option("count", path);
+    return counterfile;
+}
+
+int command_run(int argc, char **argv)
+{
+    argp_parse(&run_argp, argc, argv, ARGP_IN_ORDER, NULL, NULL);
+    FILE *f = run_options.file == NULL ? stderr : fopen(run_options.file, "we");
+    const struct counterfile *counterfile = NULL;
+    if (f == NULL)
+        err(OWN_FAILURE, "%s", run_options.file);
+    if (!run_options.is_on_system)
+        preload_library();
+    if (run_options.region != NULL)
+        set_option("region", run_options.region);
+    if (run_options.onerror != NULL)
+        set_option("onerror", run_options.onerror);
+    if (run_options.is_counted)
+        counterfile = make_counterfile();
+    struct outcome o = run_program(run_options.program);
+    if (run_options.is_timed || run_options.is_counted)
+        print_usage(f, run_options.program[0], run_options.is_on_system, &o);
+    if (counterfile != NULL)
+        report_print(f, counterfile);
+    bool is_written = !ferror(f) && fflush(f) == 0;
+    if (!is_written)
+        warn("%s", run_options.file != NULL ? run_options.file : "standard error");
+    int status = end_as(o.wait_status);
+    return status == 0 && !is_written ? OWN_FAILURE : status;
+}

@@ -74,6 +74,34 @@ static void note_thread(struct target *t, const struct note *note)
     thread_fill(&t->threads[t->nthreads++], status.pr_pid, &status.pr_reg, sizeof status.pr_reg);
 }
 
+static uint64_t number_at(const unsigned char *bytes, size_t i)
+{
+    uint64_t n;
+    memcpy(&n, bytes + i * sizeof n, sizeof n);
+    return n;
+}
+
+/* The vector registers of a thread come behind its other registers. */
+static void note_vectors(struct target *t, const struct note *note)
+{
+    if (t->nthreads > 0)
+        thread_add_vectors(&t->threads[t->nthreads - 1], note->bytes, note->nbytes);
+}
+
+/* The kernel puts random bytes onto the stack of the first thread, and says where: so that mapping
+ * is the stack, which no core file names. */
+static void note_stack(struct target *t, const struct note *note)
+{
+    enum { WORD = 8 };
+    for (size_t i = 0; i + 1 < note->nbytes / WORD; i += 2) {
+        uint64_t at = number_at(note->bytes, i + 1);
+        const struct mapping *m =
+            number_at(note->bytes, i) == AT_RANDOM ? target_mapping(t, at) : NULL;
+        if (m != NULL && m->file == NULL)
+            t->mappings[m - t->mappings].file = strdup("[stack]");
+    }
+}
+
 static void note_process(struct target *t, const struct note *note)
 {
     struct elf_prpsinfo info;
@@ -81,13 +109,6 @@ static void note_process(struct target *t, const struct note *note)
         return;
     memcpy(&info, note->bytes, sizeof info);
     t->pid = info.pr_pid > 0 ? info.pr_pid : 0;
-}
-
-static uint64_t number_at(const unsigned char *bytes, size_t i)
-{
-    uint64_t n;
-    memcpy(&n, bytes + i * sizeof n, sizeof n);
-    return n;
 }
 
 /* Names the mappings: n, the unit of offsets, n times (start, end, offset), n names. The table and
@@ -143,6 +164,10 @@ static void read_notes(struct target *t, const Elf64_Phdr *p)
             bool is_core = strcmp(note.owner, "CORE") == 0;
             if (is_core && note.type == NT_PRSTATUS)
                 note_thread(t, &note);
+            else if (note.type == NT_VECTORS && strcmp(note.owner, SNAPSHOT_OWNER) != 0)
+                note_vectors(t, &note); /* its owner is "LINUX" or "CORE" */
+            else if (is_core && note.type == NT_AUXV)
+                note_stack(t, &note);
             else if (is_core && note.type == NT_PRPSINFO)
                 note_process(t, &note);
             else if (is_core && note.type == NT_FILE)

@@ -218,6 +218,8 @@ static void read_registers(struct graph *g, const struct target_thread *thread)
     root_begin(g, (struct root){.kind = ROOT_REGISTERS, .thread = thread->id});
     for (size_t i = 0; i < thread->nregisters && i < REGISTERS_MAX; i++)
         note_word(g, i, thread->registers[i]);
+    for (size_t i = 0; i < thread->nvectors; i++)
+        note_word(g, REGISTERS_MAX + i, thread->vectors[i]);
     root_end(g);
 }
 
@@ -233,15 +235,31 @@ static const struct target_thread *thread_on(const struct graph *g, const struct
     return found;
 }
 
-/* A mapping that the program may not write to, but which lies right before one of the same file to
- * which it may, was written to before: the dynamic linker protects it afterwards (RELRO). */
-static bool may_hold_pointers(const struct mapping *m, const struct mapping *next)
+/* A mapping of a file to which the program may not write, right before one of the same file to which
+ * it may, was written to before the dynamic linker protected it (RELRO). */
+static bool is_protected_data(const struct mapping *m, const struct mapping *next)
 {
-    if (m->access & MAY_WRITE)
-        return true;
-    return (m->access & (MAY_READ | MAY_EXECUTE)) == MAY_READ && m->file != NULL && next != NULL &&
-           next->access & MAY_WRITE && next->start == m->end && next->file != NULL &&
-           strcmp(next->file, m->file) == 0;
+    return (m->access & MAY_EXECUTE) == 0 && next != NULL && (next->access & MAY_WRITE) != 0 &&
+           next->start == m->end && next->file != NULL && strcmp(next->file, m->file) == 0;
+}
+
+bool graph_is_root(const struct target *t, size_t i)
+{
+    const struct mapping *m = &target_mappings(t)[i];
+    const struct mapping *next = i + 1 < target_nmappings(t) ? m + 1 : NULL;
+    if ((m->access & MAY_READ) == 0)
+        return false;
+    return (m->access & MAY_WRITE) != 0 || m->file == NULL || is_protected_data(m, next);
+}
+
+/* Whether a mapping on which a thread runs is its stack and nothing else: it is that of the first
+ * thread, or lies above pages that are not accessible, as the stacks do that pthread_create makes.
+ * The kernel joins neighbours, so that any other mapping may also hold data below the stack. */
+static bool is_stack_only(const struct graph *g, const struct mapping *m)
+{
+    const struct mapping *below = m > target_mappings(g->target) ? m - 1 : NULL;
+    return (m->file != NULL && strcmp(m->file, "[stack]") == 0) ||
+           (m->file == NULL && below != NULL && below->end == m->start && below->access == 0);
 }
 
 /* The x86-64 ABI lets a function use 128 bytes below the stack pointer. */
@@ -250,13 +268,16 @@ static void read_mapping(struct graph *g, const struct mapping *m)
     enum { RED_ZONE = 128 };
     struct root root = {.kind = ROOT_MAPPING, .start = m->start, .end = m->end, .mapping = m};
     const struct target_thread *thread = thread_on(g, m);
-    if (thread != NULL) {
+    if (thread != NULL && is_stack_only(g, m)) {
         uint64_t low = (thread->stack_pointer + WORD - 1) / WORD * WORD;
         root.kind = ROOT_STACK;
         root.thread = thread->id;
         root.start = low - m->start > RED_ZONE ? low - RED_ZONE : m->start;
     }
+    uint64_t nunread = g->nunread;
     read_root(g, root);
+    if ((m->access & MAY_WRITE) == 0) /* such as [vvar], which core files do not have */
+        g->nunread = nunread;
 }
 
 static void read_roots(struct graph *g)
@@ -267,7 +288,7 @@ static void read_roots(struct graph *g)
     const struct mapping *m = target_mappings(g->target);
     size_t n = target_nmappings(g->target);
     for (size_t i = 0; i < n; i++)
-        if (may_hold_pointers(&m[i], i + 1 < n ? &m[i + 1] : NULL))
+        if (graph_is_root(g->target, i))
             read_mapping(g, &m[i]);
 }
 

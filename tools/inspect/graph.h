@@ -2,7 +2,7 @@
  *
  * graph.h - which objects of a target point to which, and from where they can be reached.
  *
- *     roots      registers, stacks, and other memory that the program may write to
+ *     roots      registers, stacks, and other memory that the program writes to or has written to
  *       |        a word that is the address of a byte of an object is a pointer
  *       v
  *     objects -> objects -> ...
@@ -11,7 +11,8 @@
  *        the address of any byte of a live object, or the start of an object of 0 bytes. So a
  *        number may be taken for a pointer, and a leak be missed; but an object that is in use is
  *        called unreachable only if its address is kept in another form;
- *   GA2  memory of a heap is no root, and neither is what lies in a stack below its stack pointer.
+ *   GA2  memory of a heap is no root, and neither is what lies in a stack below its stack pointer,
+ *        if the mapping is known to be a stack only.
  *        A heap that lies in an object of another heap is not part of that object's contents; but
  *        each object in it keeps that object alive;
  *   GA3  all that is read of a process is of the moment at which it was stopped.
@@ -77,12 +78,16 @@ struct root {
     size_t first, npointers;       /* graph_root_pointers */
 };
 
+/* Returns whether mapping i of a target may hold pointers: the program may write to it, or may have
+ * written to it before it was protected. */
+bool graph_is_root(const struct target *t, size_t i);
+
 size_t graph_nroots(const struct graph *g);
 const struct root *graph_root(const struct graph *g, size_t i);
 
 /* A word that points to an object. */
 struct pointer {
-    uint64_t place;  /* its address; of registers, the number of the register */
+    uint64_t place;  /* its address; of registers, which: those of vectors begin at REGISTERS_MAX */
     uint32_t object; /* what it points to */
 };
 

@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "graph.h"
 
@@ -20,14 +21,17 @@
 static struct options {
     const char *target;
     size_t top;
-    bool is_json;
+    bool is_json, is_list;
 } options = {.top = 20};
 
-static const struct argp_option argp_options[] = {{"json", 'j', NULL, 0,
-                                                   "Print JSON instead of text", 0},
-                                                  {"top", 'n', "N", 0,
-                                                   "Print at most N lines (20; 0 means all)", 0},
-                                                  {0}};
+static const struct argp_option argp_options[] = {
+    {"json", 'j', NULL, 0, "Print JSON instead of text", 0},
+    {"list", 'l', NULL, 0,
+     "Print each object that cannot be reached on a line of its own, by address: `leak' or, if it "
+     "can be reached from a leak, `more'; then its address and its size",
+     0},
+    {"top", 'n', "N", 0, "Print at most N kinds of leaks (20; 0 means all)", 0},
+    {0}};
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
@@ -35,6 +39,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     switch (key) {
     case 'j':
         options.is_json = true;
+        return 0;
+    case 'l':
+        options.is_list = true;
         return 0;
     case 'n':
         options.top = strtoul(arg, &end, 10);
@@ -49,6 +56,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case ARGP_KEY_NO_ARGS:
         argp_error(state, "no target: give a process id, a core file or a snapshot");
         return 0;
+    case ARGP_KEY_END:
+        if (options.is_json && options.is_list)
+            argp_error(state, "--list is text: leave out --json");
+        return 0;
     default:
         return ARGP_ERR_UNKNOWN;
     }
@@ -61,7 +72,9 @@ static const struct argp argp = {
     .doc =
         "Lists the live objects that the program can no longer reach: no register, stack or other "
         "memory that it may write to holds the address of any of their bytes, nor does an object "
-        "that can be reached. " TARGET_HELP " Here it is stopped until its memory is copied."
+        "that can be reached. " TARGET_HELP " Here it is stopped until its memory is copied; and a "
+        "second time if there are leaks, since an object that a thread is about to get from malloc "
+        "seems to be lost at the first look."
         "\vA pointer that is kept in another form (in a file, in the kernel, with bits of its own) "
         "is not seen, and a number that happens to be an address hides a leak. The exit status is "
         "0 if there is no leak, 1 if there are leaks, 2 if that cannot be told: the target has no "
@@ -80,11 +93,21 @@ struct group {
     bool is_circle; /* something that the first one leads to leads back to it */
 };
 
+/* An object that was lost when the target was looked at before. */
+struct lost {
+    uint64_t start;
+    size_t size;
+};
+
 struct leaks {
     struct graph *g;
     const struct target *t;
+    const struct lost *before; /* by address; NULL: the target was not looked at before */
+    size_t nbefore;
     struct object_set reached; /* from the roots; then also from the leaks before */
-    uint64_t *pointed;         /* a bit for each object that another one that leaked points to */
+    uint64_t *lost;            /* a bit for each object that no root reaches */
+    uint64_t *pointed;         /* and for each one that another one that is lost points to */
+    uint64_t *is_leak;         /* and for each leak */
     uint32_t from;             /* whose pointers are looked at */
     struct group *groups;
     size_t ngroups, room;
@@ -100,12 +123,30 @@ static bool has_leaked(const struct leaks *l, uint32_t object)
     return !set_has(&l->reached, object) && (outer == NO_OBJECT || set_has(&l->reached, outer));
 }
 
+static bool has_bit(const uint64_t *bits, uint32_t i)
+{
+    return bits[i / 64] >> i % 64 & 1;
+}
+
+static void set_bit(uint64_t *bits, uint32_t i)
+{
+    bits[i / 64] |= (uint64_t)1 << i % 64;
+}
+
+static uint64_t *new_bits(uint32_t n)
+{
+    uint64_t *bits = calloc(n / 64 + 1, sizeof *bits);
+    if (bits == NULL)
+        err(UNKNOWN, "the leaks");
+    return bits;
+}
+
 static void note_pointed(void *context, uint64_t place, uint32_t object)
 {
     struct leaks *l = context;
     (void)place;
     if (object != l->from)
-        l->pointed[object / 64] |= (uint64_t)1 << object % 64;
+        set_bit(l->pointed, object);
 }
 
 /* Returns the first word of an object if it is an address in a file that is mapped, as that of a
@@ -134,6 +175,7 @@ static void note_leak(struct leaks *l, uint32_t object, bool is_circle)
     leak.nkept = l->reached.n - before.n - 1;
     leak.nkept_bytes = l->reached.nbytes - before.nbytes - leak.size;
     l->groups[l->ngroups++] = leak;
+    set_bit(l->is_leak, object);
     l->n++;
     l->nbytes += leak.size;
     l->nkept += leak.nkept;
@@ -176,26 +218,50 @@ static void join_groups(struct leaks *l)
     qsort(l->groups, l->ngroups, sizeof *l->groups, by_bytes);
 }
 
+static int compare_lost(const void *a, const void *b)
+{
+    const struct lost *p = a, *q = b;
+    return p->start < q->start ? -1 : p->start > q->start;
+}
+
+static bool was_lost(const struct leaks *l, uint32_t object)
+{
+    struct graph_object o = graph_object(l->g, object);
+    struct lost key = {.start = o.start};
+    const struct lost *found =
+        l->nbefore == 0 ? NULL
+                        : bsearch(&key, l->before, l->nbefore, sizeof *l->before, compare_lost);
+    return found != NULL && found->size == o.size;
+}
+
+/* What was not lost before is not lost now: a thread is about to get it from malloc. */
+static void spare_new(struct leaks *l)
+{
+    for (uint32_t i = 0; i < graph_nobjects(l->g); i++)
+        if (!set_has(&l->reached, i) && !was_lost(l, i))
+            graph_add_reachable(l->g, i, &l->reached);
+}
+
 static void find_leaks(struct leaks *l)
 {
     uint32_t n = graph_nobjects(l->g);
     l->reached = graph_reach(l->g, NO_OBJECT, NULL);
-    l->pointed = calloc(n / 64 + 1, sizeof *l->pointed);
-    uint64_t *leaked = calloc(n / 64 + 1, sizeof *leaked);
-    if (l->pointed == NULL || leaked == NULL)
-        err(UNKNOWN, "the leaks");
+    if (l->before != NULL)
+        spare_new(l);
+    l->lost = new_bits(n);
+    l->pointed = new_bits(n);
+    l->is_leak = new_bits(n);
     for (l->from = 0; l->from < n; l->from++)
         if (has_leaked(l, l->from)) {
-            leaked[l->from / 64] |= (uint64_t)1 << l->from % 64;
+            set_bit(l->lost, l->from);
             graph_each_pointer(l->g, l->from, note_pointed, l);
         }
     /* What is left after the first round is in circles. */
     for (int round = 0; round < 2; round++)
         for (uint32_t i = 0; i < n; i++)
-            if (leaked[i / 64] >> i % 64 & 1 && !set_has(&l->reached, i) &&
-                (round == 1 || !(l->pointed[i / 64] >> i % 64 & 1)))
+            if (has_bit(l->lost, i) && !set_has(&l->reached, i) &&
+                (round == 1 || !has_bit(l->pointed, i)))
                 note_leak(l, i, round == 1);
-    free(leaked);
     join_groups(l);
 }
 
@@ -250,6 +316,16 @@ static void print_text(const struct leaks *l, const struct look *look)
         printf("and %zu kinds more (--top=0 shows all)\n", l->ngroups - nshown);
 }
 
+static void print_list(const struct leaks *l)
+{
+    for (uint32_t i = 0; i < graph_nobjects(l->g); i++) {
+        struct graph_object o = graph_object(l->g, i);
+        if (has_bit(l->lost, i))
+            printf("%s 0x%" PRIx64 " %zu\n", has_bit(l->is_leak, i) ? "leak" : "more", o.start,
+                   o.size);
+    }
+}
+
 static void print_json_text(const struct leaks *l, const struct look *look)
 {
     printf("{");
@@ -274,28 +350,83 @@ static void print_json_text(const struct leaks *l, const struct look *look)
     printf("\n]}\n");
 }
 
+/* --- looking -------------------------------------------------------------------------- */
+
+/* Returns a list of what is lost, in address order, which the caller frees. */
+static struct lost *list_lost(const struct leaks *l, size_t *n)
+{
+    struct lost *list = calloc((size_t)l->n + l->nkept + 1, sizeof *list);
+    if (list == NULL)
+        err(UNKNOWN, "the leaks");
+    *n = 0;
+    for (uint32_t i = 0; i < graph_nobjects(l->g); i++) {
+        struct graph_object o = graph_object(l->g, i);
+        if (has_bit(l->lost, i))
+            list[(*n)++] = (struct lost){o.start, o.size};
+    }
+    qsort(list, *n, sizeof *list, compare_lost);
+    return list;
+}
+
+static bool look_for_leaks(struct leaks *l, struct look *look)
+{
+    if (!look_open(look, options.target))
+        return false;
+    l->t = look->t;
+    l->g = graph_read(look->t, &look->heaps);
+    look_go_on(look);
+    graph_build(l->g);
+    find_leaks(l);
+    return true;
+}
+
+static void forget(struct leaks *l, struct look *look)
+{
+    set_close(&l->reached);
+    free(l->lost);
+    free(l->pointed);
+    free(l->is_leak);
+    free(l->groups);
+    graph_close(l->g);
+    look_close(look);
+}
+
+/* An object is live from the middle of malloc on, and only then does a thread get its address; so
+ * what seems to be lost in a process is looked at again, when such a call has returned. What was
+ * lost stays lost. */
+static bool look_again(struct leaks *l, struct look *look)
+{
+    static const struct timespec a_while = {.tv_nsec = 100000000};
+    size_t n;
+    struct lost *before = list_lost(l, &n);
+    forget(l, look);
+    nanosleep(&a_while, NULL);
+    *l = (struct leaks){.before = before, .nbefore = n};
+    bool ok = look_for_leaks(l, look);
+    free(before);
+    l->before = NULL;
+    return ok;
+}
+
 int command_leaks(int argc, char **argv)
 {
     struct look look;
+    struct leaks l = {0};
     argp_parse(&argp, argc, argv, 0, NULL, NULL);
-    if (!look_open(&look, options.target))
+    if (!look_for_leaks(&l, &look))
         return UNKNOWN;
-    struct leaks l = {.g = graph_read(look.t, &look.heaps), .t = look.t};
-    look_go_on(&look);
-    graph_build(l.g);
-    find_leaks(&l);
+    if (l.n > 0 && target_is_process(l.t) && !look_again(&l, &look))
+        return UNKNOWN;
     progress_end();
     if (options.is_json)
         print_json_text(&l, &look);
+    else if (options.is_list)
+        print_list(&l);
     else
         print_text(&l, &look);
     int status = l.n == 0                                            ? FINE
                  : look_is_certain(&look) && graph_nunread(l.g) == 0 ? FOUND
                                                                      : UNKNOWN;
-    set_close(&l.reached);
-    free(l.pointed);
-    free(l.groups);
-    graph_close(l.g);
-    look_close(&look);
+    forget(&l, &look);
     return status;
 }

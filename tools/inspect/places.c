@@ -31,7 +31,10 @@ char *place_text(struct symbols *s, const struct root *root, uint64_t place, cha
     switch (root->kind) {
     case ROOT_REGISTERS:
         snprintf(text, PLACE_TEXT, "register %s of thread %d",
-                 place < NNAMES ? register_names[place] : "?", root->thread);
+                 place >= REGISTERS_MAX ? "of vectors"
+                 : place < NNAMES       ? register_names[place]
+                                        : "?",
+                 root->thread);
         break;
     case ROOT_STACK:
         snprintf(text, PLACE_TEXT, "the stack of thread %d, at 0x%" PRIx64, root->thread, place);

@@ -309,8 +309,13 @@ static void read_registers(struct target *t, int id)
     struct user_regs_struct registers;
     struct iovec place = {&registers, sizeof registers};
     t->threads = grown(t->threads, t->nthreads, sizeof *t->threads);
+    static uint64_t vectors[2048]; /* as much as any processor has */
+    struct target_thread *thread = &t->threads[t->nthreads++];
     bool ok = ptrace(PTRACE_GETREGSET, id, NT_PRSTATUS, &place) == 0;
-    thread_fill(&t->threads[t->nthreads++], id, &registers, ok ? place.iov_len : 0);
+    thread_fill(thread, id, &registers, ok ? place.iov_len : 0);
+    place = (struct iovec){vectors, sizeof vectors};
+    if (ptrace(PTRACE_GETREGSET, id, NT_VECTORS, &place) == 0)
+        thread_add_vectors(thread, vectors, place.iov_len);
 }
 
 bool process_stop(struct target *t)

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "compress.h"
+#include "graph.h"
 #include "heaps.h"
 #include "snapshot.h"
 #include "source.h"
@@ -87,8 +88,9 @@ static const struct argp argp = {
            "down to a snapshot."
            "\vThe exit status is 0 if the snapshot was written, 2 if not.\n"};
 
-/* Reads all memory that the program can write to, so that it is kept. */
-static void read_payload(struct target *t)
+/* Reads all memory that may hold pointers, so that it is kept, and appends the pages of it that are
+ * in memory to a list of *n extents. */
+static void read_payload(struct target *t, struct extent **list, size_t *n)
 {
     enum { PIECE = 1 << 22 };
     unsigned char *bytes = malloc(PIECE);
@@ -96,20 +98,18 @@ static void read_payload(struct target *t)
         err(UNKNOWN, "no memory");
     for (size_t i = 0; i < target_nmappings(t); i++) {
         struct mapping m = target_mappings(t)[i];
-        struct extent *extents = NULL;
-        size_t n = 0;
-        if ((m.access & (MAY_READ | MAY_WRITE)) != (MAY_READ | MAY_WRITE))
+        size_t first = *n;
+        uint64_t seen = *n > 0 ? (*list)[*n - 1].end : 0;
+        if (!graph_is_root(t, i))
             continue;
-        if (!target_is_process(t) || !target_resident(t, m.start, m.end, &extents, &n)) {
-            n = 0;
-            extent_add(&extents, &n, m.start, m.end);
-        }
-        for (size_t k = 0; k < n; k++)
-            for (uint64_t at = extents[k].start; at < extents[k].end; at += PIECE) {
-                uint64_t left = extents[k].end - at;
+        if (!target_resident(t, m.start, m.end, list, n))
+            extent_add(list, n, m.start, m.end);
+        for (size_t k = first > 0 ? first - 1 : 0; k < *n; k++)
+            for (uint64_t at = (*list)[k].start > seen ? (*list)[k].start : seen;
+                 at < (*list)[k].end; at += PIECE) {
+                uint64_t left = (*list)[k].end - at;
                 (void)target_read_some(t, at, bytes, left < PIECE ? (size_t)left : PIECE);
             }
-        free(extents);
     }
     free(bytes);
 }
@@ -156,14 +156,14 @@ static bool write_file(struct target *t, const struct extent *resident, size_t n
 /* Takes one snapshot of an open target. */
 static bool snap(struct look *l, const char *path)
 {
-    struct extent *resident;
+    struct extent *resident = NULL;
     struct stat s;
     char text[BYTES_TEXT];
-    size_t n;
+    size_t n = 0;
     if (options.has_payload)
-        read_payload(l->t);
+        read_payload(l->t, &resident, &n);
     look_go_on(l);
-    if (!heaps_resident(&l->heaps, l->t, &resident, &n)) {
+    if (!options.has_payload && !heaps_resident(&l->heaps, l->t, &resident, &n)) {
         free(resident);
         resident = NULL;
     }

@@ -81,6 +81,9 @@ static void put_thread(struct buffer *b, const struct target_thread *thread)
     struct elf_prstatus status = {.pr_pid = thread->id};
     memcpy(&status.pr_reg, thread->registers, sizeof status.pr_reg);
     put_note(b, "CORE", NT_PRSTATUS, &status, sizeof status);
+    if (thread->nvectors > 0)
+        put_note(b, NT_VECTORS == NT_PRFPREG ? "CORE" : "LINUX", NT_VECTORS, thread->vectors,
+                 thread->nvectors * sizeof thread->vectors[0]);
 }
 
 /* The table of names: of files, or of all else that has one. */

@@ -6,6 +6,7 @@
 #ifndef SOURCE_H
 #define SOURCE_H
 
+#include <elf.h>
 #include <sys/types.h>
 
 #include "target.h"
@@ -58,6 +59,16 @@ bool is_zero(const void *bytes, size_t nbytes);
 
 /* Makes a thread of the registers that the system gives for it (struct user_regs_struct). */
 void thread_fill(struct target_thread *thread, int id, const void *registers, size_t nbytes);
+
+/* The note, and the register set of ptrace, that has the vector registers of a thread. */
+#if defined(__x86_64__)
+enum { NT_VECTORS = NT_X86_XSTATE };
+#else
+enum { NT_VECTORS = NT_PRFPREG };
+#endif
+
+/* Adds the vector registers, as NT_VECTORS has them, to a thread that thread_fill has made. */
+void thread_add_vectors(struct target_thread *thread, const void *vectors, size_t nbytes);
 
 /* Appends pages to a list of extents, and joins them with the last one if they touch. */
 void extent_add(struct extent **list, size_t *n, uint64_t start, uint64_t end);

@@ -151,6 +151,22 @@ void thread_fill(struct target_thread *thread, int id, const void *registers, si
 #endif
 }
 
+/* In a system call no vector register of x86-64 holds anything that is still needed, since each
+ * function may overwrite all of them. What is longer than VECTORS_MAX words are no vectors. */
+void thread_add_vectors(struct target_thread *thread, const void *vectors, size_t nbytes)
+{
+#if defined(__x86_64__)
+    struct user_regs_struct r;
+    memcpy(&r, thread->registers, sizeof r);
+    if (thread->nregisters > 0 && (int64_t)r.orig_rax >= 0)
+        return;
+#endif
+    thread->nvectors = nbytes / sizeof thread->vectors[0];
+    if (thread->nvectors > VECTORS_MAX)
+        thread->nvectors = VECTORS_MAX;
+    memcpy(thread->vectors, vectors, thread->nvectors * sizeof thread->vectors[0]);
+}
+
 /* --- memory --------------------------------------------------------------------------- */
 
 void *grown(void *array, size_t n, size_t element_bytes)

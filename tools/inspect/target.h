@@ -95,13 +95,15 @@ const struct mapping *target_mapping(const struct target *t, uint64_t address);
 
 /* --- threads ------------------------------------------------------------------------ */
 
-enum { REGISTERS_MAX = 40 };
+enum { REGISTERS_MAX = 40, VECTORS_MAX = 344 };
 
 struct target_thread {
     int id;
     uint64_t stack_pointer, program_counter;
     size_t nregisters; /* 0: they are not known */
     uint64_t registers[REGISTERS_MAX];
+    size_t nvectors; /* of the vector registers, all words that may be in use; 0: not known */
+    uint64_t vectors[VECTORS_MAX];
 };
 
 /* The threads, as of the last stop; of a core file, those that it has. */

@@ -132,7 +132,7 @@ LDCONFIG ?= ldconfig
 may_ldconfig = [ -z "$(DESTDIR)" ] && [ "$$(id -u)" -eq 0 ]
 .PHONY: install uninstall
 install: all ## into DESTDIR= PREFIX=/usr/local
-	install -d "$(DEST)/include" "$(DEST)/lib/pkgconfig" "$(DEST)/bin"
+	install -d "$(DEST)/include" "$(DEST)/bin" "$(DEST)/lib/pkgconfig" "$(DEST)/lib/cmake/libmem"
 	install -m 644 include/mem.h include/mem_heap.h include/mem.hpp "$(DEST)/include"
 	install -m 644 $(BUILD)/libmem.a "$(DEST)/lib"
 	install -m 755 $(BUILD)/libmem.so "$(DEST)/lib/libmem.so.$(VERSION)"
@@ -140,8 +140,10 @@ install: all ## into DESTDIR= PREFIX=/usr/local
 	install -m 755 $(BUILD)/mem "$(DEST)/bin"
 	ln -sf libmem.so.$(VERSION) "$(DEST)/lib/libmem.so.$(SOVERSION)"
 	ln -sf libmem.so.$(SOVERSION) "$(DEST)/lib/libmem.so"
-	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' src/mem.pc.in \
-	    >"$(DEST)/lib/pkgconfig/libmem.pc"
+	install -m 644 packaging/libmem-config.cmake "$(DEST)/lib/cmake/libmem"
+	for file in pkgconfig/libmem.pc cmake/libmem/libmem-config-version.cmake; do \
+	    sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' "packaging/$${file##*/}.in" \
+	    >"$(DEST)/lib/$$file" || exit; done
 	@if ! { $(may_ldconfig) && $(LDCONFIG); }; then \
 	    echo "install: now run ldconfig as root, or set LD_LIBRARY_PATH='$(PREFIX)/lib'"; \
 	elif ! $(LDCONFIG) -p | grep -q 'libmem\.so\.$(SOVERSION) '; then \
@@ -151,7 +153,9 @@ install: all ## into DESTDIR= PREFIX=/usr/local
 uninstall: ## removes what make install put there
 	for file in include/mem.h include/mem_heap.h include/mem.hpp lib/libmem.a lib/libmem-malloc.so \
 	    lib/libmem.so lib/libmem.so.$(SOVERSION) lib/libmem.so.$(VERSION) \
-	    lib/pkgconfig/libmem.pc bin/mem; do rm -f "$(DEST)/$$file" || exit; done
+	    lib/pkgconfig/libmem.pc lib/cmake/libmem/libmem-config.cmake \
+	    lib/cmake/libmem/libmem-config-version.cmake bin/mem; do rm -f "$(DEST)/$$file" || exit; done
+	@rmdir "$(DEST)/lib/cmake/libmem" 2>/dev/null || :
 	@! { $(may_ldconfig); } || $(LDCONFIG)
 
 # --- housekeeping -------------------------------------------------------------

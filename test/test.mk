@@ -115,7 +115,7 @@ check-tree:
 	    "test/walks.sh src DESIGN.md" test/walk_files.sh "test/header.sh include/mem.h" \
 	    "test/header.sh include/mem_heap.h" "test/header.sh include/mem.hpp" \
 	    "test/header.sh src/base/base.h" $(CONTAINERS) \
-	    "test/symbols.sh libmem.so" "test/taught.sh ." test/installed.sh \
+	    "test/symbols.sh libmem.so" "test/taught.sh ." test/installed.sh test/cmake.sh \
 	    "test/amalgamation.sh $(BUILD)" \
 	    "test/tool.sh $(BUILD)/mem $(LIB_MALLOC) $(KNOWN)" "test/demo.sh $(BUILD)/mem" \
 	    "test/inspect.sh $(BUILD) $(DAMAGED)" \

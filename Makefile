@@ -43,12 +43,12 @@ $(BUILD)/obj/%.o: src/%.c Makefile
 	$(call say,cc,$<)mkdir -p $(@D) && $(CC) $(LIB_CFLAGS) -MMD -MP -c $< -o $@
 -include $(sort $(OBJECTS:.o=.d) $(MALLOC_OBJECTS:.o=.d))
 
-$(BUILD)/libmem.so: LINK_FLAGS := -Wl,-soname,libmem.so.$(SOVERSION)
-$(BUILD)/libmem.so: $(OBJECTS)
+$(BUILD)/libmem.so: LINK_FLAGS := -Wl,-soname,libmem.so.$(SOVERSION),--version-script=src/libmem.map
+$(BUILD)/libmem.so: $(OBJECTS) src/libmem.map
 $(BUILD)/libmem-malloc.so: LINK_FLAGS := -Wl,-z,defs,-z,now,-z,nodelete,-z,initfirst
 $(BUILD)/libmem-malloc.so: $(MALLOC_OBJECTS)
 $(BUILD)/libmem.so $(BUILD)/libmem-malloc.so:
-	$(call say,ld,$@)$(CC) $(LIB_CFLAGS) -shared $(LINK_FLAGS) $(LDFLAGS) $^ -o $@
+	$(call say,ld,$@)$(CC) $(LIB_CFLAGS) -shared $(LINK_FLAGS) $(LDFLAGS) $(filter %.o,$^) -o $@
 
 $(BUILD)/libmem.a: $(OBJECTS)
 	$(call say,ar,$@)rm -f $@ && $(AR) rcs $@ $^

@@ -78,6 +78,10 @@ readelf -d "$work/shared" | grep -q 'libmem\.so\.1'
 result $? 'needs libmem.so.1 by its soname'
 LD_LIBRARY_PATH=$installed/lib "$work/shared"
 result $? 'runs with the shared library'
+readelf --wide --dyn-syms "$installed/lib/libmem.so" |
+    awk '$4 != "NOTYPE" && $7 ~ /^[0-9]/ { n++; bad += $8 !~ /@@LIBMEM_[0-9.]+$/ }
+        END { exit n < 30 || bad > 0 }'
+result $? 'each name that libmem.so exports has a version'
 flags --cflags
 gcc "${words[@]}" "$work/main.c" -o "$work/static" "$installed/lib/libmem.a" && "$work/static"
 result $? 'links and runs with the static one'

@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: MIT
 #
 # symbols.sh LIBRARY - checks what C10 promises of the library file: it cannot contain another
-# heap, and outside the region it has only a few scalars. Prints TAP.
+# heap, and outside the region it has only a few scalars; and that it exports what the headers
+# declare, and nothing else. Prints TAP.
 set -u
 export LC_ALL=C
-library=$1
+library=$(realpath "$1")
+cd "$(dirname "$0")/.." || exit 1
 forbidden='malloc|calloc|realloc|memalign|valloc'
 max_static_bytes=4096
 ntests=0
@@ -32,12 +34,23 @@ static_bytes() {
 
 symbols=$(dynamic_symbols)
 
-exported='Mem_Init Mem_Alloc Mem_AllocStyle Mem_Free Mem_IsValid Mem_GetSize Mem_Dump Mem_Check
-    m_error m_free_list
-    mem_heap_create mem_heap_in mem_heap_attach mem_heap_detach mem_heap_destroy
-    mem_alloc mem_zalloc mem_aligned mem_alloc_fit
-    mem_resize mem_free mem_free_any mem_find mem_find_in mem_walk mem_stats mem_check mem_strerror
-    mem_last_error mem_heap_of_process mem_heap_of_classic mem_heap_also'
+# Prints the functions that the headers declare, and what else src/libmem.map has to have.
+declared() {
+    for header in include/mem.h include/mem_heap.h; do
+        gcc -fsyntax-only -aux-info /dev/stdout "$header" |
+            sed -n 's,^/\* include/.* \**\([A-Za-z_]*\) (.*,\1,p'
+    done
+    printf '%s\n' m_error m_free_list mem_heap_also
+}
+
+map=src/libmem.map
+exported=$(sed -n 's/^ *\([A-Za-z_]*\);.*/\1/p' "$map")
+diff <(sort <<<"$exported") <(declared | sort) | sed 's/^/# /'
+[ "${PIPESTATUS[0]}" -eq 0 ]
+result $? "$map has what the headers declare"
+version=$(sed -n 's/^VERSION := //p' Makefile)
+{ grep -o '^LIBMEM_[0-9.]*' "$map" && echo "LIBMEM_$version"; } | sort -V -C
+result $? "its versions are in order, and none is later than $version"
 
 # If no symbol could be read, the checks of forbidden names would pass: so the exports must be
 # there.
@@ -45,9 +58,8 @@ for name in $exported; do
     grep -v '^UND ' <<<"$symbols" | grep -qE " $name(@|$)"
     result $? "C10 $name is exported"
 done
-# shellcheck disable=SC2086 # exported is several words
-others=$(grep -v '^UND ' <<<"$symbols" | sed 's/.* //; s/@.*//' |
-    grep -vxF "$(printf '%s\n' $exported)")
+others=$(grep -v '^UND ' <<<"$symbols" | sed 's/.* //; s/@.*//' | grep -vxF "$exported" |
+    grep -v '^LIBMEM_')
 [ -z "$others" ]
 result $? "nothing else is exported${others:+, but: $others}"
 grep -qE '^UND mmap(64)?(@|$)' <<<"$symbols"

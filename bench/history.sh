@@ -17,7 +17,7 @@ gcc -E -O2 -g -std=c11 -D_GNU_SOURCE -Iinclude -Isrc src/core/heap.c -o "$work/h
     g++ -E -O2 -std=c++17 test/programs/stl.cpp -o "$work/stl.ii" || exit 1
 commands=("$(gcc -print-prog-name=cc1) -quiet -O2 -g -std=c11 $work/heap.i -o $work/out.s"
     "$(gcc -print-prog-name=cc1plus) -quiet -O2 -std=c++17 $work/stl.ii -o $work/out.s")
-variants=(off history history,stack=fp)
+variants=(off history "history,stack=fp")
 ! command -v heaptrack >"$work/said" || variants+=('heaptrack -r')
 
 seconds() { # variant command...

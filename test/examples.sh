@@ -73,7 +73,7 @@ silent() {
 # Prints words one a line, split as wordcount splits them but with other tools.
 words_of() {
     # The echo ends the last line, since tr may leave it without a newline.
-    { cat "$@" && echo; } | LC_ALL=C tr 'A-Z' 'a-z' |
+    { cat "$@" && echo; } | LC_ALL=C tr '[:upper:]' '[:lower:]' |
         LC_ALL=C tr -cs "a-z0-9'\200-\377" '\n' | sed '/^$/d'
 }
 

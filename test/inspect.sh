@@ -338,7 +338,7 @@ refuses 'no core file' 'a program'
 run "$mem" check $$
 refuses 'no libmem in this program: its malloc is glibc' 'a process without libmem'
 patch_byte() { # file offset octal
-    cp snap "$1" && printf "\\$3" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
+    cp snap "$1" && printf "%b" "\\0$3" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
 }
 patch_byte narrow 4 001
 run "$mem" check narrow
@@ -347,7 +347,7 @@ patch_byte foreign 18 003
 run "$mem" check foreign
 refuses 'of another processor' 'one of another processor'
 perl -0777 -pe 's/(libmem\0\0..)../$1\x7f\0/gs' "$build/libmem-malloc.so" >libmem-malloc.so
-LD_PRELOAD=$work/libmem-malloc.so LD_LIBRARY_PATH= sleep 20 &
+LD_PRELOAD=$work/libmem-malloc.so LD_LIBRARY_PATH='' sleep 20 &
 target=$!
 sleep 0.3
 run "$mem" check "$target"

@@ -87,6 +87,7 @@ table() {
         'test/misuse/*.c' "$(set -- test/misuse/*.c && echo $#)" 'make check-one'
     section 'The tree: layers, tools, documents'
     rows 'make check-one' test/examples.sh
+    # shellcheck disable=SC2046 # the names are words
     rows 'make check-tree' test/*.cpp $(tree_scripts)
 }
 

@@ -23,6 +23,7 @@
  * would cost each ten instructions. */
 #define INLINED static inline __attribute__((always_inline))
 
+/* Heaps of one's own do not use this lock, but one in their header (heaps/session.c). */
 void heap_lock(struct heap *h)
 {
     pthread_mutex_lock(&h->lock);
@@ -173,6 +174,8 @@ static bool has_constants_of_spans(const struct spans *s, const struct spans *li
            memcmp(&s->keeps_pagemap, &like->keeps_pagemap, sizeof(bool)) == 0;
 }
 
+/* Each number of `like` is what opening a heap of this size makes it, and no call ever changes
+ * it. */
 bool heap_has_constants_of(const struct heap *h, const struct heap *like)
 {
     static const bool both[] = {false, true};

@@ -111,12 +111,32 @@ static void note_process(struct target *t, const struct note *note)
     t->pid = info.pr_pid > 0 ? info.pr_pid : 0;
 }
 
+/* Appends a mapping of a file that no segment is of: gcore leaves out what the program cannot write
+ * to. Its bytes cannot be read, but it has a name. */
+static void add_unheld(struct target *t, uint64_t start, uint64_t end, uint64_t offset,
+                       const char *file)
+{
+    t->mappings = grown(t->mappings, t->nmappings, sizeof *t->mappings);
+    t->mappings[t->nmappings++] = (struct mapping){.start = start,
+                                                   .end = end,
+                                                   .access = MAY_READ | MAY_EXECUTE,
+                                                   .offset = offset,
+                                                   .file = strdup(file)};
+}
+
+static int compare_mappings(const void *a, const void *b)
+{
+    const struct mapping *x = a, *y = b;
+    return x->start < y->start ? -1 : x->start > y->start;
+}
+
 /* Names the mappings: n, the unit of offsets, n times (start, end, offset), n names. The table and
  * the mappings are both in address order in every core file; one that is not names fewer. */
 static void note_files(struct target *t, const struct note *note)
 {
     enum { WORD = 8, HEAD = 2, EACH = 3 };
-    size_t nwords = note->nbytes / WORD, m = 0;
+    size_t nwords = note->nbytes / WORD, m = 0, nheld = t->nmappings;
+    uint64_t last = 0; /* where the mapping before ends */
     uint64_t n = nwords < HEAD ? 0 : number_at(note->bytes, 0);
     uint64_t unit = nwords < HEAD ? 0 : number_at(note->bytes, 1);
     if (nwords < HEAD || n > (nwords - HEAD) / EACH)
@@ -125,18 +145,23 @@ static void note_files(struct target *t, const struct note *note)
     const char *end = (const char *)note->bytes + note->nbytes;
     for (size_t i = 0; i < n; i++) {
         uint64_t start = number_at(note->bytes, HEAD + i * EACH);
+        uint64_t to = number_at(note->bytes, HEAD + i * EACH + 1);
         uint64_t offset = number_at(note->bytes, HEAD + i * EACH + 2) * unit;
         size_t length = strnlen(name, (size_t)(end - name));
         if (name + length == end)
-            return;
-        while (m < t->nmappings && t->mappings[m].start < start)
-            m++;
-        if (m < t->nmappings && t->mappings[m].start == start && t->mappings[m].file == NULL) {
+            break;
+        while (m < nheld && t->mappings[m].start < start)
+            last = t->mappings[m++].end;
+        if (m < nheld && t->mappings[m].start == start && t->mappings[m].file == NULL) {
             t->mappings[m].file = strdup(name);
             t->mappings[m].offset = offset;
+        } else if (start >= last && to > start && (m == nheld || to <= t->mappings[m].start)) {
+            add_unheld(t, start, to, offset, name);
+            last = to;
         }
         name += length + 1;
     }
+    qsort(t->mappings, t->nmappings, sizeof *t->mappings, compare_mappings);
 }
 
 /* The extents of a snapshot are in address order; what is not is left out. */

@@ -119,6 +119,7 @@ check-tree:
 	    "test/amalgamation.sh $(BUILD)" \
 	    "test/tool.sh $(BUILD)/mem $(LIB_MALLOC) $(KNOWN)" "test/demo.sh $(BUILD)/mem" \
 	    "test/inspect.sh $(BUILD) $(DAMAGED)" \
+	    "test/inspect_history.sh $(BUILD)/mem $(LIB_MALLOC)" \
 	    "test/bench.sh $(BUILD) $(LIB_MALLOC)" test/spin.sh \
 	    "test/helgrind.sh $(BUILD) $(BUILD)/test/helgrind" \
 	    "test/overcommit.sh $(LIB_MALLOC) $(IN_MALLOC) $(STEPS)" \

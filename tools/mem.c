@@ -31,6 +31,7 @@ static const struct command {
     {"check", "mem check", command_check, UNKNOWN, "count every invariant of its heaps again"},
     {"leaks", "mem leaks", command_leaks, UNKNOWN, "list the objects that nothing leads to"},
     {"refs", "mem refs", command_refs, UNKNOWN, "show what leads to an object"},
+    {"history", "mem history", command_history, UNKNOWN, "list the calls that used an address"},
     {"owners", "mem owners", command_owners, UNKNOWN, "list what keeps most memory alive"},
 };
 

@@ -263,18 +263,17 @@ static void print_usage(FILE *f, const char *program, bool is_on_system, const s
 }
 
 static struct run_options {
-    const char *region, *onerror;
+    const char *region, *onerror, *history;
     bool is_on_system, is_timed, is_counted;
     const char *file; /* of the report; NULL: standard error */
     char **program;   /* the program's name and its arguments, then NULL */
 } run_options;
 
-/* Returns whether the text is a size that the library accepts. The library itself would
- * complain in every process, and go on with another size. */
-static bool is_size(const char *text)
+/* Returns whether the text is a number that the library accepts. The library itself would
+ * complain in every process, and go on with another one. */
+static bool is_number(const char *text, uint64_t least, uint64_t most)
 {
     static const char suffixes[] = "KkMmGg";
-    static const uint64_t least = UINT64_C(64) << 10, most = UINT64_C(64) << 30;
     size_t ndigits = strspn(text, "0123456789");
     const char *unit = text + ndigits, *found = *unit == '\0' ? NULL : strchr(suffixes, *unit);
 
@@ -283,6 +282,11 @@ static bool is_size(const char *text)
     unsigned shift = found == NULL ? 0 : 10 * (1 + (unsigned)(found - suffixes) / 2);
     uint64_t number = strtoull(text, NULL, 10);
     return number <= most >> shift && number << shift >= least;
+}
+
+static bool is_size(const char *text)
+{
+    return is_number(text, UINT64_C(64) << 10, UINT64_C(64) << 30);
 }
 
 static bool is_reaction(const char *text)
@@ -300,6 +304,10 @@ static error_t parse_run_option(int key, char *arg, struct argp_state *state)
         run_options.onerror = arg;
     else if (key == 'e')
         argp_error(state, "--onerror=%s: give abort, report or ignore", arg);
+    else if (key == 'h' && (arg == NULL || is_number(arg, 1 << 10, 1 << 26)))
+        run_options.history = arg == NULL ? "1M" : arg;
+    else if (key == 'h')
+        argp_error(state, "--history=%s: give a number of events from 1K to 64M", arg);
     else if (key == 'o' || key == 't') {
         *(key == 'o' ? &run_options.is_counted : &run_options.is_timed) = true;
         run_options.file = arg;
@@ -311,9 +319,10 @@ static error_t parse_run_option(int key, char *arg, struct argp_state *state)
     } else if (key == ARGP_KEY_NO_ARGS)
         argp_error(state, "no program to run: name one after the options");
     else if (key == ARGP_KEY_END && run_options.is_on_system &&
-             (run_options.region != NULL || run_options.onerror != NULL || run_options.is_counted))
-        argp_error(state, "--system does not use libmem: leave out --region, --onerror and "
-                          "--report");
+             (run_options.region != NULL || run_options.onerror != NULL ||
+              run_options.history != NULL || run_options.is_counted))
+        argp_error(state, "--system does not use libmem: leave out --region, --onerror, --history "
+                          "and --report");
     else if (key == ARGP_KEY_END && run_options.is_timed && run_options.is_counted)
         argp_error(state, "--report prints all that --time prints: leave out --time");
     else
@@ -329,6 +338,11 @@ static const struct argp_option run_argp_options[] = {
     {"onerror", 'e', "WHAT", 0,
      "When the program frees or resizes an address at which no object begins: abort it with a "
      "message (the default), report it and go on, or ignore it and go on",
+     0},
+    {"history", 'h', "N", OPTION_ARG_OPTIONAL,
+     "Keep the last N calls of each process with their stacks: a million, or 1K to 64M. A bad "
+     "pointer is then reported with where the object was allocated and freed, and `mem history' "
+     "shows what lay at an address. That slows the program down",
      0},
     {"report", 'o', "FILE", OPTION_ARG_OPTIONAL,
      "Count every call, and at the end write a report to FILE or to standard error: status, "
@@ -406,6 +420,8 @@ int command_run(int argc, char **argv)
         set_option("region", run_options.region);
     if (run_options.onerror != NULL)
         set_option("onerror", run_options.onerror);
+    if (run_options.history != NULL)
+        set_option("history", run_options.history);
     if (run_options.is_counted)
         counterfile = make_counterfile();
     struct outcome o = run_program(run_options.program);

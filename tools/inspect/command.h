@@ -22,6 +22,7 @@ int command_check(int argc, char **argv);
 int command_leaks(int argc, char **argv);
 int command_refs(int argc, char **argv);
 int command_owners(int argc, char **argv);
+int command_history(int argc, char **argv);
 int command_snap(int argc, char **argv);
 
 /* What --help says of TARGET. */

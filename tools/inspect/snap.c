@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "compress.h"
+#include "events.h"
 #include "graph.h"
 #include "heaps.h"
 #include "snapshot.h"
@@ -114,6 +115,15 @@ static void read_payload(struct target *t, struct extent **list, size_t *n)
     free(bytes);
 }
 
+/* Reads the history, if there is one, so that it is kept. */
+static void read_history(struct target *t)
+{
+    struct events e;
+    if (events_open(&e, t) == EVENTS_OPEN)
+        events_read_stacks(&e);
+    events_close(&e);
+}
+
 /* Opens a new file beside the one that it replaces in the end: no reader sees half of it. */
 static int open_beside(const char *path, char *temporary, size_t nbytes)
 {
@@ -162,6 +172,7 @@ static bool snap(struct look *l, const char *path)
     size_t n = 0;
     if (options.has_payload)
         read_payload(l->t, &resident, &n);
+    read_history(l->t);
     look_go_on(l);
     if (!options.has_payload && !heaps_resident(&l->heaps, l->t, &resident, &n)) {
         free(resident);

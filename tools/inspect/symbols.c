@@ -119,6 +119,16 @@ static void find_name(struct symbols *s, const struct mapping *m, uint64_t addre
     found->nbytes = symbol.st_size;
     found->is_variable = GELF_ST_TYPE(symbol.st_info) == STT_OBJECT;
 }
+
+bool symbols_line(struct symbols *s, uint64_t address, const char **file, int *line)
+{
+    const struct mapping *m = target_mapping(s->t, address);
+    bool is_file = m != NULL && m->file != NULL && m->file[0] == '/';
+    Dwfl_Module *module = is_file ? module_of(s, m) : NULL;
+    Dwfl_Line *found = module == NULL ? NULL : dwfl_module_getsrc(module, address);
+    *file = found == NULL ? NULL : dwfl_lineinfo(found, NULL, line, NULL, NULL, NULL);
+    return *file != NULL;
+}
 #else
 struct symbols {
     struct target *t;
@@ -143,6 +153,15 @@ static void find_name(struct symbols *s, const struct mapping *m, uint64_t addre
     (void)m;
     (void)address;
     (void)found;
+}
+
+bool symbols_line(struct symbols *s, uint64_t address, const char **file, int *line)
+{
+    (void)s;
+    (void)address;
+    (void)file;
+    (void)line;
+    return false;
 }
 #endif
 

@@ -31,6 +31,10 @@ struct symbol {
  * lasts until symbols_close. */
 bool symbols_find(struct symbols *s, uint64_t address, struct symbol *found);
 
+/* Finds the line of source that an address is of, if the file has debug information. What it points
+ * to lasts until symbols_close. */
+bool symbols_line(struct symbols *s, uint64_t address, const char **file, int *line);
+
 /* Writes a name for an address as a person reads it: "main+0x1c in ./server", "[stack]",
  * "libfoo.so+0x1234". Returns `text`. */
 char *symbols_text(struct symbols *s, uint64_t address, char *text, size_t nbytes);

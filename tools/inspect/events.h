@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * events.h - the history of a target: the events that its library keeps (malloc/history.h).
+ *
+ * Numbers that the target holds are compared with each other and with its memory before they are
+ * used. Stacks stay where they are, and are read one by one.
+ */
+#ifndef EVENTS_H
+#define EVENTS_H
+
+#include "malloc/history.h"
+#include "target.h"
+
+enum events_answer {
+    EVENTS_OPEN,
+    EVENTS_NONE,          /* the program keeps no history */
+    EVENTS_OTHER_VERSION, /* or one that this tool does not understand */
+    EVENTS_UNREADABLE     /* or it cannot be read, or contradicts itself */
+};
+
+struct events {
+    struct target *t;
+    uint64_t address;    /* of the head, in the target */
+    struct history head; /* a copy */
+    struct event *event; /* the copies of the last n, oldest first */
+    size_t n;
+};
+
+/* Copies the events of a target, which the caller has stopped. */
+enum events_answer events_open(struct events *e, struct target *t);
+void events_close(struct events *e);
+
+/* Reads all stacks, so that they come into a snapshot (target_keep_reads). */
+void events_read_stacks(const struct events *e);
+
+/* Stores pointers to the events of the objects that lay at an address, newest first, and returns
+ * how many there are. The caller frees *found. An object that was resized so that the address was
+ * no longer in it still counts, until it is freed. */
+size_t events_about(const struct events *e, uint64_t address, const struct event ***found);
+
+/* Reads the stack of an event: return addresses, innermost first. Returns how many there are, 0 if
+ * the stack is not known or cannot be read. */
+size_t events_stack(const struct events *e, const struct event *event, uint64_t frame[STACK_MAX]);
+
+#endif

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * history.c - mem history: which calls allocated, resized and freed what lay at an address.
+ */
+#include <argp.h>
+#include <ctype.h>
+#include <err.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "heaps.h"
+#include "events.h"
+#include "symbols.h"
+
+#include "command.h"
+
+static struct options {
+    const char *target;
+    uint64_t address;
+    bool has_address, is_json;
+    size_t most; /* events that are printed */
+} options = {.most = SIZE_MAX};
+
+static const struct argp_option argp_options[] = {{"json", 'j', NULL, 0,
+                                                   "Print JSON instead of text", 0},
+                                                  {"last", 'n', "N", 0,
+                                                   "Print only the N newest events", 0},
+                                                  {0}};
+
+/* Reads a number that fills the whole text. Returns false if it is none. */
+static bool read_number(const char *text, uint64_t *number)
+{
+    char *end;
+    errno = 0;
+    *number = strtoull(text, &end, 0);
+    return *end == '\0' && errno == 0 && isdigit((unsigned char)*text);
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    uint64_t n;
+    if (key == 'j')
+        options.is_json = true;
+    else if (key == 'n' && read_number(arg, &n) && n > 0)
+        options.most = n;
+    else if (key == 'n')
+        argp_error(state, "--last=%s: give a number of events", arg);
+    else if (key == ARGP_KEY_ARG && options.target == NULL)
+        options.target = arg;
+    else if (key == ARGP_KEY_ARG && !options.has_address) {
+        options.has_address = read_number(arg, &options.address);
+        if (!options.has_address)
+            argp_error(state, "%s: give an address, such as 0x7f0012345678", arg);
+    } else if (key == ARGP_KEY_ARG)
+        argp_error(state, "%s: one address is enough", arg);
+    else if (key == ARGP_KEY_END && options.target == NULL)
+        argp_error(state, "no target: give a process id, a core file or a snapshot");
+    else if (key == ARGP_KEY_END && !options.has_address)
+        argp_error(state, "no address");
+    else
+        return ARGP_ERR_UNKNOWN;
+    return 0;
+}
+
+static const struct argp argp = {
+    .options = argp_options,
+    .parser = parse,
+    .args_doc = "TARGET ADDRESS",
+    .doc = "Says which calls allocated, resized and freed what lay at ADDRESS, newest first, with "
+           "their stacks. The program must run with LIBMEM=history. " TARGET_HELP
+           "\vThe exit status is 0 if there is such an event, 1 if none of those that are kept is, "
+           "2 if that cannot be told: the target keeps no history, or it cannot be read.\n"};
+
+/* --- text ------------------------------------------------------------------------------- */
+
+/* The time that events count from: now for a process, else the last event. Milliseconds. */
+static uint64_t time_of_look(const struct events *e)
+{
+    struct timespec t;
+    uint64_t last = e->n > 0 ? e->event[e->n - 1].time : 0;
+    if (!target_is_process(e->t) || clock_gettime(CLOCK_MONOTONIC, &t) != 0)
+        return last;
+    uint64_t now = (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+    return now > last ? now : last;
+}
+
+static const char *verb(const struct event *e)
+{
+    return e->kind == EVENT_TAKEN     ? "allocated"
+           : e->kind == EVENT_FREED   ? "freed"
+           : e->kind == EVENT_RESIZED ? "resized"
+                                      : "?";
+}
+
+/* A return address is that of the next instruction: the call is before it. */
+static void print_frames(struct symbols *names, const uint64_t *frame, size_t n)
+{
+    char text[400];
+    const char *file;
+    int line;
+    for (size_t i = 0; i < n; i++) {
+        uint64_t call = frame[i] - 1;
+        printf("    #%zu 0x%" PRIx64 " %s", i, call, symbols_text(names, call, text, sizeof text));
+        if (symbols_line(names, call, &file, &line))
+            printf(" at %s:%d", file, line);
+        printf("\n");
+    }
+    if (n == 0)
+        printf("    stack unknown\n");
+}
+
+static void print_event(const struct events *all, struct symbols *names, const struct event *e,
+                        uint64_t now)
+{
+    uint64_t frame[STACK_MAX], ago = now > e->time ? now - e->time : 0;
+    printf("%s by %s: %" PRIu64 " bytes at 0x%" PRIx64 ", in thread %" PRIu32 ", %" PRIu64
+           ".%03u s %s\n",
+           verb(e), call_name((unsigned)e->call), (uint64_t)e->nbytes, e->address, e->thread,
+           ago / 1000, (unsigned)(ago % 1000),
+           target_is_process(all->t) ? "ago" : "before the last event");
+    print_frames(names, frame, events_stack(all, e, frame));
+}
+
+static void print_none(const struct events *e)
+{
+    if (e->head.nnoted <= e->n)
+        printf("nothing was allocated there\n");
+    else
+        printf("none of the last %zu events is of an object there\n", e->n);
+}
+
+/* --- JSON ------------------------------------------------------------------------------- */
+
+static void print_json_event(const struct events *all, struct symbols *names, const struct event *e)
+{
+    uint64_t frame[STACK_MAX];
+    char text[400];
+    const char *file;
+    int line;
+    size_t n = events_stack(all, e, frame);
+    printf("  {\"event\": \"%s\", \"call\": \"%s\", \"address\": \"0x%" PRIx64
+           "\", \"size\": %" PRIu64 ", \"thread\": %" PRIu32 ", \"ms\": %" PRIu64 ", \"stack\": [",
+           verb(e), call_name((unsigned)e->call), e->address, (uint64_t)e->nbytes, e->thread,
+           e->time);
+    for (size_t i = 0; i < n; i++) {
+        printf("%s{\"address\": \"0x%" PRIx64 "\", \"is\": ", i == 0 ? "" : ", ", frame[i] - 1);
+        print_json(stdout, symbols_text(names, frame[i] - 1, text, sizeof text));
+        if (symbols_line(names, frame[i] - 1, &file, &line)) {
+            printf(", \"file\": ");
+            print_json(stdout, file);
+            printf(", \"line\": %d", line);
+        }
+        printf("}");
+    }
+    printf("]}");
+}
+
+/* --- the command ------------------------------------------------------------------------ */
+
+static void explain(enum events_answer answer)
+{
+    const char *what = answer == EVENTS_NONE
+                           ? "it keeps no history. Start it by `mem run --history PROGRAM', or set "
+                             "LIBMEM=history"
+                       : answer == EVENTS_OTHER_VERSION
+                           ? "its history is of another version: look at it with the mem of that "
+                             "version"
+                           : "its history cannot be read";
+    warnx("%s: %s", options.target, what);
+}
+
+static void print_all(const struct look *l, const struct events *e, const struct event **found,
+                      size_t n)
+{
+    struct symbols *names = symbols_open(l->t);
+    size_t nprinted = n < options.most ? n : options.most;
+    uint64_t now = time_of_look(e);
+    if (options.is_json) {
+        printf("{");
+        look_print_json_head(l);
+        printf(" \"kept\": %zu, \"noted\": %" PRIu64 ", \"events\": [\n", e->n, e->head.nnoted);
+        for (size_t i = 0; i < nprinted; i++) {
+            printf("%s", i == 0 ? "" : ",\n");
+            print_json_event(e, names, found[i]);
+        }
+        printf("\n]}\n");
+    } else {
+        look_print_head(l);
+        for (size_t i = 0; i < nprinted; i++)
+            print_event(e, names, found[i], now);
+        if (n == 0)
+            print_none(e);
+        else if (n > nprinted)
+            printf("%zu older events are not shown\n", n - nprinted);
+    }
+    symbols_close(names);
+}
+
+int command_history(int argc, char **argv)
+{
+    struct look l;
+    struct events e;
+    const struct event **found;
+    argp_parse(&argp, argc, argv, 0, NULL, NULL);
+    if (!look_open(&l, options.target))
+        return UNKNOWN;
+    enum events_answer answer = events_open(&e, l.t);
+    look_go_on(&l);
+    if (answer != EVENTS_OPEN) {
+        explain(answer);
+        look_close(&l);
+        return UNKNOWN;
+    }
+    size_t n = events_about(&e, options.address, &found);
+    print_all(&l, &e, found, n);
+    free(found);
+    events_close(&e);
+    look_close(&l);
+    return n > 0 ? FINE : FOUND;
+}

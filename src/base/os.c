@@ -101,7 +101,11 @@ void *os_reserve_closed(size_t nbytes)
 {
     enum { HOW = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE };
     long base = system_call_6(SYS_mmap, 0, (long)nbytes, PROT_NONE, HOW, -1, 0);
-    return is_error(base) ? NULL : (void *)base;
+    if (is_error(base))
+        return NULL;
+    /* The kernel writes no such pages to a core file; but gdb's gcore would write all of them. */
+    system_call(SYS_madvise, base, (long)nbytes, MADV_DONTDUMP);
+    return (void *)base;
 }
 
 void *os_reserve_readable(size_t nbytes)
@@ -187,12 +191,20 @@ bool os_forbid(void *address, size_t nbytes)
 
 bool os_allow(void *address, size_t nbytes)
 {
-    return set_access(address, nbytes, PROT_READ | PROT_WRITE);
+    if (!set_access(address, nbytes, PROT_READ | PROT_WRITE))
+        return false;
+    system_call(SYS_madvise, (long)address, (long)nbytes, MADV_DODUMP);
+    return true;
 }
 
 bool os_allow_reads(void *address, size_t nbytes)
 {
     return set_access(address, nbytes, PROT_READ);
+}
+
+int os_limit(int pid, int resource, const void *limit, void *was)
+{
+    return (int)-system_call_6(SYS_prlimit64, pid, resource, (long)limit, (long)was, 0, 0);
 }
 
 /* Decides how large a region is by default (malloc/start.c); swap does not count. */

@@ -58,6 +58,10 @@ size_t os_ram_bytes(void);
 /* Bytes of address space that this process may have (ulimit -v); SIZE_MAX if there is no limit. */
 size_t os_address_limit(void);
 
+/* Sets a limit of a process, unless `limit` is NULL, and stores what it was, unless `was` is NULL:
+ * both are a struct rlimit with 64 bits. Returns 0, or the errno with which the system refuses. */
+int os_limit(int pid, int resource, const void *limit, void *was);
+
 /* Bytes of address space that this process has already; SIZE_MAX if the system does not tell. */
 size_t os_address_bytes(void);
 

@@ -154,8 +154,9 @@ static bool has_constants_of_chunks(const struct chunks *c, const struct chunks 
            memcmp(&c->region.is_zero, &like->region.is_zero, sizeof(bool)) == 0 &&
            c->region.open_bytes == like->region.open_bytes && c->list.head == NULL &&
            c->list.region == &c->region && c->list.ledger == l && c->clean == NULL &&
-           c->unwritten.from == c->unwritten.to && l->b.end == like->ledger.b.end &&
-           l->nbytes == like->ledger.nbytes && l->guard.page == like->ledger.guard.page &&
+           c->unwritten.from == c->unwritten.to && c->low_most == 0 && c->high_least == 0 &&
+           l->b.end == like->ledger.b.end && l->nbytes == like->ledger.nbytes &&
+           l->guard.page == like->ledger.guard.page &&
            (l->guard.page > 0 || l->guard.wanted_low == 0) && gap_is_possible(l, &like->ledger) &&
            l->changes % 2 == 0 && l->used >= l->high && l->used <= l->nbytes / GRANULE_BYTES;
 }
@@ -600,6 +601,26 @@ bool heap_trim(struct heap *h)
     }
     heap_unlock(h);
     return freed;
+}
+
+/* The gap, without the hole that a limit may have made in it. */
+size_t heap_spare_bytes(struct heap *h)
+{
+    heap_lock(h);
+    const struct guard *gap = &h->chunks.ledger.guard;
+    uint32_t hole = h->chunks.high_least - h->chunks.low_most;
+    size_t nbytes = (size_t)(gap->high - gap->low - hole) * GRANULE_BYTES;
+    heap_unlock(h);
+    return nbytes;
+}
+
+/* Other threads may have opened some of it since the caller has asked how much there is; then less
+ * is left than the caller wanted to keep, or goes. */
+void heap_give_up_spare(struct heap *h, size_t keep)
+{
+    heap_lock(h);
+    chunks_cut_gap(&h->chunks, keep);
+    heap_unlock(h);
 }
 
 /* --- freeing ------------------------------------------------------------------- */

@@ -168,6 +168,13 @@ enum heap_result heap_find_locked(const struct heap *h, const void *address, str
  * page or more, and other threads wait. */
 bool heap_trim(struct heap *h);
 
+/* How much of the region's address space is reserved and was never used. */
+size_t heap_spare_bytes(struct heap *h);
+
+/* Gives of that back to the system what is more than `keep` bytes. The heap cannot have it again.
+ * */
+void heap_give_up_spare(struct heap *h, size_t keep);
+
 /* --- threads ------------------------------------------------------------------- */
 
 /* Gives the calling thread a cache, so that it takes and frees small objects without the

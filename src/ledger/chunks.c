@@ -23,6 +23,7 @@ void chunks_open(struct chunks *c, struct region region, MemNodePtr *head)
     else
         ledger_open(&c->ledger, end, region.nbytes);
     c->unwritten = (struct unwritten){0, 0};
+    c->low_most = c->high_least = 0;
     assert(region.open_bytes == 0 || head == NULL);
     if (head != NULL)
         freelist_mend_all(&c->list);
@@ -78,12 +79,21 @@ static size_t step_after(size_t nbytes)
     return nbytes / part < large ? large : nbytes / part;
 }
 
+/* Whether the gap may begin at `low`, or end at `high`: not in the hole, if it has one. */
+static bool is_outside_hole(const struct chunks *c, size_t low, size_t high)
+{
+    return c->high_least == 0 || (low <= (size_t)c->low_most * GRANULE_BYTES &&
+                                  high >= (size_t)c->high_least * GRANULE_BYTES);
+}
+
 /* Makes the gap, if there is one, begin at `low` or above and end at `high` or below, in bytes, or
- * opens all of it if nothing is left in between. Returns false if the system refuses; what was
- * opened before that stays open. */
+ * opens all of it if nothing is left in between. Returns false if the system refuses, or a hole is
+ * in the way; what was opened before that stays open. */
 static bool narrow_gap(struct chunks *c, size_t low, size_t high)
 {
     struct ledger *l = &c->ledger;
+    if (!is_outside_hole(c, low, high))
+        return false;
     unsigned char *base = c->region.base;
     size_t from = (size_t)l->guard.low * GRANULE_BYTES, to = (size_t)l->guard.high * GRANULE_BYTES;
     if (l->guard.high == 0)
@@ -128,8 +138,42 @@ static void open_ahead(struct chunks *c, const struct guard *was)
     size_t records = ledger_nbytes_most(&c->ledger);
     records += records * (step / page) / (low / page + 1);
     room = room > records ? room : records;
-    if (narrow_gap(c, 0, room < nbytes ? page_above(c, nbytes - room) : 0))
-        (void)narrow_gap(c, page_below(c, low + step), nbytes);
+    size_t high = room < nbytes ? page_above(c, nbytes - room) : 0;
+    low = page_below(c, low + step);
+    if (c->high_least != 0) { /* as far as the hole */
+        size_t most = (size_t)c->low_most * GRANULE_BYTES;
+        size_t least_high = (size_t)c->high_least * GRANULE_BYTES;
+        low = low < most ? low : most;
+        high = high > least_high ? high : least_high;
+    }
+    if (narrow_gap(c, 0, high))
+        (void)narrow_gap(c, low, nbytes);
+}
+
+/* The hole only ever becomes larger. A 32nd of what is left is for records: small objects are in
+ * slots, and have none of their own. */
+void chunks_cut_gap(struct chunks *c, size_t keep)
+{
+    enum { PART = 32 };
+    const struct guard *gap = &c->ledger.guard;
+    size_t from = (size_t)gap->low * GRANULE_BYTES, to = (size_t)gap->high * GRANULE_BYTES;
+    size_t hole = (size_t)c->low_most * GRANULE_BYTES;
+    size_t hole_end = (size_t)c->high_least * GRANULE_BYTES;
+    if (gap->page != 0 || keep >= to - from - (hole_end - hole))
+        return; /* with neither guard nor gap, from and to are 0 */
+    size_t low = page_above(c, from + keep - keep / PART), high = page_below(c, to - keep / PART);
+    if (hole_end > 0) {
+        low = low < hole ? low : hole;
+        high = high > hole_end ? high : hole_end;
+        os_unmap(c->region.base + low, hole - low);
+        os_unmap(c->region.base + hole_end, high - hole_end);
+    } else if (low < high) {
+        os_unmap(c->region.base + low, high - low);
+    }
+    if (low < high) {
+        c->low_most = (uint32_t)(low / GRANULE_BYTES);
+        c->high_least = (uint32_t)(high / GRANULE_BYTES);
+    }
 }
 
 /* Opens memory for chunks up to the granule `end` and for two records more. */

@@ -12,6 +12,12 @@
  *            [ objects ][  open  ]|.......... gap ..........|[ open ][ records ]
  *                                low ->                  <- high
  *
+ *        A program that lowers the limit on its address space gets the middle of the gap back. Then
+ *        the ends of the gap can come as far as that hole, and no call touches what lies there:
+ *
+ *            ... open ][ gap ]   what is the program's   [ gap ][ open ...
+ *                      low -> |low_most         high_least| <- high
+ *
  *   CK3  FIT_ANY, where it is known what is clean, takes the hole that fits best, unless one of the
  *        next longer holes has more dirty memory to hand out: that has pages already.
  *
@@ -33,6 +39,7 @@ struct chunks {
     struct unwritten {   /* pages of a table that can only be read so far; none if from == to */
         uint32_t from, to;
     } unwritten;
+    uint32_t low_most, high_least; /* the hole in the gap; both 0: it has none */
 };
 
 enum chunks_result {
@@ -67,6 +74,10 @@ bool chunks_have_room(const struct chunks *c, uint32_t length, uint32_t align);
  * on can be written to afterwards, and c->unwritten is what can only be read. */
 enum chunks_result chunks_take_table(struct chunks *c, uint32_t length, uint32_t align,
                                      uint32_t written, uint32_t *start);
+
+/* Gives address space of the gap back to the system, from its middle, so that `keep` bytes of it
+ * are left at most. They cannot be had again. */
+void chunks_cut_gap(struct chunks *c, size_t keep);
 
 /* Makes it possible to write to the table up to the granule `end` at least, and c->unwritten
  * shorter. Returns false, and changes nothing, if the system refuses. */

@@ -41,9 +41,9 @@ struct history *history_open(size_t nevents)
         ceil_div(sizeof(struct history), sizeof(struct event)) * sizeof(struct event);
     size_t stacks_at = events_at + nevents * sizeof(struct event);
     size_t index_at = stacks_at + nwords * sizeof(uint64_t);
-    size_t nbytes = index_at + nevents * sizeof(uint32_t);
-    struct history *h = os_reserve(ceil_div(nbytes, page) * page);
-    if (h == NULL)
+    size_t nbytes = ceil_div(index_at + nevents * sizeof(uint32_t), page) * page;
+    struct history *h = os_reserve_closed(nbytes); /* without libc: the heap's lock is held [M8] */
+    if (h == NULL || !os_allow(h, nbytes))
         return NULL;
     *h = (struct history){.nevents = nevents,
                           .nwords = nwords,

@@ -27,6 +27,9 @@ DESCRIBE(DESCRIBED_HISTORY, HISTORY_LAYOUT, shim_history);
 
 static bool options_are_read, fork_handlers_are_registered;
 
+/* The number of this process; 0 in a child of fork, until it is asked for. */
+static int process;
+
 /* The counter file, and the row in it that the next child of fork will have. */
 static struct counterfile *counterfile;
 static struct row *row_of_child;
@@ -97,6 +100,7 @@ static void unlock_in_parent(void)
 /* The calling thread is the only one in the child: the caches of all others are closed. */
 static void unlock_in_child(void)
 {
+    process = 0;
     heap_forked_locked(&shim_heap, &shim_thread);
     assert(shim_row == NULL ? row_of_child == NULL : row_of_child != shim_row);
     shim_row = row_of_child;
@@ -110,13 +114,20 @@ static void unlock_in_child(void)
         module_go_on();
 }
 
+bool shim_is_this_process(void)
+{
+    int now = os_process_id();
+    if (process == 0)
+        process = now;
+    return process == now;
+}
+
 /* How much address space the heap can have where that is limited: what is left of it, except a
  * sixteenth, or 72 MiB if that is more, which is room for nine threads with the usual stack; but
  * no more than half is left to stacks and mappings. */
-static size_t bytes_within_limit(size_t limit)
+size_t shim_bytes_within(size_t limit, size_t taken)
 {
     const size_t part = 16, least_spared = (size_t)72 << 20;
-    size_t taken = os_address_bytes();
     size_t left = taken < limit ? limit - taken : taken == SIZE_MAX ? limit / 2 : 0;
     size_t spared = left / part > least_spared ? left / part : least_spared;
     return left - (spared < left / 2 ? spared : left / 2);
@@ -128,7 +139,7 @@ static size_t bytes_to_reserve(void)
 {
     size_t ram = os_ram_bytes(), limit = os_address_limit();
     size_t nbytes = ram != 0 ? 2 * ram : REGION_BYTES_MAX; /* halved until it is granted */
-    size_t most = limit == SIZE_MAX ? SIZE_MAX : bytes_within_limit(limit);
+    size_t most = limit == SIZE_MAX ? SIZE_MAX : shim_bytes_within(limit, os_address_bytes());
     if (shim_options.region_bytes != 0)
         nbytes = shim_options.region_bytes;
     nbytes = nbytes < most ? nbytes : most;
@@ -260,8 +271,10 @@ void shim_start(char *const *environment)
     if (first && os_at_fork(lock_for_fork, unlock_in_parent, unlock_in_child) &&
         pthread_key_create(&key, end_thread) == 0)
         __atomic_store_n(&has_key, true, __ATOMIC_RELEASE);
-    if (first)
+    if (first) {
+        (void)shim_is_this_process();
         tell_libmem();
+    }
     errno = number;
 }
 

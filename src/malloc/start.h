@@ -41,6 +41,14 @@ extern struct history *shim_history;
  * since libc does not know it yet, the constructor reads them later. Keeps errno. */
 void shim_start(char *const *environment);
 
+/* How many bytes the heap may have where the process may have `limit` bytes of address space, and
+ * has `taken` for other things. */
+size_t shim_bytes_within(size_t limit, size_t taken);
+
+/* Whether the caller runs in the process of the heap, and not in a child of vfork, which shares the
+ * memory of its parent. */
+bool shim_is_this_process(void);
+
 /* Opens a thread cache for the calling thread if it has none. Returns whether it has one now. */
 bool shim_ensure_tcache(void);
 

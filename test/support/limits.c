@@ -5,6 +5,9 @@
  *
  *     limits had             prints how many MiB malloc grants, in pieces of 1 MiB
  *     limits later KIND MIB  limits its own data or address space to MIB first, then does that
+ *     limits twice           limits its address space to 1 GiB, then to 256 MiB, and maps 10 MiB;
+ *                            prints how many MiB malloc grants, which must leave that memory alone
+ *     limits vfork           a child of vfork limits itself to 1 GiB; then tries to get 3 GiB
  *     limits first           prints whether malloc has granted 100 bytes, and errno
  *     limits open            prints how many KiB around an object can be written to, are only
  *                            reserved, and are resident, when 5,000 KiB are in use
@@ -16,6 +19,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 
 #include "tap.h"
 
@@ -68,6 +72,50 @@ static void limit_itself(const char *kind, const char *mib)
     say("map", mapped != MAP_FAILED);
     say("3 GiB", opaque(malloc((size_t)3 << 30)) != NULL);
     take_all();
+}
+
+static void set_address_limit(rlim_t mib)
+{
+    struct rlimit limit = {mib << 20, mib << 20};
+    if (setrlimit(RLIMIT_AS, &limit) != 0) {
+        _exit(3);
+    }
+}
+
+static void limit_twice(void)
+{
+    enum { NBYTES = 10 << 20 };
+    free(opaque(malloc(100)));
+    set_address_limit(1024);
+    set_address_limit(256);
+    unsigned char *mapped =
+        mmap(NULL, NBYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (mapped == MAP_FAILED) {
+        _exit(3);
+    }
+    memset(mapped, 7, NBYTES);
+    long n = 0;
+    for (void *object; (object = opaque(malloc((size_t)1 << 20))) != NULL; n++) {
+        memset(object, 1, (size_t)1 << 20);
+    }
+    say("MiB", n);
+    for (long i = 0; i < NBYTES; i++) {
+        if (mapped[i] != 7) {
+            _exit(4);
+        }
+    }
+}
+
+static void limit_in_vfork(void)
+{
+    free(opaque(malloc(100)));
+    pid_t child = vfork();
+    if (child == 0) {
+        set_address_limit(1024);
+        _exit(0);
+    }
+    waitpid(child, NULL, 0);
+    say("3 GiB", opaque(malloc((size_t)3 << 30)) != NULL);
 }
 
 static void use_memory(void)
@@ -136,6 +184,10 @@ int main(int argc, char **argv)
         take_all();
     } else if (strcmp(what, "later") == 0 && argc == 4) {
         limit_itself(argv[2], argv[3]);
+    } else if (strcmp(what, "twice") == 0) {
+        limit_twice();
+    } else if (strcmp(what, "vfork") == 0) {
+        limit_in_vfork();
     } else if (strcmp(what, "first") == 0) {
         say("granted", opaque(malloc(100)) != NULL);
         say("errno", errno);

@@ -48,6 +48,16 @@ with '' later data 1024 && silent && [ "$(said MiB)" -ge 900 ] && [ "$(said MiB)
 result $? 'M7 of 1 GiB of data at least 900 MiB, if the program limits itself later'
 [ "$(said 'thread')" -eq 1 ] && [ "$(said map)" -eq 1 ] && [ "$(said '3 GiB')" -eq 0 ]
 result $? 'M7 and then it can start threads and map memory, and gets no more than the limit allows'
+# The page map of the first reservation stays, and takes a thousandth of it: up to 64 MiB.
+with '' later address 2048 && silent && [ "$(said MiB)" -ge 1800 ] && [ "$(said thread)" -eq 1 ] &&
+    [ "$(said map)" -eq 1 ] && [ "$(said '3 GiB')" -eq 0 ]
+result $? 'M7 of 2 GiB of address space at least 1,800 MiB, if the program limits itself later'
+with '' later address 1024 && silent && [ "$(said MiB)" -ge 850 ] && [ "$(said thread)" -eq 1 ]
+result $? 'M7 of 1 GiB at least 850 MiB'
+with '' twice && silent && [ "$(said MiB)" -ge 100 ] && [ "$(said MiB)" -le 256 ]
+result $? 'M7 and of 256 MiB that it sets after 1 GiB, and maps memory where the heap was'
+with '' vfork && silent && [ "$(said '3 GiB')" -eq 1 ]
+result $? 'M7 a limit that a child of vfork sets is not for its parent'
 with region=2G later address 1024 && silent && [ "$(said MiB)" -ge 900 ]
 result $? 'M7 of 1 GiB of address space at least 900 MiB, if the program limits itself later'
 

@@ -165,6 +165,41 @@ static void test_a_full_region_has_no_gap(void **unused)
     close_both();
 }
 
+/* What was cut out of the gap is mapped by the test, as a program would, and must stay as it is. */
+static void test_a_gap_with_a_hole(void **unused)
+{
+    (void)unused;
+    open_both(REGION);
+    const struct guard *gap = &stepwise.ledger.guard;
+    size_t was = gap->high - gap->low;
+    chunks_cut_gap(&stepwise, was * GRANULE_BYTES);
+    assert_int_equal(stepwise.high_least, 0); /* all of it was to be kept */
+    chunks_cut_gap(&stepwise, was * GRANULE_BYTES / 2);
+    uint32_t hole = stepwise.low_most, hole_end = stepwise.high_least;
+    assert_true(gap->low < hole && hole < hole_end && hole_end < gap->high);
+    assert_in_range(hole_end - hole, was / 2 - 2 * os_page_bytes() / GRANULE_BYTES, was / 2);
+    size_t nbytes = (size_t)(hole_end - hole) * GRANULE_BYTES;
+    unsigned char *mapped = mmap(region_at(&stepwise.region, hole), nbytes, PROT_READ | PROT_WRITE,
+                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    assert_ptr_equal(mapped, region_at(&stepwise.region, hole));
+    memset(mapped, 7, nbytes);
+    struct object o;
+    uint32_t ntaken = 0, length = 300;
+    while (chunks_take(&stepwise, length, 0, FIT_BEST, &o.start) == CHUNKS_OK) {
+        o.length = length;
+        ntaken += length;
+        write_to(&o);
+    }
+    assert_true(ntaken + length > hole - os_page_bytes() / GRANULE_BYTES);
+    assert_true(gap->low <= hole && gap->high >= hole_end);
+    for (size_t i = 0; i < nbytes; i++)
+        assert_int_equal(mapped[i], 7);
+    assert_true(ledger_is_valid(&stepwise.ledger));
+    chunks_cut_gap(&stepwise, was * GRANULE_BYTES / 2); /* keeps what is left */
+    assert_true(stepwise.low_most == hole && stepwise.high_least == hole_end);
+    close_both();
+}
+
 static void test_a_small_region_is_open(void **unused)
 {
     (void)unused;
@@ -323,6 +358,7 @@ int main(void)
         cmocka_unit_test(test_chunks_lie_where_they_would),
         cmocka_unit_test(test_a_region_that_begins_within_a_page),
         cmocka_unit_test(test_a_full_region_has_no_gap),
+        cmocka_unit_test(test_a_gap_with_a_hole),
         cmocka_unit_test(test_a_small_region_is_open),
         cmocka_unit_test(test_a_refused_step_changes_nothing),
         cmocka_unit_test(test_an_open_hole_instead_of_a_step),

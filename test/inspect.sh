@@ -379,7 +379,7 @@ result $? 'the program goes on'
 LIBMEM=region=4M start "$inspected" 0 100
 run "$mem" snap "$pid" -o small
 finish
-timeout 300 "$programs/damaged" "$count" "${SEED:-1}" small >out 2>err
+timeout 3000 "$programs/damaged" "$count" "${SEED:-1}" small >out 2>err
 status=$?
 grep '^#' out
 [ "$status" -eq 0 ] && ! grep -q '^not ok' out

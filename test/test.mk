@@ -205,11 +205,13 @@ SLOT_FLIPS ?= 10000
 SOAKED := $(MODELLED) $(BUILD)/test/contract/heaps/h07_find_threads \
     $(BUILD)/test/contract/heaps/h10_flips $(BUILD)/test/contract/heaps/h10_slots
 soak: all $(SOAKED) ## the library against its models: CALLS= ASKED= FLIPS= SLOT_FLIPS= SEED=
+soak: $(INSPECT)
 	@$(BUILD)/test/model/random $(CALLS) $(SOAK_SEED)
 	@$(BUILD)/test/model/heaps $(CALLS) $(SOAK_SEED)
 	@$(BUILD)/test/contract/heaps/h07_find_threads $(ASKED)
 	@$(BUILD)/test/contract/heaps/h10_flips $(FLIPS) $(SOAK_SEED)
 	@$(BUILD)/test/contract/heaps/h10_slots $(SLOT_FLIPS) $(SOAK_SEED)
+	@SEED=$(SOAK_SEED) test/inspect.sh $(BUILD) $(call longer,DAMAGED,1000000)
 ON_MALLOC = LD_PRELOAD=$(LIB_MALLOC) LIBMEM=onerror=report
 soak-malloc: all $(MALLOC) ## libmem-malloc.so: HEAPS= ROUNDS= ZEROS= THREADS="100000 10000" SEED=
 	@$(ON_MALLOC) $(IN_MALLOC)/m03_badfree $(call longer,HEAPS,10000000) $(SOAK_SEED)

@@ -291,17 +291,33 @@ static size_t poll_all(struct process *p)
     return nrunning;
 }
 
-/* Waits until all are stopped or gone, but not for long: a thread that waits in the kernel, as the
- * parent in vfork does, stops only when that wait ends. All are asked in turn, since of a process
- * that was killed the first thread is gone last. */
-static void wait_for_all(struct process *p, double deadline)
+/* Whether each thread that has not stopped waits in the kernel, as the parent in vfork does: it
+ * stops only when that wait ends. */
+static bool all_wait_in_kernel(const struct target *t)
 {
+    for (size_t i = 0; i < t->process->nseized; i++)
+        if (t->process->seized[i].state == RUNS &&
+            state_of(t->pid, t->process->seized[i].id) != 'D')
+            return false;
+    return true;
+}
+
+/* Waits until all are stopped or gone, but not for long: the others are stopped meanwhile. All are
+ * asked in turn, since of a process that was killed the first thread is gone last. */
+static void wait_for_all(const struct target *t)
+{
+    static const double soon = 0.02, patience = 1; /* seconds */
     enum { TURNS = 1000 };
-    for (unsigned nturns = 0; poll_all(p) > 0 && now() < deadline; nturns++)
+    double began = now();
+    for (unsigned nturns = 0; poll_all(t->process) > 0; nturns++) {
+        double passed = now() - began;
+        if (passed > patience || (passed > soon && all_wait_in_kernel(t)))
+            return;
         if (nturns < TURNS)
             sched_yield();
         else
             nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+    }
 }
 
 static void read_registers(struct target *t, int id)
@@ -320,14 +336,13 @@ static void read_registers(struct target *t, int id)
 
 bool process_stop(struct target *t)
 {
-    static const double patience = 1; /* seconds */
     struct process *p = t->process;
     size_t nnew, nstopped = 0;
     int why = 0;
     p->stopped_at = now();
     p->nseized = 0;
     while ((why = seize_new(t, &nnew)) == 0 && nnew > 0)
-        wait_for_all(p, p->stopped_at + patience);
+        wait_for_all(t);
     if (why == 0)
         why = open_files(t);
     t->nthreads = t->nunstopped = 0;

@@ -83,6 +83,7 @@ struct census {
     struct object_at *largest;
     size_t nlargest, top;
     uint64_t count, bytes, slack;
+    const struct view *view; /* that is being counted */
 };
 
 static struct size *place_of(const struct census *c, size_t size)
@@ -121,6 +122,7 @@ static void note_large(struct census *c, const struct target_piece *p)
 static bool count(const struct target_piece *p, void *context)
 {
     struct census *c = context;
+    progress("mem sizes", p->start - c->view->base, c->view->nbytes);
     if (p->kind != PIECE_OBJECT)
         return true;
     if (2 * c->nsizes >= c->room)
@@ -209,8 +211,11 @@ int command_sizes(int argc, char **argv)
     if (!look_open(&l, options.target))
         return UNKNOWN;
     look_go_on(&l);
-    for (size_t i = 0; i < l.heaps.n; i++)
-        is_whole &= view_walk(&l.heaps.views[i], count, &c);
+    for (size_t i = 0; i < l.heaps.n; i++) {
+        c.view = &l.heaps.views[i];
+        is_whole &= view_walk(c.view, count, &c);
+    }
+    progress_end();
     sort(&c);
     if (options.is_json)
         print_json_census(&l, &c, is_whole);

@@ -246,6 +246,22 @@ else
     skip 'names of a function and a variable' 'mem is built without libdw'
 fi
 
+kill -USR1 "$pid"
+sleep 0.2
+run "$mem" sizes "$pid"
+[ "$status" -eq 2 ] && grep -q ' in 8 stops, as a thread was at work in a heap' out &&
+    grep -q '^the heap at .* in the middle of a change each time that the process was stopped' out
+result $? 'a heap in the middle of a change: eight stops, then it is said to be uncertain'
+run "$mem" snap "$pid" -o changing
+run "$mem" sizes changing
+[ "$status" -eq 2 ] && grep -q 'in the middle of a change when the file was written' out
+result $? 'so is a snapshot of it'
+kill -USR1 "$pid"
+sleep 0.2
+run "$mem" sizes "$pid"
+[ "$status" -eq 0 ] && ! grep -q 'stops' out
+result $? 'and after the change it is certain'
+
 # --- threads, signals and stops ------------------------------------------------------------
 
 finish
@@ -259,12 +275,16 @@ for _ in {1..25}; do
     [ "$status" -ne 1 ] || nbad=$((nbad + 1))
 done
 result $nbad 'and check never calls a heap damaged'
+run "$mem" snap "$pid" -o threads
+[ "$(readelf -n threads 2>>err | grep -c PRSTATUS)" -eq 5 ]
+result $? 'a snapshot has the registers of all five threads'
 nsent=0
-for _ in {1..20}; do
-    "$mem" check "$pid" >/dev/null 2>&1 &
-    for _ in 1 2 3; do kill -RTMIN+1 "$pid" && nsent=$((nsent + 1)); done
-    wait $!
+(for _ in {1..40}; do "$mem" check "$pid"; done) >/dev/null 2>&1 &
+looks=$!
+while kill -0 "$looks" 2>/dev/null && [ "$nsent" -lt 50000 ]; do
+    kill -RTMIN+1 "$pid" && nsent=$((nsent + 1))
 done
+wait "$looks"
 nbad=0
 for _ in {1..40}; do
     "$mem" check "$pid" >/dev/null 2>&1 &

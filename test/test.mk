@@ -79,9 +79,9 @@ $(BUILD)/test/helgrind/classic: test/helgrind/hand_over.c $(BUILD)/libmem.so
 $(BUILD)/test/helgrind/malloc: test/helgrind/hand_over.c test/support/reserved.h
 	$(build) -fno-builtin
 $(BUILD)/test/inspect/inspected: test/inspect/inspected.c $(BUILD)/libmem.so
-	$(build) -fno-builtin -L$(BUILD) -lmem
+	$(build) -Isrc -fno-builtin -L$(BUILD) -lmem
 $(BUILD)/test/inspect/inspected-static: test/inspect/inspected.c $(BUILD)/libmem.a
-	$(build) -fno-builtin -static $(BUILD)/libmem.a
+	$(build) -Isrc -fno-builtin -static $(BUILD)/libmem.a
 $(BUILD)/test/inspect/damaged: test/inspect/damaged.c $(INSPECT_MODULES) $(BUILD)/libmem.a
 	$(build) -Isrc -Itools/inspect $(BUILD)/libmem.a $(TOOL_FLAGS)
 $(KNOWN): test/support/known.c

@@ -24,10 +24,12 @@
 
 #include "mem.h"
 #include "mem_heap.h"
+#include "heaps/header.h"
 
 int a_variable = 42;
 static int nsignals; /* any thread may get one */
 static volatile int is_over;
+static mem_heap *own; /* one of those of its own */
 
 static void live(const void *address, size_t size, const char *heap)
 {
@@ -38,6 +40,13 @@ static void note_signal(int number)
 {
     (void)number;
     __atomic_fetch_add(&nsignals, 1, __ATOMIC_RELAXED);
+}
+
+/* SIGUSR1: from now on one heap is in the middle of a change; or it is no longer. */
+static void toggle_change(int number)
+{
+    (void)number;
+    own->changes ^= 1;
 }
 
 /* Takes and frees objects of all sizes, as fast as it can. */
@@ -108,10 +117,12 @@ int main(int argc, char **argv)
     size_t nthreads = argc > 1 ? strtoul(argv[1], NULL, 10) : 0;
     static char buffer[4096];
     pthread_t thread;
+    signal(SIGUSR1, toggle_change);
     signal(SIGRTMIN + 1, note_signal); /* each of these is delivered, however many wait */
     make_malloc(argc > 2 ? strtoul(argv[2], NULL, 10) : 1000);
     make_classic();
-    make_own(mem_heap_in(buffer, sizeof buffer, NULL), 17);
+    own = mem_heap_in(buffer, sizeof buffer, NULL);
+    make_own(own, 17);
     make_own(mem_heap_create(8 << 20, NULL), 123);
     make_own(mem_heap_create(1 << 20, &(struct mem_options){.flags = MEM_GUARD_PAGES}), 77);
     make_own(mem_heap_create(4 << 20, &(struct mem_options){.limit = 1 << 20}), 131);

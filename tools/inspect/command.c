@@ -122,7 +122,7 @@ void look_print_head(const struct look *l)
     else
         printf("%s", target_name(t));
     if (l->heaps.ntries > 1)
-        printf(" in %zu stops, as a thread was changing the heap", l->heaps.ntries);
+        printf(" in %zu stops, as a thread was at work in a heap", l->heaps.ntries);
     printf("\n");
     if (target_is_truncated(t))
         printf("the core file was cut off: what it does not hold is unknown\n");

@@ -517,10 +517,11 @@ static void settle(struct heaps *hs)
     }
 }
 
-static bool is_any_changing(const struct heaps *hs)
+/* Whether a thread was at work in a heap: then another moment may be better. */
+static bool is_any_busy(const struct heaps *hs)
 {
     for (size_t i = 0; i < hs->n; i++)
-        if (hs->views[i].is_changing)
+        if (hs->views[i].is_changing || hs->views[i].is_busy)
             return true;
     return hs->is_list_changing;
 }
@@ -586,7 +587,7 @@ static bool copy_one_moment(struct heaps *hs, struct target *t)
         return false;
     }
     for (hs->ntries = 1; copy_now(hs, t); hs->ntries++) {
-        if (!target_is_process(t) || !is_any_changing(hs) || hs->ntries == TRIES) {
+        if (!target_is_process(t) || !is_any_busy(hs) || hs->ntries == TRIES) {
             settle(hs);
             return true;
         }

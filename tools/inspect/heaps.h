@@ -53,10 +53,10 @@ struct heaps {
 };
 
 /* Stops the target, copies its heaps, and leaves it stopped, so that the caller can read more of
- * the same moment; the caller then calls target_go_on. If a thread is in the middle of a change,
- * the target goes on for a moment, and is stopped and copied again. Returns false, with the target
- * going on, after a message: the target has no heap of libmem, or one of another version, or cannot
- * be read. */
+ * the same moment; the caller then calls target_go_on. If a thread is in the middle of a call, the
+ * target goes on for a moment, and is stopped and copied again, up to eight times. Returns false,
+ * with the target going on, after a message: the target has no heap of libmem, or one of another
+ * version, or cannot be read. */
 bool heaps_open(struct heaps *hs, struct target *t);
 void heaps_close(struct heaps *hs);
 

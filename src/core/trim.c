@@ -19,6 +19,7 @@ static bool judge_stayed(struct trim *t, struct ledger *l, uint32_t nspare, uint
     if (now < t->again)
         return false;
     bool stayed = l->least_dirty >= trim_least(l, nspare);
+    t->gone = stayed ? now + l->ndirty / A_MILLISECOND : t->gone;
     t->again = now + A_WHILE + (stayed ? l->ndirty / A_MILLISECOND : 0);
     l->least_dirty = l->ndirty;
     assert(t->again > now); /* or it would be asked at every free */
@@ -64,12 +65,15 @@ bool trim_decide(struct trim *t, struct ledger *l, uint32_t nspare, uint64_t now
            (judge_fallen(t, l, nspare, now) || judge_stayed(t, l, nspare, now));
 }
 
-/* What went last has been paid for A_WHILE before TR1 is asked again. */
+/* The first time that this is asked, nothing has been paid for yet. */
 bool trim_decide_at_peak(struct trim *t, const struct ledger *l, uint32_t nspare, uint64_t now)
 {
     assert(trim_is_peak(t, l));
-    if (l->ndirty < trim_little(l, nspare) || now + A_WHILE < t->again)
+    t->gone = t->gone == 0 ? now : t->gone;
+    if (l->ndirty < trim_little(l, nspare) || now < t->gone ||
+        (now - t->gone) * A_MILLISECOND < l->ndirty)
         return false;
-    t->again = now + A_WHILE + l->ndirty / A_MILLISECOND;
+    t->gone = now;
+    t->again = now + A_WHILE;
     return true;
 }

@@ -9,13 +9,13 @@
  *   TR1  goes if enough of it (trim_least) was dirty during a whole quarter of a second: memory
  *        that is used again and again stays. The next wait is longer if much went the last
  *        time, so that faults take at most three hundredths of the time;
- *   TR3  goes when live and dirty memory together grow beyond their peak: what is dirty is given
- *        back instead of what is new being added to it. So the peak is what is live at most, and
- *        little (trim_little) beside it. TR3 pays for faults as TR1 does, and before it may give
- *        back again, what went has been paid for; until then the peak does grow;
  *   TR2  goes at once if the program has fallen to a small part of what it was: the program may
  *        be about to idle, and then no later call would ask. But it goes at most as often as the
- *        program could fall from its height three times at once, and then once a second.
+ *        program could fall from its height three times at once, and then once a second;
+ *   TR3  goes when live and dirty memory together would grow beyond their peak, if the time since
+ *        pages last went has paid for the faults: then the peak is what is live at most, and
+ *        little (trim_little) beside it. A program that replaces its memory faster pays for no
+ *        fault, and its peak grows.
  *
  * TR1 is jemalloc's "decay". TR2 weighs faults against time already spent, as ski rental does
  * (Karlin et al., "Competitive Snoopy Caching", 1988). All is in granules and milliseconds. The
@@ -32,6 +32,7 @@
 /* All 0 at first. */
 struct trim {
     uint64_t again; /* when TR1 is asked again; l->least_dirty is the least until then */
+    uint64_t gone;  /* when pages last went, and were paid for; time since then pays for TR3 */
     uint64_t peak;  /* the most granules that were live or dirty at once; or TRIM_NEVER */
     uint64_t fell;  /* when TR2 was last asked in a small program */
     uint64_t debt;  /* the granules that went for TR2, less those that time has paid off */

@@ -3,10 +3,10 @@
  * Checks how much is resident while buffers of 1 to 8 MiB are replaced at random and small objects
  * are kept between them [M6].
  *
- * The pause between two buffers pays for the faults of an average one (core/trim.h, TR3: 256 KiB in
- * a millisecond). So whenever memory would grow beyond its peak, most of what is dirty can go, and
- * beside the live bytes there is only what is too little to go (a thirty-second), what is not paid
- * for yet (two buffers at most, most of the time), and the program itself: a fifth in all.
+ * The pause between two buffers pays for the faults of an average one (core/trim.h, TR3: 256 KiB
+ * in a millisecond). So when memory would grow beyond its peak, what is dirty can mostly go. Beside
+ * the live bytes there is what is too little to go (a thirty-second), what is not paid for yet (at
+ * first a buffer or two, of 17), and the program itself: a fifth of them is enough for all three.
  */
 #include <stdio.h>
 #include <stdlib.h>

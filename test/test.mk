@@ -39,7 +39,8 @@ LIMITS := $(IN_MALLOC)/limits
 WALK_STATIC := $(IN_MALLOC)/walk-static
 CONTAINERS := $(BUILD)/test/containers
 KNOWN := $(BUILD)/test/known
-INSPECT := $(addprefix $(BUILD)/test/inspect/,inspected inspected-static damaged)
+INSPECT := $(addprefix $(BUILD)/test/inspect/,inspected inspected-static damaged \
+    planted tangle)
 INSPECT_MODULES := $(addprefix tools/inspect/,target.c process.c core.c compress.c images.c \
     heaps.c command.c)
 HELGRIND := $(BUILD)/test/helgrind/classic $(BUILD)/test/helgrind/malloc
@@ -78,7 +79,8 @@ $(BUILD)/test/helgrind/classic: test/helgrind/hand_over.c $(BUILD)/libmem.so
 	$(build) -DCLASSIC -L$(BUILD) -lmem
 $(BUILD)/test/helgrind/malloc: test/helgrind/hand_over.c test/support/reserved.h
 	$(build) -fno-builtin
-$(BUILD)/test/inspect/inspected: test/inspect/inspected.c $(BUILD)/libmem.so
+$(addprefix $(BUILD)/test/inspect/,inspected planted tangle): \
+    $(BUILD)/test/inspect/%: test/inspect/%.c $(BUILD)/libmem.so
 	$(build) -Isrc -fno-builtin -L$(BUILD) -lmem
 $(BUILD)/test/inspect/inspected-static: test/inspect/inspected.c $(BUILD)/libmem.a
 	$(build) -Isrc -fno-builtin -static $(BUILD)/libmem.a
@@ -105,6 +107,7 @@ $(CHECKS): %: $(if $(BUILT),,%-programs)
 TALLIED = test/run.sh --label $(LABEL) --tally $(TALLY)
 RUN = LD_LIBRARY_PATH=$(BUILD) WITH="$(WITH)" $(TALLIED) --with "$(WITH)"
 DAMAGED ?= 3000
+TANGLES ?= 4
 check-tree: ## what does not depend on the compiler: layers, symbols, tools, benchmarks, documents
 STEPS := $(BUILD)/test/contract/heaps/h01_steps
 check-tree-programs: all $(CONTAINERS) $(BENCH) $(HELGRIND) $(MALLOC) $(BUILD)/bench/paths $(KNOWN)
@@ -119,6 +122,7 @@ check-tree:
 	    "test/amalgamation.sh $(BUILD)" \
 	    "test/tool.sh $(BUILD)/mem $(LIB_MALLOC) $(KNOWN)" "test/demo.sh $(BUILD)/mem" \
 	    "test/inspect.sh $(BUILD) $(DAMAGED)" \
+	    "test/leaks.sh $(BUILD) $(TANGLES) $(SEED)" \
 	    "test/inspect_history.sh $(BUILD)/mem $(LIB_MALLOC)" \
 	    "test/bench.sh $(BUILD) $(LIB_MALLOC)" test/spin.sh \
 	    "test/helgrind.sh $(BUILD) $(BUILD)/test/helgrind" \

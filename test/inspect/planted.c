@@ -57,6 +57,18 @@ static void *make(const char *word, const char *what)
     return noted(malloc(size), size, word, what);
 }
 
+/* Overwrites what earlier calls have left in the stack, and in registers of vectors. */
+static __attribute__((noinline)) void clear_traces(void)
+{
+    char zeros[STACK_BYTES], others[STACK_BYTES];
+    for (size_t n = 1; n <= sizeof zeros; n *= 2) {
+        memset(zeros, 0, n);
+        __asm__ volatile("" : : "r"(zeros) : "memory");
+        memmove(others, zeros, n);
+        __asm__ volatile("" : : "r"(others) : "memory");
+    }
+}
+
 /* --- what can be reached ----------------------------------------------------------------- */
 
 /* They are not static, so that the compiler does not leave out what nothing reads. */
@@ -69,7 +81,7 @@ char *inside, *last_byte, *zero;
 void **first_of_list;
 pthread_key_t key;
 void **in_classic;
-mem_heap *own, *inner;
+mem_heap *own;
 void **in_own, **in_inner;
 ucontext_t *coroutine;
 
@@ -126,14 +138,13 @@ static void plant_in_heaps(void)
     noted(p, 5501, "leak", "in a heap in a variable");
     p[0] = make("more", "");
 
-    /* Each object of the inner heap keeps the object that the heap lies in. */
-    void *outer = make("kept", "an object in a heap that lies in it");
-    (void)outer;
+    /* The heap's own address is forgotten: its objects keep the object that it lies in. */
     size_t size = 65536;
-    inner =
-        mem_heap_in(noted(malloc(size), size, "kept", "a variable: a heap lies in it"), size, NULL);
+    mem_heap *inner =
+        mem_heap_in(noted(malloc(size), size, "kept", "an object of the heap that lies in it"),
+                    size, NULL);
     in_inner = noted(mem_alloc(inner, 6001), 6001, "kept", "a variable, in a heap in an object");
-    in_inner[5] = outer;
+    in_inner[5] = make("kept", "an object in a heap in an object");
     noted(mem_alloc(inner, 6009), 6009, "leak", "in a heap in an object");
 }
 
@@ -179,7 +190,7 @@ static __attribute__((noinline)) void plant_leaks(void)
     char *shifted = make("leak", "points to another one, at no multiple of 8");
     void *hidden = make("leak", "whose address lies at no multiple of 8");
     memcpy(shifted + 4, &hidden, sizeof hidden);
-    behind = (char *)noted(malloc(2048), 2048, "leak", "a pointer behind its end") + 2048;
+    behind = (char *)noted(malloc(2040), 2040, "leak", "a pointer behind its end") + 2040;
 }
 
 /* --- threads -------------------------------------------------------------------------------- */
@@ -191,44 +202,46 @@ static volatile int is_over;
 static void *spin(void *unused)
 {
     (void)unused;
-    void *object = make("kept", "a register");
+    uintptr_t object = ~(uintptr_t)make("kept", "a register");
+    clear_traces();
     pthread_barrier_wait(&barrier);
 #if defined(__x86_64__)
-    __asm__ volatile("mov %0, %%r12\n xor %0, %0\n"
+    __asm__ volatile("mov %0, %%r12\n not %%r12\n"
                      "1: pause\n cmpl $0, %1\n je 1b\n xor %%r12, %%r12"
-                     : "+r"(object)
-                     : "m"(is_over)
-                     : "r12", "memory", "cc");
+                     :
+                     : "r"(object), "m"(is_over)
+                     : "r12", "cc");
 #else
-    __asm__ volatile("mov x21, %0\n mov %0, #0\n"
+    __asm__ volatile("mvn x21, %0\n"
                      "1: yield\n ldr w22, %1\n cbz w22, 1b\n mov x21, #0"
-                     : "+r"(object)
-                     : "m"(is_over)
-                     : "x21", "x22", "memory", "cc");
+                     :
+                     : "r"(object), "m"(is_over)
+                     : "x21", "x22", "cc");
 #endif
-    return object;
+    return NULL;
 }
 
 /* Spins, with the only pointer in a vector register. */
 static void *spin_vector(void *unused)
 {
     (void)unused;
-    void *object = make("kept", "a vector register");
+    uintptr_t object = ~(uintptr_t)make("kept", "a vector register");
+    clear_traces();
     pthread_barrier_wait(&barrier);
 #if defined(__x86_64__)
-    __asm__ volatile("movq %0, %%xmm9\n xor %0, %0\n"
+    __asm__ volatile("movq %0, %%xmm9\n pcmpeqd %%xmm8, %%xmm8\n pxor %%xmm8, %%xmm9\n"
                      "1: pause\n cmpl $0, %1\n je 1b\n pxor %%xmm9, %%xmm9"
-                     : "+r"(object)
-                     : "m"(is_over)
-                     : "xmm9", "memory", "cc");
+                     :
+                     : "r"(object), "m"(is_over)
+                     : "xmm8", "xmm9", "cc");
 #else
-    __asm__ volatile("fmov d9, %0\n mov %0, #0\n"
+    __asm__ volatile("fmov d9, %0\n mvn v9.8b, v9.8b\n"
                      "1: yield\n ldr w22, %1\n cbz w22, 1b\n fmov d9, xzr"
-                     : "+r"(object)
-                     : "m"(is_over)
-                     : "d9", "x22", "memory", "cc");
+                     :
+                     : "r"(object), "m"(is_over)
+                     : "v9", "x22", "cc");
 #endif
-    return object;
+    return NULL;
 }
 
 static void *wait_with_locals(void *unused)
@@ -282,20 +295,6 @@ static __attribute__((noinline)) void plant_coroutine(void)
     coroutine->uc_link = NULL;
     makecontext(coroutine, wait_in_coroutine, 0);
     swapcontext(coroutine + 1, coroutine);
-}
-
-/* --- and no trace of it --------------------------------------------------------------------- */
-
-/* Overwrites what earlier calls have left in the stack, and in registers of vectors. */
-static __attribute__((noinline)) void clear_traces(void)
-{
-    char zeros[STACK_BYTES], others[STACK_BYTES];
-    for (size_t n = 1; n <= sizeof zeros; n *= 2) {
-        memset(zeros, 0, n);
-        __asm__ volatile("" : : "r"(zeros) : "memory");
-        memmove(others, zeros, n);
-        __asm__ volatile("" : : "r"(others) : "memory");
-    }
 }
 
 static __attribute__((noinline)) void start(void *(*run)(void *), void *argument)

@@ -319,10 +319,12 @@ static int nodes_by_address(const void *a, const void *b)
     return by_address(&p->all, &q->all);
 }
 
-/* A struct heap in the library's data has the address of the first object. */
-static void find_holes(struct graph *g)
+/* A struct heap in the library's data has the address of the first object, and the list of all heaps
+ * those of heaps that lie in objects. */
+static void find_holes(struct graph *g, const struct heaps *hs)
 {
-    g->holes = new_array(2 * g->nheaps, sizeof *g->holes);
+    g->holes = new_array(2 * g->nheaps + 1, sizeof *g->holes);
+    g->holes[g->nholes++] = (struct range){hs->list.start, hs->list.end};
     for (size_t i = 0; i < g->nheaps; i++) {
         const struct view *v = g->heaps[i].view;
         g->holes[g->nholes++] = g->heaps[i].all;
@@ -342,7 +344,7 @@ struct graph *graph_read(struct target *t, const struct heaps *hs)
     for (size_t i = 0; i < hs->n; i++)
         g->heaps[i] = nodes_of(&hs->views[i]);
     qsort(g->heaps, g->nheaps, sizeof *g->heaps, nodes_by_address);
-    find_holes(g);
+    find_holes(g, hs);
     for (size_t i = 0; i < g->nheaps; i++) {
         const struct range *r = &g->heaps[i].chunks;
         g->any.start = r->start < g->any.start ? r->start : g->any.start;

@@ -424,6 +424,7 @@ static void copy_heaps_of_own(struct copier *c, uint64_t address)
         !target_read(c->t, table, &head, sizeof head) || head.n > head.capacity)
         return;
     table += offsetof(struct table, range);
+    c->hs->list = (struct extent){table, table + head.capacity * sizeof *range};
     for (uint32_t i = 0; i < head.n; i += EACH) {
         uint32_t n = least(head.n - i, EACH);
         if (!target_read(c->t, table + i * sizeof *range, range, n * sizeof *range))

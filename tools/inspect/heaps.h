@@ -50,6 +50,7 @@ struct heaps {
     size_t n;
     size_t ntries;         /* how often the target was stopped */
     bool is_list_changing; /* a thread was making or destroying a heap each time */
+    struct extent list;    /* where the library keeps the list of all heaps; else empty */
 };
 
 /* Stops the target, copies its heaps, and leaves it stopped, so that the caller can read more of

@@ -1,0 +1,170 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# leaks.sh BUILD COUNT SEED - checks that `mem leaks`, `refs` and `owners` say of programs what the
+# programs know of themselves: which objects they can reach. Prints TAP.
+#
+# One program has an object in each place that it can be reached from, and leaks of all kinds
+# (test/inspect/planted.c). Another makes objects that point to each other at random, COUNT times,
+# and searches them itself (test/inspect/tangle.c). Both are looked at while they run, in core files
+# and in snapshots.
+set -u
+usage='usage: leaks.sh BUILD COUNT SEED'
+build=$(realpath -e "${1:?$usage}") || exit 2
+count=${2:?$usage} seed=${3:?$usage}
+mem=$build/mem programs=$build/test/inspect
+work=$(mktemp -d) || exit 1
+pid=
+trap 'exec 3>&-; [ -z "$pid" ] || kill -9 "$pid" 2>/dev/null; rm -rf "$work"' EXIT
+unset LD_PRELOAD DEBUGINFOD_URLS
+# gcore writes all that is reserved.
+export LC_ALL=C LD_LIBRARY_PATH=$build LIBMEM=region=64M
+ntests=0 nfailed=0 status=0
+cd "$work" || exit 1
+
+result() { # status what
+    ntests=$((ntests + 1))
+    if [ "$1" -eq 0 ]; then echo "ok $ntests - $2"; return; fi
+    nfailed=$((nfailed + 1))
+    echo "not ok $ntests - $2"
+    echo "# status $status"
+    head -n 40 out err difference 2>/dev/null | cut -c1-200 | sed 's/^/# /'
+}
+
+skip() { # what why
+    ntests=$((ntests + 1))
+    echo "ok $ntests - $1 # SKIP $2"
+}
+
+# run COMMAND... sets status and leaves the output in out and err.
+run() {
+    timeout -k 5 20 "$@" >out 2>err </dev/null
+    status=$?
+}
+
+# start PROGRAM ARGUMENT... runs it on libmem, in the background, until `finish`: sets pid, and
+# leaves what it says in `says`.
+start() {
+    rm -f input
+    mkfifo input
+    : >says
+    LD_PRELOAD=$build/libmem-malloc.so "$@" <input >says 2>&1 &
+    pid=$!
+    exec 3>input
+    for _ in {1..400}; do grep -q '^ready' says && return; sleep 0.05; done
+    echo "# $1 does not start"
+}
+
+# Ends the program, and returns whether it was alive until then.
+finish() {
+    exec 3>&-
+    wait "$pid"
+    status=$?
+    pid=
+    [ "$status" -eq 0 ] && grep -q '^alive' says
+}
+
+# Says whether the leaks of a target are those that the program has printed.
+leaks_are_known() { # target
+    run "$mem" leaks --list "$1"
+    sort out >found
+    awk '$1 == "leak" || $1 == "more" { print $1, $2, $3 }' says | sort >expected
+    diff expected found >difference && [ "$status" -eq 1 ] && [ -s expected ]
+}
+
+# Says whether what the program cannot reach is what is lost in a target.
+lost_are_known() { # target
+    run "$mem" leaks --list "$1"
+    cut -d ' ' -f 2- out | sort >found
+    awk '$1 == "lost" { print $2, $3 }' says | sort >expected
+    diff expected found >difference && [ "$status" -eq 1 ] && [ -s expected ]
+}
+
+# --- what was planted --------------------------------------------------------------------
+
+start "$programs/planted"
+leaks_are_known "$pid"
+result $? 'leaks of a process: all that was planted, and nothing that can be reached'
+while read -r _ address size what; do
+    run "$mem" refs "$pid" "$address"
+    [ "$status" -eq 0 ] && grep -q 'a shortest way to it' out
+    result $? "refs finds the way to an object: $what ($size bytes)"
+done < <(grep ^kept says)
+for place in 'thread-local storage of a thread:stack of thread' 'a variable that begins as 0:in_bss' \
+    'data that is protected:protected' 'a register:register \(r12\|x21\)' \
+    'a vector register:register of vectors' 'the stack of the first thread:stack of thread'; do
+    run "$mem" refs "$pid" "$(grep "^kept .* ${place%%:*}$" says | cut -d ' ' -f 2)"
+    grep -q "^  .*${place##*:}" out
+    result $? "refs names the place: ${place%%:*}"
+done
+run "$mem" refs "$pid" "$(grep '^leak .* the first of a tree$' says | cut -d ' ' -f 2)"
+[ "$status" -eq 1 ] && grep -q 'it has leaked' out
+result $? 'refs of a leak'
+run "$mem" refs --down "$pid" "$(grep '^leak .* the first of a tree$' says | cut -d ' ' -f 2)"
+[ "$status" -eq 1 ] && grep -q 'keeps alive 3 more' out
+result $? 'refs --down of a leak: the rest of the tree'
+run "$mem" refs --down "$pid" "$(grep '^kept .* the first of a list$' says | cut -d ' ' -f 2)"
+[ "$status" -eq 0 ] && grep -q 'keeps alive 3 more' out
+result $? 'refs --down of the first of a list: the rest of it'
+run "$mem" refs "$pid" 0x1000
+[ "$status" -eq 2 ] && grep -q 'no live object' err
+result $? 'refs of an address without an object'
+run "$mem" owners "$pid" --top 0
+[ "$status" -eq 0 ] && grep -qE ' 4  first_of_list in planted$' out
+result $? 'owners: a variable keeps the four objects of its list'
+run "$mem" leaks "$pid"
+read -r nleaks < <(grep -c ^leak says)
+[ "$status" -eq 1 ] && grep -q "^$nleaks objects leaked" out && grep -q 'in a circle' out
+result $? 'leaks in words'
+run "$mem" leaks --json "$pid"
+python3 -m json.tool out >json 2>&1 && grep -q "\"leaked\": $nleaks," json
+result $? 'leaks --json is JSON'
+run "$mem" snap "$pid" -o snap
+run "$mem" leaks snap
+[ "$status" -eq 2 ] && grep -q 'could not be read' out
+result $? 'a snapshot without payload: that cannot be told'
+run "$mem" snap "$pid" --payload -o full
+leaks_are_known full
+result $? 'leaks of a snapshot with payload'
+if command -v gcore >/dev/null; then
+    run gcore -o core "$pid"
+    leaks_are_known "core.$pid"
+    result $? 'leaks of a core file of gcore'
+    rm -f "core.$pid"
+else
+    skip 'leaks of a core file of gcore' 'no gcore'
+fi
+finish
+result $? 'the program has gone on'
+
+# --- while threads allocate ---------------------------------------------------------------
+
+start "$programs/planted" 4
+nright=0 nwrong=0
+for _ in {1..10}; do
+    if leaks_are_known "$pid"; then
+        nright=$((nright + 1))
+    elif [ "$status" -ne 2 ]; then # 2: a thread was in the middle of a change each time
+        nwrong=$((nwrong + 1))
+    fi
+done
+[ "$nwrong" -eq 0 ] && [ "$nright" -ge 5 ]
+result $? 'ten looks while four threads allocate: no false leak'
+finish
+result $? 'the program has gone on'
+
+# --- at random ----------------------------------------------------------------------------
+
+for ((i = seed; i < seed + count; i++)); do
+    start "$programs/tangle" "$i" 3000
+    lost_are_known "$pid"
+    result $? "objects that point to each other at random, seed $i"
+    run "$mem" snap "$pid" --payload -o full
+    lost_are_known full
+    result $? "a snapshot of them, seed $i"
+    finish
+    result $? 'the program has gone on'
+done
+
+echo "1..$ntests"
+[ "$nfailed" -eq 0 ]

@@ -90,8 +90,9 @@ while read -r _ address size what; do
     [ "$status" -eq 0 ] && grep -q 'a shortest way to it' out
     result $? "refs finds the way to an object: $what ($size bytes)"
 done < <(grep ^kept says)
-for place in 'thread-local storage of a thread:stack of thread' 'a variable that begins as 0:in_bss' \
-    'data that is protected:protected' 'a register:register \(r12\|x21\)' \
+for place in 'thread-local storage of a thread:stack of thread' \
+    'a variable that begins as 0:in_bss' 'data that is protected:protected' \
+    'a register:register \(r12\|x21\)' \
     'a vector register:register of vectors' 'the stack of the first thread:stack of thread'; do
     run "$mem" refs "$pid" "$(grep "^kept .* ${place%%:*}$" says | cut -d ' ' -f 2)"
     grep -q "^  .*${place##*:}" out

@@ -235,8 +235,8 @@ static const struct target_thread *thread_on(const struct graph *g, const struct
     return found;
 }
 
-/* A mapping of a file to which the program may not write, right before one of the same file to which
- * it may, was written to before the dynamic linker protected it (RELRO). */
+/* A mapping of a file to which the program may not write, right before one of the same file to
+ * which it may, was written to before the dynamic linker protected it (RELRO). */
 static bool is_protected_data(const struct mapping *m, const struct mapping *next)
 {
     return (m->access & MAY_EXECUTE) == 0 && next != NULL && (next->access & MAY_WRITE) != 0 &&
@@ -319,8 +319,8 @@ static int nodes_by_address(const void *a, const void *b)
     return by_address(&p->all, &q->all);
 }
 
-/* A struct heap in the library's data has the address of the first object, and the list of all heaps
- * those of heaps that lie in objects. */
+/* A struct heap in the library's data has the address of the first object, and the list of all
+ * heaps those of heaps that lie in objects. */
 static void find_holes(struct graph *g, const struct heaps *hs)
 {
     g->holes = new_array(2 * g->nheaps + 1, sizeof *g->holes);

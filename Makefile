@@ -129,9 +129,10 @@ DEST = $(DESTDIR)$(PREFIX)
 # The dynamic linker finds a new library once ldconfig has noted it. Only root may run that, and it
 # notes nothing of the files that are staged in DESTDIR.
 LDCONFIG ?= ldconfig
+MAN_PAGES := $(foreach p,$(wildcard man/*),share/man/man$(subst .,,$(suffix $(p)))/$(notdir $(p)))
 may_ldconfig = [ -z "$(DESTDIR)" ] && [ "$$(id -u)" -eq 0 ]
 .PHONY: install uninstall
-install: all ## into DESTDIR= PREFIX=/usr/local
+install: all ## libraries, headers, tool and manual pages, into DESTDIR= PREFIX=/usr/local
 	install -d "$(DEST)/include" "$(DEST)/bin" "$(DEST)/lib/pkgconfig" "$(DEST)/lib/cmake/libmem"
 	install -m 644 include/mem.h include/mem_heap.h include/mem.hpp "$(DEST)/include"
 	install -m 644 $(BUILD)/libmem.a "$(DEST)/lib"
@@ -144,6 +145,8 @@ install: all ## into DESTDIR= PREFIX=/usr/local
 	for file in pkgconfig/libmem.pc cmake/libmem/libmem-config-version.cmake; do \
 	    sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' "packaging/$${file##*/}.in" \
 	    >"$(DEST)/lib/$$file" || exit; done
+	for page in $(MAN_PAGES); do \
+	    install -D -m 644 "man/$${page##*/}" "$(DEST)/$$page" || exit; done
 	@if ! { $(may_ldconfig) && $(LDCONFIG); }; then \
 	    echo "install: now run ldconfig as root, or set LD_LIBRARY_PATH='$(PREFIX)/lib'"; \
 	elif ! $(LDCONFIG) -p | grep -q 'libmem\.so\.$(SOVERSION) '; then \
@@ -154,7 +157,8 @@ uninstall: ## removes what make install put there
 	for file in include/mem.h include/mem_heap.h include/mem.hpp lib/libmem.a lib/libmem-malloc.so \
 	    lib/libmem.so lib/libmem.so.$(SOVERSION) lib/libmem.so.$(VERSION) \
 	    lib/pkgconfig/libmem.pc lib/cmake/libmem/libmem-config.cmake \
-	    lib/cmake/libmem/libmem-config-version.cmake bin/mem; do rm -f "$(DEST)/$$file" || exit; done
+	    lib/cmake/libmem/libmem-config-version.cmake bin/mem $(MAN_PAGES); do \
+	    rm -f "$(DEST)/$$file" || exit; done
 	@rmdir "$(DEST)/lib/cmake/libmem" 2>/dev/null || :
 	@! { $(may_ldconfig); } || $(LDCONFIG)
 

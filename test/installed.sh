@@ -90,6 +90,11 @@ result $? 'the file of pkg-config names PREFIX'
 "$installed/bin/mem" run echo ran 2>&1 | grep -qx ran
 result $? 'mem runs a program on the library that was installed'
 
+(cd "$root/man" && for page in *.[1-9]; do
+    cmp "$page" "$installed/share/man/man${page##*.}/$page" || exit
+done) >"$work/log" 2>&1
+result $? 'each manual page is where man looks for it'
+
 make_for 0 uninstall DESTDIR="$stage" PREFIX="$prefix" &&
     [ -z "$(find "$stage" ! -type d)" ] && [ -d "$installed/lib" ]
 result $? 'make uninstall removes all files'

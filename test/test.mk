@@ -119,6 +119,7 @@ check-tree:
 	    "test/header.sh include/mem_heap.h" "test/header.sh include/mem.hpp" \
 	    "test/header.sh src/base/base.h" $(CONTAINERS) \
 	    "test/symbols.sh libmem.so" "test/taught.sh ." test/installed.sh test/cmake.sh \
+	    "test/man.sh $(BUILD)" \
 	    "test/amalgamation.sh $(BUILD)" \
 	    "test/tool.sh $(BUILD)/mem $(LIB_MALLOC) $(KNOWN)" "test/demo.sh $(BUILD)/mem" \
 	    "test/inspect.sh $(BUILD) $(DAMAGED)" \

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 #
-# words.awk - reads C, C++, scripts and Markdown, and prints the places that test/words.sh looks
-# for, as KIND FILE:LINE: TEXT:
+# words.awk - reads C, C++, scripts, Markdown and manual pages, and prints the places that
+# test/words.sh looks for, as KIND FILE:LINE: TEXT:
 #
 #     words    a banned word in a comment or a document
 #     width    a line of more than 100 columns; rows of tables and what programs print, indented
@@ -21,7 +21,7 @@ function place(kind, text) { print kind " " FILENAME ":" FNR ": " text }
 
 function kind_of(name) {
     if (name ~ /\.(c|h|cc|cpp|hpp|pml)$/) return "c"
-    if (name ~ /\.md$/) return "md"
+    if (name ~ /\.(md|[1-9])$/) return "md"
     return "script"
 }
 

@@ -89,7 +89,8 @@ static void count_use_locked(struct heap *h)
     counters_use(h->counters, (uint64_t)ngranules * GRANULE_BYTES + ledger_nbytes(l));
 }
 
-/* The three changes that are counted. A move counts as an allocation and a free. */
+/* The three changes that are counted. A move counts as an allocation and a free. They are not
+ * inlined, so that a heap that counts nothing has no code for it on its paths. */
 APART static void count_taken_locked(struct heap *h, size_t nbytes)
 {
     counters_take(h->counters, nbytes);
@@ -399,7 +400,9 @@ struct location {
     struct ledger_place place;
 };
 
-/* What an address in a slot is: HEAP_INSIDE if the slot is an object, wherever in it the address
+/* These two say what is there, and leave to judge_locked whether the address is in the object.
+ *
+ * What an address in a slot is: HEAP_INSIDE if the slot is an object, wherever in it the address
  * lies. */
 static enum heap_result judge_slot(const void *address, const struct slot *slot,
                                    struct object *found)

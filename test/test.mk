@@ -111,7 +111,7 @@ TANGLES ?= 4
 check-tree: ## what does not depend on the compiler: layers, symbols, tools, benchmarks, documents
 STEPS := $(BUILD)/test/contract/heaps/h01_steps
 check-tree-programs: all $(CONTAINERS) $(BENCH) $(HELGRIND) $(MALLOC) $(BUILD)/bench/paths $(KNOWN)
-check-tree-programs: amalgamation $(STEPS)
+check-tree-programs: amalgamation $(STEPS) $(INSPECT)
 check-tree:
 	@failed=0; \
 	$(RUN) test/run_selftest.sh "test/layers.sh src" test/readme.sh test/words.sh test/scripts.sh \

@@ -129,6 +129,6 @@ works 'the program in the README' '100
 works "the README's program with heaps of its own" 'the address is outside the heap
 the address is inside an object, but not its start
 1 5000
-3000 896' < <(program_in_readme 2)
+3000 912' < <(program_in_readme 2)
 
 echo "1..$ntests"

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <linux/membarrier.h>
 #include <pthread.h>
 #include <sys/auxv.h>
@@ -363,6 +364,17 @@ void os_pause(unsigned n)
      * sleeps. The function nanosleep would be a cancellation point; the system call is none. */
     struct timespec t = {.tv_nsec = 50000};
     system_call(SYS_nanosleep, (long)&t, 0, 0);
+}
+
+/* The system compares the word again before the thread sleeps, so that no os_wake is missed. */
+void os_wait(const uint32_t *word, uint32_t value)
+{
+    system_call_6(SYS_futex, (long)word, FUTEX_WAIT_PRIVATE, value, 0, 0, 0);
+}
+
+void os_wake(const uint32_t *word)
+{
+    system_call(SYS_futex, (long)word, FUTEX_WAKE_PRIVATE, 1);
 }
 
 /* The C library calls `before` functions in the opposite order, so what was registered last

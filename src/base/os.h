@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * os.h - every call that the library makes to the operating system, except for locks.
+ * os.h - every call that the library makes to the operating system.
  *
  * Nothing above this file knows of system calls, and nothing here knows of heaps. A function
  * changes errno only where its comment says so.
@@ -128,6 +128,12 @@ bool os_thread_is_gone(int id);
 /* Lets other threads run. The caller waits for one of them, and calls this for the n-th time in a
  * row: from the hundredth on, the calling thread sleeps. */
 void os_pause(unsigned n);
+
+/* Sleeps while the word is `value`, until os_wake is called for it. May return earlier. */
+void os_wait(const uint32_t *word, uint32_t value);
+
+/* Wakes one of the threads of this process that sleep in os_wait for the word, if there are any. */
+void os_wake(const uint32_t *word);
 
 /* From now on has the three functions called around each fork: before it, and after it in
  * the parent and in the child. Returns false if there is no memory for that. */

@@ -7,6 +7,7 @@
 #include "classic/dump.h"
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 

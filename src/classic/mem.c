@@ -9,6 +9,7 @@
 #include "mem.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 
 #include "core/pieces.h"
@@ -22,8 +23,8 @@
 MEM_API int m_error;
 MEM_API MemNodePtr m_free_list;
 
-/* The heap of Mem_Init. Its lock is initialised statically, so that any call may be the first. */
-static DESCRIBED_VARIABLE struct heap the_heap = {.lock = PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP};
+/* The heap of Mem_Init. All zero is a free lock, so that any call may be the first. */
+static DESCRIBED_VARIABLE struct heap the_heap;
 DESCRIBE(DESCRIBED_CLASSIC, HEAP_LAYOUT, the_heap);
 
 /* Notes the reason of a failure in m_error and errno [C9], and returns -1. */
@@ -160,8 +161,8 @@ MEM_API int Mem_IsValid(void *ptr)
 MEM_API int Mem_GetSize(void *ptr)
 {
     struct object object;
-    int result = answer(heap_find(&the_heap, ptr, &object));
-    return result == 0 ? (int)object.size : result;
+    enum heap_result result = heap_find(&the_heap, ptr, &object);
+    return result == HEAP_OK ? (int)object.size : answer(result);
 }
 
 MEM_API void Mem_Dump(void)

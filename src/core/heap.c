@@ -26,7 +26,7 @@
 /* Heaps of one's own do not use this lock, but one in their header (heaps/session.c). */
 void heap_lock(struct heap *h)
 {
-    pthread_mutex_lock(&h->lock);
+    lock_take(&h->lock);
 }
 
 /* Debug builds (MEM_DEBUG=2) recount every invariant of the heap when a call is about to let go of
@@ -51,7 +51,7 @@ void heap_unlock(struct heap *h)
 {
     if (MEM_DEBUG >= 2)
         check_now_and_then_locked(h);
-    pthread_mutex_unlock(&h->lock);
+    lock_release(&h->lock);
 }
 
 /* Spans decide by the size of the region whether there are slots, and of which sizes. Threads

@@ -20,8 +20,7 @@
 #ifndef HEAP_H
 #define HEAP_H
 
-#include <pthread.h>
-
+#include "base/lock.h"
 #include "base/os.h"
 #include "core/counters.h"
 #include "core/trim.h"
@@ -29,7 +28,7 @@
 #include "slots/tcache.h"
 
 struct heap {
-    pthread_mutex_t lock; /* guards everything below, unless the face has its own lock */
+    struct lock lock; /* guards everything below, unless the face has its own lock */
     struct chunks chunks;
     struct spans spans;
     bool has_tcaches; /* threads may have caches */
@@ -62,14 +61,14 @@ enum heap_result {
 
 /* Two libraries in one process may share a heap if this is equal in both. It changes with
  * struct heap and with the layout of what lies in a region. */
-#define HEAP_LAYOUT (((size_t)4 << 16) + sizeof(struct heap))
+#define HEAP_LAYOUT (((size_t)5 << 16) + sizeof(struct heap))
 
 /* --- opening ------------------------------------------------------------------- */
 
 /* Makes a heap of a region, all of which is free then. The region is 16-byte aligned and has at
  * most REGION_BYTES_MAX bytes; what is not a whole granule at its end is not used. `head` is
  * where the free list begins, or NULL for a heap without one; with a list the region has at
- * most 2 GiB, since the size in a node is an int. The caller initialises h->lock.
+ * most 2 GiB, since the size in a node is an int. h->lock is free, or the caller's.
  * If the region is large enough, small objects that may lie anywhere (FIT_ANY) get slots;
  * if there is no list either, threads may have caches. */
 void heap_open_locked(struct heap *h, struct region region, MemNodePtr *head);

@@ -58,10 +58,7 @@ bool create_register(mem_heap *m)
 /* First the registry: after that no lookup reads the header, and no fork takes the lock. */
 bool create_unregister(mem_heap *m)
 {
-    bool unseen = registry_remove(m);
-    if (header_has_lock(m))
-        pthread_mutex_destroy(header_lock(m));
-    return unseen;
+    return registry_remove(m);
 }
 
 /* --- making a heap ----------------------------------------------------------------- */

@@ -40,13 +40,13 @@ static inline bool has_magic(const mem_heap *m, uint32_t magic)
  * or is no heap. */
 static inline struct hcache *hcache_alone(const mem_heap *m)
 {
-    return has_magic(m, HEAP_FAST) && !m->is_walked ? header_hcache(m) : NULL;
+    return has_magic(m, HEAP_FAST) && m->walker == NULL ? header_hcache(m) : NULL;
 }
 
 static void unlock_hcache(mem_heap *m)
 {
     assert(mutator_depth > 0);
-    pthread_mutex_unlock(header_lock(m));
+    lock_release(header_lock(m));
     mutator_leave();
 }
 
@@ -59,7 +59,7 @@ static struct hcache *lock_hcache(mem_heap *m)
     if (!has_magic(m, HEAP_FAST_LOCKED))
         return NULL;
     mutator_enter(); /* SE2 */
-    if (session_lock(m) != 0) {
+    if (!session_lock(m)) {
         mutator_leave();
         return NULL;
     }

@@ -13,17 +13,14 @@
  */
 #include "heaps/fork.h"
 
-#include <errno.h>
 #include <pthread.h>
-#include <time.h>
 
 #include "base/os.h"
+#include "base/seqcount.h"
 #include "heaps/header.h"
 #include "heaps/readers.h"
 #include "heaps/registry.h"
 #include "heaps/session.h"
-
-enum { NS_PER_MS = 1000000, NS_PER_S = 1000 * NS_PER_MS };
 
 /* --- one heap ------------------------------------------------------------------- */
 
@@ -36,49 +33,50 @@ static mem_heap *lockable(const struct heap_range *p)
 }
 
 /* Whether the lock that was not to be had is that of a walk, whose visitor may wait for the forking
- * thread; or the forking thread's own, if it forks in a visitor or in a signal handler. The
+ * thread; or perhaps the forking thread's own, if it forks in a visitor or in a signal handler. The
  * registry's lock guards it. */
 static bool may_last;
 
-/* The thread that holds the lock may be waiting for a processor. Returns what pthread_mutex_lock
- * does, or ETIMEDOUT. */
-static int lock_in_time(pthread_mutex_t *lock, long patience)
+/* The thread that holds the lock may be waiting for a processor; if it is this thread, there is
+ * nothing to wait for. The time is a rough one (os_milliseconds). */
+static bool lock_in_time(mem_heap *m, uint64_t milliseconds)
 {
-    struct timespec until;
-    assert(patience > 0 && patience < NS_PER_S);
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += patience;
-    until.tv_sec += until.tv_nsec / NS_PER_S;
-    until.tv_nsec %= NS_PER_S;
-    return pthread_mutex_timedlock(lock, &until);
+    struct os_clock clock = {0};
+    uint64_t until = os_milliseconds(&clock) + milliseconds;
+    for (unsigned n = 0; !lock_try(header_lock(m)); n++) {
+        if (session_is_walking(m) || os_milliseconds(&clock) >= until)
+            return false;
+        os_pause(n);
+    }
+    return true;
 }
 
 /* Takes the lock of a range's heap, if it has one, and notes in the header that it is held for a
  * fork. A lock that was made in a parent is made anew: the thread that holds it is not here.
  * Returns false, without the lock, if it was not to be had in time. */
-static bool lock_range(const struct heap_range *p, long patience)
+static bool lock_range(const struct heap_range *p, uint64_t milliseconds)
 {
     mem_heap *m = lockable(p);
     if (m == NULL)
         return true;
     if (session_lock_is_of_parent(m))
         session_make_lock(m);
-    int result = lock_in_time(header_lock(m), patience);
-    if (result == 0)
+    bool locked = lock_in_time(m, milliseconds);
+    if (locked)
         m->is_held = 1;
-    may_last = result != 0 && (result != ETIMEDOUT || m->is_walked);
-    return result == 0;
+    may_last = !locked && (NOW(m->walker) != NULL || mutator_depth > 1);
+    return locked;
 }
 
 /* The next three are for registry_all_locked: false ends the round. */
 static bool lock_patiently(const struct heap_range *p)
 {
-    return lock_range(p, 50 * NS_PER_MS);
+    return lock_range(p, 40);
 }
 
 static bool lock_if_free(const struct heap_range *p)
 {
-    lock_range(p, NS_PER_MS);
+    lock_range(p, 1);
     return true;
 }
 
@@ -87,7 +85,7 @@ static bool unlock_range(const struct heap_range *p)
     mem_heap *m = lockable(p);
     if (m != NULL && m->is_held == 1) {
         m->is_held = 0;
-        pthread_mutex_unlock(header_lock(m));
+        lock_release(header_lock(m));
     }
     return true;
 }
@@ -135,8 +133,8 @@ static void unlock_all_in_parent(void)
     registry_unlock();
 }
 
-/* A lock that was taken in the parent cannot be released here, as its owner has another number in
- * the child. From session_forked on it is a parent's lock, and is made anew when it is needed. */
+/* A lock that was taken in the parent is not released here, since the memory may be shared with the
+ * parent. From session_forked on it is a parent's lock, and is made anew when it is needed. */
 static void forget_all_in_child(void)
 {
     readers_forked();

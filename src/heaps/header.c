@@ -20,7 +20,7 @@
 #include "base/bits.h"
 #include "base/os.h"
 
-enum { VERSION = 5 }; /* of the layout: it changes when struct mem_heap or its sections do */
+enum { VERSION = 6 }; /* of the layout: it changes when struct mem_heap or its sections do */
 
 /* --- checksums -------------------------------------------------------------------- */
 
@@ -134,7 +134,7 @@ static void lay_out(mem_heap *m, bool has_extras, bool has_limit)
 {
     m->region = sizeof *m;
     if ((m->flags & MEM_SINGLE_THREADED) == 0)
-        m->lock = add_section(m, sizeof(pthread_mutex_t));
+        m->lock = add_section(m, sizeof(struct lock));
     if (has_extras)
         m->extras = add_section(m, sizeof(struct extras));
     m->has_spans = m->nbytes >= (m->flags & MEM_SLOTS ? WITH_SMALL_SPANS : WITH_SPANS);
@@ -197,7 +197,7 @@ void header_make_anew(mem_heap *m, const struct mem_options *o)
     struct extras *e = header_at(m, m->extras);
     m->magic = magic_of(m);
     m->is_mapped = false;
-    m->is_walked = false;
+    m->walker = NULL;
     m->sum = sum_of_constants(m);
     assert(header_is_whole(m));
     if (e == NULL)

@@ -36,8 +36,6 @@
 #ifndef HEADER_H
 #define HEADER_H
 
-#include <pthread.h>
-
 #include "mem_heap.h"
 #include "core/heap.h"
 #include "heaps/guard.h"
@@ -91,14 +89,14 @@ struct mem_heap {
     uint32_t sum_of_numbers;
 
     /* Covered by no checksum. */
-    uint32_t changes;  /* odd while a call changes the heap [SE3]: a sequence count */
-    uint8_t is_walked; /* by mem_walk; not a bool, as it may be overwritten with anything */
-    uint8_t is_held;   /* the lock is, until a fork is over */
-    uint16_t process;  /* that has made the lock (session.c) */
+    uint32_t changes;   /* odd while a call changes the heap [SE3]: a sequence count */
+    uint16_t is_held;   /* the lock is, until a fork is over */
+    uint16_t process;   /* that has made the lock (session.c) */
+    const void *walker; /* the thread that walks the heap, or NULL (os_thread_pointer) */
 };
 
 enum {
-    ALL_SECTIONS = sizeof(struct mem_heap) + sizeof(pthread_mutex_t) + sizeof(struct extras) +
+    ALL_SECTIONS = sizeof(struct mem_heap) + sizeof(struct lock) + sizeof(struct extras) +
                    sizeof(struct stored),
     LARGEST_SMALL_HEADER = (ALL_SECTIONS + HEAP_ALIGN - 1) / HEAP_ALIGN * HEAP_ALIGN
 };
@@ -186,7 +184,7 @@ static inline struct region header_mapping(const mem_heap *m)
     return (struct region){(unsigned char *)(uintptr_t)m - guard, m->nbytes + 2 * guard, false, 0};
 }
 
-static inline pthread_mutex_t *header_lock(const mem_heap *m)
+static inline struct lock *header_lock(const mem_heap *m)
 {
     assert(header_has_lock(m));
     return header_at(m, m->lock);

@@ -14,6 +14,7 @@
  */
 #include "heaps/inspect.h"
 
+#include "base/os.h"
 #include "base/seqcount.h"
 #include "core/pieces.h"
 #include "heaps/foreign.h"
@@ -144,8 +145,8 @@ static bool walk_part(const struct session *v, mem_visitor visit, void *context,
     return *result == MEM_OK;
 }
 
-/* is_walked refuses the visitor's calls for a heap that has no lock; the lock itself refuses them
- * for the others. */
+/* The header names the thread while its visitor runs: so the visitor's calls for the heap are
+ * refused, and do not wait for the lock that this one holds. */
 MEM_API enum mem_result mem_walk(mem_heap *heap, mem_visitor visit, void *context)
 {
     struct session v;
@@ -155,10 +156,10 @@ MEM_API enum mem_result mem_walk(mem_heap *heap, mem_visitor visit, void *contex
     enum mem_result result = open_to_read(heap, &v);
     if (result != MEM_OK)
         return result;
-    heap->is_walked = true;
+    __atomic_store_n(&heap->walker, os_thread_pointer(), __ATOMIC_RELAXED);
     for (size_t i = 0; session_part(&v, i) && walk_part(&v, visit, context, &result);)
         i++;
-    heap->is_walked = false;
+    __atomic_store_n(&heap->walker, NULL, __ATOMIC_RELAXED);
     session_close(&v);
     return result_set(result);
 }

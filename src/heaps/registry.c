@@ -19,9 +19,8 @@
  */
 #include "heaps/registry.h"
 
-#include <pthread.h>
-
 #include "base/describe.h"
+#include "base/lock.h"
 #include "base/os.h"
 #include "base/seqcount.h"
 #include "heaps/readers.h"
@@ -40,7 +39,7 @@ DESCRIBED_VARIABLE uint32_t registry_version = FIRST_VERSION; /* 0 is a reader t
 DESCRIBE(DESCRIBED_REGISTRY, REGISTRY_LAYOUT, table);
 DESCRIBE(DESCRIBED_REGISTRY_VERSION, REGISTRY_LAYOUT, registry_version);
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards changes of all this */
+static struct lock lock; /* guards changes of all this */
 
 /* --- versions and the lock ------------------------------------------------------- */
 
@@ -63,12 +62,12 @@ static void table_change_end(void)
 void registry_lock(void)
 {
     mutator_enter();
-    pthread_mutex_lock(&lock);
+    lock_take(&lock);
 }
 
 void registry_unlock(void)
 {
-    pthread_mutex_unlock(&lock);
+    lock_release(&lock);
     mutator_leave();
 }
 

@@ -3,7 +3,7 @@
  * session.c - the lock of a heap, and how a call begins and ends its work. Invariants: session.h.
  *
  *     heap with a lock       other threads wait; the same thread, in a visitor, gets MEM_BUSY
- *     heap without a lock    its thread promises to be alone; a visitor's call finds is_walked
+ *     heap without a lock    its thread promises to be alone; a visitor's call finds a walker
  *
  * The lock lies in the header, and the header may lie in memory that is shared with the parent of a
  * fork, or was written to a file. So a lock is believed only by the process that made it: `process`
@@ -11,8 +11,7 @@
  */
 #include "heaps/session.h"
 
-#include <errno.h>
-
+#include "base/os.h"
 #include "base/seqcount.h"
 #include "heaps/readers.h"
 #include "heaps/registry.h"
@@ -46,16 +45,11 @@ void session_forked(void)
     process_number = (number_of_process() + 1) & (FORK_WAITS - 1);
 }
 
-/* The mutex notices that its thread takes it twice: a visitor of mem_walk that calls for the heap
- * which is being walked gets MEM_BUSY, and does not wait for itself. */
 void session_make_lock(mem_heap *m)
 {
-    pthread_mutexattr_t attributes;
     assert(header_has_lock(m));
-    pthread_mutexattr_init(&attributes);
-    pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ERRORCHECK);
-    pthread_mutex_init(header_lock(m), &attributes);
-    pthread_mutexattr_destroy(&attributes);
+    *header_lock(m) = (struct lock){0};
+    m->walker = NULL;
     __atomic_store_n(&m->process, number_of_process(), __ATOMIC_RELEASE);
 }
 
@@ -81,13 +75,30 @@ __attribute__((noinline, cold)) static void renew_lock(mem_heap *m)
     registry_unlock();
 }
 
-/* One load and a compare for the heaps of a process that was never forked. */
-int session_lock(mem_heap *m)
+/* The lock does not know which thread holds it [LO3], but the header knows which one walks the
+ * heap. In the child of a fork that may be a thread which only the parent has, and a new thread may
+ * get its address. But that thread is not in a session beside the call that it makes. */
+bool session_is_walking(const mem_heap *m)
 {
-    assert(header_has_lock(m) && mutator_depth > 0); /* SE2 */
+    return NOW(m->walker) == os_thread_pointer() && mutator_depth > 1;
+}
+
+__attribute__((noinline, cold)) static bool lock_slowly(mem_heap *m)
+{
+    if (session_is_walking(m))
+        return false;
     if (__atomic_load_n(&m->process, __ATOMIC_ACQUIRE) != NOW(process_number))
         renew_lock(m);
-    return pthread_mutex_lock(header_lock(m));
+    lock_take(header_lock(m));
+    return true;
+}
+
+/* One load and a compare more than the lock takes, in a process that was never forked. */
+bool session_lock(mem_heap *m)
+{
+    assert(header_has_lock(m) && mutator_depth > 0); /* SE2 */
+    uint16_t process = __atomic_load_n(&m->process, __ATOMIC_ACQUIRE);
+    return (process == NOW(process_number) && lock_try(header_lock(m))) || lock_slowly(m);
 }
 
 /* --- opening and closing ----------------------------------------------------------- */
@@ -106,7 +117,7 @@ void session_close(const struct session *v)
         change_end(&m->changes);
     }
     if (header_has_lock(m))
-        pthread_mutex_unlock(header_lock(m));
+        lock_release(header_lock(m));
     mutator_leave();
 }
 
@@ -132,7 +143,7 @@ enum mem_result session_open(mem_heap *m, struct session *v)
     if (result != MEM_OK)
         return result_set(result);
     mutator_enter();
-    bool busy = header_has_lock(m) ? session_lock(m) == EDEADLK : m->is_walked != 0;
+    bool busy = header_has_lock(m) ? !session_lock(m) : m->walker != NULL;
     if (busy) {
         mutator_leave();
         return result_set(MEM_BUSY);

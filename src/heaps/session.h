@@ -34,9 +34,13 @@ void session_make_lock(mem_heap *m);
 /* Returns whether the lock was made in a parent of this process. */
 bool session_lock_is_of_parent(const mem_heap *m);
 
-/* Takes the lock of a heap that has one. Returns 0; or EDEADLK if the calling thread holds it
- * already, as a visitor of mem_walk does. */
-int session_lock(mem_heap *m);
+/* Takes the lock of a heap that has one. Returns false, without the lock, if the calling thread is
+ * walking the heap: a visitor of mem_walk makes the call, and would wait for itself. */
+bool session_lock(mem_heap *m);
+
+/* Returns whether the calling thread is walking the heap, which has a lock. It has entered as a
+ * mutator beside the walk. */
+bool session_is_walking(const mem_heap *m);
 
 /* In the child of a fork: all locks are a parent's. */
 void session_forked(void);

@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <sys/resource.h>
+#include <sys/types.h>
 
 #include "base/os.h"
 #include "malloc/shim.h"

@@ -15,8 +15,7 @@
 #include "malloc/shim.h"
 
 static struct clean clean; /* for calloc */
-DESCRIBED_VARIABLE struct heap shim_heap = {.lock = PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP,
-                                            .chunks.clean = &clean};
+DESCRIBED_VARIABLE struct heap shim_heap = {.chunks.clean = &clean};
 struct options shim_options;
 struct row *shim_row;
 DESCRIBED_VARIABLE struct history *shim_history;

@@ -19,7 +19,7 @@
 enum { REGION_MAX = 4 << 20 };
 
 static _Alignas(4096) unsigned char region[REGION_MAX];
-static struct heap heap = {.lock = PTHREAD_MUTEX_INITIALIZER};
+static struct heap heap;
 static MemNodePtr head;
 static struct model model;
 

@@ -7,6 +7,7 @@
  * functions while it holds its own lock waits for itself.
  */
 #include <dlfcn.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -78,6 +79,31 @@ API pid_t gettid(void)
     return (pid_t)syscall(SYS_gettid);
 }
 
+/* The function of libc that has this name. */
+#define REAL(name) ((__typeof__(name) *)real(#name))
+static void *real(const char *name)
+{
+    return dlsym(RTLD_NEXT, name);
+}
+
+API int pthread_mutex_lock(pthread_mutex_t *lock)
+{
+    allocate();
+    return REAL(pthread_mutex_lock)(lock);
+}
+
+API int pthread_mutex_trylock(pthread_mutex_t *lock)
+{
+    allocate();
+    return REAL(pthread_mutex_trylock)(lock);
+}
+
+API int pthread_mutex_unlock(pthread_mutex_t *lock)
+{
+    allocate();
+    return REAL(pthread_mutex_unlock)(lock);
+}
+
 /* --- when the program begins -------------------------------------------------------- */
 
 API void *mmap(void *at, size_t n, int prot, int flags, int fd, off_t offset)
@@ -108,13 +134,6 @@ API ssize_t write(int fd, const void *text, size_t n)
 {
     allocate();
     return syscall(SYS_write, fd, text, n);
-}
-
-/* The function of libc that has this name. */
-#define REAL(name) ((__typeof__(name) *)real(#name))
-static void *real(const char *name)
-{
-    return dlsym(RTLD_NEXT, name);
 }
 
 /* Not counted, since the program calls it too, to learn how much memory is resident. */

@@ -16,7 +16,7 @@ enum { PAGE = 4096, SNAPSHOT_CHUNKS = 20 };
 
 static _Alignas(PAGE) unsigned char pages[3 * PAGE];
 static unsigned char *const page = pages + PAGE;
-static struct heap heap = {.lock = PTHREAD_MUTEX_INITIALIZER};
+static struct heap heap;
 static MemNodePtr head;
 static struct model model;
 

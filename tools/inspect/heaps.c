@@ -318,7 +318,7 @@ static void copy_process_heap(struct copier *c, enum view_kind kind, uint64_t ad
         v->fault = is_missing;
         return;
     }
-    v->is_busy = raw.lock.__data.__lock != 0;
+    v->is_busy = lock_is_taken(&raw.lock);
     copy_heap(c, v, &raw);
 }
 
@@ -403,7 +403,7 @@ static void copy_own_heap(struct copier *c, uint64_t address)
         if (m == NULL)
             continue;
         v->is_changing = m->changes % 2 != 0;
-        v->is_busy = header_has_lock(m) && header_lock(m)->__data.__lock != 0;
+        v->is_busy = header_has_lock(m) && lock_is_taken(header_lock(m));
         if (m->has_spans)
             copy_part(c, v, m);
         else

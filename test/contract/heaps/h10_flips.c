@@ -18,7 +18,7 @@
 
 #include "mem_heap.h"
 
-enum { LARGEST = 16 << 10, GUARD = 4096, NOBJECTS = 400, LOCK_BYTES = 40, HEADER = 64 };
+enum { LARGEST = 16 << 10, GUARD = 4096, NOBJECTS = 400, LOCK_BYTES = 8, HEADER = 72 };
 
 static _Alignas(4096) unsigned char all[GUARD + LARGEST + GUARD], pristine[LARGEST];
 static unsigned char *const memory = all + GUARD;

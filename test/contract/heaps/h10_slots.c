@@ -235,9 +235,9 @@ static void find_data(void)
  * gets another one. */
 static bool is_lock(size_t at, enum mode mode)
 {
-    bool in_mutex = at >= heap->lock && at < heap->lock + sizeof(pthread_mutex_t);
+    bool in_lock = at >= heap->lock && at < heap->lock + sizeof(struct lock);
     bool in_header = at >= offsetof(struct mem_heap, is_held) && at < sizeof(struct mem_heap);
-    return mode == IN_USE && header_has_lock(heap) && (in_mutex || in_header);
+    return mode == IN_USE && header_has_lock(heap) && (in_lock || in_header);
 }
 
 /* --- in the child: what the calls have to do ------------------------------------------------ */
@@ -396,7 +396,7 @@ static void damage_a_word(void)
 /* Other damage leaves the lock alone. */
 static void change(void)
 {
-    unsigned char lock[sizeof(pthread_mutex_t)], first[sizeof(struct mem_heap)];
+    unsigned char lock[sizeof(struct lock)], first[sizeof(struct mem_heap)];
     const size_t held = offsetof(struct mem_heap, is_held);
     if (changed.dice == 0) {
         ((unsigned char *)heap)[changed.at] ^= (unsigned char)(1u << changed.bit);

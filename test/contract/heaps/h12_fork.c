@@ -117,9 +117,69 @@ static void test_a_walk_that_waits_for_the_fork(void **state)
     assert_int_equal(mem_heap_destroy(other), MEM_OK);
 }
 
+/* All threads want the lock of one heap all the time. A fork gets it all the same. */
+static void test_forks_of_one_busy_heap(void **state)
+{
+    (void)state;
+    enum { NFORKS = 40 };
+    pthread_t thread[NTHREADS];
+    mem_heap *heap = mem_heap_create(4 << 20, NULL);
+    __atomic_store_n(&done, false, __ATOMIC_RELAXED);
+    for (int i = 0; i < NTHREADS; i++)
+        assert_int_equal(pthread_create(&thread[i], NULL, work_on, heap), 0);
+    for (int k = 0; k < NFORKS; k++) {
+        int status;
+        pid_t child = fork();
+        if (child == 0)
+            _exit(mem_check(heap, NULL) == MEM_OK && mem_alloc(heap, 9) != NULL ? 0 : 1);
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_int_equal(status, 0);
+    }
+    __atomic_store_n(&done, true, __ATOMIC_RELAXED);
+    for (int i = 0; i < NTHREADS; i++)
+        assert_int_equal(pthread_join(thread[i], NULL), 0);
+    assert_int_equal(mem_heap_destroy(heap), MEM_OK);
+}
+
+static pid_t forked;
+static int nrefused;
+
+static bool fork_in_visitor(const struct mem_piece *piece, void *heap)
+{
+    (void)piece;
+    if (forked < 0)
+        forked = fork();
+    nrefused += mem_alloc(heap, 1) == NULL && mem_last_error() == MEM_BUSY;
+    return true;
+}
+
+/* The walk goes on in the parent and in the child, and in both the visitor's calls are refused. */
+static void test_a_fork_in_a_visitor(void **state)
+{
+    (void)state;
+    int status;
+    mem_heap *heap = mem_heap_create(64 << 10, NULL);
+    for (int i = 0; i < 3; i++)
+        assert_non_null(mem_alloc(heap, 3000));
+    forked = -1;
+    enum mem_result result = mem_walk(heap, fork_in_visitor, heap);
+    bool good = result == MEM_OK && nrefused >= 3 && mem_alloc(heap, 9) != NULL &&
+                mem_check(heap, NULL) == MEM_OK && mem_heap_destroy(heap) == MEM_OK;
+    if (forked == 0)
+        _exit(good ? 0 : 1);
+    assert_true(good);
+    assert_int_equal(waitpid(forked, &status, 0), forked);
+    assert_int_equal(status, 0);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_forks),
-                                       cmocka_unit_test(test_a_walk_that_waits_for_the_fork)};
+    alarm(120);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_forks),
+        cmocka_unit_test(test_a_walk_that_waits_for_the_fork),
+        cmocka_unit_test(test_forks_of_one_busy_heap),
+        cmocka_unit_test(test_a_fork_in_a_visitor),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

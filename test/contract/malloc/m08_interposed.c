@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Checks that libmem-malloc.so calls no function of the C library that a program may replace where
- * the replacement must not allocate [M8]: madvise, clock_gettime, sched_yield and the like.
+ * the replacement must not allocate [M8]: madvise, clock_gettime, pthread_mutex_unlock and others.
  *
  *     m08_interposed          runs itself with allocating.so, which lies beside it
  *     m08_interposed work     does the work
@@ -75,6 +75,7 @@ static unsigned ncalls(void)
 static int be_the_program(void)
 {
     struct timespec t = {0};
+    pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     alarm(SECONDS);
     void *page = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     unsigned before = ncalls();
@@ -83,6 +84,10 @@ static int be_the_program(void)
     madvise(page, 4096, MADV_DONTNEED);
     sched_yield();
     nanosleep(&(struct timespec){.tv_nsec = 1}, NULL);
+    before = ncalls();
+    pthread_mutex_lock(&lock);
+    pthread_mutex_unlock(&lock);
+    check(ncalls() == before + 2, "and so do those for a lock");
     before = ncalls();
     check(churn(), "one thread; free keeps errno");
     check(grow_and_shrink() >= (size_t)NLARGE / 2 * LARGE, "memory goes back to the system");

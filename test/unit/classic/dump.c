@@ -20,7 +20,7 @@
 enum { REGION_MAX = 1 << 20, NCELLS = 256 };
 
 static _Alignas(16) unsigned char region[REGION_MAX], copy[REGION_MAX];
-static struct heap heap = {.lock = PTHREAD_MUTEX_INITIALIZER};
+static struct heap heap;
 static struct model model;
 static uint64_t dice;
 static char text[1 << 20];

@@ -27,7 +27,7 @@ static int open_heap(void **state)
     counters = mine = (struct counters){0};
     memset(region, 0, sizeof region);
     memset(object, 0, sizeof object);
-    heap = (struct heap){.lock = PTHREAD_MUTEX_INITIALIZER};
+    heap = (struct heap){0};
     heap_open_locked(&heap, (struct region){.base = region, .nbytes = REGION}, NULL);
     return 0;
 }
@@ -172,7 +172,7 @@ static void test_counting_from_the_first(void **state)
     struct thread t = {0};
     struct region all = heap.chunks.region;
     void *first;
-    heap = (struct heap){.lock = PTHREAD_MUTEX_INITIALIZER};
+    heap = (struct heap){0};
     assert_true(heap_count_locked(&heap, &counters));
     heap_open_locked(&heap, all, NULL);
     assert_int_equal(counters.region_bytes, REGION);

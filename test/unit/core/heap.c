@@ -22,7 +22,7 @@ enum { AROUND = 64, REGION_MAX = 4096 };
 
 static _Alignas(16) unsigned char memory[REGION_MAX + 2 * AROUND], copy[sizeof memory];
 static unsigned char *const region = memory + AROUND;
-static struct heap heap = {.lock = PTHREAD_MUTEX_INITIALIZER};
+static struct heap heap;
 static MemNodePtr head;
 static struct model model;
 static uint64_t dice;
@@ -121,7 +121,7 @@ static void test_addresses_at_the_ends_of_memory(void **state)
         assert_int_equal(heap_free(&heap, (void *)addresses[i]), HEAP_NOT_OURS);
     }
     /* Without a region no address is the heap's. */
-    struct heap none = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    struct heap none = {0};
     void *object;
     assert_int_equal(heap_free(&none, NULL), HEAP_NOT_OURS);
     assert_int_equal(heap_free(&none, &found), HEAP_NOT_OURS);
@@ -185,7 +185,7 @@ static void take_in_the_largest(struct heap *h, unsigned char *base)
 static void test_the_largest_region(void **state)
 {
     (void)state;
-    struct heap large = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    struct heap large = {0};
     unsigned char *base = mmap(NULL, REGION_BYTES_MAX, PROT_READ | PROT_WRITE,
                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (base == MAP_FAILED)
@@ -301,7 +301,7 @@ static void test_check_of_a_broken_ledger(void **state)
 static void test_a_heap_without_a_region(void **state)
 {
     (void)state;
-    static struct heap none = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    static struct heap none;
     struct object found;
     void *object;
     assert_int_equal(heap_take(&none, 1, FIT_BEST, &object), HEAP_NO_REGION);

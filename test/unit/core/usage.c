@@ -13,7 +13,7 @@
 
 enum { REGION = 1 << 27, NOBJECTS = 6000, LARGEST = 200000 };
 
-static struct heap heap = {.lock = PTHREAD_MUTEX_INITIALIZER};
+static struct heap heap;
 static struct region region;
 static void *object[NOBJECTS];
 

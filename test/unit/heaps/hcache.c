@@ -22,7 +22,7 @@ static int nobjects;
 
 static void open_cache(void)
 {
-    heap = (struct heap){.lock = PTHREAD_MUTEX_INITIALIZER};
+    heap = (struct heap){0};
     heap_open_single(&heap, (struct region){.base = region, .nbytes = REGION_BYTES}, true, true);
     cache = (struct hcache *)(void *)memory;
     assert_true(hcache_bytes(REGION_BYTES) <= sizeof memory);

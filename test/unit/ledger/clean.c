@@ -144,7 +144,7 @@ static size_t nzero, ntaken; /* bytes */
 static void open_heap(size_t nbytes)
 {
     struct region region;
-    heap = (struct heap){.lock = PTHREAD_MUTEX_INITIALIZER, .chunks.clean = &c};
+    heap = (struct heap){.chunks.clean = &c};
     memset(object, 0, sizeof object);
     nzero = ntaken = 0;
     assert_true(region_map(&region, nbytes));

@@ -21,7 +21,7 @@ enum { GRANULES = REGION_LARGE / 16, OBJECTS_MAX = 30000 };
 static _Alignas(ALIGN_MAX) unsigned char memory[REGION_LARGE + ALIGN_MAX];
 static unsigned char *const region = memory + 4096 + 48;
 static MemNodePtr head; /* The head of the free list, where there is one. */
-static struct heap heap = {.lock = PTHREAD_MUTEX_INITIALIZER};
+static struct heap heap;
 static int owner[GRANULES]; /* 0 means that no object owns the granule. */
 static struct held {
     unsigned char *start;

@@ -19,7 +19,7 @@ enum { REGION = 1 << 27, SIZE_MAX_TAKEN = 70000 };
 
 static _Alignas(1 << 16) unsigned char region[REGION];
 static struct thread uncached = {.has_ended = true}; /* This thread has no cache. */
-static struct heap heap = {.lock = PTHREAD_MUTEX_INITIALIZER};
+static struct heap heap;
 
 static void open_heap(void)
 {

@@ -167,5 +167,73 @@ for ((i = seed; i < seed + count; i++)); do
     result $? 'the program has gone on'
 done
 
+# --- at the end of a command ----------------------------------------------------------------
+
+ends=$programs/ends
+# Says whether the command ended so, with three leaks.
+leaks_three() { # how [message]
+    run "$mem" leaks -- "$ends" 3 "$1"
+    [ "$status" -eq 1 ] && grep -q '^3 objects leaked, 3.6 KiB$' err && [ ! -s out ] &&
+        if [ -n "${2-}" ]; then grep -q "$2" err; else ! grep -q '^mem:' err; fi
+    result $? "leaks of a command: $1"
+}
+leaks_three return 'ends ended with exit status 3'
+leaks_three exit
+leaks_three abort 'ends was ended by signal 6'
+leaks_three kill 'ends was ended by signal 9'
+leaks_three thread 'ends ended with exit status 4'
+leaks_three alone
+run "$mem" leaks -- "$ends" 0 exit
+[ "$status" -eq 0 ] && grep -q '^no leak$' err
+result $? 'a command without a leak'
+run "$mem" leaks -- "$ends" 3 execute
+[ "$status" -eq 0 ] && grep -q '^no leak$' err
+result $? 'a command that executes another one, without leaks, from a thread'
+run "$mem" leaks -- sh -c "exec '$ends' 3 exit"
+[ "$status" -eq 1 ] && grep -q '^3 objects leaked' err
+result $? 'a command that executes another one, with leaks'
+run "$mem" leaks -o file --list -- sh -c "'$ends' 3 exit; echo output; echo errors >&2; exit 7"
+[ "$status" -eq 0 ] && [ "$(cat out)" = output ] && [ ! -s file ] &&
+    [ "$(cat err)" = $'errors\nmem: sh ended with exit status 7' ]
+result $? 'output of a command is its own; processes that it starts are not looked at'
+run "$mem" leaks -- ./not-there
+[ "$status" -eq 2 ] && grep -q '^mem: ./not-there: No such file' err
+result $? 'a command that is not there'
+# begin HOW runs a command in the background: sets pid, and child when the command has printed it.
+begin() {
+    : >out
+    "$mem" leaks -- "$ends" 3 "$1" >out 2>err &
+    pid=$!
+    for _ in {1..200}; do read -r child <out && return; sleep 0.05; done
+    child=
+}
+# Ends waiting for mem.
+end() {
+    { wait "$pid"; } 2>/dev/null
+    status=$? pid=
+}
+is_stopped() {
+    grep -q '^State:.[tT]' "/proc/$child/status" 2>/dev/null
+}
+begin stop
+for _ in {1..100}; do is_stopped && break; sleep 0.05; done
+sleep 0.2
+is_stopped && was_stopped=yes || was_stopped=no
+kill -CONT "$child" 2>/dev/null
+end
+[ "$was_stopped" = yes ] && [ "$status" -eq 1 ] && grep -q '^3 objects leaked' err
+result $? 'a command that is stopped for a while'
+begin wait
+kill -TERM "$pid"
+end
+[ "$status" -eq 1 ] && grep -q 'ended with exit status 5' err && grep -q '^3 objects leaked' err
+result $? 'a signal to mem goes to the command'
+begin wait
+kill -KILL "$pid"
+end
+sleep 0.1
+grep -q '^TracerPid:.0$' "/proc/$child/status" 2>/dev/null && kill -TERM "$child"
+result $? 'if mem is killed, the command goes on'
+
 echo "1..$ntests"
 [ "$nfailed" -eq 0 ]

@@ -30,107 +30,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "program.h"
 #include "report.h"
 #include "run.h"
 
 enum { NOT_EXECUTABLE = 126, NOT_FOUND = 127, SIGNALLED = 128 };
-
-static const char library_name[] = "libmem-malloc.so";
-/* The folders in which the library is looked for, relative to the folder of this program:
- * where make builds it, where make install puts it, and build/ beside the program's folder. */
-static const char *const library_places[] = {".", "../lib", "../build"};
-
-/* --- the program's environment ------------------------------------------- */
-
-/* Sets NAME to FIRST<separator>SECOND; without the separator if FIRST or SECOND is NULL or
- * empty. */
-static void set_list(const char *name, const char *first, char separator, const char *second)
-{
-    bool has_both = first != NULL && *first != '\0' && second != NULL && *second != '\0';
-    char *list;
-
-    if (asprintf(&list, "%s%.*s%s", first != NULL ? first : "", has_both, &separator,
-                 second != NULL ? second : "") < 0 ||
-        setenv(name, list, true) != 0)
-        err(OWN_FAILURE, "%s", name);
-    free(list);
-}
-
-/* Appends NAME=VALUE to the variable LIBMEM. Of two settings of one option, the library takes
- * the later one. */
-static void set_option(const char *name, const char *value)
-{
-    char *setting;
-
-    if (asprintf(&setting, "%s=%s", name, value) < 0)
-        err(OWN_FAILURE, "%s", name);
-    set_list("LIBMEM", getenv("LIBMEM"), ',', setting);
-    free(setting);
-}
-
-/* Returns the absolute path of the library, which the caller frees; or NULL if there is no
- * library in any of the folders. */
-static char *find_library(void)
-{
-    char self[PATH_MAX], path[PATH_MAX + 64];
-    ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-
-    if (n < 0)
-        return NULL;
-    self[n] = '\0';
-    *strrchr(self, '/') = '\0';
-    for (size_t i = 0; i < sizeof(library_places) / sizeof(*library_places); i++) {
-        snprintf(path, sizeof(path), "%s/%s/%s", self, library_places[i], library_name);
-        if (access(path, R_OK) == 0)
-            return realpath(path, NULL);
-    }
-    return NULL;
-}
-
-/* Returns another name of the library, without its folder's name; the caller frees it. The name is
- * that of mem's descriptor of the folder, so it lasts until mem ends, and a program that closes all
- * of its own descriptors loses nothing. */
-static char *name_by_descriptor(char *library)
-{
-    char *name, *base = strrchr(library, '/');
-
-    *base++ = '\0';
-    int low = open(*library != '\0' ? library : "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    /* Not one of the first three, which the program may open anew or close. */
-    int fd = low < 0 ? -1 : fcntl(low, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-    if (fd < 0)
-        err(OWN_FAILURE, "%s", library);
-    close(low);
-    if (asprintf(&name, "/proc/%d/fd/%d/%s", getpid(), fd, base) < 0)
-        err(OWN_FAILURE, "%s", base);
-    return name;
-}
-
-/* Puts the library in front of what LD_PRELOAD names already, since the dynamic linker takes
- * the first malloc that it finds. It splits the variable at spaces and colons, and replaces $ORIGIN
- * and the like, with no way to quote them; so a path with one of these goes by another name. */
-static void preload_library(void)
-{
-    char *library = find_library();
-
-    if (library == NULL)
-        errx(OWN_FAILURE,
-             "%s is not in the folder of mem, nor in ../lib or ../build beside it; "
-             "run make, or make install",
-             library_name);
-    if (strpbrk(library, " :$") != NULL) {
-        char *path = library;
-        library = name_by_descriptor(path);
-        free(path);
-        if (access(library, R_OK) != 0)
-            err(OWN_FAILURE,
-                "LD_PRELOAD cannot name a path with a space, a colon or a dollar sign, and %s, "
-                "which stands for it, cannot be read; move the library to another folder",
-                library);
-    }
-    set_list("LD_PRELOAD", library, ':', getenv("LD_PRELOAD"));
-    free(library);
-}
 
 /* --- the program ---------------------------------------------------------- */
 
@@ -139,43 +43,6 @@ struct outcome {
     double wall_seconds;
     struct rusage usage; /* of the program and of the processes that it has waited for */
 };
-
-static volatile sig_atomic_t child; /* the process id of the program */
-
-/* The signal handler: sends the signal on to the program. A signal from the keyboard
- * (si_code SI_KERNEL) is not sent on, since the terminal has sent it to the program, too. */
-static void pass_on(int signal_number, siginfo_t *info, void *context)
-{
-    (void)context;
-    if (info->si_code <= 0)
-        kill(child, signal_number);
-}
-
-static const int passed_on[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
-enum { NPASSED_ON = sizeof(passed_on) / sizeof(*passed_on) };
-
-/* Blocks the signals that are passed on, until there is a child to receive them. */
-static void hold_signals(sigset_t *before)
-{
-    sigset_t held;
-
-    sigemptyset(&held);
-    for (size_t i = 0; i < NPASSED_ON; i++)
-        sigaddset(&held, passed_on[i]);
-    sigprocmask(SIG_BLOCK, &held, before);
-}
-
-/* From now on the signals are passed on to the program, and do not end mem: mem reports after
- * the program has ended. */
-static void outlive_the_program(pid_t pid, const sigset_t *before)
-{
-    struct sigaction action = {.sa_sigaction = pass_on, .sa_flags = SA_SIGINFO | SA_RESTART};
-
-    child = pid;
-    for (size_t i = 0; i < NPASSED_ON; i++)
-        sigaction(passed_on[i], &action, NULL);
-    sigprocmask(SIG_SETMASK, before, NULL);
-}
 
 static double seconds(struct timeval t)
 {
@@ -190,45 +57,19 @@ static double seconds_now(void)
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-/* Called in the child process: executes the program. As env and shells do, execvp runs a file
- * without #! with sh. If that fails, the child writes errno to the pipe `failed`. */
-_Noreturn static void become(char **program, int failed)
-{
-    execvp(program[0], program);
-    int reason = errno;
-    _exit(write(failed, &reason, sizeof(reason)) > 0 ? NOT_FOUND : OWN_FAILURE);
-}
-
 /* Runs the program, and returns when it has ended. If the program cannot be executed, mem
  * ends here with a message. */
-static struct outcome run_program(char **program)
+static struct outcome run_program(char **argv)
 {
     struct outcome o = {0};
-    sigset_t mask;
-    int failed[2], reason; /* a pipe: exec closes it, or the child writes errno to it */
-
-    /* If SIGCHLD were ignored, the kernel would discard the child's status. */
-    void (*as_it_was)(int) = signal(SIGCHLD, SIG_DFL);
-    hold_signals(&mask);
     double began = seconds_now();
-    pid_t pid = pipe2(failed, O_CLOEXEC) == 0 ? fork() : -1;
-    if (pid < 0)
-        err(OWN_FAILURE, "%s", program[0]);
-    if (pid == 0) {
-        signal(SIGCHLD, as_it_was);
-        sigprocmask(SIG_SETMASK, &mask, NULL);
-        become(program, failed[1]);
-    }
-    outlive_the_program(pid, &mask);
-    close(failed[1]);
-    bool is_running = read(failed[0], &reason, sizeof(reason)) == 0;
-    if (wait4(pid, &o.wait_status, 0, &o.usage) < 0)
+    struct program program = program_start(argv);
+    program_go(&program);
+    if (wait4(program.pid, &o.wait_status, 0, &o.usage) < 0)
         err(OWN_FAILURE, "wait4");
     o.wall_seconds = seconds_now() - began;
-    if (!is_running) {
-        errno = reason;
-        err(errno == ENOENT ? NOT_FOUND : NOT_EXECUTABLE, "%s", program[0]);
-    }
+    if (!program_was_executed(&program))
+        err(errno == ENOENT ? NOT_FOUND : NOT_EXECUTABLE, "%s", argv[0]);
     return o;
 }
 

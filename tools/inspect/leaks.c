@@ -9,17 +9,25 @@
  */
 #include <argp.h>
 #include <err.h>
+#include <fcntl.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "../program.h"
+#include "ending.h"
 #include "graph.h"
 
 #include "command.h"
 
 static struct options {
     const char *target;
+    char **command;   /* NULL: look at the target */
+    const char *file; /* what is printed goes there */
     size_t top;
     bool is_json, is_list;
 } options = {.top = 20};
@@ -30,6 +38,8 @@ static const struct argp_option argp_options[] = {
      "Print each object that cannot be reached on a line of its own, by address: `leak' or, if it "
      "can be reached from a leak, `more'; then its address and its size",
      0},
+    {"output", 'o', "FILE", 0,
+     "Print to FILE, instead of standard output; or standard error, if there is a COMMAND", 0},
     {"top", 'n', "N", 0, "Print at most N kinds of leaks (20; 0 means all)", 0},
     {0}};
 
@@ -48,15 +58,26 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         if (end == arg || *end != '\0')
             argp_error(state, "--top=%s: that is no number", arg);
         return 0;
+    case 'o':
+        options.file = arg;
+        return 0;
     case ARGP_KEY_ARG:
+        if (state->quoted > 0 && state->next > state->quoted) { /* it comes behind -- */
+            options.command = state->argv + state->next - 1;
+            state->next = state->argc;
+            return 0;
+        }
         if (options.target != NULL)
             argp_error(state, "%s: one target is enough", arg);
         options.target = arg;
         return 0;
     case ARGP_KEY_NO_ARGS:
-        argp_error(state, "no target: give a process id, a core file or a snapshot");
+        argp_error(state, "no target: give a process id, a core file or a snapshot; or -- and a "
+                          "command");
         return 0;
     case ARGP_KEY_END:
+        if (options.command != NULL && options.target != NULL)
+            argp_error(state, "a target and a command: give one of them");
         if (options.is_json && options.is_list)
             argp_error(state, "--list is text: leave out --json");
         return 0;
@@ -68,17 +89,23 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 static const struct argp argp = {
     .options = argp_options,
     .parser = parse,
-    .args_doc = "TARGET",
+    .args_doc = "TARGET\n-- COMMAND [ARGUMENT]...",
     .doc =
         "Lists the live objects that the program can no longer reach: no register, stack or other "
         "memory that it may write to holds the address of any of their bytes, nor does an object "
         "that can be reached. " TARGET_HELP " Here it is stopped until its memory is copied; and a "
         "second time if there are leaks, since an object that a thread is about to get from malloc "
-        "seems to be lost at the first look."
+        "seems to be lost at the first look.\n\n"
+        "With COMMAND, runs that on libmem's malloc, and looks when it ends: after all that it "
+        "does "
+        "on exit, and before its memory is gone. COMMAND need not be built for it. If it executes "
+        "another program, that one is looked at; processes that it starts are not."
         "\vA pointer that is kept in another form (in a file, in the kernel, with bits of its own) "
         "is not seen, and a number that happens to be an address hides a leak. The exit status is "
         "0 if there is no leak, 1 if there are leaks, 2 if that cannot be told: the target has no "
-        "heap of libmem, was being changed, or could not be read as a whole.\n"};
+        "heap of libmem, was being changed, or could not be read as a whole. The exit status of "
+        "COMMAND "
+        "does not matter; it is printed if it is not 0.\n"};
 
 /* --- finding leaks ------------------------------------------------------------------- */
 
@@ -368,16 +395,20 @@ static struct lost *list_lost(const struct leaks *l, size_t *n)
     return list;
 }
 
-static bool look_for_leaks(struct leaks *l, struct look *look)
+static bool look_for_leaks(struct leaks *l, struct look *look, const char *target)
 {
-    if (!look_open(look, options.target))
+    if (!look_open(look, target))
         return false;
     l->t = look->t;
     l->g = graph_read(look->t, &look->heaps);
     look_go_on(look);
+    return true;
+}
+
+static void analyse(struct leaks *l)
+{
     graph_build(l->g);
     find_leaks(l);
-    return true;
 }
 
 static void forget(struct leaks *l, struct look *look)
@@ -402,10 +433,62 @@ static bool look_again(struct leaks *l, struct look *look)
     forget(l, look);
     nanosleep(&a_while, NULL);
     *l = (struct leaks){.before = before, .nbefore = n};
-    bool ok = look_for_leaks(l, look);
+    bool ok = look_for_leaks(l, look, options.target);
+    if (ok)
+        analyse(l);
     free(before);
     l->before = NULL;
     return ok;
+}
+
+static bool look_at_target(struct leaks *l, struct look *look)
+{
+    if (!look_for_leaks(l, look, options.target))
+        return false;
+    analyse(l);
+    return l->n == 0 || !target_is_process(l->t) || look_again(l, look);
+}
+
+/* --- at the end of a command ------------------------------------------------------------ */
+
+static void print_end(int wait_status)
+{
+    if (WIFSIGNALED(wait_status))
+        warnx("%s was ended by signal %d (%s)", options.command[0], WTERMSIG(wait_status),
+              strsignal(WTERMSIG(wait_status)));
+    else if (WEXITSTATUS(wait_status) != 0)
+        warnx("%s ended with exit status %d", options.command[0], WEXITSTATUS(wait_status));
+}
+
+/* The first thread may have ended long ago: then its process goes by the number of another one. */
+static bool look_at_end(struct leaks *l, struct look *look)
+{
+    struct ending e;
+    char target[16];
+    preload_library();
+    if (!ending_await(&e, options.command))
+        return false;
+    pid_t id = e.held[0];
+    for (size_t i = 0; i < e.n; i++)
+        id = e.held[i] == e.pid ? e.pid : id;
+    snprintf(target, sizeof target, "%d", id);
+    bool ok = look_for_leaks(l, look, target);
+    ending_let_go(&e);
+    print_end(e.wait_status);
+    if (ok)
+        analyse(l);
+    return ok;
+}
+
+/* Standard output is the command's own. */
+static void redirect_output(void)
+{
+    int fd = options.file != NULL
+                 ? open(options.file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)
+             : options.command != NULL ? STDERR_FILENO
+                                       : STDOUT_FILENO;
+    if (fd < 0 || (fd != STDOUT_FILENO && dup2(fd, STDOUT_FILENO) < 0))
+        err(UNKNOWN, "%s", options.file != NULL ? options.file : "standard error");
 }
 
 int command_leaks(int argc, char **argv)
@@ -413,11 +496,11 @@ int command_leaks(int argc, char **argv)
     struct look look;
     struct leaks l = {0};
     argp_parse(&argp, argc, argv, 0, NULL, NULL);
-    if (!look_for_leaks(&l, &look))
-        return UNKNOWN;
-    if (l.n > 0 && target_is_process(l.t) && !look_again(&l, &look))
-        return UNKNOWN;
+    bool ok = options.command != NULL ? look_at_end(&l, &look) : look_at_target(&l, &look);
     progress_end();
+    if (!ok)
+        return UNKNOWN;
+    redirect_output();
     if (options.is_json)
         print_json_text(&l, &look);
     else if (options.is_list)

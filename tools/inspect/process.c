@@ -33,8 +33,8 @@
 /* A thread that was seized. */
 struct seized {
     int id;
-    enum { RUNS, STOPPED, GONE } state;
-    int signal; /* to deliver when it goes on; 0: none */
+    enum { RUNS, STOPPED, HELD, GONE } state; /* HELD: a debugger, or ending.c, has stopped it */
+    int signal;                               /* to deliver when it goes on; 0: none */
 };
 
 struct process {
@@ -226,18 +226,21 @@ static bool is_seized(const struct process *p, int id)
     return false;
 }
 
-/* Seizes one thread and asks for its stop. Returns 0, also if it has ended meanwhile; or errno. */
+/* Seizes one thread and asks for its stop, unless it is stopped by another tracer. Returns 0, also
+ * if it has ended meanwhile; or errno. */
 static int seize(struct target *t, int id)
 {
     struct process *p = t->process;
-    if (ptrace(PTRACE_SEIZE, id, NULL, NULL) != 0) {
-        int why = errno;
-        char state = state_of(t->pid, id);
-        return state == '\0' || state == 'Z' || state == 'X' ? 0 : why;
-    }
+    int why = ptrace(PTRACE_SEIZE, id, NULL, NULL) == 0 ? 0 : errno;
+    char state = why == 0 ? 'R' : state_of(t->pid, id);
+    if (state == '\0' || state == 'Z' || state == 'X')
+        return 0;
+    if (why != 0 && state != 't')
+        return why;
     p->seized = grown(p->seized, p->nseized, sizeof *p->seized);
-    p->seized[p->nseized++] = (struct seized){.id = id};
-    ptrace(PTRACE_INTERRUPT, id, NULL, NULL); /* fails only if it is about to end */
+    p->seized[p->nseized++] = (struct seized){.id = id, .state = why == 0 ? RUNS : HELD};
+    if (why == 0)
+        ptrace(PTRACE_INTERRUPT, id, NULL, NULL); /* fails only if it is about to end */
     return 0;
 }
 
@@ -347,10 +350,11 @@ bool process_stop(struct target *t)
         why = open_files(t);
     t->nthreads = t->nunstopped = 0;
     for (size_t i = 0; i < p->nseized; i++) {
-        nstopped += p->seized[i].state == STOPPED;
+        bool is_stopped = p->seized[i].state == STOPPED || p->seized[i].state == HELD;
+        nstopped += is_stopped;
         t->nunstopped += p->seized[i].state == RUNS;
-        if (p->seized[i].state == STOPPED)
-            read_registers(t, p->seized[i].id);
+        if (is_stopped)
+            read_registers(t, p->seized[i].id); /* not known of those that another tracer holds */
     }
     if (why == 0 && nstopped + t->nunstopped > 0)
         return true;

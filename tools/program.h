@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * program.h - starts a program on libmem's malloc, and passes signals on to it.
+ *
+ * If mem itself fails in one of these, it ends with argp_err_exit_status, which mem.c sets for each
+ * command.
+ */
+#ifndef PROGRAM_H
+#define PROGRAM_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+/* Appends NAME=VALUE to the variable LIBMEM. Of two settings of one option, the library takes the
+ * later one. */
+void set_option(const char *name, const char *value);
+
+/* Puts the library in front of what LD_PRELOAD names already. */
+void preload_library(void);
+
+struct program {
+    pid_t pid;
+    int go[2], failed; /* pipes to the child process, and from it */
+};
+
+/* Makes a child process that executes a program, its name and its arguments, when program_go is
+ * called. From now on mem passes signals on to it, and outlives it. */
+struct program program_start(char **argv);
+void program_go(struct program *p);
+
+/* Returns whether the program has been executed; else errno says why not. Called once, when the
+ * child process has ended, or is about to. */
+bool program_was_executed(struct program *p);
+
+#endif

@@ -107,6 +107,13 @@ result $? 'refs --down of a leak: the rest of the tree'
 run "$mem" refs --down "$pid" "$(grep '^kept .* the first of a list$' says | cut -d ' ' -f 2)"
 [ "$status" -eq 0 ] && grep -q 'keeps alive 3 more' out
 result $? 'refs --down of the first of a list: the rest of it'
+list=$(grep '^kept .* another one of the list$' says | head -n 1 | cut -d ' ' -f 2)
+for command in "refs $pid $list" "refs --down $pid $list" "owners $pid"; do
+    # shellcheck disable=SC2086 # several words
+    run "$mem" $command --json
+    python3 -m json.tool out >json 2>&1 && grep -q '"stopped_ms"' json
+    result $? "${command%% [0-9]*} --json is JSON"
+done
 run "$mem" refs "$pid" 0x1000
 [ "$status" -eq 2 ] && grep -q 'no live object' err
 result $? 'refs of an address without an object'

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * ends.c LEAKS HOW - makes LEAKS leaks of 1234 bytes, keeps an object of 4321 bytes, and ends. It is
- * the test program for `mem leaks -- COMMAND`.
+ * ends.c LEAKS HOW - makes LEAKS leaks of 1234 bytes, keeps an object of 4321 bytes, and ends: the
+ * test program for `mem leaks -- COMMAND`.
  *
  *     return, exit, abort, kill     the first thread does that; return is of status 3
  *     thread                        another thread calls exit, while a third one waits

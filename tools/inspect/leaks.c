@@ -21,6 +21,7 @@
 #include "../program.h"
 #include "ending.h"
 #include "graph.h"
+#include "places.h"
 
 #include "command.h"
 
@@ -128,7 +129,8 @@ struct lost {
 
 struct leaks {
     struct graph *g;
-    const struct target *t;
+    struct target *t;
+    struct symbols *names;
     const struct lost *before; /* by address; NULL: the target was not looked at before */
     size_t nbefore;
     struct object_set reached; /* from the roots; then also from the leaks before */
@@ -301,12 +303,13 @@ static const char *objects_text(uint32_t n)
 
 static void print_group(const struct leaks *l, const struct group *group)
 {
-    char bytes[BYTES_TEXT], size[BYTES_TEXT], kept[BYTES_TEXT];
+    char bytes[BYTES_TEXT], size[BYTES_TEXT], kept[BYTES_TEXT], name[PLACE_TEXT];
     struct graph_object o = graph_object(l->g, group->first);
     printf("%8" PRIu32 " %10s  of %s", group->n, bytes_text(bytes, group->n * group->size),
            bytes_text(size, group->size));
     if (group->word != 0)
-        printf(", begin with 0x%" PRIx64, group->word);
+        printf(", %s with the address of %s", group->n == 1 ? "begins" : "begin",
+               symbols_text(l->names, group->word, name, sizeof name));
     printf(group->n == 1 ? ", at 0x%" PRIx64 : ", first at 0x%" PRIx64, o.start);
     if (o.view->kind != VIEW_MALLOC)
         printf(", in %s", view_name(o.view));
@@ -355,6 +358,7 @@ static void print_list(const struct leaks *l)
 
 static void print_json_text(const struct leaks *l, const struct look *look)
 {
+    char name[PLACE_TEXT];
     printf("{");
     look_print_json_head(look);
     printf(" \"read_bytes\": %" PRIu64 ", \"unread_bytes\": %" PRIu64 ",\n", graph_nbytes(l->g),
@@ -367,8 +371,10 @@ static void print_json_text(const struct leaks *l, const struct look *look)
         struct graph_object o = graph_object(l->g, group->first);
         printf("%s\n  {\"objects\": %" PRIu32 ", \"size\": %zu, \"first\": \"0x%" PRIx64 "\"",
                i == 0 ? "" : ",", group->n, group->size, o.start);
-        if (group->word != 0)
-            printf(", \"word\": \"0x%" PRIx64 "\"", group->word);
+        if (group->word != 0) {
+            printf(", \"word\": \"0x%" PRIx64 "\", \"symbol\": ", group->word);
+            print_json(stdout, symbols_text(l->names, group->word, name, sizeof name));
+        }
         printf(", \"circle\": %s, \"kept\": %" PRIu32 ", \"kept_bytes\": %" PRIu64 ", \"heap\": ",
                group->is_circle ? "true" : "false", group->nkept, group->nkept_bytes);
         print_json(stdout, view_name(o.view));
@@ -501,6 +507,7 @@ int command_leaks(int argc, char **argv)
     if (!ok)
         return UNKNOWN;
     redirect_output();
+    l.names = symbols_open(l.t);
     if (options.is_json)
         print_json_text(&l, &look);
     else if (options.is_list)
@@ -510,6 +517,7 @@ int command_leaks(int argc, char **argv)
     int status = l.n == 0                                            ? FINE
                  : look_is_certain(&look) && graph_nunread(l.g) == 0 ? FOUND
                                                                      : UNKNOWN;
+    symbols_close(l.names);
     forget(&l, &look);
     return status;
 }

@@ -3,6 +3,7 @@
  * owners.c - mem owners: which variables, stacks and other roots keep the most memory alive.
  *
  * Each object that can be reached gets a label: its owner, if only one leads to it, or SHARED.
+ * Variables and other memory come first: what a stack or a register leads to as well is theirs.
  * Owners are followed one after the other. An object that another owner has reached before becomes
  * SHARED, and so does all that it leads to; so an object is followed twice at most, and the whole
  * is linear.
@@ -20,9 +21,12 @@
 static struct options {
     const char *target;
     size_t top;
+    bool is_json;
 } options = {.top = 20};
 
-static const struct argp_option argp_options[] = {{"top", 'n', "N", 0,
+static const struct argp_option argp_options[] = {{"json", 'j', NULL, 0,
+                                                   "Print JSON instead of text", 0},
+                                                  {"top", 'n', "N", 0,
                                                    "Print at most N owners (20; 0 means all)", 0},
                                                   {0}};
 
@@ -30,6 +34,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 {
     char *end;
     switch (key) {
+    case 'j':
+        options.is_json = true;
+        return 0;
     case 'n':
         options.top = strtoul(arg, &end, 10);
         if (end == arg || *end != '\0')
@@ -52,10 +59,12 @@ static const struct argp argp = {
     .options = argp_options,
     .parser = parse,
     .args_doc = "TARGET",
-    .doc = "Lists the variables, stacks and other roots of a program by what each keeps alive: the "
-           "objects that can be reached from it, and from no other. " TARGET_HELP " Here it is "
-           "stopped until its memory is copied."
-           "\vThe exit status is 0, or 2 if that cannot be told.\n"};
+    .doc =
+        "Lists the variables, stacks and other roots of a program by what each keeps alive: the "
+        "objects that can be reached from it, and from no other. What a variable leads to is not a "
+        "stack's, even if that leads to it as well. " TARGET_HELP " Here it is "
+        "stopped until its memory is copied."
+        "\vThe exit status is 0, or 2 if that cannot be told.\n"};
 
 enum { NOT_REACHED = 0, SHARED = 0xffffffff };
 
@@ -75,7 +84,8 @@ struct owners {
     uint32_t *label; /* of each object */
     uint32_t *stack; /* objects whose pointers are to be followed: each is there twice at most */
     size_t nstacked;
-    uint32_t with; /* the label that is given now */
+    uint32_t with;   /* the label that is given now */
+    uint32_t nfirst; /* labels up to this one are final: of variables, while stacks are followed */
     uint32_t nshared;
     uint64_t nshared_bytes;
 };
@@ -117,18 +127,22 @@ static void add_variables(struct owners *o, const struct root *root, struct symb
     }
 }
 
-static void find_owners(struct owners *o, struct symbols *names)
+/* Returns how many owners are variables and other memory: they come first. */
+static size_t find_owners(struct owners *o, struct symbols *names)
 {
+    for (size_t i = 0; i < graph_nroots(o->g); i++)
+        if (graph_root(o->g, i)->kind == ROOT_MAPPING)
+            add_variables(o, graph_root(o->g, i), names);
+    size_t n = o->n;
     for (size_t i = 0; i < graph_nroots(o->g); i++) {
         const struct root *root = graph_root(o->g, i);
-        if (root->kind == ROOT_MAPPING)
-            add_variables(o, root, names);
-        else
+        if (root->kind != ROOT_MAPPING)
             add_owner(o, (struct owner){.root = root,
                                         .start = root->start,
                                         .end = root->end,
                                         .n = root->npointers});
     }
+    return n;
 }
 
 /* --- labels --------------------------------------------------------------------------- */
@@ -138,7 +152,7 @@ static void give_label(void *context, uint64_t place, uint32_t object)
     struct owners *o = context;
     uint32_t *label = &o->label[object];
     (void)place;
-    if (*label == o->with || *label == SHARED)
+    if (*label == o->with || *label == SHARED || (*label != NOT_REACHED && *label <= o->nfirst))
         return;
     *label = *label == NOT_REACHED ? o->with : SHARED;
     o->stack[o->nstacked++] = object;
@@ -182,30 +196,48 @@ static int by_bytes(const void *a, const void *b)
 
 /* --- output --------------------------------------------------------------------------- */
 
-static void print_owner(const struct owner *owner, struct symbols *names)
+/* Writes what an owner is. Returns `text`. */
+static char *owner_text(const struct owner *owner, struct symbols *names, char text[PLACE_TEXT])
 {
-    char bytes[BYTES_TEXT], name[PLACE_TEXT];
-    printf("%10s %10" PRIu32 "  ", bytes_text(bytes, owner->nbytes), owner->nobjects);
-    if (owner->root->kind == ROOT_REGISTERS)
-        printf("the registers of thread %d\n", owner->root->thread);
-    else if (owner->root->kind == ROOT_STACK)
-        printf("the stack of thread %d\n", owner->root->thread);
-    else if (owner->start == owner->root->start && owner->end == owner->root->end)
-        printf("memory at 0x%" PRIx64 " to 0x%" PRIx64 "%s%s\n", owner->start, owner->end,
-               owner->root->mapping->file == NULL ? "" : " of ",
-               owner->root->mapping->file == NULL ? "" : owner->root->mapping->file);
+    const struct root *root = owner->root;
+    if (root->kind == ROOT_REGISTERS)
+        snprintf(text, PLACE_TEXT, "the registers of thread %d", root->thread);
+    else if (root->kind == ROOT_STACK)
+        snprintf(text, PLACE_TEXT, "the stack of thread %d", root->thread);
+    else if (owner->start == root->start && owner->end == root->end)
+        snprintf(text, PLACE_TEXT, "memory at 0x%" PRIx64 " to 0x%" PRIx64 "%s%s", owner->start,
+                 owner->end, root->mapping->file == NULL ? "" : " of ",
+                 root->mapping->file == NULL ? "" : root->mapping->file);
     else
-        printf("%s\n", symbols_text(names, owner->start, name, sizeof name));
+        symbols_text(names, owner->start, text, PLACE_TEXT);
+    return text;
+}
+
+static void print_json_owners(const struct owners *o, struct symbols *names)
+{
+    char name[PLACE_TEXT];
+    printf(" \"shared_objects\": %" PRIu32 ", \"shared_bytes\": %" PRIu64 ",\n \"owners\": [",
+           o->nshared, o->nshared_bytes);
+    for (size_t i = 0; i < o->n && o->all[i].nobjects > 0; i++) {
+        if (options.top != 0 && i >= options.top)
+            break;
+        printf("%s\n  {\"objects\": %" PRIu32 ", \"bytes\": %" PRIu64 ", \"owner\": ",
+               i == 0 ? "" : ",", o->all[i].nobjects, o->all[i].nbytes);
+        print_json(stdout, owner_text(&o->all[i], names, name));
+        printf("}");
+    }
+    printf("]}\n");
 }
 
 static void print_owners(const struct owners *o, struct symbols *names)
 {
-    char bytes[BYTES_TEXT];
+    char bytes[BYTES_TEXT], name[PLACE_TEXT];
     printf("\n%10s %10s  %s\n", "keeps", "objects", "owner");
     size_t nshown = 0;
     for (; nshown < o->n && o->all[nshown].nobjects > 0; nshown++)
         if (options.top == 0 || nshown < options.top)
-            print_owner(&o->all[nshown], names);
+            printf("%10s %10" PRIu32 "  %s\n", bytes_text(bytes, o->all[nshown].nbytes),
+                   o->all[nshown].nobjects, owner_text(&o->all[nshown], names, name));
     if (o->nshared > 0)
         printf("%10s %10" PRIu32 "  several of them\n", bytes_text(bytes, o->nshared_bytes),
                o->nshared);
@@ -229,14 +261,22 @@ int command_owners(int argc, char **argv)
     o.stack = calloc(2 * n, sizeof *o.stack);
     if (o.label == NULL || o.stack == NULL)
         err(UNKNOWN, "the objects of the target");
-    find_owners(&o, names);
-    for (size_t i = 0; i < o.n; i++)
+    size_t nfirst = find_owners(&o, names);
+    for (size_t i = 0; i < o.n; i++) {
+        o.nfirst = i < nfirst ? 0 : (uint32_t)nfirst;
         follow(&o, i);
+    }
     count(&o);
     qsort(o.all, o.n, sizeof *o.all, by_bytes);
     progress_end();
-    look_print_head(&look);
-    print_owners(&o, names);
+    if (options.is_json) {
+        printf("{");
+        look_print_json_head(&look);
+        print_json_owners(&o, names);
+    } else {
+        look_print_head(&look);
+        print_owners(&o, names);
+    }
     int status = look_is_certain(&look) ? FINE : UNKNOWN;
     free(o.all);
     free(o.label);

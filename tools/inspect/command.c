@@ -2,7 +2,10 @@
  *
  * command.c - what the commands share. See command.h.
  */
+#include <argp.h>
+#include <ctype.h>
 #include <err.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +15,46 @@
 #include "heaps.h"
 /* It declares struct look if it comes behind heaps.h. */
 #include "command.h"
+
+/* --- arguments ----------------------------------------------------------------------- */
+
+bool argument_target(int key, char *arg, struct argp_state *state, const char **target)
+{
+    if (key == ARGP_KEY_NO_ARGS)
+        argp_error(state, "no target: give a process id, a core file or a snapshot");
+    else if (key == ARGP_KEY_ARG && *target != NULL)
+        argp_error(state, "%s: one target is enough", arg);
+    else if (key == ARGP_KEY_ARG)
+        *target = arg;
+    else
+        return false;
+    return true;
+}
+
+/* Reads a number that fills the whole text. Returns false if it is none. */
+static bool read_number(const char *text, uint64_t *number)
+{
+    char *end;
+    errno = 0;
+    *number = strtoull(text, &end, 0);
+    return *end == '\0' && errno == 0 && isdigit((unsigned char)*text);
+}
+
+uint64_t argument_number(const char *arg, struct argp_state *state)
+{
+    uint64_t n;
+    if (!read_number(arg, &n) || n > 1000000000)
+        argp_error(state, "%s: give a number, such as 20", arg);
+    return n;
+}
+
+uint64_t argument_address(const char *arg, struct argp_state *state)
+{
+    uint64_t address;
+    if (!read_number(arg, &address))
+        argp_error(state, "%s: give an address, such as 0x7f0012345678", arg);
+    return address;
+}
 
 /* --- output ------------------------------------------------------------------------ */
 

@@ -30,6 +30,18 @@ int command_snap(int argc, char **argv);
     "TARGET is the id of a running process, a core file, or a snapshot that `mem snap' has made. " \
     "A process is stopped for as long as its heap's metadata are copied, and never changed."
 
+/* --- arguments ----------------------------------------------------------------------- */
+
+struct argp_state;
+
+/* For argp's parser of a command: stores the first argument as the target, and refuses a second one
+ * and none at all. Returns false if the key is none of these. */
+bool argument_target(int key, char *arg, struct argp_state *state, const char **target);
+
+/* Read an argument that is a number, or an address such as 0x7f0012345678; refuse any other. */
+uint64_t argument_number(const char *arg, struct argp_state *state);
+uint64_t argument_address(const char *arg, struct argp_state *state);
+
 /* --- output ------------------------------------------------------------------------ */
 
 /* Whether to print colours: standard output is a terminal, and NO_COLOR is not set. */

@@ -40,11 +40,7 @@ static const struct argp_option argp_options[] = {{"json", 'j', NULL, 0,
 
 static void add_address(const char *text, struct argp_state *state)
 {
-    char *end;
-    errno = 0;
-    uint64_t address = strtoull(text, &end, 0);
-    if (*end != '\0' || errno != 0 || !isdigit((unsigned char)*text))
-        argp_error(state, "%s: give an address, such as 0x7f0012345678", text);
+    uint64_t address = argument_address(text, state);
     options.addresses = grown(options.addresses, options.n, sizeof *options.addresses);
     options.addresses[options.n++] = address;
 }
@@ -53,15 +49,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 {
     if (key == 'j')
         options.is_json = true;
-    else if (key == ARGP_KEY_ARG && options.target == NULL)
-        options.target = arg;
-    else if (key == ARGP_KEY_ARG)
+    else if (key == ARGP_KEY_ARG && options.target != NULL)
         add_address(arg, state);
-    else if (key == ARGP_KEY_END && options.target == NULL)
-        argp_error(state, "no target: give a process id, a core file or a snapshot");
     else if (key == ARGP_KEY_END && options.n == 0)
         argp_error(state, "no address");
-    else
+    else if (!argument_target(key, arg, state, &options.target))
         return ARGP_ERR_UNKNOWN;
     return 0;
 }

@@ -30,37 +30,22 @@ static const struct argp_option argp_options[] = {{"json", 'j', NULL, 0,
                                                    "Print only the N newest events", 0},
                                                   {0}};
 
-/* Reads a number that fills the whole text. Returns false if it is none. */
-static bool read_number(const char *text, uint64_t *number)
-{
-    char *end;
-    errno = 0;
-    *number = strtoull(text, &end, 0);
-    return *end == '\0' && errno == 0 && isdigit((unsigned char)*text);
-}
-
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
-    uint64_t n;
     if (key == 'j')
         options.is_json = true;
-    else if (key == 'n' && read_number(arg, &n) && n > 0)
-        options.most = n;
-    else if (key == 'n')
+    else if (key == 'n' && (options.most = (size_t)argument_number(arg, state)) == 0)
         argp_error(state, "--last=%s: give a number of events", arg);
-    else if (key == ARGP_KEY_ARG && options.target == NULL)
-        options.target = arg;
-    else if (key == ARGP_KEY_ARG && !options.has_address) {
-        options.has_address = read_number(arg, &options.address);
-        if (!options.has_address)
-            argp_error(state, "%s: give an address, such as 0x7f0012345678", arg);
-    } else if (key == ARGP_KEY_ARG)
-        argp_error(state, "%s: one address is enough", arg);
-    else if (key == ARGP_KEY_END && options.target == NULL)
-        argp_error(state, "no target: give a process id, a core file or a snapshot");
-    else if (key == ARGP_KEY_END && !options.has_address)
+    else if (key == 'n')
+        return 0;
+    else if (key == ARGP_KEY_ARG && options.target != NULL) {
+        if (options.has_address)
+            argp_error(state, "%s: one address is enough", arg);
+        options.address = argument_address(arg, state);
+        options.has_address = true;
+    } else if (key == ARGP_KEY_END && !options.has_address)
         argp_error(state, "no address");
-    else
+    else if (!argument_target(key, arg, state, &options.target))
         return ARGP_ERR_UNKNOWN;
     return 0;
 }

@@ -46,7 +46,6 @@ static const struct argp_option argp_options[] = {
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
-    char *end;
     switch (key) {
     case 'j':
         options.is_json = true;
@@ -55,9 +54,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         options.is_list = true;
         return 0;
     case 'n':
-        options.top = strtoul(arg, &end, 10);
-        if (end == arg || *end != '\0')
-            argp_error(state, "--top=%s: that is no number", arg);
+        options.top = (size_t)argument_number(arg, state);
         return 0;
     case 'o':
         options.file = arg;
@@ -68,9 +65,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
             state->next = state->argc;
             return 0;
         }
-        if (options.target != NULL)
-            argp_error(state, "%s: one target is enough", arg);
-        options.target = arg;
+        argument_target(key, arg, state, &options.target);
         return 0;
     case ARGP_KEY_NO_ARGS:
         argp_error(state, "no target: give a process id, a core file or a snapshot; or -- and a "

@@ -56,13 +56,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         options.is_json = true;
     else if (key == 'o')
         options.svg = arg;
-    else if (key == ARGP_KEY_ARG && options.target == NULL)
-        options.target = arg;
-    else if (key == ARGP_KEY_ARG)
-        argp_error(state, "%s: one target is enough", arg);
-    else if (key == ARGP_KEY_NO_ARGS)
-        argp_error(state, "no target: give a process id, a core file or a snapshot");
-    else
+    else if (!argument_target(key, arg, state, &options.target))
         return ARGP_ERR_UNKNOWN;
     return 0;
 }

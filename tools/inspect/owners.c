@@ -32,27 +32,13 @@ static const struct argp_option argp_options[] = {{"json", 'j', NULL, 0,
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
-    char *end;
-    switch (key) {
-    case 'j':
+    if (key == 'j')
         options.is_json = true;
-        return 0;
-    case 'n':
-        options.top = strtoul(arg, &end, 10);
-        if (end == arg || *end != '\0')
-            argp_error(state, "--top=%s: that is no number", arg);
-        return 0;
-    case ARGP_KEY_ARG:
-        if (options.target != NULL)
-            argp_error(state, "%s: one target is enough", arg);
-        options.target = arg;
-        return 0;
-    case ARGP_KEY_NO_ARGS:
-        argp_error(state, "no target: give a process id, a core file or a snapshot");
-        return 0;
-    default:
+    else if (key == 'n')
+        options.top = (size_t)argument_number(arg, state);
+    else if (!argument_target(key, arg, state, &options.target))
         return ARGP_ERR_UNKNOWN;
-    }
+    return 0;
 }
 
 static const struct argp argp = {

@@ -26,51 +26,31 @@ static const struct argp_option argp_options[] = {
     {"top", 'n', "N", 0, "Print at most N pointers (20; 0 means all)", 0},
     {0}};
 
-static uint64_t number(struct argp_state *state, const char *what, const char *arg, int base)
-{
-    char *end;
-    unsigned long long n = strtoull(arg, &end, base);
-    if (end == arg || *end != '\0')
-        argp_error(state, "%s: that is no %s", arg, what);
-    return n;
-}
-
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
-    switch (key) {
-    case 'd':
+    if (key == 'd')
         options.is_down = true;
-        return 0;
-    case 'j':
+    else if (key == 'j')
         options.is_json = true;
-        return 0;
-    case 'n':
-        options.top = (size_t)number(state, "number", arg, 10);
-        return 0;
-    case ARGP_KEY_ARG:
-        if (options.target == NULL) {
-            options.target = arg;
-        } else if (!options.has_address) {
-            options.address = number(state, "address", arg, 16);
-            options.has_address = true;
-        } else {
+    else if (key == 'n')
+        options.top = (size_t)argument_number(arg, state);
+    else if (key == ARGP_KEY_ARG && options.target != NULL) {
+        if (options.has_address)
             argp_error(state, "%s: one address is enough", arg);
-        }
-        return 0;
-    case ARGP_KEY_END:
-        if (!options.has_address)
-            argp_error(state, "name a target, and an address in hexadecimal");
-        return 0;
-    default:
+        options.address = argument_address(arg, state);
+        options.has_address = true;
+    } else if (key == ARGP_KEY_END && !options.has_address)
+        argp_error(state, "no address");
+    else if (!argument_target(key, arg, state, &options.target))
         return ARGP_ERR_UNKNOWN;
-    }
+    return 0;
 }
 
 static const struct argp argp = {
     .options = argp_options,
     .parser = parse,
     .args_doc = "TARGET ADDRESS",
-    .doc = "Prints which pointers lead to the object that ADDRESS, a hexadecimal number, lies in, "
+    .doc = "Prints which pointers lead to the object that ADDRESS lies in, "
            "and a shortest way to it from a root: a register, a stack, or other memory that the "
            "program may write to. " TARGET_HELP " Here it is stopped until its memory is copied."
            "\vA number that happens to be an address counts as a pointer. The exit status is 0 if "

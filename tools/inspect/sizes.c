@@ -27,29 +27,13 @@ static const struct argp_option argp_options[] = {
     {"json", 'j', NULL, 0, "Print JSON instead of text", 0},
     {0}};
 
-static size_t number(const char *text, struct argp_state *state)
-{
-    char *end;
-    errno = 0;
-    unsigned long long n = strtoull(text, &end, 10);
-    if (*end != '\0' || errno != 0 || !isdigit((unsigned char)*text) || n > 1000000000)
-        argp_error(state, "%s: give a number, such as 20", text);
-    return (size_t)n;
-}
-
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     if (key == 'j')
         options.is_json = true;
     else if (key == 'n')
-        options.top = number(arg, state);
-    else if (key == ARGP_KEY_ARG && options.target == NULL)
-        options.target = arg;
-    else if (key == ARGP_KEY_ARG)
-        argp_error(state, "%s: one target is enough", arg);
-    else if (key == ARGP_KEY_NO_ARGS)
-        argp_error(state, "no target: give a process id, a core file or a snapshot");
-    else
+        options.top = (size_t)argument_number(arg, state);
+    else if (!argument_target(key, arg, state, &options.target))
         return ARGP_ERR_UNKNOWN;
     return 0;
 }

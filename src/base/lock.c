@@ -57,15 +57,17 @@ static void relax(void)
 #endif
 }
 
-/* Most calls hold a lock for less time than it takes to fall asleep and to be woken. A spin of a
- * hundred pauses takes about that long, whether the lock is free then or not. */
+/* Most calls hold a lock for less time than it takes to fall asleep and to be woken. So the thread
+ * looks again a few times before it sleeps. It pauses twice as long before each look: threads that
+ * look all the time take the lock's cache line away from the thread that holds it. */
 __attribute__((noinline, cold)) void lock_wait(struct lock *l)
 {
-    enum { SPINS = 100 };
-    for (unsigned n = 0; n < SPINS; n++) {
+    enum { LONGEST = 64 };
+    for (unsigned npauses = 1; npauses <= LONGEST; npauses *= 2) {
+        for (unsigned i = 0; i < npauses; i++)
+            relax();
         if (!lock_is_taken(l) && lock_try(l))
             return;
-        relax();
     }
     while (__atomic_exchange_n(&l->state, LOCK_WAITED_FOR, __ATOMIC_ACQUIRE) != LOCK_FREE)
         os_wait(&l->state, LOCK_WAITED_FOR);

@@ -365,6 +365,7 @@ int main(void)
     test_find_in();
     test_visitors();
     test_threads();
+    malloc_trim(0); /* counts again what threads have freed at the same time [SP7] */
     test_alone();
     test_refused();
     return done();

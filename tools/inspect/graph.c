@@ -14,7 +14,11 @@
 
 #include "command.h"
 
-enum { WORD = sizeof(uint64_t) };
+enum {
+    WORD = sizeof(uint64_t),
+    PAGE = 4096,
+    OFTEN = 1 << 16 /* objects, from one sign of progress to the next */
+};
 
 /* Addresses, from `start` to `end`. */
 struct range {
@@ -27,7 +31,8 @@ struct nodes {
     const struct view *view;
     struct range all;       /* the whole heap, its header too */
     struct range chunks;    /* where objects can be */
-    unsigned char *payload; /* a copy of `chunks`; NULL: nothing of it was read */
+    unsigned char *payload; /* a copy of `chunks`; NULL: it is empty */
+    uint64_t *pages;        /* a bit for each page of it: whether anything of it was read */
     uint32_t first, n;      /* the numbers of its objects */
     size_t room;            /* for how many the arrays have room */
     uint32_t *start;        /* of each object, in granules of the region */
@@ -81,20 +86,52 @@ static void *new_array(size_t n, size_t nbytes)
 
 /* --- reading -------------------------------------------------------------------------- */
 
-/* Calls `take` for each stretch of a range that can be read, with its bytes. What is in no memory
- * of a process reads as zero, and is left out. */
-typedef void byte_taker(struct graph *g, uint64_t address, const unsigned char *bytes,
-                        size_t nbytes, void *context);
-
-static void read_stretch(struct graph *g, struct range r, byte_taker *take, void *context)
+/* Notes a word of the root that is read now, if it may point to an object. */
+static void note_word(struct graph *g, uint64_t place, uint64_t value)
 {
-    enum { AT_ONCE = 1 << 20, PAGE = 4096 };
+    if (value - g->any.start >= g->any.end - g->any.start)
+        return;
+    g->words = grow(g->words, g->nwords, &g->words_room, sizeof *g->words);
+    g->words[g->nwords++] = (struct word){place, value};
+    g->roots[g->nroots - 1].npointers++;
+}
+
+/* Notes what may be pointers in a part of the root that is read now. All stretches begin at a
+ * multiple of 8: a mapping does, and a stack pointer is rounded up. */
+static void note_words(struct graph *g, uint64_t address, const unsigned char *bytes, size_t nbytes)
+{
+    for (size_t i = 0; i + WORD <= nbytes; i += WORD) {
+        uint64_t value;
+        memcpy(&value, bytes + i, WORD);
+        note_word(g, address + i, value);
+    }
+}
+
+static size_t page_of(const struct nodes *h, uint64_t address)
+{
+    return (size_t)(address / PAGE - h->chunks.start / PAGE);
+}
+
+/* Notes that pages of a heap were read, as far as they lie in its chunks. */
+static void note_pages(struct nodes *h, uint64_t address, size_t nbytes)
+{
+    for (size_t i = page_of(h, address); i <= page_of(h, address + nbytes - 1); i++)
+        h->pages[i / 64] |= (uint64_t)1 << i % 64;
+}
+
+/* Reads a range: a part of the heap h, into its copy; or of a root, if h is NULL. */
+static void read_stretch(struct graph *g, struct range r, struct nodes *h)
+{
+    enum { AT_ONCE = 4 << 20 };
     static unsigned char buffer[AT_ONCE];
     while (r.start < r.end) {
+        unsigned char *to = h == NULL ? buffer : h->payload + (r.start - h->chunks.start);
         size_t wanted = r.end - r.start < AT_ONCE ? (size_t)(r.end - r.start) : AT_ONCE;
-        size_t got = target_read_some(g->target, r.start, buffer, wanted);
-        if (got > 0)
-            take(g, r.start, buffer, got, context);
+        size_t got = target_read_some(g->target, r.start, to, wanted);
+        if (got > 0 && h != NULL)
+            note_pages(h, r.start, got);
+        else
+            note_words(g, r.start, to, got);
         g->nbytes += got;
         r.start += got;
         if (got < wanted) { /* the page at which it stopped cannot be read */
@@ -106,77 +143,41 @@ static void read_stretch(struct graph *g, struct range r, byte_taker *take, void
     }
 }
 
-static void read_range(struct graph *g, struct range r, byte_taker *take, void *context)
+/* What is in no memory of a process reads as zero, and is left out. */
+static void read_range(struct graph *g, struct range r, struct nodes *h)
 {
-    enum { PAGE = 4096 };
     struct extent *list = NULL;
     size_t n = 0;
     uint64_t start = r.start / PAGE * PAGE, end = (r.end + PAGE - 1) / PAGE * PAGE;
     if (!target_resident(g->target, start, end, &list, &n)) {
-        read_stretch(g, r, take, context);
+        read_stretch(g, r, h);
     } else {
         for (size_t i = 0; i < n; i++) {
             struct range part = {list[i].start > r.start ? list[i].start : r.start,
                                  list[i].end < r.end ? list[i].end : r.end};
-            read_stretch(g, part, take, context);
+            read_stretch(g, part, h);
         }
     }
     free(list);
 }
 
-/* Calls for each readable mapping in a range, cut to it. */
-static void read_mapped(struct graph *g, struct range r, byte_taker *take, void *context)
-{
-    const struct mapping *m = target_mappings(g->target);
-    for (size_t i = 0; i < target_nmappings(g->target); i++) {
-        struct range part = {m[i].start > r.start ? m[i].start : r.start,
-                             m[i].end < r.end ? m[i].end : r.end};
-        if (part.start < part.end && m[i].access & MAY_READ)
-            read_range(g, part, take, context);
-    }
-}
-
-static void take_payload(struct graph *g, uint64_t address, const unsigned char *bytes,
-                         size_t nbytes, void *context)
-{
-    const struct nodes *h = context;
-    (void)g;
-    memcpy(h->payload + (address - h->chunks.start), bytes, nbytes);
-}
-
 /* The copy is as large as the chunks of the region, and takes memory only for what is read. */
 static void read_payload(struct graph *g, struct nodes *h)
 {
+    const struct mapping *m = target_mappings(g->target);
     size_t nbytes = (size_t)(h->chunks.end - h->chunks.start);
     if (nbytes == 0)
         return;
-    void *copy = mmap(NULL, nbytes, PROT_READ | PROT_WRITE,
+    h->payload = mmap(NULL, nbytes, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (copy == MAP_FAILED)
+    if (h->payload == MAP_FAILED)
         err(UNKNOWN, "a copy of the objects");
-    h->payload = copy;
-    read_mapped(g, h->chunks, take_payload, h);
-}
-
-/* Notes a word of the root that is read now, if it may point to an object. */
-static void note_word(struct graph *g, uint64_t place, uint64_t value)
-{
-    if (value - g->any.start >= g->any.end - g->any.start)
-        return;
-    g->words = grow(g->words, g->nwords, &g->words_room, sizeof *g->words);
-    g->words[g->nwords++] = (struct word){place, value};
-    g->roots[g->nroots - 1].npointers++;
-}
-
-/* All stretches begin at a multiple of 8: a mapping does, and a stack pointer is rounded up. */
-static void take_root(struct graph *g, uint64_t address, const unsigned char *bytes, size_t nbytes,
-                      void *context)
-{
-    (void)context;
-    for (size_t i = 0; i + WORD <= nbytes; i += WORD) {
-        uint64_t value;
-        memcpy(&value, bytes + i, WORD);
-        note_word(g, address + i, value);
+    h->pages = new_array(page_of(h, h->chunks.end - 1) / 64 + 1, sizeof *h->pages);
+    for (size_t i = 0; i < target_nmappings(g->target); i++) {
+        struct range part = {m[i].start > h->chunks.start ? m[i].start : h->chunks.start,
+                             m[i].end < h->chunks.end ? m[i].end : h->chunks.end};
+        if (part.start < part.end && m[i].access & MAY_READ)
+            read_range(g, part, h);
     }
 }
 
@@ -205,11 +206,11 @@ static void read_root(struct graph *g, struct root root)
         if (hole.end <= at || hole.start >= root.end)
             continue;
         if (hole.start > at)
-            read_range(g, (struct range){at, hole.start}, take_root, NULL);
+            read_range(g, (struct range){at, hole.start}, NULL);
         at = hole.end;
     }
     if (at < root.end)
-        read_range(g, (struct range){at, root.end}, take_root, NULL);
+        read_range(g, (struct range){at, root.end}, NULL);
     root_end(g);
 }
 
@@ -337,6 +338,7 @@ static void find_holes(struct graph *g, const struct heaps *hs)
 struct graph *graph_read(struct target *t, const struct heaps *hs)
 {
     struct graph *g = new_array(1, sizeof *g);
+    progress("copying memory", 0, 1); /* so that time is counted from here on */
     g->target = t;
     g->heaps = new_array(hs->n, sizeof *g->heaps);
     g->nheaps = hs->n;
@@ -365,6 +367,8 @@ static bool note_object(const struct target_piece *p, void *context)
     struct nodes *h = context;
     if (p->kind != PIECE_OBJECT)
         return true;
+    if (h->n % OFTEN == OFTEN - 1)
+        progress("finding objects", p->start - h->chunks.start, h->chunks.end - h->chunks.start);
     if (h->n == h->room) {
         size_t room = h->room;
         h->start = grow(h->start, h->n, &room, sizeof *h->start);
@@ -438,6 +442,7 @@ void graph_close(struct graph *g)
         struct nodes *h = &g->heaps[i];
         if (h->payload != NULL)
             munmap(h->payload, (size_t)(h->chunks.end - h->chunks.start));
+        free(h->pages);
         free(h->start);
         free(h->size);
         free(h->bucket);
@@ -559,20 +564,26 @@ uint64_t graph_word(const struct graph *g, uint32_t object, size_t offset)
 
 /* --- from object to object ------------------------------------------------------------------ */
 
-/* The pointers in a part of an object, which begins at a multiple of 8. */
+/* The pointers in a part of an object, which begins at a multiple of 8. Pages of which nothing was
+ * read hold none: an object may be much larger than what is in memory. */
 static void each_pointer_in(const struct graph *g, const struct nodes *h, struct range r,
                             pointer_visitor *visit, void *context)
 {
     const uint64_t low = g->any.start, span = g->any.end - g->any.start;
-    const unsigned char *bytes = h->payload + (r.start - h->chunks.start);
-    for (uint64_t at = r.start; at + WORD <= r.end; at += WORD, bytes += WORD) {
-        uint64_t value;
-        memcpy(&value, bytes, WORD);
-        if (value - low >= span)
+    for (uint64_t at = r.start, next; at < r.end; at = next) {
+        size_t page = page_of(h, at);
+        next = (at / PAGE + 1) * PAGE;
+        next = next < r.end ? next : r.end;
+        if ((h->pages[page / 64] >> page % 64 & 1) == 0)
             continue;
-        uint32_t found = graph_find(g, value);
-        if (found != NO_OBJECT)
-            visit(context, at, found);
+        const unsigned char *bytes = h->payload + (at - h->chunks.start);
+        for (; at + WORD <= next; at += WORD, bytes += WORD) {
+            uint64_t value;
+            memcpy(&value, bytes, WORD);
+            uint32_t found = value - low < span ? graph_find(g, value) : NO_OBJECT;
+            if (found != NO_OBJECT)
+                visit(context, at, found);
+        }
     }
 }
 
@@ -632,6 +643,8 @@ static void mark_on(struct marking *m)
 {
     m->from_root = false;
     for (uint32_t i = 0; i < m->nqueued; i++) {
+        if (i % OFTEN == 0)
+            progress("following pointers", i, m->g->nobjects);
         m->from = m->g->queue[i];
         m->set->n++;
         m->set->nbytes += graph_object(m->g, m->from).size;

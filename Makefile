@@ -17,9 +17,11 @@ CFLAGS ?= -O2 -g -DNDEBUG
 ALL_CFLAGS := -std=c11 -D_GNU_SOURCE $(WARN) -Iinclude -pthread $(CPPFLAGS) $(CFLAGS)
 LIB_CFLAGS := $(ALL_CFLAGS) -Isrc -fPIC -fvisibility=hidden
 
+GDB_COMMAND := $(BUILD)/libmem-malloc.so-gdb.py
+
 .PHONY: all
 all: links $(BUILD)/libmem.a $(BUILD)/mem ## (or make alone) the libraries and the tool, in build/
-all: $(BUILD)/libmem.so $(BUILD)/libmem-malloc.so $(BUILD)/examples/census.so
+all: $(BUILD)/libmem.so $(BUILD)/libmem-malloc.so $(BUILD)/examples/census.so $(GDB_COMMAND)
 
 # $(call say,cc,FILE) before a command prints "cc FILE" in the command's place.
 # With make -s it prints nothing, and with V=1 make prints the command.
@@ -96,6 +98,10 @@ $(BUILD)/mem: tools/mem.c tools/run.c tools/program.c tools/report.c
 	$(if $(strip $(TOOL_LACKS)),@echo 'mem is built without: $(strip $(TOOL_LACKS))')
 	$(build) -Isrc -Itools/inspect -DMEM_VERSION='"$(VERSION)"' $(BUILD)/libmem.a $(TOOL_FLAGS)
 
+# gdb loads the file that has the name of a program's library and lies beside it.
+$(GDB_COMMAND): tools/libmem-gdb.py
+	$(call say,cp,$@)mkdir -p $(@D) && cp $< $@
+
 # Two examples need another library.
 EXAMPLES := $(patsubst %.c,$(BUILD)/%,$(filter-out %/census.c,$(wildcard examples/*.c)))
 ifeq ($(call has_library,lua5.4),)
@@ -138,6 +144,7 @@ install: all ## libraries, headers, tool and manual pages, into DESTDIR= PREFIX=
 	install -m 644 $(BUILD)/libmem.a "$(DEST)/lib"
 	install -m 755 $(BUILD)/libmem.so "$(DEST)/lib/libmem.so.$(VERSION)"
 	install -m 755 $(BUILD)/libmem-malloc.so "$(DEST)/lib"
+	install -m 644 $(GDB_COMMAND) "$(DEST)/lib"
 	install -m 755 $(BUILD)/mem "$(DEST)/bin"
 	ln -sf libmem.so.$(VERSION) "$(DEST)/lib/libmem.so.$(SOVERSION)"
 	ln -sf libmem.so.$(SOVERSION) "$(DEST)/lib/libmem.so"
@@ -155,6 +162,7 @@ install: all ## libraries, headers, tool and manual pages, into DESTDIR= PREFIX=
 
 uninstall: ## removes what make install put there
 	for file in include/mem.h include/mem_heap.h include/mem.hpp lib/libmem.a lib/libmem-malloc.so \
+	    lib/libmem-malloc.so-gdb.py \
 	    lib/libmem.so lib/libmem.so.$(SOVERSION) lib/libmem.so.$(VERSION) \
 	    lib/pkgconfig/libmem.pc lib/cmake/libmem/libmem-config.cmake \
 	    lib/cmake/libmem/libmem-config-version.cmake bin/mem $(MAN_PAGES); do \

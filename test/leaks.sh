@@ -142,6 +142,22 @@ if command -v gcore >/dev/null; then
 else
     skip 'leaks of a core file of gcore' 'no gcore'
 fi
+if command -v gdb >/dev/null; then
+    address=$(grep '^kept .* the first of a list$' says | cut -d ' ' -f 2)
+    in_gdb=(gdb -nx -batch -iex 'set auto-load safe-path /')
+    run "${in_gdb[@]}" -p "$pid" -ex 'mem find first_of_list' -ex "mem refs $address" \
+        -ex 'mem leaks' -ex 'generate-core-file in_gdb.core'
+    grep -q "^$address: object of .* bytes in malloc" out && grep -q '^  first_of_list in' out &&
+        grep -q 'the registers of 4 threads are not known' out
+    result $? 'in gdb, of a process: mem find, refs and leaks'
+    run "${in_gdb[@]}" "$programs/planted" in_gdb.core -ex 'mem find first_of_list' \
+        -ex 'mem refs first_of_list' -ex 'mem map'
+    grep -q "^$address: object of .* bytes in malloc" out && grep -q '^  first_of_list in' out
+    result $? 'in gdb, of a core file'
+    rm -f in_gdb.core
+else
+    skip 'in gdb' 'no gdb'
+fi
 finish
 result $? 'the program has gone on'
 

@@ -316,6 +316,16 @@ static void print_group(const struct leaks *l, const struct group *group)
     printf("\n");
 }
 
+/* Of how many threads the registers are not known: a debugger holds them, or they wait in the kernel
+ * and could not be stopped. */
+static size_t count_unknown(const struct leaks *l)
+{
+    size_t n = target_nunstopped(l->t);
+    for (size_t i = 0; i < target_nthreads(l->t); i++)
+        n += target_threads(l->t)[i].nregisters == 0;
+    return n;
+}
+
 static void print_text(const struct leaks *l, const struct look *look)
 {
     char read[BYTES_TEXT], bytes[BYTES_TEXT], kept[BYTES_TEXT], unread[BYTES_TEXT];
@@ -325,6 +335,10 @@ static void print_text(const struct leaks *l, const struct look *look)
     if (graph_nunread(l->g) > 0)
         printf("%s could not be read: what is reached only from there is called a leak\n",
                bytes_text(unread, graph_nunread(l->g)));
+    if (count_unknown(l) > 0)
+        printf("the registers of %zu threads are not known: what is reached only from there is "
+               "called a leak\n",
+               count_unknown(l));
     if (l->n == 0) {
         printf("no leak\n");
         return;
@@ -356,8 +370,9 @@ static void print_json_text(const struct leaks *l, const struct look *look)
     char name[PLACE_TEXT];
     printf("{");
     look_print_json_head(look);
-    printf(" \"read_bytes\": %" PRIu64 ", \"unread_bytes\": %" PRIu64 ",\n", graph_nbytes(l->g),
-           graph_nunread(l->g));
+    printf(" \"read_bytes\": %" PRIu64 ", \"unread_bytes\": %" PRIu64
+           ", \"threads_without_registers\": %zu,\n",
+           graph_nbytes(l->g), graph_nunread(l->g), count_unknown(l));
     printf(" \"leaked\": %" PRIu32 ", \"leaked_bytes\": %" PRIu64 ", \"kept\": %" PRIu32
            ", \"kept_bytes\": %" PRIu64 ",\n \"leaks\": [",
            l->n, l->nbytes, l->nkept, l->nkept_bytes);
@@ -509,9 +524,8 @@ int command_leaks(int argc, char **argv)
         print_list(&l);
     else
         print_text(&l, &look);
-    int status = l.n == 0                                            ? FINE
-                 : look_is_certain(&look) && graph_nunread(l.g) == 0 ? FOUND
-                                                                     : UNKNOWN;
+    bool has_all = graph_nunread(l.g) == 0 && count_unknown(&l) == 0;
+    int status = !look_is_certain(&look) ? UNKNOWN : l.n == 0 ? FINE : has_all ? FOUND : UNKNOWN;
     symbols_close(l.names);
     forget(&l, &look);
     return status;

@@ -316,8 +316,8 @@ static void print_group(const struct leaks *l, const struct group *group)
     printf("\n");
 }
 
-/* Of how many threads the registers are not known: a debugger holds them, or they wait in the kernel
- * and could not be stopped. */
+/* Of how many threads the registers are not known: a debugger holds them, or they wait in the
+ * kernel and could not be stopped. */
 static size_t count_unknown(const struct leaks *l)
 {
     size_t n = target_nunstopped(l->t);

@@ -186,9 +186,27 @@ for ((i = seed; i < seed + count; i++)); do
     run "$mem" snap "$pid" --payload -o full
     lost_are_known full
     result $? "a snapshot of them, seed $i"
+    if [ "$i" -eq "$seed" ]; then
+        run "$mem" diff full "$pid"
+        [ "$status" -eq 0 ] && grep -q '^there are as many objects of each size$' out
+        result $? 'diff of a snapshot and the process it is of'
+        cp full first
+    fi
     finish
     result $? 'the program has gone on'
 done
+for target in first full; do "$mem" sizes --json --top 1000000 "$target" >"$target.json"; done
+run "$mem" diff --json --top 0 first full
+python3 - first.json full.json out 2>err <<'END'
+import json, sys
+old, new, diff = (json.load(open(name)) for name in sys.argv[1:])
+count = [{s['size']: s['objects'] for s in census['sizes']} for census in (old, new)]
+wanted = {size: (count[0].get(size, 0), count[1].get(size, 0)) for size in {*count[0], *count[1]}}
+wanted = {size: pair for size, pair in wanted.items() if pair[0] != pair[1]}
+found = {s['size']: (s['old'], s['new']) for s in diff['sizes']}
+assert found == wanted and len(diff['sizes']) == len(wanted)
+END
+result $? 'diff of two snapshots: each size, as sizes counts it'
 
 # --- at the end of a command ----------------------------------------------------------------
 

@@ -33,6 +33,7 @@ static const struct command {
     {"refs", "mem refs", command_refs, UNKNOWN, "show what leads to an object"},
     {"history", "mem history", command_history, UNKNOWN, "list the calls that used an address"},
     {"owners", "mem owners", command_owners, UNKNOWN, "list what keeps most memory alive"},
+    {"diff", "mem diff", command_diff, UNKNOWN, "compare the heaps of two snapshots"},
 };
 
 static const struct command *command_named(const char *name)

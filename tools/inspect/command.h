@@ -24,6 +24,7 @@ int command_refs(int argc, char **argv);
 int command_owners(int argc, char **argv);
 int command_history(int argc, char **argv);
 int command_snap(int argc, char **argv);
+int command_diff(int argc, char **argv);
 
 /* What --help says of TARGET. */
 #define TARGET_HELP                                                                                \

@@ -10,10 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "heaps.h"
-#include "source.h"
-
-#include "command.h"
+#include "census.h"
 
 static struct options {
     const char *target;
@@ -46,102 +43,6 @@ static const struct argp argp = {
            "for. " TARGET_HELP
            "\vThe exit status is 0; or 2 if something cannot be told: the target has no heap of "
            "libmem, or one of its heaps cannot be read, is damaged or was being changed.\n"};
-
-/* --- counting ----------------------------------------------------------------------- */
-
-struct size {
-    size_t size;
-    uint64_t count; /* 0: this place of the table is empty */
-};
-
-struct object_at {
-    uint64_t address;
-    size_t size;
-};
-
-/* The table of sizes is a hash table whose room is a power of two; `largest` is sorted, the largest
- * first. */
-struct census {
-    struct size *sizes;
-    size_t nsizes, room;
-    struct object_at *largest;
-    size_t nlargest, top;
-    uint64_t count, bytes, slack;
-    const struct view *view; /* that is being counted */
-};
-
-static struct size *place_of(const struct census *c, size_t size)
-{
-    size_t i = (size_t)(size * UINT64_C(0x9E3779B97F4A7C15) >> 20) & (c->room - 1);
-    while (c->sizes[i].count != 0 && c->sizes[i].size != size)
-        i = (i + 1) & (c->room - 1);
-    return &c->sizes[i];
-}
-
-static void grow(struct census *c)
-{
-    struct census old = *c;
-    c->room = old.room == 0 ? 1024 : 2 * old.room;
-    c->sizes = calloc(c->room, sizeof *c->sizes);
-    if (c->sizes == NULL)
-        err(UNKNOWN, "no memory");
-    for (size_t i = 0; i < old.room; i++)
-        if (old.sizes[i].count != 0)
-            *place_of(c, old.sizes[i].size) = old.sizes[i];
-    free(old.sizes);
-}
-
-static void note_large(struct census *c, const struct target_piece *p)
-{
-    if (c->top == 0 || (c->nlargest == c->top && c->largest[c->nlargest - 1].size >= p->size))
-        return;
-    if (c->nlargest < c->top)
-        c->largest = grown(c->largest, c->nlargest++, sizeof *c->largest);
-    size_t i = c->nlargest - 1;
-    for (; i > 0 && c->largest[i - 1].size < p->size; i--)
-        c->largest[i] = c->largest[i - 1];
-    c->largest[i] = (struct object_at){p->start, p->size};
-}
-
-static bool count(const struct target_piece *p, void *context)
-{
-    struct census *c = context;
-    progress("mem sizes", p->start - c->view->base, c->view->nbytes);
-    if (p->kind != PIECE_OBJECT)
-        return true;
-    if (2 * c->nsizes >= c->room)
-        grow(c);
-    struct size *s = place_of(c, p->size);
-    c->nsizes += s->count == 0;
-    s->size = p->size;
-    s->count++;
-    c->count++;
-    c->bytes += p->size;
-    c->slack += p->nbytes - p->size;
-    note_large(c, p);
-    return true;
-}
-
-/* By bytes, and of two with equally many the smaller size first. */
-static int compare(const void *a, const void *b)
-{
-    const struct size *x = a, *y = b;
-    uint64_t m = x->size * x->count, n = y->size * y->count;
-    if (m != n)
-        return m > n ? -1 : 1;
-    return x->size < y->size ? -1 : x->size > y->size;
-}
-
-/* Moves the sizes that there are to the front, and sorts them. */
-static void sort(struct census *c)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < c->room; i++)
-        if (c->sizes[i].count != 0)
-            c->sizes[n++] = c->sizes[i];
-    if (n > 0)
-        qsort(c->sizes, n, sizeof *c->sizes, compare);
-}
 
 /* --- printing --------------------------------------------------------------------------- */
 
@@ -189,18 +90,12 @@ int command_sizes(int argc, char **argv)
 {
     struct look l;
     struct census c = {0};
-    bool is_whole = true;
     argp_parse(&argp, argc, argv, 0, NULL, NULL);
     c.top = options.top;
     if (!look_open(&l, options.target))
         return UNKNOWN;
     look_go_on(&l);
-    for (size_t i = 0; i < l.heaps.n; i++) {
-        c.view = &l.heaps.views[i];
-        is_whole &= view_walk(c.view, count, &c);
-    }
-    progress_end();
-    sort(&c);
+    bool is_whole = census_take(&c, &l);
     if (options.is_json)
         print_json_census(&l, &c, is_whole);
     else {
@@ -209,8 +104,7 @@ int command_sizes(int argc, char **argv)
             printf("a heap is damaged or cannot be read: this is what could be counted\n");
         print_text(&c);
     }
-    free(c.sizes);
-    free(c.largest);
+    census_free(&c);
     int status = is_whole && look_is_certain(&l) ? FINE : UNKNOWN;
     look_close(&l);
     return status;

@@ -3,9 +3,7 @@
  * diff.c - mem diff: which sizes of live objects came, went and grew between two targets.
  */
 #include <argp.h>
-#include <ctype.h>
 #include <err.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,16 +24,12 @@ static const struct argp_option argp_options[] = {{"json", 'j', NULL, 0,
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
-    char *end;
     switch (key) {
     case 'j':
         options.is_json = true;
         return 0;
     case 'n':
-        errno = 0;
-        options.top = strtoul(arg, &end, 10);
-        if (!isdigit((unsigned char)*arg) || *end != '\0' || errno != 0)
-            argp_error(state, "--top=%s: that is no number", arg);
+        options.top = (size_t)argument_number(arg, state);
         return 0;
     case ARGP_KEY_ARG:
         if (options.new != NULL)

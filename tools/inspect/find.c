@@ -3,9 +3,7 @@
  * find.c - mem find: what lies at an address of a target.
  */
 #include <argp.h>
-#include <ctype.h>
 #include <err.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>

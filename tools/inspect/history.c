@@ -3,9 +3,7 @@
  * history.c - mem history: which calls allocated, resized and freed what lay at an address.
  */
 #include <argp.h>
-#include <ctype.h>
 #include <err.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>

@@ -3,9 +3,7 @@
  * sizes.c - mem sizes: the census of a target's live objects, by exact size.
  */
 #include <argp.h>
-#include <ctype.h>
 #include <err.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>

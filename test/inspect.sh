@@ -266,9 +266,16 @@ result $? 'and after the change it is certain'
 
 finish
 start "$inspected" 4 20000
-nbad=0
-for _ in {1..25}; do finds_all "$pid" || nbad=$((nbad + 1)); done
-result $nbad 'while four threads allocate, find knows each object, 25 times'
+nbad=0 nsure=0 # on a busy machine a thread may be at work at each of eight stops
+for _ in {1..25}; do
+    if finds_all "$pid"; then
+        nsure=$((nsure + 1))
+    elif [ "$status" -ne 2 ] || ! grep -q ' in 8 stops, as a thread was at work in a heap' out; then
+        nbad=$((nbad + 1))
+    fi
+done
+[ "$nbad" -eq 0 ] && [ "$nsure" -gt 0 ]
+result $? 'while four threads allocate, find knows each object, 25 times, or says that it is not sure'
 nbad=0
 for _ in {1..25}; do
     run "$mem" check "$pid"

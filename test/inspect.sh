@@ -275,7 +275,7 @@ for _ in {1..25}; do
     fi
 done
 [ "$nbad" -eq 0 ] && [ "$nsure" -gt 0 ]
-result $? 'while four threads allocate, find knows each object, 25 times, or says that it is not sure'
+result $? 'while four threads allocate, find knows each object, 25 times, or is unsure'
 nbad=0
 for _ in {1..25}; do
     run "$mem" check "$pid"

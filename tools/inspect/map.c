@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
  * map.c - mem map: a picture of each heap of a target, and its totals.
- *
- *     region   |  cell 0  |  cell 1  |  cell 2  | ...     as large as it must be for the picture
- *     pieces   [object][free slot][object][ free ]  ...   to fit on a screen
  */
 #include <argp.h>
 #include <err.h>
@@ -16,28 +13,10 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "heaps.h"
+#include "cells.h"
 #include "source.h"
 
 #include "command.h"
-
-/* What bytes of a region are. */
-enum kind { SMALL, LARGE, SLACK, FREE_SLOT, FREE_CHUNK, RETURNED, METADATA, UNTOUCHED, NKINDS };
-
-static const struct {
-    const char *name, *json, *escape, *rgb; /* the escape is a colour of the terminal */
-    char letter;
-} kinds[NKINDS] = {
-    [SMALL] = {"small objects, in slots", "small_bytes", "\033[32m", "#3a9d4d", 's'},
-    [LARGE] = {"large objects", "large_bytes", "\033[34m", "#3465a4", 'l'},
-    [SLACK] = {"slack", "slack_bytes", "\033[36m", "#6fb7c0", 'k'},
-    [FREE_SLOT] = {"free slots", "free_slot_bytes", "\033[37m", "#d8d8d8", '.'},
-    [FREE_CHUNK] = {"free chunks, in memory", "free_chunk_bytes", "\033[90m", "#b0b0b0", '-'},
-    [RETURNED] = {"free chunks, not in memory", "returned_bytes", "\033[90m", "#f4f4f4", ' '},
-    [METADATA] = {"metadata", "metadata_bytes", "\033[33m", "#c4a000", 'm'},
-    [UNTOUCHED] = {"metadata, not in memory", "untouched_metadata_bytes", "\033[33m", "#f7f0cc",
-                   ' '},
-};
 
 static struct options {
     const char *target, *svg;
@@ -83,160 +62,25 @@ static const struct argp argp = {
         "The exit status is 0; or 2 if something cannot be told: the target has no heap of libmem, "
         "or one of its heaps cannot be read, is damaged or was being changed.\n"};
 
-/* --- filling the cells ----------------------------------------------------------------- */
-
-struct cell {
-    uint64_t bytes[NKINDS];
-};
-
 enum { COLUMNS = 64, ROWS = 24 };
-
-struct map {
-    const struct view *view;
-    uint64_t cell_bytes, top_bytes; /* the region's, up to its top */
-    size_t ncells;
-    struct cell *cells;
-    const struct extent *resident; /* NULL: not known */
-    size_t nresident, at;          /* extents before `at` end below what comes next */
-    uint64_t bytes[NKINDS], tail_bytes, largest_free, nobjects, nfree;
-    uint64_t records_bytes;
-};
-
-/* Adds bytes [from, to) of the region, as offsets, to the cells that they lie in. */
-static void fill(struct map *m, uint64_t from, uint64_t to, enum kind kind)
-{
-    m->bytes[kind] += to - from;
-    while (from < to) {
-        size_t i = (size_t)(from / m->cell_bytes);
-        uint64_t end = (i + 1) * m->cell_bytes;
-        uint64_t n = (to < end ? to : end) - from;
-        if (i < m->ncells)
-            m->cells[i].bytes[kind] += n;
-        from += n;
-    }
-}
-
-/* Adds bytes that need not be in memory: those that are, as one kind, and those that are not. */
-static void fill_by_residence(struct map *m, uint64_t from, uint64_t to, enum kind in_memory,
-                              enum kind not_in_memory)
-{
-    const uint64_t base = m->view->base;
-    if (m->resident == NULL) {
-        fill(m, from, to, in_memory);
-        return;
-    }
-    while (m->at < m->nresident && m->resident[m->at].end <= base + from)
-        m->at++;
-    for (size_t i = m->at; i < m->nresident && m->resident[i].start < base + to; i++) {
-        uint64_t a = m->resident[i].start > base + from ? m->resident[i].start - base : from;
-        uint64_t b = m->resident[i].end < base + to ? m->resident[i].end - base : to;
-        fill(m, from, a, not_in_memory);
-        fill(m, a, b, in_memory);
-        from = b;
-    }
-    fill(m, from, to, not_in_memory);
-}
-
-static bool fill_piece(const struct target_piece *p, void *context)
-{
-    struct map *m = context;
-    uint64_t from = p->start - m->view->base, to = from + p->nbytes;
-    if (from >= m->top_bytes) {
-        m->tail_bytes += p->nbytes;
-        return true;
-    }
-    if (p->kind == PIECE_OBJECT) {
-        m->nobjects++;
-        fill(m, from, from + p->size, p->is_slot ? SMALL : LARGE);
-        fill(m, from + p->size, to, SLACK);
-    } else if (p->kind == PIECE_FREE) {
-        m->nfree++;
-        m->largest_free = p->nbytes > m->largest_free ? p->nbytes : m->largest_free;
-        fill_by_residence(m, from, to, FREE_CHUNK, RETURNED);
-    } else if (p->kind == PIECE_FREE_SLOT)
-        fill(m, from, to, FREE_SLOT);
-    else
-        fill_by_residence(m, from, to, METADATA, UNTOUCHED);
-    progress("mem map", from, m->top_bytes);
-    return true;
-}
-
-/* Makes the map of a heap. Returns false if the heap is damaged or cannot be read: the map has what
- * came before that. */
-static bool map_make(struct map *m, const struct view *v, const struct extent *resident, size_t n)
-{
-    const struct ledger *l = &v->heap.chunks.ledger;
-    *m = (struct map){.view = v, .cell_bytes = 1024, .resident = resident, .nresident = n};
-    if (v->fault != NULL)
-        return false;
-    m->top_bytes = (uint64_t)l->b.top * GRANULE_BYTES;
-    while (m->top_bytes > m->cell_bytes * COLUMNS * ROWS)
-        m->cell_bytes *= 2;
-    m->ncells = (size_t)((m->top_bytes + m->cell_bytes - 1) / m->cell_bytes);
-    m->cells = calloc(m->ncells + 1, sizeof *m->cells);
-    if (m->cells == NULL)
-        err(UNKNOWN, "no memory");
-    bool is_whole = view_walk(v, fill_piece, m);
-    m->records_bytes = ledger_nbytes(l);
-    progress_end();
-    return is_whole;
-}
-
-static uint64_t sum_of(const uint64_t bytes[NKINDS])
-{
-    uint64_t sum = 0;
-    for (int k = 0; k < NKINDS; k++)
-        sum += bytes[k];
-    return sum;
-}
-
-/* What most of a cell is. */
-static enum kind kind_of(const struct cell *c)
-{
-    enum kind most = SMALL;
-    for (enum kind k = SMALL; k < NKINDS; k++)
-        if (c->bytes[k] > c->bytes[most])
-            most = k;
-    return most;
-}
-
-static bool is_in_use(enum kind k)
-{
-    return k == SMALL || k == LARGE || k == METADATA;
-}
-
-/* How much of a cell is in use, from 0 to 1. */
-static double share_of(const struct cell *c)
-{
-    uint64_t sum = sum_of(c->bytes), used = 0;
-    for (enum kind k = SMALL; k < NKINDS; k++)
-        used += is_in_use(k) ? c->bytes[k] : 0;
-    return sum == 0 ? 0 : (double)used / (double)sum;
-}
-
-/* What is free or slack, as a part of that and of the objects' bytes. */
-static double fragmentation_of(const struct map *m)
-{
-    const uint64_t *b = m->bytes;
-    uint64_t idle = b[SLACK] + b[FREE_SLOT] + b[FREE_CHUNK] + b[RETURNED];
-    uint64_t all = idle + b[SMALL] + b[LARGE];
-    return all == 0 ? 0 : (double)idle / (double)all;
-}
 
 /* --- text --------------------------------------------------------------------------------- */
 
+/* The colours above 7 are the bright ones. */
+static void print_colour(enum kind k)
+{
+    int colour = kinds[k].colour;
+    printf("\033[%dm", colour < 8 ? 30 + colour : 90 + colour - 8);
+}
+
 static void print_cell(const struct cell *c, bool in_colour)
 {
-    static const char *const shades[] = {"\u2591", "\u2592", "\u2593", "\u2588"};
-    enum kind k = kind_of(c);
-    double share = share_of(c);
-    char letter = kinds[k].letter;
-    if (in_colour) {
-        int shade = share >= 1 ? 3 : (int)(share * 4);
-        const char *empty = k == RETURNED || k == UNTOUCHED ? " " : "\u00b7";
-        printf("%s%s", kinds[k].escape, share == 0 ? empty : shades[shade]);
-    } else
-        putchar(share >= 0.5 && letter >= 'a' && letter <= 'z' ? letter - 'a' + 'A' : letter);
+    if (!in_colour) {
+        putchar(cell_letter(c));
+        return;
+    }
+    print_colour(cell_kind(c));
+    printf("%s", cell_shade(c));
 }
 
 /* How many rows from that of the cell `from` on have nothing that is in memory. */
@@ -244,8 +88,8 @@ static size_t count_blank_rows(const struct map *m, size_t from)
 {
     size_t i = from;
     while (i < m->ncells &&
-           (kind_of(&m->cells[i]) == RETURNED || kind_of(&m->cells[i]) == UNTOUCHED) &&
-           share_of(&m->cells[i]) == 0)
+           (cell_kind(&m->cells[i]) == RETURNED || cell_kind(&m->cells[i]) == UNTOUCHED) &&
+           cell_share(&m->cells[i]) == 0)
         i++;
     return (i - from) / COLUMNS;
 }
@@ -267,12 +111,18 @@ static void print_picture(const struct map *m)
             print_cell(&m->cells[i], in_colour);
         printf("%s\n", in_colour ? "\033[0m" : "");
     }
-    if (in_colour)
-        printf("\n  %s\u2588\033[0m metadata  %s\u2588\033[0m small objects  %s\u2588\033[0m large "
-               "objects  %s\u00b7\033[0m free; the fuller, the darker\n",
-               kinds[METADATA].escape, kinds[SMALL].escape, kinds[LARGE].escape,
-               kinds[FREE_SLOT].escape);
-    else
+    if (in_colour) {
+        static const enum kind shown[] = {METADATA, SMALL, LARGE, FREE_SLOT};
+        static const char *const names[] = {"metadata", "small objects", "large objects",
+                                            "free; the fuller, the darker"};
+        printf("\n");
+        for (size_t k = 0; k < sizeof shown / sizeof *shown; k++) {
+            printf("  ");
+            print_colour(shown[k]);
+            printf("%s\033[0m %s", shown[k] == FREE_SLOT ? "\u00b7" : "\u2588", names[k]);
+        }
+        printf("\n");
+    } else
         printf("\n  s small objects, l large objects, m metadata; a capital letter: half or more "
                "is in use\n  . free slots, - free, a space: free and not in memory\n");
 }
@@ -293,7 +143,7 @@ static void print_text(const struct map *m)
     printf("  %-28s %12s\n", "tail", bytes_text(a, m->tail_bytes));
     printf("  %-28s %12" PRIu64 "\n", "objects", m->nobjects);
     printf("  %-28s %12s\n", "largest free chunk", bytes_text(a, m->largest_free));
-    printf("  %-28s %10.1f %%\n", "fragmentation", 100 * fragmentation_of(m));
+    printf("  %-28s %10.1f %%\n", "fragmentation", 100 * map_fragmentation(m));
 }
 
 static void print_json_map(const struct map *m, bool is_whole, bool is_first)
@@ -310,7 +160,7 @@ static void print_json_map(const struct map *m, bool is_whole, bool is_first)
                    m->bytes[k] + (k == METADATA ? m->records_bytes : 0));
     printf(", \"tail_bytes\": %" PRIu64 ", \"largest_free_bytes\": %" PRIu64
            ", \"fragmentation\": %.4f}",
-           m->tail_bytes, m->largest_free, fragmentation_of(m));
+           m->tail_bytes, m->largest_free, map_fragmentation(m));
 }
 
 /* --- SVG ---------------------------------------------------------------------------------- */
@@ -320,8 +170,8 @@ enum { SIDE = 12, GAP = 40 }; /* of a cell; between two heaps */
 /* Draws a cell; the shapes of the kinds are defined once (draw_shapes). */
 static void draw_cell(FILE *f, const struct cell *c, size_t column, int y)
 {
-    enum kind k = kind_of(c);
-    double share = share_of(c);
+    enum kind k = cell_kind(c);
+    double share = cell_share(c);
     fprintf(f, "<use href=\"#k%d\" x=\"%d\" y=\"%d\"", (int)k, (int)column * SIDE, y);
     if (is_in_use(k) && share < 1)
         fprintf(f, " opacity=\"%.1f\"", 0.3 + 0.7 * share);
@@ -337,7 +187,7 @@ static int draw(FILE *f, const struct map *m, int y)
             "<text x=\"0\" y=\"%d\">%s: %s below the top; a cell is %s; fragmentation %.1f %%"
             "</text>\n",
             y - 6, view_name(m->view), bytes_text(a, m->top_bytes), bytes_text(b, m->cell_bytes),
-            100 * fragmentation_of(m));
+            100 * map_fragmentation(m));
     for (size_t i = 0; i < m->ncells; y += SIDE) {
         size_t nblank = count_blank_rows(m, i);
         if (nblank > 1) {
@@ -437,7 +287,7 @@ int command_map(int argc, char **argv)
         look_print_head(&l);
     for (size_t i = 0; i < l.heaps.n; i++) {
         const struct view *v = &l.heaps.views[i];
-        bool ok = map_make(&maps[i], v, is_known ? resident : NULL, nresident);
+        bool ok = map_make(&maps[i], v, COLUMNS * ROWS, is_known ? resident : NULL, nresident);
         is_whole &= ok;
         if (options.is_json)
             print_json_map(&maps[i], ok, i == 0);

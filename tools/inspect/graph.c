@@ -2,8 +2,8 @@
  *
  * graph.c - reads roots and objects, finds the object at an address, and marks what can be reached.
  *
- * In this order: reading while the target is stopped, finding all objects, from address to object,
- * marking.
+ * In this order: memory for copies, reading while the target is stopped, finding all objects, from
+ * address to object, marking.
  */
 #include "graph.h"
 
@@ -13,11 +13,13 @@
 #include <sys/mman.h>
 
 #include "command.h"
+#include "source.h"
 
 enum {
     WORD = sizeof(uint64_t),
     PAGE = 4096,
-    OFTEN = 1 << 16 /* objects, from one sign of progress to the next */
+    AT_ONCE = 4 << 20, /* bytes that are read by one call */
+    OFTEN = 1 << 16    /* objects, from one sign of progress to the next */
 };
 
 /* Addresses, from `start` to `end`. */
@@ -32,6 +34,7 @@ struct nodes {
     struct range all;       /* the whole heap, its header too */
     struct range chunks;    /* where objects can be */
     unsigned char *payload; /* a copy of `chunks`; NULL: it is empty */
+    size_t reserved;        /* how long its mapping is */
     uint64_t *pages;        /* a bit for each page of it: whether anything of it was read */
     uint32_t first, n;      /* the numbers of its objects */
     size_t room;            /* for how many the arrays have room */
@@ -40,6 +43,13 @@ struct nodes {
     uint32_t *bucket; /* the first object that begins in the bucket or above it */
     unsigned shift;
     uint32_t outer; /* the object that this heap lies in, or NO_OBJECT */
+};
+
+/* Memory for a copy of the region at `base`, made ready while the target runs. */
+struct spare {
+    uint64_t base;
+    unsigned char *memory;
+    size_t nbytes;
 };
 
 /* A word that may be a pointer, until all objects are known. */
@@ -51,6 +61,8 @@ struct graph {
     struct target *target;
     struct nodes *heaps; /* in the order of their addresses: outer ones before those in them */
     size_t nheaps;
+    struct spare *spares;
+    size_t nspares;
     struct range any; /* all `chunks` lie in it */
     uint32_t nobjects;
     struct root *roots;
@@ -82,6 +94,93 @@ static void *new_array(size_t n, size_t nbytes)
     if (array == NULL)
         err(UNKNOWN, "the objects of the target");
     return array;
+}
+
+/* --- memory for copies ---------------------------------------------------------------- */
+
+/* Takes memory only for what is written to it. */
+static unsigned char *reserve(size_t nbytes)
+{
+    void *memory = mmap(NULL, nbytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED)
+        err(UNKNOWN, "a copy of the objects");
+    return memory;
+}
+
+/* Makes the system give the pages of some memory now: huge ones, as far as they are filled. */
+static void make_present(unsigned char *memory, size_t nbytes)
+{
+    const uintptr_t huge = (uintptr_t)2 << 20;
+    uintptr_t from = ((uintptr_t)memory + huge - 1) / huge * huge;
+    uintptr_t end = ((uintptr_t)memory + nbytes) / huge * huge;
+    if (from < end) /* without them it only takes longer */
+        (void)madvise((void *)from, end - from, MADV_HUGEPAGE);
+    for (size_t at = 0; at < nbytes; at += PAGE)
+        ((volatile unsigned char *)memory)[at] = 0;
+}
+
+/* Finds the chunks of a view: where objects can be. */
+static struct range chunks_of(const struct view *v)
+{
+    uint64_t top = v->fault != NULL ? 0 : (uint64_t)v->heap.chunks.ledger.b.top * GRANULE_BYTES;
+    return (struct range){v->base, v->base + top};
+}
+
+/* Cuts a range down to what it has in common with another one. */
+static struct range common(struct range a, struct range b)
+{
+    a.start = a.start > b.start ? a.start : b.start;
+    a.end = a.end < b.end ? a.end : b.end;
+    return a;
+}
+
+/* Makes memory ready for what a process has in memory of one region. */
+static struct spare spare_for(struct target *t, const struct view *v)
+{
+    struct spare spare = {.base = v->base, .memory = reserve(v->nbytes), .nbytes = v->nbytes};
+    struct extent *list = NULL;
+    size_t n = 0;
+    for (size_t i = 0; i < target_nmappings(t); i++) {
+        const struct mapping *m = &target_mappings(t)[i];
+        struct range part = common(chunks_of(v), (struct range){m->start, m->end});
+        part.start = part.start / PAGE * PAGE;
+        part.end = (part.end + PAGE - 1) / PAGE * PAGE;
+        if (part.start < part.end && (m->access & MAY_READ) != 0)
+            (void)target_resident(t, part.start, part.end, &list, &n);
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct range part = common((struct range){list[i].start, list[i].end}, chunks_of(v));
+        make_present(spare.memory + (part.start - v->base), (size_t)(part.end - part.start));
+    }
+    free(list);
+    return spare;
+}
+
+/* The views are of a process that runs, and may be nonsense: what is not as large as it seemed here
+ * gets its memory while the process is stopped. */
+static void prepare_copies(struct graph *g, const struct heaps *hs)
+{
+    g->spares = new_array(hs->n, sizeof *g->spares);
+    for (size_t i = 0; i < hs->n; i++)
+        if (hs->views[i].fault == NULL)
+            g->spares[g->nspares++] = spare_for(g->target, &hs->views[i]);
+}
+
+/* Gives a heap the memory for its copy. */
+static void take_memory(struct graph *g, struct nodes *h)
+{
+    for (size_t i = 0; i < g->nspares; i++) {
+        struct spare *s = &g->spares[i];
+        if (s->memory != NULL && s->base == h->view->base && s->nbytes == h->view->nbytes) {
+            h->payload = s->memory;
+            h->reserved = s->nbytes;
+            s->memory = NULL;
+            return;
+        }
+    }
+    h->reserved = (size_t)(h->chunks.end - h->chunks.start);
+    h->payload = reserve(h->reserved);
 }
 
 /* --- reading -------------------------------------------------------------------------- */
@@ -122,7 +221,6 @@ static void note_pages(struct nodes *h, uint64_t address, size_t nbytes)
 /* Reads a range: a part of the heap h, into its copy; or of a root, if h is NULL. */
 static void read_stretch(struct graph *g, struct range r, struct nodes *h)
 {
-    enum { AT_ONCE = 4 << 20 };
     static unsigned char buffer[AT_ONCE];
     while (r.start < r.end) {
         unsigned char *to = h == NULL ? buffer : h->payload + (r.start - h->chunks.start);
@@ -143,21 +241,47 @@ static void read_stretch(struct graph *g, struct range r, struct nodes *h)
     }
 }
 
+/* Reads parts of a heap that are in memory. They are cut into pieces for target_read_at_once; a
+ * piece of which not all could be read is gone through once more, page by page. */
+static void read_parts(struct graph *g, struct nodes *h, struct range r, const struct extent *list,
+                       size_t n)
+{
+    struct transfer *pieces = NULL;
+    size_t npieces = 0, room = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct range part = common((struct range){list[i].start, list[i].end}, r);
+        for (uint64_t at = part.start; at < part.end; at += AT_ONCE) {
+            pieces = grow(pieces, npieces, &room, sizeof *pieces);
+            pieces[npieces++] =
+                (struct transfer){.address = at,
+                                  .to = h->payload + (at - h->chunks.start),
+                                  .nbytes =
+                                      part.end - at < AT_ONCE ? (size_t)(part.end - at) : AT_ONCE};
+        }
+    }
+    target_read_at_once(g->target, pieces, npieces);
+    for (size_t i = 0; i < npieces; i++) {
+        const struct transfer *p = &pieces[i];
+        if (p->done > 0)
+            note_pages(h, p->address, p->done);
+        g->nbytes += p->done;
+        read_stretch(g, (struct range){p->address + p->done, p->address + p->nbytes}, h);
+    }
+    free(pieces);
+}
+
 /* What is in no memory of a process reads as zero, and is left out. */
 static void read_range(struct graph *g, struct range r, struct nodes *h)
 {
     struct extent *list = NULL;
     size_t n = 0;
     uint64_t start = r.start / PAGE * PAGE, end = (r.end + PAGE - 1) / PAGE * PAGE;
-    if (!target_resident(g->target, start, end, &list, &n)) {
-        read_stretch(g, r, h);
-    } else {
-        for (size_t i = 0; i < n; i++) {
-            struct range part = {list[i].start > r.start ? list[i].start : r.start,
-                                 list[i].end < r.end ? list[i].end : r.end};
-            read_stretch(g, part, h);
-        }
-    }
+    if (!target_resident(g->target, start, end, &list, &n))
+        extent_add(&list, &n, start, end);
+    if (h != NULL)
+        read_parts(g, h, r, list, n);
+    for (size_t i = 0; i < n && h == NULL; i++)
+        read_stretch(g, common((struct range){list[i].start, list[i].end}, r), h);
     free(list);
 }
 
@@ -168,14 +292,10 @@ static void read_payload(struct graph *g, struct nodes *h)
     size_t nbytes = (size_t)(h->chunks.end - h->chunks.start);
     if (nbytes == 0)
         return;
-    h->payload = mmap(NULL, nbytes, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (h->payload == MAP_FAILED)
-        err(UNKNOWN, "a copy of the objects");
+    take_memory(g, h);
     h->pages = new_array(page_of(h, h->chunks.end - 1) / 64 + 1, sizeof *h->pages);
     for (size_t i = 0; i < target_nmappings(g->target); i++) {
-        struct range part = {m[i].start > h->chunks.start ? m[i].start : h->chunks.start,
-                             m[i].end < h->chunks.end ? m[i].end : h->chunks.end};
+        struct range part = common((struct range){m[i].start, m[i].end}, h->chunks);
         if (part.start < part.end && m[i].access & MAY_READ)
             read_range(g, part, h);
     }
@@ -299,9 +419,7 @@ static struct nodes nodes_of(const struct view *v)
     h.all = (struct range){v->base, v->base + v->nbytes};
     if (v->kind == VIEW_OWN && v->address < v->base && v->part == 0)
         h.all.start = v->address; /* its header lies below */
-    h.chunks = (struct range){v->base, v->base};
-    if (v->fault == NULL)
-        h.chunks.end += (uint64_t)v->heap.chunks.ledger.b.top * GRANULE_BYTES;
+    h.chunks = chunks_of(v);
     return h;
 }
 
@@ -335,11 +453,9 @@ static void find_holes(struct graph *g, const struct heaps *hs)
     qsort(g->holes, g->nholes, sizeof *g->holes, by_address);
 }
 
-struct graph *graph_read(struct target *t, const struct heaps *hs)
+/* Reads the roots, and what the objects hold. */
+static void read_all(struct graph *g, const struct heaps *hs)
 {
-    struct graph *g = new_array(1, sizeof *g);
-    progress("copying memory", 0, 1); /* so that time is counted from here on */
-    g->target = t;
     g->heaps = new_array(hs->n, sizeof *g->heaps);
     g->nheaps = hs->n;
     g->any = (struct range){UINT64_MAX, 0};
@@ -357,7 +473,28 @@ struct graph *graph_read(struct target *t, const struct heaps *hs)
     for (size_t i = 0; i < g->nheaps; i++)
         read_payload(g, &g->heaps[i]);
     read_roots(g);
-    return g;
+}
+
+struct graph *graph_open(struct look *look, const char *name)
+{
+    struct graph *g = NULL;
+    *look = (struct look){.t = target_open(name)};
+    if (look->t == NULL)
+        return NULL;
+    progress("copying memory", 0, 1); /* so that time is counted from here on */
+    if (heaps_prepare(&look->heaps, look->t)) {
+        g = new_array(1, sizeof *g);
+        g->target = look->t;
+        prepare_copies(g, &look->heaps);
+        if (heaps_copy(&look->heaps, look->t)) {
+            read_all(g, &look->heaps);
+            look_go_on(look);
+            return g;
+        }
+        graph_close(g);
+    }
+    look_close(look);
+    return NULL;
 }
 
 /* --- all objects ------------------------------------------------------------------------ */
@@ -441,12 +578,16 @@ void graph_close(struct graph *g)
     for (size_t i = 0; i < g->nheaps; i++) {
         struct nodes *h = &g->heaps[i];
         if (h->payload != NULL)
-            munmap(h->payload, (size_t)(h->chunks.end - h->chunks.start));
+            munmap(h->payload, h->reserved);
         free(h->pages);
         free(h->start);
         free(h->size);
         free(h->bucket);
     }
+    for (size_t i = 0; i < g->nspares; i++)
+        if (g->spares[i].memory != NULL)
+            munmap(g->spares[i].memory, g->spares[i].nbytes);
+    free(g->spares);
     free(g->heaps);
     free(g->holes);
     free(g->queue);

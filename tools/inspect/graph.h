@@ -34,11 +34,14 @@ enum { NO_OBJECT = 0xffffffff };
 
 struct graph;
 
-/* Reads the roots, and what the objects hold. The target is stopped, as heaps_open leaves it, and
- * the heaps last as long as the graph. Never returns NULL. */
-struct graph *graph_read(struct target *t, const struct heaps *hs);
+struct look;
 
-/* Finds all objects. The target may go on before. Called once, before the functions below. */
+/* Opens a target and its heaps (command.h), and reads the roots and what the objects hold. A
+ * process is stopped meanwhile, and goes on. Returns NULL after a message; else the caller closes
+ * the graph, and then what was opened. */
+struct graph *graph_open(struct look *look, const char *name);
+
+/* Finds all objects. Called once, before the functions below. */
 void graph_build(struct graph *g);
 void graph_close(struct graph *g);
 

@@ -576,17 +576,11 @@ static bool copy_now(struct heaps *hs, struct target *t)
     return false;
 }
 
-/* The first copy is made while the process runs, and may be nonsense; but after it the tool's own
- * memory is there, so that the process is stopped only for the next one. Each turn is one moment of
- * the target. Between two of them it runs for a while, so that the call that was in the way can
- * end. */
+/* Each turn is one moment of the target. Between two of them it runs for a while, so that the call
+ * that was in the way can end. */
 static bool copy_one_moment(struct heaps *hs, struct target *t)
 {
     enum { TRIES = 8 };
-    if (target_is_process(t) && !copy_all(t, hs)) {
-        explain_none(t);
-        return false;
-    }
     for (hs->ntries = 1; copy_now(hs, t); hs->ntries++) {
         if (!target_is_process(t) || !is_any_busy(hs) || hs->ntries == TRIES) {
             settle(hs);
@@ -598,9 +592,20 @@ static bool copy_one_moment(struct heaps *hs, struct target *t)
     return false;
 }
 
-bool heaps_open(struct heaps *hs, struct target *t)
+/* After the first copy the tool's own memory is there, so that the process is stopped only for the
+ * next one. */
+bool heaps_prepare(struct heaps *hs, struct target *t)
 {
     *hs = (struct heaps){0};
+    if (!target_is_process(t) || copy_all(t, hs))
+        return true;
+    explain_none(t);
+    heaps_close(hs);
+    return false;
+}
+
+bool heaps_copy(struct heaps *hs, struct target *t)
+{
     bool ok = copy_one_moment(hs, t);
     if (ok && hs->n == 0) {
         warnx("%s: the program has libmem, but no heap: it has not allocated anything yet%s",
@@ -611,6 +616,11 @@ bool heaps_open(struct heaps *hs, struct target *t)
     if (!ok)
         heaps_close(hs);
     return ok;
+}
+
+bool heaps_open(struct heaps *hs, struct target *t)
+{
+    return heaps_prepare(hs, t) && heaps_copy(hs, t);
 }
 
 void heaps_close(struct heaps *hs)

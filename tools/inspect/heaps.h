@@ -59,6 +59,14 @@ struct heaps {
  * with the target going on, after a message: the target has no heap of libmem, or one of another
  * version, or cannot be read. */
 bool heaps_open(struct heaps *hs, struct target *t);
+
+/* The two halves of heaps_open, for a command that has to prepare something between them. The first
+ * copies the heaps of a process while it runs: that copy may be nonsense, and shows how much there
+ * is to copy; its memory is that of the second copy, for which the process is stopped. Of a core
+ * file, the first half copies nothing. If one fails, the heaps are closed. */
+bool heaps_prepare(struct heaps *hs, struct target *t);
+bool heaps_copy(struct heaps *hs, struct target *t);
+
 void heaps_close(struct heaps *hs);
 
 /* Finds which pages of the heaps' regions are in memory, and stores them as a list of *n extents in

@@ -413,11 +413,10 @@ static struct lost *list_lost(const struct leaks *l, size_t *n)
 
 static bool look_for_leaks(struct leaks *l, struct look *look, const char *target)
 {
-    if (!look_open(look, target))
+    l->g = graph_open(look, target);
+    if (l->g == NULL)
         return false;
     l->t = look->t;
-    l->g = graph_read(look->t, &look->heaps);
-    look_go_on(look);
     return true;
 }
 

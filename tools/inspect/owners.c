@@ -235,10 +235,9 @@ int command_owners(int argc, char **argv)
 {
     struct look look;
     argp_parse(&argp, argc, argv, 0, NULL, NULL);
-    if (!look_open(&look, options.target))
+    struct graph *g = graph_open(&look, options.target);
+    if (g == NULL)
         return UNKNOWN;
-    struct graph *g = graph_read(look.t, &look.heaps);
-    look_go_on(&look);
     graph_build(g);
     struct symbols *names = symbols_open(look.t);
     struct owners o = {.g = g};

@@ -17,7 +17,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
@@ -478,4 +480,49 @@ size_t process_read(struct target *t, uint64_t address, void *to, size_t nbytes)
                            : read_memory(t, address, to, nbytes);
     free(extents);
     return done;
+}
+
+/* --- many pieces at once ------------------------------------------------------------------ */
+
+/* What the copying threads share. Each takes the next piece until none is left. */
+struct copying {
+    struct target *t;
+    struct transfer *list;
+    size_t n;
+    _Atomic size_t next;
+};
+
+static void *copy_pieces(void *context)
+{
+    struct copying *c = context;
+    for (size_t i; (i = atomic_fetch_add(&c->next, 1)) < c->n;)
+        c->list[i].done = read_memory(c->t, c->list[i].address, c->list[i].to, c->list[i].nbytes);
+    return NULL;
+}
+
+/* How many threads copy fastest: more than a few wait for memory only, and a thread for less than
+ * 4 MiB is not worth its start. */
+static size_t nthreads_for(uint64_t nbytes)
+{
+    enum { MOST = 8, EACH = 4 << 20 };
+    long nprocessors = sysconf(_SC_NPROCESSORS_ONLN);
+    size_t most = nprocessors < 1 ? 1 : nprocessors < MOST ? (size_t)nprocessors : MOST;
+    return nbytes / EACH < most ? (size_t)(nbytes / EACH) : most;
+}
+
+/* This thread copies as well, and alone if it gets no others. */
+void process_read_at_once(struct target *t, struct transfer *list, size_t n)
+{
+    struct copying c = {.t = t, .list = list, .n = n};
+    pthread_t threads[8];
+    uint64_t nbytes = 0;
+    size_t nstarted = 0;
+    for (size_t i = 0; i < n; i++)
+        nbytes += list[i].nbytes;
+    for (size_t wanted = nthreads_for(nbytes); nstarted + 1 < wanted; nstarted++)
+        if (pthread_create(&threads[nstarted], NULL, copy_pieces, &c) != 0)
+            break;
+    copy_pieces(&c);
+    while (nstarted > 0)
+        pthread_join(threads[--nstarted], NULL);
 }

@@ -261,10 +261,9 @@ int command_refs(int argc, char **argv)
 {
     struct look look;
     argp_parse(&argp, argc, argv, 0, NULL, NULL);
-    if (!look_open(&look, options.target))
+    struct graph *g = graph_open(&look, options.target);
+    if (g == NULL)
         return UNKNOWN;
-    struct graph *g = graph_read(look.t, &look.heaps);
-    look_go_on(&look);
     graph_build(g);
     struct printer p = {.g = g, .names = symbols_open(look.t)};
     int status = UNKNOWN;

@@ -40,6 +40,7 @@ bool process_stop(struct target *t);
 bool process_has_ended(const struct target *t);
 void process_go_on(struct target *t);
 size_t process_read(struct target *t, uint64_t address, void *to, size_t nbytes);
+void process_read_at_once(struct target *t, struct transfer *list, size_t n);
 bool process_resident(struct target *t, uint64_t start, uint64_t end, struct extent **list,
                       size_t *n);
 uint64_t process_bytes(const struct target *t);

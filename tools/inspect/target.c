@@ -227,6 +227,16 @@ bool target_read(struct target *t, uint64_t address, void *to, size_t nbytes)
     return nbytes == 0 || target_read_some(t, address, to, nbytes) == nbytes;
 }
 
+void target_read_at_once(struct target *t, struct transfer *list, size_t n)
+{
+    if (t->process != NULL && !t->keeps_reads) {
+        process_read_at_once(t, list, n);
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        list[i].done = target_read_some(t, list[i].address, list[i].to, list[i].nbytes);
+}
+
 uint64_t target_bytes(const struct target *t)
 {
     return t->process != NULL ? process_bytes(t) : core_bytes(t);

@@ -15,7 +15,7 @@
  *   TG3  what the target does not have, or what a file does not hold, cannot be read: a read fails,
  *        and never makes up zeros.
  *
- * One thread of the tool uses a target at a time.
+ * One thread of the tool uses a target at a time; target_read_at_once has threads of its own.
  */
 #ifndef TARGET_H
 #define TARGET_H
@@ -71,6 +71,18 @@ bool target_read(struct target *t, uint64_t address, void *to, size_t nbytes);
 
 /* Copies as many bytes as can be read from the address on, nbytes at most. Returns how many. */
 size_t target_read_some(struct target *t, uint64_t address, void *to, size_t nbytes);
+
+/* Bytes to copy from an address of the target. */
+struct transfer {
+    uint64_t address;
+    void *to;
+    size_t nbytes, done; /* of nbytes, how many were copied */
+};
+
+/* Makes n copies, of a process that is stopped with several threads of the tool at once, and stores
+ * how many bytes of each could be read. Unlike the functions above, it does not ask whether pages
+ * are in memory (target_resident): it copies what it is told to. */
+void target_read_at_once(struct target *t, struct transfer *list, size_t n);
 
 /* How many bytes of memory the target can have at most: of a core file, the bytes of the file. No
  * command needs to take more memory for what it reads. */

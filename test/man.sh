@@ -8,6 +8,7 @@ set -u
 export LC_ALL=C
 build=$(realpath "$1")
 cd "$(dirname "$0")/.." || exit 1
+. test/support/headers.sh
 command -v mandoc >/dev/null || { echo '1..0 # SKIP mandoc is not installed'; exit 0; }
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
@@ -49,38 +50,18 @@ result $? 'each page of libmem that a page refers to is there'
 
 # --- the headers ----------------------------------------------------------------------------
 
-# Prints the names of the functions that a header declares.
-functions() { # header
-    gcc -fsyntax-only -aux-info /dev/stdout "$1" |
-        sed -n 's,^/\* include/.* \**\([A-Za-z_]*\) (.*,\1(,p'
-}
-
-# Prints a header without its comments.
-code() { # header
-    gcc -fpreprocessed -dD -E -P "$1"
-}
-
-# Prints the names of the constants of a header: those of enumerations, and of macros with a value.
-constants() { # header
-    code "$1" | grep -oE '^ +[A-Z_]+( = [^,]*)?,?$|^#define MEM_[A-Z_]+ +\(' |
-        grep -oE '\b[A-Z_]{2,}' | sort -u
-}
-
-# Prints the members of the structs of a header.
-members() { # header
-    code "$1" | sed -n '/struct.*{$/,/^}/{ /^}/!p; }' |
-        grep -oE '[a-z_]+(\)\(|[,;])' | grep -oE '^[a-z_]+'
-}
-
-holds "$work/libmem.3" 8 'libmem(3) has each function of mem.h' < <(functions include/mem.h)
-holds "$work/libmem.3" 14 'libmem(3) has each constant of mem.h' < <(constants include/mem.h)
-holds "$work/libmem.3" 3 'libmem(3) has each member of a struct of mem.h' < <(members include/mem.h)
+holds "$work/libmem.3" 8 'libmem(3) has each function of mem.h' \
+    < <(functions_of include/mem.h | sed 's/$/(/')
+holds "$work/libmem.3" 14 'libmem(3) has each constant of mem.h' \
+    < <(constants_of include/mem.h)
+holds "$work/libmem.3" 3 'libmem(3) has each member of a struct of mem.h' \
+    < <(members_of include/mem.h)
 holds "$work/mem_heap.3" 21 'mem_heap(3) has each function of mem_heap.h' \
-    < <(functions include/mem_heap.h)
+    < <(functions_of include/mem_heap.h | sed 's/$/(/')
 holds "$work/mem_heap.3" 32 'mem_heap(3) has each constant of mem_heap.h' \
-    < <(constants include/mem_heap.h)
+    < <(constants_of include/mem_heap.h)
 holds "$work/mem_heap.3" 20 'mem_heap(3) has each member of a struct of mem_heap.h' \
-    < <(members include/mem_heap.h)
+    < <(members_of include/mem_heap.h)
 
 # Prints the declarations of a page's synopsis. The form of Mem_Alloc with one argument is a macro.
 declarations() { # page

@@ -8,6 +8,7 @@ set -u
 export LC_ALL=C
 library=$(realpath "$1")
 cd "$(dirname "$0")/.." || exit 1
+. test/support/headers.sh
 forbidden='malloc|calloc|realloc|memalign|valloc'
 max_static_bytes=4096
 ntests=0
@@ -37,8 +38,7 @@ symbols=$(dynamic_symbols)
 # Prints the functions that the headers declare, and what else src/libmem.map has to have.
 declared() {
     for header in include/mem.h include/mem_heap.h; do
-        gcc -fsyntax-only -aux-info /dev/stdout "$header" |
-            sed -n 's,^/\* include/.* \**\([A-Za-z_]*\) (.*,\1,p'
+        functions_of "$header"
     done
     printf '%s\n' m_error m_free_list mem_heap_also
 }

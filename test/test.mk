@@ -118,8 +118,8 @@ check-tree:
 	    "test/walks.sh src DESIGN.md" test/walk_files.sh "test/header.sh include/mem.h" \
 	    "test/header.sh include/mem_heap.h" "test/header.sh include/mem.hpp" \
 	    "test/header.sh src/base/base.h" $(CONTAINERS) \
-	    "test/symbols.sh libmem.so" "test/taught.sh ." test/installed.sh test/cmake.sh \
-	    "test/man.sh $(BUILD)" \
+	    "test/symbols.sh libmem.so" "test/abi.sh $(BUILD)" "test/taught.sh ." \
+	    test/installed.sh test/cmake.sh "test/man.sh $(BUILD)" \
 	    "test/amalgamation.sh $(BUILD)" \
 	    "test/tool.sh $(BUILD)/mem $(LIB_MALLOC) $(KNOWN)" "test/demo.sh $(BUILD)/mem" \
 	    "test/inspect.sh $(BUILD) $(DAMAGED)" \
@@ -207,7 +207,7 @@ longer = $(if $(filter file,$(origin $(1))),$(2),$($(1)))
 ASKED ?= 100000000
 FLIPS ?= 1000000
 SLOT_FLIPS ?= 10000
-.PHONY: soak soak-malloc instructions layers
+.PHONY: soak soak-malloc instructions abi layers
 SOAKED := $(MODELLED) $(BUILD)/test/contract/heaps/h07_find_threads \
     $(BUILD)/test/contract/heaps/h10_flips $(BUILD)/test/contract/heaps/h10_slots
 soak: all $(SOAKED) ## the library against its models: CALLS= ASKED= FLIPS= SLOT_FLIPS= SEED=
@@ -229,6 +229,10 @@ soak-malloc: all $(MALLOC) ## libmem-malloc.so: HEAPS= ROUNDS= ZEROS= THREADS="1
 instructions: all $(BUILD)/bench/paths ## counts anew what each path costs: test/instructions.tsv
 	@test/needs.sh valgrind
 	@test/instructions.sh --renew $(BUILD) $(CFLAGS)
+
+abi: all ## writes anew what compiled programs rely on: packaging/abi
+	@test/needs.sh abigail-tools
+	@test/abi.sh --renew $(BUILD)
 
 layers: ## whether each folder of src includes only those before it
 	@test/layers.sh src

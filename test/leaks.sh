@@ -80,6 +80,29 @@ lost_are_known() { # target
     diff expected found >difference && [ "$status" -eq 1 ] && [ -s expected ]
 }
 
+# Says whether each object that owners shows keeps as much as refs --down says, which searches twice
+# instead of asking a tree of dominators.
+owners_keep_what_refs_says() { # target
+    run "$mem" owners --depth 5 --top 0 --json "$1"
+    python3 - out "$mem" "$1" 2>err <<'END'
+import json, subprocess, sys
+def objects(owners):
+    for owner in owners:
+        if 'object' in owner:
+            yield owner
+        yield from objects(owner['keeps'] if 'keeps' in owner else [])
+said = json.load(open(sys.argv[1]))
+shown = list(objects(said['shared_keeps'])) + list(objects(said['owners']))
+for o in shown:
+    refs = subprocess.run([sys.argv[2], 'refs', '--down', '--json', sys.argv[3], o['object']],
+                          capture_output=True, check=True).stdout
+    down = json.loads(refs)
+    assert o['objects'] == down['kept'] + 1, (o, down)
+    assert o['bytes'] == down['kept_bytes'] + o['size'], (o, down)
+assert len(shown) > 5
+END
+}
+
 # --- what was planted --------------------------------------------------------------------
 
 start "$programs/planted"
@@ -108,7 +131,7 @@ run "$mem" refs --down "$pid" "$(grep '^kept .* the first of a list$' says | cut
 [ "$status" -eq 0 ] && grep -q 'keeps alive 3 more' out
 result $? 'refs --down of the first of a list: the rest of it'
 list=$(grep '^kept .* another one of the list$' says | head -n 1 | cut -d ' ' -f 2)
-for command in "refs $pid $list" "refs --down $pid $list" "owners $pid"; do
+for command in "refs $pid $list" "refs --down $pid $list" "owners $pid" "owners --depth 9 $pid"; do
     # shellcheck disable=SC2086 # several words
     run "$mem" $command --json
     python3 -m json.tool out >json 2>&1 && grep -q '"stopped_ms"' json
@@ -120,6 +143,9 @@ result $? 'refs of an address without an object'
 run "$mem" owners "$pid" --top 0
 [ "$status" -eq 0 ] && grep -qE ' 4  first_of_list in planted$' out
 result $? 'owners: a variable keeps the four objects of its list'
+run "$mem" owners "$pid" --top 0 --depth 2
+grep -A 2 ' 4  first_of_list in planted$' out | grep -qE ' 3      the object of .* at 0x'
+result $? 'owners --depth: the first of a list keeps it, and the next one the rest'
 run "$mem" leaks "$pid"
 read -r nleaks < <(grep -c ^leak says)
 [ "$status" -eq 1 ] && grep -q "^$nleaks objects leaked" out && grep -q 'in a circle' out
@@ -190,6 +216,8 @@ for ((i = seed; i < seed + count; i++)); do
         run "$mem" diff full "$pid"
         [ "$status" -eq 0 ] && grep -q '^there are as many objects of each size$' out
         result $? 'diff of a snapshot and the process it is of'
+        owners_keep_what_refs_says full
+        result $? 'owners --depth: each object keeps what refs --down finds without it'
         cp full first
     fi
     finish

@@ -51,6 +51,10 @@ $(BUILD)/test/unit/%: test/unit/%.c test/support/model.c $(SUPPORT) $(BUILD)/lib
 WITHOUT_HEAP := $(addprefix $(BUILD)/obj/malloc/,history.o stack.o cfi.o module.o report.o)
 $(BUILD)/test/unit/malloc/%: test/unit/malloc/%.c $(SUPPORT) $(WITHOUT_HEAP) $(BUILD)/libmem.a
 	$(build) -Isrc -Itest/support $(WITHOUT_HEAP) $(BUILD)/libmem.a $(CMOCKA)
+# A module of the tool, and what the commands share. Those that look into processes are tested by
+# scripts.
+$(BUILD)/test/unit/tools/%: test/unit/tools/%.c tools/inspect/%.c $(SUPPORT) $(BUILD)/libmem.a
+	$(build) -Itest/support -Itools/inspect -Isrc $(CMOCKA)
 $(BUILD)/test/contract/heaps/%: \
     test/contract/heaps/%.c test/support/model.c $(SUPPORT) $(BUILD)/libmem.a
 	$(build) -Isrc -Itest/support $(BUILD)/libmem.a $(CMOCKA)

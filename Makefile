@@ -7,6 +7,7 @@
 VERSION := 0.1.0
 SOVERSION := 1
 PREFIX ?= /usr/local
+LIB ?= lib
 BUILD ?= build
 
 ifeq ($(origin CC),default)
@@ -96,7 +97,14 @@ $(BUILD)/mem: $(wildcard tools/*.h tools/inspect/*.h) src/malloc/counterfile.h
 $(BUILD)/mem: $(wildcard tools/inspect/*.c) $(BUILD)/libmem.a Makefile
 $(BUILD)/mem: tools/mem.c tools/run.c tools/program.c tools/report.c
 	$(if $(strip $(TOOL_LACKS)),@echo 'mem is built without: $(strip $(TOOL_LACKS))')
-	$(build) -Isrc -Itools/inspect -DMEM_VERSION='"$(VERSION)"' $(BUILD)/libmem.a $(TOOL_FLAGS)
+	$(build) -Isrc -Itools/inspect -DMEM_VERSION='"$(VERSION)"' -DMEM_LIB='"$(LIB)"' \
+	    $(BUILD)/libmem.a $(TOOL_FLAGS)
+
+# The tool finds libmem-malloc.so where make install puts it, so it is built anew for another LIB.
+BUILT_FOR := $(BUILD)/mem-for-$(subst /,-,$(LIB))
+$(BUILD)/mem: $(BUILT_FOR)
+$(BUILT_FOR):
+	@mkdir -p $(@D) && rm -f $(BUILD)/mem-for-* && touch $@
 
 # gdb loads the file that has the name of a program's library and lies beside it.
 $(GDB_COMMAND): tools/libmem-gdb.py
@@ -132,42 +140,43 @@ asan tsan: ## the libraries with AddressSanitizer or ThreadSanitizer, in build/a
 # --- install ------------------------------------------------------------------
 
 DEST = $(DESTDIR)$(PREFIX)
+DEST_LIB = $(DEST)/$(LIB)
 # The dynamic linker finds a new library once ldconfig has noted it. Only root may run that, and it
 # notes nothing of the files that are staged in DESTDIR.
 LDCONFIG ?= ldconfig
 MAN_PAGES := $(foreach p,$(wildcard man/*),share/man/man$(subst .,,$(suffix $(p)))/$(notdir $(p)))
 may_ldconfig = [ -z "$(DESTDIR)" ] && [ "$$(id -u)" -eq 0 ]
+# The files in which @VERSION@, @PREFIX@ and @LIB@ stand for what make was told.
+FILLED_IN := pkgconfig/libmem.pc cmake/libmem/libmem-config.cmake \
+    cmake/libmem/libmem-config-version.cmake
 .PHONY: install uninstall
-install: all ## libraries, headers, tool and manual pages, into DESTDIR= PREFIX=/usr/local
-	install -d "$(DEST)/include" "$(DEST)/bin" "$(DEST)/lib/pkgconfig" "$(DEST)/lib/cmake/libmem"
+install: all ## libraries, headers, tool, manual: DESTDIR= PREFIX=/usr/local LIB=lib
+	install -d "$(DEST)/include" "$(DEST)/bin" "$(DEST_LIB)/pkgconfig" "$(DEST_LIB)/cmake/libmem"
 	install -m 644 include/mem.h include/mem_heap.h include/mem.hpp "$(DEST)/include"
-	install -m 644 $(BUILD)/libmem.a "$(DEST)/lib"
-	install -m 755 $(BUILD)/libmem.so "$(DEST)/lib/libmem.so.$(VERSION)"
-	install -m 755 $(BUILD)/libmem-malloc.so "$(DEST)/lib"
-	install -m 644 $(GDB_COMMAND) "$(DEST)/lib"
+	install -m 644 $(BUILD)/libmem.a "$(DEST_LIB)"
+	install -m 755 $(BUILD)/libmem.so "$(DEST_LIB)/libmem.so.$(VERSION)"
+	install -m 755 $(BUILD)/libmem-malloc.so "$(DEST_LIB)"
+	install -m 644 $(GDB_COMMAND) "$(DEST_LIB)"
 	install -m 755 $(BUILD)/mem "$(DEST)/bin"
-	ln -sf libmem.so.$(VERSION) "$(DEST)/lib/libmem.so.$(SOVERSION)"
-	ln -sf libmem.so.$(SOVERSION) "$(DEST)/lib/libmem.so"
-	install -m 644 packaging/libmem-config.cmake "$(DEST)/lib/cmake/libmem"
-	for file in pkgconfig/libmem.pc cmake/libmem/libmem-config-version.cmake; do \
-	    sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' "packaging/$${file##*/}.in" \
-	    >"$(DEST)/lib/$$file" || exit; done
+	ln -sf libmem.so.$(VERSION) "$(DEST_LIB)/libmem.so.$(SOVERSION)"
+	ln -sf libmem.so.$(SOVERSION) "$(DEST_LIB)/libmem.so"
+	for file in $(FILLED_IN); do \
+	    sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|; s|@LIB@|$(LIB)|' \
+	    "packaging/$${file##*/}.in" >"$(DEST_LIB)/$$file" || exit; done
 	for page in $(MAN_PAGES); do \
 	    install -D -m 644 "man/$${page##*/}" "$(DEST)/$$page" || exit; done
 	@if ! { $(may_ldconfig) && $(LDCONFIG); }; then \
-	    echo "install: now run ldconfig as root, or set LD_LIBRARY_PATH='$(PREFIX)/lib'"; \
+	    echo "install: now run ldconfig as root, or set LD_LIBRARY_PATH='$(PREFIX)/$(LIB)'"; \
 	elif ! $(LDCONFIG) -p | grep -q 'libmem\.so\.$(SOVERSION) '; then \
-	    echo "install: ldconfig does not search '$(PREFIX)/lib': set LD_LIBRARY_PATH to it"; \
+	    echo "install: ldconfig does not search '$(PREFIX)/$(LIB)': set LD_LIBRARY_PATH to it"; \
 	fi
 
 uninstall: ## removes what make install put there
-	for file in include/mem.h include/mem_heap.h include/mem.hpp lib/libmem.a lib/libmem-malloc.so \
-	    lib/libmem-malloc.so-gdb.py \
-	    lib/libmem.so lib/libmem.so.$(SOVERSION) lib/libmem.so.$(VERSION) \
-	    lib/pkgconfig/libmem.pc lib/cmake/libmem/libmem-config.cmake \
-	    lib/cmake/libmem/libmem-config-version.cmake bin/mem $(MAN_PAGES); do \
+	for file in include/mem.h include/mem_heap.h include/mem.hpp bin/mem $(MAN_PAGES) \
+	    $(addprefix $(LIB)/,libmem.a libmem-malloc.so libmem-malloc.so-gdb.py libmem.so \
+	    libmem.so.$(SOVERSION) libmem.so.$(VERSION) $(FILLED_IN)); do \
 	    rm -f "$(DEST)/$$file" || exit; done
-	@rmdir "$(DEST)/lib/cmake/libmem" 2>/dev/null || :
+	@rmdir "$(DEST_LIB)/cmake/libmem" 2>/dev/null || :
 	@! { $(may_ldconfig); } || $(LDCONFIG)
 
 # --- housekeeping -------------------------------------------------------------

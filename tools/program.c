@@ -18,7 +18,7 @@
 static const char library_name[] = "libmem-malloc.so";
 /* The folders in which the library is looked for, relative to the folder of this program:
  * where make builds it, where make install puts it, and build/ beside the program's folder. */
-static const char *const library_places[] = {".", "../lib", "../build"};
+static const char *const library_places[] = {".", "../" MEM_LIB, "../build"};
 
 /* --- the program's environment ------------------------------------------- */
 
@@ -93,7 +93,7 @@ void preload_library(void)
 
     if (library == NULL)
         errx(argp_err_exit_status,
-             "%s is not in the folder of mem, nor in ../lib or ../build beside it; "
+             "%s is not in the folder of mem, nor in ../" MEM_LIB " or ../build beside it; "
              "run make, or make install",
              library_name);
     if (strpbrk(library, " :$") != NULL) {

@@ -179,6 +179,13 @@ uninstall: ## removes what make install put there
 	@rmdir "$(DEST_LIB)/cmake/libmem" 2>/dev/null || :
 	@! { $(may_ldconfig); } || $(LDCONFIG)
 
+# The tree is copied, so that the folder debian stays as it is. The packages are not signed.
+.PHONY: deb
+deb: ## the Debian packages of this tree, in build/deb
+	rm -rf build/deb && mkdir -p build/deb/libmem
+	tar -c --exclude=./build --exclude=./.git . | tar -x -C build/deb/libmem
+	cd build/deb/libmem && env -u MAKEFLAGS -u MFLAGS dpkg-buildpackage -us -uc -b
+
 # --- housekeeping -------------------------------------------------------------
 
 .PHONY: format clean help

@@ -89,11 +89,13 @@ table() {
     rows 'make check-one' test/examples.sh
     # shellcheck disable=SC2046 # the names are words
     rows 'make check-tree' test/*.cpp $(tree_scripts)
+    rows 'make soak-deb' test/deb.sh
 }
 
 # Scripts of test/ that print TAP and that the suite check-tree runs.
 tree_scripts() {
-    grep -lE '^echo "?1\.\.|[Pp]rints TAP' test/*.sh | grep -v '^test/examples\.sh$'
+    grep -lE '^echo "?1\.\.|[Pp]rints TAP' test/*.sh |
+        grep -vE '^test/(examples|deb)\.sh$'
 }
 
 if [ "${1:-}" = --write ]; then

@@ -211,7 +211,7 @@ longer = $(if $(filter file,$(origin $(1))),$(2),$($(1)))
 ASKED ?= 100000000
 FLIPS ?= 1000000
 SLOT_FLIPS ?= 10000
-.PHONY: soak soak-malloc instructions abi layers
+.PHONY: soak soak-malloc soak-deb instructions abi layers
 SOAKED := $(MODELLED) $(BUILD)/test/contract/heaps/h07_find_threads \
     $(BUILD)/test/contract/heaps/h10_flips $(BUILD)/test/contract/heaps/h10_slots
 soak: all $(SOAKED) ## the library against its models: CALLS= ASKED= FLIPS= SLOT_FLIPS= SEED=
@@ -228,6 +228,10 @@ soak-malloc: all $(MALLOC) ## libmem-malloc.so: HEAPS= ROUNDS= ZEROS= THREADS="1
 	@$(ON_MALLOC) $(IN_MALLOC)/m03_badfree_threads $(call longer,ROUNDS,100000) $(SOAK_SEED)
 	@$(ON_MALLOC) $(IN_MALLOC)/m11_calloc $(call longer,ZEROS,1000000) $(SOAK_SEED)
 	@$(ON_MALLOC) $(IN_MALLOC)/m05_threads $(call longer,THREADS,100000 10000)
+
+soak-deb: ## the Debian packages: builds them, runs lintian, unpacks and tries them
+	@test/needs.sh debhelper dpkg-dev fakeroot lintian man-db
+	@test/run.sh --timeout 1200 test/deb.sh
 
 # The table that test/instructions.sh compares with changes only when this is asked for.
 instructions: all $(BUILD)/bench/paths ## counts anew what each path costs: test/instructions.tsv

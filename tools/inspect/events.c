@@ -52,6 +52,19 @@ static bool copy_events(struct events *e, uint64_t from, size_t n)
            target_read(e->t, ring, e->event + nfirst, (n - nfirst) * sizeof *e->event);
 }
 
+/* Copies the stacks. Of a file that was cut off, those at its end are missing. */
+static bool copy_stacks(struct events *e)
+{
+    uint64_t most = target_bytes(e->t) / sizeof *e->words;
+    uint64_t n = e->head.nwords_used < most ? e->head.nwords_used : most;
+    e->words = calloc(n > 0 ? n : 1, sizeof *e->words);
+    if (e->words == NULL)
+        return false;
+    uint64_t from = e->address + e->head.stacks_at;
+    e->nwords = target_read_some(e->t, from, e->words, n * sizeof *e->words) / sizeof *e->words;
+    return true;
+}
+
 /* When the ring is full, a thread may have been about to write over the oldest event: that is left
  * out. */
 enum events_answer events_open(struct events *e, struct target *t)
@@ -67,7 +80,7 @@ enum events_answer events_open(struct events *e, struct target *t)
     if (n > target_bytes(t) / sizeof *e->event)
         return EVENTS_UNREADABLE;
     e->event = calloc(n > 0 ? n : 1, sizeof *e->event);
-    if (e->event == NULL || !copy_events(e, h->nnoted - n, n)) {
+    if (e->event == NULL || !copy_events(e, h->nnoted - n, n) || !copy_stacks(e)) {
         events_close(e);
         return EVENTS_UNREADABLE;
     }
@@ -78,20 +91,8 @@ enum events_answer events_open(struct events *e, struct target *t)
 void events_close(struct events *e)
 {
     free(e->event);
-    e->event = NULL;
-    e->n = 0;
-}
-
-void events_read_stacks(const struct events *e)
-{
-    enum { PIECE = 1 << 15 };
-    uint64_t words[PIECE];
-    for (uint64_t at = 0; at < e->head.nwords_used; at += PIECE) {
-        uint64_t left = e->head.nwords_used - at, n = left < PIECE ? left : PIECE;
-        uint64_t from = e->address + e->head.stacks_at + at * sizeof *words;
-        if (target_read_some(e->t, from, words, n * sizeof *words) == 0)
-            return;
-    }
+    free(e->words);
+    *e = (struct events){.t = e->t};
 }
 
 size_t events_about(const struct events *e, uint64_t address, const struct event ***found)
@@ -119,13 +120,11 @@ size_t events_about(const struct events *e, uint64_t address, const struct event
     return n;
 }
 
-size_t events_stack(const struct events *e, const struct event *event, uint64_t frame[STACK_MAX])
+size_t events_stack(const struct events *e, uint32_t stack, const uint64_t **frames)
 {
-    uint64_t word, at = event->stack;
-    uint64_t from = e->address + e->head.stacks_at + at * sizeof word;
-    if (at == 0 || at >= e->head.nwords_used || !target_read(e->t, from, &word, sizeof word))
+    if (stack == 0 || stack >= e->nwords)
         return 0;
-    size_t n = STACK_NFRAMES(word);
-    bool fits = n <= STACK_MAX && n < e->head.nwords_used - at;
-    return fits && target_read(e->t, from + sizeof word, frame, n * sizeof *frame) ? n : 0;
+    size_t n = STACK_NFRAMES(e->words[stack]);
+    *frames = &e->words[stack + 1];
+    return n <= STACK_MAX && n < e->nwords - stack ? n : 0;
 }

@@ -3,7 +3,7 @@
  * events.h - the history of a target: the events that its library keeps (malloc/history.h).
  *
  * Numbers that the target holds are compared with each other and with its memory before they are
- * used. Stacks stay where they are, and are read one by one.
+ * used.
  */
 #ifndef EVENTS_H
 #define EVENTS_H
@@ -24,22 +24,21 @@ struct events {
     struct history head; /* a copy */
     struct event *event; /* the copies of the last n, oldest first */
     size_t n;
+    uint64_t *words; /* the copy of the stacks, as far as they can be read */
+    size_t nwords;
 };
 
-/* Copies the events of a target, which the caller has stopped. */
+/* Copies the events of a target, which the caller has stopped, and their stacks. */
 enum events_answer events_open(struct events *e, struct target *t);
 void events_close(struct events *e);
-
-/* Reads all stacks, so that they come into a snapshot (target_keep_reads). */
-void events_read_stacks(const struct events *e);
 
 /* Stores pointers to the events of the objects that lay at an address, newest first, and returns
  * how many there are. The caller frees *found. An object that was resized so that the address was
  * no longer in it still counts, until it is freed. */
 size_t events_about(const struct events *e, uint64_t address, const struct event ***found);
 
-/* Reads the stack of an event: return addresses, innermost first. Returns how many there are, 0 if
- * the stack is not known or cannot be read. */
-size_t events_stack(const struct events *e, const struct event *event, uint64_t frame[STACK_MAX]);
+/* Finds a stack by the number that its events have: return addresses, innermost first, which last
+ * until events_close. Returns how many there are, 0 if the stack is not known or cannot be read. */
+size_t events_stack(const struct events *e, uint32_t stack, const uint64_t **frames);
 
 #endif

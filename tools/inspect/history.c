@@ -78,33 +78,18 @@ static const char *verb(const struct event *e)
                                       : "?";
 }
 
-/* A return address is that of the next instruction: the call is before it. */
-static void print_frames(struct symbols *names, const uint64_t *frame, size_t n)
-{
-    char text[400];
-    const char *file;
-    int line;
-    for (size_t i = 0; i < n; i++) {
-        uint64_t call = frame[i] - 1;
-        printf("    #%zu 0x%" PRIx64 " %s", i, call, symbols_text(names, call, text, sizeof text));
-        if (symbols_line(names, call, &file, &line))
-            printf(" at %s:%d", file, line);
-        printf("\n");
-    }
-    if (n == 0)
-        printf("    stack unknown\n");
-}
-
 static void print_event(const struct events *all, struct symbols *names, const struct event *e,
                         uint64_t now)
 {
-    uint64_t frame[STACK_MAX], ago = now > e->time ? now - e->time : 0;
+    const uint64_t *frames;
+    uint64_t ago = now > e->time ? now - e->time : 0;
     printf("%s by %s: %" PRIu64 " bytes at 0x%" PRIx64 ", in thread %" PRIu32 ", %" PRIu64
            ".%03u s %s\n",
            verb(e), call_name((unsigned)e->call), (uint64_t)e->nbytes, e->address, e->thread,
            ago / 1000, (unsigned)(ago % 1000),
            target_is_process(all->t) ? "ago" : "before the last event");
-    print_frames(names, frame, events_stack(all, e, frame));
+    size_t n = events_stack(all, e->stack, &frames);
+    symbols_print_stack(names, frames, n);
 }
 
 static void print_none(const struct events *e)
@@ -119,26 +104,14 @@ static void print_none(const struct events *e)
 
 static void print_json_event(const struct events *all, struct symbols *names, const struct event *e)
 {
-    uint64_t frame[STACK_MAX];
-    char text[400];
-    const char *file;
-    int line;
-    size_t n = events_stack(all, e, frame);
+    const uint64_t *frames;
     printf("  {\"event\": \"%s\", \"call\": \"%s\", \"address\": \"0x%" PRIx64
-           "\", \"size\": %" PRIu64 ", \"thread\": %" PRIu32 ", \"ms\": %" PRIu64 ", \"stack\": [",
+           "\", \"size\": %" PRIu64 ", \"thread\": %" PRIu32 ", \"ms\": %" PRIu64 ", \"stack\": ",
            verb(e), call_name((unsigned)e->call), e->address, (uint64_t)e->nbytes, e->thread,
            e->time);
-    for (size_t i = 0; i < n; i++) {
-        printf("%s{\"address\": \"0x%" PRIx64 "\", \"is\": ", i == 0 ? "" : ", ", frame[i] - 1);
-        print_json(stdout, symbols_text(names, frame[i] - 1, text, sizeof text));
-        if (symbols_line(names, frame[i] - 1, &file, &line)) {
-            printf(", \"file\": ");
-            print_json(stdout, file);
-            printf(", \"line\": %d", line);
-        }
-        printf("}");
-    }
-    printf("]}");
+    size_t n = events_stack(all, e->stack, &frames);
+    symbols_print_json_stack(names, frames, n);
+    printf("}");
 }
 
 /* --- the command ------------------------------------------------------------------------ */

@@ -119,8 +119,7 @@ static void read_payload(struct target *t, struct extent **list, size_t *n)
 static void read_history(struct target *t)
 {
     struct events e;
-    if (events_open(&e, t) == EVENTS_OPEN)
-        events_read_stacks(&e);
+    (void)events_open(&e, t);
     events_close(&e);
 }
 

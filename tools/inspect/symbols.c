@@ -9,6 +9,7 @@
 
 #include <err.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -207,4 +208,42 @@ char *symbols_text(struct symbols *s, uint64_t address, char *text, size_t nbyte
     else
         snprintf(text, nbytes, "%s", base == NULL ? "memory without a name" : base);
     return text;
+}
+
+enum { FRAME_TEXT = 400 };
+
+void symbols_print_stack(struct symbols *s, const uint64_t *frames, size_t n)
+{
+    char text[FRAME_TEXT];
+    const char *file;
+    int line;
+    for (size_t i = 0; i < n; i++) {
+        uint64_t call = frames[i] - 1;
+        printf("    #%zu 0x%" PRIx64 " %s", i, call, symbols_text(s, call, text, sizeof text));
+        if (symbols_line(s, call, &file, &line))
+            printf(" at %s:%d", file, line);
+        printf("\n");
+    }
+    if (n == 0)
+        printf("    stack unknown\n");
+}
+
+void symbols_print_json_stack(struct symbols *s, const uint64_t *frames, size_t n)
+{
+    char text[FRAME_TEXT];
+    const char *file;
+    int line;
+    printf("[");
+    for (size_t i = 0; i < n; i++) {
+        uint64_t call = frames[i] - 1;
+        printf("%s{\"address\": \"0x%" PRIx64 "\", \"is\": ", i == 0 ? "" : ", ", call);
+        print_json(stdout, symbols_text(s, call, text, sizeof text));
+        if (symbols_line(s, call, &file, &line)) {
+            printf(", \"file\": ");
+            print_json(stdout, file);
+            printf(", \"line\": %d", line);
+        }
+        printf("}");
+    }
+    printf("]");
 }

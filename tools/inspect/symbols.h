@@ -39,4 +39,9 @@ bool symbols_line(struct symbols *s, uint64_t address, const char **file, int *l
  * "libfoo.so+0x1234". Returns `text`. */
 char *symbols_text(struct symbols *s, uint64_t address, char *text, size_t nbytes);
 
+/* Prints a stack of n return addresses: on lines of their own, or as an array of JSON. A return
+ * address is that of the next instruction, so what is named is the byte before it: the call. */
+void symbols_print_stack(struct symbols *s, const uint64_t *frames, size_t n);
+void symbols_print_json_stack(struct symbols *s, const uint64_t *frames, size_t n);
+
 #endif

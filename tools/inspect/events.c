@@ -4,6 +4,7 @@
  */
 #include "events.h"
 
+#include <err.h>
 #include <stdlib.h>
 
 #include "base/describe.h"
@@ -38,7 +39,28 @@ static bool is_sound(const struct history *h, uint64_t address)
     return h->nevents >= HISTORY_MIN && h->nevents <= HISTORY_MAX &&
            (h->nevents & (h->nevents - 1)) == 0 && h->nwords <= most / sizeof(uint64_t) &&
            h->nwords_used <= h->nwords && h->events_at <= most && h->stacks_at <= most &&
-           address <= UINT64_MAX - 4 * most;
+           h->index_at <= most && address <= UINT64_MAX - 4 * most;
+}
+
+/* Finds the head and copies it. */
+static enum events_answer open_head(struct events *e, struct target *t)
+{
+    *e = (struct events){.t = t};
+    enum events_answer answer = find_head(t, &e->address);
+    if (answer != EVENTS_OPEN)
+        return answer;
+    bool ok =
+        target_read(t, e->address, &e->head, sizeof e->head) && is_sound(&e->head, e->address);
+    return ok ? EVENTS_OPEN : EVENTS_UNREADABLE;
+}
+
+struct extent events_extent(struct target *t)
+{
+    struct events e;
+    if (open_head(&e, t) != EVENTS_OPEN)
+        return (struct extent){0, 0};
+    return (struct extent){e.address,
+                           e.address + e.head.index_at + e.head.nevents * sizeof(uint32_t)};
 }
 
 /* Copies the events from number `from` on, n of them. The ring may end in between. */
@@ -69,12 +91,9 @@ static bool copy_stacks(struct events *e)
  * out. */
 enum events_answer events_open(struct events *e, struct target *t)
 {
-    *e = (struct events){.t = t};
-    enum events_answer answer = find_head(t, &e->address);
+    enum events_answer answer = open_head(e, t);
     if (answer != EVENTS_OPEN)
         return answer;
-    if (!target_read(t, e->address, &e->head, sizeof e->head) || !is_sound(&e->head, e->address))
-        return EVENTS_UNREADABLE;
     const struct history *h = &e->head;
     uint64_t n = h->nnoted < h->nevents ? h->nnoted : h->nevents - 1;
     if (n > target_bytes(t) / sizeof *e->event)
@@ -93,6 +112,18 @@ void events_close(struct events *e)
     free(e->event);
     free(e->words);
     *e = (struct events){.t = e->t};
+}
+
+void events_explain(const struct target *t, enum events_answer answer)
+{
+    const char *what = answer == EVENTS_NONE
+                           ? "it keeps no history. Start it by `mem run --history PROGRAM', or set "
+                             "LIBMEM=history"
+                       : answer == EVENTS_OTHER_VERSION
+                           ? "its history is of another version: look at it with the mem of that "
+                             "version"
+                           : "its history cannot be read";
+    warnx("%s: %s", target_name(t), what);
 }
 
 size_t events_about(const struct events *e, uint64_t address, const struct event ***found)

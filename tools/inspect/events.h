@@ -32,6 +32,13 @@ struct events {
 enum events_answer events_open(struct events *e, struct target *t);
 void events_close(struct events *e);
 
+/* Returns where the history of a target lies: it has the addresses of objects, and keeps none of
+ * them alive. The extent is empty if there is no history that can be read. */
+struct extent events_extent(struct target *t);
+
+/* Says on standard error why a target has no events, and what to do. */
+void events_explain(const struct target *t, enum events_answer answer);
+
 /* Stores pointers to the events of the objects that lay at an address, newest first, and returns
  * how many there are. The caller frees *found. An object that was resized so that the address was
  * no longer in it still counts, until it is freed. */

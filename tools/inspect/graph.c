@@ -438,12 +438,14 @@ static int nodes_by_address(const void *a, const void *b)
     return by_address(&p->all, &q->all);
 }
 
-/* A struct heap in the library's data has the address of the first object, and the list of all
- * heaps those of heaps that lie in objects. */
+/* A struct heap in the library's data has the address of the first object, the list of all heaps
+ * those of heaps that lie in objects, and a history those of all objects. */
 static void find_holes(struct graph *g, const struct heaps *hs)
 {
-    g->holes = new_array(2 * g->nheaps + 1, sizeof *g->holes);
+    struct extent history = events_extent(g->target);
+    g->holes = new_array(2 * g->nheaps + 2, sizeof *g->holes);
     g->holes[g->nholes++] = (struct range){hs->list.start, hs->list.end};
+    g->holes[g->nholes++] = (struct range){history.start, history.end};
     for (size_t i = 0; i < g->nheaps; i++) {
         const struct view *v = g->heaps[i].view;
         g->holes[g->nholes++] = g->heaps[i].all;
@@ -475,7 +477,7 @@ static void read_all(struct graph *g, const struct heaps *hs)
     read_roots(g);
 }
 
-struct graph *graph_open(struct look *look, const char *name)
+struct graph *graph_open(struct look *look, const char *name, struct origins *history)
 {
     struct graph *g = NULL;
     *look = (struct look){.t = target_open(name)};
@@ -488,6 +490,8 @@ struct graph *graph_open(struct look *look, const char *name)
         prepare_copies(g, &look->heaps);
         if (heaps_copy(&look->heaps, look->t)) {
             read_all(g, &look->heaps);
+            if (history != NULL)
+                (void)origins_open(history, look->t);
             look_go_on(look);
             return g;
         }

@@ -28,6 +28,7 @@
 #define GRAPH_H
 
 #include "heaps.h"
+#include "origins.h"
 #include "target.h"
 
 enum { NO_OBJECT = 0xffffffff };
@@ -36,10 +37,10 @@ struct graph;
 
 struct look;
 
-/* Opens a target and its heaps (command.h), and reads the roots and what the objects hold. A
- * process is stopped meanwhile, and goes on. Returns NULL after a message; else the caller closes
- * the graph, and then what was opened. */
-struct graph *graph_open(struct look *look, const char *name);
+/* Opens a target and its heaps (command.h), and reads the roots and what the objects hold; and its
+ * history, if `history` is not NULL. A process is stopped meanwhile, and goes on. Returns NULL after
+ * a message; else the caller closes the graph, and then what was opened. */
+struct graph *graph_open(struct look *look, const char *name, struct origins *history);
 
 /* Finds all objects. Called once, before the functions below. */
 void graph_build(struct graph *g);

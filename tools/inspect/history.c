@@ -3,7 +3,6 @@
  * history.c - mem history: which calls allocated, resized and freed what lay at an address.
  */
 #include <argp.h>
-#include <err.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -116,18 +115,6 @@ static void print_json_event(const struct events *all, struct symbols *names, co
 
 /* --- the command ------------------------------------------------------------------------ */
 
-static void explain(enum events_answer answer)
-{
-    const char *what = answer == EVENTS_NONE
-                           ? "it keeps no history. Start it by `mem run --history PROGRAM', or set "
-                             "LIBMEM=history"
-                       : answer == EVENTS_OTHER_VERSION
-                           ? "its history is of another version: look at it with the mem of that "
-                             "version"
-                           : "its history cannot be read";
-    warnx("%s: %s", options.target, what);
-}
-
 static void print_all(const struct look *l, const struct events *e, const struct event **found,
                       size_t n)
 {
@@ -166,7 +153,7 @@ int command_history(int argc, char **argv)
     enum events_answer answer = events_open(&e, l.t);
     look_go_on(&l);
     if (answer != EVENTS_OPEN) {
-        explain(answer);
+        events_explain(l.t, answer);
         look_close(&l);
         return UNKNOWN;
     }

@@ -4,8 +4,8 @@
  *
  * Of the objects that no root reaches, those that no other such object points to are the leaks;
  * what these lead to, they keep. Where such objects point to each other in a circle, the one at
- * the lowest address is the leak. Leaks of one size that begin with one word are one line of the
- * output.
+ * the lowest address is the leak. Leaks of one size that begin with one word, and that one stack
+ * has allocated if a history says that, are one entry of the output.
  */
 #include <argp.h>
 #include <err.h>
@@ -21,6 +21,7 @@
 #include "../program.h"
 #include "ending.h"
 #include "graph.h"
+#include "origins.h"
 #include "places.h"
 
 #include "command.h"
@@ -92,6 +93,8 @@ static const struct argp argp = {
         "that can be reached. " TARGET_HELP " Here it is stopped until its memory is copied; and a "
         "second time if there are leaks, since an object that a thread is about to get from malloc "
         "seems to be lost at the first look.\n\n"
+        "If the program keeps a history (LIBMEM=history), leaks are listed by the stack that "
+        "allocated them.\n\n"
         "With COMMAND, runs that on libmem's malloc, and looks when it ends: after all that it "
         "does "
         "on exit, and before its memory is gone. COMMAND need not be built for it. If it executes "
@@ -105,10 +108,11 @@ static const struct argp argp = {
 
 /* --- finding leaks ------------------------------------------------------------------- */
 
-/* Leaks that have a size and a first word in common. */
+/* Leaks that have a size, a first word and an origin in common. */
 struct group {
     size_t size;
     uint64_t word; /* the first, if it is an address in the program or a library; else 0 */
+    uint32_t origin;
     uint32_t n;
     uint32_t first; /* the leak at the lowest address */
     uint32_t nkept; /* what only these leaks lead to, and how many bytes that has */
@@ -125,6 +129,7 @@ struct lost {
 struct leaks {
     struct graph *g;
     struct target *t;
+    struct origins origins;
     struct symbols *names;
     const struct lost *before; /* by address; NULL: the target was not looked at before */
     size_t nbefore;
@@ -196,6 +201,7 @@ static void note_leak(struct leaks *l, uint32_t object, bool is_circle)
     struct group leak = {.n = 1, .first = object, .is_circle = is_circle};
     leak.size = graph_object(l->g, object).size;
     leak.word = word_of_type(l, object);
+    leak.origin = origin_of(&l->origins, graph_object(l->g, object).start, leak.size);
     leak.nkept = l->reached.n - before.n - 1;
     leak.nkept_bytes = l->reached.nbytes - before.nbytes - leak.size;
     l->groups[l->ngroups++] = leak;
@@ -206,6 +212,11 @@ static void note_leak(struct leaks *l, uint32_t object, bool is_circle)
     l->nkept_bytes += leak.nkept_bytes;
 }
 
+static bool is_of_kind(const struct group *p, const struct group *q)
+{
+    return p->size == q->size && p->word == q->word && p->origin == q->origin;
+}
+
 static int by_kind(const void *a, const void *b)
 {
     const struct group *p = a, *q = b;
@@ -213,6 +224,8 @@ static int by_kind(const void *a, const void *b)
         return p->size < q->size ? -1 : 1;
     if (p->word != q->word)
         return p->word < q->word ? -1 : 1;
+    if (p->origin != q->origin)
+        return p->origin < q->origin ? -1 : 1;
     return p->first < q->first ? -1 : p->first > q->first;
 }
 
@@ -230,7 +243,7 @@ static void join_groups(struct leaks *l)
     qsort(l->groups, l->ngroups, sizeof *l->groups, by_kind);
     for (size_t i = 0; i < l->ngroups; i++) {
         struct group *last = n == 0 ? NULL : &l->groups[n - 1], *leak = &l->groups[i];
-        if (last == NULL || last->size != leak->size || last->word != leak->word) {
+        if (last == NULL || !is_of_kind(last, leak)) {
             l->groups[n++] = *leak;
             continue;
         }
@@ -314,6 +327,8 @@ static void print_group(const struct leaks *l, const struct group *group)
         printf("; %s %" PRIu32 " %s more, %s", group->n == 1 ? "keeps" : "keep", group->nkept,
                objects_text(group->nkept), bytes_text(kept, group->nkept_bytes));
     printf("\n");
+    if (l->origins.answer == EVENTS_OPEN)
+        origin_print(&l->origins, l->names, group->origin);
 }
 
 /* Of how many threads the registers are not known: a debugger holds them, or they wait in the
@@ -388,6 +403,10 @@ static void print_json_text(const struct leaks *l, const struct look *look)
         printf(", \"circle\": %s, \"kept\": %" PRIu32 ", \"kept_bytes\": %" PRIu64 ", \"heap\": ",
                group->is_circle ? "true" : "false", group->nkept, group->nkept_bytes);
         print_json(stdout, view_name(o.view));
+        if (l->origins.answer == EVENTS_OPEN) {
+            printf(", \"stack\": ");
+            origin_print_json(&l->origins, l->names, group->origin);
+        }
         printf("}");
     }
     printf("\n]}\n");
@@ -413,7 +432,7 @@ static struct lost *list_lost(const struct leaks *l, size_t *n)
 
 static bool look_for_leaks(struct leaks *l, struct look *look, const char *target)
 {
-    l->g = graph_open(look, target);
+    l->g = graph_open(look, target, &l->origins);
     if (l->g == NULL)
         return false;
     l->t = look->t;
@@ -433,6 +452,7 @@ static void forget(struct leaks *l, struct look *look)
     free(l->pointed);
     free(l->is_leak);
     free(l->groups);
+    origins_close(&l->origins);
     graph_close(l->g);
     look_close(look);
 }
@@ -515,6 +535,8 @@ int command_leaks(int argc, char **argv)
     progress_end();
     if (!ok)
         return UNKNOWN;
+    if (l.origins.answer > EVENTS_NONE)
+        events_explain(l.t, l.origins.answer);
     redirect_output();
     l.names = symbols_open(l.t);
     if (options.is_json)

@@ -261,7 +261,7 @@ int command_refs(int argc, char **argv)
 {
     struct look look;
     argp_parse(&argp, argc, argv, 0, NULL, NULL);
-    struct graph *g = graph_open(&look, options.target);
+    struct graph *g = graph_open(&look, options.target, NULL);
     if (g == NULL)
         return UNKNOWN;
     graph_build(g);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * census.c - counts live objects by their size. See census.h.
+ * census.c - counts live objects by their size and their origin. See census.h.
  */
 #include "census.h"
 
@@ -11,28 +11,61 @@
 
 #include "command.h"
 
-/* The table of sizes is a hash table whose room is a power of two, until it is sorted; `largest` is
- * sorted always, the largest first. */
+/* Kinds are a hash table whose room is a power of two, until they are sorted; `largest` is sorted
+ * always, the largest first. */
 
-static struct size *place_of(const struct census *c, size_t size)
+static struct kind *place_of(const struct kinds *k, uint64_t key)
 {
-    size_t i = (size_t)(size * UINT64_C(0x9E3779B97F4A7C15) >> 20) & (c->room - 1);
-    while (c->sizes[i].count != 0 && c->sizes[i].size != size)
-        i = (i + 1) & (c->room - 1);
-    return &c->sizes[i];
+    size_t i = (size_t)(key * UINT64_C(0x9E3779B97F4A7C15) >> 20) & (k->room - 1);
+    while (k->list[i].count != 0 && k->list[i].key != key)
+        i = (i + 1) & (k->room - 1);
+    return &k->list[i];
 }
 
-static void grow(struct census *c)
+static void grow(struct kinds *k)
 {
-    struct census old = *c;
-    c->room = old.room == 0 ? 1024 : 2 * old.room;
-    c->sizes = calloc(c->room, sizeof *c->sizes);
-    if (c->sizes == NULL)
+    struct kinds old = *k;
+    k->room = old.room == 0 ? 1024 : 2 * old.room;
+    k->list = calloc(k->room, sizeof *k->list);
+    if (k->list == NULL)
         err(UNKNOWN, "no memory");
     for (size_t i = 0; i < old.room; i++)
-        if (old.sizes[i].count != 0)
-            *place_of(c, old.sizes[i].size) = old.sizes[i];
-    free(old.sizes);
+        if (old.list[i].count != 0)
+            *place_of(k, old.list[i].key) = old.list[i];
+    free(old.list);
+}
+
+/* Counts more objects of a kind. */
+static void add(struct kinds *k, struct kind more)
+{
+    if (2 * k->n >= k->room)
+        grow(k);
+    struct kind *kind = place_of(k, more.key);
+    k->n += kind->count == 0;
+    kind->key = more.key;
+    kind->origin = more.origin;
+    kind->count += more.count;
+    kind->bytes += more.bytes;
+}
+
+/* By bytes, and of two with equally many the lower key first. */
+static int compare(const void *a, const void *b)
+{
+    const struct kind *x = a, *y = b;
+    if (x->bytes != y->bytes)
+        return x->bytes > y->bytes ? -1 : 1;
+    return x->key < y->key ? -1 : x->key > y->key;
+}
+
+/* Moves the kinds that there are to the front, and sorts them. */
+static void sort(struct kinds *k)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < k->room; i++)
+        if (k->list[i].count != 0)
+            k->list[n++] = k->list[i];
+    if (n > 0)
+        qsort(k->list, n, sizeof *k->list, compare);
 }
 
 static void note_large(struct census *c, const struct target_piece *p)
@@ -53,12 +86,11 @@ static bool count(const struct target_piece *p, void *context)
     progress("counting", p->start - c->view->base, c->view->nbytes);
     if (p->kind != PIECE_OBJECT)
         return true;
-    if (2 * c->nsizes >= c->room)
-        grow(c);
-    struct size *s = place_of(c, p->size);
-    c->nsizes += s->count == 0;
-    s->size = p->size;
-    s->count++;
+    add(&c->sizes, (struct kind){.key = p->size, .count = 1, .bytes = p->size});
+    if (c->history != NULL) {
+        uint32_t origin = origin_of(c->history, p->start, p->size);
+        add(&c->origins, (struct kind){origin, origin, 1, p->size});
+    }
     c->count++;
     c->bytes += p->size;
     c->slack += p->nbytes - p->size;
@@ -66,25 +98,18 @@ static bool count(const struct target_piece *p, void *context)
     return true;
 }
 
-/* By bytes, and of two with equally many the smaller size first. */
-static int compare(const void *a, const void *b)
+/* Counts by key what was counted by origin. */
+static void join_origins(struct census *c)
 {
-    const struct size *x = a, *y = b;
-    uint64_t m = x->size * x->count, n = y->size * y->count;
-    if (m != n)
-        return m > n ? -1 : 1;
-    return x->size < y->size ? -1 : x->size > y->size;
-}
-
-/* Moves the sizes that there are to the front, and sorts them. */
-static void sort(struct census *c)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < c->room; i++)
-        if (c->sizes[i].count != 0)
-            c->sizes[n++] = c->sizes[i];
-    if (n > 0)
-        qsort(c->sizes, n, sizeof *c->sizes, compare);
+    struct kinds by_origin = c->origins;
+    c->origins = (struct kinds){0};
+    for (size_t i = 0; i < by_origin.room; i++) {
+        struct kind kind = by_origin.list[i];
+        kind.key = kind.count == 0 ? 0 : origin_key(c->history, kind.origin);
+        if (kind.count > 0)
+            add(&c->origins, kind);
+    }
+    free(by_origin.list);
 }
 
 bool census_take(struct census *c, const struct look *l)
@@ -94,13 +119,16 @@ bool census_take(struct census *c, const struct look *l)
         c->view = &l->heaps.views[i];
         is_whole &= view_walk(c->view, count, c);
     }
-    sort(c);
+    join_origins(c);
+    sort(&c->sizes);
+    sort(&c->origins);
     progress_end();
     return is_whole;
 }
 
 void census_free(struct census *c)
 {
-    free(c->sizes);
+    free(c->sizes.list);
+    free(c->origins.list);
     free(c->largest);
 }

@@ -1,17 +1,25 @@
 /* SPDX-License-Identifier: MIT
  *
- * census.h - the live objects of a target, counted by their exact size.
+ * census.h - the live objects of a target, counted by their exact size, and by their origin.
  */
 #ifndef CENSUS_H
 #define CENSUS_H
 
 #include "heaps.h"
+#include "origins.h"
 /* It declares struct look behind heaps.h. */
 #include "command.h"
 
-struct size {
-    size_t size;
-    uint64_t count;
+/* Objects that have something in common: their size, or their origin. */
+struct kind {
+    uint64_t key;    /* the size, or origin_key */
+    uint32_t origin; /* one that has this key; 0 for a size */
+    uint64_t count, bytes;
+};
+
+struct kinds {
+    struct kind *list; /* those with the most bytes first */
+    size_t n, room;
 };
 
 struct object_at {
@@ -20,16 +28,16 @@ struct object_at {
 };
 
 struct census {
-    struct size *sizes; /* those with the most bytes first */
-    size_t nsizes, room;
+    struct kinds sizes, origins;
     struct object_at *largest; /* the largest objects, */
     size_t nlargest, top;      /* and how many of them are wanted */
     uint64_t count, bytes, slack;
+    struct origins *history; /* NULL: objects are not counted by their origin */
     const struct view *view; /* that is being counted */
 };
 
-/* Counts all objects of a target, in a census of zeros, except `top`. Returns false if a heap is
- * damaged: what could be counted was counted. */
+/* Counts all objects of a target, in a census of zeros, except `top` and `history`. Returns false
+ * if a heap is damaged: what could be counted was counted. */
 bool census_take(struct census *c, const struct look *l);
 void census_free(struct census *c);
 

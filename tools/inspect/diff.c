@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * diff.c - mem diff: which sizes of live objects came, went and grew between two targets.
+ * diff.c - mem diff: which sizes of live objects came, went and grew between two targets; and the
+ * objects of which stacks, if both keep a history.
  */
 #include <argp.h>
 #include <err.h>
@@ -16,11 +17,10 @@ static struct options {
     bool is_json;
 } options = {.top = 20};
 
-static const struct argp_option argp_options[] = {{"json", 'j', NULL, 0,
-                                                   "Print JSON instead of text", 0},
-                                                  {"top", 'n', "N", 0,
-                                                   "Print at most N sizes (20; 0 means all)", 0},
-                                                  {0}};
+static const struct argp_option argp_options[] = {
+    {"json", 'j', NULL, 0, "Print JSON instead of text", 0},
+    {"top", 'n', "N", 0, "Print at most N sizes, and N stacks (20; 0 means all)", 0},
+    {0}};
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
@@ -52,62 +52,101 @@ static const struct argp argp = {
     .args_doc = "OLD NEW",
     .doc = "Compares the live objects of two targets, mostly two snapshots of one process (`mem "
            "snap --every 60s' writes a series): by which factor they grew, and which sizes came, "
-           "went and grew; those that changed most come first. Each target is the id of a running "
+           "went and grew; those that changed most come first. If both keep a history "
+           "(LIBMEM=history), that is also said of the stacks that allocated the objects. Each "
+           "target is the id of a running "
            "process, a core file, or a snapshot."
            "\vThe exit status is 0; or 2 if something cannot be told.\n"};
 
 /* --- comparing ------------------------------------------------------------------------ */
 
+/* Of one kind of objects. */
 struct change {
-    size_t size;
-    uint64_t old, new; /* how many objects */
+    struct kind old, new;
+};
+
+struct changes {
+    struct change *list; /* those that grew or shrank most come first */
+    size_t n;
 };
 
 static int64_t growth(const struct change *c)
 {
-    return (int64_t)((c->new - c->old) * c->size);
+    return (int64_t)(c->new.bytes - c->old.bytes);
 }
 
-static int by_size(const void *a, const void *b)
+static int by_key(const void *a, const void *b)
 {
-    const struct size *x = a, *y = b;
-    return x->size < y->size ? -1 : x->size > y->size;
+    const struct kind *x = a, *y = b;
+    return x->key < y->key ? -1 : x->key > y->key;
 }
 
-/* Those that grew or shrank most come first. */
 static int by_growth(const void *a, const void *b)
 {
     const struct change *p = a, *q = b;
     int64_t x = llabs(growth(p)), y = llabs(growth(q));
     if (x != y)
         return x > y ? -1 : 1;
-    return p->size < q->size ? -1 : p->size > q->size;
+    return by_key(&p->new, &q->new);
 }
 
 /* Merges the two lists, and leaves out what is equal. */
-static size_t compare(struct census *old, struct census *new, struct change *changes)
+static struct changes compare(struct kinds *old, struct kinds *new)
 {
-    size_t n = 0;
-    if (old->nsizes > 0)
-        qsort(old->sizes, old->nsizes, sizeof *old->sizes, by_size);
-    if (new->nsizes > 0)
-        qsort(new->sizes, new->nsizes, sizeof *new->sizes, by_size);
-    for (size_t i = 0, k = 0; i < old->nsizes || k < new->nsizes;) {
-        const struct size *p = i < old->nsizes ? &old->sizes[i] : NULL;
-        const struct size *q = k < new->nsizes ? &new->sizes[k] : NULL;
-        bool has_old = p != NULL && (q == NULL || p->size <= q->size);
-        bool has_new = q != NULL && (p == NULL || q->size <= p->size);
-        struct change c = {.size = has_old ? p->size : q->size};
-        c.old = has_old ? p->count : 0;
-        c.new = has_new ? q->count : 0;
+    struct changes changes = {.list = calloc(old->n + new->n + 1, sizeof *changes.list)};
+    if (changes.list == NULL)
+        err(UNKNOWN, "the changes");
+    if (old->n > 0)
+        qsort(old->list, old->n, sizeof *old->list, by_key);
+    if (new->n > 0)
+        qsort(new->list, new->n, sizeof *new->list, by_key);
+    for (size_t i = 0, k = 0; i < old->n || k < new->n;) {
+        const struct kind *p = i < old->n ? &old->list[i] : NULL;
+        const struct kind *q = k < new->n ? &new->list[k] : NULL;
+        bool has_old = p != NULL && (q == NULL || p->key <= q->key);
+        bool has_new = q != NULL && (p == NULL || q->key <= p->key);
+        struct change c = {.old.key = has_old ? p->key : q->key};
+        c.new.key = c.old.key;
+        c.old = has_old ? *p : c.old;
+        c.new = has_new ? *q : c.new;
         i += has_old;
         k += has_new;
-        if (c.old != c.new)
-            changes[n++] = c;
+        if (c.old.count != c.new.count || c.old.bytes != c.new.bytes)
+            changes.list[changes.n++] = c;
     }
-    if (n > 0)
-        qsort(changes, n, sizeof *changes, by_growth);
-    return n;
+    if (changes.n > 0)
+        qsort(changes.list, changes.n, sizeof *changes.list, by_growth);
+    return changes;
+}
+
+/* --- one of the two targets ---------------------------------------------------------------- */
+
+struct side {
+    struct look look;
+    struct census census;
+    struct origins history;
+    struct symbols *names;
+};
+
+/* Opens a target and counts its objects. Returns false after a message. */
+static bool side_open(struct side *s, const char *name)
+{
+    *s = (struct side){0};
+    if (!look_open(&s->look, name))
+        return false;
+    if (origins_open(&s->history, s->look.t))
+        s->census.history = &s->history;
+    look_go_on(&s->look);
+    s->names = symbols_open(s->look.t);
+    return true;
+}
+
+static void side_close(struct side *s)
+{
+    symbols_close(s->names);
+    census_free(&s->census);
+    origins_close(&s->history);
+    look_close(&s->look);
 }
 
 /* --- printing ------------------------------------------------------------------------- */
@@ -124,83 +163,135 @@ static char *factor_text(char text[BYTES_TEXT], uint64_t old, uint64_t new)
     return text;
 }
 
-static void print_text(const struct census *old, const struct census *new,
-                       const struct change *changes, size_t n)
+/* Prints the columns that sizes and stacks have in common. */
+static void print_change(const struct change *c)
 {
-    char a[BYTES_TEXT], b[BYTES_TEXT], factor[BYTES_TEXT];
-    printf("%s: %s to %s\n", factor_text(factor, old->bytes, new->bytes), bytes_text(a, old->bytes),
-           bytes_text(b, new->bytes));
-    printf("%s: %" PRIu64 " to %" PRIu64 " live objects\n",
-           factor_text(factor, old->count, new->count), old->count, new->count);
-    if (n == 0) {
+    char bytes[BYTES_TEXT], factor[BYTES_TEXT];
+    int64_t more = growth(c);
+    printf("%12" PRIu64 " %12" PRIu64 " %9s %c%12s\n", c->old.count, c->new.count,
+           factor_text(factor, c->old.count, c->new.count), more < 0 ? '-' : '+',
+           bytes_text(bytes, (uint64_t)(more < 0 ? -more : more)));
+}
+
+static size_t nshown(const struct changes *c)
+{
+    return options.top == 0 || options.top > c->n ? c->n : options.top;
+}
+
+static void print_left(const struct changes *c, const char *what)
+{
+    if (nshown(c) < c->n)
+        printf("and %zu %s more (--top=0 shows all)\n", c->n - nshown(c), what);
+}
+
+static void print_sizes(const struct changes *sizes)
+{
+    if (sizes->n == 0) {
         printf("there are as many objects of each size\n");
         return;
     }
     printf("\n%12s %12s %12s %9s %13s\n", "size", "objects, old", "new", "", "bytes in all");
-    for (size_t i = 0; i < n && (options.top == 0 || i < options.top); i++) {
-        int64_t bytes = growth(&changes[i]);
-        printf("%12zu %12" PRIu64 " %12" PRIu64 " %9s %c%12s\n", changes[i].size, changes[i].old,
-               changes[i].new, factor_text(factor, changes[i].old, changes[i].new),
-               bytes < 0 ? '-' : '+', bytes_text(a, (uint64_t)(bytes < 0 ? -bytes : bytes)));
+    for (size_t i = 0; i < nshown(sizes); i++) {
+        printf("%12" PRIu64 " ", sizes->list[i].old.key);
+        print_change(&sizes->list[i]);
     }
-    if (options.top != 0 && n > options.top)
-        printf("and %zu sizes more (--top=0 shows all)\n", n - options.top);
+    print_left(sizes, "sizes");
 }
 
-static void print_json_target(const char *name, const struct look *l, const struct census *c)
+/* The stack of a kind is known to the newer target, unless all its objects went. */
+static const struct side *side_of(const struct change *c, const struct side sides[2],
+                                  uint32_t *origin)
+{
+    bool went = c->new.count == 0;
+    *origin = went ? c->old.origin : c->new.origin;
+    return &sides[!went];
+}
+
+static void print_stacks(const struct changes *stacks, const struct side sides[2])
+{
+    uint32_t origin;
+    printf("\n%12s %12s %9s %13s\n", "objects, old", "new", "", "bytes in all");
+    for (size_t i = 0; i < nshown(stacks); i++) {
+        const struct side *s = side_of(&stacks->list[i], sides, &origin);
+        print_change(&stacks->list[i]);
+        origin_print(&s->history, s->names, origin);
+    }
+    print_left(stacks, "stacks");
+}
+
+static void print_text(const struct side sides[2], const struct changes *sizes,
+                       const struct changes *stacks)
+{
+    char a[BYTES_TEXT], b[BYTES_TEXT], factor[BYTES_TEXT];
+    const struct census *old = &sides[0].census, *new = &sides[1].census;
+    look_print_head(&sides[0].look);
+    look_print_head(&sides[1].look);
+    printf("%s: %s to %s\n", factor_text(factor, old->bytes, new->bytes), bytes_text(a, old->bytes),
+           bytes_text(b, new->bytes));
+    printf("%s: %" PRIu64 " to %" PRIu64 " live objects\n",
+           factor_text(factor, old->count, new->count), old->count, new->count);
+    print_sizes(sizes);
+    if (stacks->n > 0)
+        print_stacks(stacks, sides);
+    else if ((old->history == NULL) != (new->history == NULL))
+        printf("stacks cannot be compared: only one of the two keeps a history\n");
+}
+
+static void print_json_side(const char *name, const struct side *s)
 {
     printf(" \"%s\": {", name);
-    look_print_json_head(l);
-    printf("  \"objects\": %" PRIu64 ", \"bytes\": %" PRIu64 "},\n", c->count, c->bytes);
+    look_print_json_head(&s->look);
+    printf("  \"objects\": %" PRIu64 ", \"bytes\": %" PRIu64 "},\n", s->census.count,
+           s->census.bytes);
 }
 
-static void print_json_changes(const struct change *changes, size_t n)
+static void print_json_text(const struct side sides[2], const struct changes *sizes,
+                            const struct changes *stacks)
 {
+    uint32_t origin;
+    printf("{");
+    print_json_side("old", &sides[0]);
+    print_json_side("new", &sides[1]);
     printf(" \"sizes\": [");
-    for (size_t i = 0; i < n && (options.top == 0 || i < options.top); i++)
-        printf("%s\n  {\"size\": %zu, \"old\": %" PRIu64 ", \"new\": %" PRIu64 "}",
-               i == 0 ? "" : ",", changes[i].size, changes[i].old, changes[i].new);
+    for (size_t i = 0; i < nshown(sizes); i++) {
+        const struct change *c = &sizes->list[i];
+        printf("%s\n  {\"size\": %" PRIu64 ", \"old\": %" PRIu64 ", \"new\": %" PRIu64 "}",
+               i == 0 ? "" : ",", c->old.key, c->old.count, c->new.count);
+    }
+    printf("],\n \"stacks\": [");
+    for (size_t i = 0; i < nshown(stacks); i++) {
+        const struct change *c = &stacks->list[i];
+        const struct side *s = side_of(c, sides, &origin);
+        printf("%s\n  {\"old\": %" PRIu64 ", \"new\": %" PRIu64 ", \"old_bytes\": %" PRIu64
+               ", \"new_bytes\": %" PRIu64 ", \"stack\": ",
+               i == 0 ? "" : ",", c->old.count, c->new.count, c->old.bytes, c->new.bytes);
+        origin_print_json(&s->history, s->names, origin);
+        printf("}");
+    }
     printf("]}\n");
-}
-
-/* Opens a target and counts its objects. Returns false after a message. */
-static bool take(const char *name, struct look *l, struct census *c, bool *is_certain)
-{
-    if (!look_open(l, name))
-        return false;
-    look_go_on(l);
-    bool is_whole = census_take(c, l);
-    *is_certain &= is_whole && look_is_certain(l);
-    return true;
 }
 
 int command_diff(int argc, char **argv)
 {
-    struct look looks[2];
-    struct census old = {0}, new = {0};
+    struct side sides[2];
     bool is_certain = true;
     argp_parse(&argp, argc, argv, 0, NULL, NULL);
-    if (!take(options.old, &looks[0], &old, &is_certain) ||
-        !take(options.new, &looks[1], &new, &is_certain))
+    if (!side_open(&sides[0], options.old) || !side_open(&sides[1], options.new))
         return UNKNOWN;
-    struct change *changes = calloc(old.nsizes + new.nsizes + 1, sizeof *changes);
-    if (changes == NULL)
-        err(UNKNOWN, "the sizes");
-    size_t n = compare(&old, &new, changes);
-    if (options.is_json) {
-        printf("{");
-        print_json_target("old", &looks[0], &old);
-        print_json_target("new", &looks[1], &new);
-        print_json_changes(changes, n);
-    } else {
-        look_print_head(&looks[0]);
-        look_print_head(&looks[1]);
-        print_text(&old, &new, changes, n);
-    }
-    free(changes);
-    census_free(&old);
-    census_free(&new);
-    look_close(&looks[0]);
-    look_close(&looks[1]);
+    bool has_stacks = sides[0].census.history != NULL && sides[1].census.history != NULL;
+    for (size_t i = 0; i < 2; i++)
+        is_certain &=
+            census_take(&sides[i].census, &sides[i].look) && look_is_certain(&sides[i].look);
+    struct changes sizes = compare(&sides[0].census.sizes, &sides[1].census.sizes), stacks = {0};
+    if (has_stacks)
+        stacks = compare(&sides[0].census.origins, &sides[1].census.origins);
+    if (options.is_json)
+        print_json_text(sides, &sizes, &stacks);
+    else
+        print_text(sides, &sizes, &stacks);
+    free(sizes.list);
+    free(stacks.list);
+    side_close(&sides[0]);
+    side_close(&sides[1]);
     return is_certain ? FINE : UNKNOWN;
 }

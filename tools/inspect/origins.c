@@ -105,8 +105,7 @@ void origin_print(const struct origins *o, struct symbols *s, uint32_t origin)
     const uint64_t *frames;
     size_t n = origin_stack(o, origin, &frames);
     if (origin == ORIGIN_NO_EVENT)
-        printf("    allocated by none of the last %zu calls, which are all that is kept\n",
-               o->events.n);
+        printf("    allocated by none of the last %zu calls that are kept\n", o->events.n);
     else
         symbols_print_stack(s, frames, n);
 }

@@ -1,0 +1,202 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# origins.sh BUILD - checks what `mem leaks`, `mem sizes --by-stack` and `mem diff` say by stack, of
+# a program that keeps a history and says itself what each of its functions has allocated
+# (test/inspect/origins.c): while it runs, and in snapshots of it. Prints TAP.
+set -u
+build=$(realpath -e "${1:?usage: origins.sh BUILD}") || exit 2
+mem=$build/mem program=$build/test/inspect/origins
+work=$(mktemp -d) || exit 1
+pid=
+trap 'exec 3>&-; [ -z "$pid" ] || kill -9 "$pid" 2>/dev/null; rm -rf "$work"' EXIT
+unset LD_PRELOAD DEBUGINFOD_URLS
+export LC_ALL=C
+ntests=0 nfailed=0 status=0
+cd "$work" || exit 1
+
+result() { # status what
+    ntests=$((ntests + 1))
+    if [ "$1" -eq 0 ]; then echo "ok $ntests - $2"; return; fi
+    nfailed=$((nfailed + 1))
+    echo "not ok $ntests - $2"
+    echo "# status $status"
+    head -n 40 out err difference 2>/dev/null | cut -c1-200 | sed 's/^/# /'
+}
+
+run() { # COMMAND...: sets status, and leaves the output in out and err
+    timeout -k 5 20 "$@" >out 2>err </dev/null
+    status=$?
+}
+
+await_ready() { # n
+    for _ in {1..400}; do [ "$(grep -c '^ready' says)" -lt "$1" ] || return; sleep 0.05; done
+    echo "# the program is not ready"
+}
+
+start() { # LIBMEM [argument]
+    rm -f input
+    mkfifo input
+    : >says
+    LIBMEM=$1 LD_PRELOAD=$build/libmem-malloc.so "$program" ${2+"$2"} <input >says 2>&1 &
+    pid=$!
+    exec 3>input
+    await_ready 1
+}
+
+finish() {
+    exec 3>&-
+    wait "$pid"
+    pid=
+}
+
+# Prints what the program has said up to the n-th `ready`.
+said() { # n
+    awk -v n="$1" '/^ready/ { if (++i == n) exit; next } i == n - 1 || $1 == "leak"' says
+}
+
+# Prints, of the list NAME in JSON, the columns and the innermost function of each entry that one of
+# the program's own functions has allocated, or no event of the history.
+by_function() { # name column...
+    python3 - "$@" <<'END'
+import json, sys
+name, columns = sys.argv[1], sys.argv[2:]
+own = {'order', 'order_more', 'trim', 'leak_here', 'leak_there', 'leak_early'}
+found = {}
+for entry in json.load(open('out'))[name]:
+    stack = entry['stack']
+    function = '-' if stack is None else stack[0]['is'].split('+')[0].split('.')[0]
+    if function in own or function == '-':
+        assert stack is None or any(f['is'].startswith('main+') for f in stack), stack
+        row = tuple(entry[c] for c in columns)
+        if columns[-1].endswith('bytes'): # of calls from several lines of one function
+            row = tuple(map(sum, zip(row, found.get(function, (0,) * len(row)))))
+            found[function] = row
+        else:
+            found[function, row] = row
+for key, row in found.items():
+    print(*row, key if isinstance(key, str) else key[0])
+END
+}
+
+leaks_are_known() { # target
+    run "$mem" leaks --json "$1"
+    by_function leaks objects size >found 2>&1
+    sort -o found found
+    awk '$1 == "leak" { print $2, $3, $4 }' says | sort >expected
+    diff expected found >difference && [ -s expected ] && [ "$status" -eq 1 ]
+}
+
+# All objects of a function, whether they have leaked or not.
+sizes_are_known() { # target n
+    run "$mem" sizes --by-stack --json --top 1000 "$1"
+    by_function stacks objects bytes | grep -v ' -$' | sort >found 2>&1
+    said "$2" | awk '$1 == "live" { n[$4] += $2; b[$4] += $3 }
+        $1 == "leak" && $4 != "-" { n[$4] += $2; b[$4] += $2 * $3 }
+        END { for (f in n) print n[f], b[f], f }' | sort >expected
+    diff expected found >difference && [ -s expected ] && [ "$status" -eq 0 ]
+}
+
+if ! ldd "$mem" | grep -q libdw; then
+    echo '1..0 # SKIP this mem was built without libdw, so that it knows no functions'
+    exit 0
+fi
+
+start history=1K,region=64M
+leaks_are_known "$pid"
+result $? 'leaks by stack, and those whose event is no longer kept'
+run "$mem" leaks "$pid"
+grep -A 1 -E '^ +5 +9\.8 KiB  of 2\.0 KiB' out | grep -q '#0 0x.* leak_here+0x.* in origins at ' &&
+    grep -A 1 -E '^ +2 +2\.9 KiB  of 1\.5 KiB' out | grep -q 'by none of the last 1023 calls'
+result $? 'leaks in words: the stack below each kind'
+sizes_are_known "$pid" 1
+result $? 'sizes by stack'
+run "$mem" sizes --by-stack "$pid"
+grep -A 1 -E '^ +7 +6\.8 KiB$' out | grep -q '#0 0x.* order+0x.* in origins at '
+result $? 'sizes by stack, in words'
+run "$mem" snap --payload -o first "$pid"
+leaks_are_known first && sizes_are_known first 1
+result $? 'leaks and sizes by stack of a snapshot'
+echo >&3
+await_ready 2
+run "$mem" snap -o second "$pid"
+sizes_are_known second 2
+result $? 'sizes by stack, of the second snapshot'
+run "$mem" diff --json --top 0 first second
+by_function stacks old new old_bytes new_bytes | grep -v ' -$' | sort >found 2>&1
+sort >expected <<'END'
+7 3 7000 3000 order
+0 6 0 6000 order_more
+1 1 4990 4980 trim
+END
+diff expected found >difference && [ "$status" -eq 0 ]
+result $? 'diff by stack'
+run "$mem" diff first "$pid"
+grep -A 1 -E '^ +0 +6 +came ' out | grep -q '#0 0x.* order_more+0x.* in origins at ' &&
+    grep -A 1 -E '^ +7 +3 +x 0\.43 ' out | grep -q '#0 0x.* order+0x.* in origins at '
+result $? 'diff by stack, in words'
+finish
+
+# Addresses differ from run to run, and the stacks are numbered anew.
+start history=8K,region=64M otherwise
+run "$mem" diff --json --top 0 first "$pid"
+by_function stacks old new | grep -v ' -$' >found 2>&1
+echo '0 2 leak_early' >expected
+diff expected found >difference && [ "$status" -eq 0 ]
+result $? 'diff of two runs of the program: only what the first no longer knew'
+finish
+
+start region=64M
+run "$mem" leaks --json "$pid"
+[ "$status" -eq 1 ] && ! grep -q '"stack"' out
+result $? 'leaks without a history'
+run "$mem" sizes --by-stack "$pid"
+[ "$status" -eq 2 ] && [ "$(wc -l <err)" -eq 1 ] && grep -q 'mem run --history' err && [ ! -s out ]
+result $? 'sizes by stack without a history says what to do'
+run "$mem" diff first "$pid"
+[ "$status" -eq 0 ] && grep -q '^stacks cannot be compared' out
+result $? 'diff with a program without a history'
+finish
+
+# An event that does not fit the object is not the object's: one of another size, and a free.
+run "$mem" leaks --json first
+cp out leaks.json
+for change in size free; do
+    python3 - "$change" <<'END'
+import json, struct, sys
+first = [l for l in json.load(open('leaks.json'))['leaks'] if l['size'] == 3000][0]['first']
+file = open('first', 'rb').read()
+event = [struct.pack('<QQ', int(first, 16), 3000 | kind << 40) for kind in (1, 2)]
+other = struct.pack('<QQ', int(first, 16), 3001 | 1 << 40)
+assert file.count(event[0]) == 1
+open('changed', 'wb').write(file.replace(event[0], other if sys.argv[1] == 'size' else event[1]))
+END
+    run "$mem" leaks --json changed
+    by_function leaks objects size | grep ' 3000 ' | sort >found 2>&1
+    printf '1 3000 %s\n' - leak_here >expected
+    diff expected found >difference
+    result $? "an event that does not fit: $change"
+done
+
+# Any bytes of a snapshot may be damaged: the commands end, and not by a signal.
+nbad=0
+for ((i = 0; i < 10; i++)); do
+    python3 - "$i" <<'END'
+import random, sys
+random.seed(int(sys.argv[1]))
+file = bytearray(open('first', 'rb').read())
+for _ in range(200):
+    file[random.randrange(len(file))] = random.randrange(256)
+open('damaged', 'wb').write(file)
+END
+    for command in 'leaks damaged' 'sizes --by-stack damaged' 'diff damaged second'; do
+        # shellcheck disable=SC2086 # several words
+        run "$mem" $command
+        [ "$status" -le 2 ] || nbad=$((nbad + 1))
+    done
+done
+[ "$nbad" -eq 0 ]
+result $? 'damaged snapshots end the commands with a status of their own'
+
+echo "1..$ntests"
+[ "$nfailed" -eq 0 ]

@@ -37,9 +37,9 @@ struct graph;
 
 struct look;
 
-/* Opens a target and its heaps (command.h), and reads the roots and what the objects hold; and its
- * history, if `history` is not NULL. A process is stopped meanwhile, and goes on. Returns NULL after
- * a message; else the caller closes the graph, and then what was opened. */
+/* Opens a target and its heaps (command.h), and reads the roots, what the objects hold, and the
+ * history, unless `history` is NULL. A process is stopped meanwhile, and goes on. Returns NULL
+ * after a message; else the caller closes the graph, and then what was opened. */
 struct graph *graph_open(struct look *look, const char *name, struct origins *history);
 
 /* Finds all objects. Called once, before the functions below. */

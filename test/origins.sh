@@ -1,9 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# origins.sh BUILD - checks what `mem leaks`, `mem sizes --by-stack` and `mem diff` say by stack, of
-# a program that keeps a history and says itself what each of its functions has allocated
-# (test/inspect/origins.c): while it runs, and in snapshots of it. Prints TAP.
+# origins.sh BUILD - checks what `mem leaks`, `mem sizes --by-stack` and `mem diff` say by stack,
+# and what google-pprof and pprof read of their profiles, of a program that keeps a history and says
+# itself what each of its functions has allocated (test/inspect/origins.c): while it runs, and in
+# snapshots of it. Prints TAP.
 set -u
 build=$(realpath -e "${1:?usage: origins.sh BUILD}") || exit 2
 mem=$build/mem program=$build/test/inspect/origins
@@ -97,6 +98,65 @@ sizes_are_known() { # target n
     diff expected found >difference && [ -s expected ] && [ "$status" -eq 0 ]
 }
 
+# Prints the bytes of each function of the program, and of all together, that are expected in a
+# profile: of what has leaked, or of all.
+bytes_expected() { # leak|all
+    said 1 | awk -v which="$1" '$1 == "live" && which == "all" { b[$4] += $3; n += $3 }
+        $1 == "leak" { b[$4] += $2 * $3; n += $2 * $3 }
+        END { for (f in b) if (f != "-") print f, b[f]; print "total", n }' | sort
+}
+
+# What the readers of profiles print is: bytes, two columns or more, a function.
+bytes_found() { # total
+    sed -E 's/([0-9])B? /\1 /g' out | awk -v total="$1" '
+        $NF ~ /^(order|trim|leak_here|leak_there)$/ { print $NF, $1 } END { print "total", total }' |
+        sort
+}
+
+profile_is_read() { # file leak|all
+    bytes_expected "$2" >expected
+    if command -v google-pprof >/dev/null; then
+        run google-pprof --text --show_bytes "$program" "$1"
+        bytes_found "$(sed -n 's/^Total: \([0-9]*\) B$/\1/p' out)" >found
+        diff expected found >difference
+        result $? "$2: google-pprof reads it"
+    else
+        ntests=$((ntests + 1))
+        echo "ok $ntests - $2: google-pprof reads it # SKIP google-perftools is not installed"
+    fi
+    if command -v go >/dev/null && run go tool pprof -top -unit=B "$program" "$1" &&
+        [ "$status" -eq 0 ]; then
+        bytes_found "$(sed -n 's/.* of \([0-9]*\)B total$/\1/p' out)" >found
+        diff expected found >difference
+        result $? "$2: pprof reads it"
+    else
+        ntests=$((ntests + 1))
+        echo "ok $ntests - $2: pprof reads it # SKIP go tool pprof is not installed"
+    fi
+}
+
+# The lines of a profile, as gperftools describes them: the sums are those of the first line, and
+# each address of code is in a mapping that may be executed.
+profile_is_well_formed() { # file
+    python3 - "$1" <<'END' >difference 2>&1
+import re, sys
+head, *lines = open(sys.argv[1]).read().split('\n')
+numbers = r'(\d+): (\d+) \[(\d+): (\d+)\] @'
+total = re.fullmatch('heap profile: ' + numbers + ' heapprofile', head).groups()
+end = lines.index('MAPPED_LIBRARIES:')
+samples = [re.fullmatch(numbers + '((?: 0x[0-9a-f]+)+)', l).groups() for l in lines[:end - 1]]
+assert lines[end - 1] == '' and lines[-1] == '' and samples
+assert [sum(int(s[i]) for s in samples) for i in range(4)] == [int(t) for t in total]
+maps = [re.fullmatch(r'([0-9a-f]+)-([0-9a-f]+) [r-][w-]([x-])p [0-9a-f]{8,} 00:00 0 (.*)', l)
+        for l in lines[end + 1:-1]]
+code = [(int(m[1], 16), int(m[2], 16)) for m in maps if m[3] == 'x']
+for s in samples:
+    addresses = [int(a, 16) for a in s[4].split()]
+    known = [any(a <= x < b for a, b in code) for x in addresses]
+    assert all(known) or addresses == [0x7fffffffffff]
+END
+}
+
 if ! ldd "$mem" | grep -q libdw; then
     echo '1..0 # SKIP this mem was built without libdw, so that it knows no functions'
     exit 0
@@ -117,6 +177,18 @@ result $? 'sizes by stack, in words'
 run "$mem" snap --payload -o first "$pid"
 leaks_are_known first && sizes_are_known first 1
 result $? 'leaks and sizes by stack of a snapshot'
+for command in 'leaks leak' 'sizes all'; do
+    for target in "$pid" first; do
+        rm -f profile
+        run "$mem" "${command% *}" "$target" --pprof profile
+        [ "$status" -le 1 ] && [ -s out ] && profile_is_well_formed profile
+        result $? "${command% *} --pprof, of ${target/$pid/the process}"
+    done
+    profile_is_read profile "${command#* }"
+done
+run "$mem" sizes --pprof ./not/there "$pid"
+[ "$status" -eq 2 ] && grep -q 'not/there' err
+result $? 'a profile that cannot be written'
 echo >&3
 await_ready 2
 run "$mem" snap -o second "$pid"
@@ -153,6 +225,11 @@ result $? 'leaks without a history'
 run "$mem" sizes --by-stack "$pid"
 [ "$status" -eq 2 ] && [ "$(wc -l <err)" -eq 1 ] && grep -q 'mem run --history' err && [ ! -s out ]
 result $? 'sizes by stack without a history says what to do'
+for command in leaks sizes; do
+    run "$mem" "$command" --pprof none "$pid"
+    [ "$status" -eq 2 ] && grep -q 'mem run --history' err && [ ! -e none ]
+    result $? "$command --pprof without a history says what to do"
+done
 run "$mem" diff first "$pid"
 [ "$status" -eq 0 ] && grep -q '^stacks cannot be compared' out
 result $? 'diff with a program without a history'

@@ -35,8 +35,7 @@ static void grow(struct kinds *k)
     free(old.list);
 }
 
-/* Counts more objects of a kind. */
-static void add(struct kinds *k, struct kind more)
+void kinds_add(struct kinds *k, struct kind more)
 {
     if (2 * k->n >= k->room)
         grow(k);
@@ -48,7 +47,6 @@ static void add(struct kinds *k, struct kind more)
     kind->bytes += more.bytes;
 }
 
-/* By bytes, and of two with equally many the lower key first. */
 static int compare(const void *a, const void *b)
 {
     const struct kind *x = a, *y = b;
@@ -57,8 +55,7 @@ static int compare(const void *a, const void *b)
     return x->key < y->key ? -1 : x->key > y->key;
 }
 
-/* Moves the kinds that there are to the front, and sorts them. */
-static void sort(struct kinds *k)
+void kinds_sort(struct kinds *k)
 {
     size_t n = 0;
     for (size_t i = 0; i < k->room; i++)
@@ -86,10 +83,10 @@ static bool count(const struct target_piece *p, void *context)
     progress("counting", p->start - c->view->base, c->view->nbytes);
     if (p->kind != PIECE_OBJECT)
         return true;
-    add(&c->sizes, (struct kind){.key = p->size, .count = 1, .bytes = p->size});
+    kinds_add(&c->sizes, (struct kind){.key = p->size, .count = 1, .bytes = p->size});
     if (c->history != NULL) {
         uint32_t origin = origin_of(c->history, p->start, p->size);
-        add(&c->origins, (struct kind){origin, origin, 1, p->size});
+        kinds_add(&c->origins, (struct kind){origin, origin, 1, p->size});
     }
     c->count++;
     c->bytes += p->size;
@@ -107,7 +104,7 @@ static void join_origins(struct census *c)
         struct kind kind = by_origin.list[i];
         kind.key = kind.count == 0 ? 0 : origin_key(c->history, kind.origin);
         if (kind.count > 0)
-            add(&c->origins, kind);
+            kinds_add(&c->origins, kind);
     }
     free(by_origin.list);
 }
@@ -120,8 +117,8 @@ bool census_take(struct census *c, const struct look *l)
         is_whole &= view_walk(c->view, count, c);
     }
     join_origins(c);
-    sort(&c->sizes);
-    sort(&c->origins);
+    kinds_sort(&c->sizes);
+    kinds_sort(&c->origins);
     progress_end();
     return is_whole;
 }

@@ -36,6 +36,13 @@ struct census {
     const struct view *view; /* that is being counted */
 };
 
+/* Counts more objects of a kind. */
+void kinds_add(struct kinds *k, struct kind more);
+
+/* Sorts the kinds when all objects have been counted; of two with equally many bytes, the one with
+ * the lower key comes first. */
+void kinds_sort(struct kinds *k);
+
 /* Counts all objects of a target, in a census of zeros, except `top` and `history`. Returns false
  * if a heap is damaged: what could be counted was counted. */
 bool census_take(struct census *c, const struct look *l);

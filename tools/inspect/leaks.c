@@ -23,6 +23,7 @@
 #include "graph.h"
 #include "origins.h"
 #include "places.h"
+#include "profile.h"
 
 #include "command.h"
 
@@ -30,6 +31,7 @@ static struct options {
     const char *target;
     char **command;   /* NULL: look at the target */
     const char *file; /* what is printed goes there */
+    const char *profile;
     size_t top;
     bool is_json, is_list;
 } options = {.top = 20};
@@ -42,6 +44,10 @@ static const struct argp_option argp_options[] = {
      0},
     {"output", 'o', "FILE", 0,
      "Print to FILE, instead of standard output; or standard error, if there is a COMMAND", 0},
+    {"pprof", 'p', "FILE", 0,
+     "Write all that cannot be reached to FILE, too, by stack, as google-pprof and pprof read it. "
+     "The program must run with LIBMEM=history",
+     0},
     {"top", 'n', "N", 0, "Print at most N kinds of leaks (20; 0 means all)", 0},
     {0}};
 
@@ -59,6 +65,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case 'o':
         options.file = arg;
+        return 0;
+    case 'p':
+        options.profile = arg;
         return 0;
     case ARGP_KEY_ARG:
         if (state->quoted > 0 && state->next > state->quoted) { /* it comes behind -- */
@@ -412,6 +421,27 @@ static void print_json_text(const struct leaks *l, const struct look *look)
     printf("\n]}\n");
 }
 
+/* Writes the leaks and what they keep as a profile. Returns false after a message. */
+static bool write_profile(struct leaks *l)
+{
+    struct kinds lost = {0};
+    if (l->origins.answer != EVENTS_OPEN) {
+        events_explain(l->t, l->origins.answer);
+        return false;
+    }
+    for (uint32_t i = 0; i < graph_nobjects(l->g); i++) {
+        struct graph_object o = graph_object(l->g, i);
+        if (!has_bit(l->lost, i))
+            continue;
+        uint32_t origin = origin_of(&l->origins, o.start, o.size);
+        kinds_add(&lost, (struct kind){origin, origin, 1, o.size});
+    }
+    kinds_sort(&lost);
+    bool ok = profile_write(options.profile, &l->origins, &lost);
+    free(lost.list);
+    return ok;
+}
+
 /* --- looking -------------------------------------------------------------------------- */
 
 /* Returns a list of what is lost, in address order, which the caller frees. */
@@ -535,7 +565,7 @@ int command_leaks(int argc, char **argv)
     progress_end();
     if (!ok)
         return UNKNOWN;
-    if (l.origins.answer > EVENTS_NONE)
+    if (l.origins.answer > EVENTS_NONE && options.profile == NULL)
         events_explain(l.t, l.origins.answer);
     redirect_output();
     l.names = symbols_open(l.t);
@@ -547,6 +577,8 @@ int command_leaks(int argc, char **argv)
         print_text(&l, &look);
     bool has_all = graph_nunread(l.g) == 0 && count_unknown(&l) == 0;
     int status = !look_is_certain(&look) ? UNKNOWN : l.n == 0 ? FINE : has_all ? FOUND : UNKNOWN;
+    if (options.profile != NULL && !write_profile(&l))
+        status = UNKNOWN;
     symbols_close(l.names);
     forget(&l, &look);
     return status;

@@ -9,9 +9,10 @@
 #include <string.h>
 
 #include "census.h"
+#include "profile.h"
 
 static struct options {
-    const char *target;
+    const char *target, *profile;
     size_t top;
     bool is_json, is_by_stack;
 } options = {.top = 20};
@@ -24,6 +25,10 @@ static const struct argp_option argp_options[] = {
      "List the N stacks that allocated the most bytes, instead of sizes. The program must run with "
      "LIBMEM=history",
      0},
+    {"pprof", 'p', "FILE", 0,
+     "Write the live objects to FILE, too, by stack, as google-pprof and pprof read it. The "
+     "program must run with LIBMEM=history",
+     0},
     {0}};
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -32,6 +37,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         options.is_json = true;
     else if (key == 's')
         options.is_by_stack = true;
+    else if (key == 'p')
+        options.profile = arg;
     else if (key == 'n')
         options.top = (size_t)argument_number(arg, state);
     else if (!argument_target(key, arg, state, &options.target))
@@ -160,17 +167,20 @@ int command_sizes(int argc, char **argv)
     c.top = options.top;
     if (!look_open(&l, options.target))
         return UNKNOWN;
-    if (options.is_by_stack && origins_open(&history, l.t))
+    bool wants_stacks = options.is_by_stack || options.profile != NULL;
+    if (wants_stacks && origins_open(&history, l.t))
         c.history = &history;
     look_go_on(&l);
-    if (options.is_by_stack && c.history == NULL) {
+    if (wants_stacks && c.history == NULL) {
         events_explain(l.t, history.answer);
         look_close(&l);
         return UNKNOWN;
     }
     bool is_whole = census_take(&c, &l);
     print_census(&l, &c, is_whole);
-    int status = is_whole && look_is_certain(&l) ? FINE : UNKNOWN;
+    bool is_written =
+        options.profile == NULL || profile_write(options.profile, &history, &c.origins);
+    int status = is_whole && is_written && look_is_certain(&l) ? FINE : UNKNOWN;
     census_free(&c);
     origins_close(&history);
     look_close(&l);

@@ -109,8 +109,8 @@ bytes_expected() { # leak|all
 # What the readers of profiles print is: bytes, two columns or more, a function.
 bytes_found() { # total
     sed -E 's/([0-9])B? /\1 /g' out | awk -v total="$1" '
-        $NF ~ /^(order|trim|leak_here|leak_there)$/ { print $NF, $1 } END { print "total", total }' |
-        sort
+        $NF ~ /^(order|trim|leak_here|leak_there)$/ { print $NF, $1 }
+        END { print "total", total }' | sort
 }
 
 profile_is_read() { # file leak|all

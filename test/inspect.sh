@@ -338,12 +338,46 @@ done
 result $nbad 'one that executes another program: likewise'
 LD_PRELOAD=$build/libmem-malloc.so bash -c 'while :; do (exit); done' &
 target=$! nbad=0
+for _ in {1..100}; do "$mem" check "$target" >out 2>&1 && break; sleep 0.05; done # it has begun
 for _ in {1..15}; do
     run "$mem" check "$target"
     [ "$status" -eq 0 ] || nbad=$((nbad + 1))
 done
 result $nbad 'one that forks all the time'
 { kill -9 "$target"; wait "$target"; } 2>/dev/null
+
+# --- free memory that was written to ---------------------------------------------------------
+
+stale=$programs/stale
+start "$stale"
+run "$mem" check "$pid"
+[ "$status" -eq 0 ] && grep -q "^Mem_Init's heap is sound: 5 objects, 4.9 KiB$" out
+result $? 'a free list that is right'
+run "$mem" snap "$pid" -o bare
+run "$mem" check bare
+[ "$status" -eq 0 ] && grep -q "^Mem_Init's heap is sound: .*; its free list could not be read$" out
+result $? 'a snapshot without payload does not have the free list'
+finish
+start "$stale" none
+nfound=0
+for _ in {1..20}; do
+    run "$mem" check "$pid"
+    [ "$status" -ne 1 ] || nfound=$((nfound + 1))
+done
+result "$nfound" 'twenty looks while a thread changes the free list: it is never called damaged'
+finish
+for field in size type next head; do
+    start "$stale" "$field"
+    address=$(addresses free)
+    run "$mem" check "$pid"
+    [ "$status" -eq 1 ] && grep -q "^Mem_Init's heap is damaged: .*$address$" out
+    result $? "a free list with a wrong $field"
+    run "$mem" snap --payload "$pid" -o with_payload
+    run "$mem" check with_payload
+    [ "$status" -eq 1 ] && grep -q "^Mem_Init's heap is damaged: .*$address$" out
+    result $? "a snapshot of it, with payload: a wrong $field"
+    finish
+done
 
 # --- what cannot be looked at ---------------------------------------------------------------
 

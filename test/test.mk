@@ -40,7 +40,7 @@ WALK_STATIC := $(IN_MALLOC)/walk-static
 CONTAINERS := $(BUILD)/test/containers
 KNOWN := $(BUILD)/test/known
 INSPECT := $(addprefix $(BUILD)/test/inspect/,inspected inspected-static damaged \
-    planted tangle ends origins)
+    planted tangle ends stale origins)
 INSPECT_MODULES := $(addprefix tools/inspect/,target.c process.c core.c compress.c images.c \
     heaps.c command.c)
 HELGRIND := $(BUILD)/test/helgrind/classic $(BUILD)/test/helgrind/malloc
@@ -83,7 +83,7 @@ $(BUILD)/test/helgrind/classic: test/helgrind/hand_over.c $(BUILD)/libmem.so
 	$(build) -DCLASSIC -L$(BUILD) -lmem
 $(BUILD)/test/helgrind/malloc: test/helgrind/hand_over.c test/support/reserved.h
 	$(build) -fno-builtin
-$(addprefix $(BUILD)/test/inspect/,inspected planted tangle ends origins): \
+$(addprefix $(BUILD)/test/inspect/,inspected planted tangle ends stale origins): \
     $(BUILD)/test/inspect/%: test/inspect/%.c $(BUILD)/libmem.so
 	$(build) -Isrc -fno-builtin -L$(BUILD) -lmem
 $(BUILD)/test/inspect/inspected-static: test/inspect/inspected.c $(BUILD)/libmem.a

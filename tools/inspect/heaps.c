@@ -120,7 +120,7 @@ static bool take_ledger(struct view *v, const struct ledger *from)
     return v->fault == NULL;
 }
 
-/* In a view it only says that there is a free list, which is not in the view. */
+/* In a view it only says that there is a free list: that is not in the view, but see view->list. */
 static MemNodePtr some_list;
 
 /* Takes the numbers of the spans. */
@@ -153,6 +153,7 @@ static bool take_heap(struct view *v, const struct heap *from)
     v->heap.chunks.region = (struct region){.base = copy_at(v, v->base), .nbytes = v->nbytes};
     v->heap.chunks.list = (struct freelist){&v->heap.chunks.region, &v->heap.chunks.ledger,
                                             from->chunks.list.head == NULL ? NULL : &some_list};
+    v->list = (uintptr_t)from->chunks.list.head;
     v->is_changing |= from->chunks.ledger.changes % 2 != 0 || from->spans.changes % 2 != 0;
     if (!take_ledger(v, &from->chunks.ledger) || !take_spans(v, &from->spans))
         return false;

@@ -123,7 +123,7 @@ check-tree:
 	    "test/header.sh include/mem_heap.h" "test/header.sh include/mem.hpp" \
 	    "test/header.sh src/base/base.h" $(CONTAINERS) \
 	    "test/symbols.sh libmem.so" "test/abi.sh $(BUILD)" "test/taught.sh ." \
-	    test/installed.sh test/cmake.sh "test/man.sh $(BUILD)" \
+	    test/installed.sh test/cmake.sh "test/man.sh $(BUILD)" "test/docs.sh $(BUILD)" \
 	    "test/amalgamation.sh $(BUILD)" \
 	    "test/tool.sh $(BUILD)/mem $(LIB_MALLOC) $(KNOWN)" "test/demo.sh $(BUILD)/mem" \
 	    "test/inspect.sh $(BUILD) $(DAMAGED)" \
@@ -211,7 +211,7 @@ longer = $(if $(filter file,$(origin $(1))),$(2),$($(1)))
 ASKED ?= 100000000
 FLIPS ?= 1000000
 SLOT_FLIPS ?= 10000
-.PHONY: soak soak-malloc soak-deb instructions abi layers
+.PHONY: soak soak-malloc soak-deb instructions abi docs layers
 SOAKED := $(MODELLED) $(BUILD)/test/contract/heaps/h07_find_threads \
     $(BUILD)/test/contract/heaps/h10_flips $(BUILD)/test/contract/heaps/h10_slots
 soak: all $(SOAKED) ## the library against its models: CALLS= ASKED= FLIPS= SLOT_FLIPS= SEED=
@@ -241,6 +241,9 @@ instructions: all $(BUILD)/bench/paths ## counts anew what each path costs: test
 abi: all ## writes anew what compiled programs rely on: packaging/abi
 	@test/needs.sh abigail-tools
 	@test/abi.sh --renew $(BUILD)
+
+docs: all ## checks all links of the documents, and runs the commands in them
+	@test/run.sh "test/docs.sh $(BUILD)"
 
 layers: ## whether each folder of src includes only those before it
 	@test/layers.sh src

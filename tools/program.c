@@ -54,7 +54,7 @@ static char *find_library(void)
     ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 
     if (n < 0)
-        return NULL;
+        err(argp_err_exit_status, "/proc/self/exe, which says where libmem-malloc.so is");
     self[n] = '\0';
     *strrchr(self, '/') = '\0';
     for (size_t i = 0; i < sizeof(library_places) / sizeof(*library_places); i++) {

@@ -1,0 +1,1 @@
+print(sum(len(str(i)) for i in range(1000)))

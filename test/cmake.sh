@@ -95,8 +95,10 @@ result $? 'find_package: and not libmem of another series'
 
 # --- a part of the project --------------------------------------------------------------
 
+# Many projects define _FILE_OFFSET_BITS for all their parts.
 ln -s "$root" "$work/a tree"
-configure "$work/added" -DTREE="$work/a tree" && build "$work/added"
+configure "$work/added" -DTREE="$work/a tree" -DCMAKE_C_FLAGS=-D_FILE_OFFSET_BITS=64 &&
+    build "$work/added"
 result $? 'add_subdirectory: a project of ten lines builds at the first try'
 works "$work/added" add_subdirectory
 [ -e "$work/added/libmem/libmem.so.$version" ]

@@ -116,6 +116,28 @@ result $? 'another user: a line says what to do'
 make_for 0 install PREFIX="$prefix" LDCONFIG=false &&
     said '^install: now run ldconfig as root'
 result $? 'so it does where ldconfig fails'
+
+# A project of ten lines, with pkg-config, in that prefix.
+cat >"$work/Makefile" <<'END'
+CFLAGS = -O2 -Wall $(shell pkg-config --cflags libmem)
+LDLIBS = $(shell pkg-config --libs libmem)
+STATIC_LDLIBS = $(shell pkg-config --static --libs libmem)
+
+all: shared static
+shared: main.c
+	$(CC) $(CFLAGS) $< $(LDLIBS) -o $@
+static: main.c
+	$(CC) $(CFLAGS) -static $< $(STATIC_LDLIBS) -o $@
+END
+rm -f "$work/shared" "$work/static"
+env -u MAKEFLAGS -u MFLAGS PKG_CONFIG_PATH="$prefix/lib/pkgconfig" \
+    make -C "$work" >"$work/log" 2>&1
+result $? 'a project of ten lines for make and pkg-config builds at the first try'
+LD_LIBRARY_PATH=$prefix/lib "$work/shared" && readelf -d "$work/shared" | grep -q 'libmem\.so\.1'
+result $? 'its program runs with the shared library'
+"$work/static" && ! readelf -d "$work/static" | grep -q NEEDED
+result $? 'and that which is static needs no other file'
+
 make_for 0 uninstall PREFIX="$prefix" && ldconfig_ran && [ -z "$(find "$prefix" ! -type d)" ]
 result $? 'make uninstall removes the files there, and runs ldconfig'
 echo "1..$ntests"

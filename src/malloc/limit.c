@@ -7,6 +7,10 @@
  * none for threads and libraries, although hardly any memory is in use. A limit that another
  * process sets, or a system call that is made directly, goes unseen.
  */
+/* With these the system's header would call setrlimit64 what is defined here as setrlimit. */
+#undef _FILE_OFFSET_BITS
+#undef _TIME_BITS
+
 #include <errno.h>
 #include <sys/resource.h>
 #include <sys/types.h>

@@ -12,7 +12,7 @@
 # on the same text, not with other output of wordcount.
 
 set -u
-NCHECKS=51
+NCHECKS=65
 bin=${1:?usage: examples.sh DIRECTORY}
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
@@ -283,6 +283,64 @@ test_mark_sweep() {
     check "mark-sweep: no nodes is a usage error" status_is 64
 }
 
+test_what_is_there() {
+    run what-is-there
+    check "what-is-there: status 0" status_is 0
+    check "what-is-there: an object of each heap is known to the byte" [ "$(
+        sed -n 's/.* byte \([0-9]*\) of an object of \([0-9]*\) bytes in \(.*\) heap$/\1 \2 \3/p' \
+            "$work/out" | tr '\n' ';'
+    )" = "0 100 Mem_Init's;42 200 the small;9999 10000 the large;" ]
+    check "what-is-there: one past the end is no object" printed '^one past .* but in no object$'
+    check "what-is-there: a variable is in no heap" printed '^a local variable .* outside the heap$'
+    check "what-is-there: what was freed is free" printed '^first .* free memory in the small heap$'
+    check "what-is-there: the classic heap by its handle" printed ' has 1 object, of 100 bytes$'
+}
+
+# Prints the words that are kept in the file, in one line.
+kept() {
+    run kept-words "$@"
+    tr '\n' ' ' <"$work/out"
+}
+
+test_kept_words() {
+    rm -f "$work/kept"
+    check "kept-words: the newest is first" \
+        [ "$(kept "$work/kept" one two three)" = 'three two one ' ]
+    check "kept-words: a new process has them, and takes one away" \
+        [ "$(kept "$work/kept" -two four)" = 'four three one ' ]
+    run kept-words "$work/kept" -two
+    check "kept-words: a word that is not there" complained 'two: no such word$'
+    # The first eight bytes are the offset of the first word.
+    cp "$work/kept" "$work/astray"
+    printf '\001' | dd of="$work/astray" bs=1 conv=notrunc 2>"$work/why"
+    run kept-words "$work/astray"
+    check "kept-words: an offset that leads to no word is refused" complained 'there is no word at'
+    cp "$work/kept" "$work/damaged"
+    printf damage | dd of="$work/damaged" bs=1 seek=24 conv=notrunc 2>"$work/why"
+    run kept-words "$work/damaged"
+    check "kept-words: a damaged heap is refused, with the reason" \
+        complained "damaged: the heap's own data have been written to"
+    head -c 1000 "$work/kept" >"$work/short"
+    run kept-words "$work/short"
+    check "kept-words: a file that was cut off is refused" status_is 1
+    run kept-words
+    check "kept-words: no file is a usage error" status_is 64
+}
+
+# Mem_AllocStyle is what Mem_Alloc with a style calls.
+test_all_functions() {
+    cd "$(dirname "$0")/.." || exit 1
+    . test/support/headers.sh
+    for file in examples/*.c; do code_of "$file"; done >"$work/code"
+    { functions_of include/mem.h && functions_of include/mem_heap.h; } |
+        sed 's/^Mem_AllocStyle$/Mem_Alloc/' >"$work/functions"
+    while read -r function; do
+        grep -qE "(^|[^A-Za-z_])$function\(" "$work/code" || echo "$function"
+    done <"$work/functions" >"$work/out"
+    check "each function of the headers has an example" [ ! -s "$work/out" ]
+    [ "$(wc -l <"$work/functions")" -ge 29 ] || check "there are 29 of them" false
+}
+
 # Skips the checks of an example that was not built because its library has no header here.
 skip_unless() { # program checks
     [ ! -x "$bin/$1" ] || return 0
@@ -317,8 +375,11 @@ test_free_anywhere
 test_first_fit
 test_mmap_example
 test_mark_sweep
+test_what_is_there
+test_kept_words
 test_lua_states
 test_sqlite_bounded
+test_all_functions
 echo "1..$number"
 [ "$number" -eq "$NCHECKS" ] || echo "# expected $NCHECKS checks, ran $number"
 [ "$nfailed" -eq 0 ] && [ "$number" -eq "$NCHECKS" ]

@@ -38,8 +38,8 @@ struct word {
 
 static struct file *file;
 
-/* Returns the word at an offset, or NULL at the end of the list. The offset comes from a file, so it
- * may be anything: the heap knows whether a live object begins there, and how large it is. */
+/* Returns the word at an offset, or NULL at the end of the list. The offset comes from a file, so
+ * it may be anything: the heap knows whether a live object begins there, and how large it is. */
 static struct word *at(mem_heap *heap, uint64_t offset)
 {
     struct mem_piece piece;

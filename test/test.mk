@@ -233,6 +233,13 @@ soak-deb: ## the Debian packages: builds them, runs lintian, unpacks and tries t
 	@test/needs.sh debhelper dpkg-dev fakeroot lintian man-db
 	@test/run.sh --timeout 1200 test/deb.sh
 
+.PHONY: coverage mutants
+coverage: ## which lines, branches and conditions of src the tests reach; fails if they are too few
+	@test/coverage.sh
+N ?= 150
+mutants: ## whether the tests notice N random changes of src: N= SEED=
+	@test/mutants.py --n $(N) --seed $(SEED)
+
 # The table that test/instructions.sh compares with changes only when this is asked for.
 instructions: all $(BUILD)/bench/paths ## counts anew what each path costs: test/instructions.tsv
 	@test/needs.sh valgrind

@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * verify.c - checks that each number of the page map, of the spans and of their states is seen if
+ * it is wrong, and that what follows from the states is made anew (slots/verify.h).
+ *
+ * The heap has a span of each kind: a small-slot and a large-slot one with free slots, a full one,
+ * an empty one, and the metadata spans that their state arrays lie in.
+ */
+#include "unit.h"
+
+#include "core/pieces.h"
+#include "slots/queue.h"
+
+enum { REGION_BYTES = 1 << 27, NARROW = 112, FULL = 512, EMPTY = 2000, WIDE = 10000 };
+
+static const char MAP[] = "the map of the slices contradicts itself or the ledger";
+static const char PLACE[] = "the map of the slices is not where it should be";
+static const char STATES[] = "the states of the slots cannot be";
+static const char STATUS[] = "the status of a span contradicts its slots";
+static const char COUNTDOWN[] = "the countdown of a span contradicts its slots";
+static const char COUNTS[] = "the heap has other spans than it counts";
+static const char QUEUE[] = "a queue of spans is broken";
+
+static struct heap heap;
+static struct spans *const s = &heap.spans;
+static unsigned char *memory;
+static struct span *narrow, *full, *empty, *wide, *metadata;
+
+static const char *fault(void)
+{
+    struct recount n;
+    return check_fault_locked(&heap, &n);
+}
+
+static void *take(size_t nbytes)
+{
+    void *object;
+    assert_int_equal(heap_take(&heap, nbytes, FIT_ANY, &object), HEAP_OK);
+    return object;
+}
+
+static struct span *span_of(const void *object)
+{
+    return pagemap_span(s, pagemap_slice(s, (uintptr_t)object));
+}
+
+static uint32_t slice_of(const struct span *span)
+{
+    return (uint32_t)(span - pagemap_span(s, 1)) + 1;
+}
+
+/* Takes objects until n of them lie in slots: the first ones of a class may get chunks. Returns the
+ * span of the first one. */
+static struct span *take_many(size_t nbytes, int n)
+{
+    struct span *span = NULL;
+    while (n > 0) {
+        struct slot slot;
+        void *object = take(nbytes);
+        size_t offset = (size_t)((unsigned char *)object - heap.chunks.region.base);
+        if (spans_find(s, offset, &slot)) {
+            span = span == NULL ? pagemap_span(s, slot.slice) : span;
+            n--;
+        }
+    }
+    return span;
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    void *object;
+    memory = mmap(NULL, REGION_BYTES, PROT_READ | PROT_WRITE,
+                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    assert_true(memory != MAP_FAILED);
+    heap_open_single(&heap, (struct region){.base = memory, .nbytes = REGION_BYTES}, false, true);
+    narrow = take_many(NARROW, 20);
+    full = take_many(FULL, SLICE_BYTES / FULL + 1); /* the last one needs another span */
+    wide = take_many(WIDE, 3);
+    do {
+        object = take(EMPTY);
+        empty = span_of(object);
+    } while (empty->slot_bytes == 0);
+    assert_int_equal(heap_free(&heap, object), HEAP_OK);
+    metadata = span_of(narrow->states);
+    assert_int_equal(narrow->status, SPAN_PARTIAL);
+    assert_int_equal(full->status, SPAN_FULL);
+    assert_int_equal(empty->status, SPAN_EMPTY);
+    assert_true(is_wide(wide->slot_bytes) && metadata->purpose == FOR_METADATA);
+    assert_null(fault());
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    return munmap(memory, REGION_BYTES);
+}
+
+/* Gives `field` another value, expects that fault, and restores it. */
+#define SEEN(field, value, expected)                                                               \
+    do {                                                                                           \
+        __typeof__(field) was = (field);                                                           \
+        (field) = (__typeof__(field))(value);                                                      \
+        assert_true((field) != was);                                                               \
+        const char *seen = fault();                                                                \
+        (field) = was;                                                                             \
+        assert_non_null(seen);                                                                     \
+        assert_string_equal(seen, expected);                                                       \
+        assert_null(fault());                                                                      \
+    } while (0)
+
+/* VF1: the class of a span says all numbers of its entry. */
+static void test_entries(void **state)
+{
+    (void)state;
+    struct span *const spans[] = {narrow, full, empty, wide, metadata};
+    for (size_t i = 0; i < sizeof spans / sizeof *spans; i++) {
+        struct span *span = spans[i];
+        SEEN(span->sizeclass, NCLASSES, MAP);
+        SEEN(span->sizeclass, span->sizeclass + 1, MAP);
+        SEEN(span->purpose, NPURPOSES, MAP);
+        SEEN(span->slot_bytes, span->slot_bytes + GRANULE_BYTES, MAP);
+        SEEN(span->slot_bytes, 0, MAP);
+        SEEN(span->nslots, span->nslots - 1, MAP);
+        SEEN(span->nslots, span->nslots + 1, MAP);
+        SEEN(span->reciprocal, span->reciprocal + 1, MAP);
+        SEEN(span->back, 1, MAP);
+    }
+    SEEN(s->object_max, WIDE, MAP); /* less than the slots of `wide` have */
+}
+
+/* PM1, PM2: the other entries of a span, and those of no span, are 0. */
+static void test_entries_of_no_span(void **state)
+{
+    (void)state;
+    struct span *second = wide + 1, *last = wide + WIDE_SLICES - 1;
+    SEEN(second->back, 0, MAP);
+    SEEN(last->back, 1, MAP);
+    SEEN(last->slot_bytes, 16, MAP);
+    SEEN(second->reciprocal_published, 1, MAP);
+    SEEN(second->reciprocal_published_wide, 1, MAP);
+    SEEN(second->parked_by, memory, MAP);
+    SEEN(last->countdown_if_full, 1, MAP);
+
+    struct span *none = pagemap_span(s, 1);
+    while (none->slot_bytes != 0 || none->back != 0)
+        none++;
+    assert_true(slice_of(none) <= pagemap_nslices_used(s));
+    SEEN(none->back, 1, MAP);
+    SEEN(none->next, 1, MAP);
+    SEEN(none->status, SPAN_FULL, MAP);
+    SEEN(none->parked_by, memory, MAP);
+}
+
+/* PM2: above the last slice in use there is nothing yet. */
+static void test_the_rest_is_clear(void **state)
+{
+    (void)state;
+    assert_true(spans_rest_is_clear(s));
+    assert_true(pagemap_nslices_used(s) < s->nclear);
+    uint32_t ends[] = {pagemap_nslices_used(s) + 1, s->nclear};
+    for (int i = 0; i < 2; i++) {
+        struct span *span = pagemap_span(s, ends[i]);
+        span->nslots = 1;
+        assert_false(spans_rest_is_clear(s));
+        assert_null(fault());
+        span->nslots = 0;
+    }
+    assert_true(spans_rest_is_clear(s));
+    struct heap none = {0};
+    assert_true(spans_rest_is_clear(&none.spans));
+}
+
+/* VF1: the page map is a chunk of the ledger, and each other chunk of the library's own a span. */
+static void test_where_the_map_is(void **state)
+{
+    (void)state;
+    SEEN(s->pagemap, s->pagemap + 4, PLACE);
+    SEEN(s->pagemap, s->pagemap + 1, PLACE);
+    SEEN(s->nclear, pagemap_nslices(s) + 1, PLACE);
+    SEEN(s->nheld, 0, "slices are in use, and there is no map of them");
+}
+
+/* Each state array is a slot in use of a metadata span, and no slot is two. */
+static void test_where_the_states_are(void **state)
+{
+    (void)state;
+    uint32_t array_bytes = metadata->slot_bytes;
+    unsigned char *first = (unsigned char *)pagemap_address(s, slice_of(metadata));
+    SEEN(narrow->states, memory - 64, STATES);
+    SEEN(narrow->states, memory + REGION_BYTES, STATES);
+    SEEN(narrow->states, memory + REGION_BYTES - 64, STATES); /* no entry says anything there */
+    SEEN(narrow->states, pagemap_address(s, slice_of(full)), STATES);
+    SEEN(narrow->states, pagemap_address(s, slice_of(wide) + 1), STATES);
+    SEEN(narrow->states, narrow->states + 16, STATES);
+    SEEN(narrow->states, narrow->states + array_bytes, STATES);
+    SEEN(narrow->states, first, STATES);
+    SEEN(narrow->states, first + array_bytes, STATES); /* the metadata span's own */
+    SEEN(narrow->states, first + (metadata->nslots - 1u) * array_bytes, STATES);
+    SEEN(narrow->states, first + metadata->nslots * array_bytes, STATES);
+    SEEN(narrow->states, full->states, STATES);
+    SEEN(metadata->states, metadata->states + array_bytes, MAP);
+    assert_true(spans_take_metadata(s, array_bytes) != NULL); /* and no span has that one */
+    assert_string_equal(fault(), STATES);
+}
+
+/* ST3, ST4: a state can be 0 or what the slot has room for. */
+static void test_states(void **state)
+{
+    (void)state;
+    uint32_t last = metadata->nslots - 1u;
+    SEEN(narrow->states[narrow->nslots], 1, STATES);
+    SEEN(narrow->states[1], NARROW + 2, STATES);
+    SEEN(narrow->states[1], STATE_FAR, STATES);
+    SEEN(wide->states[wide->nslots], 1, STATES);
+    SEEN(*far_slack(wide->states, wide->nslots, 0), wide->slot_bytes + 1, STATES);
+    SEEN(metadata->states[0], 0, MAP);
+    SEEN(metadata->states[last], 0, MAP);
+    SEEN(metadata->states[span_nreserved(metadata) - 1], 2, MAP);
+    SEEN(metadata->states[metadata->nslots], 1, MAP);
+    narrow->states[1] = NARROW + 1; /* an object of 0 bytes: it can be */
+    assert_null(fault());
+}
+
+/* VF2: what follows from the states. */
+static void test_status(void **state)
+{
+    (void)state;
+    struct span *const spans[] = {narrow, full, empty, wide};
+    for (size_t i = 0; i < sizeof spans / sizeof *spans; i++) {
+        struct span *span = spans[i];
+        SEEN(span->status, SPAN_NONE, STATUS);
+        SEEN(span->status, SPAN_EMPTY + 1, STATUS);
+        SEEN(span->parked_by, memory, STATUS);
+        SEEN(span->reciprocal_published, span->reciprocal_published + 1, STATUS);
+        SEEN(span->reciprocal_published_wide, span->reciprocal_published_wide + 1, STATUS);
+        SEEN(span->search, span->nslots + 1, STATUS);
+        SEEN(span->used, span->nslots + 1, STATUS);
+    }
+    SEEN(metadata->status, SPAN_OWNED, STATUS);
+    SEEN(metadata->reciprocal_published, metadata->reciprocal, STATUS);
+    SEEN(narrow->reciprocal_published, 0, STATUS);
+    SEEN(empty->reciprocal_published, empty->reciprocal, STATUS);
+    SEEN(narrow->status, SPAN_EMPTY, STATUS);
+    SEEN(full->status, SPAN_PARTIAL, QUEUE);
+    SEEN(narrow->status, SPAN_FULL, STATUS);
+}
+
+static void test_countdowns(void **state)
+{
+    (void)state;
+    SEEN(narrow->countdown, 21, STATUS); /* it has 20 objects */
+    SEEN(full->countdown, (int32_t)span_share(full->nslots) + 1, STATUS);
+    SEEN(narrow->countdown, INT32_MIN / 2 - 1, STATUS);
+    SEEN(narrow->countdown, narrow->countdown - 1, COUNTDOWN);
+    SEEN(narrow->countdown_if_full, narrow->countdown_if_full + 1, COUNTDOWN);
+    s->may_have_raced = 1; /* and then steps may have been lost */
+    narrow->countdown_if_full++;
+    assert_null(fault());
+}
+
+static void test_counts_and_queues(void **state)
+{
+    (void)state;
+    SEEN(s->nheld, s->nheld + 1, COUNTS);
+    SEEN(s->nempty, s->nempty + 1, COUNTS);
+    struct queues *q = region_at(&heap.chunks.region, s->pagemap);
+    SEEN(q[FOR_OBJECTS].empty[empty->sizeclass], NO_SLICE, QUEUE);
+    SEEN(q[FOR_OBJECTS].partial[wide->sizeclass], NO_SLICE, QUEUE);
+    SEEN(q[FOR_OBJECTS].partial[wide->sizeclass], slice_of(narrow), QUEUE);
+    SEEN(q[FOR_OBJECTS].partial[wide->sizeclass], pagemap_nslices(s) + 1, QUEUE);
+    SEEN(q[FOR_METADATA].partial[metadata->sizeclass], NO_SLICE, QUEUE);
+    SEEN(wide->next, NO_SLICE, QUEUE);
+    SEEN(wide->next, pagemap_nslices(s) + 1, QUEUE);
+    SEEN(wide->next, slice_of(empty), QUEUE);
+    SEEN(wide->previous, slice_of(empty), QUEUE);
+}
+
+/* Without spans the heap has no page map, and counts none. */
+static void test_no_spans(void **state)
+{
+    (void)state;
+    struct heap none;
+    static _Alignas(16) unsigned char buffer[4096];
+    heap_open_single(&none, (struct region){.base = buffer, .nbytes = sizeof buffer}, false, true);
+    struct recount n;
+    assert_null(check_fault_locked(&none, &n));
+    spans_make_anew(&none.spans, 16);
+    assert_null(check_fault_locked(&none, &n));
+    none.spans.nempty = 1;
+    assert_string_equal(check_fault_locked(&none, &n), COUNTS);
+}
+
+/* Spoils all that follows from the states of one span. */
+static void spoil(struct span *span)
+{
+    span->reciprocal_published = 7;
+    span->reciprocal_published_wide = 9;
+    span->parked_by = memory;
+    span->search = span->used = UINT16_MAX;
+    span->status = SPAN_OWNED;
+    span->countdown = span->countdown_if_full = 12345;
+    span->next = span->previous = 99;
+}
+
+/* VF2: a heap that was moved has all that follows from the states again, wherever it was. */
+static void test_made_anew(void **state)
+{
+    (void)state;
+    enum { MOVED = 1 << 20 };
+    struct recount before, after;
+    assert_null(check_fault_locked(&heap, &before));
+    struct span *const spans[] = {narrow, full, wide, metadata, empty};
+    for (size_t i = 0; i < sizeof spans / sizeof *spans; i++)
+        spoil(spans[i]);
+    struct queues *q = region_at(&heap.chunks.region, s->pagemap);
+    memset(q, 0xEE, QUEUES_BYTES);
+    for (uint32_t slice = 1; slice <= pagemap_nslices_used(s); slice++)
+        if (pagemap_span(s, slice)->slot_bytes != 0)
+            pagemap_span(s, slice)->states -= MOVED;
+    s->nempty = 77;
+    assert_null(check_given_locked(&heap, MOVED, &after));
+    assert_string_equal(check_given_locked(&heap, MOVED + 16, &after), MAP);
+    spans_make_anew(s, MOVED);
+    assert_null(check_fault_locked(&heap, &after));
+    assert_int_equal(after.nobjects, before.nobjects);
+    assert_int_equal(after.object_bytes, before.object_bytes);
+    assert_int_equal(s->nempty, 0); /* the empty one has gone back */
+    assert_int_equal(empty->slot_bytes, 0);
+    assert_int_equal(narrow->status, SPAN_PARTIAL);
+    assert_int_equal(full->status, SPAN_FULL);
+    assert_null(narrow->parked_by);
+    assert_int_equal(narrow->search, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_entries, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_entries_of_no_span, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_the_rest_is_clear, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_where_the_map_is, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_where_the_states_are, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_states, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_status, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_countdowns, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_counts_and_queues, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_no_spans, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_made_anew, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -8,7 +8,7 @@ COVERAGE is what llvm-cov export writes. A static inline function has a record f
 includes it: a line, an outcome of a branch or a condition counts as reached if one record says so.
 
 EXCLUSIONS has a row for each line of src that no test can reach in full: the file, the function,
-the text of the line, and the reason. A row that fits no line is a failure. Rows whose lines were
+the text of the line (* for all lines of the function), and the reason. A row that fits no line is a failure. Rows whose lines were
 all reached are printed, since they may be superfluous: some lines are reached by chance only.
 
 REPORT gets each line that was not reached in full. The exit status is 1 if less than WANTED is
@@ -121,7 +121,7 @@ def exclude(files, path):
             file = files.get(name)
             lines = [] if file is None else [
                 i + 1 for i, line in enumerate(file.text)
-                if line == text and file.function_of(i + 1) == function]
+                if text in (line, "*") and file.function_of(i + 1) == function]
             if not lines:
                 print(f"coverage.py: {path}: no such line: {row}")
                 nwrong += 1

@@ -67,8 +67,8 @@ static void add_counts(void)
     syscall(SYS_flock, file, LOCK_EX);
     char *shared = MAP_FAILED;
     if (syscall(SYS_fstat, file, &status) == 0 && syscall(SYS_ftruncate, file, nbytes) == 0)
-        shared = (char *)syscall(SYS_mmap, NULL, nbytes, PROT_READ | PROT_WRITE, MAP_SHARED, file,
-                                 0L);
+        shared =
+            (char *)syscall(SYS_mmap, NULL, nbytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0L);
     if (shared != MAP_FAILED) {
         if ((uint64_t)status.st_size == nbytes)
             __llvm_profile_merge_from_buffer(shared, nbytes);

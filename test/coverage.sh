@@ -38,8 +38,11 @@ run_tests() {
     set -- CC="clang-$version" CFLAGS="$flags" BUILD=build/coverage LABEL=coverage \
         TALLY=build/tally.coverage HEAPS_OWN="$(programs test/contract/heaps | tr '\n' ' ')" \
         CALLS=300000 HEAPS=20000 ROUNDS=300 THREADS='1000 100' SHRINK=64 ZEROS=5000
-    make -s -k -j2 check-one-programs check-malloc-programs "$@" || return 1
+    make -s -k -j2 check-one-programs check-malloc-programs build/coverage/test/known "$@" ||
+        return 1
     make -s -k check-one check-malloc BUILT=1 "$@"
+    test/run.sh --label coverage \
+        'test/tool.sh build/coverage/mem build/coverage/libmem-malloc.so build/coverage/test/known'
 }
 
 judge() {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * cfi.c - checks how call frame information is read (malloc/cfi.h): each instruction, each form of a
- * description, and what is not understood, in tables that are put together here.
+ * cfi.c - checks how call frame information is read (malloc/cfi.h): each instruction, each form of
+ * a description, and what is not understood, in tables that are put together here.
  *
  * The bytes follow DWARF 5, 6.4 and 7.24, and the Linux Standard Base, "Exception Frames".
  */
@@ -394,7 +394,7 @@ static void test_the_search(void **state)
     read_at((size_t)-1, &is_covered);
     assert_false(is_covered);
 
-    /* With two more pairs, before and behind, which have no description, only the middle is found. */
+    /* Of three pairs only the one in the middle has a description. */
     unsigned char *p = put(image + 8, 3, 4);
     p = put(put(p, CODE - 64, 4), FDE + 100, 4);
     p = put(put(p, CODE, 4), FDE, 4);
@@ -413,7 +413,7 @@ static void test_the_search(void **state)
     }
 }
 
-/* A description says its length. Of 64-bit DWARF, and without the end of a text, nothing is read. */
+/* A description says its length. Nothing is read of 64-bit DWARF, nor of a text without an end. */
 static void test_broken_descriptions(void **state)
 {
     (void)state;

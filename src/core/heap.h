@@ -61,7 +61,7 @@ enum heap_result {
 
 /* Two libraries in one process may share a heap if this is equal in both. It changes with
  * struct heap and with the layout of what lies in a region. */
-#define HEAP_LAYOUT (((size_t)5 << 16) + sizeof(struct heap))
+#define HEAP_LAYOUT (((size_t)6 << 16) + sizeof(struct heap))
 
 /* --- opening ------------------------------------------------------------------- */
 

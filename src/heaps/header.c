@@ -20,7 +20,7 @@
 #include "base/bits.h"
 #include "base/os.h"
 
-enum { VERSION = 6 }; /* of the layout: it changes when struct mem_heap or its sections do */
+enum { VERSION = 7 }; /* of the layout: it changes when struct mem_heap or its sections do */
 
 /* --- checksums -------------------------------------------------------------------- */
 

@@ -122,7 +122,7 @@ static void pagemap_clear_up_to(struct spans *s, uint32_t last)
  * that fails undoes those before it. */
 uint32_t slices_take(struct spans *s, uint32_t n)
 {
-    assert(n == 1 || n == WIDE_SLICES);
+    assert(n == 1 || (n <= WIDE_SLICES_MAX && is_power_of_two(n)));
     uint32_t start;
     if (!pagemap_open(s))
         return NO_SLICE;

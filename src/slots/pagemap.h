@@ -6,8 +6,9 @@
  *                      ^ the region begins somewhere in slice 1
  *     page map    [queues][entry 1][entry 2] ... [entry n]                one chunk of the region
  *
- *   PM1  a span is one slice, or WIDE_SLICES consecutive slices. The entry of its first slice is
- *        its descriptor, struct span; each of the others only says how far back the first is;
+ *   PM1  a span is one slice; a large-slot span is 8, 16 or 32 consecutive slices. The entry of its
+ *        first slice is its descriptor, struct span; each of the others only says how far back the
+ *        first is;
  *   PM2  an entry whose slot_bytes and `back` are 0 is no span, and neither is a slice above
  *        nclear, which has no entry yet;
  *   PM3  the page map is taken from the ledger with the first span and given back with the last:
@@ -31,7 +32,10 @@
 
 enum { SLICE_SHIFT = 16, SLICE_BYTES = 1 << SLICE_SHIFT };
 
-enum { WIDE_SLICES = 8, WIDE_SHIFT = 3, NARROW_BYTES_MAX = SLICE_BYTES / 8 };
+/* Slots above NARROW_BYTES_MAX are large. A large-slot span has WIDE_SLOTS_MIN of them or a few more,
+ * and so up to WIDE_SLICES_MAX slices; positions in it are counted in units of 2^WIDE_SHIFT bytes. */
+enum { NARROW_BYTES_MAX = SLICE_BYTES / 8, WIDE_SLOTS_MIN = 32 };
+enum { WIDE_SLICES_MAX = WIDE_SLOTS_MIN * SLOT_BYTES_MAX / SLICE_BYTES, WIDE_SHIFT = 5 };
 enum { SPAN_OBJECT_MAX = SLOT_BYTES_MAX };
 
 /* A region has at least 2^NSLICES_SHIFT slices, so that the spans of a few objects do not fill
@@ -42,7 +46,7 @@ enum { SLICE_SHIFT_MIN = 12, NSLICES_SHIFT = 8, SLOTS_SHIFT = 3 };
 /* In a region that is smaller still, and whose owner wants slots nevertheless
  * (spans_open_small), slices have 512 bytes or more, and spans have at least 4 slots. */
 enum { SMALL_SLICE_SHIFT_MIN = 9, SMALL_SLOTS_SHIFT = 2 };
-static_assert(1 << WIDE_SHIFT == WIDE_SLICES, "positions in a large-slot span take 16 bits");
+static_assert(1 << WIDE_SHIFT == WIDE_SLICES_MAX, "positions in a large-slot span take 16 bits");
 
 /* SPAN_OWNED: one thread, or a heap cache, takes its slots. The others have no owner. SPAN_FULL:
  * few slots are free. SPAN_PARTIAL: enough are free, and it waits in a queue. SPAN_EMPTY: all
@@ -167,9 +171,18 @@ static inline bool is_wide(size_t slot_bytes)
     return slot_bytes > NARROW_BYTES_MAX;
 }
 
+/* Returns how many slices a span has whose slots have so many bytes: if they are large, the
+ * smallest power of two that holds WIDE_SLOTS_MIN of them. That is less than twice as many, so the
+ * span has less than STATES_AT_ONCE slots. */
+static inline uint32_t nslices_for(uint32_t slot_bytes)
+{
+    enum { PER_SLICE = SLICE_BYTES / WIDE_SLOTS_MIN };
+    return is_wide(slot_bytes) ? 2u << highest_bit((slot_bytes - 1) / PER_SLICE) : 1;
+}
+
 static inline uint32_t span_nslices(const struct span *span)
 {
-    return is_wide(span->slot_bytes) ? WIDE_SLICES : 1;
+    return nslices_for(span->slot_bytes);
 }
 
 /* Returns where a slice begins: below the region's begin, if it is the first. Slices are aligned

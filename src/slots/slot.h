@@ -16,7 +16,7 @@
 /* Returns ceil(2^32 / slot_bytes). With it, for every offset in a slice, the high half of offset
  * * reciprocal is the slot, and the low half is less than the reciprocal exactly where a slot
  * begins (test/unit/slots/span.c tries all offsets). In a large-slot span offset and slot size
- * are both counted in eights of bytes, so that they fit as well. */
+ * are both counted in units of 2^WIDE_SHIFT bytes, so that they fit as well. */
 static inline uint32_t slot_reciprocal(uint32_t slot_bytes)
 {
     assert(slot_bytes >= SMALL_STEP && slot_bytes <= SLOT_BYTES_MAX);
@@ -50,8 +50,8 @@ struct slot_ref {
     uint32_t index;
 };
 
-/* Finds the slot that begins at an offset `into` a span (in eights of bytes, if it is a large-
- * slot span). Returns false if none begins there, or if the reciprocal is 0: then readers must
+/* Finds the slot that begins at an offset `into` a span (in units of 2^WIDE_SHIFT bytes, if it
+ * is a large-slot span). Returns false if none begins there, or if the reciprocal is 0: then readers must
  * not look at the span. */
 static inline bool slot_of_start(struct span *span, uint32_t into, uint32_t reciprocal,
                                  struct slot_ref *at)

@@ -168,7 +168,7 @@ static void span_shape(const struct spans *s, struct span *span, unsigned sizecl
 static uint32_t span_cut(struct spans *s, unsigned sizeclass, int purpose)
 {
     assert(purpose == FOR_OBJECTS || purpose == FOR_METADATA);
-    uint32_t n = is_wide(sizeclass_bytes(sizeclass)) ? WIDE_SLICES : 1;
+    uint32_t n = nslices_for(sizeclass_bytes(sizeclass));
     uint32_t slice = slices_take(s, n);
     if (slice == NO_SLICE)
         return NO_SLICE;

@@ -10,8 +10,8 @@
 
 #include "slots/queue.h"
 
-/* Slices become smaller until the region has 2^NSLICES_SHIFT of them. Large-slot spans are only
- * for regions in which as many of them would fit. */
+/* Slices become smaller until the region has 2^NSLICES_SHIFT of them. A class of large slots is
+ * only for regions in which as many of its spans would fit. */
 void spans_open(struct spans *s, struct chunks *chunks)
 {
     assert(chunks->region.nbytes > 0);
@@ -20,11 +20,12 @@ void spans_open(struct spans *s, struct chunks *chunks)
     while (s->slice_shift >= SLICE_SHIFT_MIN &&
            chunks->region.nbytes >> s->slice_shift >> NSLICES_SHIFT == 0)
         s->slice_shift--;
-    /* The largest span, and a 2^SLOTS_SHIFT-th of it as the largest slot. */
-    size_t span_max = slice_bytes(s);
-    if (chunks->region.nbytes >> s->slice_shift >> NSLICES_SHIFT >= WIDE_SLICES)
-        span_max *= WIDE_SLICES;
-    s->object_max = s->slice_shift < SLICE_SHIFT_MIN ? 0 : (uint32_t)(span_max >> SLOTS_SHIFT);
+    if (s->slice_shift >= SLICE_SHIFT_MIN)
+        s->object_max = (uint32_t)slice_bytes(s) >> SLOTS_SHIFT;
+    for (unsigned c = sizeclass_of(NARROW_BYTES_MAX + 1); c < NCLASSES; c++)
+        if (chunks->region.nbytes >> SLICE_SHIFT >> NSLICES_SHIFT >=
+            nslices_for(sizeclass_bytes(c)))
+            s->object_max = sizeclass_bytes(c);
     assert(s->object_max <= SPAN_OBJECT_MAX);
     s->nkept = chunks->list.head == NULL ? KEPT : 0;
 }

@@ -43,7 +43,7 @@ static struct class_window *tcache_window(struct spans *s, struct tcache *c, uns
 }
 
 /* Returns whether the thread should get a span of the class. A large-slot span that a single thread
- * hardly uses would keep half a MiB from all others; so, if there are other threads, the first
+ * hardly uses would keep half a MiB or more from all others; so, if there are other threads, the first
  * few wishes for such a slot are served under the lock, from a span that all share. Counts the
  * wish. */
 static bool count_towards_span(const struct spans *s, struct class_window *w, unsigned sizeclass)
@@ -70,7 +70,7 @@ bool tcache_refill_locked(struct spans *s, struct thread *t, unsigned sizeclass)
     if (slice == 0)
         return false;
     window_open(w, &c->view, slice);
-    return window_scan(w, &c->view, WINDOW_EIGHTH) || window_scan(w, &c->view, WINDOW_ANY);
+    return window_find(w, &c->view, WINDOW_EIGHTH) || window_find(w, &c->view, WINDOW_ANY);
 }
 
 /* --- the life of a cache ------------------------------------------------------------ */

@@ -138,8 +138,9 @@ static inline bool tcache_find(const struct tcache *c, const void *address, stru
 
 /* Finds the large slot that begins at an address and holds an object, as tcache_find does.
  *
- * The offset is counted in eights of bytes. A rotation moves the bits below to the top: so an
- * address that is no multiple of eight, and one whose `back` was changing, are beyond the span. */
+ * The offset is counted in units of 2^WIDE_SHIFT bytes. A rotation moves the bits below to the top:
+ * so an address that is no multiple of such a unit is far beyond the span. If `back` was changing,
+ * the span may be another one, of fewer slices: so the index is compared, too. */
 static inline bool tcache_find_wide(const struct tcache *c, const void *address,
                                     struct slot_ref *at)
 {
@@ -151,9 +152,9 @@ static inline bool tcache_find_wide(const struct tcache *c, const void *address,
     struct span *span = &c->view.pagemap[slice];
     uint32_t reciprocal = __atomic_load_n(&span->reciprocal_published_wide, __ATOMIC_ACQUIRE);
     uint32_t into = (uint32_t)(offset - (slice << SLICE_SHIFT));
-    uint32_t eighths = into >> WIDE_SHIFT | into << (32 - WIDE_SHIFT);
-    return eighths < WIDE_SLICES * SLICE_BYTES >> WIDE_SHIFT &&
-           slot_of_start(span, eighths, reciprocal, at) &&
+    uint32_t units = into >> WIDE_SHIFT | into << (32 - WIDE_SHIFT);
+    return units < WIDE_SLICES_MAX * SLICE_BYTES >> WIDE_SHIFT &&
+           slot_of_start(span, units, reciprocal, at) && at->index < span->nslots &&
            __atomic_load_n(at->state, __ATOMIC_RELAXED) != 0;
 }
 

@@ -15,48 +15,68 @@ static void window_move(struct class_window *w, uint32_t first)
     w->first = first;
 }
 
-/* Moves the window to the next slots that were never in one. Such slots mostly have no pages
+/* Returns how many slots of the span come into use at a time, as long as no slot that was used
+ * before is free. All large slots are in one window, and each has pages of its own. */
+static uint32_t window_step_of(const struct class_window *w)
+{
+    enum { PART = 8 };
+    return is_wide(w->slot_bytes) ? w->nslots / PART : least(STATES_AT_ONCE, w->nslots);
+}
+
+/* Lets the next slots into the window that were never in one. Such slots mostly have no pages
  * yet, and their states are in no processor's cache, so they are looked at only when they are
  * needed. */
 static void window_widen(struct class_window *w, struct span *span)
 {
-    assert(w->used < w->nslots && w->used % STATES_AT_ONCE == 0);
-    window_move(w, w->used);
-    w->used = least(w->used + STATES_AT_ONCE, w->nslots);
+    assert(w->used < w->nslots);
+    window_move(w, w->used / STATES_AT_ONCE * STATES_AT_ONCE);
+    w->used = least(w->used + window_step_of(w), w->nslots);
     span->used = (uint16_t)w->used;
 }
 
-/* First all around the slots that were in use before, from where the window is; then on into
- * those that were not.
+/* Looks at the slots that were used before, all around from where the window is. Returns false if
+ * nowhere enough are free.
  *
  * [ used ... | window | ... used ][ not used yet ... ] */
-bool window_scan(struct class_window *w, const struct slot_view *v, enum window_part part)
+static bool window_find_used(struct class_window *w, enum window_part part)
 {
     uint32_t start = w->first;
     if (w->slice == 0)
         return false;
     assert(w->first % STATES_AT_ONCE == 0 && w->used <= w->nslots); /* WI2 */
     do {
-        if (window_look(&w->at, w->nslots - w->first, part))
+        if (window_look(&w->at, w->used - w->first, part))
             return true;
         window_move(w, w->first + STATES_AT_ONCE < w->used ? w->first + STATES_AT_ONCE : 0);
     } while (w->first != start);
-    /* Only now the slots that were never in a window, 64 at a time. */
-    while (w->used < w->nslots) {
+    w->at.mask = 0;
+    return false;
+}
+
+/* Looks at the slots that were never used, until enough are free. */
+static bool window_find_unused(struct class_window *w, const struct slot_view *v,
+                               enum window_part part)
+{
+    while (w->slice != 0 && w->used < w->nslots) {
         window_widen(w, &v->pagemap[w->slice - 1]);
-        if (window_look(&w->at, w->nslots - w->first, part))
+        if (window_look(&w->at, w->used - w->first, part))
             return true;
     }
     w->at.mask = 0;
     return false;
 }
 
+bool window_find(struct class_window *w, const struct slot_view *v, enum window_part part)
+{
+    return window_find_used(w, part) || window_find_unused(w, v, part);
+}
+
 /* Copies what the fast path needs from the span, so that it reads the window only. The mask is
- * filled by the next scan. */
+ * filled by the next look. */
 void window_open(struct class_window *w, const struct slot_view *v, uint32_t slice)
 {
     assert(slice != NO_SLICE && w->slice == NO_SLICE); /* else a span is lost */
-    const struct span *span = &v->pagemap[slice - 1];
+    struct span *span = &v->pagemap[slice - 1];
     assert(span->status == SPAN_OWNED && span->parked_by == NULL);
     w->at.states = span->states;
     w->far = far_slack(span->states, span->nslots, 0);
@@ -66,7 +86,8 @@ void window_open(struct class_window *w, const struct slot_view *v, uint32_t sli
     w->first = 0;
     w->nslots = span->nslots;
     /* A span that had an owner before goes on where that owner stopped. */
-    w->used = span->used > 0 ? span->used : least(STATES_AT_ONCE, span->nslots);
+    w->used = span->used > 0 ? span->used : window_step_of(w);
+    span->used = (uint16_t)w->used;
     w->slice = slice;
     w->last = 0; /* of large slots the lowest comes first */
 }
@@ -134,17 +155,21 @@ static bool window_change(struct class_window *w, const struct slot_view *v)
     return false;
 }
 
-/* Goes on with a parked large-slot span. Its few slots make the countdown useless, so the states
- * of each parked span are counted. Spans that were claimed are forgotten; the others keep their
- * order. */
-static bool window_change_wide(struct class_window *w, const struct slot_view *v)
+/* Which slots of a parked span are looked at: those that were used before, or all. */
+enum slots_wanted { SLOTS_USED, SLOTS_ALL };
+
+/* Goes on with a parked large-slot span in which a slot is free. Its few slots make the countdown
+ * useless, so the states of each parked span are read. Spans that were claimed are forgotten; the
+ * others keep their order. */
+static bool window_change_wide(struct class_window *w, const struct slot_view *v,
+                               enum slots_wanted wanted)
 {
     for (unsigned n = w->nparked; n > 0; n--) {
         uint32_t slice = parked_oldest(w);
         struct span *span = &v->pagemap[slice - 1];
         bool is_parked = span_is_parked(span, w);
-        bool ready = is_parked && window_is_enough(free_slots(span->states, w->nslots), w->nslots,
-                                                   WINDOW_EIGHTH);
+        uint32_t n_wanted = wanted == SLOTS_USED ? span->used : w->nslots;
+        bool ready = is_parked && free_slots(span->states, n_wanted) != 0;
         parked_pop(w); /* it comes back at the end of the ring, if it is still the thread's */
         if (ready && span_unpark(span, w)) {
             window_swap(w, v, slice);
@@ -174,22 +199,33 @@ void window_close(struct spans *s, struct class_window *w)
 bool window_take_or_change(struct class_window *w, const struct slot_view *v, size_t nbytes,
                            void **object)
 {
-    bool has = w->at.mask != 0 || window_scan(w, v, WINDOW_EIGHTH) ||
-               (window_change(w, v) && window_scan(w, v, WINDOW_EIGHTH));
+    bool has = w->at.mask != 0 || window_find(w, v, WINDOW_EIGHTH) ||
+               (window_change(w, v) && window_find(w, v, WINDOW_EIGHTH));
     assert(w->at.mask != 0 || !has);
     if (has)
         *object = window_take_any(w, w->at.mask, nbytes);
     return has;
 }
 
-/* There are so few large slots that a single free one is worth it. */
+/* Finds a free slot in a large-slot span: first those that were used before, in any of the spans,
+ * since they have their pages; then one that was not. */
+static bool window_find_wide(struct class_window *w, const struct slot_view *v)
+{
+    return window_find_used(w, WINDOW_ANY) ||
+           (window_change_wide(w, v, SLOTS_USED) && window_find_used(w, WINDOW_ANY)) ||
+           window_find_unused(w, v, WINDOW_ANY) ||
+           (window_change_wide(w, v, SLOTS_ALL) && window_find(w, v, WINDOW_ANY));
+}
+
+/* There are so few of these slots that a single free one is worth it. */
 bool window_take_large_or_change(struct class_window *w, const struct slot_view *v, size_t nbytes,
                                  void **object, bool *clean)
 {
-    bool (*change)(struct class_window *, const struct slot_view *) =
-        is_wide(w->slot_bytes) ? window_change_wide : window_change;
-    bool has = w->at.mask != 0 || window_scan(w, v, WINDOW_ANY) ||
-               (change(w, v) && window_scan(w, v, WINDOW_ANY));
+    bool has =
+        w->at.mask != 0 ||
+        (is_wide(w->slot_bytes) ? window_find_wide(w, v)
+                                : window_find(w, v, WINDOW_ANY) ||
+                                      (window_change(w, v) && window_find(w, v, WINDOW_ANY)));
     return has && window_take_large(w, nbytes, object, clean);
 }
 

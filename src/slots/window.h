@@ -80,9 +80,9 @@ struct class_window {
 /* Finds 64 slots of the span of which enough are free, best those that were used just now, and
  * reads them into the mask. Returns false if there are none, and then the mask is 0, and the part
  * of free slots in the whole span is as small. */
-bool window_scan(struct class_window *w, const struct slot_view *v, enum window_part part);
+bool window_find(struct class_window *w, const struct slot_view *v, enum window_part part);
 
-/* Puts the window on a span that the thread owns now. It had no span; the caller scans next. */
+/* Puts the window on a span that the thread owns now. It had no span; window_find is next. */
 void window_open(struct class_window *w, const struct slot_view *v, uint32_t slice);
 
 /* Parks the span, if there is one; there is room to remember it. */

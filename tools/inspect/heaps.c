@@ -193,7 +193,7 @@ static bool entry_is_sane(const struct spans *s, uint32_t slice)
     uint32_t back = pagemap_span(s, slice)->back;
     if (back == 0)
         return true;
-    if (back >= WIDE_SLICES || back >= slice)
+    if (back >= WIDE_SLICES_MAX || back >= slice)
         return false;
     const struct span *first = pagemap_span(s, slice - back);
     return first->slot_bytes != 0 && first->back == 0 && back < span_nslices(first);

@@ -81,7 +81,7 @@ static void take_one(uint32_t n)
     }
     length_of[first] = n;
     nheld += n;
-    pagemap_span(&spans, first)->slot_bytes = n == 1 ? 64 : NARROW_BYTES_MAX + GRANULE_BYTES;
+    pagemap_span(&spans, first)->slot_bytes = n == 1 ? 64 : n * SLICE_BYTES / WIDE_SLOTS_MIN;
     pagemap_span(&spans, first)->nslots = 9;
     assert_int_equal(span_nslices(pagemap_span(&spans, first)), n);
 }
@@ -141,7 +141,7 @@ static void check_against_array(MemNodePtr *list)
     for (int step = 0; step < NSTEPS; step++) {
         bool is_filling = step / 500 % 2 == 0;
         if (nheld == 0 || rnd(&dice, 4) < (is_filling ? 3 : 1))
-            take_one(rnd(&dice, 3) == 0 ? WIDE_SLICES : 1);
+            take_one(rnd(&dice, 3) == 0 ? 8u << rnd(&dice, 3) : 1);
         else
             give_back_one();
         check_entries();
@@ -192,11 +192,11 @@ static void test_addresses_in_a_large_span(void **state)
     (void)state;
     open_spans(NULL);
     take_one(1);
-    uint32_t first = slices_take(&spans, WIDE_SLICES);
+    uint32_t first = slices_take(&spans, WIDE_SLICES_MAX);
     assert_int_not_equal(first, NO_SLICE);
     pagemap_span(&spans, first)->slot_bytes = NARROW_BYTES_MAX + GRANULE_BYTES;
     uintptr_t begin = pagemap_address(&spans, first);
-    for (uintptr_t a = begin; a < begin + WIDE_SLICES * SLICE_BYTES; a += 1000) {
+    for (uintptr_t a = begin; a < begin + WIDE_SLICES_MAX * SLICE_BYTES; a += 1000) {
         uint32_t slice = pagemap_slice(&spans, a);
         const struct span *span = pagemap_span(&spans, slice);
         assert_ptr_equal(span - span->back, pagemap_span(&spans, first));

@@ -54,15 +54,15 @@ static void test_slices_go_back(void **state)
     open_spans();
     uint32_t tail = ledger_tail(&chunks.ledger).length;
     assert_int_equal(pagemap_granules(&spans), 0);
-    uint32_t small = slices_take(&spans, 1), large = slices_take(&spans, WIDE_SLICES);
+    uint32_t small = slices_take(&spans, 1), large = slices_take(&spans, WIDE_SLICES_MAX);
     assert_true(small != NO_SLICE && large != NO_SLICE && pagemap_granules(&spans) > 0);
-    for (uint32_t i = 0; i < WIDE_SLICES; i++) /* PM1 */
+    for (uint32_t i = 0; i < WIDE_SLICES_MAX; i++) /* PM1 */
         assert_int_equal(pagemap_span(&spans, large + i)->back, i);
-    assert_int_equal(spans.nheld, 1 + WIDE_SLICES);
+    assert_int_equal(spans.nheld, 1 + WIDE_SLICES_MAX);
     slices_give_back(&spans, small, 1);
-    for (uint32_t i = 0; i < WIDE_SLICES; i++)
+    for (uint32_t i = 0; i < WIDE_SLICES_MAX; i++)
         assert_int_equal(pagemap_span(&spans, large + i)->back, i);
-    slices_give_back(&spans, large, WIDE_SLICES);
+    slices_give_back(&spans, large, WIDE_SLICES_MAX);
     assert_int_equal(spans.nheld, 0);
     assert_int_equal(pagemap_granules(&spans), 0);
     assert_int_equal(ledger_tail(&chunks.ledger).length, tail);
@@ -77,7 +77,7 @@ static void test_no_room(void **state)
     uint32_t tail = ledger_tail(&chunks.ledger).length, all = tail - 2 * slice_granules(&spans);
     assert_int_equal(chunks_take_aligned(&chunks, all, 1, 0, &start), CHUNKS_OK);
     tail = ledger_tail(&chunks.ledger).length;
-    assert_int_equal(slices_take(&spans, WIDE_SLICES), NO_SLICE);
+    assert_int_equal(slices_take(&spans, WIDE_SLICES_MAX), NO_SLICE);
     assert_int_equal(spans.nheld, 0);
     assert_int_equal(ledger_tail(&chunks.ledger).length, tail);
 }

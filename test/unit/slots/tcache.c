@@ -15,7 +15,7 @@
 
 #include "core/pieces.h"
 
-enum { REGION = 1 << 27, SIZE_MAX_TAKEN = 70000 };
+enum { REGION = 1 << 29, SIZE_MAX_TAKEN = 70000 };
 
 static _Alignas(1 << 16) unsigned char region[REGION];
 static struct thread uncached = {.has_ended = true}; /* This thread has no cache. */
@@ -358,7 +358,7 @@ static void test_new_memory_comes_last(void **state)
 static void test_wide_slots_are_found_again(void **state)
 {
     (void)state;
-    enum { SIZE = 20000, N = WIDE_SLICES * SLICE_BYTES / 24576 };
+    enum { SIZE = 20000, N = 16 * SLICE_BYTES / 24576 };
     void *object[2 * N];
     open_heap();
     struct thread self = {0}, *t = &self, other = {0};
@@ -387,6 +387,58 @@ static void test_wide_slots_are_found_again(void **state)
     heap_leave(&heap, t);
 }
 
+/* A slot that was used before has its pages; so it comes before one that was not, even if it is in
+ * a parked span. */
+static void test_used_wide_slots_come_first(void **state)
+{
+    (void)state;
+    enum { SIZE = 20000, N = 16 * SLICE_BYTES / 24576 };
+    void *object[2 * N];
+    open_heap();
+    struct thread self = {0}, *t = &self;
+    heap_join(&heap, t);
+    struct class_window *const *w = &t->tcache->window[sizeclass_of(SIZE)];
+    int n = 0;
+    do
+        object[n++] = take(t, SIZE);
+    while (n < 2 * N && ((*w)->nparked == 0 || (*w)->at.mask != 0));
+    assert_true(n > N && n < 2 * N);
+    assert_int_equal(give(t, object[3]), HEAP_OK);
+    assert_ptr_equal(take(t, SIZE), object[3]);
+    /* Now the first span has the window, and the other one has all unused slots. */
+    object[n] = take(t, SIZE);
+    assert_true(object[n] > object[n - 1]);
+    assert_int_equal(check_heap(&heap), HEAP_OK);
+    heap_leave(&heap, t);
+}
+
+/* The entry of a slice may say how far back its span began when it was in a larger one. What lies
+ * behind the last slot of the span that begins there now is no slot of it. */
+static void test_a_span_of_fewer_slices(void **state)
+{
+    (void)state;
+    enum { SIZE = 20000, BYTES = 24576, NSLICES = 16 };
+    open_heap();
+    struct thread self = {0}, *t = &self;
+    heap_join(&heap, t);
+    unsigned char *first = take(t, SIZE), *behind = first + NSLICES * SLICE_BYTES;
+    while ((behind - first) % BYTES != 0)
+        behind += 2048;
+    uint32_t slice = pagemap_slice(&heap.spans, (uintptr_t)behind);
+    struct span *entry = pagemap_span(&heap.spans, slice), was = *entry;
+    struct slot_ref at = {0};
+    entry->back = slice - pagemap_slice(&heap.spans, (uintptr_t)first);
+    assert_true(tcache_find_wide(t->tcache, first, &at));
+    unsigned char *state_behind = at.span->states + (behind - first) / BYTES, kept = *state_behind;
+    *state_behind = 1; /* whatever lies behind the states */
+    assert_false(tcache_find_wide(t->tcache, behind, &at));
+    *state_behind = kept;
+    *entry = was;
+    assert_int_equal(give(t, first), HEAP_OK);
+    heap_leave(&heap, t);
+    assert_whole();
+}
+
 /* Frees the n objects at the start of a span and returns after how many of them no thread owns
  * the span any longer. */
 static int frees_until_claimed(struct thread *t, uint32_t slice, void **object, int n)
@@ -405,7 +457,7 @@ static int frees_until_claimed(struct thread *t, uint32_t slice, void **object, 
 static void test_a_parked_wide_span(void **state)
 {
     (void)state;
-    enum { SIZE = 20000, N = WIDE_SLICES * SLICE_BYTES / 24576 };
+    enum { SIZE = 20000, N = 16 * SLICE_BYTES / 24576 };
     void *object[4 * N];
     for (int nthreads = 1; nthreads <= 2; nthreads++) {
         open_heap();
@@ -828,6 +880,8 @@ int main(void)
         cmocka_unit_test(test_wide_slots_are_found_again),
         cmocka_unit_test(test_a_parked_wide_span),
         cmocka_unit_test(test_the_last_slot_is_found),
+        cmocka_unit_test(test_used_wide_slots_come_first),
+        cmocka_unit_test(test_a_span_of_fewer_slices),
         cmocka_unit_test(test_a_few_wide_slots_are_shared),
         cmocka_unit_test(test_too_much_revokes_nothing),
         cmocka_unit_test(test_a_full_heap_is_swept_once),

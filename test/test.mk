@@ -195,7 +195,7 @@ check-malloc:
 	    failed=1; \
 	LIBMEM=region=8M $(RUN_MALLOC) $(IN_MALLOC)/m02_full || failed=1; \
 	LIBMEM=region=64M $(RUN_MALLOC) $(IN_MALLOC)/m06_realloc || failed=1; \
-	$(if $(WITH),,$(RUN_MALLOC) $(IN_MALLOC)/m06_medium || failed=1;) \
+	$(if $(WITH),,$(RUN_MALLOC) $(IN_MALLOC)/m06_medium $(IN_MALLOC)/m06_huge || failed=1;) \
 	$(if $(WITH),,LIBMEM=region=512M $(RUN_MALLOC) $(IN_MALLOC)/m08_system_calls || failed=1;) \
 	$(if $(WITH),,$(RUN_MALLOC) "$(IN_MALLOC)/m11_calloc $(ZEROS) $(SEED)" || failed=1;) \
 	$(if $(WITH),,LD_LIBRARY_PATH=$(BUILD) $(TALLIED) \

@@ -150,6 +150,15 @@ bool os_give_back(void *address, size_t nbytes)
     return system_call(SYS_madvise, (long)address, (long)nbytes, MADV_DONTNEED) == 0;
 }
 
+void os_want_huge_pages(void *address, size_t nbytes, bool wanted)
+{
+    uintptr_t first = ceil_div((uintptr_t)address, HUGE_PAGE_BYTES) * HUGE_PAGE_BYTES;
+    uintptr_t end = ((uintptr_t)address + nbytes) / HUGE_PAGE_BYTES * HUGE_PAGE_BYTES;
+    if (first < end)
+        system_call(SYS_madvise, (long)first, (long)(end - first),
+                    wanted ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+}
+
 /* Counts how many of npages are in memory. Returns false if the system does not tell. mincore fills
  * a byte for each page, so large mappings are asked about piece by piece. */
 static bool count_resident(const unsigned char *first, size_t npages, size_t *nresident)

@@ -39,6 +39,14 @@ void *os_map_file(const char *path, size_t *nbytes);
  * they are written to again. Returns false, and changes nothing, if the system refuses. */
 bool os_give_back(void *address, size_t nbytes);
 
+/* The size of a huge page that os_want_huge_pages asks for. */
+enum { HUGE_PAGE_BYTES = 2 << 20 };
+
+/* Tells the system that huge pages would suit the memory, or would not, where such pages lie wholly
+ * in it. That is advice, and nothing else depends on it. (Linux heeds it unless all huge pages are
+ * switched off: Documentation/admin-guide/mm/transhuge.rst.) */
+void os_want_huge_pages(void *address, size_t nbytes, bool wanted);
+
 /* How many of nbytes from a page's beginning on are in memory; all of them, if the system does not
  * tell. */
 size_t os_resident_bytes(const void *address, size_t nbytes);

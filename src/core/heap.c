@@ -345,13 +345,25 @@ enum heap_result heap_place_locked(struct heap *h, size_t nbytes, size_t align, 
     return place_locked(h, nbytes, align, fit, object);
 }
 
+/* Whether an object of nbytes gets huge pages: if so, notes that, and the caller asks for them when
+ * it has left the lock. */
+static bool gets_huge_pages_locked(struct heap *h, size_t nbytes)
+{
+    bool gets = h->wants_huge_pages && nbytes >= HUGE_OBJECT;
+    h->has_huge_pages |= gets;
+    return gets;
+}
+
 /* place_locked with the lock around it. */
 static enum heap_result lock_and_place(struct heap *h, size_t nbytes, size_t align, enum fit fit,
                                        void **object)
 {
     heap_lock(h);
     enum heap_result result = place_locked(h, nbytes, align, fit, object);
+    bool huge = result == HEAP_OK && gets_huge_pages_locked(h, nbytes);
     heap_unlock(h);
+    if (huge)
+        os_want_huge_pages(*object, nbytes, true);
     return result;
 }
 
@@ -360,7 +372,10 @@ enum heap_result heap_take(struct heap *h, size_t nbytes, enum fit fit, void **o
     return lock_and_place(h, nbytes, 1, fit, object);
 }
 
-/* The part is read under the lock, and cleared around without it, by the caller. What went back to
+/* No huge pages: a program that asks for zeros may count on those that it never reads costing
+ * nothing.
+ *
+ * The part is read under the lock, and cleared around without it, by the caller. What went back to
  * the system are whole pages, and an object may begin and end within one:
  *
  *     page        |               |               |               |
@@ -512,7 +527,8 @@ INLINED void give_back_locked(struct heap *h, const struct location *p)
 /* --- giving pages back ------------------------------------------------------ */
 
 /* Gives the whole pages of [from, to), which is free, back; then they read as zero. If the system
- * refuses, they stay as they are, which is no failure. */
+ * refuses, they stay as they are, which is no failure. Smaller objects may come to lie there, so
+ * no huge pages are wanted any longer. */
 static void give_pages_back(struct heap *h, unsigned char *from, unsigned char *to)
 {
     assert(from <= to);
@@ -520,6 +536,8 @@ static void give_pages_back(struct heap *h, unsigned char *from, unsigned char *
     uintptr_t first = ceil_div((uintptr_t)from, page) * page, end = (uintptr_t)to / page * page;
     if (first >= end || !os_give_back((void *)first, end - first))
         return;
+    if (h->has_huge_pages)
+        os_want_huge_pages((void *)first, end - first, false);
     uintptr_t base = (uintptr_t)h->chunks.region.base; /* a multiple of a granule */
     chunks_given_back(&h->chunks, (first - base) / GRANULE_BYTES, (end - base) / GRANULE_BYTES);
 }
@@ -809,7 +827,10 @@ enum heap_result heap_resize(struct heap *h, const void *address, size_t nbytes,
 {
     heap_lock(h);
     enum heap_result result = resize_locked(h, address, nbytes, anyway);
+    bool huge = result == HEAP_OK && gets_huge_pages_locked(h, nbytes);
     heap_unlock(h);
+    if (huge)
+        os_want_huge_pages((void *)(uintptr_t)address, nbytes, true);
     return result;
 }
 

@@ -34,7 +34,9 @@ struct heap {
     bool has_tcaches; /* threads may have caches */
     bool is_swept;    /* no slot was freed, and no cache made, since all spans were looked at */
     bool keeps_pages; /* the memory is the caller's: none of it goes back to the system */
-    struct trim trim; /* when free pages go back to the system */
+    bool wants_huge_pages;     /* for objects of HUGE_OBJECT or more */
+    bool has_huge_pages;       /* an object got them */
+    struct trim trim;          /* when free pages go back to the system */
     struct os_clock clock;     /* for trim */
     struct counters *counters; /* NULL: the heap does not count what it does */
 };
@@ -62,6 +64,10 @@ enum heap_result {
 /* Two libraries in one process may share a heap if this is equal in both. It changes with
  * struct heap and with the layout of what lies in a region. */
 #define HEAP_LAYOUT (((size_t)6 << 16) + sizeof(struct heap))
+
+/* From this size on, in bytes, an object gets huge pages, if the heap wants them: it is large enough
+ * that most of it lies in whole ones. */
+enum { HUGE_OBJECT = 4 << 20 };
 
 /* --- opening ------------------------------------------------------------------- */
 

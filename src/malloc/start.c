@@ -172,8 +172,10 @@ static enum region_result open_locked(void)
     enum region_result result = REGION_NO_ADDRESSES;
     for (; nbytes >= TOO_SMALL && result == REGION_NO_ADDRESSES; nbytes /= 2)
         result = region_reserve(&region, nbytes);
-    if (result == REGION_OK)
+    if (result == REGION_OK) {
         heap_open_locked(&shim_heap, region, NULL);
+        shim_heap.wants_huge_pages = true;
+    }
     if (result == REGION_OK && shim_history != NULL)
         (void)heap_close_tcaches_locked(&shim_heap); /* no thread has one yet */
     return result;

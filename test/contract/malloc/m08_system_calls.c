@@ -218,16 +218,28 @@ static void *ask_for_all(void *bad)
     return is_all_free() ? NULL : bad;
 }
 
+/* Allocates more objects of a size than the thread's cache may have slots for. */
+static bool outgrow_cache(void)
+{
+    static void *p[500];
+    size_t n = 0;
+    while (n < sizeof p / sizeof p[0] && (p[n] = opaque(malloc(60000))) != NULL)
+        n++;
+    for (size_t i = 0; i < n; i++)
+        free(p[i]);
+    return n == sizeof p / sizeof p[0];
+}
+
 /* All that a program does without the barrier. What the first thread has freed can be had by
- * another one, too, when the first thread has allocated once more since the system refused the
- * barrier, and has so given up its cache. */
+ * another one, too, when the first thread has needed more slots than its cache had since the system
+ * refused the barrier, and has so given up its cache. */
 static bool work_without_barrier(void)
 {
     static struct worker w = {.seed = 77};
     void *bad = &w;
     pthread_t thread;
     return work_alone() && churn(&w, NSTEPS) && work_in_threads() && churn(&w, NSTEPS) &&
-           finish(&w) && pthread_create(&thread, NULL, ask_for_all, bad) == 0 &&
+           finish(&w) && outgrow_cache() && pthread_create(&thread, NULL, ask_for_all, bad) == 0 &&
            pthread_join(thread, &bad) == 0 && bad == NULL && is_all_free();
 }
 

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Checks that a large object gets huge pages where the system has them, that what goes back does
+ * not get them again, and that zeros of calloc that are never read take no memory [M6].
+ */
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "tap.h"
+
+enum { MIB = 1 << 20, OBJECT = 32 * MIB };
+
+/* Returns a field of /proc/self/smaps_rollup in KiB, or -1 if there is none. */
+static long smaps_kib(const char *field)
+{
+    char line[128];
+    long kib = -1;
+    FILE *file = fopen("/proc/self/smaps_rollup", "r");
+    while (file != NULL && fgets(line, sizeof line, file) != NULL)
+        if (strncmp(line, field, strlen(field)) == 0)
+            sscanf(line + strlen(field), ": %ld", &kib);
+    if (file != NULL)
+        fclose(file);
+    return kib;
+}
+
+/* Returns how much a mapping that asks for huge pages gets of them, in KiB. */
+static long offered_kib(void)
+{
+    long before = smaps_kib("AnonHugePages");
+    void *map = mmap(NULL, OBJECT, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (map == MAP_FAILED || madvise(map, OBJECT, MADV_HUGEPAGE) != 0)
+        return 0;
+    memset(map, 1, OBJECT);
+    long after = smaps_kib("AnonHugePages");
+    munmap(map, OBJECT);
+    return after - before;
+}
+
+static void test_large_object(void)
+{
+    char *object = malloc(OBJECT);
+    memset(object, 1, OBJECT);
+    check(smaps_kib("AnonHugePages") >= (OBJECT - 4 * MIB) / 1024, "a large object has huge pages");
+    free(object);
+    malloc_trim(0);
+    check(smaps_kib("AnonHugePages") < 2 * MIB / 1024, "they go back when it is freed");
+
+    /* Objects that lie where the large one was, a few in each 2 MiB. */
+    enum { N = OBJECT / (64 << 10), ALL = 8 };
+    static char *small[N];
+    long before = smaps_kib("Rss");
+    for (int i = 0; i < N; i++)
+        small[i] = malloc(100 << 10);
+    for (int i = 0; i < N; i += ALL)
+        small[i][0] = 1;
+    check(smaps_kib("AnonHugePages") < 2 * MIB / 1024, "smaller objects there get none");
+    check(smaps_kib("Rss") - before < 4 * MIB / 1024, "and take what is written of them");
+    for (int i = 0; i < N; i++)
+        free(small[i]);
+}
+
+static void test_zeros(void)
+{
+    long before = smaps_kib("Rss");
+    char *zeros = calloc(1, 4 * OBJECT);
+    for (size_t at = 0; at < 4 * OBJECT; at += MIB)
+        zeros[at] = 1;
+    check(smaps_kib("Rss") - before < 4 * MIB / 1024, "zeros that are never read take no memory");
+    free(zeros);
+}
+
+int main(void)
+{
+    test_zeros();
+    if (offered_kib() >= OBJECT / 1024 / 2)
+        test_large_object();
+    else
+        puts("# SKIP the system has no huge pages for this process");
+    return done();
+}

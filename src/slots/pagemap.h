@@ -32,8 +32,8 @@
 
 enum { SLICE_SHIFT = 16, SLICE_BYTES = 1 << SLICE_SHIFT };
 
-/* Slots above NARROW_BYTES_MAX are large. A large-slot span has WIDE_SLOTS_MIN of them or a few more,
- * and so up to WIDE_SLICES_MAX slices; positions in it are counted in units of 2^WIDE_SHIFT bytes. */
+/* Slots above NARROW_BYTES_MAX are large. A large-slot span has at least WIDE_SLOTS_MIN of them, and
+ * up to WIDE_SLICES_MAX slices. Positions in it are counted in units of 2^WIDE_SHIFT bytes. */
 enum { NARROW_BYTES_MAX = SLICE_BYTES / 8, WIDE_SLOTS_MIN = 32 };
 enum { WIDE_SLICES_MAX = WIDE_SLOTS_MIN * SLOT_BYTES_MAX / SLICE_BYTES, WIDE_SHIFT = 5 };
 enum { SPAN_OBJECT_MAX = SLOT_BYTES_MAX };
@@ -171,9 +171,8 @@ static inline bool is_wide(size_t slot_bytes)
     return slot_bytes > NARROW_BYTES_MAX;
 }
 
-/* Returns how many slices a span has whose slots have so many bytes: if they are large, the
- * smallest power of two that holds WIDE_SLOTS_MIN of them. That is less than twice as many, so the
- * span has less than STATES_AT_ONCE slots. */
+/* Returns how many slices a span of such slots has: if they are large, the smallest power of two
+ * that holds WIDE_SLOTS_MIN of them. It holds less than twice that, so less than STATES_AT_ONCE. */
 static inline uint32_t nslices_for(uint32_t slot_bytes)
 {
     enum { PER_SLICE = SLICE_BYTES / WIDE_SLOTS_MIN };

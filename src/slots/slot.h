@@ -51,8 +51,8 @@ struct slot_ref {
 };
 
 /* Finds the slot that begins at an offset `into` a span (in units of 2^WIDE_SHIFT bytes, if it
- * is a large-slot span). Returns false if none begins there, or if the reciprocal is 0: then readers must
- * not look at the span. */
+ * is a large-slot span). Returns false if none begins there, or if the reciprocal is 0: then
+ * readers must not look at the span. */
 static inline bool slot_of_start(struct span *span, uint32_t into, uint32_t reciprocal,
                                  struct slot_ref *at)
 {

@@ -43,9 +43,8 @@ static struct class_window *tcache_window(struct spans *s, struct tcache *c, uns
 }
 
 /* Returns whether the thread should get a span of the class. A large-slot span that a single thread
- * hardly uses would keep half a MiB or more from all others; so, if there are other threads, the first
- * few wishes for such a slot are served under the lock, from a span that all share. Counts the
- * wish. */
+ * hardly uses would keep up to 2 MiB from all others; so, if there are other threads, the first few
+ * wishes for such a slot are served under the lock, from a span that all share. Counts the wish. */
 static bool count_towards_span(const struct spans *s, struct class_window *w, unsigned sizeclass)
 {
     enum { A_FEW = 8 };

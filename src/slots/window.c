@@ -45,6 +45,7 @@ static bool window_find_used(struct class_window *w, enum window_part part)
         return false;
     assert(w->first % STATES_AT_ONCE == 0 && w->used <= w->nslots); /* WI2 */
     do {
+        /* Here first, then the next 64 slots, and so on until all were looked at. */
         if (window_look(&w->at, w->used - w->first, part))
             return true;
         window_move(w, w->first + STATES_AT_ONCE < w->used ? w->first + STATES_AT_ONCE : 0);
@@ -58,6 +59,7 @@ static bool window_find_unused(struct class_window *w, const struct slot_view *v
                                enum window_part part)
 {
     while (w->slice != 0 && w->used < w->nslots) {
+        /* Another thread may have taken some of these under the lock. */
         window_widen(w, &v->pagemap[w->slice - 1]);
         if (window_look(&w->at, w->used - w->first, part))
             return true;
@@ -66,6 +68,7 @@ static bool window_find_unused(struct class_window *w, const struct slot_view *v
     return false;
 }
 
+/* What was used just now is in the processor's caches, so it comes first. */
 bool window_find(struct class_window *w, const struct slot_view *v, enum window_part part)
 {
     return window_find_used(w, part) || window_find_unused(w, v, part);

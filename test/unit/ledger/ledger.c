@@ -645,6 +645,209 @@ static void test_checker_sees_a_top_below_the_last_chunk(void **state)
     }
 }
 
+/* Two chunks at one place: the upper one has no length. */
+static void test_checker_sees_an_empty_chunk(void **state)
+{
+    (void)state;
+    for (uint32_t n = 10; n <= 600; n += 590) {
+        struct cursor c;
+        set_up_holes(n);
+        btree_last(&l.b, BY_ADDRESS, &c);
+        btree_insert(&l.b, &c, cursor_word(&c) + 1);
+        assert_found_and_undo();
+    }
+}
+
+/* The order by size has one word more than there are holes. */
+static void test_checker_sees_a_hole_too_many(void **state)
+{
+    (void)state;
+    for (uint32_t n = 10; n <= 600; n += 590) {
+        struct cursor c;
+        set_up_holes(n);
+        btree_last(&l.b, BY_SIZE, &c);
+        btree_insert(&l.b, &c, cursor_word(&c) + 1);
+        assert_found_and_undo();
+    }
+}
+
+static void test_checker_sees_wrong_numbers(void **state)
+{
+    (void)state;
+    set_up_holes(10);
+    l.live_granules++;
+    assert_found_and_undo();
+    l.live_granules--;
+    assert_found_and_undo();
+    l.high = ARENA_BYTES / 16; /* no chunk was ever where the last record is */
+    assert_found_and_undo();
+    open_ledger(ARENA_BYTES);
+    l.b.top = l.high = 5; /* chunks, and no record of them */
+    struct recount n = {0};
+    assert_string_equal(ledger_fault(&l, &n), "a chunk has no record");
+}
+
+/* --- numbers that cannot be: LG5 rests on these ----------------------------------- */
+
+static void assert_insane_and_undo(void)
+{
+    assert_false(ledger_is_sane(&l));
+    l = keep;
+    assert_true(ledger_is_sane(&l));
+}
+
+static void take_some(uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        struct chunk tail = ledger_tail(&l);
+        assert_int_equal(ledger_take(&l, &tail, 1, 0), 1);
+    }
+    keep = l;
+    assert_true(ledger_is_sane(&l));
+}
+
+/* A gap lies above the chunks and below the records, whose room ends where it does. */
+static void test_lg7_numbers_of_a_gap(void **state)
+{
+    (void)state;
+    ledger_open_with_gap(&l, arena + sizeof arena, ARENA_BYTES, 1000, 4096);
+    take_some(10);
+    l.guard.low = l.guard.high;
+    assert_insane_and_undo();
+    l.guard.low = l.b.top - 1;
+    assert_insane_and_undo();
+    l.guard.low = l.b.top;
+    assert_true(ledger_is_sane(&l));
+    l.guard.high++;
+    assert_insane_and_undo();
+    l.b.room++;
+    assert_insane_and_undo();
+    ledger_open_with_gap(&l, arena + sizeof arena, ARENA_BYTES, 1000, 4096);
+    keep = l;
+    ledger_set_guard(&l, 1000, ARENA_BYTES / 16); /* no room for any record */
+    assert_insane_and_undo();
+}
+
+/* LG6: a guard is on whole pages, and leaves room for the records there are. */
+static void test_lg6_numbers_of_a_guard(void **state)
+{
+    (void)state;
+    enum { PAGE = 256, ALL = ARENA_BYTES / 16, NRECORDS = 4096 / BTREE_COST };
+    ledger_open_guarded(&l, arena + sizeof arena, ARENA_BYTES, PAGE);
+    take_some(10);
+    uint32_t low = l.guard.low, high = l.guard.high;
+    ledger_set_guard(&l, low - 1, high);
+    assert_insane_and_undo();
+    ledger_set_guard(&l, low, high + 1);
+    assert_insane_and_undo();
+    ledger_set_guard(&l, low - PAGE, high);
+    assert_true(ledger_is_sane(&l));
+    l = keep;
+    take_some(NRECORDS - 10);
+    l.b.top = l.high = ALL - 2 * PAGE;
+    assert_true(ledger_is_sane(&l));
+    l = keep;
+    take_some(1); /* from now on the records may need two pages, and so chunks have one less */
+    l.b.top = l.high = ALL - 2 * PAGE;
+    assert_insane_and_undo();
+}
+
+/* --- resizing is refused, and changes nothing --------------------------------------- */
+
+static void assert_refused(uint32_t start, uint32_t length)
+{
+    struct ledger was = l;
+    assert_false(ledger_resize(&l, start, length, 0));
+    was.changes += 2; /* readers may see that a change was tried */
+    was.guard.wanted_low = l.guard.wanted_low;
+    assert_memory_equal(&was, &l, sizeof l);
+}
+
+/* The guard is in the way of a chunk that grows, and of one that would leave a second record. */
+static void test_lg6_no_resize_into_the_guard(void **state)
+{
+    (void)state;
+    enum { PAGE = 256, NRECORDS = 4096 / BTREE_COST };
+    ledger_open_guarded(&l, arena + sizeof arena, ARENA_BYTES, PAGE);
+    struct chunk tail = ledger_tail(&l);
+    assert_int_equal(ledger_take(&l, &tail, 100, 0), 100);
+    uint32_t low = l.guard.low;
+    ledger_set_guard(&l, PAGE, 2 * PAGE); /* as low as it could be */
+    assert_true(ledger_resize(&l, 0, PAGE, 0));
+    assert_true(ledger_resize(&l, 0, 100, 0));
+    assert_refused(0, PAGE + 1);
+    assert_true(l.guard.wanted_low > PAGE);
+    ledger_set_guard(&l, low, low + PAGE);
+    assert_true(ledger_resize(&l, 0, PAGE + 1, 0));
+    take_some(NRECORDS - 1);
+    assert_refused(0, 10); /* a record for what becomes free has no room in one page */
+    assert_int_equal(l.guard.wanted_low, low - PAGE);
+}
+
+/* Without room for a record, an end that is cut off is slack, and 32 bits count that. */
+static void test_lg3_no_resize_by_four_gib(void **state)
+{
+    (void)state;
+    const uint32_t most = UINT32_MAX / 16, gib = 1u << 26, lengths[] = {8 * gib, 40, 1};
+    struct chunk from;
+    open_ledger(REGION_BYTES_MAX);
+    for (int i = 0; i < 4; i++) {
+        from = ledger_tail(&l);
+        ledger_take(&l, &from, i < 3 ? lengths[i] : from.length, 0);
+    }
+    give_back_at(8 * gib);
+    while (has_room()) { /* until the hole of 40 granules cannot be cut any further */
+        assert_true(ledger_choose(&l, 1, FIT_FIRST, &from));
+        ledger_take(&l, &from, 1, 0);
+    }
+    assert_refused(0, 8 * gib - most);
+    assert_true(ledger_resize(&l, 0, 8 * gib - most + 1, 0));
+}
+
+/* LG5: with a record that was overwritten a resize finds no chunk, or no hole, and is refused. */
+static void test_lg5_no_resize_of_what_is_damaged(void **state)
+{
+    (void)state;
+    struct cursor c;
+    for (uint32_t n = 10; n <= 600; n += 590) {
+        set_up_holes(n);
+        struct chunk first;
+        assert_true(ledger_find(&l, 0, &first));
+        uint32_t at = first.state == 0 ? first.length : 0;
+        btree_floor(&l.b, BY_ADDRESS, word_of(at, UINT32_MAX), &c);
+        btree_update(&l.b, &c, word_of(at, UINT32_MAX - 1)); /* more slack than it is long */
+        assert_false(ledger_resize(&l, at, 1, 0));
+        l = keep;
+        memcpy(arena, keep_arena, sizeof arena);
+    }
+}
+
+/* LG5: the order by size names a hole that is shorter than it sorts, or above all chunks. */
+static void test_lg5_no_such_hole(void **state)
+{
+    (void)state;
+    for (uint32_t n = 10; n <= 600; n += 590) {
+        struct cursor c;
+        struct chunk hole;
+        uint32_t skip;
+        set_up_holes(n);
+        btree_last(&l.b, BY_SIZE, &c);
+        uint32_t length = high_of(cursor_word(&c));
+        btree_update(&l.b, &c, word_of(length, l.b.top));
+        hole = (struct chunk){.start = 0, .length = length - 1};
+        while (ledger_next_longer(&l, &hole))
+            assert_true(hole.start < l.b.top);
+        assert_true(hole.start < l.b.top);
+        while (ledger_choose_hole(&l, length, 1, 0, UINT32_MAX, &hole, &skip)) {
+            assert_true(hole.start < l.b.top);
+            ledger_take(&l, &hole, hole.length, 0);
+        }
+        assert_false(ledger_choose(&l, length, FIT_BEST, &hole));
+        l = keep;
+        memcpy(arena, keep_arena, sizeof arena);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -662,6 +865,15 @@ int main(void)
         cmocka_unit_test(test_checker_sees_a_record_missing),
         cmocka_unit_test(test_checker_sees_a_wrong_count_or_top),
         cmocka_unit_test(test_checker_sees_a_top_below_the_last_chunk),
+        cmocka_unit_test(test_checker_sees_an_empty_chunk),
+        cmocka_unit_test(test_checker_sees_a_hole_too_many),
+        cmocka_unit_test(test_checker_sees_wrong_numbers),
+        cmocka_unit_test(test_lg7_numbers_of_a_gap),
+        cmocka_unit_test(test_lg6_numbers_of_a_guard),
+        cmocka_unit_test(test_lg6_no_resize_into_the_guard),
+        cmocka_unit_test(test_lg3_no_resize_by_four_gib),
+        cmocka_unit_test(test_lg5_no_resize_of_what_is_damaged),
+        cmocka_unit_test(test_lg5_no_such_hole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -32,8 +32,8 @@
 
 enum { SLICE_SHIFT = 16, SLICE_BYTES = 1 << SLICE_SHIFT };
 
-/* Slots above NARROW_BYTES_MAX are large. A large-slot span has at least WIDE_SLOTS_MIN of them, and
- * up to WIDE_SLICES_MAX slices. Positions in it are counted in units of 2^WIDE_SHIFT bytes. */
+/* Slots above NARROW_BYTES_MAX are large. A large-slot span has at least WIDE_SLOTS_MIN of them,
+ * and up to WIDE_SLICES_MAX slices. Positions in it are counted in units of 2^WIDE_SHIFT bytes. */
 enum { NARROW_BYTES_MAX = SLICE_BYTES / 8, WIDE_SLOTS_MIN = 32 };
 enum { WIDE_SLICES_MAX = WIDE_SLOTS_MIN * SLOT_BYTES_MAX / SLICE_BYTES, WIDE_SHIFT = 5 };
 enum { SPAN_OBJECT_MAX = SLOT_BYTES_MAX };

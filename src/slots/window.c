@@ -214,9 +214,12 @@ bool window_take_or_change(struct class_window *w, const struct slot_view *v, si
  * since they have their pages; then one that was not. */
 static bool window_find_wide(struct class_window *w, const struct slot_view *v)
 {
-    return window_find_used(w, WINDOW_ANY) ||
-           (window_change_wide(w, v, SLOTS_USED) && window_find_used(w, WINDOW_ANY)) ||
-           window_find_unused(w, v, WINDOW_ANY) ||
+    /* Used slots: of this span, then of a parked one. */
+    if (window_find_used(w, WINDOW_ANY) ||
+        (window_change_wide(w, v, SLOTS_USED) && window_find_used(w, WINDOW_ANY)))
+        return true;
+    /* Unused slots: of this span, then of a parked one. */
+    return window_find_unused(w, v, WINDOW_ANY) ||
            (window_change_wide(w, v, SLOTS_ALL) && window_find(w, v, WINDOW_ANY));
 }
 

@@ -46,8 +46,8 @@ works() { # kind what-it-prints what source... -- argument...
     shift
     program=$work/$(basename "${sources[0]}" .c)
     case $kind in -static) sources+=("$work/mem.o") ;; *) sources+=(-lmem) ;; esac
-    silent musl-gcc -std=c11 -D_GNU_SOURCE -O1 "$kind" -Iinclude -Isrc -Itest/support "${sources[@]}" \
-        -pthread -o "$program" &&
+    silent musl-gcc -std=c11 -D_GNU_SOURCE -O1 -pthread "$kind" -Iinclude -Isrc -Itest/support \
+        "${sources[@]}" -o "$program" &&
         LD_LIBRARY_PATH=$work "$program" "$@" >"$work/log" 2>&1 && grep -qE "$wanted" "$work/log"
     result $? "$what (${kind%%/*})"
 }

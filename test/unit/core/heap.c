@@ -322,6 +322,119 @@ static void test_a_region_is_whole_granules(void **state)
     }
 }
 
+/* Gives `field` another value, expects that this is seen, and restores it. */
+#define SEEN(field, value)                                                                         \
+    do {                                                                                           \
+        __typeof__(field) was = (field);                                                           \
+        (field) = (__typeof__(field))(value);                                                      \
+        assert_true((field) != was);                                                               \
+        assert_false(heap_has_constants_of(&heap, &like));                                         \
+        (field) = was;                                                                             \
+        assert_true(heap_has_constants_of(&heap, &like));                                          \
+    } while (0)
+/* Writes 2 over a bool. */
+#define SEEN_BOOL(field)                                                                           \
+    do {                                                                                           \
+        unsigned char *at = (unsigned char *)&(field), was = *at;                                  \
+        *at = 2;                                                                                   \
+        assert_false(heap_has_constants_of(&heap, &like));                                         \
+        *at = was;                                                                                 \
+        assert_true(heap_has_constants_of(&heap, &like));                                          \
+    } while (0)
+
+/* Each number that no call changes is compared with that of a new heap of this size. */
+static void test_constants(void **state)
+{
+    (void)state;
+    static _Alignas(16) unsigned char large[1 << 20];
+    const struct region r = {.base = large, .nbytes = sizeof large};
+    struct heap like;
+    void *object;
+    heap_open_single(&like, r, true, false);
+    like.spans.chunks = &like.chunks;
+    heap_open_single(&heap, r, true, false);
+    assert_true(heap_has_constants_of(&heap, &like));
+    struct chunks *c = &heap.chunks;
+    struct ledger *l = &c->ledger;
+    struct spans *s = &heap.spans;
+    SEEN(c->region.base, large + 16);
+    SEEN(c->region.nbytes, c->region.nbytes - 16);
+    SEEN_BOOL(c->region.is_zero);
+    SEEN(c->region.open_bytes, 4096);
+    SEEN(c->list.head, &head);
+    SEEN(c->list.region, &like.chunks.region);
+    SEEN(c->list.ledger, &like.chunks.ledger);
+    SEEN(c->clean, (void *)large);
+    SEEN(c->unwritten.to, 1);
+    SEEN(c->low_most, 1);
+    SEEN(c->high_least, 1);
+    SEEN(l->b.end, large);
+    SEEN(l->nbytes, l->nbytes - 16);
+    SEEN(l->guard.page, 256);
+    SEEN(l->guard.wanted_low, 1);
+    SEEN(l->guard.low, 1);
+    SEEN(l->b.room, l->b.room - 16);
+    SEEN(l->changes, 1);
+    SEEN(l->used, l->nbytes / 16 + 1);
+    SEEN(s->chunks, &like.chunks);
+    SEEN(s->threads.first, (void *)large);
+    SEEN(s->changes, 1);
+    SEEN(s->slice_shift, s->slice_shift + 1);
+    SEEN(s->skipped, s->skipped ^ 1);
+    SEEN(s->object_max, s->object_max + 1);
+    SEEN(s->nkept, s->nkept + 1);
+    SEEN(s->nclear, (uint32_t)pagemap_nslices(s) + 1);
+    SEEN(s->nshunned[0], NSHUNNED + 1);
+    SEEN(s->nshunned[NCLASSES - 1], NSHUNNED + 1);
+    SEEN_BOOL(s->keeps_pagemap);
+    SEEN(heap.counters, (void *)large);
+    SEEN_BOOL(heap.has_tcaches);
+    SEEN_BOOL(heap.keeps_pages);
+    SEEN_BOOL(heap.is_swept);
+    heap.is_swept = true; /* it changes, but is a truth value */
+    assert_true(heap_has_constants_of(&heap, &like));
+
+    while (s->nheld == 0)
+        assert_int_equal(heap_take(&heap, 100, FIT_ANY, &object), HEAP_OK);
+    assert_true(heap_has_constants_of(&heap, &like));
+    SEEN(s->nclear, s->nclear - 1);
+    SEEN(l->used, l->high - 1);
+}
+
+/* The gap of a heap lies within the one that it began with, and goes in the end. */
+static void test_constants_of_a_gap(void **state)
+{
+    (void)state;
+    enum { LOW = 4096 / 16, HIGH = (REGION_BYTES_MAX - 4096) / 16 };
+    struct heap like;
+    const struct region r = {.base = region, .nbytes = REGION_BYTES_MAX};
+    heap_open_single(&like, r, true, false);
+    ledger_set_guard(&like.chunks.ledger, LOW, HIGH);
+    like.spans.chunks = &like.chunks;
+    heap = like;
+    heap.chunks.list.region = &heap.chunks.region;
+    heap.chunks.list.ledger = &heap.chunks.ledger;
+    heap.spans.chunks = &heap.chunks;
+    struct ledger *l = &heap.chunks.ledger;
+    assert_true(heap_has_constants_of(&heap, &like));
+    SEEN(l->guard.low, LOW - 1);
+    SEEN(l->guard.low, HIGH);
+    SEEN(l->b.room, l->b.room + 16);
+    ledger_set_guard(l, LOW, HIGH + 1);
+    assert_false(heap_has_constants_of(&heap, &like));
+    ledger_set_guard(l, LOW + 8, HIGH - 8);
+    assert_true(heap_has_constants_of(&heap, &like));
+    l->b.top = l->high = l->used = LOW + 9;
+    assert_false(heap_has_constants_of(&heap, &like));
+    l->b.top = LOW + 8;
+    assert_true(heap_has_constants_of(&heap, &like));
+    ledger_end_gap(l);
+    assert_true(heap_has_constants_of(&heap, &like)); /* guard.low stays where it was */
+    SEEN(l->b.room, l->b.room - 16);
+    ledger_end_gap(&like.chunks.ledger); /* but not in a heap that never had one */
+    assert_false(heap_has_constants_of(&heap, &like));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -337,6 +450,8 @@ int main(void)
         cmocka_unit_test(test_check_of_a_broken_ledger),
         cmocka_unit_test(test_a_heap_without_a_region),
         cmocka_unit_test(test_a_region_is_whole_granules),
+        cmocka_unit_test(test_constants),
+        cmocka_unit_test(test_constants_of_a_gap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

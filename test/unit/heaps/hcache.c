@@ -208,11 +208,64 @@ static void test_wild_addresses(void **state)
     assert_objects();
 }
 
+/* Gives `field` another value, expects that this is seen, and restores it. */
+#define SEEN(field, value)                                                                         \
+    do {                                                                                           \
+        __typeof__(field) was = (field);                                                           \
+        (field) = (__typeof__(field))(value);                                                      \
+        assert_true((field) != was);                                                               \
+        assert_false(hcache_is_valid(cache, &heap, hcache_bytes(REGION_BYTES)));                   \
+        (field) = was;                                                                             \
+        assert_true(hcache_is_valid(cache, &heap, hcache_bytes(REGION_BYTES)));                    \
+    } while (0)
+
+/* Each number of the heap cache follows from the heap. */
+static void test_damage_is_seen(void **state)
+{
+    (void)state;
+    open_cache();
+    assert_true(hcache_is_valid(cache, &heap, hcache_bytes(REGION_BYTES)));
+    struct hcache_window *first = &cache->window[0];
+    SEEN(first->slice, 1); /* the heap has no spans yet */
+    SEEN(first->slot_bytes, 16);
+    while (nobjects < 100)
+        add(100);
+    unsigned c = 0;
+    while (cache->window[c].slice == NO_SLICE)
+        c++;
+    struct hcache_window *w = &cache->window[c], *other = c > 0 ? w - 1 : w + 1;
+    struct span *span = pagemap_span(&heap.spans, w->slice);
+    SEEN(cache->nwindows, cache->nwindows - 1);
+    SEEN(cache->by_size[1], cache->by_size[1] + 1);
+    SEEN(cache->nslices, cache->nslices - 1);
+    SEEN(cache->nslices, 0);
+    SEEN(cache->base, cache->base + 16);
+    SEEN(cache->pagemap, cache->pagemap + 1);
+    SEEN(cache->slice_shift, cache->slice_shift + 1);
+    SEEN(w->slice, heap.spans.nclear + 1);
+    SEEN(w->slice, w->slice + 1); /* the slice behind it is no span of that class */
+    SEEN(w->slot_bytes, w->slot_bytes + 16);
+    SEEN(w->at.base, w->at.base + 16);
+    SEEN(w->at.states, w->at.states + 1);
+    SEEN(w->at.states, span->states - 1);
+    SEEN(w->at.states, span->states + span->nslots);
+    SEEN(w->at.mask, w->at.mask | 1); /* the first slot is an object */
+    SEEN(span->status, SPAN_PARTIAL);
+    SEEN(span->sizeclass, span->sizeclass + 1);
+    SEEN(span->slot_bytes, 0);
+    other->slice = w->slice; /* two windows on one span */
+    assert_false(hcache_is_valid(cache, &heap, hcache_bytes(REGION_BYTES)));
+    *other = (struct hcache_window){0};
+    *w = (struct hcache_window){0}; /* the span is owned, and no window has it */
+    assert_false(hcache_is_valid(cache, &heap, hcache_bytes(REGION_BYTES)));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_random_calls),
                                        cmocka_unit_test(test_masks),
                                        cmocka_unit_test(test_all_goes_back),
-                                       cmocka_unit_test(test_wild_addresses)};
+                                       cmocka_unit_test(test_wild_addresses),
+                                       cmocka_unit_test(test_damage_is_seen)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -298,6 +298,35 @@ static void test_heaps(void **state)
     random_calls((size_t)128 << 20, 65536, 800, 30000);
 }
 
+/* --- the checker can fail ------------------------------------------------------------ */
+
+static void test_checker_sees_each_kind_of_damage(void **state)
+{
+    (void)state;
+    clean_open(&c, 100);
+    clean_cut(&c, 40, 60);
+    assert_true(clean_is_valid(&c) && c.n == 2);
+    const struct clean keep = c;
+    c.interval[1].end = c.interval[1].start; /* it is empty */
+    assert_false(clean_is_valid(&c));
+    c = keep;
+    c.interval[1].start = c.interval[0].end; /* two that touch */
+    assert_false(clean_is_valid(&c));
+    c = keep;
+    c.gap.start = c.interval[0].end - 1; /* the gap reaches into the one below, or above */
+    assert_false(clean_is_valid(&c));
+    c = keep;
+    c.gap.end = c.interval[1].start + 1;
+    assert_false(clean_is_valid(&c));
+    c = keep;
+    c.n = CLEAN_MAX + 1;
+    for (uint32_t i = 0; i <= CLEAN_MAX; i++)
+        c.interval[i] = (struct interval){1000 + 4 * i, 1001 + 4 * i};
+    assert_false(clean_is_valid(&c));
+    c.n = CLEAN_MAX;
+    assert_true(clean_is_valid(&c));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -308,6 +337,7 @@ int main(void)
         cmocka_unit_test(test_dirty_holes_come_first),
         cmocka_unit_test(test_the_largest_slack),
         cmocka_unit_test(test_heaps),
+        cmocka_unit_test(test_checker_sees_each_kind_of_damage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

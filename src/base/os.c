@@ -303,6 +303,12 @@ bool os_is_privileged(void)
     return getauxval(AT_SECURE) != 0;
 }
 
+bool os_random(void *memory, size_t nbytes)
+{
+    enum { DO_NOT_WAIT = 1 };
+    return system_call(SYS_getrandom, (long)memory, (long)nbytes, DO_NOT_WAIT) == (long)nbytes;
+}
+
 /* A signal may interrupt a write, and a pipe may take only a part of it; then it goes on. A
  * descriptor that takes nothing ends it, since the library has nowhere to complain to. */
 void os_write(int fd, const char *text, size_t nbytes)

@@ -98,6 +98,9 @@ uint64_t os_time(struct os_time *time);
 /* Whether the program has rights beyond those of the user that started it (setuid). */
 bool os_is_privileged(void);
 
+/* Fills memory with bytes that no other process can guess. Returns false if the system has none. */
+bool os_random(void *memory, size_t nbytes);
+
 /* Writes all of text to a file descriptor, or as much as that takes. */
 void os_write(int fd, const char *text, size_t nbytes);
 

@@ -173,7 +173,8 @@ static bool has_constants_of_spans(const struct spans *s, const struct spans *li
            s->skipped == like->skipped && s->object_max == like->object_max &&
            s->nkept == like->nkept && shunned && s->nclear <= pagemap_nslices(like) &&
            (s->nheld == 0 || s->nclear == pagemap_nslices(like)) &&
-           memcmp(&s->keeps_pagemap, &like->keeps_pagemap, sizeof(bool)) == 0;
+           memcmp(&s->keeps_pagemap, &like->keeps_pagemap, sizeof(bool)) == 0 &&
+           s->guard_bytes == like->guard_bytes && s->random == like->random;
 }
 
 /* Each number of `like` is what opening a heap of this size makes it, and no call ever changes
@@ -318,9 +319,9 @@ static bool may_find_more(const struct heap *h, size_t nbytes)
 }
 
 /* Tries in this order: a slot or a chunk; after a sweep, once more; for a small object, a free
- * slot of any larger class. */
-INLINED enum heap_result place_locked(struct heap *h, size_t nbytes, size_t align, enum fit fit,
-                                      void **object)
+ * slot of any larger class. Counts nothing. */
+INLINED enum heap_result find_place_locked(struct heap *h, size_t nbytes, size_t align,
+                                           enum fit fit, void **object)
 {
     assert(is_power_of_two(align) && (unsigned)fit <= FIT_ANY);
     assert(align <= GRANULE_BYTES || fit == FIT_BEST ||
@@ -333,6 +334,13 @@ INLINED enum heap_result place_locked(struct heap *h, size_t nbytes, size_t alig
     if (result == HEAP_NO_SPACE && fit == FIT_ANY && align <= GRANULE_BYTES &&
         nbytes <= h->spans.object_max && (*object = spans_take_larger(&h->spans, nbytes)) != NULL)
         result = HEAP_OK;
+    return result;
+}
+
+INLINED enum heap_result place_locked(struct heap *h, size_t nbytes, size_t align, enum fit fit,
+                                      void **object)
+{
+    enum heap_result result = find_place_locked(h, nbytes, align, fit, object);
     if (h->counters != NULL && result == HEAP_OK)
         count_taken_locked(h, nbytes);
     return result;
@@ -382,20 +390,27 @@ enum heap_result heap_take(struct heap *h, size_t nbytes, enum fit fit, void **o
  *     object            [------------ nbytes -----------]slack]
  *     clean                       [-----------------------------]
  *     *zero                       [---------------------] */
+static struct object part_of(const struct heap *h, struct interval clean, void *object,
+                             size_t nbytes)
+{
+    struct object zero = {0};
+    if (clean.start >= clean.end)
+        return zero;
+    zero.start = region_at(&h->chunks.region, clean.start);
+    size_t before = (size_t)((unsigned char *)zero.start - (unsigned char *)object);
+    size_t length = (size_t)(clean.end - clean.start) * GRANULE_BYTES;
+    if (before < nbytes)
+        zero.size = length < nbytes - before ? length : nbytes - before;
+    return zero;
+}
+
 enum heap_result heap_take_clean(struct heap *h, size_t nbytes, void **object, struct object *zero)
 {
-    *zero = (struct object){0};
     heap_lock(h);
     enum heap_result result = place_locked(h, nbytes, 1, FIT_ANY, object);
-    struct interval part = chunks_clean_part(&h->chunks);
+    struct interval clean = chunks_clean_part(&h->chunks);
     heap_unlock(h);
-    if (result != HEAP_OK || part.start >= part.end)
-        return result;
-    zero->start = region_at(&h->chunks.region, part.start);
-    size_t before = (size_t)((unsigned char *)zero->start - (unsigned char *)*object);
-    size_t length = (size_t)(part.end - part.start) * GRANULE_BYTES;
-    if (before < nbytes)
-        zero->size = length < nbytes - before ? length : nbytes - before;
+    *zero = result == HEAP_OK ? part_of(h, clean, *object, nbytes) : (struct object){0};
     return result;
 }
 
@@ -831,6 +846,86 @@ enum heap_result heap_resize(struct heap *h, const void *address, size_t nbytes,
     heap_unlock(h);
     if (huge)
         os_want_huge_pages((void *)(uintptr_t)address, nbytes, true);
+    return result;
+}
+
+/* --- objects with more room than they have bytes ------------------------------- */
+
+void heap_harden_locked(struct heap *h, bool guard, uint64_t random)
+{
+    enum { PART = 4 };
+    size_t page = os_page_bytes();
+    assert(h->spans.nheld == 0);
+    if (guard && h->spans.slice_shift == SLICE_SHIFT && page <= SLICE_BYTES / PART)
+        h->spans.guard_bytes = (uint32_t)page;
+    h->spans.random = random;
+}
+
+static size_t room_of(const struct location *p)
+{
+    return p->in_span ? p->slot.bytes : (size_t)p->place.chunk.length * GRANULE_BYTES;
+}
+
+enum heap_result heap_find_room_locked(const struct heap *h, const void *address,
+                                       struct object *found, size_t *room)
+{
+    struct location p;
+    *found = (struct object){0};
+    enum heap_result result = judge_locked(h, address, &p, found);
+    *room = found->start != NULL ? room_of(&p) : 0;
+    return result;
+}
+
+/* Writes down another size of an object that was found; all else stays. Returns false if neither
+ * the state of a slot nor a record can say so much slack. */
+static bool relabel(struct heap *h, const struct location *p, size_t nbytes)
+{
+    size_t slack = room_of(p) - nbytes;
+    assert(nbytes <= room_of(p));
+    if (p->in_span)
+        return slot_can_hold(p->slot.bytes, nbytes) &&
+               state_resize_object(pagemap_span(&h->spans, p->slot.slice)->states,
+                                   pagemap_span(&h->spans, p->slot.slice)->nslots, p->slot.index,
+                                   (uint32_t)slack);
+    return slack < LEDGER_RESERVED &&
+           chunks_resize(&h->chunks, p->place.chunk.start, p->place.chunk.length, (uint32_t)slack);
+}
+
+bool heap_relabel_locked(struct heap *h, const void *address, size_t nbytes)
+{
+    struct location p;
+    struct object found;
+    enum heap_result result = judge_locked(h, address, &p, &found);
+    assert(result == HEAP_OK);
+    if (result != HEAP_OK || !relabel(h, &p, nbytes))
+        return false;
+    if (h->counters != NULL)
+        count_resized_locked(h, found.size, nbytes);
+    return true;
+}
+
+/* An object of `room` bytes is taken and then relabelled. The clean part is read before that, since
+ * it is of what was handed out last. An aligned slot would have more room than a granule. */
+enum heap_result heap_take_room_locked(struct heap *h, size_t nbytes, size_t *room, size_t align,
+                                       void **object, struct object *zero)
+{
+    struct location p;
+    struct object found;
+    assert(nbytes <= *room && h->chunks.list.head == NULL);
+    enum fit fit = *room > GRANULE_BYTES || align <= GRANULE_BYTES ? FIT_ANY : FIT_BEST;
+    enum heap_result result = find_place_locked(h, *room, align, fit, object);
+    if (result != HEAP_OK)
+        return result;
+    if (zero != NULL)
+        *zero = part_of(h, chunks_clean_part(&h->chunks), *object, nbytes);
+    result = judge_locked(h, *object, &p, &found);
+    if (result == HEAP_OK && !relabel(h, &p, nbytes)) {
+        give_back_locked(h, &p);
+        result = HEAP_NO_SPACE;
+    }
+    *room = room_of(&p);
+    if (h->counters != NULL && result == HEAP_OK)
+        count_taken_locked(h, nbytes);
     return result;
 }
 

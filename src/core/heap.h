@@ -165,6 +165,34 @@ enum heap_result heap_find(struct heap *h, const void *address, struct object *f
 enum heap_result heap_find_exact(struct heap *h, const void *address, struct object *found);
 enum heap_result heap_find_locked(const struct heap *h, const void *address, struct object *found);
 
+/* --- objects with more room than they have bytes --------------------------------
+ *
+ * What a hardened malloc needs (malloc/hard.h): it keeps a canary behind each object, and objects
+ * that were freed but not given back yet. The room of an object is its whole slot or chunk.
+ *
+ * The caller holds the lock, and the heap has neither a free list nor thread caches. */
+
+/* If `guard`, closes the end of each span from now on [SP8], where a page is small enough for that.
+ * If `random` is not 0, it is where a generator starts that chooses among free slots. The heap has
+ * no span yet. */
+void heap_harden_locked(struct heap *h, bool guard, uint64_t random);
+
+/* Takes an object of nbytes that has *room bytes or more, at a multiple of `align`, a power of two;
+ * if *room is a granule, it has just that where there is a slot or a record for it. Stores how much room it has; and unless `zero` is NULL, which part of it is known to be zero.
+ * Results are those of heap_take. */
+enum heap_result heap_take_room_locked(struct heap *h, size_t nbytes, size_t *room, size_t align,
+                                       void **object, struct object *zero);
+
+/* Says what an address is, as heap_find_exact does. Stores the object whose room the address lies
+ * in, and that room; a start of NULL says that there is none. */
+enum heap_result heap_find_room_locked(const struct heap *h, const void *address,
+                                       struct object *found, size_t *room);
+
+/* Notes that the object which begins at `address` has nbytes now, at most its room; the room stays
+ * as it is. Returns false, and changes nothing, if so much slack cannot be noted. A slot of 256
+ * bytes must keep three, and a chunk can have 4 GiB of slack. */
+bool heap_relabel_locked(struct heap *h, const void *address, size_t nbytes);
+
 /* --- pages --------------------------------------------------------------------- */
 
 /* Gives the memory of all free pages back to the system. Returns false if nothing had been

@@ -133,10 +133,16 @@ struct spans {
     uint32_t changes; /* a sequence count: odd while a span is made or goes (base/seqcount.h) */
     uint8_t nshunned[NCLASSES]; /* the next n objects of each class get no span of their own */
     bool keeps_pagemap;         /* a large page map stays [PM5] */
+    uint32_t guard_bytes; /* the closed end of each span of objects [SP8]; 0: none is closed */
+    uint64_t random;      /* the state of a generator that chooses slots; 0: none does */
 };
 
 /* How many objects of a class get chunks after its last span has gone (spans.c: count_shunned). */
 enum { NSHUNNED = 32 };
+
+/* The class whose spans are closed as a whole where spans have closed ends: it is for objects of no
+ * byte [SP8]. */
+enum { CLOSED_CLASS = 0 };
 
 /* Slices are counted from 1. */
 enum { NO_SLICE = 0 };
@@ -182,6 +188,24 @@ static inline uint32_t nslices_for(uint32_t slot_bytes)
 static inline uint32_t span_nslices(const struct span *span)
 {
     return nslices_for(span->slot_bytes);
+}
+
+/* Returns where the closed end of a span begins, in bytes from the span's begin: at the span's own
+ * end, if none of it is closed [SP8]. */
+static inline size_t span_closed_from(const struct spans *s, const struct span *span)
+{
+    size_t nbytes = span_nslices(span) * slice_bytes(s);
+    if (s->guard_bytes == 0 || span->purpose != FOR_OBJECTS)
+        return nbytes;
+    return span->sizeclass == CLOSED_CLASS ? 0 : nbytes - s->guard_bytes;
+}
+
+/* Returns how many slots a span of this shape has: what is closed has none, unless all of it is. */
+static inline uint32_t span_nslots(const struct spans *s, const struct span *span)
+{
+    size_t open = span_closed_from(s, span);
+    size_t nbytes = open != 0 ? open : span_nslices(span) * slice_bytes(s);
+    return (uint32_t)(nbytes / span->slot_bytes);
 }
 
 /* Returns where a slice begins: below the region's begin, if it is the first. Slices are aligned

@@ -8,6 +8,7 @@
  */
 #include "slots/span.h"
 
+#include "base/os.h"
 #include "base/seqcount.h"
 #include "slots/queue.h"
 #include "slots/spans.h"
@@ -155,12 +156,31 @@ static void span_shape(const struct spans *s, struct span *span, unsigned sizecl
     assert(sizeclass < NCLASSES);
     span->slot_bytes = sizeclass_bytes(sizeclass);
     span->reciprocal = slot_reciprocal(span->slot_bytes);
-    span->nslots = (uint16_t)(span_nslices(span) * slice_bytes(s) / span->slot_bytes);
+    span->sizeclass = (uint8_t)sizeclass;
+    span->nslots = (uint16_t)span_nslots(s, span);
     assert(span->nslots > 0);
     assert(span->nslots * span->slot_bytes <= span_nslices(span) * slice_bytes(s));
-    span->sizeclass = (uint8_t)sizeclass;
     span->search = 0;
     span->used = 0;
+}
+
+/* Closes the end of a new span [SP8]. Each closed end takes two of the mappings that a process may
+ * have, of which the system allows 65,530: so only the first GiB of spans has them. */
+static void span_close(const struct spans *s, uint32_t slice)
+{
+    enum { NCLOSED_MAX = 16384 };
+    const struct span *span = pagemap_span(s, slice);
+    size_t from = span_closed_from(s, span), to = span_nslices(span) * slice_bytes(s);
+    if (from < to && s->nheld <= NCLOSED_MAX)
+        (void)os_forbid((void *)(pagemap_address(s, slice) + from), to - from);
+}
+
+/* Opens the end of a span that is about to go back. Returns false if the system refuses. */
+static bool span_open(const struct spans *s, uint32_t slice)
+{
+    const struct span *span = pagemap_span(s, slice);
+    size_t from = span_closed_from(s, span), to = span_nslices(span) * slice_bytes(s);
+    return from == to || os_allow((void *)(pagemap_address(s, slice) + from), to - from);
 }
 
 /* Takes the slices of a new span and gives it its shape and its state array. Returns NO_SLICE if
@@ -174,8 +194,8 @@ static uint32_t span_cut(struct spans *s, unsigned sizeclass, int purpose)
         return NO_SLICE;
     struct interval clean = chunks_clean_part(s->chunks); /* before more slices are taken */
     struct span *span = pagemap_span(s, slice);
-    span_shape(s, span, sizeclass);
     span->purpose = (uint8_t)purpose;
+    span_shape(s, span, sizeclass);
     /* This may make a metadata span first, and so take more slices. */
     if (!states_place(s, slice)) {
         slices_give_back(s, slice, n);
@@ -184,6 +204,7 @@ static uint32_t span_cut(struct spans *s, unsigned sizeclass, int purpose)
     if (clean.end > clean.start && purpose == FOR_OBJECTS && span->slot_bytes > CLEAN_FROM)
         states_note_clean(s, slice, clean);
     countdown_begin(span, span->nslots - span_nreserved(span), 0);
+    span_close(s, slice);
     return slice;
 }
 
@@ -227,6 +248,7 @@ static bool span_recut(struct spans *s, uint32_t slice, unsigned sizeclass)
     span_shape(s, &new, sizeclass);
     /* The state array stays where it is, so a span of another shape must fill one as large. */
     if (is_wide(span->slot_bytes) || is_wide(new.slot_bytes) ||
+        span_closed_from(s, span) != span_closed_from(s, &new) ||
         state_array_bytes(span->nslots, span->slot_bytes) !=
             state_array_bytes(new.nslots, new.slot_bytes))
         return false;
@@ -254,7 +276,7 @@ static uint32_t span_recut_any(struct spans *s, unsigned sizeclass)
 static void queue_give_back(struct spans *s, int purpose, unsigned sizeclass)
 {
     uint32_t slice;
-    while ((slice = queue_first(s, purpose, sizeclass, true)) != NO_SLICE) {
+    while ((slice = queue_first(s, purpose, sizeclass, true)) != NO_SLICE && span_open(s, slice)) {
         queue_remove(s, slice);
         span_give_back(s, slice);
     }

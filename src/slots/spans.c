@@ -116,6 +116,15 @@ static void slot_is_taken(struct spans *s, uint32_t slice, uint32_t index)
         clean ? (struct interval){start, start + ngranules} : (struct interval){0};
 }
 
+/* Returns a random number below n (Marsaglia, "Xorshift RNGs", 2003). */
+static uint32_t random_below(struct spans *s, uint32_t n)
+{
+    s->random ^= s->random << 13;
+    s->random ^= s->random >> 7;
+    s->random ^= s->random << 17;
+    return (uint32_t)((s->random >> 32) * n >> 32);
+}
+
 /* Takes a free slot of the first PARTIAL span, which stays in its queue, and stores it. Returns
  * false if there is no room. Owners and other threads may have changed the span since it was
  * queued, so a span without a free slot is counted again, and the next one is tried. */
@@ -125,8 +134,9 @@ static bool slot_take(struct spans *s, unsigned sizeclass, int purpose, uint32_t
     uint32_t slice;
     while ((slice = queue_first_or_new(s, sizeclass, purpose)) != NO_SLICE) {
         struct span *span = pagemap_span(s, slice);
-        /* From where the last search ended, then once more from the beginning. */
-        uint32_t index = states_first_free(span->states, span->nslots, span->search);
+        /* From where the last search ended, or from a random slot; then from the beginning. */
+        uint32_t from = s->random == 0 ? span->search : random_below(s, span->nslots);
+        uint32_t index = states_first_free(span->states, span->nslots, from);
         if (index == span->nslots)
             index = states_first_free(span->states, span->nslots, 0);
         if (index == span->nslots) { /* others have taken all of them */

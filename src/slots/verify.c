@@ -49,8 +49,9 @@ bool span_is_shaped(const struct spans *s, uint32_t slice)
     const struct region *r = spans_region(s);
     size_t nbytes = span_nslices(span) * slice_bytes(s);
     size_t offset = region_offset(r, (const void *)pagemap_address(s, slice));
-    return span->nslots == nbytes / slot_bytes && span->reciprocal == slot_reciprocal(slot_bytes) &&
-           offset < r->nbytes && nbytes <= r->nbytes - offset;
+    return span->nslots == span_nslots(s, span) &&
+           span->reciprocal == slot_reciprocal(slot_bytes) && offset < r->nbytes &&
+           nbytes <= r->nbytes - offset;
 }
 
 /* Returns whether all entries of a span agree, and the ledger knows its slices as one chunk. */

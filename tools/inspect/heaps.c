@@ -183,7 +183,7 @@ static bool span_is_sane(const struct spans *s, uint32_t slice, uint32_t nslices
     size_t nbytes = n * slice_bytes(s);
     return n - 1 <= nslices - slice && start >= base &&
            start - base <= spans_region(s)->nbytes - nbytes && nbytes <= spans_region(s)->nbytes &&
-           span->nslots == nbytes / span->slot_bytes && span->nslots > 0 &&
+           span->nslots == span_nslots(s, span) && span->nslots > 0 &&
            span->reciprocal == slot_reciprocal(span->slot_bytes);
 }
 

@@ -23,9 +23,10 @@ enum call {
     CALL_FREE_SIZED,
     CALL_FREE_ALIGNED_SIZED,
     CALL_USABLE_SIZE,
-    CALL_NEW, /* also for new[], which calls new */
+    CALL_NEW,
     CALL_DELETE,
     CALL_DELETE_ARRAY,
+    CALL_NEW_ARRAY,
     NCALLS
 };
 
@@ -48,7 +49,8 @@ static inline const char *call_name(unsigned call)
                                               [CALL_USABLE_SIZE] = "malloc_usable_size",
                                               [CALL_NEW] = "operator new",
                                               [CALL_DELETE] = "operator delete",
-                                              [CALL_DELETE_ARRAY] = "operator delete[]"};
+                                              [CALL_DELETE_ARRAY] = "operator delete[]",
+                                              [CALL_NEW_ARRAY] = "operator new[]"};
     return call < NCALLS ? names[call] : "?";
 }
 

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/os.h"
+#include "malloc/hard.h"
 #include "malloc/report.h"
 #include "malloc/shim.h"
 #include "malloc/start.h"
@@ -58,22 +59,6 @@ __attribute__((noinline, cold)) static void note(enum event_kind kind, enum call
     heap_unlock(&shim_heap);
 }
 
-/* Frees an object as heap_free_exact does, and notes that before another thread can get the
- * memory. */
-__attribute__((noinline, cold)) static enum heap_result free_and_note(enum call call,
-                                                                      const void *address)
-{
-    struct moment now;
-    struct object found;
-    moment_take(&now);
-    heap_lock(&shim_heap);
-    enum heap_result result = heap_free_locked(&shim_heap, address, true, &found);
-    if (result == HEAP_OK)
-        history_note_locked(shim_history, &now, EVENT_FREED, call, address, found.size);
-    heap_unlock(&shim_heap);
-    return result;
-}
-
 /* Prints what the history knows of an address that a call has refused. */
 __attribute__((noinline, cold)) static void print_past(const void *address)
 {
@@ -85,11 +70,94 @@ __attribute__((noinline, cold)) static void print_past(const void *address)
     history_print(shim_history, &now, &past);
 }
 
+/* Reports what a measure has found during a call, if it has found anything, and aborts, as
+ * LIBMEM=onerror says. */
+static void refuse_fault(enum call call, const void *address, const struct fault *fault)
+{
+    if (fault->kind == FAULT_NONE || shim_options.onerror == ONERROR_IGNORE)
+        return;
+    report_fault(call_name(call), address, fault);
+    if (shim_history != NULL)
+        print_past(fault->object.start);
+    if (shim_options.onerror == ONERROR_ABORT)
+        abort();
+}
+
+/* Frees an object as heap_free_exact does, with the measures that are in force, and notes that
+ * before another thread can get the memory. */
+__attribute__((noinline, cold)) static enum heap_result free_with_care(enum call call,
+                                                                       const void *address)
+{
+    struct moment now;
+    struct object found;
+    struct fault fault = {0};
+    if (shim_history != NULL)
+        moment_take(&now);
+    heap_lock(&shim_heap);
+    enum heap_result result = hard_measures != 0
+                                  ? hard_free(address, call, &found, &fault)
+                                  : heap_free_locked(&shim_heap, address, true, &found);
+    if (result == HEAP_OK && shim_history != NULL)
+        history_note_locked(shim_history, &now, EVENT_FREED, call, address, found.size);
+    heap_unlock(&shim_heap);
+    refuse_fault(call, address, &fault);
+    return result;
+}
+
+/* Does what heap_take_at, resize_at and find_exact do in a process that is hardened. */
+__attribute__((noinline, cold)) static enum heap_result
+take_hardened(size_t nbytes, size_t align, void **object, struct object *zero, enum call call)
+{
+    struct fault fault = {0};
+    *object = NULL;
+    heap_lock(&shim_heap);
+    enum heap_result result = hard_take(nbytes, align, call, object, zero, &fault);
+    heap_unlock(&shim_heap);
+    refuse_fault(call, *object, &fault);
+    return result;
+}
+
+__attribute__((noinline, cold)) static enum heap_result
+resize_hardened(enum call call, const void *address, size_t nbytes, bool anyway)
+{
+    struct fault fault = {0};
+    heap_lock(&shim_heap);
+    enum heap_result result = hard_resize(address, nbytes, anyway, call, &fault);
+    heap_unlock(&shim_heap);
+    refuse_fault(call, address, &fault);
+    return result;
+}
+
+__attribute__((noinline, cold)) static enum heap_result find_hardened(const void *address,
+                                                                      struct object *found)
+{
+    heap_lock(&shim_heap);
+    enum heap_result result = hard_find(address, found);
+    heap_unlock(&shim_heap);
+    return result;
+}
+
+/* Gives the object that begins at `address` another size where it lies, as heap_resize does. */
+static enum heap_result resize_at(enum call call, const void *address, size_t nbytes, bool anyway)
+{
+    return hard_measures != 0 ? resize_hardened(call, address, nbytes, anyway)
+                              : heap_resize(&shim_heap, address, nbytes, anyway);
+}
+
+/* Finds the object that begins at `address`, as heap_find_exact does. */
+static enum heap_result find_exact(const void *address, struct object *found)
+{
+    return hard_measures != 0 ? find_hardened(address, found)
+                              : heap_find_exact(&shim_heap, address, found);
+}
+
 /* Takes an object from the heap, under its lock. For calloc, `zero` is where to store which part of
  * it is known to be zero; else it is NULL. */
 static enum heap_result heap_take_at(size_t nbytes, size_t align, void **object,
-                                     struct object *zero)
+                                     struct object *zero, enum call call)
 {
+    if (hard_measures != 0)
+        return take_hardened(nbytes, align, object, zero, call);
     if (zero != NULL)
         return heap_take_clean(&shim_heap, nbytes, object, zero);
     return align <= GRANULE_BYTES ? heap_take(&shim_heap, nbytes, FIT_ANY, object)
@@ -104,10 +172,10 @@ static void *take_from_heap(size_t nbytes, size_t align, struct object *zero, en
     enum heap_result result = HEAP_NO_SPACE;
     assert(align != 0 && (align & (align - 1)) == 0);
     if (!is_too_large(nbytes))
-        result = heap_take_at(nbytes, align, &object, zero);
+        result = heap_take_at(nbytes, align, &object, zero, call);
     if (result == HEAP_NO_REGION) {
         shim_start(environ);
-        result = heap_take_at(nbytes, align, &object, zero);
+        result = heap_take_at(nbytes, align, &object, zero, call);
     }
     if (result != HEAP_OK)
         return no_room();
@@ -212,8 +280,9 @@ __attribute__((noinline)) static void free_by_heap(const void *address, enum cal
 {
     if (count_towards_tcache(&shim_thread))
         (void)shim_ensure_tcache(); /* this free does not use it, the next one will */
+    bool with_care = shim_history != NULL || hard_measures != 0;
     enum heap_result result =
-        shim_history == NULL ? heap_free_exact(&shim_heap, address) : free_and_note(call, address);
+        with_care ? free_with_care(call, address) : heap_free_exact(&shim_heap, address);
     if (result != HEAP_OK)
         refuse(call, address, result);
 }
@@ -242,8 +311,8 @@ __attribute__((noinline)) void shim_free_sized_slow(const void *address, size_t 
                                                     size_t align, enum call call)
 {
     struct object object = {(void *)(uintptr_t)address, 0};
-    bool is_object = tcache_size(&shim_thread, address, &object.size) ||
-                     heap_find_exact(&shim_heap, address, &object) == HEAP_OK;
+    bool is_object =
+        tcache_size(&shim_thread, address, &object.size) || find_exact(address, &object) == HEAP_OK;
     bool is_aligned = is_power_of_two(align) && (uintptr_t)address % align == 0;
     if (nbytes == SIZE_MAX)
         nbytes = object.size;
@@ -293,11 +362,11 @@ static void *resize_object(enum call call, void *address, size_t nbytes)
     if (tcache_resize(&shim_thread, address, nbytes, &old.size))
         return address;
     if (old.size == SIZE_MAX) {
-        result = heap_resize(&shim_heap, address, nbytes, false);
+        result = resize_at(call, address, nbytes, false);
         if (result == HEAP_OK)
             return resized(call, address, nbytes);
         if (result == HEAP_NO_SPACE)
-            result = heap_find_exact(&shim_heap, address, &old);
+            result = find_exact(address, &old);
     }
     if (result != HEAP_OK) {
         refuse(call, address, result);
@@ -307,7 +376,7 @@ static void *resize_object(enum call call, void *address, size_t nbytes)
     void *object = take_to_move(nbytes, old.size, call);
     if (object == NULL) {
         if (nbytes <= old.size) { /* no space to move a smaller object to: it stays, and pins */
-            (void)heap_resize(&shim_heap, address, nbytes, true);
+            (void)resize_at(call, address, nbytes, true);
             return resized(call, address, nbytes);
         }
         errno = ENOMEM;
@@ -510,7 +579,7 @@ __attribute__((noinline)) static size_t malloc_usable_size_slow(void *address)
     struct object object;
     if (address == NULL)
         return 0;
-    enum heap_result result = heap_find_exact(&shim_heap, address, &object);
+    enum heap_result result = find_exact(address, &object);
     if (result == HEAP_OK)
         return object.size;
     refuse(CALL_USABLE_SIZE, address, result);

@@ -9,7 +9,10 @@
 #include "malloc/history.h"
 #include "malloc/report.h"
 
-#define REGION_BYTES_MIN ((size_t)64 << 10)
+#define REGION_BYTES_MIN     ((size_t)64 << 10)
+#define QUARANTINE_BYTES     ((size_t)1 << 20)
+#define QUARANTINE_BYTES_MIN ((size_t)4 << 10)
+#define QUARANTINE_BYTES_MAX ((size_t)16 << 30)
 
 /* A piece of the variable. The text belongs to the environment and is not modified, so a piece is
  * a pointer and a length. */
@@ -58,6 +61,15 @@ static void help(void)
         "  history         keep the last million events with their stacks, and print those of a",
         "                  bad pointer; history=N keeps N events, from 1K to 64M",
         "  stack=fp        take the stacks of the history by frame pointers alone",
+        "  hard            all of these measures against mistakes of the program, or one by name:",
+        "    zero          clear freed memory",
+        "    canary        look at secret bytes behind each object when it is freed or resized",
+        "    mismatch      accept only what the same family of calls has allocated: malloc, new, "
+        "new[]",
+        "    quarantine    hold freed objects back, and see whether they are written to; 1 MiB of",
+        "                  them; quarantine=BYTES holds 4K to 16G",
+        "    guard         close pages behind large objects and spans, and under malloc(0)",
+        "    random        choose slots at random",
         "  count=FILE      count calls in FILE; `mem run --report' makes and names it",
         "  help            print this list"};
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
@@ -152,6 +164,42 @@ static void read_stack(struct options *o, struct word option, struct word value)
         complain(option, "give stack=fp, or leave it out");
 }
 
+static void read_quarantine(struct options *o, struct word option, struct word value)
+{
+    size_t nbytes = o->quarantine_bytes;
+    if (!word_is(option, "quarantine"))
+        nbytes = read_number(value, QUARANTINE_BYTES_MIN, QUARANTINE_BYTES_MAX);
+    else if (nbytes == 0)
+        nbytes = QUARANTINE_BYTES;
+    if (nbytes == 0) {
+        complain(option, "give a size from 4K to 16G, such as quarantine=16M");
+        return;
+    }
+    o->quarantine_bytes = nbytes;
+    o->measures |= MEASURE_QUARANTINE;
+}
+
+/* Returns whether the option is the name of a measure, and stores that. `hard` is all of them, with
+ * a quarantine of the usual size unless another was said. */
+static bool read_measure(struct options *o, struct word option)
+{
+    static const struct {
+        const char *name;
+        unsigned measures;
+    } names[] = {{"hard", MEASURES_ALL},     {"zero", MEASURE_ZERO},
+                 {"canary", MEASURE_CANARY}, {"mismatch", MEASURE_MISMATCH | MEASURE_CANARY},
+                 {"guard", MEASURE_GUARD},   {"random", MEASURE_RANDOM}};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (!word_is(option, names[i].name))
+            continue;
+        o->measures |= names[i].measures;
+        if (names[i].measures == MEASURES_ALL && o->quarantine_bytes == 0)
+            o->quarantine_bytes = QUARANTINE_BYTES;
+        return true;
+    }
+    return false;
+}
+
 static void read_count(struct options *o, struct word option, struct word value)
 {
     bool fits = value.n > 0 && value.n < sizeof o->count;
@@ -166,7 +214,7 @@ static void read_count(struct options *o, struct word option, struct word value)
 static void read_option(struct options *o, struct word option)
 {
     struct word value, key = word_until(option, '=', &value);
-    if (option.n == 0)
+    if (option.n == 0 || read_measure(o, option))
         return;
     if (word_is(key, "onerror"))
         read_onerror(o, option, value);
@@ -178,6 +226,8 @@ static void read_option(struct options *o, struct word option)
         read_history(o, option, value);
     else if (word_is(key, "stack"))
         read_stack(o, option, value);
+    else if (word_is(key, "quarantine"))
+        read_quarantine(o, option, value);
     else if (word_is(key, "count"))
         read_count(o, option, value);
     else if (word_is(option, "help"))

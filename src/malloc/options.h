@@ -19,14 +19,27 @@ enum onerror {
     ONERROR_IGNORE  /* go on silently */
 };
 
+/* Measures against a program's mistakes (hard.h), as bits. */
+enum measure {
+    MEASURE_ZERO = 1,       /* freed memory is cleared */
+    MEASURE_CANARY = 2,     /* secret bytes behind each object are looked at when it is freed */
+    MEASURE_MISMATCH = 4,   /* each call frees only what its family has allocated; with canaries */
+    MEASURE_QUARANTINE = 8, /* freed objects are held back, and looked at before they go */
+    MEASURE_GUARD = 16,     /* pages that cannot be touched */
+    MEASURE_RANDOM = 32,    /* slots are chosen at random */
+    MEASURES_ALL = 63
+};
+
 struct options {
     enum onerror onerror;
     enum onerror sizes; /* for a wrong size or alignment of an object; like onerror if not set */
     bool sizes_is_set;
-    size_t region_bytes;    /* 0: the library chooses */
-    size_t nevents;         /* of the history (history.h), a power of two; 0: none is kept */
-    bool by_frame_pointers; /* how the history walks along stacks (stack.h) */
-    char count[64];         /* path of the counter file (counterfile.h); "" if nothing is counted */
+    size_t region_bytes;     /* 0: the library chooses */
+    size_t nevents;          /* of the history (history.h), a power of two; 0: none is kept */
+    bool by_frame_pointers;  /* how the history walks along stacks (stack.h) */
+    unsigned measures;       /* of enum measure */
+    size_t quarantine_bytes; /* that the quarantine holds; 0: it was not said */
+    char count[64]; /* path of the counter file (counterfile.h); "" if nothing is counted */
 };
 
 /* Reads LIBMEM from `environment`, an array that ends with NULL, or NULL for none. Options that are

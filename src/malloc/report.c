@@ -78,6 +78,34 @@ void report_refusal(const char *call, const void *address, enum heap_result why,
     line_write(&l);
 }
 
+void report_fault(const char *call, const void *address, const struct fault *fault)
+{
+    struct line l = {0};
+    const struct object *object = &fault->object;
+    assert(fault->kind != FAULT_NONE);
+    line_text(&l, "libmem: ");
+    line_text(&l, call);
+    line_text(&l, "(");
+    line_address(&l, address);
+    line_text(&l, fault->kind == FAULT_MISMATCH ? "): the object of " : "): byte ");
+    if (fault->kind != FAULT_MISMATCH) {
+        line_decimal(&l, fault->at);
+        line_text(&l, " of the object of ");
+    }
+    line_decimal(&l, object->size);
+    line_text(&l, " bytes at ");
+    line_address(&l, object->start);
+    if (fault->kind == FAULT_STALE)
+        line_text(&l, " was written to after it had been freed");
+    else if (fault->kind == FAULT_OVERRUN)
+        line_text(&l, ", behind its end, was written to");
+    else {
+        line_text(&l, " was allocated by ");
+        line_text(&l, call_name(fault->allocated_by));
+    }
+    line_write(&l);
+}
+
 void report_wrong_size(const char *call, const struct object *object, size_t nbytes, size_t align)
 {
     struct line l = {0};

@@ -11,6 +11,7 @@
 #define REPORT_H
 
 #include "core/heap.h"
+#include "malloc/hard.h"
 
 struct line {
     size_t n;
@@ -30,6 +31,10 @@ void line_write(struct line *l);
  * lies in; it is read only if `why` is HEAP_INSIDE. Users match these lines: do not change them. */
 void report_refusal(const char *call, const void *address, enum heap_result why,
                     const struct object *there);
+
+/* Reports what a measure has found during `call`. It begins like the two others: "libmem: call(",
+ * the argument, and "): ". */
+void report_fault(const char *call, const void *address, const struct fault *fault);
 
 /* Reports that `call` was given another size or alignment than the object has. */
 void report_wrong_size(const char *call, const struct object *object, size_t nbytes, size_t align);

@@ -10,6 +10,7 @@
 
 #include "base/describe.h"
 #include "base/os.h"
+#include "malloc/hard.h"
 #include "malloc/module.h"
 #include "malloc/report.h"
 #include "malloc/shim.h"
@@ -60,11 +61,11 @@ static bool await_end(void)
     return true;
 }
 
-/* Opens a cache for the calling thread, if it may have one. A process that counts or keeps
- * a history has none, so that each call passes the lock, under which the numbers are exact. */
+/* Opens a cache for the calling thread, if it may have one. A process that counts, keeps
+ * a history or is hardened has none, so that each call passes the lock. */
 static bool open_tcache(void)
 {
-    if (shim_row != NULL || shim_history != NULL || shim_thread.has_ended)
+    if (shim_row != NULL || shim_history != NULL || hard_measures != 0 || shim_thread.has_ended)
         return false;
     heap_join(&shim_heap, &shim_thread);
     return thread_tcache(&shim_thread) != NULL;
@@ -108,6 +109,8 @@ static void unlock_in_child(void)
         row_begin(shim_row);
     if (shim_history != NULL)
         history_forked();
+    if (hard_measures != 0)
+        hard_forked();
     heap_unlock(&shim_heap);
     if (shim_history != NULL)
         module_go_on();
@@ -176,6 +179,8 @@ static enum region_result open_locked(void)
         heap_open_locked(&shim_heap, region, NULL);
         shim_heap.wants_huge_pages = true;
     }
+    if (result == REGION_OK && hard_measures != 0)
+        hard_heap_opened();
     if (result == REGION_OK && shim_history != NULL)
         (void)heap_close_tcaches_locked(&shim_heap); /* no thread has one yet */
     return result;
@@ -217,6 +222,18 @@ static void start_history_locked(void)
     line_write(&l);
 }
 
+/* Puts measures into force. The caller holds the heap's lock. */
+static void start_hard_locked(void)
+{
+    const char *why = hard_open(&shim_options);
+    if (why == NULL)
+        return;
+    struct line l = {0};
+    line_text(&l, "libmem: LIBMEM: hard ignored: ");
+    line_text(&l, why);
+    line_write(&l);
+}
+
 /* A function of libmem.so, or NULL if the program does not have that library: with it, mem_find and
  * the other calls of mem_heap.h know this heap, too. The two libraries share nothing else. */
 __attribute__((weak, visibility("default"))) void mem_heap_also(struct heap *heap, size_t layout);
@@ -243,6 +260,8 @@ static void read_options_locked(char *const *environment, bool is_privileged)
         stack_use_frame_pointers();
     if (shim_options.nevents != 0)
         start_history_locked();
+    if (shim_options.measures != 0)
+        start_hard_locked();
     if (shim_heap.chunks.region.base != NULL && shim_options.region_bytes != 0) {
         struct line l = {0};
         line_text(&l, "libmem: LIBMEM: region ignored: memory was needed before it could be read");

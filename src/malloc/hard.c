@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * hard.c - takes, resizes and frees objects with the measures that LIBMEM asks for. Invariants:
+ * hard.h.
+ *
+ * In this order: the room of an object, closed pages, what is looked at, quarantine, the calls.
+ */
+#include "malloc/hard.h"
+
+#include "malloc/canary.h"
+#include "malloc/quarantine.h"
+#include "malloc/start.h"
+
+unsigned hard_measures;
+
+static struct quarantine quarantine;
+
+/* What hard_heap_opened gives the heap. */
+static uint64_t random_seed;
+
+static bool has(enum measure measure)
+{
+    return (hard_measures & measure) != 0;
+}
+
+/* --- opening -------------------------------------------------------------------- */
+
+/* A generator of the heap that starts from 0 would stay there. */
+static bool seed(void)
+{
+    return os_random(&random_seed, sizeof random_seed) && (random_seed |= 1) != 0;
+}
+
+const char *hard_open(const struct options *o)
+{
+    uint64_t secret[2];
+    if (shim_heap.chunks.region.base != NULL)
+        return "memory was needed before it could be read";
+    if (!os_random(secret, sizeof secret) || !seed())
+        return "the system has no random numbers";
+    if ((o->measures & MEASURE_QUARANTINE) != 0 &&
+        !quarantine_open(&quarantine, o->quarantine_bytes))
+        return "the system refuses the memory; give a smaller quarantine=BYTES";
+    canary_open(secret);
+    hard_measures = o->measures;
+    return NULL;
+}
+
+void hard_heap_opened(void)
+{
+    (void)heap_close_tcaches_locked(&shim_heap); /* no thread has one yet */
+    heap_harden_locked(&shim_heap, has(MEASURE_GUARD), has(MEASURE_RANDOM) ? random_seed : 0);
+}
+
+void hard_forked(void)
+{
+    if (has(MEASURE_RANDOM) && seed())
+        shim_heap.spans.random = random_seed;
+}
+
+/* --- the room of an object -------------------------------------------------------- */
+
+/* Whether it is a chunk of its own that begins with a page and, with guards, ends with a closed
+ * one. */
+static bool is_large(const void *start, size_t room)
+{
+    return room > SPAN_OBJECT_MAX && (uintptr_t)start % os_page_bytes() == 0;
+}
+
+static bool is_in_quarantine(const struct object *object, size_t room)
+{
+    return object->start != NULL && object->size == 0 && room > GRANULE_BYTES; /* HA1 */
+}
+
+static unsigned char *end_of(const struct object *object)
+{
+    return (unsigned char *)object->start + object->size;
+}
+
+static size_t pages(size_t nbytes)
+{
+    return ceil_div(nbytes, os_page_bytes()) * os_page_bytes();
+}
+
+/* How much room an object of nbytes needs. Objects of SMALLEST bytes and more leave the spans of
+ * CLOSED_CLASS to those of no byte. A slot of 256 bytes cannot be that of an object of no byte
+ * (heap_relabel_locked), so no object gets one. A large object that is about to grow gets an eighth
+ * more. */
+static size_t room_for(size_t nbytes, size_t align, enum call call)
+{
+    enum { SMALLEST = GRANULE_BYTES + 1, NEXT_SMALLER = 240, NEXT_LARGER = ALL_NEAR_MAX + 1 };
+    size_t room = nbytes + (has(MEASURE_CANARY) ? CANARY_BYTES : 0);
+    if (nbytes == 0)
+        return GRANULE_BYTES;
+    if (room > SPAN_OBJECT_MAX) {
+        bool grows = call == CALL_REALLOC || call == CALL_REALLOCARRAY;
+        return pages(nbytes + (grows ? nbytes / 8 : 0)) + os_page_bytes();
+    }
+    room = room < SMALLEST ? SMALLEST : room;
+    size_t slot = (room + align - 1) & -align;
+    return slot > NEXT_SMALLER && slot <= ALL_NEAR_MAX ? NEXT_LARGER : room;
+}
+
+/* --- closed pages ----------------------------------------------------------------- */
+
+/* All whole pages of a large object's slack are closed; of one in quarantine, all of its pages. The
+ * system may refuse to close them: then they are a part of the slack like any other. */
+static bool set_closed(const struct object *object, size_t room, bool closed)
+{
+    uintptr_t page = os_page_bytes();
+    uintptr_t from = ceil_div((uintptr_t)end_of(object), page) * page;
+    uintptr_t to = ((uintptr_t)object->start + room) / page * page;
+    if (!has(MEASURE_GUARD) || !is_large(object->start, room) || from >= to)
+        return true;
+    return closed ? os_forbid((void *)from, to - from) : os_allow((void *)from, to - from);
+}
+
+/* How much of an object's slack can be touched. */
+static size_t open_slack(const struct object *object, size_t room)
+{
+    size_t slack = room - object->size;
+    if (has(MEASURE_GUARD) && room == GRANULE_BYTES)
+        return 0;
+    if (has(MEASURE_GUARD) && is_large(object->start, room)) {
+        size_t to_page = pages(object->size) - object->size;
+        return to_page < slack ? to_page : slack;
+    }
+    return slack;
+}
+
+/* --- canaries ------------------------------------------------------------------- */
+
+/* Without the measure there is one family. */
+static enum family family_of(enum call call)
+{
+    if (!has(MEASURE_MISMATCH))
+        return FAMILY_MALLOC;
+    return call == CALL_NEW || call == CALL_DELETE               ? FAMILY_NEW
+           : call == CALL_NEW_ARRAY || call == CALL_DELETE_ARRAY ? FAMILY_NEW_ARRAY
+                                                                 : FAMILY_MALLOC;
+}
+
+static void mark(const struct object *object, size_t room, enum family family)
+{
+    if (has(MEASURE_CANARY))
+        canary_write(end_of(object), open_slack(object, room), family);
+}
+
+static void find_fault(struct fault *fault, enum fault_kind kind, const struct object *object,
+                       size_t at)
+{
+    if (fault->kind == FAULT_NONE)
+        *fault = (struct fault){.kind = kind, .object = *object, .at = at};
+}
+
+/* Looks at the canary of an object that `call` frees or resizes. Returns its family. */
+static enum family look_at(const struct object *object, size_t room, enum call call,
+                           struct fault *fault)
+{
+    static const enum call first[] = {CALL_MALLOC, CALL_NEW, CALL_NEW_ARRAY};
+    size_t slack = open_slack(object, room), n = canary_length(slack), most = 0;
+    enum family expected = family_of(call);
+    if (!has(MEASURE_CANARY) || canary_intact(end_of(object), slack, expected) == n)
+        return expected;
+    for (int family = 0; family < NFAMILIES; family++) {
+        size_t intact = canary_intact(end_of(object), slack, (enum family)family);
+        if (intact == n) {
+            find_fault(fault, FAULT_MISMATCH, object, 0);
+            fault->allocated_by = first[family];
+            return (enum family)family;
+        }
+        most = intact > most ? intact : most;
+    }
+    find_fault(fault, FAULT_OVERRUN, object, object->size + most);
+    return expected;
+}
+
+/* --- freed memory ----------------------------------------------------------------- */
+
+/* Clears an object with its canary, or gives its pages back if it is large. */
+static void clear(const struct object *object, size_t room)
+{
+    if (!has(MEASURE_ZERO | MEASURE_QUARANTINE))
+        return;
+    bool is_gone =
+        is_large(object->start, room) && os_give_back(object->start, pages(object->size));
+    if (!is_gone)
+        memset(object->start, 0, object->size + canary_length(open_slack(object, room)));
+}
+
+/* Notes the first byte of a small object that was written to in quarantine. */
+static void look_for_writes(const struct object *was, size_t room, struct fault *fault)
+{
+    const unsigned char *bytes = was->start;
+    size_t n = was->size + canary_length(room - was->size), i = 0;
+    if (is_large(was->start, room))
+        return;
+    while (n - i >= sizeof(uint64_t) && *(const uint64_t *)(const void *)(bytes + i) == 0)
+        i += sizeof(uint64_t);
+    while (i < n && bytes[i] == 0)
+        i++;
+    if (i < n)
+        find_fault(fault, FAULT_STALE, was, i);
+}
+
+/* Gives an object back to the heap. If its pages cannot be opened, they stay closed, and the object
+ * is never used again. */
+static enum heap_result give_back(const struct object *object, size_t room)
+{
+    struct object found;
+    return set_closed(object, room, false)
+               ? heap_free_locked(&shim_heap, object->start, true, &found)
+               : HEAP_OK;
+}
+
+/* What an object in quarantine counts as. The memory of a large one has gone back, and what it
+ * holds is addresses. */
+static size_t weight(const void *start, size_t room)
+{
+    enum { PART = 16 };
+    return is_large(start, room) ? room / PART : room;
+}
+
+/* Gives the oldest object in quarantine back. Returns false if there is none. */
+static bool release_oldest(struct fault *fault)
+{
+    struct held held;
+    struct object empty;
+    size_t room;
+    if (!quarantine_oldest(&quarantine, &held))
+        return false;
+    enum heap_result result = heap_find_room_locked(&shim_heap, held.start, &empty, &room);
+    assert(result == HEAP_OK && is_in_quarantine(&empty, room));
+    (void)result;
+    look_for_writes(&(struct object){held.start, held.size}, room, fault);
+    quarantine_pop(&quarantine, weight(held.start, room));
+    give_back(&empty, room);
+    return true;
+}
+
+/* Puts a freed object into quarantine as one of no byte. Returns false if there is no quarantine,
+ * or its slack would be too much to note. */
+static bool hold(const struct object *object, size_t room, struct fault *fault)
+{
+    if (!has(MEASURE_QUARANTINE))
+        return false;
+    if (!heap_relabel_locked(&shim_heap, object->start, 0))
+        return false;
+    (void)set_closed(&(struct object){object->start, 0}, room, true);
+    quarantine_push(&quarantine, (struct held){object->start, object->size},
+                    weight(object->start, room));
+    while (quarantine_is_full(&quarantine))
+        (void)release_oldest(fault);
+    return true;
+}
+
+/* --- the calls ------------------------------------------------------------------- */
+
+enum heap_result hard_find(const void *address, struct object *found)
+{
+    size_t room;
+    enum heap_result result = heap_find_room_locked(&shim_heap, address, found, &room);
+    return is_in_quarantine(found, room) ? HEAP_FREE : result;
+}
+
+/* Before there is no space for an object, the quarantine gives up what it holds. */
+enum heap_result hard_take(size_t nbytes, size_t align, enum call call, void **object,
+                           struct object *zero, struct fault *fault)
+{
+    enum heap_result result;
+    size_t asked = room_for(nbytes, align, call), room;
+    if (asked > SPAN_OBJECT_MAX && align < os_page_bytes())
+        align = os_page_bytes();
+    do {
+        room = asked;
+        result = heap_take_room_locked(&shim_heap, nbytes, &room, align, object, zero);
+    } while (result == HEAP_NO_SPACE && release_oldest(fault));
+    if (result != HEAP_OK)
+        return result;
+    struct object taken = {*object, nbytes};
+    (void)set_closed(&taken, room, true);
+    mark(&taken, room, family_of(call));
+    return HEAP_OK;
+}
+
+enum heap_result hard_free(const void *address, enum call call, struct object *found,
+                           struct fault *fault)
+{
+    size_t room;
+    enum heap_result result = heap_find_room_locked(&shim_heap, address, found, &room);
+    if (is_in_quarantine(found, room))
+        return HEAP_FREE;
+    if (result != HEAP_OK)
+        return result;
+    (void)look_at(found, room, call, fault);
+    if (found->size > 0)
+        clear(found, room);
+    return found->size > 0 && hold(found, room, fault) ? HEAP_OK : give_back(found, room);
+}
+
+/* Whether an object should stay in its room when it is resized: it fits, with its canary and its
+ * closed page, and does not give up most of the room. */
+static bool suits(const void *start, size_t room, size_t nbytes, bool anyway)
+{
+    enum { PART = 2 };
+    size_t needed = is_large(start, room) ? pages(nbytes) + os_page_bytes()
+                                          : nbytes + (has(MEASURE_CANARY) ? CANARY_BYTES : 0);
+    return room > GRANULE_BYTES && needed <= room && (anyway || needed >= room / PART);
+}
+
+enum heap_result hard_resize(const void *address, size_t nbytes, bool anyway, enum call call,
+                             struct fault *fault)
+{
+    size_t room;
+    struct object old;
+    enum heap_result result = heap_find_room_locked(&shim_heap, address, &old, &room);
+    if (is_in_quarantine(&old, room))
+        return HEAP_FREE;
+    if (result != HEAP_OK || !suits(address, room, nbytes, anyway))
+        return result != HEAP_OK ? result : HEAP_NO_SPACE;
+    enum family family = look_at(&old, room, call, fault);
+    struct object new = {old.start, nbytes};
+    size_t dirty = old.size + canary_length(open_slack(&old, room));
+    if (!set_closed(&old, room, false) || !heap_relabel_locked(&shim_heap, address, nbytes))
+        return HEAP_NO_SPACE;
+    if (has(MEASURE_ZERO) && nbytes < dirty)
+        memset(end_of(&new), 0, dirty - nbytes);
+    else if (has(MEASURE_ZERO) && dirty > old.size)
+        memset(end_of(&old), 0, dirty - old.size);
+    (void)set_closed(&new, room, true);
+    mark(&new, room, family);
+    return HEAP_OK;
+}

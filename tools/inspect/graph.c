@@ -59,7 +59,7 @@ struct word {
 
 struct graph {
     struct target *target;
-    struct nodes *heaps; /* in the order of their addresses: outer ones before those in them */
+    struct nodes *heaps; /* in the order of the views: outer ones before those in them */
     size_t nheaps;
     struct spare *spares;
     size_t nspares;
@@ -70,7 +70,7 @@ struct graph {
     struct word *words; /* of the roots, while they are read; then `pointers` takes their place */
     size_t nwords, words_room;
     struct pointer *pointers;
-    struct range *holes; /* what is no root [GA2], in address order */
+    struct range *holes; /* what is no root [GA2], in address order and apart */
     size_t nholes;
     uint32_t *queue; /* for marking: room for all objects */
     uint64_t nbytes, nunread;
@@ -157,6 +157,12 @@ static struct spare spare_for(struct target *t, const struct view *v)
     return spare;
 }
 
+static int compare_spares(const void *a, const void *b)
+{
+    const struct spare *p = a, *q = b;
+    return p->base < q->base ? -1 : p->base > q->base;
+}
+
 /* The views are of a process that runs, and may be nonsense: what is not as large as it seemed here
  * gets its memory while the process is stopped. */
 static void prepare_copies(struct graph *g, const struct heaps *hs)
@@ -165,19 +171,21 @@ static void prepare_copies(struct graph *g, const struct heaps *hs)
     for (size_t i = 0; i < hs->n; i++)
         if (hs->views[i].fault == NULL)
             g->spares[g->nspares++] = spare_for(g->target, &hs->views[i]);
+    qsort(g->spares, g->nspares, sizeof *g->spares, compare_spares);
 }
 
 /* Gives a heap the memory for its copy. */
 static void take_memory(struct graph *g, struct nodes *h)
 {
-    for (size_t i = 0; i < g->nspares; i++) {
-        struct spare *s = &g->spares[i];
-        if (s->memory != NULL && s->base == h->view->base && s->nbytes == h->view->nbytes) {
-            h->payload = s->memory;
-            h->reserved = s->nbytes;
-            s->memory = NULL;
-            return;
-        }
+    struct spare key = {.base = h->view->base};
+    struct spare *s = g->nspares == 0
+                          ? NULL
+                          : bsearch(&key, g->spares, g->nspares, sizeof *g->spares, compare_spares);
+    if (s != NULL && s->memory != NULL && s->nbytes == h->view->nbytes) {
+        h->payload = s->memory;
+        h->reserved = s->nbytes;
+        s->memory = NULL;
+        return;
     }
     h->reserved = (size_t)(h->chunks.end - h->chunks.start);
     h->payload = reserve(h->reserved);
@@ -320,11 +328,16 @@ static void root_end(struct graph *g)
 static void read_root(struct graph *g, struct root root)
 {
     uint64_t at = root.start;
+    size_t i = 0;
+    for (size_t n = g->nholes; n > 0;) { /* the first hole that ends above the root's start */
+        size_t half = n / 2;
+        bool is_below = g->holes[i + half].end <= at;
+        i = is_below ? i + half + 1 : i;
+        n = is_below ? n - half - 1 : half;
+    }
     root_begin(g, root);
-    for (size_t i = 0; i < g->nholes && at < root.end; i++) {
+    for (; i < g->nholes && g->holes[i].start < root.end; i++) {
         struct range hole = g->holes[i];
-        if (hole.end <= at || hole.start >= root.end)
-            continue;
         if (hole.start > at)
             read_range(g, (struct range){at, hole.start}, NULL);
         at = hole.end;
@@ -432,12 +445,6 @@ static int by_address(const void *a, const void *b)
     return p->end > q->end ? -1 : p->end < q->end;
 }
 
-static int nodes_by_address(const void *a, const void *b)
-{
-    const struct nodes *p = a, *q = b;
-    return by_address(&p->all, &q->all);
-}
-
 /* A struct heap in the library's data has the address of the first object, the list of all heaps
  * those of heaps that lie in objects, and a history those of all objects. */
 static void find_holes(struct graph *g, const struct heaps *hs)
@@ -453,6 +460,15 @@ static void find_holes(struct graph *g, const struct heaps *hs)
             g->holes[g->nholes++] = (struct range){v->address, v->address + sizeof(struct heap)};
     }
     qsort(g->holes, g->nholes, sizeof *g->holes, by_address);
+    size_t n = 0;
+    for (size_t i = 0; i < g->nholes; i++) { /* makes one of those that touch */
+        struct range *last = n == 0 ? NULL : &g->holes[n - 1], hole = g->holes[i];
+        if (last != NULL && hole.start <= last->end)
+            last->end = hole.end > last->end ? hole.end : last->end;
+        else
+            g->holes[n++] = hole;
+    }
+    g->nholes = n;
 }
 
 /* Reads the roots, and what the objects hold. */
@@ -463,7 +479,6 @@ static void read_all(struct graph *g, const struct heaps *hs)
     g->any = (struct range){UINT64_MAX, 0};
     for (size_t i = 0; i < hs->n; i++)
         g->heaps[i] = nodes_of(&hs->views[i]);
-    qsort(g->heaps, g->nheaps, sizeof *g->heaps, nodes_by_address);
     find_holes(g, hs);
     for (size_t i = 0; i < g->nheaps; i++) {
         const struct range *r = &g->heaps[i].chunks;
@@ -667,12 +682,26 @@ static uint32_t find_in(const struct nodes *h, uint64_t address)
     return into < size || (into == 0 && size == 0) ? h->first + low - 1 : NO_OBJECT;
 }
 
-/* Heaps are few, and inner ones come after those that they lie in. */
+/* Returns how many heaps begin below an address. */
+static size_t count_below(const struct graph *g, uint64_t address)
+{
+    size_t low = 0, n = g->nheaps;
+    while (n > 0) {
+        size_t half = n / 2;
+        bool is_below = g->heaps[low + half].all.start < address;
+        low = is_below ? low + half + 1 : low;
+        n = is_below ? n - half - 1 : half;
+    }
+    return low;
+}
+
+/* From the last heap that begins at or below the address, which is the innermost, outwards. */
 uint32_t graph_find(const struct graph *g, uint64_t address)
 {
     if (address - g->any.start >= g->any.end - g->any.start)
         return NO_OBJECT;
-    for (size_t i = g->nheaps; i-- > 0;) {
+    size_t n = count_below(g, address + 1);
+    for (size_t i = n > 0 ? n - 1 : NO_VIEW; i != NO_VIEW; i = g->heaps[i].view->within) {
         const struct nodes *h = &g->heaps[i];
         if (address - h->chunks.start >= h->chunks.end - h->chunks.start)
             continue;
@@ -741,7 +770,10 @@ void graph_each_pointer(const struct graph *g, uint32_t object, pointer_visitor 
     struct range r = {.start = h->chunks.start + (uint64_t)h->start[i] * GRANULE_BYTES};
     r.end = r.start + h->size[i];
     r.end = r.end < h->chunks.end ? r.end : h->chunks.end;
-    for (const struct nodes *in = h + 1; in < g->heaps + g->nheaps && r.start < r.end; in++) {
+    const struct nodes *in = h + 1, *end = g->heaps + g->nheaps;
+    if (in < end && in->all.start < r.start)
+        in = g->heaps + count_below(g, r.start);
+    for (; in < end && r.start < r.end; in++) {
         if (in->all.start >= r.end)
             break;
         if (in->all.end <= r.start)

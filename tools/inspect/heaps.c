@@ -478,10 +478,21 @@ static bool is_of_this_version(const struct described *d)
     return d->layout == known_layout(d);
 }
 
+/* Of two regions that begin at one address, the outer one comes first. */
 static int compare_views(const void *a, const void *b)
 {
     const struct view *x = a, *y = b;
-    return x->base < y->base ? -1 : x->base > y->base;
+    if (x->base != y->base)
+        return x->base < y->base ? -1 : 1;
+    return x->nbytes > y->nbytes ? -1 : x->nbytes < y->nbytes;
+}
+
+/* Returns the first view, from one outwards, whose region an address is in; or NO_VIEW. */
+static size_t view_around(const struct heaps *hs, size_t i, uint64_t address)
+{
+    while (i != NO_VIEW && address - hs->views[i].base >= hs->views[i].nbytes)
+        i = hs->views[i].within;
+    return i;
 }
 
 /* Finds what is described in the images, and copies each of these heaps, in place of the copy that
@@ -511,6 +522,7 @@ static void settle(struct heaps *hs)
         qsort(hs->views, hs->n, sizeof *hs->views, compare_views);
     for (size_t i = 0; i < hs->n; i++) {
         struct view *v = &hs->views[i];
+        v->within = view_around(hs, i > 0 ? i - 1 : NO_VIEW, v->base);
         v->heap.chunks.list.region = &v->heap.chunks.region;
         v->heap.chunks.list.ledger = &v->heap.chunks.ledger;
         v->heap.spans.chunks = &v->heap.chunks;
@@ -675,15 +687,19 @@ const char *view_name(const struct view *v)
     return name;
 }
 
-/* Heaps in objects of others are shorter than these, so that the shortest one is the innermost. */
+/* Regions lie beside or in each other, so that one that an address is in is that of the last view
+ * that begins at or below the address, or lies around that one. */
 const struct view *heaps_view_of(const struct heaps *hs, uint64_t address)
 {
-    const struct view *found = NULL;
-    for (size_t i = 0; i < hs->n && hs->views[i].base <= address; i++)
-        if (address - hs->views[i].base < hs->views[i].nbytes &&
-            (found == NULL || hs->views[i].nbytes < found->nbytes))
-            found = &hs->views[i];
-    return found;
+    size_t low = 0, n = hs->n;
+    while (n > 0) {
+        size_t half = n / 2;
+        bool is_below = hs->views[low + half].base <= address;
+        low = is_below ? low + half + 1 : low;
+        n = is_below ? n - half - 1 : half;
+    }
+    size_t i = view_around(hs, low > 0 ? low - 1 : NO_VIEW, address);
+    return i == NO_VIEW ? NULL : &hs->views[i];
 }
 
 static struct target_piece piece_in_target(const struct view *v, const struct piece *p)

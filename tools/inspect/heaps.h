@@ -30,12 +30,16 @@ enum view_kind {
     VIEW_OWN      /* a heap of the program's own, or one part of it */
 };
 
+/* No index of a view. */
+#define NO_VIEW SIZE_MAX
+
 struct view {
     enum view_kind kind;
     uint64_t address;  /* of the heap in the target: the mem_heap, or the struct heap */
     size_t part;       /* of a heap above 64 GiB */
     uint64_t base;     /* of the region, in the target, */
     size_t nbytes;     /* and how long it is */
+    size_t within;     /* the view whose region this one lies in, or NO_VIEW */
     const char *fault; /* why it cannot be read, in words; NULL: it can */
     bool is_changing;  /* a thread was in the middle of a change each time that it was copied */
     uint64_t list;     /* where the head of its free list is in the target; 0: it has none */
@@ -47,7 +51,7 @@ struct view {
 };
 
 struct heaps {
-    struct view *views; /* by the address of the region */
+    struct view *views; /* by the address of the region: outer ones before those in them */
     size_t n;
     size_t ntries;         /* how often the target was stopped */
     bool is_list_changing; /* a thread was making or destroying a heap each time */
@@ -78,7 +82,7 @@ bool heaps_resident(const struct heaps *hs, struct target *t, struct extent **li
 const char *view_name(const struct view *v);
 
 /* The view whose region an address is in, the innermost if heaps lie in objects of others; or
- * NULL. */
+ * NULL. O(log n) for n heaps, except that it goes from the inner one outwards. */
 const struct view *heaps_view_of(const struct heaps *hs, uint64_t address);
 
 /* One piece of a region, at its address in the target. */

@@ -46,10 +46,10 @@ __attribute__((noreturn)) static void fail(size_t nbytes)
 
 /* Calls the new handler until there is space. The handler makes room, throws, or does not return
  * (C++17, 21.6.2.1). */
-static void *take_or_throw(size_t nbytes, size_t align)
+static void *take_or_throw(size_t nbytes, size_t align, enum call call)
 {
     for (;;) {
-        void *object = shim_take_aligned(nbytes, align, CALL_NEW);
+        void *object = shim_take_aligned(nbytes, align, call);
         if (object != NULL)
             return object;
         handler *make_room = get_new_handler == NULL ? NULL : get_new_handler();
@@ -57,6 +57,17 @@ static void *take_or_throw(size_t nbytes, size_t align)
             fail(nbytes);
         make_room();
     }
+}
+
+/* Both are not inlined, so that the fast paths of our_new and our_new_array need no stack frame. */
+__attribute__((noinline)) static void *new_slow(size_t nbytes, size_t align)
+{
+    return take_or_throw(nbytes, align, CALL_NEW);
+}
+
+__attribute__((noinline)) static void *new_array_slow(size_t nbytes, size_t align)
+{
+    return take_or_throw(nbytes, align, CALL_NEW_ARRAY);
 }
 
 /* --- catching ------------------------------------------------------------------- */
@@ -139,30 +150,27 @@ static void *new_or_null(size_t nbytes, size_t align, any_function *function)
 
 /* Our new(nothrow). It asks without new first, and throws nothing if there is no handler: to throw
  * and catch takes a thousand times as long. */
-__attribute__((noinline)) static void *ours_or_null(size_t nbytes, size_t align)
+__attribute__((noinline)) static void *ours_or_null(size_t nbytes, size_t align, enum call call)
 {
-    void *object = shim_take_aligned(nbytes, align, CALL_NEW);
+    void *object = shim_take_aligned(nbytes, align, call);
     bool has_handler = get_new_handler != NULL && get_new_handler() != NULL;
-    return object == NULL && has_handler ? new_or_null(nbytes, align, ANY(take_or_throw)) : object;
+    if (object != NULL || !has_handler)
+        return object;
+    return new_or_null(nbytes, align, call == CALL_NEW ? ANY(new_slow) : ANY(new_array_slow));
 }
 
 /* --- the four -------------------------------------------------------------------- */
 
-/* Not inlined, so that the fast path of our_new needs no stack frame. */
-__attribute__((noinline)) static void *new_slow(size_t nbytes)
-{
-    return take_or_throw(nbytes, GRANULE_BYTES);
-}
-
 static void *our_new(size_t nbytes)
 {
     void *object;
-    return tcache_take_small(&shim_thread, nbytes, &object) ? object : new_slow(nbytes);
+    return tcache_take_small(&shim_thread, nbytes, &object) ? object
+                                                            : new_slow(nbytes, GRANULE_BYTES);
 }
 
 static void *our_new_aligned(size_t nbytes, size_t align)
 {
-    return take_or_throw(nbytes, align);
+    return take_or_throw(nbytes, align, CALL_NEW);
 }
 
 /* The heap knows an object's size, so delete needs only the address. The forms that are given a
@@ -209,21 +217,37 @@ static bool is_same(uintptr_t any, uintptr_t our)
 /* --- new ----------------------------------------------------------------------- */
 
 /* Our new(nothrow) with its fast path. */
-static void *take_or_null(size_t nbytes)
+static void *take_or_null(size_t nbytes, enum call call)
 {
     void *object;
-    return tcache_take_small(&shim_thread, nbytes, &object) ? object
-                                                            : ours_or_null(nbytes, GRANULE_BYTES);
+    return tcache_take_small(&shim_thread, nbytes, &object)
+               ? object
+               : ours_or_null(nbytes, GRANULE_BYTES, call);
+}
+
+/* Whether the program's new is ours, so that our new[] need not call it; false until it is known.
+ * To look at a flag takes no longer than a jump to the program's new. */
+static bool new_is_ours, new_aligned_is_ours;
+
+__attribute__((constructor)) static void look_at_operators(void)
+{
+    new_is_ours = IS_OURS(any_new, our_new);
+    new_aligned_is_ours = IS_OURS(any_new_aligned, our_new_aligned);
 }
 
 static void *our_new_array(size_t nbytes)
 {
-    return any_new(nbytes);
+    void *object;
+    if (!new_is_ours)
+        return any_new(nbytes);
+    return tcache_take_small(&shim_thread, nbytes, &object) ? object
+                                                            : new_array_slow(nbytes, GRANULE_BYTES);
 }
 
 static void *our_new_array_aligned(size_t nbytes, size_t align)
 {
-    return any_new_aligned(nbytes, align);
+    return new_aligned_is_ours ? take_or_throw(nbytes, align, CALL_NEW_ARRAY)
+                               : any_new_aligned(nbytes, align);
 }
 
 OURS("our_new_array") void *_Znam(size_t nbytes);
@@ -234,21 +258,21 @@ MEM_API void *_ZnwmRKSt9nothrow_t(size_t nbytes, const void *nothrow)
     (void)nothrow;
     if (!IS_OURS(any_new, our_new))
         return new_or_null(nbytes, 0, ANY(any_new));
-    return take_or_null(nbytes);
+    return take_or_null(nbytes, CALL_NEW);
 }
 
 MEM_API void *_ZnamRKSt9nothrow_t(size_t nbytes, const void *nothrow)
 {
     (void)nothrow;
     bool ours = IS_OURS(any_new, our_new) && IS_OURS(any_new_array, our_new_array);
-    return ours ? take_or_null(nbytes) : new_or_null(nbytes, 0, ANY(any_new_array));
+    return ours ? take_or_null(nbytes, CALL_NEW_ARRAY) : new_or_null(nbytes, 0, ANY(any_new_array));
 }
 
 MEM_API void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t nbytes, size_t align, const void *nothrow)
 {
     (void)nothrow;
     return IS_OURS(any_new_aligned, our_new_aligned)
-               ? ours_or_null(nbytes, align)
+               ? ours_or_null(nbytes, align, CALL_NEW)
                : new_or_null(nbytes, align, ANY(any_new_aligned));
 }
 
@@ -257,7 +281,7 @@ MEM_API void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t nbytes, size_t align, co
     (void)nothrow;
     bool ours = IS_OURS(any_new_aligned, our_new_aligned) &&
                 IS_OURS(any_new_array_aligned, our_new_array_aligned);
-    return ours ? ours_or_null(nbytes, align)
+    return ours ? ours_or_null(nbytes, align, CALL_NEW_ARRAY)
                 : new_or_null(nbytes, align, ANY(any_new_array_aligned));
 }
 

@@ -94,21 +94,24 @@ misuse_fault() { # binary source
     status=$?
     [ "$status" -eq "${BASH_REMATCH[1]}" ] ||
         echo "exit status $status, expected ${BASH_REMATCH[1]}"
-    grep -qF -- "${BASH_REMATCH[2]}" "$output" || echo "did not print: ${BASH_REMATCH[2]}"
+    [ -z "${BASH_REMATCH[2]}" ] || grep -qF -- "${BASH_REMATCH[2]}" "$output" "$output.err" ||
+        echo "did not print: ${BASH_REMATCH[2]}"
 }
 
 run_misuse() { # binaries sources
-    local started=$SECONDS ok=0 bad=0 source fault details=''
-    for source in "$2"/*.c; do
+    local started=$SECONDS ok=0 bad=0 source name fault details=''
+    for source in "$2"/*.c "$2"/*.cc; do
+        [ -e "$source" ] || continue
         : >"$output"
         : >"$output.err"
-        fault=$(misuse_fault "$1/$(basename "$source" .c)" "$source")
+        name=${source##*/}
+        fault=$(misuse_fault "$1/${name%.*}" "$source")
         if [ -z "$fault" ]; then ok=$((ok + 1)); continue; fi
         bad=$((bad + 1))
         details+="$(basename "$source"): $fault"$'\n'$(sed 's/^/    /' "$output" "$output.err")$'\n'
     done
     rm -f "$output.err"
-    report misuse "$ok" "$bad" 0 "$started" ''
+    report "$(name_of "$2")" "$ok" "$bad" 0 "$started" ''
     printf '%s' "$details"
 }
 

@@ -32,6 +32,8 @@ IN_MALLOC := $(BUILD)/test/contract/malloc
 MALLOC := $(call programs_in,test/contract/malloc)
 MODELLED := $(call programs_in,test/model)
 MISUSE := $(call programs_in,test/misuse)
+MISUSE_HARD := $(call programs_in,test/misuse/hard)
+MISUSE_HARD += $(patsubst %.cc,$(BUILD)/%,$(wildcard test/misuse/hard/*.cc))
 THREADED := $(filter %threads %/h12_fork %/h13_guard_pages,$(CLASSIC) $(HEAPS_OWN))
 SUPPORT := $(wildcard test/support/*.h)
 FAILING := $(IN_MALLOC)/failing.so $(IN_MALLOC)/allocating.so
@@ -64,6 +66,11 @@ $(BUILD)/test/contract/classic/%: test/contract/classic/%.c $(SUPPORT) $(BUILD)/
 	$(build) -Itest/support -L$(BUILD) -lmem $(CMOCKA) -ldl
 $(BUILD)/test/misuse/%: test/misuse/%.c $(SUPPORT) $(BUILD)/libmem.so
 	$(build) -Itest/support -L$(BUILD) -lmem -ldl
+
+$(BUILD)/test/misuse/hard/%: test/misuse/hard/%.c $(SUPPORT)
+	$(build) -Itest/support -fno-builtin
+$(BUILD)/test/misuse/hard/%: test/misuse/hard/%.cc $(SUPPORT)
+	$(call say,c++,$<)mkdir -p $(@D) && g++ -std=c++17 $(WARN) -O2 -Itest/support -pthread $< -o $@
 
 # These ask for alignments that are not powers of two, in order to see them refused. Two also use
 # libmem.so, one of them a second time with the library linked into the program.
@@ -168,6 +175,7 @@ SHRINK ?= 1024
 ZEROS ?= 20000
 RUN_MALLOC = $(TALLIED) --with "$(if $(WITH),$(WITH) -E,env) LD_PRELOAD=$(LIB_MALLOC)"
 check-malloc: ## libmem-malloc.so: HEAPS= ROUNDS= THREADS="10000 1000" SHRINK= ZEROS=
+check-malloc-programs: $(if $(WITH),,$(MISUSE_HARD))
 check-malloc-programs: all $(MALLOC) $(WALK_STATIC) $(FAILING) $(LIMITS) $(CENSUS)
 check-malloc:
 	@failed=0; \
@@ -200,6 +208,8 @@ check-malloc:
 	$(if $(WITH),,$(RUN_MALLOC) "$(IN_MALLOC)/m11_calloc $(ZEROS) $(SEED)" || failed=1;) \
 	$(if $(WITH),,LD_LIBRARY_PATH=$(BUILD) $(TALLIED) \
 	    "test/contract/malloc/census.sh $(LIB_MALLOC) $(CENSUS)" || failed=1;) \
+	$(if $(WITH),,LIBMEM=hard $(RUN_MALLOC) --misuse $(BUILD)/test/misuse/hard test/misuse/hard || \
+	    failed=1;) \
 	exit $$failed
 
 # --- longer tests, by hand ----------------------------------------------------

@@ -190,7 +190,7 @@ enum heap_result heap_find_room_locked(const struct heap *h, const void *address
 
 /* Notes that the object which begins at `address` has nbytes now, at most its room; the room stays
  * as it is. Returns false, and changes nothing, if so much slack cannot be noted. A slot of 256
- * bytes must keep three, and a chunk can have 4 GiB of slack. */
+ * bytes must keep three, one of 64 KiB two, and a chunk can have 4 GiB of slack. */
 bool heap_relabel_locked(struct heap *h, const void *address, size_t nbytes);
 
 /* --- pages --------------------------------------------------------------------- */

@@ -1,0 +1,12 @@
+/* EXPECT: 134 "was allocated by operator new" */
+/* SPDX-License-Identifier: MIT
+ * Frees or resizes an object by a call of another family than the one that allocated it.
+ */
+#include "hard.h"
+
+int main()
+{
+    char *p = get(::operator new(100));
+    p = get(realloc(p, 101));
+    return 0;
+}

@@ -1,0 +1,12 @@
+/* EXPECT: 139 "" */
+/* SPDX-License-Identifier: MIT
+ * Writes over the whole page behind a large object.
+ */
+#include "hard.h"
+
+int main(void)
+{
+    char *p = get(malloc(100000));
+    memset(p, 1, 100000 + 4096);
+    return 0;
+}

@@ -303,12 +303,14 @@ enum heap_result hard_free(const void *address, enum call call, struct object *f
 
 /* Whether an object should stay in its room when it is resized: it fits, with its canary and its
  * closed page, and does not give up most of the room. */
-static bool suits(const void *start, size_t room, size_t nbytes, bool anyway)
+static bool suits(const struct object *old, size_t room, size_t nbytes, bool anyway)
 {
-    enum { PART = 2 };
-    size_t needed = is_large(start, room) ? pages(nbytes) + os_page_bytes()
-                                          : nbytes + (has(MEASURE_CANARY) ? CANARY_BYTES : 0);
-    return room > GRANULE_BYTES && needed <= room && (anyway || needed >= room / PART);
+    enum { SMALL = 512, PART = 4 };
+    size_t needed = is_large(old->start, room) ? pages(nbytes) + os_page_bytes()
+                                               : nbytes + (has(MEASURE_CANARY) ? CANARY_BYTES : 0);
+    return room > GRANULE_BYTES && needed <= room &&
+           (anyway || room <= SMALL || nbytes >= room / PART ||
+            nbytes >= old->size - old->size / PART);
 }
 
 enum heap_result hard_resize(const void *address, size_t nbytes, bool anyway, enum call call,
@@ -319,7 +321,7 @@ enum heap_result hard_resize(const void *address, size_t nbytes, bool anyway, en
     enum heap_result result = heap_find_room_locked(&shim_heap, address, &old, &room);
     if (is_in_quarantine(&old, room))
         return HEAP_FREE;
-    if (result != HEAP_OK || !suits(address, room, nbytes, anyway))
+    if (result != HEAP_OK || !suits(&old, room, nbytes, anyway))
         return result != HEAP_OK ? result : HEAP_NO_SPACE;
     enum family family = look_at(&old, room, call, fault);
     struct object new = {old.start, nbytes};

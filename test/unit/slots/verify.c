@@ -134,7 +134,7 @@ static void test_entries(void **state)
 static void test_entries_of_no_span(void **state)
 {
     (void)state;
-    struct span *second = wide + 1, *last = wide + WIDE_SLICES - 1;
+    struct span *second = wide + 1, *last = wide + span_nslices(wide) - 1;
     SEEN(second->back, 0, MAP);
     SEEN(last->back, 1, MAP);
     SEEN(last->slot_bytes, 16, MAP);

@@ -42,7 +42,7 @@ MARKED = re.compile(r"src/(slots/(tcache|slot|pagemap|state)|core/heap|heaps/(re
 CORE = ["base", "ledger", "slots", "core"]
 FOLDERS = CORE + ["heaps", "classic", "malloc"]
 
-COMMON = ["-std=c11", "-D_GNU_SOURCE", "-w", "-Iinclude", "-Isrc", "-Itest/support", "-pthread"]
+COMMON = ["-D_GNU_SOURCE", "-w", "-Iinclude", "-Isrc", "-Itest/support", "-pthread"]
 LIBRARY = ["-fPIC", "-fvisibility=hidden"]
 KINDS = {"plain": ["-O1"], "tsan": ["-O1", "-fsanitize=thread"]}
 
@@ -224,7 +224,7 @@ class Build:
             list(pool.map(self.compile_original, wanted))
 
     def object_of(self, source, folder=None):
-        return (folder or self.folder) / (source[:-2].replace("/", "+") + ".o")
+        return (folder or self.folder) / (source.split(".")[0].replace("/", "+") + ".o")
 
     def compile(self, source, folder, overlay=None):
         """Compiles `source`; `overlay` is a folder that is searched for headers before src."""
@@ -232,7 +232,8 @@ class Build:
         inside = [f"-I{overlay}"] if overlay else []
         file = source if not overlay or not (overlay.parent / source).exists() \
             else str(overlay.parent / source)
-        return run(["gcc", "-c", *inside, *COMMON, *KINDS[self.kind], *flags_of(source), "-MMD",
+        cc = ["g++", "-std=c++17"] if source.endswith(".cc") else ["gcc", "-std=c11"]
+        return run([*cc, "-c", *inside, *COMMON, *KINDS[self.kind], *flags_of(source), "-MMD",
                     # Assertions contain the name of the file, which is to be the original's.
                     f"-fmacro-prefix-map={overlay.parent if overlay else folder}/=",
                     file, "-o", str(target)])
@@ -274,7 +275,9 @@ class Bench:
         return self.build.object_of(source, self.folder)
 
     def link(self, target, files, *more):
-        done = run(["gcc", *KINDS[self.build.kind], "-pthread", *map(str, files), *more, "-o",
+        files = list(files)
+        cc = "g++" if any("operators" in str(f) or "replaced" in str(f) for f in files) else "gcc"
+        done = run([cc, *KINDS[self.build.kind], "-pthread", *map(str, files), *more, "-o",
                     str(target)])
         if done.returncode != 0:
             raise ValueError("does not link: " + done.stdout.decode())
@@ -307,19 +310,19 @@ class Test:
         self.group, self.folder = parts[1], parts[2] if len(parts) > 3 else ""
 
     def name(self):
-        return f"{'tsan ' if self.kind == 'tsan' else ''}{self.source[5:-2]}" + \
+        return f"{'tsan ' if self.kind == 'tsan' else ''}{self.source[5:].split('.')[0]}" + \
             (f" {self.options}" if self.options else "")
 
     def objects(self, bench):
         objects = [bench.object_of(self.source)]
         if "unit/malloc" in self.source:
             objects += [bench.object_of(f"src/malloc/{m}.c")
-                        for m in ("history", "stack", "cfi", "module", "report")]
+                        for m in ("history", "stack", "cfi", "module", "options", "report")]
         return objects
 
     def prepare(self, bench):
         """Links the program, and returns its path and its environment."""
-        target = bench.folder / self.source[:-2].replace("/", "+")
+        target = bench.folder / self.source.split(".")[0].replace("/", "+")
         here = dict(os.environ, LD_LIBRARY_PATH=str(bench.folder), CMOCKA_MESSAGE_OUTPUT="TAP",
                     TSAN_OPTIONS="halt_on_error=1")
         if self.group == "contract" and self.folder == "malloc":
@@ -330,7 +333,8 @@ class Test:
             bench.library("libmem.so", *FOLDERS[:-1])
             return bench.link(target, self.objects(bench), f"-L{bench.folder}", "-lmem",
                               "-lcmocka", "-ldl"), here
-        wrap = ["-Wl,--wrap=os_forbid,--wrap=os_allow"] if "h13" in self.source else []
+        wrapped = set(re.findall(r"__wrap_(\w+)", (ROOT / self.source).read_text()))
+        wrap = [f"-Wl,--wrap={name}" for name in sorted(wrapped)]
         objects = self.objects(bench) + [bench.object_of("test/support/model.c")]
         objects += map(bench.object_of, sources(*FOLDERS[:-1]))
         return bench.link(target, objects, "-lcmocka", *wrap), here
@@ -406,8 +410,12 @@ def all_tests():
               Test(malloc + "m03_misuse.c", options="onerror=report"),
               Test(malloc + "m03_badfree_threads.c", ["30", "1"], options="onerror=ignore"),
               Test(malloc + "m05_threads.c", ["100", "10"], options="history=2K"),
+              Test(malloc + "history_stacks.c", options="history,onerror=report"),
+              Test(malloc + "m01_operators.cc"), Test(malloc + "m01_replaced.cc"),
               Test(malloc + "m06_realloc.c", options="region=64M"),
               Test(malloc + "m02_full.c", options="region=8M")]
+    for module in ("slots/tcache", "heaps/registry", "core/usage"):
+        tests.append(Test(f"test/unit/{module}.c", kind="tsan"))
     for name in ("heaps/h07_find_threads", "heaps/h11_threads", "heaps/h12_fork",
                  "heaps/h13_guard_pages", "classic/c13_threads"):
         tests.append(Test(f"test/contract/{name}.c", kind="tsan"))

@@ -50,7 +50,8 @@ HELGRIND := $(BUILD)/test/helgrind/classic $(BUILD)/test/helgrind/malloc
 $(BUILD)/test/unit/%: test/unit/%.c test/support/model.c $(SUPPORT) $(BUILD)/libmem.a
 	$(build) -Isrc -Itest/support $(BUILD)/libmem.a $(CMOCKA)
 # Of the modules of libmem-malloc.so, those that need no heap.
-WITHOUT_HEAP := $(addprefix $(BUILD)/obj/malloc/,history.o stack.o cfi.o module.o report.o)
+WITHOUT_HEAP := $(addprefix $(BUILD)/obj/malloc/,history.o stack.o cfi.o module.o \
+    options.o report.o)
 $(BUILD)/test/unit/malloc/%: test/unit/malloc/%.c $(SUPPORT) $(WITHOUT_HEAP) $(BUILD)/libmem.a
 	$(build) -Isrc -Itest/support $(WITHOUT_HEAP) $(BUILD)/libmem.a $(CMOCKA)
 # A module of the tool, and what the commands share. Those that look into processes are tested by

@@ -69,19 +69,20 @@ static inline void lock_take(struct lock *l)
         lock_wait(l);
 }
 
-/* Releases the lock, which is taken. */
-static inline void lock_release(struct lock *l)
-{
-    if (lock_is_watched)
-        lock_tell_and_release(l);
-    else if (__atomic_exchange_n(&l->state, LOCK_FREE, __ATOMIC_RELEASE) == LOCK_WAITED_FOR)
-        lock_wake(l);
-}
-
 /* Whether any thread holds the lock. It may be otherwise already when the caller looks. */
 static inline bool lock_is_taken(const struct lock *l)
 {
     return __atomic_load_n(&l->state, __ATOMIC_RELAXED) != LOCK_FREE;
+}
+
+/* Releases the lock, which is taken. */
+static inline void lock_release(struct lock *l)
+{
+    assert(lock_is_taken(l)); /* or a call has forgotten to take it */
+    if (lock_is_watched)
+        lock_tell_and_release(l);
+    else if (__atomic_exchange_n(&l->state, LOCK_FREE, __ATOMIC_RELEASE) == LOCK_WAITED_FOR)
+        lock_wake(l);
 }
 
 #endif

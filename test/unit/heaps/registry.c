@@ -7,7 +7,9 @@
  */
 #include "unit.h"
 
+#include <pthread.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "heaps/readers.h"
 #include "heaps/registry.h"
@@ -235,12 +237,202 @@ static void test_view_of_last_lookup(void **state)
     assert_false(lookup_begin_fast(reader_mine, &was));
 }
 
+/* --- the checker can fail ------------------------------------------------------------ */
+
+static struct heap_range *entries[4];
+static unsigned nentries;
+
+/* The table is the registry's own: only a test writes to it. */
+static bool keep_entry(const struct heap_range *p)
+{
+    entries[nentries++] = (struct heap_range *)(uintptr_t)p;
+    return nentries < 4;
+}
+
+#define SEEN(field, value)                                                                         \
+    do {                                                                                           \
+        __typeof__(field) was = (field);                                                           \
+        (field) = (value);                                                                         \
+        assert_true((field) != was);                                                               \
+        assert_false(registry_is_valid_locked());                                                  \
+        (field) = was;                                                                             \
+        assert_true(registry_is_valid_locked());                                                   \
+    } while (0)
+
+/* [0   [1  [2]  ]   ] [3]: each wrong number of these is seen. */
+static void test_checker_sees_damage(void **state)
+{
+    static const struct heap_range ranges[] = {{.base = BASE, .nbytes = 100},
+                                               {.base = BASE + 10, .nbytes = 60},
+                                               {.base = BASE + 20, .nbytes = 20},
+                                               {.base = BASE + 200, .nbytes = 10}};
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        struct heap_range p = ranges[i];
+        p.owner = (void *)p.base;
+        assert_true(registry_add(&p));
+        model_add(&p);
+    }
+    registry_lock();
+    nentries = 0;
+    assert_false(registry_all_locked(keep_entry)); /* the visitor has ended it */
+    assert_int_equal(nentries, 4);
+    assert_true(registry_is_valid_locked());
+    SEEN(entries[1]->up, 0);
+    SEEN(entries[2]->up, 0);
+    SEEN(entries[2]->up, 2); /* the one in between is around it, too */
+    SEEN(entries[2]->up, 3);
+    SEEN(entries[3]->up, 1);
+    SEEN(entries[3]->up, UINT32_MAX);
+    SEEN(entries[0]->up, 1);
+    SEEN(entries[1]->base, entries[0]->base);
+    SEEN(entries[1]->base, entries[0]->base - 1);
+    SEEN(entries[1]->nbytes, 200); /* it ends behind the one around it */
+    SEEN(entries[0]->nbytes, 250); /* and so the last one would be in it */
+    registry_unlock();
+    remove_all();
+}
+
+/* The range that is around another one may have gone meanwhile. */
+static void test_around_one_that_left(void **state)
+{
+    struct heap_range outer = {.base = BASE, .nbytes = 100, .owner = (void *)BASE},
+                      inner = {.base = BASE + 10, .nbytes = 10, .owner = (void *)BASE}, p, around;
+    (void)state;
+    assert_true(registry_add(&outer) && registry_add(&inner));
+    struct lookup_scope scope = lookup_begin();
+    assert_int_equal(registry_find(BASE + 15, &p), REGISTRY_FOUND);
+    assert_int_equal(p.up, 1);
+    lookup_end(&scope);
+    assert_true(registry_remove((void *)BASE));
+    scope = lookup_begin();
+    assert_int_equal(registry_find_around(&p, &around), REGISTRY_NONE);
+    struct heap_range other = {.base = BASE - 50, .nbytes = 20, .owner = (void *)BASE};
+    lookup_end(&scope);
+    assert_true(registry_add(&other)); /* in its place is one that is around nothing */
+    scope = lookup_begin();
+    assert_int_equal(registry_find_around(&p, &around), REGISTRY_NONE);
+    lookup_end(&scope);
+    assert_true(registry_remove((void *)inner.base) && registry_remove((void *)other.base));
+    scope = lookup_begin();
+    assert_int_equal(registry_find_around(&p, &around), REGISTRY_NONE); /* the table is empty */
+    lookup_end(&scope);
+    assert_false(registry_has((void *)BASE));
+    assert_true(registry_remove((void *)BASE)); /* which is not there any longer */
+}
+
+/* RG1: while the table changes a lookup finds nothing, but ends. */
+static void test_busy(void **state)
+{
+    struct heap_range range = {.base = BASE, .nbytes = 100, .owner = (void *)BASE}, p, around;
+    (void)state;
+    assert_true(registry_add(&range));
+    for (int within = 0; within < 2; within++) {
+        struct lookup_scope scope = lookup_begin();
+        assert_int_equal(registry_find(BASE, &p), REGISTRY_FOUND);
+        if (within) /* as a signal handler that has interrupted a change */
+            mutator_enter();
+        registry_version++;
+        assert_int_equal(registry_find(BASE, &around), REGISTRY_BUSY);
+        assert_int_equal(registry_find_around(&p, &around), REGISTRY_BUSY);
+        registry_version--;
+        assert_int_equal(registry_find(BASE, &around), REGISTRY_FOUND);
+        if (within)
+            mutator_leave();
+        lookup_end(&scope);
+    }
+    assert_true(registry_remove((void *)BASE));
+}
+
+/* The version 0 stands for none, and is left out when the count wraps. */
+static void test_version_wraps(void **state)
+{
+    struct heap_range range = {.base = BASE, .nbytes = 100, .owner = (void *)BASE}, p;
+    uint32_t was = registry_version;
+    (void)state;
+    registry_version = UINT32_MAX - 3;
+    assert_true(registry_add(&range));
+    assert_true(registry_version != 0 && registry_version % 4 == 0);
+    struct lookup_scope scope = lookup_begin();
+    assert_int_equal(registry_find(BASE, &p), REGISTRY_FOUND);
+    assert_int_equal(p.version, registry_version);
+    lookup_end(&scope);
+    assert_true(registry_remove((void *)BASE));
+    registry_version = was + 4;
+}
+
+/* --- readers of other threads ---------------------------------------------------------- */
+
+enum { NTHREADS = 40 }; /* more than there are readers: the others are counted */
+
+static _Atomic bool may_leave, was_gone;
+static _Atomic int nwithin;
+
+static void *look_up_until_told(void *with_end)
+{
+    struct lookup_scope scope = lookup_begin();
+    nwithin++;
+    while (with_end != NULL && !may_leave)
+        usleep(1000);
+    if (with_end == NULL)
+        pthread_exit(NULL); /* as a signal handler may do */
+    nwithin--;
+    lookup_end(&scope);
+    return NULL;
+}
+
+static void *wait_for_readers(void *nothing)
+{
+    (void)nothing;
+    bool gone = registry_wait_for_readers();
+    was_gone = gone && nwithin == 0;
+    return NULL;
+}
+
+/* RG2: a writer waits until each lookup has ended, of threads with a reader and of those that are
+ * counted. */
+static void test_a_writer_waits(void **state)
+{
+    pthread_t thread[NTHREADS], writer;
+    (void)state;
+    for (int round = 0; round < 2;
+         round++) { /* then the readers of threads that are gone are used */
+        may_leave = was_gone = false;
+        for (int i = 0; i < NTHREADS; i++)
+            assert_int_equal(pthread_create(&thread[i], NULL, look_up_until_told, thread), 0);
+        while (nwithin < NTHREADS)
+            usleep(1000);
+        assert_int_equal(pthread_create(&writer, NULL, wait_for_readers, NULL), 0);
+        usleep(50000);
+        may_leave = true;
+        pthread_join(writer, NULL);
+        assert_true(was_gone);
+        for (int i = 0; i < NTHREADS; i++)
+            pthread_join(thread[i], NULL);
+    }
+}
+
+/* A thread that ends within a lookup is not waited for. */
+static void test_a_reader_that_is_gone(void **state)
+{
+    pthread_t thread;
+    (void)state;
+    if (reader_mine == &reader_none) /* no barrier here: then its lookup would be counted */
+        skip();
+    assert_int_equal(pthread_create(&thread, NULL, look_up_until_told, NULL), 0);
+    pthread_join(thread, NULL);
+    assert_true(registry_wait_for_readers());
+    nwithin = 0;
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_against_list),
-                                       cmocka_unit_test(test_nested),
-                                       cmocka_unit_test(test_heap_in_one_that_left),
-                                       cmocka_unit_test(test_version),
-                                       cmocka_unit_test(test_view_of_last_lookup)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_against_list),          cmocka_unit_test(test_nested),
+        cmocka_unit_test(test_heap_in_one_that_left), cmocka_unit_test(test_version),
+        cmocka_unit_test(test_view_of_last_lookup),   cmocka_unit_test(test_checker_sees_damage),
+        cmocka_unit_test(test_around_one_that_left),  cmocka_unit_test(test_busy),
+        cmocka_unit_test(test_version_wraps),         cmocka_unit_test(test_a_reader_that_is_gone),
+        cmocka_unit_test(test_a_writer_waits)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * options.c - checks how LIBMEM is read (malloc/options.h): each option, the ends of each range, and
- * what is said on standard error of an option that is wrong.
+ * options.c - checks how LIBMEM is read (malloc/options.h): each option, the ends of each range,
+ * and what is said on standard error of an option that is wrong.
  */
 #include "unit.h"
 

@@ -263,10 +263,10 @@ static bool links_are_valid(const struct span *span, bool had_tcaches)
 {
     bool wide = is_wide(span->slot_bytes), owned = span->status == SPAN_OWNED;
     bool seen = span->purpose == FOR_OBJECTS && span->status != SPAN_EMPTY;
+    bool may_be_parked = owned && had_tcaches;
     uint32_t published = seen ? span->reciprocal : 0;
     if (span->status == SPAN_NONE || span->status > SPAN_EMPTY ||
-        (owned && span->purpose != FOR_OBJECTS) ||
-        (!(owned && had_tcaches) && span->parked_by != NULL))
+        (owned && span->purpose != FOR_OBJECTS) || (!may_be_parked && span->parked_by != NULL))
         return false;
     if (span->reciprocal_published != (wide ? 0 : published) ||
         span->reciprocal_published_wide != (wide ? published : 0))

@@ -19,6 +19,7 @@
 #include <inttypes.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,7 +45,9 @@ struct process {
     int pagemap; /* /proc/PID/pagemap, or -1 */
     struct seized *seized;
     size_t nseized;
+    bool is_stopped; /* and so, since when */
     double stopped_at;
+    sigset_t mask; /* of the tool, before the process was stopped */
 };
 
 static double now(void)
@@ -202,6 +205,14 @@ bool process_has_ended(const struct target *t)
     return state == '\0' || state == 'Z' || state == 'X';
 }
 
+/* The memory of a program that is over can be opened no longer, and what has it open reads nothing
+ * from it; an address that is not mapped is an error. */
+bool process_is_over(const struct target *t)
+{
+    char byte;
+    return pread(t->process->memory, &byte, 1, (off_t)t->mappings[0].start) == 0;
+}
+
 void process_close(struct target *t)
 {
     process_go_on(t);
@@ -226,6 +237,18 @@ static bool is_seized(const struct process *p, int id)
         if (p->seized[i].id == id && p->seized[i].state != GONE)
             return true;
     return false;
+}
+
+/* A stop of the tool, by ^Z for example, would be one of the process, too: it waits until the
+ * process goes on [TG1]. */
+static void hold_stops(struct process *p)
+{
+    sigset_t stops;
+    sigemptyset(&stops);
+    sigaddset(&stops, SIGTSTP);
+    sigaddset(&stops, SIGTTIN);
+    sigaddset(&stops, SIGTTOU);
+    sigprocmask(SIG_BLOCK, &stops, &p->mask);
 }
 
 /* Seizes one thread and asks for its stop, unless it is stopped by another tracer. Returns 0, also
@@ -344,6 +367,8 @@ bool process_stop(struct target *t)
     struct process *p = t->process;
     size_t nnew, nstopped = 0;
     int why = 0;
+    hold_stops(p);
+    p->is_stopped = true;
     p->stopped_at = now();
     p->nseized = 0;
     while ((why = seize_new(t, &nnew)) == 0 && nnew > 0)
@@ -381,12 +406,14 @@ static void let_go(struct seized *s)
 void process_go_on(struct target *t)
 {
     struct process *p = t->process;
-    if (p->nseized == 0)
+    if (!p->is_stopped)
         return;
     for (size_t i = 0; i < p->nseized; i++)
         let_go(&p->seized[i]);
     p->nseized = 0;
+    p->is_stopped = false;
     t->seconds_stopped += now() - p->stopped_at;
+    sigprocmask(SIG_SETMASK, &p->mask, NULL);
 }
 
 /* --- memory --------------------------------------------------------------------------- */

@@ -38,6 +38,7 @@ bool core_open(struct target *t, const char *path);
 void process_close(struct target *t);
 bool process_stop(struct target *t);
 bool process_has_ended(const struct target *t);
+bool process_is_over(const struct target *t);
 void process_go_on(struct target *t);
 size_t process_read(struct target *t, uint64_t address, void *to, size_t nbytes);
 void process_read_at_once(struct target *t, struct transfer *list, size_t n);

@@ -87,6 +87,11 @@ bool target_has_ended(const struct target *t)
     return t->process != NULL && process_has_ended(t);
 }
 
+bool target_is_over(const struct target *t)
+{
+    return t->process != NULL && process_is_over(t);
+}
+
 double target_seconds_stopped(const struct target *t)
 {
     return t->seconds_stopped;

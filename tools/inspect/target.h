@@ -9,7 +9,8 @@
  *                 the tools need (snapshot.h)
  *
  *   TG1  a process is never written to. It goes on if the tool is killed at any moment, and signals
- *        that arrive while it is stopped are delivered when it goes on;
+ *        that arrive while it is stopped are delivered when it goes on. What would stop the tool
+ *        meanwhile, such as ^Z, waits until then;
  *   TG2  a core file may hold anything: each number in it is compared with the file before it is
  *        used, and the memory that the tool takes is bounded by the size of the file;
  *   TG3  what the target does not have, or what a file does not hold, cannot be read: a read fails,
@@ -55,6 +56,10 @@ void target_go_on(struct target *t);
 /* Returns whether the process has ended: then what was read since it was stopped is worth nothing.
  * A core file has not. */
 bool target_has_ended(const struct target *t);
+
+/* Returns whether the program that the process executed when it was opened, or stopped last, is over:
+ * the process has ended, or executes another one. A core file's is not. */
+bool target_is_over(const struct target *t);
 
 /* How long the process was stopped in all, in seconds; 0 for a core file. */
 double target_seconds_stopped(const struct target *t);

@@ -22,7 +22,7 @@ const struct kind_look kinds[NKINDS] = {
 };
 
 /* Adds bytes [from, to) of the region, as offsets, to the cells that they lie in. */
-static void fill(struct map *m, uint64_t from, uint64_t to, enum kind kind)
+static void fill(struct map *m, uint64_t from, uint64_t to, enum contents kind)
 {
     m->bytes[kind] += to - from;
     while (from < to) {
@@ -36,8 +36,8 @@ static void fill(struct map *m, uint64_t from, uint64_t to, enum kind kind)
 }
 
 /* Adds bytes that need not be in memory: those that are, as one kind, and those that are not. */
-static void fill_by_residence(struct map *m, uint64_t from, uint64_t to, enum kind in_memory,
-                              enum kind not_in_memory)
+static void fill_by_residence(struct map *m, uint64_t from, uint64_t to, enum contents in_memory,
+                              enum contents not_in_memory)
 {
     const uint64_t base = m->view->base;
     if (m->resident == NULL) {
@@ -108,16 +108,16 @@ static uint64_t sum_of(const uint64_t bytes[NKINDS])
     return sum;
 }
 
-enum kind cell_kind(const struct cell *c)
+enum contents cell_kind(const struct cell *c)
 {
-    enum kind most = SMALL;
-    for (enum kind k = SMALL; k < NKINDS; k++)
+    enum contents most = SMALL;
+    for (enum contents k = SMALL; k < NKINDS; k++)
         if (c->bytes[k] > c->bytes[most])
             most = k;
     return most;
 }
 
-bool is_in_use(enum kind k)
+bool is_in_use(enum contents k)
 {
     return k == SMALL || k == LARGE || k == METADATA;
 }
@@ -125,7 +125,7 @@ bool is_in_use(enum kind k)
 double cell_share(const struct cell *c)
 {
     uint64_t sum = sum_of(c->bytes), used = 0;
-    for (enum kind k = SMALL; k < NKINDS; k++)
+    for (enum contents k = SMALL; k < NKINDS; k++)
         used += is_in_use(k) ? c->bytes[k] : 0;
     return sum == 0 ? 0 : (double)used / (double)sum;
 }
@@ -149,7 +149,7 @@ char cell_letter(const struct cell *c)
 const char *cell_shade(const struct cell *c)
 {
     static const char *const shades[] = {"\u2591", "\u2592", "\u2593", "\u2588"};
-    enum kind k = cell_kind(c);
+    enum contents k = cell_kind(c);
     double share = cell_share(c);
     if (share == 0)
         return k == RETURNED || k == UNTOUCHED ? " " : "\u00b7";

@@ -11,7 +11,7 @@
 #include "heaps.h"
 
 /* What bytes of a region are. */
-enum kind { SMALL, LARGE, SLACK, FREE_SLOT, FREE_CHUNK, RETURNED, METADATA, UNTOUCHED, NKINDS };
+enum contents { SMALL, LARGE, SLACK, FREE_SLOT, FREE_CHUNK, RETURNED, METADATA, UNTOUCHED, NKINDS };
 
 /* How each kind is shown: on a terminal by a colour of 16 (ANSI), or else by a letter. */
 struct kind_look {
@@ -45,8 +45,8 @@ bool map_make(struct map *m, const struct view *v, size_t ncells, const struct e
 double map_fragmentation(const struct map *m);
 
 /* What most of a cell is, and whether that is in use. */
-enum kind cell_kind(const struct cell *c);
-bool is_in_use(enum kind k);
+enum contents cell_kind(const struct cell *c);
+bool is_in_use(enum contents k);
 
 /* How much of a cell is in use, from 0 to 1. */
 double cell_share(const struct cell *c);

@@ -129,3 +129,65 @@ void census_free(struct census *c)
     free(c->origins.list);
     free(c->largest);
 }
+
+/* --- two of them ----------------------------------------------------------------------- */
+
+int64_t change_objects(const struct change *c)
+{
+    return (int64_t)(c->new.count - c->old.count);
+}
+
+int64_t change_bytes(const struct change *c)
+{
+    return (int64_t)(c->new.bytes - c->old.bytes);
+}
+
+static int by_key(const void *a, const void *b)
+{
+    const struct kind *x = a, *y = b;
+    return x->key < y->key ? -1 : x->key > y->key;
+}
+
+static int by_growth(const void *a, const void *b)
+{
+    const struct change *p = a, *q = b;
+    int64_t x = llabs(change_bytes(p)), y = llabs(change_bytes(q));
+    if (x != y)
+        return x > y ? -1 : 1;
+    return by_key(&p->new, &q->new);
+}
+
+/* Merges the two lists, and leaves out what is equal. */
+struct changes kinds_compare(struct kinds *old, struct kinds *new)
+{
+    struct changes changes = {.list = calloc(old->n + new->n + 1, sizeof *changes.list)};
+    if (changes.list == NULL)
+        err(UNKNOWN, "no memory");
+    if (old->n > 0)
+        qsort(old->list, old->n, sizeof *old->list, by_key);
+    if (new->n > 0)
+        qsort(new->list, new->n, sizeof *new->list, by_key);
+    for (size_t i = 0, k = 0; i < old->n || k < new->n;) {
+        const struct kind *p = i < old->n ? &old->list[i] : NULL;
+        const struct kind *q = k < new->n ? &new->list[k] : NULL;
+        bool has_old = p != NULL && (q == NULL || p->key <= q->key);
+        bool has_new = q != NULL && (p == NULL || q->key <= p->key);
+        struct change c = {.old.key = has_old ? p->key : q->key};
+        c.new.key = c.old.key;
+        c.old = has_old ? *p : c.old;
+        c.new = has_new ? *q : c.new;
+        i += has_old;
+        k += has_new;
+        if (c.old.count != c.new.count || c.old.bytes != c.new.bytes)
+            changes.list[changes.n++] = c;
+    }
+    if (changes.n > 0)
+        qsort(changes.list, changes.n, sizeof *changes.list, by_growth);
+    return changes;
+}
+
+const struct kind *kinds_find(const struct kinds *k, uint64_t key)
+{
+    struct kind wanted = {.key = key};
+    return k->n == 0 ? NULL : bsearch(&wanted, k->list, k->n, sizeof *k->list, by_key);
+}

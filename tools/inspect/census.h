@@ -48,4 +48,27 @@ void kinds_sort(struct kinds *k);
 bool census_take(struct census *c, const struct look *l);
 void census_free(struct census *c);
 
+/* --- two of them ----------------------------------------------------------------------- */
+
+/* Of one kind of objects. */
+struct change {
+    struct kind old, new;
+};
+
+struct changes {
+    struct change *list; /* those that grew or shrank by most bytes come first */
+    size_t n;
+};
+
+/* By how many objects, and by how many bytes, it grew; less than 0: it shrank. */
+int64_t change_objects(const struct change *c);
+int64_t change_bytes(const struct change *c);
+
+/* Finds the kinds that differ; the caller frees the list. Both are sorted by their keys afterwards.
+ */
+struct changes kinds_compare(struct kinds *old, struct kinds *new);
+
+/* The kind that has a key, among those that kinds_compare has sorted; or NULL. */
+const struct kind *kinds_find(const struct kinds *k, uint64_t key);
+
 #endif

@@ -143,16 +143,30 @@ void look_close(struct look *l)
 }
 
 /* Says of one heap what is uncertain about it. */
-static void print_uncertain(const struct look *l, const struct view *v)
+static void print_uncertain(FILE *f, const struct look *l, const struct view *v)
 {
     if (v->fault != NULL)
-        printf("%s: %s\n", view_name(v), v->fault);
+        fprintf(f, "%s: %s\n", view_name(v), v->fault);
     else if (v->is_changing)
-        printf("%s: a thread was in the middle of a change %s, so what is said of the heap may be "
-               "wrong\n",
-               view_name(v),
-               target_is_process(l->t) ? "each time that the process was stopped"
-                                       : "when the file was written");
+        fprintf(f,
+                "%s: a thread was in the middle of a change %s, so what is said of the heap may be "
+                "wrong\n",
+                view_name(v),
+                target_is_process(l->t) ? "each time that the process was stopped"
+                                        : "when the file was written");
+}
+
+void look_print_doubts(FILE *f, const struct look *l)
+{
+    if (target_is_truncated(l->t))
+        fprintf(f, "the core file was cut off: what it does not hold is unknown\n");
+    if (target_nunstopped(l->t) > 0)
+        fprintf(f, "%zu of its threads wait in the kernel and could not be stopped\n",
+                target_nunstopped(l->t));
+    if (l->heaps.is_list_changing)
+        fprintf(f, "a thread was making or destroying a heap, so that one may be missing\n");
+    for (size_t i = 0; i < l->heaps.n; i++)
+        print_uncertain(f, l, &l->heaps.views[i]);
 }
 
 void look_print_head(const struct look *l)
@@ -167,15 +181,7 @@ void look_print_head(const struct look *l)
     if (l->heaps.ntries > 1)
         printf(" in %zu stops, as a thread was at work in a heap", l->heaps.ntries);
     printf("\n");
-    if (target_is_truncated(t))
-        printf("the core file was cut off: what it does not hold is unknown\n");
-    if (target_nunstopped(t) > 0)
-        printf("%zu of its threads wait in the kernel and could not be stopped\n",
-               target_nunstopped(t));
-    if (l->heaps.is_list_changing)
-        printf("a thread was making or destroying a heap, so that one may be missing\n");
-    for (size_t i = 0; i < l->heaps.n; i++)
-        print_uncertain(l, &l->heaps.views[i]);
+    look_print_doubts(stdout, l);
 }
 
 void look_print_json_head(const struct look *l)

@@ -79,7 +79,10 @@ void look_close(struct look *l);
 /* Prints what the output is of: the target, how long it was stopped, and what is uncertain. */
 void look_print_head(const struct look *l);
 
-/* Prints that as members of a JSON object, each with a comma behind it. */
+/* Prints what is uncertain of it alone: nothing, mostly. */
+void look_print_doubts(FILE *f, const struct look *l);
+
+/* Prints the head as members of a JSON object, each with a comma behind it. */
 void look_print_json_head(const struct look *l);
 
 /* Whether all heaps could be read, and none was changing. */

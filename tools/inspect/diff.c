@@ -58,67 +58,6 @@ static const struct argp argp = {
            "process, a core file, or a snapshot."
            "\vThe exit status is 0; or 2 if something cannot be told.\n"};
 
-/* --- comparing ------------------------------------------------------------------------ */
-
-/* Of one kind of objects. */
-struct change {
-    struct kind old, new;
-};
-
-struct changes {
-    struct change *list; /* those that grew or shrank most come first */
-    size_t n;
-};
-
-static int64_t growth(const struct change *c)
-{
-    return (int64_t)(c->new.bytes - c->old.bytes);
-}
-
-static int by_key(const void *a, const void *b)
-{
-    const struct kind *x = a, *y = b;
-    return x->key < y->key ? -1 : x->key > y->key;
-}
-
-static int by_growth(const void *a, const void *b)
-{
-    const struct change *p = a, *q = b;
-    int64_t x = llabs(growth(p)), y = llabs(growth(q));
-    if (x != y)
-        return x > y ? -1 : 1;
-    return by_key(&p->new, &q->new);
-}
-
-/* Merges the two lists, and leaves out what is equal. */
-static struct changes compare(struct kinds *old, struct kinds *new)
-{
-    struct changes changes = {.list = calloc(old->n + new->n + 1, sizeof *changes.list)};
-    if (changes.list == NULL)
-        err(UNKNOWN, "the changes");
-    if (old->n > 0)
-        qsort(old->list, old->n, sizeof *old->list, by_key);
-    if (new->n > 0)
-        qsort(new->list, new->n, sizeof *new->list, by_key);
-    for (size_t i = 0, k = 0; i < old->n || k < new->n;) {
-        const struct kind *p = i < old->n ? &old->list[i] : NULL;
-        const struct kind *q = k < new->n ? &new->list[k] : NULL;
-        bool has_old = p != NULL && (q == NULL || p->key <= q->key);
-        bool has_new = q != NULL && (p == NULL || q->key <= p->key);
-        struct change c = {.old.key = has_old ? p->key : q->key};
-        c.new.key = c.old.key;
-        c.old = has_old ? *p : c.old;
-        c.new = has_new ? *q : c.new;
-        i += has_old;
-        k += has_new;
-        if (c.old.count != c.new.count || c.old.bytes != c.new.bytes)
-            changes.list[changes.n++] = c;
-    }
-    if (changes.n > 0)
-        qsort(changes.list, changes.n, sizeof *changes.list, by_growth);
-    return changes;
-}
-
 /* --- one of the two targets ---------------------------------------------------------------- */
 
 struct side {
@@ -167,7 +106,7 @@ static char *factor_text(char text[BYTES_TEXT], uint64_t old, uint64_t new)
 static void print_change(const struct change *c)
 {
     char bytes[BYTES_TEXT], factor[BYTES_TEXT];
-    int64_t more = growth(c);
+    int64_t more = change_bytes(c);
     printf("%12" PRIu64 " %12" PRIu64 " %9s %c%12s\n", c->old.count, c->new.count,
            factor_text(factor, c->old.count, c->new.count), more < 0 ? '-' : '+',
            bytes_text(bytes, (uint64_t)(more < 0 ? -more : more)));
@@ -282,9 +221,10 @@ int command_diff(int argc, char **argv)
     for (size_t i = 0; i < 2; i++)
         is_certain &=
             census_take(&sides[i].census, &sides[i].look) && look_is_certain(&sides[i].look);
-    struct changes sizes = compare(&sides[0].census.sizes, &sides[1].census.sizes), stacks = {0};
+    struct changes sizes = kinds_compare(&sides[0].census.sizes, &sides[1].census.sizes),
+                   stacks = {0};
     if (has_stacks)
-        stacks = compare(&sides[0].census.origins, &sides[1].census.origins);
+        stacks = kinds_compare(&sides[0].census.origins, &sides[1].census.origins);
     if (options.is_json)
         print_json_text(sides, &sizes, &stacks);
     else

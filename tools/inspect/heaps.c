@@ -320,6 +320,8 @@ static void copy_process_heap(struct copier *c, enum view_kind kind, uint64_t ad
         return;
     }
     v->is_busy = lock_is_taken(&raw.lock);
+    v->has_counters = raw.counters != NULL &&
+                      target_read(c->t, (uintptr_t)raw.counters, &v->counters, sizeof v->counters);
     copy_heap(c, v, &raw);
 }
 

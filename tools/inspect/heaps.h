@@ -46,7 +46,9 @@ struct view {
     bool is_busy;      /* or of a call, which may be about to change the heap */
     ptrdiff_t delta;   /* address in the copy - address in the target */
     struct heap heap;  /* opened on the copy, unless there is a fault */
-    void *memory;      /* the copy: `reserved` bytes */
+    bool has_counters; /* the program counts its calls (`mem run --report'): as they are there */
+    struct counters counters;
+    void *memory; /* the copy: `reserved` bytes */
     size_t reserved;
 };
 

@@ -67,7 +67,7 @@ enum { COLUMNS = 64, ROWS = 24 };
 /* --- text --------------------------------------------------------------------------------- */
 
 /* The colours above 7 are the bright ones. */
-static void print_colour(enum kind k)
+static void print_colour(enum contents k)
 {
     int colour = kinds[k].colour;
     printf("\033[%dm", colour < 8 ? 30 + colour : 90 + colour - 8);
@@ -112,7 +112,7 @@ static void print_picture(const struct map *m)
         printf("%s\n", in_colour ? "\033[0m" : "");
     }
     if (in_colour) {
-        static const enum kind shown[] = {METADATA, SMALL, LARGE, FREE_SLOT};
+        static const enum contents shown[] = {METADATA, SMALL, LARGE, FREE_SLOT};
         static const char *const names[] = {"metadata", "small objects", "large objects",
                                             "free; the fuller, the darker"};
         printf("\n");
@@ -135,7 +135,7 @@ static void print_text(const struct map *m)
            bytes_text(b, m->top_bytes), bytes_text(c, m->cell_bytes));
     print_picture(m);
     printf("\n");
-    for (enum kind k = SMALL; k < NKINDS; k++)
+    for (enum contents k = SMALL; k < NKINDS; k++)
         if ((k != RETURNED && k != UNTOUCHED) || m->resident != NULL)
             printf("  %-28s %12s\n",
                    k == FREE_CHUNK && m->resident == NULL ? "free chunks" : kinds[k].name,
@@ -154,7 +154,7 @@ static void print_json_map(const struct map *m, bool is_whole, bool is_first)
            ", \"whole\": %s,\n   \"objects\": %" PRIu64 ", \"free_chunks\": %" PRIu64,
            m->view->base, m->view->nbytes, m->top_bytes, is_whole ? "true" : "false", m->nobjects,
            m->nfree);
-    for (enum kind k = SMALL; k < NKINDS; k++)
+    for (enum contents k = SMALL; k < NKINDS; k++)
         if ((k != RETURNED && k != UNTOUCHED) || m->resident != NULL)
             printf(", \"%s\": %" PRIu64, kinds[k].json,
                    m->bytes[k] + (k == METADATA ? m->records_bytes : 0));
@@ -170,7 +170,7 @@ enum { SIDE = 12, GAP = 40 }; /* of a cell; between two heaps */
 /* Draws a cell; the shapes of the kinds are defined once (draw_shapes). */
 static void draw_cell(FILE *f, const struct cell *c, size_t column, int y)
 {
-    enum kind k = cell_kind(c);
+    enum contents k = cell_kind(c);
     double share = cell_share(c);
     fprintf(f, "<use href=\"#k%d\" x=\"%d\" y=\"%d\"", (int)k, (int)column * SIDE, y);
     if (is_in_use(k) && share < 1)
@@ -205,7 +205,7 @@ static int draw(FILE *f, const struct map *m, int y)
 static void draw_shapes(FILE *f)
 {
     fprintf(f, "<defs>\n");
-    for (enum kind k = SMALL; k < NKINDS; k++)
+    for (enum contents k = SMALL; k < NKINDS; k++)
         fprintf(f, "<rect id=\"k%d\" width=\"%d\" height=\"%d\" fill=\"%s\"/>\n", (int)k, SIDE - 1,
                 SIDE - 1, kinds[k].rgb);
     fprintf(f, "</defs>\n");
@@ -214,7 +214,7 @@ static void draw_shapes(FILE *f)
 static void draw_legend(FILE *f, int y)
 {
     enum { EACH_ROW = 4, WIDTH = COLUMNS * SIDE / EACH_ROW, HEIGHT = 18 };
-    for (enum kind k = SMALL; k < NKINDS; k++) {
+    for (enum contents k = SMALL; k < NKINDS; k++) {
         int x = (int)k % EACH_ROW * WIDTH, down = y + (int)k / EACH_ROW * HEIGHT;
         fprintf(f, "<use href=\"#k%d\" x=\"%d\" y=\"%d\"/><text x=\"%d\" y=\"%d\">%s</text>\n",
                 (int)k, x, down, x + SIDE + 4, down + SIDE - 2, kinds[k].name);

@@ -86,13 +86,15 @@ has_library = $(if $(findstring aarch64,$(CC)),,$(shell \
     { pkg-config --exists $(1); } 2>/dev/null && echo yes))
 
 # The tool reads heaps with the library's own code. It does without the libraries that are missing.
-TOOL_LIBRARIES := $(strip $(foreach l,libdw libzstd,$(if $(call has_library,$(l)),$(l))))
+TOOL_LIBRARIES := $(strip $(foreach l,libdw libzstd ncursesw,$(if $(call has_library,$(l)),$(l))))
 TOOL_HAS_libdw := -DHAVE_LIBDW
 TOOL_HAS_libzstd := -DHAVE_ZSTD
+TOOL_HAS_ncursesw := -DHAVE_NCURSES
 TOOL_FLAGS := $(foreach l,$(TOOL_LIBRARIES),$(TOOL_HAS_$(l))) \
     $(if $(TOOL_LIBRARIES),$(shell pkg-config --cflags --libs $(TOOL_LIBRARIES)))
 TOOL_LACKS := $(if $(filter libdw,$(TOOL_LIBRARIES)),,names of functions (libdw);) \
-    $(if $(filter libzstd,$(TOOL_LIBRARIES)),,compressed snapshots (libzstd);)
+    $(if $(filter libzstd,$(TOOL_LIBRARIES)),,compressed snapshots (libzstd);) \
+    $(if $(filter ncursesw,$(TOOL_LIBRARIES)),,the screen of mem top (ncursesw);)
 $(BUILD)/mem: $(wildcard tools/*.h tools/inspect/*.h) src/malloc/counterfile.h
 $(BUILD)/mem: $(wildcard tools/inspect/*.c) $(BUILD)/libmem.a Makefile
 $(BUILD)/mem: tools/mem.c tools/run.c tools/program.c tools/report.c

@@ -34,6 +34,7 @@ static const struct command {
     {"history", "mem history", command_history, UNKNOWN, "list the calls that used an address"},
     {"owners", "mem owners", command_owners, UNKNOWN, "list what keeps most memory alive"},
     {"diff", "mem diff", command_diff, UNKNOWN, "compare the heaps of two snapshots"},
+    {"top", "mem top", command_top, UNKNOWN, "show on a screen how a heap changes"},
 };
 
 static const struct command *command_named(const char *name)

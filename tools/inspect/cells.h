@@ -21,6 +21,8 @@ struct kind_look {
 };
 extern const struct kind_look kinds[NKINDS];
 
+enum { COLUMNS = 64 }; /* of cells, in a picture */
+
 struct cell {
     uint64_t bytes[NKINDS];
 };

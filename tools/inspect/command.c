@@ -56,6 +56,15 @@ uint64_t argument_address(const char *arg, struct argp_state *state)
     return address;
 }
 
+/* --- time ---------------------------------------------------------------------------- */
+
+double clock_seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
 /* --- output ------------------------------------------------------------------------ */
 
 bool has_colours(void)

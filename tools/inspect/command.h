@@ -25,6 +25,7 @@ int command_owners(int argc, char **argv);
 int command_history(int argc, char **argv);
 int command_snap(int argc, char **argv);
 int command_diff(int argc, char **argv);
+int command_top(int argc, char **argv);
 
 /* What --help says of TARGET. */
 #define TARGET_HELP                                                                                \
@@ -42,6 +43,11 @@ bool argument_target(int key, char *arg, struct argp_state *state, const char **
 /* Read an argument that is a number, or an address such as 0x7f0012345678; refuse any other. */
 uint64_t argument_number(const char *arg, struct argp_state *state);
 uint64_t argument_address(const char *arg, struct argp_state *state);
+
+/* --- time ---------------------------------------------------------------------------- */
+
+/* The time, in seconds since some moment. */
+double clock_seconds(void);
 
 /* --- output ------------------------------------------------------------------------ */
 

@@ -62,7 +62,7 @@ static const struct argp argp = {
         "The exit status is 0; or 2 if something cannot be told: the target has no heap of libmem, "
         "or one of its heaps cannot be read, is damaged or was being changed.\n"};
 
-enum { COLUMNS = 64, ROWS = 24 };
+enum { ROWS = 24 };
 
 /* --- text --------------------------------------------------------------------------------- */
 

@@ -50,13 +50,6 @@ struct process {
     sigset_t mask; /* of the tool, before the process was stopped */
 };
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
 /* --- /proc ------------------------------------------------------------------------ */
 
 static void path_of(char *path, size_t nbytes, int pid, const char *what)
@@ -336,9 +329,9 @@ static void wait_for_all(const struct target *t)
 {
     static const double soon = 0.02, patience = 1; /* seconds */
     enum { TURNS = 1000 };
-    double began = now();
+    double began = clock_seconds();
     for (unsigned nturns = 0; poll_all(t->process) > 0; nturns++) {
-        double passed = now() - began;
+        double passed = clock_seconds() - began;
         if (passed > patience || (passed > soon && all_wait_in_kernel(t)))
             return;
         if (nturns < TURNS)
@@ -369,7 +362,7 @@ bool process_stop(struct target *t)
     int why = 0;
     hold_stops(p);
     p->is_stopped = true;
-    p->stopped_at = now();
+    p->stopped_at = clock_seconds();
     p->nseized = 0;
     while ((why = seize_new(t, &nnew)) == 0 && nnew > 0)
         wait_for_all(t);
@@ -412,7 +405,7 @@ void process_go_on(struct target *t)
         let_go(&p->seized[i]);
     p->nseized = 0;
     p->is_stopped = false;
-    t->seconds_stopped += now() - p->stopped_at;
+    t->seconds_stopped += clock_seconds() - p->stopped_at;
     sigprocmask(SIG_SETMASK, &p->mask, NULL);
 }
 

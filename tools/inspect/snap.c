@@ -11,13 +11,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "compress.h"
 #include "events.h"
 #include "graph.h"
 #include "heaps.h"
+#include "series.h"
 #include "snapshot.h"
 #include "source.h"
 
@@ -37,8 +37,8 @@ static const struct argp_option argp_options[] = {
      0},
     {"compress", 'z', NULL, 0, "Compress the file (zstd); all commands read it as it is", 0},
     {"every", 'e', "TIME", 0,
-     "Write a series, one snapshot each TIME (90, 90s, 5m, 1h), until the process ends: FILE.1, "
-     "FILE.2, ...",
+     "Write a series, one snapshot each TIME (90, 90s, 5m, 1h), until the process ends or executes "
+     "another program: FILE.1, FILE.2, ...",
      0},
     {0}};
 
@@ -200,20 +200,23 @@ static bool snap_once(const char *path)
     return ok;
 }
 
-/* Each snapshot is due a fixed time after the first one, however long it takes to write. */
 static int snap_series(const char *path)
 {
-    struct timespec due;
+    struct series s;
     char numbered[PATH_MAX];
-    clock_gettime(CLOCK_MONOTONIC, &due);
-    for (unsigned i = 1;; i++) {
-        snprintf(numbered, sizeof numbered, "%s.%u", path, i);
+    unsigned n = 0;
+    if (!series_begin(&s, options.target, (double)options.every))
+        return UNKNOWN;
+    while (series_goes_on(&s)) {
+        series_look(&s);
+        snprintf(numbered, sizeof numbered, "%s.%u", path, n + 1);
         if (!snap_once(numbered))
-            return i > 1 ? FINE : UNKNOWN;
-        due.tv_sec += (time_t)options.every;
-        while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL) == EINTR)
-            ;
+            break;
+        n++;
+        series_await(&s);
     }
+    series_end(&s);
+    return n > 0 ? FINE : UNKNOWN;
 }
 
 int command_snap(int argc, char **argv)

@@ -57,8 +57,8 @@ void target_go_on(struct target *t);
  * A core file has not. */
 bool target_has_ended(const struct target *t);
 
-/* Returns whether the program that the process executed when it was opened, or stopped last, is over:
- * the process has ended, or executes another one. A core file's is not. */
+/* Returns whether the program is over that the process executed when it was opened, or stopped
+ * last: the process has ended, or executes another one. A core file's is not. */
 bool target_is_over(const struct target *t);
 
 /* How long the process was stopped in all, in seconds; 0 for a core file. */

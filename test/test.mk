@@ -43,8 +43,7 @@ CONTAINERS := $(BUILD)/test/containers
 KNOWN := $(BUILD)/test/known
 INSPECT := $(addprefix $(BUILD)/test/inspect/,inspected inspected-static damaged \
     planted tangle ends stale origins grows)
-INSPECT_MODULES := $(addprefix tools/inspect/,target.c process.c core.c compress.c images.c \
-    heaps.c command.c)
+INSPECT_MODULES := $(wildcard tools/inspect/*.c) tools/program.c
 HELGRIND := $(BUILD)/test/helgrind/classic $(BUILD)/test/helgrind/malloc
 
 $(BUILD)/test/unit/%: test/unit/%.c test/support/model.c $(SUPPORT) $(BUILD)/libmem.a
@@ -96,8 +95,11 @@ $(addprefix $(BUILD)/test/inspect/,inspected planted tangle ends stale origins g
 	$(build) -Isrc -fno-builtin -L$(BUILD) -lmem
 $(BUILD)/test/inspect/inspected-static: test/inspect/inspected.c $(BUILD)/libmem.a
 	$(build) -Isrc -fno-builtin -static $(BUILD)/libmem.a
-$(BUILD)/test/inspect/damaged: test/inspect/damaged.c $(INSPECT_MODULES) $(BUILD)/libmem.a
-	$(build) -Isrc -Itools/inspect $(BUILD)/libmem.a $(TOOL_FLAGS)
+# Without the names that libdw finds, since each damaged file would cost milliseconds for them.
+$(BUILD)/test/inspect/damaged: $(wildcard test/inspect/*.h tools/inspect/*.h) $(BUILD)/libmem.a
+$(BUILD)/test/inspect/damaged: test/inspect/damaged.c test/inspect/damage.c test/inspect/every.c \
+    $(INSPECT_MODULES)
+	$(build) -Isrc -Itools/inspect $(BUILD)/libmem.a $(TOOL_FLAGS) -UHAVE_LIBDW
 $(KNOWN): test/support/known.c
 	$(build) -fno-builtin
 $(CONTAINERS): test/containers.cpp include/mem.hpp include/mem_heap.h $(BUILD)/libmem.so

@@ -238,6 +238,7 @@ int command_check(int argc, char **argv)
 {
     struct look l;
     int worst = FINE;
+    options = (struct options){0};
     argp_parse(&argp, argc, argv, 0, NULL, NULL);
     if (!look_open(&l, options.target))
         return UNKNOWN;

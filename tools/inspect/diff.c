@@ -15,7 +15,7 @@ static struct options {
     const char *old, *new;
     size_t top;
     bool is_json;
-} options = {.top = 20};
+} options;
 
 static const struct argp_option argp_options[] = {
     {"json", 'j', NULL, 0, "Print JSON instead of text", 0},
@@ -214,6 +214,7 @@ int command_diff(int argc, char **argv)
 {
     struct side sides[2];
     bool is_certain = true;
+    options = (struct options){.top = 20};
     argp_parse(&argp, argc, argv, 0, NULL, NULL);
     if (!side_open(&sides[0], options.old) || !side_open(&sides[1], options.new))
         return UNKNOWN;

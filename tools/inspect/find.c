@@ -226,6 +226,7 @@ int command_find(int argc, char **argv)
 {
     struct look l;
     int status = FINE;
+    options = (struct options){0};
     argp_parse(&argp, argc, argv, 0, NULL, NULL);
     if (!look_open(&l, options.target))
         return UNKNOWN;

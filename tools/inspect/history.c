@@ -19,7 +19,7 @@ static struct options {
     uint64_t address;
     bool has_address, is_json;
     size_t most; /* events that are printed */
-} options = {.most = SIZE_MAX};
+} options;
 
 static const struct argp_option argp_options[] = {{"json", 'j', NULL, 0,
                                                    "Print JSON instead of text", 0},
@@ -147,6 +147,7 @@ int command_history(int argc, char **argv)
     struct look l;
     struct events e;
     const struct event **found;
+    options = (struct options){.most = SIZE_MAX};
     argp_parse(&argp, argc, argv, 0, NULL, NULL);
     if (!look_open(&l, options.target))
         return UNKNOWN;

@@ -34,7 +34,7 @@ static struct options {
     const char *profile;
     size_t top;
     bool is_json, is_list;
-} options = {.top = 20};
+} options;
 
 static const struct argp_option argp_options[] = {
     {"json", 'j', NULL, 0, "Print JSON instead of text", 0},
@@ -560,6 +560,7 @@ int command_leaks(int argc, char **argv)
 {
     struct look look;
     struct leaks l = {0};
+    options = (struct options){.top = 20};
     argp_parse(&argp, argc, argv, 0, NULL, NULL);
     bool ok = options.command != NULL ? look_at_end(&l, &look) : look_at_target(&l, &look);
     progress_end();

@@ -268,6 +268,7 @@ int command_map(int argc, char **argv)
     struct extent *resident;
     size_t nresident;
     setlocale(LC_CTYPE, "");
+    options = (struct options){0};
     argp_parse(&argp, argc, argv, 0, NULL, NULL);
     if (!look_open(&l, options.target))
         return UNKNOWN;

@@ -24,7 +24,7 @@ static struct options {
     const char *target;
     size_t top, depth;
     bool is_json;
-} options = {.top = 20};
+} options;
 
 static const struct argp_option argp_options[] = {
     {"depth", 'd', "N", 0,
@@ -406,6 +406,7 @@ static void print_owners(const struct owners *o)
 int command_owners(int argc, char **argv)
 {
     struct look look;
+    options = (struct options){.top = 20};
     argp_parse(&argp, argc, argv, 0, NULL, NULL);
     struct graph *g = graph_open(&look, options.target, NULL);
     if (g == NULL)

@@ -18,7 +18,7 @@ static struct options {
     uint64_t address;
     bool has_address, is_down, is_json;
     size_t top;
-} options = {.top = 20};
+} options;
 
 static const struct argp_option argp_options[] = {
     {"down", 'd', NULL, 0, "Print what the object keeps alive, instead of what leads to it", 0},
@@ -260,6 +260,7 @@ static int print_refs(const struct look *look, struct printer *p)
 int command_refs(int argc, char **argv)
 {
     struct look look;
+    options = (struct options){.top = 20};
     argp_parse(&argp, argc, argv, 0, NULL, NULL);
     struct graph *g = graph_open(&look, options.target, NULL);
     if (g == NULL)

@@ -15,7 +15,7 @@ static struct options {
     const char *target, *profile;
     size_t top;
     bool is_json, is_by_stack;
-} options = {.top = 20};
+} options;
 
 static const struct argp_option argp_options[] = {
     {"top", 'n', "N", 0, "Print the N sizes with the most bytes, and the N largest objects (20)",
@@ -163,6 +163,7 @@ int command_sizes(int argc, char **argv)
     struct look l;
     struct census c = {0};
     struct origins history = {.answer = EVENTS_NONE};
+    options = (struct options){.top = 20};
     argp_parse(&argp, argc, argv, 0, NULL, NULL);
     c.top = options.top;
     if (!look_open(&l, options.target))

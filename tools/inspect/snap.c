@@ -222,6 +222,7 @@ static int snap_series(const char *path)
 int command_snap(int argc, char **argv)
 {
     char name[64];
+    options = (struct options){0};
     argp_parse(&argp, argc, argv, 0, NULL, NULL);
     const char *slash = strrchr(options.target, '/');
     snprintf(name, sizeof name, "mem.%.40s.snap%s", slash == NULL ? options.target : slash + 1,

@@ -130,6 +130,7 @@ $(CENSUS): examples/census.c include/mem_heap.h $(BUILD)/libmem.so
 
 include bench/bench.mk
 include test/test.mk
+include fuzz/fuzz.mk
 
 # --- other builds -------------------------------------------------------------
 

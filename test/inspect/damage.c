@@ -49,9 +49,7 @@ static void forge(struct damage *d)
     header_make_anew(m, &(struct mem_options){.flags = 0});
 }
 
-/* An offset: near what matters most, in the headers of the file, at a word that is not 0, or
- * anywhere. */
-static size_t place(struct damage *d)
+size_t damage_place(struct damage *d)
 {
     enum { TRIES = 200, HEAD = 4096, NEAR = 512 };
     if (d->nhot > 0 && damage_below(d, 3) == 0) {
@@ -87,7 +85,7 @@ uint64_t damage_number(struct damage *d)
 void damage_once(struct damage *d)
 {
     uint64_t word = damage_number(d);
-    size_t at = place(d), width = (size_t)1 << damage_below(d, 4);
+    size_t at = damage_place(d), width = (size_t)1 << damage_below(d, 4);
     switch (damage_below(d, 9)) {
     case 8:
         if (d->nheaders > 0)
@@ -102,7 +100,7 @@ void damage_once(struct damage *d)
             d->nbytes = at + 16 < d->nbytes ? at + 16 : d->nbytes;
         break;
     case 3: { /* a piece of it is copied elsewhere */
-        size_t n = damage_below(d, 300), to = place(d);
+        size_t n = damage_below(d, 300), to = damage_place(d);
         if (at + n <= d->nbytes && to + n <= d->nbytes)
             memmove(d->bytes + to, d->bytes + at, n);
         break;

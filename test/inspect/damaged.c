@@ -4,7 +4,7 @@
  * and looks into each with the code of the tool, and with each of its commands [T5]. Prints TAP.
  *
  * It fails if the tool crashes (a signal ends this program, after a line with the seed), if one
- * file takes longer than ten seconds, or if the memory that was taken exceeds what the files have.
+ * file takes ten seconds of processor time, or if the memory that was taken exceeds what the files have.
  */
 #include <err.h>
 #include <fcntl.h>
@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "damage.h"
@@ -48,9 +49,13 @@ static void load(const char *path)
 }
 
 /* What matters most is where the file has addresses of regions, which stand in each struct heap. */
-static void find_hot(const struct heaps *hs)
+static void find_hot(const char *path)
 {
+    struct look l;
     file.nhot = 0;
+    if (!look_open(&l, path))
+        return;
+    const struct heaps *hs = &l.heaps;
     for (size_t at = 0; at + sizeof(uint64_t) <= file.nbytes; at += sizeof(uint64_t)) {
         uint64_t word;
         memcpy(&word, file.bytes + at, sizeof word);
@@ -58,6 +63,7 @@ static void find_hot(const struct heaps *hs)
             if (word == hs->views[i].base)
                 file.hot[file.nhot++] = at;
     }
+    look_close(&l);
 }
 
 static void damage(void)
@@ -74,53 +80,6 @@ static void damage(void)
         err(2, "memfd_create");
 }
 
-/* --- looking ------------------------------------------------------------------------------ */
-
-static uint64_t some_object; /* the address of one of those that were seen, each as likely */
-static size_t npieces;
-
-static bool count(const struct target_piece *p, void *context)
-{
-    (void)context;
-    if (p->nbytes == 0 || p->size > p->nbytes)
-        abort();
-    if (damage_below(&file, ++npieces) == 0)
-        some_object = p->start;
-    return true;
-}
-
-static bool is_damaged;
-
-/* Looks at everything. Returns whether the file has heaps, and counts those that can be read. */
-static bool look(const char *path, size_t *nread)
-{
-    struct look l;
-    size_t nextents;
-    struct extent *extents = NULL;
-    if (!look_open(&l, path))
-        return false;
-    npieces = 0;
-    if (!is_damaged)
-        find_hot(&l.heaps);
-    for (size_t i = 0; i < l.heaps.n; i++) {
-        const struct view *v = &l.heaps.views[i];
-        struct target_piece p;
-        (void)view_walk(v, count, NULL);
-        *nread += v->fault == NULL;
-        if (v->fault == NULL)
-            (void)check_fault_locked(&v->heap, &(struct recount){0});
-        for (int k = 0; k < 50 && v->nbytes > 0; k++)
-            (void)view_find(v, v->base + damage_below(&file, v->nbytes), &p);
-        (void)view_find(v, damage_number(&file), &p);
-        (void)heaps_view_of(&l.heaps, damage_number(&file));
-    }
-    (void)heaps_resident(&l.heaps, l.t, &extents, &nextents);
-    free(extents);
-    look_close(&l);
-    look_with_every_command(path, some_object, (unsigned)damage_random(&file));
-    return true;
-}
-
 static uint64_t seed;
 static int report; /* standard output, as it was: the commands write to what has become of it */
 
@@ -134,10 +93,17 @@ static void crashed(int number)
     raise(number);
 }
 
+/* Ends the program by SIGPROF after some seconds of work; 0: no longer. */
+static void limit_time(int seconds)
+{
+    struct itimerval limit = {.it_value.tv_sec = seconds};
+    setitimer(ITIMER_PROF, &limit, NULL);
+}
+
 int main(int argc, char **argv)
 {
     enum { PATIENCE = 10 };
-    static const int numbers[] = {SIGSEGV, SIGBUS, SIGABRT, SIGALRM, SIGFPE};
+    static const int numbers[] = {SIGSEGV, SIGBUS, SIGABRT, SIGPROF, SIGFPE};
     unsigned long long nfiles = argc > 3 ? strtoull(argv[1], NULL, 10) : 0;
     char path[64];
     size_t nopened = 0, nread = 0, most = 0;
@@ -156,19 +122,18 @@ int main(int argc, char **argv)
         load(argv[f]);
         most = original_bytes > most ? original_bytes : most;
         size_t nsound = 0;
-        is_damaged = false;
-        bool is_read = look(argv[f], &nsound) && nsound > 0;
-        is_damaged = true;
+        find_hot(argv[f]);
+        bool is_read = look_in_every_way(argv[f], &file, &nsound) && nsound > 0;
         fprintf(tap, "%s %d - %s is read before it is damaged\n", is_read ? "ok" : "not ok",
                 3 * (f - 3) + 1, argv[f]);
         for (unsigned long long i = 0; i < nfiles; i++) {
             seed = file.state = strtoull(argv[2], NULL, 10) + i;
             damage();
             snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-            alarm(PATIENCE);
-            nopened += look(path, &nread);
+            limit_time(PATIENCE);
+            nopened += look_in_every_way(path, &file, &nread);
         }
-        alarm(0);
+        limit_time(0);
         struct rusage r;
         getrusage(RUSAGE_SELF, &r);
         size_t memory = (size_t)r.ru_maxrss << 10, allowed = ((size_t)32 << 20) + 8 * most;

@@ -5,10 +5,43 @@
 #include "every.h"
 
 #include <inttypes.h>
-#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
+
+#include "heaps.h"
 
 #include "command.h"
+
+/* --- with functions ------------------------------------------------------------------ */
+
+struct pieces {
+    struct damage *random;
+    size_t n;
+    uint64_t one; /* the address of one of them, each as likely */
+};
+
+static bool note_piece(const struct target_piece *p, void *context)
+{
+    struct pieces *all = context;
+    if (p->nbytes == 0 || p->size > p->nbytes)
+        abort();
+    if (damage_below(all->random, ++all->n) == 0)
+        all->one = p->start;
+    return true;
+}
+
+static void look_at_view(const struct view *v, struct pieces *all)
+{
+    struct target_piece p;
+    (void)view_walk(v, note_piece, all);
+    if (v->fault == NULL)
+        (void)check_fault_locked(&v->heap, &(struct recount){0});
+    for (int i = 0; i < 50 && v->nbytes > 0; i++)
+        (void)view_find(v, v->base + damage_below(all->random, v->nbytes), &p);
+    (void)view_find(v, damage_number(all->random), &p);
+}
+
+/* --- with commands ------------------------------------------------------------------- */
 
 /* Runs a command with the arguments up to the first NULL. */
 static void run(int (*command)(int argc, char **argv), const char *name, const char *const words[])
@@ -21,10 +54,10 @@ static void run(int (*command)(int argc, char **argv), const char *name, const c
     (void)command(argc, argv);
 }
 
-void look_with_every_command(const char *path, uint64_t address, unsigned style)
+static void run_commands(const char *path, uint64_t address, struct damage *random)
 {
     char text[24], next[24];
-    bool is_json = style & 1, other = style >> 1 & 1;
+    bool is_json = damage_below(random, 2), other = damage_below(random, 2);
     const char *json = is_json ? "--json" : "--";
     snprintf(text, sizeof text, "0x%" PRIx64, address);
     snprintf(next, sizeof next, "0x%" PRIx64, address + 64);
@@ -42,4 +75,26 @@ void look_with_every_command(const char *path, uint64_t address, unsigned style)
     run(command_owners, "owners", (const char *const[]){json, path, NULL});
     run(command_history, "history", (const char *const[]){json, path, text, NULL});
     run(command_diff, "diff", (const char *const[]){json, path, path, NULL});
+}
+
+/* --- both ---------------------------------------------------------------------------- */
+
+bool look_in_every_way(const char *path, struct damage *random, size_t *nread)
+{
+    struct look l;
+    struct pieces all = {.random = random};
+    struct extent *extents = NULL;
+    size_t nextents;
+    if (!look_open(&l, path))
+        return false;
+    for (size_t i = 0; i < l.heaps.n; i++) {
+        look_at_view(&l.heaps.views[i], &all);
+        *nread += l.heaps.views[i].fault == NULL;
+    }
+    (void)heaps_view_of(&l.heaps, damage_number(random));
+    (void)heaps_resident(&l.heaps, l.t, &extents, &nextents);
+    free(extents);
+    look_close(&l);
+    run_commands(path, all.one, random);
+    return true;
 }

@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: MIT
  *
- * every.h - looks into a core file or a snapshot with every command of `mem` that reads one, in
- * this process, as a person would from a shell.
+ * every.h - looks into a core file or a snapshot in each way that the tool has, in this process.
  */
 #ifndef EVERY_H
 #define EVERY_H
 
-#include <stdint.h>
+#include <stdbool.h>
+#include <stddef.h>
 
-/* Runs each command once on the file. Those that take an address are asked for `address`. With an
- * odd number of `style` the output is JSON, and the other bits choose between further options. The
- * caller sends standard output and standard error elsewhere. */
-void look_with_every_command(const char *path, uint64_t address, unsigned style);
+#include "damage.h"
+
+/* Looks into the file with the functions of tools/inspect/heaps.h; and then, if it has heaps, with
+ * each command of `mem` that reads a file, as text or as JSON. Addresses and options are drawn at
+ * random. Returns whether it has heaps, and adds to *nread how many of them can be read. The caller
+ * sends standard output and standard error elsewhere. */
+bool look_in_every_way(const char *path, struct damage *random, size_t *nread);
 
 #endif

@@ -61,8 +61,7 @@ void kinds_sort(struct kinds *k)
     for (size_t i = 0; i < k->room; i++)
         if (k->list[i].count != 0)
             k->list[n++] = k->list[i];
-    if (n > 0)
-        qsort(k->list, n, sizeof *k->list, compare);
+    sort_array(k->list, n, sizeof *k->list, compare);
 }
 
 static void note_large(struct census *c, const struct target_piece *p)

@@ -127,6 +127,15 @@ void progress_end(void)
     has_progress = false;
 }
 
+/* --- arrays ------------------------------------------------------------------------- */
+
+void sort_array(void *array, size_t n, size_t element_bytes,
+                int (*compare)(const void *a, const void *b))
+{
+    if (n > 1)
+        qsort(array, n, element_bytes, compare);
+}
+
 /* --- looking ----------------------------------------------------------------------- */
 
 bool look_open(struct look *l, const char *name)

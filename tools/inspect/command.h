@@ -67,6 +67,12 @@ void print_json(FILE *f, const char *text);
 void progress(const char *what, uint64_t done, uint64_t all);
 void progress_end(void);
 
+/* --- arrays ------------------------------------------------------------------------- */
+
+/* Sorts an array as qsort does. An empty one may be NULL, which qsort must not be given. */
+void sort_array(void *array, size_t n, size_t element_bytes,
+                int (*compare)(const void *a, const void *b));
+
 /* --- looking ----------------------------------------------------------------------- */
 
 /* For those that have included heaps.h before. */

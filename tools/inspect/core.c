@@ -161,7 +161,7 @@ static void note_files(struct target *t, const struct note *note)
         }
         name += length + 1;
     }
-    qsort(t->mappings, t->nmappings, sizeof *t->mappings, compare_mappings);
+    sort_array(t->mappings, t->nmappings, sizeof *t->mappings, compare_mappings);
 }
 
 /* The extents of a snapshot are in address order; what is not is left out. */
@@ -255,7 +255,7 @@ static int compare_headers(const void *a, const void *b)
 static bool take_headers(struct target *t, Elf64_Phdr *p, size_t n)
 {
     uint64_t end = 0;
-    qsort(p, n, sizeof *p, compare_headers);
+    sort_array(p, n, sizeof *p, compare_headers);
     for (size_t i = 0; i < n; i++) {
         if (p[i].p_type != PT_LOAD || p[i].p_memsz == 0)
             continue;

@@ -171,7 +171,7 @@ static void prepare_copies(struct graph *g, const struct heaps *hs)
     for (size_t i = 0; i < hs->n; i++)
         if (hs->views[i].fault == NULL)
             g->spares[g->nspares++] = spare_for(g->target, &hs->views[i]);
-    qsort(g->spares, g->nspares, sizeof *g->spares, compare_spares);
+    sort_array(g->spares, g->nspares, sizeof *g->spares, compare_spares);
 }
 
 /* Gives a heap the memory for its copy. */
@@ -459,7 +459,7 @@ static void find_holes(struct graph *g, const struct heaps *hs)
         if (v->kind != VIEW_OWN)
             g->holes[g->nholes++] = (struct range){v->address, v->address + sizeof(struct heap)};
     }
-    qsort(g->holes, g->nholes, sizeof *g->holes, by_address);
+    sort_array(g->holes, g->nholes, sizeof *g->holes, by_address);
     size_t n = 0;
     for (size_t i = 0; i < g->nholes; i++) { /* makes one of those that touch */
         struct range *last = n == 0 ? NULL : &g->holes[n - 1], hole = g->holes[i];

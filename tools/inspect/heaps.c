@@ -104,6 +104,14 @@ static bool region_is_sane(uint64_t base, uint64_t nbytes)
            base < end_of_addresses - nbytes;
 }
 
+/* Reads a bool of the target, which may have been overwritten with what is none. */
+static bool truth(const bool *from)
+{
+    unsigned char byte;
+    memcpy(&byte, from, sizeof byte);
+    return byte != 0;
+}
+
 /* Takes the numbers of a ledger, and says itself where the records are. */
 static bool take_ledger(struct view *v, const struct ledger *from)
 {
@@ -130,6 +138,7 @@ static bool take_spans(struct view *v, const struct spans *from)
     *s = *from;
     s->chunks = &v->heap.chunks;
     s->threads.first = NULL;
+    s->keeps_pagemap = truth(&from->keeps_pagemap);
     s->may_have_raced = 1; /* a thread may have stopped in the middle of a free */
     if (s->object_max == 0 || s->nheld == 0) {
         s->nheld = s->nclear = s->nempty = 0;
@@ -149,7 +158,8 @@ static bool take_spans(struct view *v, const struct spans *from)
  * are made anew. */
 static bool take_heap(struct view *v, const struct heap *from)
 {
-    v->heap = (struct heap){.has_tcaches = from->has_tcaches, .is_swept = from->is_swept};
+    v->heap =
+        (struct heap){.has_tcaches = truth(&from->has_tcaches), .is_swept = truth(&from->is_swept)};
     v->heap.chunks.region = (struct region){.base = copy_at(v, v->base), .nbytes = v->nbytes};
     v->heap.chunks.list = (struct freelist){&v->heap.chunks.region, &v->heap.chunks.ledger,
                                             from->chunks.list.head == NULL ? NULL : &some_list};
@@ -520,8 +530,7 @@ static bool copy_all(struct target *t, struct heaps *hs)
  * are set when all are in place. From here on nothing is written to the copies. */
 static void settle(struct heaps *hs)
 {
-    if (hs->n > 0)
-        qsort(hs->views, hs->n, sizeof *hs->views, compare_views);
+    sort_array(hs->views, hs->n, sizeof *hs->views, compare_views);
     for (size_t i = 0; i < hs->n; i++) {
         struct view *v = &hs->views[i];
         v->within = view_around(hs, i > 0 ? i - 1 : NO_VIEW, v->base);

@@ -249,7 +249,7 @@ static int by_bytes(const void *a, const void *b)
 static void join_groups(struct leaks *l)
 {
     size_t n = 0;
-    qsort(l->groups, l->ngroups, sizeof *l->groups, by_kind);
+    sort_array(l->groups, l->ngroups, sizeof *l->groups, by_kind);
     for (size_t i = 0; i < l->ngroups; i++) {
         struct group *last = n == 0 ? NULL : &l->groups[n - 1], *leak = &l->groups[i];
         if (last == NULL || !is_of_kind(last, leak)) {
@@ -261,7 +261,7 @@ static void join_groups(struct leaks *l)
         last->nkept_bytes += leak->nkept_bytes;
     }
     l->ngroups = n;
-    qsort(l->groups, l->ngroups, sizeof *l->groups, by_bytes);
+    sort_array(l->groups, l->ngroups, sizeof *l->groups, by_bytes);
 }
 
 static int compare_lost(const void *a, const void *b)
@@ -456,7 +456,7 @@ static struct lost *list_lost(const struct leaks *l, size_t *n)
         if (has_bit(l->lost, i))
             list[(*n)++] = (struct lost){o.start, o.size};
     }
-    qsort(list, *n, sizeof *list, compare_lost);
+    sort_array(list, *n, sizeof *list, compare_lost);
     return list;
 }
 

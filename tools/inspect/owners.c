@@ -258,7 +258,7 @@ static void find_large(struct owners *o)
             err(UNKNOWN, "the objects of the target");
     }
     sorted = o;
-    qsort(o->large, o->nlarge, sizeof *o->large, by_dominator);
+    sort_array(o->large, o->nlarge, sizeof *o->large, by_dominator);
 }
 
 /* Returns the first of the large objects that a position dominates at once, in o->large. */
@@ -293,7 +293,7 @@ static void find_kept(struct owners *o)
     if (options.depth > 0)
         find_large(o);
     sorted = o;
-    qsort(o->all, o->n, sizeof *o->all, by_bytes);
+    sort_array(o->all, o->n, sizeof *o->all, by_bytes);
 }
 
 /* --- output --------------------------------------------------------------------------- */

@@ -293,8 +293,7 @@ size_t target_kept(struct target *t, const struct kept **kept)
 {
     size_t n = 0;
     uint64_t end = 0;
-    if (t->nkept > 0)
-        qsort(t->kept, t->nkept, sizeof *t->kept, compare_kept);
+    sort_array(t->kept, t->nkept, sizeof *t->kept, compare_kept);
     for (size_t i = 0; i < t->nkept; i++) {
         struct kept k = t->kept[i];
         uint64_t cut = end > k.address ? end - k.address : 0;

@@ -1,0 +1,39 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# seeds.sh BUILD PACK FOLDER - writes snapshots of fuzz/seed.c to the folder, packed (packed.h): the
+# seeds of the fuzz target `reader`. They are of this version of the library: when the layout of a
+# heap changes, mem refuses those that were made before, and they are made anew.
+set -eu
+usage='usage: seeds.sh BUILD PACK FOLDER'
+build=$(realpath -e "${1:?$usage}") pack=$(realpath -e "${2:?$usage}")
+folder=$(realpath -e "${3:?$usage}")
+work=$(mktemp -d)
+trap 'exec 3>&-; rm -rf "$work"' EXIT
+cp "$build/seed" "$build/seed-static" "$build/libmem.so" "$build/libmem-malloc.so" "$work"
+cd "$work"
+ln -s libmem.so libmem.so.1
+
+# snap NAME PROGRAM OPTION... -- VARIABLE=VALUE...: takes a snapshot of the program, with options of
+# `mem snap`. A snapshot has the program's environment and the names of its files, so that neither
+# says anything of this machine.
+snap() {
+    local name=$1 program=$2 options=()
+    shift 2
+    while [ "$1" != -- ]; do options+=("$1"); shift; done
+    shift
+    mkfifo input
+    env -i LD_LIBRARY_PATH="$work" "$@" "$work/$program" <input >says &
+    exec 3>input
+    until grep -q ready says; do sleep 0.05; done
+    "$build/mem" snap "$!" -o snapshot "${options[@]}" >&2
+    exec 3>&-
+    wait "$!"
+    "$pack" <snapshot >"$folder/$name"
+    rm input says
+}
+
+snap static seed-static --
+snap static-payload seed-static --payload --
+snap payload seed --payload -- LD_PRELOAD="$work/libmem-malloc.so" LIBMEM=region=1M
+snap history seed -- LD_PRELOAD="$work/libmem-malloc.so" LIBMEM=region=1M,history=1024

@@ -60,7 +60,8 @@ $(BUILD)/test/unit/tools/%: test/unit/tools/%.c tools/inspect/%.c $(SUPPORT) $(B
 $(BUILD)/test/contract/heaps/%: \
     test/contract/heaps/%.c test/support/model.c $(SUPPORT) $(BUILD)/libmem.a
 	$(build) -Isrc -Itest/support $(BUILD)/libmem.a $(CMOCKA)
-$(BUILD)/test/model/%: test/model/%.c test/support/model.c $(SUPPORT) $(BUILD)/libmem.a
+$(BUILD)/test/model/%: test/model/%.c test/support/model.c test/support/draw.c $(SUPPORT) \
+    $(BUILD)/libmem.a
 	$(build) -Isrc -Itest/support $(BUILD)/libmem.a
 $(BUILD)/test/contract/classic/%: test/contract/classic/%.c $(SUPPORT) $(BUILD)/libmem.so
 	$(build) -Itest/support -L$(BUILD) -lmem $(CMOCKA) -ldl

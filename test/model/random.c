@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "core/pieces.h"
+#include "draw.h"
 #include "model.h"
 
 enum { REGION_MAX = 4 << 20 };
@@ -23,15 +24,7 @@ static struct heap heap;
 static MemNodePtr head;
 static struct model model;
 
-static uint64_t state, seed, ncalls, nfrees, nrefused, nfull, nlisted, most_chunks;
-
-static uint32_t rnd(uint32_t below)
-{
-    state ^= state << 13; /* Marsaglia, "Xorshift RNGs", 2003 */
-    state ^= state >> 7;
-    state ^= state << 17;
-    return (uint32_t)((state >> 32) * below >> 32);
-}
+static uint64_t seed, ncalls, nfrees, nrefused, nfull, nlisted, most_chunks;
 
 static void die(const char *what, long expected, long got)
 {
@@ -54,9 +47,9 @@ struct mix {
 static struct mix new_mix(void)
 {
     static const uint32_t sizes[] = {16, 64, 200, 1000, 5000, 40000};
-    struct mix mix = {.size_max = sizes[rnd(6)], .fits = rnd(4)};
-    uint32_t shift = 8 + rnd(rnd(40) == 0 ? 15 : 9);
-    mix.region_bytes = ((1u << shift) + rnd(1u << shift)) / 16 * 16;
+    struct mix mix = {.size_max = sizes[draw(6)], .fits = draw(4)};
+    uint32_t shift = 8 + draw(draw(40) == 0 ? 15 : 9);
+    mix.region_bytes = ((1u << shift) + draw(1u << shift)) / 16 * 16;
     if (mix.region_bytes > REGION_MAX)
         mix.region_bytes = REGION_MAX;
     return mix;
@@ -70,8 +63,8 @@ static unsigned char mark_of(size_t start)
 
 static void one_alloc(const struct mix *mix)
 {
-    size_t size = 1 + rnd(rnd(8) == 0 ? mix->size_max * 4 : mix->size_max);
-    unsigned fit = mix->fits < 3 ? mix->fits : rnd(3);
+    size_t size = 1 + draw(draw(8) == 0 ? mix->size_max * 4 : mix->size_max);
+    unsigned fit = mix->fits < 3 ? mix->fits : draw(3);
     void *object = NULL;
     ptrdiff_t expected = model_alloc(&model, size, (enum model_fit)fit);
     enum heap_result result = heap_take(&heap, size, (enum fit)fit, &object);
@@ -87,11 +80,11 @@ static void one_alloc(const struct mix *mix)
 /* Returns a position anywhere in the region, in a live or free chunk, or next to an end of one. */
 static size_t some_position(const struct mix *mix)
 {
-    size_t at = rnd(mix->region_bytes);
-    if (model.n == 0 || rnd(4) == 0)
+    size_t at = draw(mix->region_bytes);
+    if (model.n == 0 || draw(4) == 0)
         return at;
-    const struct model_chunk *c = &model.chunk[rnd((uint32_t)model.n)];
-    switch (rnd(5)) {
+    const struct model_chunk *c = &model.chunk[draw((uint32_t)model.n)];
+    switch (draw(5)) {
     case 0:
         return c->start;
     case 1:
@@ -101,7 +94,7 @@ static size_t some_position(const struct mix *mix)
     case 3:
         return c->start - (c->start > 0);
     default:
-        return c->start + rnd((uint32_t)c->nbytes);
+        return c->start + draw((uint32_t)c->nbytes);
     }
 }
 
@@ -166,8 +159,8 @@ static void one_run(void)
     uint32_t length = mix.region_bytes > 1 << 18 ? 20000 : 4000;
     for (uint32_t i = 0; i < length; i++, ncalls++) {
         if (i % 500 == 0)
-            mix.free_percent = 20 + rnd(60);
-        uint32_t dice = rnd(100);
+            mix.free_percent = 20 + draw(60);
+        uint32_t dice = draw(100);
         if (dice < 10)
             one_find(&mix);
         else if (dice < 10 + mix.free_percent)
@@ -175,11 +168,11 @@ static void one_run(void)
         else
             one_alloc(&mix);
         most_chunks = model.n > most_chunks ? model.n : most_chunks;
-        if (rnd(256) == 0)
+        if (draw(256) == 0)
             check_all();
     }
     while (model.n > 0) { /* Everything is freed and must become one chunk [C5]. */
-        size_t start = model.chunk[rnd((uint32_t)model.n)].start;
+        size_t start = model.chunk[draw((uint32_t)model.n)].start;
         EXPECT("free of all", model_free(&model, start), heap_free(&heap, region + start) == 0);
     }
     check_all();
@@ -190,9 +183,9 @@ int main(int argc, char **argv)
 {
     uint64_t calls = argc > 1 ? strtoull(argv[1], NULL, 0) : 1000000;
     seed = argc > 2 ? strtoull(argv[2], NULL, 0) : (uint64_t)time(NULL);
-    state = seed * 0x9E3779B97F4A7C15u + 1;
+    draw_from_seed(seed);
     for (int i = 0; i < 8; i++)
-        rnd(1);
+        (void)draw(1);
     while (ncalls < calls)
         one_run();
     printf("# seed %" PRIu64 ": %" PRIu64 " calls, %" PRIu64 " frees, %" PRIu64 " refused, %" PRIu64

@@ -402,6 +402,14 @@ size_t core_read(struct target *t, uint64_t address, void *to, size_t nbytes)
     return done;
 }
 
+/* The start of the first segment behind the address, or `end`. */
+uint64_t core_next(const struct target *t, uint64_t address, uint64_t end)
+{
+    const struct core *c = t->core;
+    size_t below = segment_below(c, address), i = below == c->nsegments ? 0 : below + 1;
+    return i < c->nsegments ? c->segments[i].address : end;
+}
+
 bool core_resident(struct target *t, uint64_t start, uint64_t end, struct extent **list, size_t *n)
 {
     const struct core *c = t->core;

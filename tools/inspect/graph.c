@@ -240,9 +240,8 @@ static void read_stretch(struct graph *g, struct range r, struct nodes *h)
             note_words(g, r.start, to, got);
         g->nbytes += got;
         r.start += got;
-        if (got < wanted) { /* the page at which it stopped cannot be read */
-            uint64_t next = (r.start / PAGE + 1) * PAGE;
-            next = next < r.end ? next : r.end;
+        if (got < wanted) {
+            uint64_t next = target_next(g->target, r.start, r.end);
             g->nunread += next - r.start;
             r.start = next;
         }

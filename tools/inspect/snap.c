@@ -89,14 +89,22 @@ static const struct argp argp = {
            "down to a snapshot."
            "\vThe exit status is 0 if the snapshot was written, 2 if not.\n"};
 
+/* Reads what can be read of [at, end), so that it is kept. */
+static void read_extent(struct target *t, uint64_t at, uint64_t end)
+{
+    enum { PIECE = 1 << 22 };
+    static unsigned char bytes[PIECE];
+    while (at < end) {
+        size_t wanted = end - at < PIECE ? (size_t)(end - at) : PIECE;
+        size_t got = target_read_some(t, at, bytes, wanted);
+        at = got < wanted ? target_next(t, at + got, end) : at + got;
+    }
+}
+
 /* Reads all memory that may hold pointers, so that it is kept, and appends the pages of it that are
  * in memory to a list of *n extents. */
 static void read_payload(struct target *t, struct extent **list, size_t *n)
 {
-    enum { PIECE = 1 << 22 };
-    unsigned char *bytes = malloc(PIECE);
-    if (bytes == NULL)
-        err(UNKNOWN, "no memory");
     for (size_t i = 0; i < target_nmappings(t); i++) {
         struct mapping m = target_mappings(t)[i];
         size_t first = *n;
@@ -106,13 +114,8 @@ static void read_payload(struct target *t, struct extent **list, size_t *n)
         if (!target_resident(t, m.start, m.end, list, n))
             extent_add(list, n, m.start, m.end);
         for (size_t k = first > 0 ? first - 1 : 0; k < *n; k++)
-            for (uint64_t at = (*list)[k].start > seen ? (*list)[k].start : seen;
-                 at < (*list)[k].end; at += PIECE) {
-                uint64_t left = (*list)[k].end - at;
-                (void)target_read_some(t, at, bytes, left < PIECE ? (size_t)left : PIECE);
-            }
+            read_extent(t, (*list)[k].start > seen ? (*list)[k].start : seen, (*list)[k].end);
     }
-    free(bytes);
 }
 
 /* Reads the history, if there is one, so that it is kept. */

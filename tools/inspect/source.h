@@ -48,6 +48,7 @@ uint64_t process_bytes(const struct target *t);
 
 void core_close(struct target *t);
 size_t core_read(struct target *t, uint64_t address, void *to, size_t nbytes);
+uint64_t core_next(const struct target *t, uint64_t address, uint64_t end);
 bool core_resident(struct target *t, uint64_t start, uint64_t end, struct extent **list, size_t *n);
 uint64_t core_bytes(const struct target *t);
 bool core_is_truncated(const struct target *t);

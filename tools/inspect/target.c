@@ -242,6 +242,14 @@ void target_read_at_once(struct target *t, struct transfer *list, size_t n)
         list[i].done = target_read_some(t, list[i].address, list[i].to, list[i].nbytes);
 }
 
+uint64_t target_next(const struct target *t, uint64_t address, uint64_t end)
+{
+    const uint64_t word = sizeof(uint64_t), page = t->page_bytes;
+    uint64_t next = t->process != NULL ? (address / page + 1) * page : core_next(t, address, end);
+    next = (next + word - 1) / word * word;
+    return next > address && next < end ? next : end;
+}
+
 uint64_t target_bytes(const struct target *t)
 {
     return t->process != NULL ? process_bytes(t) : core_bytes(t);

@@ -1,13 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# seeds.sh BUILD PACK FOLDER - writes snapshots of fuzz/seed.c to the folder, packed (packed.h): the
+# seeds.sh BUILD FOLDER - writes snapshots of fuzz/seed.c to the folder, packed (packed.h): the
 # seeds of the fuzz target `reader`. They are of this version of the library: when the layout of a
 # heap changes, mem refuses those that were made before, and they are made anew.
 set -eu
-usage='usage: seeds.sh BUILD PACK FOLDER'
-build=$(realpath -e "${1:?$usage}") pack=$(realpath -e "${2:?$usage}")
-folder=$(realpath -e "${3:?$usage}")
+usage='usage: seeds.sh BUILD FOLDER'
+build=$(realpath -e "${1:?$usage}") folder=$(realpath -e "${2:?$usage}")
 work=$(mktemp -d)
 trap 'exec 3>&-; rm -rf "$work"' EXIT
 cp "$build/seed" "$build/seed-static" "$build/libmem.so" "$build/libmem-malloc.so" "$work"
@@ -29,7 +28,7 @@ snap() {
     "$build/mem" snap "$!" -o snapshot "${options[@]}" >&2
     exec 3>&-
     wait "$!"
-    "$pack" <snapshot >"$folder/$name"
+    "$build/pack" <snapshot >"$folder/$name"
     rm input says
 }
 

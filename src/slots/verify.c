@@ -294,10 +294,11 @@ static uint64_t queues_length(const struct spans *s)
 /* A span that is lost from its queue, or in two, makes the numbers differ. */
 const char *spans_links_fault(const struct spans *s, bool had_tcaches)
 {
-    uint32_t nheld = 0, nqueued = 0, nempty = 0, end = nentries(s);
-    bool is_exact = countdowns_are_exact(s);
+    uint32_t nheld = 0, nqueued = 0, nempty = 0;
     if (s->nheld == 0)
         return s->nempty == 0 ? NULL : "the heap has other spans than it counts";
+    bool is_exact = countdowns_are_exact(s);
+    uint32_t end = nentries(s);
     for (uint32_t slice = 1; slice <= end; slice++) {
         const struct span *span = pagemap_span(s, slice);
         if (span->slot_bytes == 0)

@@ -33,6 +33,7 @@ enum { WITH_SLOTS = (1 << 20) + (1 << 10), WITH_SMALL_SLOTS = 1 << 14, MUCH = 1 
 
 static uint64_t seed, ncalls, nhistories;
 static unsigned top; /* The largest heaps have 2^top bytes. */
+static int nheaps;   /* How many there are now. */
 static uint64_t nplaced, nstyled, nfull, nlimited, nasked, nrefused, nresized, nwalked, nlargest,
     nreopened;
 
@@ -74,6 +75,7 @@ static void die(const struct one *h, const char *what, uint64_t expected, uint64
     printf("not ok 1 - %s: expected %" PRIu64 ", got %" PRIu64 "; heap of %zu bytes, flags %u, "
            "style %d; call %" PRIu64 ", seed %" PRIu64 "\n1..1\n",
            what, expected, got, h->nbytes, h->options.flags, (int)h->options.style, ncalls, seed);
+    fflush(stdout);
     exit(1);
 }
 
@@ -261,7 +263,7 @@ static void check_told(const struct one *h, uint64_t before, const void *p, enum
 
 static struct one *any_heap(void)
 {
-    return &heaps[draw(NHEAPS)];
+    return &heaps[draw((uint32_t)nheaps)];
 }
 
 static unsigned char *any_address(void)
@@ -305,7 +307,7 @@ static enum mem_result ask(const struct one *h, unsigned char *p)
     struct mem_piece any = {0}, in = {0};
     enum mem_result result = mem_find(p, &any), inside = mem_find_in(h->heap, p, &in);
     const struct one *around = NULL;
-    for (int i = 0; i < NHEAPS; i++)
+    for (int i = 0; i < nheaps; i++)
         around = is_in(&heaps[i], p) ? &heaps[i] : around;
     const struct owned *o = around == NULL ? NULL : owner_of(around, p);
     nasked++;
@@ -603,10 +605,11 @@ static void one_call(struct one *h, uint32_t percent)
 }
 
 /* Makes heaps of all sizes, with one of the smallest and one of the largest each time. */
-void heaps_run(uint64_t n, unsigned log)
+void heaps_run(uint64_t n, int most, unsigned log)
 {
     top = log;
-    for (int i = 0; i < NHEAPS; i++)
+    nheaps = most < NHEAPS ? most : NHEAPS;
+    for (int i = 0; i < nheaps; i++)
         open_one(&heaps[i], i,
                  i == 0   ? 256 + draw(300)
                  : i == 1 ? (size_t)1 << top
@@ -622,9 +625,9 @@ void heaps_run(uint64_t n, unsigned log)
             open_one(h, (int)(h - heaps), nbytes);
         }
     }
-    for (int i = 0; i < NHEAPS; i++)
+    for (int i = 0; i < nheaps; i++)
         check_whole_heap(&heaps[i]);
-    for (int i = NHEAPS; i > 0; i--)
+    for (int i = nheaps; i > 0; i--)
         close_one(&heaps[i - 1]);
     nhistories++;
 }
@@ -664,7 +667,7 @@ int main(int argc, char **argv)
     /* A short run goes on until each kind of result was seen: it does not depend on luck. */
     const uint64_t at_most = wanted + 100000;
     while (ncalls < wanted || (!all_happened() && ncalls < at_most))
-        heaps_run(wanted < 16000 ? wanted : 16000, log);
+        heaps_run(wanted < 16000 ? wanted : 16000, NHEAPS, log);
     const struct one *h = &heaps[0];
     EXPECT("each of these has happened", true, all_happened());
     printf("ok 1 - %" PRIu64 " calls on %" PRIu64 " times %d heaps are as in the list\n", ncalls,

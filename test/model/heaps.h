@@ -9,8 +9,8 @@
 
 #include <stdint.h>
 
-/* Makes n calls, or as many as numbers can be drawn for, on heaps of up to 2^log bytes. Says what
- * is not as it should be, and ends the process, if anything is. */
-void heaps_run(uint64_t n, unsigned log);
+/* Makes n calls, or as many as numbers can be drawn for, on at most 12 heaps of up to 2^log bytes.
+ * If a call does not do what it should, says so and ends the process. */
+void heaps_run(uint64_t n, int nheaps, unsigned log);
 
 #endif

@@ -193,11 +193,11 @@ deb: ## the Debian packages of this tree, in build/deb
 
 .PHONY: format clean help
 format: ## clang-format on every C and C++ file
-	clang-format -i src/*/*.[ch] include/*.h* $$(find test tools bench examples -name '*.[ch]')
+	clang-format -i src/*/*.[ch] include/*.h* $$(find test tools bench examples fuzz -name '*.[ch]')
 
 clean: ## removes build/ and the links in this folder
 	rm -rf build libmem.so libmem.so.$(SOVERSION) mem.h mem_heap.h
 
 help: ## this list
 	@awk -F ' *## ' '/^[a-z][a-z -]*:.* ## / { sub(/:.*/, "", $$1); \
-	    printf "make %-15s %s\n", $$1, $$2 }' Makefile bench/bench.mk test/test.mk
+	    printf "make %-15s %s\n", $$1, $$2 }' Makefile bench/bench.mk test/test.mk fuzz/fuzz.mk

@@ -1,20 +1,31 @@
 # SPDX-License-Identifier: MIT
 #
 # fuzz.mk - the fuzz targets: build/fuzz/NAME is made of fuzz/NAME.c by clang, with libFuzzer,
-# AddressSanitizer and UndefinedBehaviorSanitizer. The Makefile includes it.
+# AddressSanitizer and UndefinedBehaviorSanitizer, as the line "fuzz" of test/builds.tsv says. The
+# Makefile includes it.
+#
+# make check runs each target for FUZZ_SECONDS. make soak-fuzz MINUTES=60 goes on from what earlier
+# runs have found, in build/fuzz/corpus.
 
-FUZZ_NAMES := reader calls classic attach malloc
-FUZZ_CFLAGS := -O2 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all \
-    -fno-sanitize-coverage=trace-cmp
-FUZZERS := $(FUZZ_NAMES:%=$(BUILD)/%)
+# Empty if clang has no libFuzzer here.
+FUZZER_OF_CLANG = $(wildcard $(shell clang --print-resource-dir 2>/dev/null)/lib/linux/$(strip \
+    libclang_rt.fuzzer-$(shell uname -m).a))
+FUZZ_NAMES = $(if $(FUZZER_OF_CLANG),reader calls classic attach malloc)
+FUZZ_SECONDS ?= 2
+MINUTES ?= 10
 
-.PHONY: fuzz fuzz-programs
+.PHONY: fuzz check-fuzz check-fuzz-programs soak-fuzz fuzz-seeds
 fuzz: ## the fuzz targets of fuzz/, in build/fuzz
-	$(MAKE) BUILD=build/fuzz CC=clang CFLAGS="$(FUZZ_CFLAGS)" fuzz-programs
-fuzz-programs: $(FUZZERS)
+	$(MAKE) BUILD=build/fuzz CC=clang check-fuzz-programs \
+	    CFLAGS="$$(awk -F '\t' '$$1 == "fuzz" { print $$3 }' test/builds.tsv)"
+soak-fuzz: fuzz ## each fuzz target for MINUTES=10: SEED=
+	@fuzz/run.sh --keep build/fuzz $$(($(MINUTES) * 60)) $(SOAK_SEED) $(FUZZ_NAMES)
 
-$(BUILD)/pack: fuzz/pack.c fuzz/packed.c fuzz/packed.h
-	$(build)
+check-fuzz: $(if $(BUILT),,check-fuzz-programs)
+	@$(TALLIED) "fuzz/run.sh $(BUILD) $(FUZZ_SECONDS) $(SEED) $(FUZZ_NAMES)"
+check-fuzz-programs:
+	@$(if $(FUZZ_NAMES),$(MAKE) $(FUZZ_NAMES:%=$(BUILD)/%))
+
 $(BUILD)/reader: fuzz/packed.h $(wildcard test/inspect/*.h tools/inspect/*.h) $(BUILD)/libmem.a
 $(BUILD)/reader: fuzz/reader.c fuzz/packed.c test/inspect/damage.c test/inspect/every.c \
     $(INSPECT_MODULES)
@@ -37,16 +48,19 @@ $(BUILD)/fuzzed.o: $(MALLOC_OBJECTS)
 	    objcopy --redefine-syms=$@.names $@.tmp $@
 $(BUILD)/malloc: fuzz/malloc.c $(BUILD)/fuzzed.o
 	$(build) -Isrc -fno-builtin -fsanitize=fuzzer $(BUILD)/fuzzed.o
-$(BUILD)/heap_seeds: fuzz/heap_seeds.c fuzz/packed.c $(BUILD)/libmem.a
-	$(build) $(BUILD)/libmem.a
 
-$(BUILD)/seed: fuzz/seed.c $(BUILD)/libmem.so
-	$(build) -fno-builtin -L$(BUILD) -lmem
-$(BUILD)/seed-static: fuzz/seed.c $(BUILD)/libmem.a
-	$(build) -fno-builtin -static $(BUILD)/libmem.a
-.PHONY: fuzz-seeds
-fuzz-seeds: ## makes the seeds of fuzz/corpus/ anew, after a change of the layout of heaps
-fuzz-seeds: all $(BUILD)/pack $(BUILD)/seed $(BUILD)/seed-static $(BUILD)/heap_seeds
-	@mkdir -p fuzz/corpus/reader fuzz/corpus/attach
+# --- seeds --------------------------------------------------------------------
+
+fuzz-seeds: ## makes the seeds of fuzz/corpus anew, after a change of the layout of heaps
+fuzz-seeds: $(addprefix $(BUILD)/fuzz_,pack seed seed_static seed_heaps) all
 	@fuzz/seeds.sh $(BUILD) fuzz/corpus/reader
-	@$(BUILD)/heap_seeds fuzz/corpus/attach
+	@$(BUILD)/fuzz_seed_heaps fuzz/corpus/attach
+
+$(BUILD)/fuzz_pack: fuzz/pack.c fuzz/packed.c fuzz/packed.h
+	$(build)
+$(BUILD)/fuzz_seed: fuzz/seed.c $(BUILD)/libmem.so
+	$(build) -fno-builtin -L$(BUILD) -lmem
+$(BUILD)/fuzz_seed_static: fuzz/seed.c $(BUILD)/libmem.a
+	$(build) -fno-builtin -static $(BUILD)/libmem.a
+$(BUILD)/fuzz_seed_heaps: fuzz/seed_heaps.c fuzz/packed.c $(BUILD)/libmem.a
+	$(build) $(BUILD)/libmem.a

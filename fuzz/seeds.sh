@@ -9,7 +9,7 @@ usage='usage: seeds.sh BUILD FOLDER'
 build=$(realpath -e "${1:?$usage}") folder=$(realpath -e "${2:?$usage}")
 work=$(mktemp -d)
 trap 'exec 3>&-; rm -rf "$work"' EXIT
-cp "$build/seed" "$build/seed-static" "$build/libmem.so" "$build/libmem-malloc.so" "$work"
+cp "$build/fuzz_seed" "$build/fuzz_seed_static" "$build/libmem.so" "$build/libmem-malloc.so" "$work"
 cd "$work"
 ln -s libmem.so libmem.so.1
 
@@ -28,11 +28,11 @@ snap() {
     "$build/mem" snap "$!" -o snapshot "${options[@]}" >&2
     exec 3>&-
     wait "$!"
-    "$build/pack" <snapshot >"$folder/$name"
+    "$build/fuzz_pack" <snapshot >"$folder/$name"
     rm input says
 }
 
-snap static seed-static --
-snap static-payload seed-static --payload --
-snap payload seed --payload -- LD_PRELOAD="$work/libmem-malloc.so" LIBMEM=region=1M
-snap history seed -- LD_PRELOAD="$work/libmem-malloc.so" LIBMEM=region=1M,history=1024
+snap static fuzz_seed_static --
+snap static-payload fuzz_seed_static --payload --
+snap payload fuzz_seed --payload -- LD_PRELOAD="$work/libmem-malloc.so" LIBMEM=region=1M
+snap history fuzz_seed -- LD_PRELOAD="$work/libmem-malloc.so" LIBMEM=region=1M,history=1024

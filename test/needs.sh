@@ -8,7 +8,7 @@
 #     test/needs.sh PACKAGE...    installs these; reports those that cannot be had, without failing
 set -u
 # redis-tools contains the server's program, too; redis-server would start a service.
-packages='gcc g++ libc6-dev clang libcmocka-dev pkgconf binutils
+packages='gcc g++ libc6-dev clang libclang-rt-dev libcmocka-dev pkgconf binutils
     gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user
     abigail-tools bash cmake git google-perftools liblua5.4-dev libsqlite3-dev lua5.4 mandoc
     musl-tools perl python3 redis-server shellcheck spin sqlite3 valgrind xz-utils libelf-dev

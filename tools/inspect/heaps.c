@@ -149,7 +149,8 @@ static bool take_spans(struct view *v, const struct spans *from)
     size_t nslices = is_sane ? pagemap_nslices(s) : 0;
     size_t pagemap = (size_t)s->pagemap * GRANULE_BYTES;
     if (!is_sane || s->nclear > nslices || s->nheld > nslices || s->nempty > s->nheld ||
-        s->skipped > 1 || pagemap + QUEUES_BYTES + nslices * sizeof(struct span) > v->nbytes)
+        s->skipped > 1 || (v->base + pagemap) % sizeof(struct span) != 0 ||
+        pagemap + QUEUES_BYTES + nslices * sizeof(struct span) > v->nbytes)
         v->fault = no_sense;
     return v->fault == NULL;
 }

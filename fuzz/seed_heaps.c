@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * heap_seeds.c FOLDER - writes small heaps in buffers to the folder, packed (packed.h): the seeds of
+ * seed_heaps.c FOLDER - writes small heaps in buffers to the folder, packed (packed.h): the seeds of
  * the fuzz target `attach`.
  */
 #include <err.h>
@@ -46,7 +46,7 @@ int main(int argc, char **argv)
     static _Alignas(SLICE) uint8_t buffer[LARGEST], packed[LARGEST];
     char path[4096];
     if (argc != 2)
-        errx(2, "usage: heap_seeds FOLDER");
+        errx(2, "usage: seed_heaps FOLDER");
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         memset(buffer, 0, sizeof buffer);
         mem_heap *heap = mem_heap_in(buffer, kinds[i].nbytes, &kinds[i].options);

@@ -1,0 +1,49 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# run.sh [--keep] BUILD SECONDS SEED NAME... - runs the fuzz targets build/fuzz/NAME, each on its
+# corpus and then for some seconds on what it makes of that. Prints TAP.
+#
+# With --keep, the inputs that reach something new stay in BUILD/corpus/NAME, where the next run
+# finds them. The input of a failure is put into BUILD/found, which stays: run `BUILD/NAME FILE` to
+# see it fail again.
+set -u
+usage='usage: run.sh [--keep] BUILD SECONDS SEED NAME...'
+keeps=
+if [ "${1-}" = --keep ]; then keeps=yes; shift; fi
+build=$(realpath -e "${1:?$usage}") || exit 2
+seconds=${2:?$usage} seed=${3:?$usage}
+shift 3
+cd "$(dirname "$0")" || exit 2
+[ $# -gt 0 ] || { echo "1..0 # SKIP clang's libFuzzer is not installed (libclang-rt-dev)"; exit 0; }
+unset LIBMEM LD_PRELOAD
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+mkdir -p "$build/found"
+ntests=0 nfailed=0
+
+# Each target says on its standard error what it does; what `mem` prints goes nowhere.
+fuzz() { # name
+    local name=$1 folder=$work/$1 status count
+    [ -z "$keeps" ] || folder=$build/corpus/$name
+    mkdir -p "$folder"
+    timeout -k 10 $((seconds + 600)) "$build/$name" -seed="$seed" -max_total_time="$seconds" \
+        -timeout=100 -rss_limit_mb=2048 -max_len=100000 -verbosity=1 -print_final_stats=1 \
+        -close_fd_mask="$([ "$name" = reader ] && echo 3 || echo 1)" \
+        -artifact_prefix="$build/found/$name-" "$folder" "corpus/$name" >"$work/log" 2>&1
+    status=$?
+    ntests=$((ntests + 1))
+    count=$(awk '/^stat::number_of_executed_units/ { print $2 }' "$work/log")
+    if [ "$status" -eq 0 ] && [ "${count:-0}" -gt 0 ]; then
+        echo "ok $ntests - $name: $count inputs, seed $seed; reached $(grep -o 'cov: .* corp' \
+            "$work/log" | tail -n 1 | awk '{ print $2 }') places in the code"
+        return
+    fi
+    nfailed=$((nfailed + 1))
+    echo "not ok $ntests - $name: status $status, seed $seed"
+    grep -vE '^#[0-9]|^\s*NEW_FUNC' "$work/log" | tail -n 40 | cut -c1-200 | sed 's/^/# /'
+}
+
+for name; do fuzz "$name"; done
+echo "1..$ntests"
+[ "$nfailed" -eq 0 ]

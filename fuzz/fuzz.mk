@@ -11,7 +11,7 @@
 FUZZER_OF_CLANG = $(wildcard $(shell clang --print-resource-dir 2>/dev/null)/lib/linux/$(strip \
     libclang_rt.fuzzer-$(shell uname -m).a))
 FUZZ_NAMES = $(if $(FUZZER_OF_CLANG),reader calls classic attach malloc)
-FUZZ_SECONDS ?= 2
+FUZZ_SECONDS ?= 1
 MINUTES ?= 10
 
 .PHONY: fuzz check-fuzz check-fuzz-programs soak-fuzz fuzz-seeds

@@ -50,8 +50,8 @@ static size_t count_zeros(const uint8_t *file, size_t nbytes, size_t at)
     return n;
 }
 
-/* Returns how many bytes from `at` on are in one record: fewer zeros than make a new one worth it do
- * not end it. */
+/* Returns how many bytes from `at` on are in one record: zeros end it if there are enough of them
+ * to make a new one worth it. */
 static size_t count_bytes(const uint8_t *file, size_t nbytes, size_t at)
 {
     enum { WORTH = 2 * sizeof(struct record) };

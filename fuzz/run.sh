@@ -15,12 +15,18 @@ build=$(realpath -e "${1:?$usage}") || exit 2
 seconds=${2:?$usage} seed=${3:?$usage}
 shift 3
 cd "$(dirname "$0")" || exit 2
-[ $# -gt 0 ] || { echo "1..0 # SKIP clang's libFuzzer is not installed (libclang-rt-dev)"; exit 0; }
 unset LIBMEM LD_PRELOAD
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$build/found"
 ntests=0 nfailed=0
+
+result() { # status what
+    ntests=$((ntests + 1))
+    if [ "$1" -eq 0 ]; then echo "ok $ntests - $2"; return; fi
+    nfailed=$((nfailed + 1))
+    echo "not ok $ntests - $2"
+}
 
 # Each target says on its standard error what it does; what `mem` prints goes nowhere.
 fuzz() { # name
@@ -32,18 +38,22 @@ fuzz() { # name
         -close_fd_mask="$([ "$name" = reader ] && echo 3 || echo 1)" \
         -artifact_prefix="$build/found/$name-" "$folder" "corpus/$name" >"$work/log" 2>&1
     status=$?
-    ntests=$((ntests + 1))
     count=$(awk '/^stat::number_of_executed_units/ { print $2 }' "$work/log")
     if [ "$status" -eq 0 ] && [ "${count:-0}" -gt 0 ]; then
-        echo "ok $ntests - $name: $count inputs, seed $seed; reached $(grep -o 'cov: .* corp' \
+        result 0 "$name: $count inputs, seed $seed; reached $(grep -o 'cov: .* corp' \
             "$work/log" | tail -n 1 | awk '{ print $2 }') places in the code"
         return
     fi
-    nfailed=$((nfailed + 1))
-    echo "not ok $ntests - $name: status $status, seed $seed"
+    result 1 "$name: status $status, seed $seed"
     grep -vE '^#[0-9]|^\s*NEW_FUNC' "$work/log" | tail -n 40 | cut -c1-200 | sed 's/^/# /'
 }
 
+nbytes=$(find corpus -type f -printf '%s\n' | awk '{ n += $1 } END { print n }')
+[ "$nbytes" -gt 0 ] && [ "$nbytes" -le 204800 ]
+result $? "the corpora have at most 200 KiB ($nbytes bytes)"
 for name; do fuzz "$name"; done
+if [ $# -eq 0 ]; then
+    result 0 'fuzzing # SKIP clang has no libFuzzer (libclang-rt-dev)'
+fi
 echo "1..$ntests"
 [ "$nfailed" -eq 0 ]

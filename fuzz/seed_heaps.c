@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * seed_heaps.c FOLDER - writes small heaps in buffers to the folder, packed (packed.h): the seeds of
- * the fuzz target `attach`.
+ * seed_heaps.c FOLDER - writes small heaps in buffers to the folder, packed (packed.h): the seeds
+ * of the fuzz target `attach`.
  */
 #include <err.h>
 #include <stdio.h>

@@ -29,8 +29,8 @@ size_t damage_below(struct damage *d, size_t n);
 /* Returns a number that a reader is likely to take for something. */
 uint64_t damage_number(struct damage *d);
 
-/* Returns an offset: near what matters most, in the headers of the file, at a byte that is not 0, or
- * anywhere. */
+/* Returns an offset: near what matters most, in the headers of the file, at a byte that is not 0,
+ * or anywhere. */
 size_t damage_place(struct damage *d);
 
 /* Finds the headers of heaps in the bytes. */

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * damaged.c COUNT SEED FILE... - damages core files and snapshots at random (damage.h), COUNT times,
- * and looks into each with the code of the tool, and with each of its commands [T5]. Prints TAP.
+ * damaged.c COUNT SEED FILE... - damages core files and snapshots at random (damage.h), COUNT
+ * times, and looks into each with the code of the tool, and with each of its commands [T5]. Prints
+ * TAP.
  *
  * It fails if the tool crashes (a signal ends this program, after a line with the seed), if one
- * file takes ten seconds of processor time, or if the memory that was taken exceeds what the files have.
+ * file takes ten seconds of processor time, or if the memory that was taken exceeds what the files
+ * have.
  */
 #include <err.h>
 #include <fcntl.h>

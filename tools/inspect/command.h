@@ -14,8 +14,8 @@
  * itself failed. */
 enum { FINE = 0, FOUND = 1, UNKNOWN = 2 };
 
-/* The commands: each is given its own arguments, from its name on, and returns its exit status. It may
- * be called again with others, as the tests do. */
+/* The commands: each is given its own arguments, from its name on, and returns its exit status. It
+ * may be called again with others, as the tests do. */
 int command_map(int argc, char **argv);
 int command_find(int argc, char **argv);
 int command_sizes(int argc, char **argv);

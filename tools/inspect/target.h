@@ -89,9 +89,9 @@ struct transfer {
  * are in memory (target_resident): it copies what it is told to. */
 void target_read_at_once(struct target *t, struct transfer *list, size_t n);
 
-/* Where to go on when a read has stopped at `address`: returns the next address that may be readable
- * and is a multiple of 8, or `end`. A mapping may be as large as all addresses, of which a file holds
- * a few pages. */
+/* Where to go on when a read has stopped at `address`: returns the next address that may be
+ * readable and is a multiple of 8, or `end`. A mapping may be as large as all addresses, of which a
+ * file holds a few pages. */
 uint64_t target_next(const struct target *t, uint64_t address, uint64_t end);
 
 /* How many bytes of memory the target can have at most: of a core file, the bytes of the file. No

@@ -27,10 +27,8 @@ check-fuzz-programs:
 	@$(if $(FUZZ_NAMES),$(MAKE) $(FUZZ_NAMES:%=$(BUILD)/%))
 
 $(BUILD)/reader: fuzz/packed.h $(wildcard test/inspect/*.h tools/inspect/*.h) $(BUILD)/libmem.a
-$(BUILD)/reader: fuzz/reader.c fuzz/packed.c test/inspect/damage.c test/inspect/every.c \
-    $(INSPECT_MODULES)
-	$(build) -Isrc -Itools/inspect -Itest/inspect -fsanitize=fuzzer $(BUILD)/libmem.a \
-	    $(TOOL_FLAGS) -UHAVE_LIBDW
+$(BUILD)/reader: fuzz/reader.c fuzz/packed.c $(EVERY_COMMAND)
+	$(build) $(EVERY_FLAGS) -fsanitize=fuzzer
 # test/model/heaps.c is the model, without its main.
 $(BUILD)/calls: $(wildcard test/model/*.h test/support/*.h) $(BUILD)/libmem.a
 $(BUILD)/calls: fuzz/calls.c test/model/heaps.c test/support/draw.c

@@ -96,11 +96,14 @@ $(addprefix $(BUILD)/test/inspect/,inspected planted tangle ends stale origins g
 	$(build) -Isrc -fno-builtin -L$(BUILD) -lmem
 $(BUILD)/test/inspect/inspected-static: test/inspect/inspected.c $(BUILD)/libmem.a
 	$(build) -Isrc -fno-builtin -static $(BUILD)/libmem.a
-# Without the names that libdw finds, since each damaged file would cost milliseconds for them.
+# All commands in a test's own process, without the names that libdw finds: these would cost
+# milliseconds for each file that is looked into.
+EVERY_COMMAND := test/inspect/damage.c test/inspect/every.c $(INSPECT_MODULES)
+EVERY_FLAGS = -Isrc -Itools/inspect -Itest/inspect -DMEM_LIB='"$(LIB)"' $(BUILD)/libmem.a \
+    $(TOOL_FLAGS) -UHAVE_LIBDW
 $(BUILD)/test/inspect/damaged: $(wildcard test/inspect/*.h tools/inspect/*.h) $(BUILD)/libmem.a
-$(BUILD)/test/inspect/damaged: test/inspect/damaged.c test/inspect/damage.c test/inspect/every.c \
-    $(INSPECT_MODULES)
-	$(build) -Isrc -Itools/inspect $(BUILD)/libmem.a $(TOOL_FLAGS) -UHAVE_LIBDW
+$(BUILD)/test/inspect/damaged: test/inspect/damaged.c $(EVERY_COMMAND)
+	$(build) $(EVERY_FLAGS)
 $(KNOWN): test/support/known.c
 	$(build) -fno-builtin
 $(CONTAINERS): test/containers.cpp include/mem.hpp include/mem_heap.h $(BUILD)/libmem.so

@@ -18,7 +18,7 @@
 static const char library_name[] = "libmem-malloc.so";
 /* The folders in which the library is looked for, relative to the folder of this program:
  * where make builds it, where make install puts it, and build/ beside the program's folder. */
-static const char *const library_places[] = {".", "../" MEM_LIB, "../build"};
+static const char *const library_places[] = {".", ("../" MEM_LIB), "../build"};
 
 /* --- the program's environment ------------------------------------------- */
 

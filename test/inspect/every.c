@@ -57,22 +57,24 @@ static void run(int (*command)(int argc, char **argv), const char *name, const c
 static void run_commands(const char *path, uint64_t address, struct damage *random)
 {
     char text[24], next[24];
-    bool is_json = damage_below(random, 2), other = damage_below(random, 2);
-    const char *json = is_json ? "--json" : "--";
+    const char *json = damage_below(random, 2) ? "--json" : "--";
+    bool other = damage_below(random, 2);
     snprintf(text, sizeof text, "0x%" PRIx64, address);
     snprintf(next, sizeof next, "0x%" PRIx64, address + 64);
     run(command_map, "map", (const char *const[]){other ? "--svg=/dev/null" : json, path, NULL});
     run(command_find, "find", (const char *const[]){json, path, text, next, NULL});
-    run(command_sizes, "sizes", (const char *const[]){json, path, NULL});
+    run(command_sizes, "sizes",
+        (const char *const[]){other ? "--by-stack" : "--pprof=/dev/null", json, path, NULL});
     run(command_check, "check", (const char *const[]){json, path, NULL});
+    /* Here "--" would begin a command to run. */
     run(command_leaks, "leaks",
-        (const char *const[]){is_json ? "--json"
-                              : other ? "--list"
-                                      : "--top=3",
+        (const char *const[]){json[2] != '\0' ? "--json"
+                              : other         ? "--list"
+                                              : "--pprof=/dev/null",
                               path, NULL});
     run(command_refs, "refs", (const char *const[]){json, path, text, NULL});
     run(command_refs, "refs", (const char *const[]){"--down", json, path, text, NULL});
-    run(command_owners, "owners", (const char *const[]){json, path, NULL});
+    run(command_owners, "owners", (const char *const[]){"--depth=2", json, path, NULL});
     run(command_history, "history", (const char *const[]){json, path, text, NULL});
     run(command_diff, "diff", (const char *const[]){json, path, path, NULL});
 }

@@ -42,7 +42,7 @@ WALK_STATIC := $(IN_MALLOC)/walk-static
 CONTAINERS := $(BUILD)/test/containers
 KNOWN := $(BUILD)/test/known
 INSPECT := $(addprefix $(BUILD)/test/inspect/,inspected inspected-static damaged \
-    planted tangle ends stale origins grows)
+    planted tangle ends stale origins grows plugin.so)
 INSPECT_MODULES := $(wildcard tools/inspect/*.c) tools/program.c
 HELGRIND := $(BUILD)/test/helgrind/classic $(BUILD)/test/helgrind/malloc
 
@@ -94,6 +94,8 @@ $(BUILD)/test/helgrind/malloc: test/helgrind/hand_over.c test/support/reserved.h
 $(addprefix $(BUILD)/test/inspect/,inspected planted tangle ends stale origins grows): \
     $(BUILD)/test/inspect/%: test/inspect/%.c $(BUILD)/libmem.so
 	$(build) -Isrc -fno-builtin -L$(BUILD) -lmem
+$(BUILD)/test/inspect/plugin.so: test/inspect/plugin.c
+	$(build) -fPIC -shared
 $(BUILD)/test/inspect/inspected-static: test/inspect/inspected.c $(BUILD)/libmem.a
 	$(build) -Isrc -fno-builtin -static $(BUILD)/libmem.a
 # All commands in a test's own process, without the names that libdw finds: these would cost

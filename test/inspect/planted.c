@@ -15,6 +15,7 @@
  * functions that have returned, the stack below them is cleared, and addresses are kept only with
  * all bits inverted.
  */
+#include <dlfcn.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -167,6 +168,26 @@ static __attribute__((noinline)) void plant_kept(void)
     plant_in_heaps();
 }
 
+/* Where a library that the program opens keeps a pointer for each thread. */
+static void **(*plugin_place)(void);
+
+static __attribute__((noinline)) void open_plugin(const char *program)
+{
+    char path[4096];
+    int n = (int)(strrchr(program, '/') - program);
+    snprintf(path, sizeof path, "%.*s/plugin.so", n, program);
+    void *plugin = dlopen(path, RTLD_NOW);
+    void *symbol = plugin == NULL ? NULL : dlsym(plugin, "plugin_place");
+    if (symbol == NULL)
+        abort();
+    memcpy(&plugin_place, &symbol, sizeof symbol);
+}
+
+static __attribute__((noinline)) void plant_in_plugin(const char *what)
+{
+    *plugin_place() = make("kept", what);
+}
+
 /* --- what cannot -------------------------------------------------------------------------- */
 
 char *behind;
@@ -250,6 +271,8 @@ static void *wait_with_locals(void *unused)
     void *volatile on_stack[3] = {0};
     on_stack[1] = make("kept", "the stack of a thread");
     in_tls = make("kept", "thread-local storage of a thread");
+    plant_in_plugin("thread-local storage of a library, in a thread");
+    clear_traces();
     pthread_barrier_wait(&barrier);
     while (!is_over)
         usleep(10000);
@@ -317,7 +340,9 @@ int main(int argc, char **argv)
     void *volatile on_stack = make("kept", "the stack of the first thread");
     static char output[BUFSIZ];
     setvbuf(stdout, output, _IOFBF, sizeof output);
+    open_plugin(argv[0]);
     plant_kept();
+    plant_in_plugin("thread-local storage of a library, in the first thread");
     plant_leaks();
     plant_coroutine();
     pthread_barrier_init(&barrier, NULL, 2);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * btree.c - checks BT1 to BT4 (src/ledger/btree.h).
+ * btree.c - checks BT1 to BT5 (src/ledger/btree.h).
  *
  * The memory bound is counted out for every number of words. Then the two sequences go through
  * every pattern of inserting and removing that is known to be hard on a B-tree, and are compared
@@ -681,6 +681,114 @@ static void test_checker_sees_a_node_too_small(void **state)
     assert_false(btree_is_valid(&b));
 }
 
+/* --- BT5: whatever is written over the nodes ------------------------------------------- */
+
+enum { ROOM = 1 << 16 };
+static _Alignas(256) unsigned char small[2 * ROOM]; /* the upper half is the room */
+
+static void open_small(size_t room)
+{
+    memset(small, 0xA5, sizeof small);
+    btree_open(&b, small + sizeof small, room);
+}
+
+static void assert_nothing_below(size_t room)
+{
+    for (size_t i = 0; i < sizeof small - room; i++)
+        assert_int_equal(small[i], 0xA5);
+}
+
+static void insert_small(enum order order, uint32_t start)
+{
+    struct cursor c;
+    uint64_t word = word_of(start, order == BY_ADDRESS);
+    btree_floor(&b, order, word, &c);
+    btree_insert(&b, &c, word);
+}
+
+/* Words for which there is no room are lost, and nothing is written below the room. */
+static void test_bt5_no_room(void **state)
+{
+    (void)state;
+    for (size_t room = 0; room < 3 * ARRAY_MAX * sizeof(uint64_t); room += 40) {
+        open_small(room);
+        b.top = 1000;
+        for (uint32_t i = 0; i < 2 * ARRAY_MAX; i++) {
+            insert_small(BY_ADDRESS, i);
+            insert_small(BY_SIZE, i);
+        }
+        assert_true(btree_nbytes(&b) <= room);
+        assert_nothing_below(room);
+    }
+}
+
+/* Writes something over the head of a node, or over one of its words or children. */
+static void damage_some(void)
+{
+    unsigned char *node = small + sizeof small - (1 + rnd(&dice, b.nnodes)) * NODE_BYTES;
+    uint16_t nwords[] = {0, 1, INNER_CAP, LEAF_CAP, LEAF_CAP + 1, UINT16_MAX};
+    uint32_t child = rnd(&dice, 2) ? rnd(&dice, b.nnodes) : UINT32_MAX - rnd(&dice, 9);
+    struct record *x = (struct record *)(void *)node;
+    switch (rnd(&dice, 4)) {
+    case 0:
+        x->nwords = nwords[rnd(&dice, 6)];
+        break;
+    case 1:
+        x->word[rnd(&dice, LEAF_CAP)] = (uint64_t)rnd(&dice, 5000) << 32;
+        break;
+    case 2:
+        memcpy(node + 8 + INNER_CAP * 8 + 4 * rnd(&dice, INNER_CAP), &child, sizeof child);
+        break;
+    default:
+        node[rnd(&dice, NODE_BYTES)] ^= (unsigned char)(1 << rnd(&dice, 8));
+    }
+}
+
+/* Makes every node of a sequence say that it is full, as one that has room for no word would be. */
+static void fill_nodes(void)
+{
+    for (uint32_t id = 0; id < b.nnodes; id++) {
+        struct record *x = (struct record *)(void *)(small + sizeof small - (1 + id) * NODE_BYTES);
+        x->nwords = x->level == 0 ? LEAF_CAP : INNER_CAP;
+    }
+}
+
+/* Each call returns, and nothing is written below the room. */
+static void test_bt5_any_damage(void **state)
+{
+    (void)state;
+    enum { NROUNDS = 1500, NWORDS = 1000, NCALLS = 30 };
+    static unsigned char whole[sizeof small];
+    open_small(ROOM);
+    b.top = 5000;
+    for (uint32_t i = 0; i < NWORDS; i++) {
+        insert_small(BY_ADDRESS, 4 * i);
+        insert_small(BY_SIZE, 4 * i);
+    }
+    assert_true(b.tree[BY_ADDRESS].height > 1 && b.tree[BY_SIZE].height > 1);
+    const struct btree keep = b;
+    memcpy(whole, small, sizeof small);
+    for (int round = 0; round < NROUNDS; round++) {
+        if (round % 10 == 0)
+            fill_nodes();
+        for (uint32_t n = rnd(&dice, 6); n > 0; n--)
+            damage_some();
+        for (int i = 0; i < NCALLS; i++) {
+            struct cursor c;
+            enum order order = rnd(&dice, 2) ? BY_ADDRESS : BY_SIZE;
+            uint64_t word = word_of(rnd(&dice, 4 * NWORDS), order == BY_ADDRESS);
+            bool found = btree_floor(&b, order, word, &c);
+            if (rnd(&dice, 3) > 0)
+                btree_insert(&b, &c, word);
+            else if (found)
+                btree_remove(&b, &c);
+        }
+        assert_nothing_below(ROOM);
+        b = keep;
+        memcpy(small, whole, sizeof small);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -702,6 +810,8 @@ int main(void)
         cmocka_unit_test(test_checker_sees_damage_in_the_counts),
         cmocka_unit_test(test_checker_sees_damage_in_an_array),
         cmocka_unit_test(test_checker_sees_a_node_too_small),
+        cmocka_unit_test(test_bt5_no_room),
+        cmocka_unit_test(test_bt5_any_damage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

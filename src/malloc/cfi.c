@@ -73,6 +73,12 @@ static int64_t get_signed(struct input *in)
     return (int64_t)get_leb(in, true);
 }
 
+/* A number of either kind that counts in units. A wrong table may make the product wrap. */
+static int64_t get_units(struct input *in, bool has_sign, int64_t unit)
+{
+    return (int64_t)(get_leb(in, has_sign) * (uint64_t)unit);
+}
+
 /* Encodings of pointers: the low four bits say in how many bytes, and whether it has a sign; the
  * next three, what it counts from. */
 enum { AS_POINTER = 0, AS_2 = 2, AS_4 = 3, AS_8 = 4, HAS_SIGN = 8 };
@@ -277,7 +283,7 @@ static void run_one(struct run *r, struct input *in)
         r->at += low * r->f->code_unit;
         return;
     case OFFSET:
-        save_at(row, low, (int64_t)get_unsigned(in) * r->f->data_unit);
+        save_at(row, low, get_units(in, false, r->f->data_unit));
         return;
     case RESTORE:
         save_at(row, low, low == REGISTER_FP ? r->first.fp : r->first.ra);
@@ -293,7 +299,7 @@ static void run_one(struct run *r, struct input *in)
         return;
     case 0x05: /* offset_extended */
         reg = get_unsigned(in);
-        save_at(row, reg, (int64_t)get_unsigned(in) * r->f->data_unit);
+        save_at(row, reg, get_units(in, false, r->f->data_unit));
         return;
     case 0x06: /* restore_extended */
         reg = get_unsigned(in);
@@ -324,7 +330,7 @@ static void run_one(struct run *r, struct input *in)
     case 0x0c: /* def_cfa, def_cfa_sf */
     case 0x12:
         base_is(row, get_unsigned(in));
-        row->offset = op == 0x0c ? (int64_t)get_unsigned(in) : get_signed(in) * r->f->data_unit;
+        row->offset = op == 0x0c ? (int64_t)get_unsigned(in) : get_units(in, true, r->f->data_unit);
         return;
     case 0x0d: /* def_cfa_register */
         base_is(row, get_unsigned(in));
@@ -333,7 +339,7 @@ static void run_one(struct run *r, struct input *in)
         row->offset = (int64_t)get_unsigned(in);
         return;
     case 0x13: /* def_cfa_offset_sf */
-        row->offset = get_signed(in) * r->f->data_unit;
+        row->offset = get_units(in, true, r->f->data_unit);
         return;
     case 0x0f: /* def_cfa_expression */
         row->base = is_by_fp(in, true, &row->offset) ? FRAME_AT_FP : FRAME_UNKNOWN;
@@ -348,7 +354,7 @@ static void run_one(struct run *r, struct input *in)
         return;
     case 0x11: /* offset_extended_sf */
         reg = get_unsigned(in);
-        save_at(row, reg, get_signed(in) * r->f->data_unit);
+        save_at(row, reg, get_units(in, true, r->f->data_unit));
         return;
     case 0x2d: /* negate_ra_state: the return address is signed from here on (arm64) */
         return;

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * refused.c - checks what heaps of the caller's own do when the system refuses memory, or the
+ * barrier that a writer needs to know that no lookup is left: a call fails with its own error and
+ * changes nothing, or memory that lookups may be reading stays.
+ *
+ * test.mk lets the linker send the library's calls of os_map, os_allow and grace_barrier here.
+ */
+#include "unit.h"
+
+#include <pthread.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/grace.h"
+#include "base/os.h"
+#include "heaps/readers.h"
+#include "heaps/registry.h"
+#include "mem_heap.h"
+
+enum { NHEAPS = 300, HEAP_BYTES = 1024 };
+
+static _Alignas(16) unsigned char memory[NHEAPS][HEAP_BYTES];
+static mem_heap *heap[NHEAPS];
+static bool no_map, no_allow, no_barrier;
+static int nallowed; /* This number of calls of os_allow is passed on before all are refused. */
+
+void *__real_os_map(size_t nbytes);
+void *__wrap_os_map(size_t nbytes);
+bool __real_os_allow(void *address, size_t nbytes);
+bool __wrap_os_allow(void *address, size_t nbytes);
+bool __real_grace_barrier(void);
+bool __wrap_grace_barrier(void);
+
+void *__wrap_os_map(size_t nbytes)
+{
+    return no_map ? NULL : __real_os_map(nbytes);
+}
+
+bool __wrap_os_allow(void *address, size_t nbytes)
+{
+    return !(no_allow && nallowed-- <= 0) && __real_os_allow(address, nbytes);
+}
+
+bool __wrap_grace_barrier(void)
+{
+    return !no_barrier && __real_grace_barrier();
+}
+
+/* Each test begins with all calls passed on. */
+static int set_up(void **state)
+{
+    (void)state;
+    no_map = no_allow = no_barrier = false;
+    nallowed = 0;
+    return 0;
+}
+
+static mem_heap *make(int i)
+{
+    return mem_heap_in(memory[i], HEAP_BYTES, NULL);
+}
+
+/* The table of heaps is full, and cannot grow: a heap more is refused, and the others are there. */
+static void test_no_room_in_the_table(void **state)
+{
+    (void)state;
+    int n = 0;
+    struct mem_piece p;
+    no_map = true;
+    while (n < NHEAPS && (heap[n] = make(n)) != NULL)
+        n++;
+    assert_in_range(n, 1, NHEAPS - 1);
+    assert_int_equal(mem_last_error(), MEM_NO_MEMORY);
+    assert_int_equal(mem_check((mem_heap *)(void *)memory[n], NULL), MEM_NO_HEAP);
+    assert_null(mem_heap_create(1 << 16, NULL)); /* and one that was mapped is unmapped again */
+    assert_int_equal(mem_last_error(), MEM_NO_MEMORY);
+    void *object = mem_alloc(heap[0], 100);
+    assert_int_equal(mem_heap_detach(heap[0]), MEM_OK);
+    heap[n] = make(n); /* in the place of the one that was detached */
+    assert_non_null(heap[n]);
+    assert_null(mem_heap_attach(memory[0], HEAP_BYTES, NULL));
+    assert_int_equal(mem_last_error(), MEM_NO_MEMORY);
+    no_map = false;
+    heap[0] = mem_heap_attach(memory[0], HEAP_BYTES, NULL);
+    assert_ptr_equal(heap[0], memory[0]);
+    assert_int_equal(mem_find(object, &p), MEM_OK);
+    assert_ptr_equal(p.heap, heap[0]);
+    for (int i = 0; i <= n; i++)
+        assert_int_equal(mem_heap_destroy(heap[i]), MEM_OK);
+}
+
+/* --- without a barrier ------------------------------------------------------------------- */
+
+static _Atomic bool has_looked, may_end;
+
+static void *look_up_and_stay(void *address)
+{
+    struct mem_piece p;
+    mem_find(address, &p);
+    has_looked = true;
+    while (!may_end)
+        usleep(1000);
+    return NULL;
+}
+
+static bool is_mapped(const void *page, size_t nbytes)
+{
+    unsigned char told[16];
+    return mincore((void *)(uintptr_t)page, nbytes, told) == 0;
+}
+
+/* Another thread has a reader. Without a barrier nothing says whether it is at work: so a heap that
+ * is destroyed leaves the table, and its memory stays. */
+static void test_no_barrier(void **state)
+{
+    (void)state;
+    pthread_t thread;
+    struct mem_piece p;
+    mem_heap *mapped = mem_heap_create(1 << 14, NULL), *other = mem_heap_create(1 << 14, NULL);
+    void *object = mem_alloc(mapped, 100);
+    has_looked = may_end = false;
+    assert_int_equal(pthread_create(&thread, NULL, look_up_and_stay, object), 0);
+    while (!has_looked)
+        usleep(1000);
+    assert_int_equal(mem_find(object, &p), MEM_OK);
+    if (reader_mine == &reader_none) { /* no barrier here: then lookups are counted */
+        may_end = true;
+        pthread_join(thread, NULL);
+        skip();
+    }
+    no_barrier = true;
+    assert_false(registry_wait_for_readers());
+    assert_int_equal(mem_heap_destroy(mapped), MEM_OK);
+    assert_int_equal(mem_find(object, &p), MEM_NOT_OURS);
+    assert_true(is_mapped(mapped, 1 << 14));
+    for (int i = 0; i < NHEAPS; i++) /* the table grows, and the one before stays */
+        heap[i] = make(i);
+    for (int i = 0; i < NHEAPS; i++)
+        assert_int_equal(mem_heap_destroy(heap[i]), MEM_OK);
+    no_barrier = false;
+    assert_true(registry_wait_for_readers());
+    assert_int_equal(mem_heap_destroy(other), MEM_OK);
+    assert_false(is_mapped(other, 1 << 14));
+    may_end = true;
+    pthread_join(thread, NULL);
+    munmap(mapped, 1 << 14);
+}
+
+/* --- memory that cannot be opened ---------------------------------------------------------- */
+
+static void test_no_steps(void **state)
+{
+    (void)state;
+    const size_t nbytes = (size_t)1 << 33;
+    for (nallowed = 0; nallowed < 2; nallowed++) { /* the low end, or the high one */
+        int left = nallowed;
+        no_allow = true;
+        assert_null(mem_heap_create(nbytes, NULL));
+        assert_int_equal(mem_last_error(), MEM_NO_MEMORY);
+        no_allow = false;
+        nallowed = left;
+    }
+    mem_heap *large = mem_heap_create(nbytes, NULL);
+    assert_non_null(large);
+    void *first = mem_alloc(large, 1000);
+    no_allow = true;
+    nallowed = 0;
+    assert_null(mem_alloc(large, nbytes / 4));
+    assert_int_equal(mem_last_error(), MEM_NO_SPACE);
+    assert_non_null(mem_alloc(large, 2000)); /* what is open already can be had */
+    assert_int_equal(mem_check(large, NULL), MEM_OK);
+    no_allow = false;
+    assert_non_null(mem_alloc(large, nbytes / 4));
+    assert_int_equal(mem_free(large, first), MEM_OK);
+    assert_int_equal(mem_heap_destroy(large), MEM_OK);
+}
+
+/* A part that cannot be opened stays closed. */
+static void test_no_further_part(void **state)
+{
+    (void)state;
+    if (!mappings_are_cheap())
+        skip();
+    mem_heap *large = mem_heap_create(2 * MEM_PART_BYTES, NULL);
+    if (large == NULL)
+        skip(); /* the machine does not grant so many addresses */
+    const size_t most = MEM_PART_BYTES - ((size_t)1 << 30);
+    void *first = mem_alloc(large, most);
+    assert_non_null(first);
+    no_allow = true;
+    assert_null(mem_alloc(large, most));
+    assert_int_equal(mem_last_error(), MEM_NO_SPACE);
+    assert_int_equal(mem_check(large, NULL), MEM_OK);
+    no_allow = false;
+    void *second = mem_alloc(large, most);
+    assert_non_null(second);
+    assert_int_equal(mem_free(large, second), MEM_OK);
+    assert_int_equal(mem_free(large, first), MEM_OK);
+    assert_int_equal(mem_heap_destroy(large), MEM_OK);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_no_room_in_the_table, set_up),
+        cmocka_unit_test_setup(test_no_barrier, set_up),
+        cmocka_unit_test_setup(test_no_steps, set_up),
+        cmocka_unit_test_setup(test_no_further_part, set_up),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

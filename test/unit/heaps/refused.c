@@ -184,7 +184,7 @@ static void test_no_further_part(void **state)
         skip();
     mem_heap *large = mem_heap_create(2 * MEM_PART_BYTES, NULL);
     if (large == NULL)
-        skip(); /* the machine does not grant so many addresses */
+        skip(); /* the machine does not grant these addresses */
     const size_t most = MEM_PART_BYTES - ((size_t)1 << 30);
     void *first = mem_alloc(large, most);
     assert_non_null(first);

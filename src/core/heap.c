@@ -423,13 +423,6 @@ enum heap_result heap_take_aligned(struct heap *h, size_t nbytes, size_t align, 
 
 /* --- judging --------------------------------------------------------------- */
 
-/* Where an address was found to be. */
-struct location {
-    bool in_span;
-    struct slot slot;
-    struct ledger_place place;
-};
-
 /* These two say what is there, and leave to judge_locked whether the address is in the object.
  *
  * What an address in a slot is: HEAP_INSIDE if the slot is an object, wherever in it the address
@@ -861,70 +854,86 @@ void heap_harden_locked(struct heap *h, bool guard, uint64_t random)
     h->spans.random = random;
 }
 
-static size_t room_of(const struct location *p)
+enum heap_result heap_locate_locked(const struct heap *h, const void *address, struct object *found,
+                                    struct location *at)
 {
-    return p->in_span ? p->slot.bytes : (size_t)p->place.chunk.length * GRANULE_BYTES;
-}
-
-enum heap_result heap_find_room_locked(const struct heap *h, const void *address,
-                                       struct object *found, size_t *room)
-{
-    struct location p;
     *found = (struct object){0};
-    enum heap_result result = judge_locked(h, address, &p, found);
-    *room = found->start != NULL ? room_of(&p) : 0;
-    return result;
+    return judge_locked(h, address, at, found);
 }
 
-/* Writes down another size of an object that was found; all else stays. Returns false if neither
- * the state of a slot nor a record can say so much slack. */
-static bool relabel(struct heap *h, const struct location *p, size_t nbytes)
+/* A state says less than the largest slack that its slot can have, and a record less than 4 GiB. */
+static bool relabel_locked(struct heap *h, const struct location *at, size_t nbytes)
 {
-    size_t slack = room_of(p) - nbytes;
-    assert(nbytes <= room_of(p));
-    if (p->in_span)
-        return slot_can_hold(p->slot.bytes, nbytes) &&
-               state_resize_object(pagemap_span(&h->spans, p->slot.slice)->states,
-                                   pagemap_span(&h->spans, p->slot.slice)->nslots, p->slot.index,
-                                   (uint32_t)slack);
-    return slack < LEDGER_RESERVED &&
-           chunks_resize(&h->chunks, p->place.chunk.start, p->place.chunk.length, (uint32_t)slack);
+    size_t slack = location_room(at) - nbytes;
+    assert(nbytes <= location_room(at));
+    if (!at->in_span)
+        return slack < LEDGER_RESERVED && chunks_resize(&h->chunks, at->place.chunk.start,
+                                                        at->place.chunk.length, (uint32_t)slack);
+    const struct span *span = pagemap_span(&h->spans, at->slot.slice);
+    return slot_can_hold(at->slot.bytes, nbytes) &&
+           state_resize_object(span->states, span->nslots, at->slot.index, (uint32_t)slack);
 }
 
-bool heap_relabel_locked(struct heap *h, const void *address, size_t nbytes)
+/* The size that an object had when it was located. */
+static size_t located_size(const struct location *at)
 {
-    struct location p;
-    struct object found;
-    enum heap_result result = judge_locked(h, address, &p, &found);
-    assert(result == HEAP_OK);
-    if (result != HEAP_OK || !relabel(h, &p, nbytes))
+    return location_room(at) - (at->in_span ? at->slot.slack : at->place.chunk.state - 1);
+}
+
+bool heap_relabel_locked(struct heap *h, const struct location *at, size_t nbytes)
+{
+    if (!relabel_locked(h, at, nbytes))
         return false;
     if (h->counters != NULL)
-        count_resized_locked(h, found.size, nbytes);
+        count_resized_locked(h, located_size(at), nbytes);
     return true;
 }
 
-/* An object of `room` bytes is taken and then relabelled. The clean part is read before that, since
- * it is of what was handed out last. An aligned slot would have more room than a granule. */
-enum heap_result heap_take_room_locked(struct heap *h, size_t nbytes, size_t *room, size_t align,
-                                       void **object, struct object *zero)
+void heap_free_located_locked(struct heap *h, const struct location *at)
 {
-    struct location p;
+    give_back_locked(h, at);
+    if (h->counters != NULL)
+        count_freed_locked(h, located_size(at));
+    trim_if_time_locked(h);
+}
+
+/* Takes a chunk as an object of *room bytes, and relabels it. An object of no byte that is aligned
+ * has a chunk even where there are slots, as an aligned slot has more room than a granule. */
+static enum heap_result take_roomy_chunk(struct heap *h, size_t nbytes, size_t *room, size_t align,
+                                         void **object)
+{
+    struct location at;
     struct object found;
-    assert(nbytes <= *room && h->chunks.list.head == NULL);
     enum fit fit = *room > GRANULE_BYTES || align <= GRANULE_BYTES ? FIT_ANY : FIT_BEST;
     enum heap_result result = find_place_locked(h, *room, align, fit, object);
     if (result != HEAP_OK)
         return result;
-    if (zero != NULL)
-        *zero = part_of(h, chunks_clean_part(&h->chunks), *object, nbytes);
-    result = judge_locked(h, *object, &p, &found);
-    if (result == HEAP_OK && !relabel(h, &p, nbytes)) {
-        give_back_locked(h, &p);
+    result = judge_locked(h, *object, &at, &found);
+    *room = location_room(&at);
+    if (result == HEAP_OK && !relabel_locked(h, &at, nbytes)) {
+        give_back_locked(h, &at);
         result = HEAP_NO_SPACE;
     }
-    *room = room_of(&p);
-    if (h->counters != NULL && result == HEAP_OK)
+    return result;
+}
+
+/* A slot is taken with its slack at once. All else is a chunk, or a slot where there is hardly any
+ * room left. */
+enum heap_result heap_take_room_locked(struct heap *h, size_t nbytes, size_t *room, size_t align,
+                                       void **object, struct object *zero)
+{
+    assert(nbytes <= *room && h->chunks.list.head == NULL);
+    unsigned sizeclass = heap_sizeclass(h, *room, align);
+    bool by_class = sizeclass < NCLASSES && (*room > GRANULE_BYTES || align <= GRANULE_BYTES);
+    enum heap_result result = HEAP_OK;
+    *object = by_class ? spans_take(&h->spans, nbytes, sizeclass) : NULL;
+    if (*object != NULL)
+        *room = sizeclass_bytes(sizeclass);
+    else
+        result = take_roomy_chunk(h, nbytes, room, align, object);
+    if (result == HEAP_OK && zero != NULL)
+        *zero = part_of(h, chunks_clean_part(&h->chunks), *object, nbytes);
+    if (result == HEAP_OK && h->counters != NULL)
         count_taken_locked(h, nbytes);
     return result;
 }

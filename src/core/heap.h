@@ -183,15 +183,31 @@ void heap_harden_locked(struct heap *h, bool guard, uint64_t random);
 enum heap_result heap_take_room_locked(struct heap *h, size_t nbytes, size_t *room, size_t align,
                                        void **object, struct object *zero);
 
-/* Says what an address is, as heap_find_exact does. Stores the object whose room the address lies
- * in, and that room; a start of NULL says that there is none. */
-enum heap_result heap_find_room_locked(const struct heap *h, const void *address,
-                                       struct object *found, size_t *room);
+/* Where an object was found to be: good until the heap's next change. */
+struct location {
+    bool in_span;
+    struct slot slot;
+    struct ledger_place place;
+};
 
-/* Notes that the object which begins at `address` has nbytes now, at most its room; the room stays
- * as it is. Returns false, and changes nothing, if so much slack cannot be noted. A slot of 256
- * bytes must keep three, one of 64 KiB two, and a chunk can have 4 GiB of slack. */
-bool heap_relabel_locked(struct heap *h, const void *address, size_t nbytes);
+/* Returns how much room the object has that was found there. */
+static inline size_t location_room(const struct location *at)
+{
+    return at->in_span ? at->slot.bytes : (size_t)at->place.chunk.length * GRANULE_BYTES;
+}
+
+/* Says what an address is, as heap_find_exact does. Stores the object whose room the address lies
+ * in, and where it is; a start of NULL says that there is none. */
+enum heap_result heap_locate_locked(const struct heap *h, const void *address, struct object *found,
+                                    struct location *at);
+
+/* Notes that an object has nbytes now, at most its room; the room stays as it is. Returns false,
+ * and changes nothing, if so much slack cannot be noted: a slot of 256 bytes must keep three, one
+ * of 64 KiB two, and a chunk can have 4 GiB of slack. */
+bool heap_relabel_locked(struct heap *h, const struct location *at, size_t nbytes);
+
+/* Frees an object. */
+void heap_free_located_locked(struct heap *h, const struct location *at);
 
 /* --- pages --------------------------------------------------------------------- */
 

@@ -72,7 +72,7 @@ static bool is_large(const void *start, size_t room)
 
 static bool is_in_quarantine(const struct object *object, size_t room)
 {
-    return object->start != NULL && object->size == 0 && room > GRANULE_BYTES; /* HA1 */
+    return object->size == 0 && room > GRANULE_BYTES; /* HA1 */
 }
 
 static unsigned char *end_of(const struct object *object)
@@ -208,12 +208,10 @@ static void look_for_writes(const struct object *was, size_t room, struct fault 
 
 /* Gives an object back to the heap. If its pages cannot be opened, they stay closed, and the object
  * is never used again. */
-static enum heap_result give_back(const struct object *object, size_t room)
+static void give_back(const struct object *object, const struct location *at)
 {
-    struct object found;
-    return set_closed(object, room, false)
-               ? heap_free_locked(&shim_heap, object->start, true, &found)
-               : HEAP_OK;
+    if (set_closed(object, location_room(at), false))
+        heap_free_located_locked(&shim_heap, at);
 }
 
 /* What an object in quarantine counts as. The memory of a large one has gone back, and what it
@@ -229,25 +227,25 @@ static bool release_oldest(struct fault *fault)
 {
     struct held held;
     struct object empty;
-    size_t room;
+    struct location at;
     if (!quarantine_oldest(&quarantine, &held))
         return false;
-    enum heap_result result = heap_find_room_locked(&shim_heap, held.start, &empty, &room);
+    enum heap_result result = heap_locate_locked(&shim_heap, held.start, &empty, &at);
+    size_t room = location_room(&at);
     assert(result == HEAP_OK && is_in_quarantine(&empty, room));
     (void)result;
     look_for_writes(&(struct object){held.start, held.size}, room, fault);
     quarantine_pop(&quarantine, weight(held.start, room));
-    give_back(&empty, room);
+    give_back(&empty, &at);
     return true;
 }
 
 /* Puts a freed object into quarantine as one of no byte. Returns false if there is no quarantine,
  * or its slack would be too much to note. */
-static bool hold(const struct object *object, size_t room, struct fault *fault)
+static bool hold(const struct object *object, const struct location *at, struct fault *fault)
 {
-    if (!has(MEASURE_QUARANTINE))
-        return false;
-    if (!heap_relabel_locked(&shim_heap, object->start, 0))
+    size_t room = location_room(at);
+    if (!has(MEASURE_QUARANTINE) || !heap_relabel_locked(&shim_heap, at, 0))
         return false;
     (void)set_closed(&(struct object){object->start, 0}, room, true);
     quarantine_push(&quarantine, (struct held){object->start, object->size},
@@ -259,11 +257,17 @@ static bool hold(const struct object *object, size_t room, struct fault *fault)
 
 /* --- the calls ------------------------------------------------------------------- */
 
+/* What is in quarantine is free. */
+static enum heap_result locate(const void *address, struct object *found, struct location *at)
+{
+    enum heap_result result = heap_locate_locked(&shim_heap, address, found, at);
+    return found->start != NULL && is_in_quarantine(found, location_room(at)) ? HEAP_FREE : result;
+}
+
 enum heap_result hard_find(const void *address, struct object *found)
 {
-    size_t room;
-    enum heap_result result = heap_find_room_locked(&shim_heap, address, found, &room);
-    return is_in_quarantine(found, room) ? HEAP_FREE : result;
+    struct location at;
+    return locate(address, found, &at);
 }
 
 /* Before there is no space for an object, the quarantine gives up what it holds. */
@@ -289,16 +293,17 @@ enum heap_result hard_take(size_t nbytes, size_t align, enum call call, void **o
 enum heap_result hard_free(const void *address, enum call call, struct object *found,
                            struct fault *fault)
 {
-    size_t room;
-    enum heap_result result = heap_find_room_locked(&shim_heap, address, found, &room);
-    if (is_in_quarantine(found, room))
-        return HEAP_FREE;
+    struct location at;
+    enum heap_result result = locate(address, found, &at);
     if (result != HEAP_OK)
         return result;
+    size_t room = location_room(&at);
     (void)look_at(found, room, call, fault);
     if (found->size > 0)
         clear(found, room);
-    return found->size > 0 && hold(found, room, fault) ? HEAP_OK : give_back(found, room);
+    if (found->size == 0 || !hold(found, &at, fault))
+        give_back(found, &at);
+    return HEAP_OK;
 }
 
 /* Whether an object should stay in its room when it is resized: it fits, with its canary and its
@@ -316,17 +321,16 @@ static bool suits(const struct object *old, size_t room, size_t nbytes, bool any
 enum heap_result hard_resize(const void *address, size_t nbytes, bool anyway, enum call call,
                              struct fault *fault)
 {
-    size_t room;
     struct object old;
-    enum heap_result result = heap_find_room_locked(&shim_heap, address, &old, &room);
-    if (is_in_quarantine(&old, room))
-        return HEAP_FREE;
+    struct location at;
+    enum heap_result result = locate(address, &old, &at);
+    size_t room = result == HEAP_OK ? location_room(&at) : 0;
     if (result != HEAP_OK || !suits(&old, room, nbytes, anyway))
         return result != HEAP_OK ? result : HEAP_NO_SPACE;
     enum family family = look_at(&old, room, call, fault);
     struct object new = {old.start, nbytes};
     size_t dirty = old.size + canary_length(open_slack(&old, room));
-    if (!set_closed(&old, room, false) || !heap_relabel_locked(&shim_heap, address, nbytes))
+    if (!set_closed(&old, room, false) || !heap_relabel_locked(&shim_heap, &at, nbytes))
         return HEAP_NO_SPACE;
     if (has(MEASURE_ZERO) && nbytes < dirty)
         memset(end_of(&new), 0, dirty - nbytes);

@@ -110,10 +110,12 @@ static size_t room_for(size_t nbytes, size_t align, enum call call)
  * system may refuse to close them: then they are a part of the slack like any other. */
 static bool set_closed(const struct object *object, size_t room, bool closed)
 {
+    if (!has(MEASURE_GUARD) || !is_large(object->start, room))
+        return true;
     uintptr_t page = os_page_bytes();
     uintptr_t from = ceil_div((uintptr_t)end_of(object), page) * page;
     uintptr_t to = ((uintptr_t)object->start + room) / page * page;
-    if (!has(MEASURE_GUARD) || !is_large(object->start, room) || from >= to)
+    if (from >= to)
         return true;
     return closed ? os_forbid((void *)from, to - from) : os_allow((void *)from, to - from);
 }
@@ -122,13 +124,10 @@ static bool set_closed(const struct object *object, size_t room, bool closed)
 static size_t open_slack(const struct object *object, size_t room)
 {
     size_t slack = room - object->size;
-    if (has(MEASURE_GUARD) && room == GRANULE_BYTES)
-        return 0;
-    if (has(MEASURE_GUARD) && is_large(object->start, room)) {
-        size_t to_page = pages(object->size) - object->size;
-        return to_page < slack ? to_page : slack;
-    }
-    return slack;
+    if (!has(MEASURE_GUARD) || (room > GRANULE_BYTES && !is_large(object->start, room)))
+        return slack;
+    size_t to_page = room > GRANULE_BYTES ? pages(object->size) - object->size : 0;
+    return to_page < slack ? to_page : slack;
 }
 
 /* --- canaries ------------------------------------------------------------------- */

@@ -85,8 +85,8 @@ static void refuse_fault(enum call call, const void *address, const struct fault
 
 /* Frees an object as heap_free_exact does, with the measures that are in force, and notes that
  * before another thread can get the memory. */
-__attribute__((noinline, cold)) static enum heap_result free_with_care(enum call call,
-                                                                       const void *address)
+__attribute__((noinline)) static enum heap_result free_with_care(enum call call,
+                                                                 const void *address)
 {
     struct moment now;
     struct object found;
@@ -105,7 +105,7 @@ __attribute__((noinline, cold)) static enum heap_result free_with_care(enum call
 }
 
 /* Does what heap_take_at, resize_at and find_exact do in a process that is hardened. */
-__attribute__((noinline, cold)) static enum heap_result
+__attribute__((noinline)) static enum heap_result
 take_hardened(size_t nbytes, size_t align, void **object, struct object *zero, enum call call)
 {
     struct fault fault = {0};
@@ -117,7 +117,7 @@ take_hardened(size_t nbytes, size_t align, void **object, struct object *zero, e
     return result;
 }
 
-__attribute__((noinline, cold)) static enum heap_result
+__attribute__((noinline)) static enum heap_result
 resize_hardened(enum call call, const void *address, size_t nbytes, bool anyway)
 {
     struct fault fault = {0};
@@ -205,7 +205,7 @@ static bool take_slot(size_t nbytes, size_t room, size_t align, void **object, b
 static void *take_any(size_t nbytes, size_t align, enum call call)
 {
     void *object;
-    return take_slot(nbytes, nbytes, align, &object, NULL)
+    return hard_measures == 0 && take_slot(nbytes, nbytes, align, &object, NULL)
                ? object
                : take_from_heap(nbytes, align, NULL, call);
 }
@@ -278,7 +278,7 @@ static bool count_towards_tcache(struct thread *t)
  * tell the two apart. */
 __attribute__((noinline)) static void free_by_heap(const void *address, enum call call)
 {
-    if (count_towards_tcache(&shim_thread))
+    if (hard_measures == 0 && count_towards_tcache(&shim_thread))
         (void)shim_ensure_tcache(); /* this free does not use it, the next one will */
     bool with_care = shim_history != NULL || hard_measures != 0;
     enum heap_result result =

@@ -2,7 +2,7 @@
 #
 # bench.mk - the programs that measure, and the targets that run them. The Makefile includes it.
 
-.PHONY: demo demo-fit bench bench-fit bench-find bench-history bench-bounded
+.PHONY: demo demo-fit bench bench-fit bench-find bench-history bench-hard bench-bounded
 demo: all ## real programs on the system's malloc and on libmem's: one table
 	@bench/demo.sh $(BUILD)/mem
 demo-fit: all $(EXAMPLES) ## counts the words of licence texts, with each placement style
@@ -38,6 +38,9 @@ bench-find: all $(BUILD)/bench/find ## any address to its object, beside GC_base
 
 bench-history: all ## what LIBMEM=history costs two compilers, beside heaptrack
 	@bench/history.sh $(BUILD)
+
+bench-hard: all $(BUILD)/bench/work $(BUILD)/bench/launch ## what each measure of LIBMEM=hard costs: PEERS=
+	@PEERS="$(PEERS)" bench/hard.sh $(BUILD)
 
 # STEPPED calls are counted instruction by instruction, at a millisecond and more for each.
 STEPPED ?= 300

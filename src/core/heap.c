@@ -174,6 +174,7 @@ static bool has_constants_of_spans(const struct spans *s, const struct spans *li
            s->nkept == like->nkept && shunned && s->nclear <= pagemap_nslices(like) &&
            (s->nheld == 0 || s->nclear == pagemap_nslices(like)) &&
            memcmp(&s->keeps_pagemap, &like->keeps_pagemap, sizeof(bool)) == 0 &&
+           memcmp(&s->clears, &like->clears, sizeof(bool)) == 0 &&
            s->guard_bytes == like->guard_bytes && s->random == like->random;
 }
 
@@ -844,13 +845,14 @@ enum heap_result heap_resize(struct heap *h, const void *address, size_t nbytes,
 
 /* --- objects with more room than they have bytes ------------------------------- */
 
-void heap_harden_locked(struct heap *h, bool guard, uint64_t random)
+void heap_harden_locked(struct heap *h, bool guard, bool clears, uint64_t random)
 {
     enum { PART = 4 };
     size_t page = os_page_bytes();
     assert(h->spans.nheld == 0);
     if (guard && h->spans.slice_shift == SLICE_SHIFT && page <= SLICE_BYTES / PART)
         h->spans.guard_bytes = (uint32_t)page;
+    h->spans.clears = clears;
     h->spans.random = random;
 }
 

@@ -49,7 +49,8 @@ const char *hard_open(const struct options *o)
 void hard_heap_opened(void)
 {
     (void)heap_close_tcaches_locked(&shim_heap); /* no thread has one yet */
-    heap_harden_locked(&shim_heap, has(MEASURE_GUARD), has(MEASURE_RANDOM) ? random_seed : 0);
+    heap_harden_locked(&shim_heap, has(MEASURE_GUARD), has(MEASURE_ZERO),
+                       has(MEASURE_RANDOM) ? random_seed : 0);
 }
 
 void hard_forked(void)
@@ -329,12 +330,11 @@ enum heap_result hard_resize(const void *address, size_t nbytes, bool anyway, en
     enum family family = look_at(&old, room, call, fault);
     struct object new = {old.start, nbytes};
     size_t dirty = old.size + canary_length(open_slack(&old, room));
+    size_t least = nbytes < old.size ? nbytes : old.size;
     if (!set_closed(&old, room, false) || !heap_relabel_locked(&shim_heap, &at, nbytes))
         return HEAP_NO_SPACE;
-    if (has(MEASURE_ZERO) && nbytes < dirty)
-        memset(end_of(&new), 0, dirty - nbytes);
-    else if (has(MEASURE_ZERO) && dirty > old.size)
-        memset(end_of(&old), 0, dirty - old.size);
+    if (has(MEASURE_ZERO) && least < dirty)
+        memset((unsigned char *)old.start + least, 0, dirty - least);
     (void)set_closed(&new, room, true);
     mark(&new, room, family);
     return HEAP_OK;

@@ -133,6 +133,7 @@ struct spans {
     uint32_t changes; /* a sequence count: odd while a span is made or goes (base/seqcount.h) */
     uint8_t nshunned[NCLASSES]; /* the next n objects of each class get no span of their own */
     bool keeps_pagemap;         /* a large page map stays [PM5] */
+    bool clears;                /* metadata is cleared before its memory goes back */
     uint32_t guard_bytes; /* the closed end of each span of objects [SP8]; 0: none is closed */
     uint64_t random;      /* the state of a generator that chooses slots; 0: none does */
 };

@@ -229,6 +229,8 @@ static void span_give_back(struct spans *s, uint32_t slice)
     /* entry [span] => [0]; slices: a chunk of the library's own => free chunk;
      * state array: a metadata object => free slot. */
     bool outermost = changes_begin(s);
+    if (s->clears && was.purpose == FOR_METADATA)
+        memset((void *)pagemap_address(s, slice), 0, slice_bytes(s));
     slices_give_back(s, slice, span_nslices(&was));
     if (was.purpose == FOR_OBJECTS) {
         s->nshunned[was.sizeclass] = s->nkept == 0 ? NSHUNNED : 0; /* count_shunned */

@@ -163,9 +163,9 @@ struct changes kinds_compare(struct kinds *old, struct kinds *new)
     if (changes.list == NULL)
         err(UNKNOWN, "no memory");
     if (old->n > 0)
-        qsort(old->list, old->n, sizeof *old->list, by_key);
+        sort_array(old->list, old->n, sizeof *old->list, by_key);
     if (new->n > 0)
-        qsort(new->list, new->n, sizeof *new->list, by_key);
+        sort_array(new->list, new->n, sizeof *new->list, by_key);
     for (size_t i = 0, k = 0; i < old->n || k < new->n;) {
         const struct kind *p = i < old->n ? &old->list[i] : NULL;
         const struct kind *q = k < new->n ? &new->list[k] : NULL;
@@ -181,7 +181,7 @@ struct changes kinds_compare(struct kinds *old, struct kinds *new)
             changes.list[changes.n++] = c;
     }
     if (changes.n > 0)
-        qsort(changes.list, changes.n, sizeof *changes.list, by_growth);
+        sort_array(changes.list, changes.n, sizeof *changes.list, by_growth);
     return changes;
 }
 

@@ -179,7 +179,7 @@ static void make_maps(struct finding *m)
     for (size_t i = 0; i < hs->n; i++)
         m->is_whole &= map_make(&m->maps[i], &hs->views[i], NCELLS,
                                 m->is_resident_known ? m->resident : NULL, m->nresident);
-    qsort(m->maps, hs->n, sizeof *m->maps, compare_maps);
+    sort_array(m->maps, hs->n, sizeof *m->maps, compare_maps);
 }
 
 /* Looks at the process. Returns NULL after a message. */
@@ -239,9 +239,9 @@ static void sort(void)
 {
     struct kinds *sizes = &top.now->census.sizes;
     if (sizes->n > 0)
-        qsort(sizes->list, sizes->n, sizeof *sizes->list, compare_kinds);
+        sort_array(sizes->list, sizes->n, sizeof *sizes->list, compare_kinds);
     if (top.growth.n > 0)
-        qsort(top.growth.list, top.growth.n, sizeof *top.growth.list, compare_growth);
+        sort_array(top.growth.list, top.growth.n, sizeof *top.growth.list, compare_growth);
 }
 
 /* Keeps, of the sizes that have changed since the first look, those that grew. */

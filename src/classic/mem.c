@@ -18,6 +18,7 @@
 #include "core/heap.h"
 #include "base/describe.h"
 #include "base/os.h"
+#include "base/probe.h"
 #include "heaps/readers.h"
 
 MEM_API int m_error;
@@ -149,6 +150,8 @@ MEM_API int Mem_Free(void *ptr)
     mutator_enter();
     enum heap_result result = heap_free(&the_heap, ptr);
     mutator_leave();
+    if (result != HEAP_OK)
+        PROBE_REFUSED(ptr);
     return answer(result);
 }
 

@@ -17,6 +17,7 @@
 #include "core/heap.h"
 
 #include "base/os.h"
+#include "base/probe.h"
 #include "core/pieces.h"
 
 /* For a function that does the work of two calls, one of which takes the lock: a call in between
@@ -547,6 +548,7 @@ static void give_pages_back(struct heap *h, unsigned char *from, unsigned char *
         return;
     if (h->has_huge_pages)
         os_want_huge_pages((void *)first, end - first, false);
+    PROBE_TRIM(first, end - first);
     uintptr_t base = (uintptr_t)h->chunks.region.base; /* a multiple of a granule */
     chunks_given_back(&h->chunks, (first - base) / GRANULE_BYTES, (end - base) / GRANULE_BYTES);
 }

@@ -17,6 +17,7 @@
 #include "heaps/objects.h"
 
 #include "base/base.h"
+#include "base/probe.h"
 #include "core/heap.h"
 #include "heaps/find.h"
 #include "heaps/guard.h"
@@ -216,6 +217,7 @@ MEM_API void *mem_alloc_fit(mem_heap *heap, size_t size, size_t align, enum mem_
 static enum mem_result refuse_address(mem_heap *m, const void *address, enum mem_result why)
 {
     assert(why != MEM_OK);
+    PROBE_REFUSED(address);
     const struct extras *e = header_extras(m);
     if (e != NULL && e->on_refused != NULL)
         e->on_refused(m, address, why, e->context);

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/os.h"
+#include "base/probe.h"
 #include "malloc/hard.h"
 #include "malloc/report.h"
 #include "malloc/shim.h"
@@ -247,6 +248,7 @@ static void refuse(enum call call, const void *address, enum heap_result why)
 {
     struct object there = {0};
     assert(why != HEAP_OK && why != HEAP_NO_SPACE && address != NULL);
+    PROBE_REFUSED(address);
     if (shim_row != NULL)
         count_event(&shim_row->counters.nrefused[why == HEAP_FREE       ? REFUSED_FREE
                                                  : why == HEAP_INSIDE   ? REFUSED_INSIDE

@@ -282,8 +282,8 @@ enum chunks_result chunks_take(struct chunks *c, uint32_t length, uint32_t slack
  *     [------- free -------] => [skipped][--- free ---] => [skipped][this][free]
  *                            => [ free  ][this][free]
  *
- * Returns false, and has changed nothing, if the node of the free chunk is wrong, or if the
- * ledger has no room for a record of the rest. */
+ * Returns false, and has changed nothing, if the node of the free chunk is wrong, or if the ledger
+ * is damaged. The choice has made sure that there is room for the records of all three. */
 static bool take_behind(struct chunks *c, const struct chunk *from, uint32_t skip, uint32_t length,
                         uint32_t slack)
 {
@@ -292,16 +292,16 @@ static bool take_behind(struct chunks *c, const struct chunk *from, uint32_t ski
     struct chunk rest = {.start = from->start + skip, .length = from->length - skip};
     if (!look_at_nodes(c, from->start, &spot))
         return false;
-    if (skip > 0 && take_and_thread(c, from, skip, 0, &spot) == skip)
-        look_at_nodes(c, rest.start, &spot);
-    else if (skip > 0)
-        rest.length = 0; /* the chunk was taken whole: there was no room for another record */
-    if (rest.length > 0)
-        take_and_thread(c, &rest, length, slack, &spot);
+    if (skip == 0)
+        return take_and_thread(c, from, length, slack, &spot) > 0;
+    if (take_and_thread(c, from, skip, 0, &spot) != skip)
+        return false;
+    look_at_nodes(c, rest.start, &spot);
+    bool taken = take_and_thread(c, &rest, length, slack, &spot) > 0;
     struct ledger_place skipped;
-    if (skip > 0 && ledger_find_place(&c->ledger, from->start, &skipped))
+    if (ledger_find_place(&c->ledger, from->start, &skipped))
         chunks_give_back(c, &skipped);
-    return rest.length > 0;
+    return taken;
 }
 
 /* Granules are counted from the region's base, which need not be a multiple of `align`: the phase

@@ -352,6 +352,80 @@ static void test_a_table_that_cannot_be_written_to(void **unused)
     close_both();
 }
 
+/* --- with a free list ------------------------------------------------------------------- */
+
+enum { LISTED_BYTES = 1 << 16, ALIGN = 16 };
+static _Alignas(256) unsigned char listed_memory[LISTED_BYTES];
+static struct chunks listed;
+static MemNodePtr listed_head;
+
+/* [ a ][ hole of 50 granules ][ b ][ tail ], of which neither `a` nor the hole begins well. Returns
+ * where `a` begins. */
+static uint32_t open_listed(uint32_t *hole)
+{
+    uint32_t first, a, b;
+    memset(listed_memory, 0, sizeof listed_memory);
+    chunks_open(&listed, (struct region){.base = listed_memory, .nbytes = LISTED_BYTES},
+                &listed_head);
+    assert_int_equal(chunks_take(&listed, 7, 0, FIT_BEST, &first), CHUNKS_OK);
+    assert_int_equal(chunks_take(&listed, 100, 0, FIT_BEST, &a), CHUNKS_OK);
+    assert_int_equal(chunks_take(&listed, 50, 0, FIT_BEST, hole), CHUNKS_OK);
+    assert_int_equal(chunks_take(&listed, 100, 0, FIT_BEST, &b), CHUNKS_OK);
+    struct ledger_place p;
+    assert_true(ledger_find_place(&listed.ledger, *hole, &p));
+    chunks_give_back(&listed, &p);
+    assert_true(a % ALIGN != 0 && *hole % ALIGN != 0);
+    return a;
+}
+
+/* Without room for two records more, no aligned chunk is cut out of the hole. */
+static void test_an_aligned_chunk_and_the_list(void **unused)
+{
+    uint32_t hole, at;
+    struct chunk c;
+    (void)unused;
+    open_listed(&hole);
+    assert_int_equal(chunks_take_aligned(&listed, 10, ALIGN, 0, &at), CHUNKS_OK);
+    assert_int_equal(at, (hole + ALIGN - 1) / ALIGN * ALIGN);
+    assert_true(ledger_find(&listed.ledger, hole, &c));
+    assert_true(c.state == 0 && c.start == hole && c.length == at - hole);
+    assert_int_equal(freelist_mend_all(&listed.list), 0); /* the nodes are right */
+    assert_int_equal(chunks_take_aligned(&listed, 3, 1, 0, &at), CHUNKS_OK);
+    assert_int_equal(freelist_mend_all(&listed.list), 0);
+    assert_true(ledger_is_valid(&listed.ledger));
+}
+
+/* CK1: a node that was written over is not used, and nothing changes. */
+static void test_an_aligned_chunk_and_a_wrong_node(void **unused)
+{
+    uint32_t hole, at;
+    struct chunk c;
+    (void)unused;
+    open_listed(&hole);
+    listed_memory[hole * GRANULE_BYTES] ^= 1;
+    assert_int_equal(chunks_take_aligned(&listed, 10, ALIGN, 0, &at), CHUNKS_NONE);
+    assert_true(ledger_find(&listed.ledger, hole, &c));
+    assert_true(c.state == 0 && c.length == 50);
+    assert_int_equal(freelist_mend_all(&listed.list), 1);
+    assert_int_equal(chunks_take_aligned(&listed, 10, ALIGN, 0, &at), CHUNKS_OK);
+}
+
+/* LG5: where the order by size names an object as a hole, the object stays. */
+static void test_an_aligned_chunk_and_a_wrong_hole(void **unused)
+{
+    uint32_t hole, at, a = open_listed(&hole);
+    struct cursor c;
+    struct chunk chunk;
+    (void)unused;
+    assert_true(btree_last(&listed.ledger.b, BY_SIZE, &c));
+    assert_true(cursor_word(&c) == word_of(50, hole));
+    btree_update(&listed.ledger.b, &c, word_of(50, a));
+    assert_int_not_equal(chunks_take_aligned(&listed, 10, ALIGN, 0, &at), CHUNKS_OK);
+    assert_true(ledger_find(&listed.ledger, a, &chunk));
+    assert_int_equal(chunk.state, 1);
+    assert_int_equal(chunk.length, 100);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -364,6 +438,9 @@ int main(void)
         cmocka_unit_test(test_an_open_hole_instead_of_a_step),
         cmocka_unit_test(test_a_table_is_opened_by_and_by),
         cmocka_unit_test(test_a_table_that_cannot_be_written_to),
+        cmocka_unit_test(test_an_aligned_chunk_and_the_list),
+        cmocka_unit_test(test_an_aligned_chunk_and_a_wrong_node),
+        cmocka_unit_test(test_an_aligned_chunk_and_a_wrong_hole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -138,8 +138,11 @@ static bool can_draw(void)
         warnx("there is no terminal: use --batch");
         return false;
     }
-    if (setupterm(NULL, STDOUT_FILENO, &why) == OK && cursor_address != NULL &&
-        clear_screen != NULL)
+    bool is_known = setupterm(NULL, STDOUT_FILENO, &why) == OK;
+    bool has_cursor = is_known && cursor_address != NULL && clear_screen != NULL;
+    if (is_known)
+        del_curterm(cur_term);
+    if (has_cursor)
         return true;
     warnx("the terminal (TERM is %s) has no screen that mem knows how to draw on: use --batch",
           name == NULL ? "not set" : name);

@@ -68,6 +68,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     "  h, ?     this help, until the next key\n"
 
 #define FIGURES_HELP                                                                               \
+    "  size      bytes of address space that the heap has\n"                                       \
     "  in use    bytes that the program asked for\n"                                               \
     "  resident  bytes of the region that are in memory, or in swap\n"                             \
     "  came, went by size: the number of objects of each size is compared with\n"                  \
@@ -110,6 +111,7 @@ struct finding {
 
 /* What the sizes are sorted by. */
 enum sorting { BY_BYTES, BY_OBJECTS, BY_LENGTH, NSORTINGS };
+static const char *const sorting_names[NSORTINGS] = {"bytes", "objects", "size"};
 
 static struct top {
     struct series series;
@@ -152,6 +154,12 @@ static void finding_free(struct finding *m)
     free(m);
 }
 
+/* For qsort: the larger number comes first. */
+static int more_first(uint64_t x, uint64_t y)
+{
+    return x > y ? -1 : x < y;
+}
+
 static uint64_t in_use(const struct map *map)
 {
     return map->bytes[SMALL] + map->bytes[LARGE];
@@ -160,10 +168,8 @@ static uint64_t in_use(const struct map *map)
 static int compare_maps(const void *a, const void *b)
 {
     const struct map *p = a, *q = b;
-    uint64_t x = in_use(p), y = in_use(q);
-    if (x != y)
-        return x > y ? -1 : 1;
-    return p->view->base < q->view->base ? -1 : p->view->base > q->view->base;
+    int more = more_first(in_use(p), in_use(q));
+    return more != 0 ? more : more_first(q->view->base, p->view->base);
 }
 
 /* The heap that has most in use comes first. */
@@ -205,11 +211,6 @@ static struct finding *finding_take(void)
         }
     m->tool = processor_seconds();
     return m;
-}
-
-static int more_first(uint64_t x, uint64_t y)
-{
-    return x > y ? -1 : x < y;
 }
 
 /* The most comes first, of what is sorted by; and of two with equally many the larger size. */
@@ -288,8 +289,6 @@ static bool look(int *status)
     *status = m->is_whole && look_is_certain(&m->look) ? FINE : UNKNOWN;
     return true;
 }
-
-static const char *const sorting_names[NSORTINGS] = {"bytes", "objects", "size"};
 
 /* --- what is shown ------------------------------------------------------------------------ */
 

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 #
 # inspect_history.sh MEM LIBRARY - checks mem history: which calls allocated, resized and freed what
-# lay at an address of a process, a core file and a snapshot. Prints TAP.
+# lay at an address of a process, a core file and a snapshot; and that mem run --history names the
+# functions of the stacks that the library writes of a bad pointer. Prints TAP.
 set -u
 export LC_ALL=C
 mem=$(realpath "$1") library=$(realpath "$2")
@@ -155,6 +156,98 @@ are "$live" 'allocated by malloc: 300 bytes at P: order main _start'
 result $? 'mem run --history'
 kill "$(pgrep -P "$other")"
 wait "$other" 2>"$work/killed"
+
+# A bad pointer: `mem run` gives the stacks names. One program has its functions in a library, which
+# it replaces by one that has other functions at these places.
+cat >"$work/bad.c" <<'END'
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define APART __attribute__((noinline))
+#define NO_TAIL_CALL(name) __asm__ volatile("/* " name " */" : : : "memory")
+
+APART static void *order(size_t n) { void *p = malloc(n); NO_TAIL_CALL("order"); return p; }
+APART static void give_up(void *p) { free(p); NO_TAIL_CALL("give_up"); }
+APART static void give_up_again(void *p) { free(p); NO_TAIL_CALL("give_up_again"); }
+
+int main(int argc, char **argv)
+{
+    void *p = order(100);
+    if (argc > 3 && rename(argv[2], argv[3]) != 0)
+        return 2;
+    if (argc > 1 && strcmp(argv[1], "late") == 0)
+        sleep(1);
+    if (argc > 1 && strcmp(argv[1], "child") == 0 && fork() != 0)
+        return wait(NULL) > 0 ? 0 : 2;
+    give_up(p);
+    give_up_again(p);
+    fputs("own words\n", stderr);
+    return 0;
+}
+END
+${CC:-cc} -O1 -g -fno-builtin -o "$work/bad" "$work/bad.c" || exit 1
+library_of() { # name file.c
+    ${CC:-cc} -O1 -g -fno-builtin -fPIC -shared -Dmain=run_bad -o "$work/lib$1.so" "$work/$2" ||
+        exit 1
+}
+library_of called bad.c
+sed 's/^APART static void \*order/APART int other(int n) { return n * 3; }\n&/' "$work/bad.c" \
+    >"$work/other.c"
+library_of other other.c
+echo 'int run_bad(int, char **); int main(int n, char **v) { return run_bad(n, v); }' \
+    >"$work/calls.c"
+${CC:-cc} -g -o "$work/calls" "$work/calls.c" -L"$work" -lcalled -Wl,-rpath,"$work" || exit 1
+bad() { # COMMAND...: sets status
+    timeout 20 "$mem" run --history=1K --onerror=report "$@" >"$work/out" 2>"$work/err"
+    status=$?
+}
+# Prints the lines of the report, and the functions of the program with their lines of source.
+report() { # file
+    awk '/^libmem: +(called|freed|allocated) / { printf "%s%s:", sep, $2; sep = "; " }
+        / in bad at / { sub(/\+.*/, "", $3); sub(/.*:/, "", $NF); printf " %s %s", $3, $NF }' "$1"
+}
+line_of() { grep -n "$1" "$work/bad.c" | head -n 1 | cut -d : -f 1; }
+is_translated() { # file
+    local order give again main
+    order=$(line_of 'malloc(n)') give=$(line_of '{ free(p); .*"give_up"')
+    again=$(line_of '"give_up_again"')
+    main="main $(line_of '^    give_up_again(p)')"
+    [ "$(report "$1")" = "called: give_up_again $again $main; freed: give_up $give main $(
+        line_of '^    give_up(p)'); allocated: order $order main $(line_of '= order(100)')" ]
+}
+if ldd "$mem" | grep -q libdw; then
+    bad "$work/bad"
+    [ "$status" -eq 0 ] && is_translated "$work/err"
+    result $? 'mem run --history: the three stacks of a bad pointer, with names'
+    bad sh -c "'$work/bad' child 2>'$work/own'"
+    [ "$status" -eq 0 ] && is_translated "$work/err" && [ "$(wc -l <"$work/own")" -eq 2 ] &&
+        grep -q '^libmem: free(0x.*): already free$' "$work/own" &&
+        grep -q '^own words$' "$work/own"
+    result $? 'of a child; the line about the pointer and the own words go where they went'
+    timeout 20 "$mem" run --history=1K "$work/bad" >"$work/out" 2>"$work/err"
+    [ $? -eq 134 ] && is_translated "$work/err" && ! grep -q 'own words' "$work/err"
+    result $? 'of a program that is aborted: nothing of the report is lost'
+    bad "$work/calls"
+    [ "$(grep -c '#.* give_up.* in libcalled\.so at .*bad\.c:' "$work/err")" -eq 2 ]
+    result $? 'of a library'
+    bad "$work/calls" replace "$work/libother.so" "$work/libcalled.so"
+    [ "$status" -eq 0 ] && ! grep -q 'in libcalled' "$work/err" && [ "$(
+        grep -c "#.* ($work/libcalled\.so+0x.*) (BuildId: [0-9a-f]*)$" "$work/err")" -ge 6 ]
+    result $? 'of a library whose file is another one by now: no wrong names'
+    bad sh -c "'$work/bad' late & "
+    for ((i = 0; i < 100; i++)); do
+        ! grep -q 'own words' "$work/err" || break
+        sleep 0.1
+    done
+    [ "$status" -eq 0 ] && [ "$(report "$work/err")" = 'called:; freed:; allocated:' ] &&
+        [ "$(grep -c "#.* ($work/bad+0x" "$work/err")" -ge 6 ]
+    result $? 'of a process that outlives mem: on its own standard error'
+else
+    echo "ok $((++ntests)) - names # SKIP this mem was built without libdw"
+fi
 for option in --history=0 --history=65M --history= '--system --history'; do
     # shellcheck disable=SC2086 # several words
     "$mem" run $option true >"$work/out" 2>"$work/err"

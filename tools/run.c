@@ -33,6 +33,7 @@
 #include "program.h"
 #include "report.h"
 #include "run.h"
+#include "translator.h"
 
 enum { NOT_EXECUTABLE = 126, NOT_FOUND = 127, SIGNALLED = 128 };
 
@@ -182,8 +183,9 @@ static const struct argp_option run_argp_options[] = {
      0},
     {"history", 'h', "N", OPTION_ARG_OPTIONAL,
      "Keep the last N calls of each process with their stacks: a million, or 1K to 64M. A bad "
-     "pointer is then reported with where the object was allocated and freed, and `mem history' "
-     "shows what lay at an address. That slows the program down",
+     "pointer is then reported with where the object was allocated and freed, by function and "
+     "line, on the standard error of mem; and `mem history' shows what lay at an address. That "
+     "slows the program down",
      0},
     {"report", 'o', "FILE", OPTION_ARG_OPTIONAL,
      "Count every call, and at the end write a report to FILE or to standard error: status, "
@@ -253,6 +255,7 @@ int command_run(int argc, char **argv)
     argp_parse(&run_argp, argc, argv, ARGP_IN_ORDER, NULL, NULL);
     FILE *f = run_options.file == NULL ? stderr : fopen(run_options.file, "we");
     const struct counterfile *counterfile = NULL;
+    struct translator *translator = NULL;
     if (f == NULL)
         err(OWN_FAILURE, "%s", run_options.file);
     if (!run_options.is_on_system)
@@ -261,11 +264,15 @@ int command_run(int argc, char **argv)
         set_option("region", run_options.region);
     if (run_options.onerror != NULL)
         set_option("onerror", run_options.onerror);
-    if (run_options.history != NULL)
+    if (run_options.history != NULL) {
         set_option("history", run_options.history);
+        translator = translator_begin();
+    }
     if (run_options.is_counted)
         counterfile = make_counterfile();
     struct outcome o = run_program(run_options.program);
+    if (translator != NULL)
+        translator_end(translator);
     if (run_options.is_timed || run_options.is_counted)
         print_usage(f, run_options.program[0], run_options.is_on_system, &o);
     if (counterfile != NULL)

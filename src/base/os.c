@@ -15,6 +15,7 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
 #include <time.h>
@@ -323,6 +324,23 @@ void os_write(int fd, const char *text, size_t nbytes)
         text += n;
         nbytes -= (size_t)n;
     }
+}
+
+int os_open_pipe(const char *path, uint64_t inode)
+{
+    struct stat s;
+    long fd = system_call(SYS_openat, AT_FDCWD, (long)path, O_RDWR | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    if (system_call(SYS_fstat, fd, (long)&s, 0) == 0 && S_ISFIFO(s.st_mode) && s.st_ino == inode)
+        return (int)fd;
+    os_close((int)fd);
+    return -1;
+}
+
+void os_close(int fd)
+{
+    system_call(SYS_close, fd, 0, 0);
 }
 
 /* The C library has no function for membarrier. An old kernel, or a sandbox, refuses it with an

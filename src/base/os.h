@@ -104,6 +104,12 @@ bool os_random(void *memory, size_t nbytes);
 /* Writes all of text to a file descriptor, or as much as that takes. */
 void os_write(int fd, const char *text, size_t nbytes);
 
+/* Opens a pipe to write to it, if the path names the pipe with that inode number; also for reading,
+ * so that a pipe whose reader ends meanwhile takes what is written, and sends no signal. Returns
+ * a descriptor, or -1. Both functions keep errno. */
+int os_open_pipe(const char *path, uint64_t inode);
+void os_close(int fd);
+
 /* Asks the system for os_barrier. Returns false if it has none, or refuses. */
 bool os_barrier_open(void);
 

@@ -173,7 +173,7 @@ struct past history_find_locked(const struct history *h, const void *address)
 /* Appends a path. Of one that is too long for a line, the end says more than the beginning. */
 static void line_path(struct line *l, const char *path, size_t n)
 {
-    enum { LONG = 180 };
+    enum { LONG = 150 };
     if (n > LONG) {
         line_text(l, "...");
         path += n - LONG;
@@ -182,11 +182,21 @@ static void line_path(struct line *l, const char *path, size_t n)
     line_bytes(l, path, n);
 }
 
+/* Appends a byte in hexadecimal. */
+static void line_byte(struct line *l, unsigned char byte)
+{
+    static const char digits[] = "0123456789abcdef";
+    line_bytes(l, &digits[byte / 16], 1);
+    line_bytes(l, &digits[byte % 16], 1);
+}
+
 /* Appends the module of an address and where in its file the address is, as the sanitizers do:
- * "(/usr/bin/program+0x1189)". The tools that read their lines read these. */
+ * "(/usr/bin/program+0x1189) (BuildId: 4b1f...)". The tools that read their lines read these, and
+ * the number tells them whether the file is still that of the process. */
 static void line_module(struct line *l, uintptr_t address)
 {
     struct module m;
+    const unsigned char *id;
     char path[1024];
     if (module_find(address, &m) != MODULE_FOUND)
         return;
@@ -200,11 +210,18 @@ static void line_module(struct line *l, uintptr_t address)
     line_text(l, "+");
     line_address(l, (const void *)(address - m.moved_by));
     line_text(l, ")");
+    size_t n = module_id(&m, &id);
+    if (n > 0)
+        line_text(l, " (BuildId: ");
+    for (size_t i = 0; i < n; i++)
+        line_byte(l, id[i]);
+    if (n > 0)
+        line_text(l, ")");
 }
 
 /* A return address is that of the next instruction, which may be of another line, or of another
  * function. So what is printed is within the call. */
-static void print_frames(const uint64_t *frame, size_t nframes)
+static void print_frames(const uint64_t *frame, size_t nframes, int fd)
 {
     for (size_t i = 0; i < nframes; i++) {
         struct line l = {0};
@@ -213,12 +230,12 @@ static void print_frames(const uint64_t *frame, size_t nframes)
         line_text(&l, " ");
         line_address(&l, (const void *)(uintptr_t)(frame[i] - 1));
         line_module(&l, frame[i] - 1);
-        line_write(&l);
+        line_write_to(&l, fd);
     }
     if (nframes == 0) {
         struct line l = {0};
         line_text(&l, "    stack unknown");
-        line_write(&l);
+        line_write_to(&l, fd);
     }
 }
 
@@ -230,7 +247,7 @@ static void line_thread(struct line *l, uint32_t thread)
 
 /* "libmem:   freed by free in thread 4711, 0.012 s ago:" and the stack. */
 static void print_event(const struct history *h, const struct event *e, const char *what,
-                        uint64_t now)
+                        uint64_t now, int fd)
 {
     struct line l = {0};
     if (e->kind == 0)
@@ -247,20 +264,21 @@ static void print_event(const struct history *h, const struct event *e, const ch
                       (char)('0' + rest % 10)};
     line_bytes(&l, digits, sizeof digits);
     line_text(&l, " s ago:");
-    line_write(&l);
+    line_write_to(&l, fd);
     const uint64_t *stack = stacks(h) + e->stack;
-    print_frames(stack + 1, e->stack == 0 ? 0 : STACK_NFRAMES(*stack));
+    print_frames(stack + 1, e->stack == 0 ? 0 : STACK_NFRAMES(*stack), fd);
 }
 
-void history_print(const struct history *h, const struct moment *now, const struct past *past)
+void history_print(const struct history *h, const struct moment *now, const struct past *past,
+                   int fd)
 {
     struct line l = {0};
     const struct event *last = past->freed.kind != 0 ? &past->freed : &past->taken;
     line_text(&l, "libmem:   called");
     line_thread(&l, now->thread);
     line_text(&l, ":");
-    line_write(&l);
-    print_frames(now->stack.frame, now->stack.nframes);
+    line_write_to(&l, fd);
+    print_frames(now->stack.frame, now->stack.nframes, fd);
     l = (struct line){0};
     line_text(&l, "libmem:   ");
     if (last->kind == 0) {
@@ -274,7 +292,7 @@ void history_print(const struct history *h, const struct moment *now, const stru
         line_address(&l, (const void *)(uintptr_t)last->address);
         line_text(&l, " was");
     }
-    line_write(&l);
-    print_event(h, &past->freed, "freed by ", past->time);
-    print_event(h, &past->taken, "allocated by ", past->time);
+    line_write_to(&l, fd);
+    print_event(h, &past->freed, "freed by ", past->time, fd);
+    print_event(h, &past->taken, "allocated by ", past->time, fd);
 }

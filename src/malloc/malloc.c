@@ -60,7 +60,8 @@ __attribute__((noinline, cold)) static void note(enum event_kind kind, enum call
     heap_unlock(&shim_heap);
 }
 
-/* Prints what the history knows of an address that a call has refused. */
+/* Writes what the history knows of an address that a call has refused: to the pipe that LIBMEM
+ * names, or to standard error if there is none, or if `mem run', which made it, has ended. */
 __attribute__((noinline, cold)) static void print_past(const void *address)
 {
     struct moment now;
@@ -68,7 +69,12 @@ __attribute__((noinline, cold)) static void print_past(const void *address)
     heap_lock(&shim_heap);
     struct past past = history_find_locked(shim_history, address);
     heap_unlock(&shim_heap);
-    history_print(shim_history, &now, &past);
+    int fd = shim_options.stacks[0] == '\0'
+                 ? -1
+                 : os_open_pipe(shim_options.stacks, shim_options.stacks_inode);
+    history_print(shim_history, &now, &past, fd < 0 ? STDERR_FILENO : fd);
+    if (fd >= 0)
+        os_close(fd);
 }
 
 /* Reports what a measure has found during a call, if it has found anything, and aborts, as

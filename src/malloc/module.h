@@ -15,6 +15,8 @@ struct module {
     const char *path;     /* "" for the program itself; valid until the module is unloaded */
     uintptr_t moved_by;   /* an address in memory, less that address in the file */
     const void *eh_frame; /* its table of call frame information (.eh_frame_hdr), or NULL */
+    const void *headers;  /* its program headers, */
+    unsigned nheaders;    /* and how many there are */
 };
 
 enum module_answer { MODULE_FOUND, MODULE_NONE, MODULE_NOT_NOW };
@@ -22,6 +24,10 @@ enum module_answer { MODULE_FOUND, MODULE_NONE, MODULE_NOT_NOW };
 /* Stores the module that `address` lies in. Allocates nothing. The caller does not hold the heap's
  * lock. */
 enum module_answer module_find(uintptr_t address, struct module *m);
+
+/* Finds the build id of a module, by which its file is recognised. Returns how many bytes it has; 0
+ * if there is none. */
+size_t module_id(const struct module *m, const unsigned char **id);
 
 /* Before a fork, keeps threads from asking; and after it, in parent and child, lets them ask. */
 void module_stop(void);

@@ -61,6 +61,7 @@ static void help(void)
         "  history         keep the last million events with their stacks, and print those of a",
         "                  bad pointer; history=N keeps N events, from 1K to 64M",
         "  stack=fp        take the stacks of the history by frame pointers alone",
+        "  stacks=PIPE:N   write these stacks to PIPE; `mem run --history' makes and names it",
         "  hard            all of these measures against mistakes of the program, or one by name:",
         "    zero          clear freed memory",
         "    canary        look at secret bytes behind each object when it is freed or resized",
@@ -200,15 +201,25 @@ static bool read_measure(struct options *o, struct word option)
     return false;
 }
 
-static void read_count(struct options *o, struct word option, struct word value)
+static void read_path(char path[PATH_BYTES], struct word option, struct word value)
 {
-    bool fits = value.n > 0 && value.n < sizeof o->count;
-    if (!fits) {
+    if (value.n == 0 || value.n >= PATH_BYTES) {
         complain(option, "give the name of a file, of fewer than 64 characters");
         return;
     }
-    memcpy(o->count, value.text, value.n);
-    o->count[value.n] = '\0';
+    memcpy(path, value.text, value.n);
+    path[value.n] = '\0';
+}
+
+/* PATH:INODE */
+static void read_stacks(struct options *o, struct word option, struct word value)
+{
+    struct word inode, path = word_until(value, ':', &inode);
+    o->stacks_inode = read_number(inode, 1, SIZE_MAX / 16);
+    if (o->stacks_inode != 0)
+        read_path(o->stacks, option, path);
+    else
+        complain(option, "`mem run --history' makes this option");
 }
 
 static void read_option(struct options *o, struct word option)
@@ -229,7 +240,9 @@ static void read_option(struct options *o, struct word option)
     else if (word_is(key, "quarantine"))
         read_quarantine(o, option, value);
     else if (word_is(key, "count"))
-        read_count(o, option, value);
+        read_path(o->count, option, value);
+    else if (word_is(key, "stacks"))
+        read_stacks(o, option, value);
     else if (word_is(option, "help"))
         help();
     else

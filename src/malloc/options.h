@@ -30,6 +30,8 @@ enum measure {
     MEASURES_ALL = 63
 };
 
+enum { PATH_BYTES = 64 };
+
 struct options {
     enum onerror onerror;
     enum onerror sizes; /* for a wrong size or alignment of an object; like onerror if not set */
@@ -39,7 +41,9 @@ struct options {
     bool by_frame_pointers;  /* how the history walks along stacks (stack.h) */
     unsigned measures;       /* of enum measure */
     size_t quarantine_bytes; /* that the quarantine holds; 0: it was not said */
-    char count[64]; /* path of the counter file (counterfile.h); "" if nothing is counted */
+    char count[PATH_BYTES]; /* path of the counter file (counterfile.h); "" if nothing is counted */
+    char stacks[PATH_BYTES]; /* path of a pipe for the stacks of a bad pointer; "": stderr */
+    uint64_t stacks_inode;   /* the pipe's inode: the path may name another file one day */
 };
 
 /* Reads LIBMEM from `environment`, an array that ends with NULL, or NULL for none. Options that are

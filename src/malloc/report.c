@@ -45,11 +45,16 @@ void line_address(struct line *l, const void *address)
     line_digits(l, (uintptr_t)address, 16);
 }
 
-void line_write(struct line *l)
+void line_write_to(struct line *l, int fd)
 {
     assert(l->n < sizeof l->text);
     l->text[l->n] = '\n';
-    os_write(STDERR_FILENO, l->text, l->n + 1);
+    os_write(fd, l->text, l->n + 1);
+}
+
+void line_write(struct line *l)
+{
+    line_write_to(l, STDERR_FILENO);
 }
 
 void report_refusal(const char *call, const void *address, enum heap_result why,

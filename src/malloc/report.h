@@ -27,6 +27,9 @@ void line_address(struct line *l, const void *address);
 /* Ends the line and writes it. Not a cancellation point; keeps errno. */
 void line_write(struct line *l);
 
+/* Writes it to a descriptor, instead of standard error. */
+void line_write_to(struct line *l, int fd);
+
 /* Reports that `call` refused `address` because of `why`. `there` is the object that the address
  * lies in; it is read only if `why` is HEAP_INSIDE. Users match these lines: do not change them. */
 void report_refusal(const char *call, const void *address, enum heap_result why,

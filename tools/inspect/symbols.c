@@ -68,24 +68,23 @@ static const struct mapping *first_of(const struct symbols *s, const struct mapp
     return NULL;
 }
 
-/* Reports a file to libdwfl, at the address where the target has it. libdwfl takes the difference
+/* Reports a file to libdwfl, at the address where it is mapped. libdwfl takes the difference
  * between addresses in the file and in memory, which is 0 for a program that is not relocated. */
-static Dwfl_Module *report(struct symbols *s, const struct mapping *m)
+static Dwfl_Module *report(Dwfl *dwfl, const char *path, uint64_t start)
 {
     struct stat st;
     Elf64_Ehdr h;
-    int fd = open(m->file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int fd = dwfl == NULL ? -1 : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return NULL;
     bool is_image = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
                     pread(fd, &h, sizeof h, 0) == (ssize_t)sizeof h &&
                     memcmp(h.e_ident, ELFMAG, SELFMAG) == 0;
     Dwfl_Module *module = NULL;
-    dwfl_report_begin_add(s->dwfl);
+    dwfl_report_begin_add(dwfl);
     if (is_image)
-        module = dwfl_report_elf(s->dwfl, m->file, m->file, fd, h.e_type == ET_EXEC ? 0 : m->start,
-                                 false);
-    dwfl_report_end(s->dwfl, NULL, NULL);
+        module = dwfl_report_elf(dwfl, path, path, fd, h.e_type == ET_EXEC ? 0 : start, false);
+    dwfl_report_end(dwfl, NULL, NULL);
     if (module == NULL) /* else the descriptor is libdwfl's now */
         close(fd);
     return module;
@@ -100,16 +99,15 @@ static Dwfl_Module *module_of(struct symbols *s, const struct mapping *m)
         if (s->modules[i].start == first->start)
             return s->modules[i].reported;
     s->modules = grown(s->modules, s->nmodules, sizeof *s->modules);
-    s->modules[s->nmodules] = (struct module){first->start, report(s, first)};
+    s->modules[s->nmodules] =
+        (struct module){first->start, report(s->dwfl, first->file, first->start)};
     return s->modules[s->nmodules++].reported;
 }
 
-static void find_name(struct symbols *s, const struct mapping *m, uint64_t address,
-                      struct symbol *found)
+static void find_in(Dwfl_Module *module, uint64_t address, struct symbol *found)
 {
     GElf_Sym symbol;
     GElf_Off offset;
-    Dwfl_Module *module = module_of(s, m);
     if (module == NULL)
         return;
     const char *name = dwfl_module_addrinfo(module, address, &offset, &symbol, NULL, NULL, NULL);
@@ -121,16 +119,139 @@ static void find_name(struct symbols *s, const struct mapping *m, uint64_t addre
     found->is_variable = GELF_ST_TYPE(symbol.st_info) == STT_OBJECT;
 }
 
+static void find_name(struct symbols *s, const struct mapping *m, uint64_t address,
+                      struct symbol *found)
+{
+    find_in(module_of(s, m), address, found);
+}
+
+/* Asks each compilation unit: clang writes no table (.debug_aranges) of which addresses are whose,
+ * by which dwfl_module_getsrc finds the unit. */
+static Dwarf_Line *line_by_units(Dwfl_Module *module, uint64_t address)
+{
+    Dwarf_Addr bias;
+    Dwarf_Die *unit = NULL;
+    while ((unit = dwfl_module_nextcu(module, unit, &bias)) != NULL)
+        if (dwarf_haspc(unit, address - bias) > 0)
+            return dwarf_getsrc_die(unit, address - bias);
+    return NULL;
+}
+
+static bool line_in(Dwfl_Module *module, uint64_t address, const char **file, int *line)
+{
+    Dwfl_Line *found = module == NULL ? NULL : dwfl_module_getsrc(module, address);
+    *file = found == NULL ? NULL : dwfl_lineinfo(found, NULL, line, NULL, NULL, NULL);
+    Dwarf_Line *other = module == NULL || found != NULL ? NULL : line_by_units(module, address);
+    if (other != NULL && dwarf_lineno(other, line) == 0)
+        *file = dwarf_linesrc(other, NULL, NULL);
+    return *file != NULL;
+}
+
 bool symbols_line(struct symbols *s, uint64_t address, const char **file, int *line)
 {
     const struct mapping *m = target_mapping(s->t, address);
     bool is_file = m != NULL && m->file != NULL && m->file[0] == '/';
-    Dwfl_Module *module = is_file ? module_of(s, m) : NULL;
-    Dwfl_Line *found = module == NULL ? NULL : dwfl_module_getsrc(module, address);
-    *file = found == NULL ? NULL : dwfl_lineinfo(found, NULL, line, NULL, NULL, NULL);
-    return *file != NULL;
+    return line_in(is_file ? module_of(s, m) : NULL, address, file, line);
+}
+
+/* --- without a target ------------------------------------------------------------------------ */
+
+/* Each has a Dwfl of its own, since all lie at address 0. */
+struct symbol_file {
+    char *path, *id;
+    Dwfl *dwfl;
+    Dwfl_Module *module; /* NULL: the file is not there, or is another one */
+};
+
+struct symbol_files {
+    struct symbol_file *list;
+    size_t n;
+};
+
+struct symbol_files *symbol_files_open(void)
+{
+    return grown(NULL, 0, sizeof(struct symbol_files));
+}
+
+void symbol_files_close(struct symbol_files *s)
+{
+    for (size_t i = 0; i < s->n; i++) {
+        free(s->list[i].path);
+        free(s->list[i].id);
+        if (s->list[i].dwfl != NULL)
+            dwfl_end(s->list[i].dwfl);
+    }
+    free(s->list);
+    free(s);
+}
+
+/* Compares the build id of a module with digits. */
+static bool has_id(Dwfl_Module *module, const char *digits)
+{
+    const unsigned char *id;
+    char text[3];
+    GElf_Addr bias;
+    (void)dwfl_module_getelf(module, &bias); /* the id is known from then on */
+    int n = dwfl_module_build_id(module, &id, &bias);
+    if (n < 0 || strlen(digits) != 2 * (size_t)n)
+        return false;
+    for (int i = 0; i < n; i++) {
+        snprintf(text, sizeof text, "%02x", id[i]);
+        if (strncmp(text, digits + 2 * i, 2) != 0)
+            return false;
+    }
+    return true;
+}
+
+static Dwfl_Module *module_of_file(struct symbol_files *s, const char *path, const char *id)
+{
+    for (size_t i = 0; i < s->n; i++)
+        if (strcmp(s->list[i].path, path) == 0 && strcmp(s->list[i].id, id) == 0)
+            return s->list[i].module;
+    s->list = grown(s->list, s->n, sizeof *s->list);
+    struct symbol_file *f = &s->list[s->n++];
+    *f = (struct symbol_file){strdup(path), strdup(id), dwfl_begin(&callbacks), NULL};
+    if (f->path == NULL || f->id == NULL)
+        err(UNKNOWN, "no memory");
+    f->module = report(f->dwfl, path, 0);
+    if (f->module != NULL && *id != '\0' && !has_id(f->module, id))
+        f->module = NULL;
+    return f->module;
+}
+
+bool symbol_files_find(struct symbol_files *s, const char *path, const char *id, uint64_t address,
+                       struct symbol *found, const char **source, int *line)
+{
+    Dwfl_Module *module = module_of_file(s, path, id);
+    *found = (struct symbol){.file = path};
+    find_in(module, address, found);
+    (void)line_in(module, address, source, line);
+    return found->name != NULL;
 }
 #else
+struct symbol_files *symbol_files_open(void)
+{
+    return NULL;
+}
+
+void symbol_files_close(struct symbol_files *s)
+{
+    (void)s;
+}
+
+bool symbol_files_find(struct symbol_files *s, const char *path, const char *id, uint64_t address,
+                       struct symbol *found, const char **source, int *line)
+{
+    (void)s;
+    (void)path;
+    (void)id;
+    (void)address;
+    (void)found;
+    (void)source;
+    (void)line;
+    return false;
+}
+
 struct symbols {
     struct target *t;
 };
@@ -189,6 +310,24 @@ bool symbols_find(struct symbols *s, uint64_t address, struct symbol *found)
     return true;
 }
 
+/* The name of a file without those of its folders. */
+static const char *base_of(const char *path)
+{
+    const char *slash = path == NULL ? NULL : strrchr(path, '/');
+    return slash == NULL ? path : slash + 1;
+}
+
+bool symbol_text(const struct symbol *s, char *text, size_t nbytes)
+{
+    if (s->name == NULL)
+        return false;
+    if (s->offset > 0)
+        snprintf(text, nbytes, "%s+0x%" PRIx64 " in %s", s->name, s->offset, base_of(s->file));
+    else
+        snprintf(text, nbytes, "%s in %s", s->name, base_of(s->file));
+    return true;
+}
+
 char *symbols_text(struct symbols *s, uint64_t address, char *text, size_t nbytes)
 {
     struct symbol found;
@@ -197,13 +336,10 @@ char *symbols_text(struct symbols *s, uint64_t address, char *text, size_t nbyte
         snprintf(text, nbytes, "no memory");
         return text;
     }
-    const char *slash = found.file == NULL ? NULL : strrchr(found.file, '/');
-    const char *base = slash == NULL ? found.file : slash + 1;
-    if (found.name != NULL && found.offset > 0)
-        snprintf(text, nbytes, "%s+0x%" PRIx64 " in %s", found.name, found.offset, base);
-    else if (found.name != NULL)
-        snprintf(text, nbytes, "%s in %s", found.name, base);
-    else if (slash != NULL)
+    const char *base = base_of(found.file);
+    if (symbol_text(&found, text, nbytes))
+        return text;
+    if (base != found.file)
         snprintf(text, nbytes, "%s+0x%" PRIx64, base, address - m->start + m->offset);
     else
         snprintf(text, nbytes, "%s", base == NULL ? "memory without a name" : base);

@@ -31,6 +31,10 @@ struct symbol {
  * lasts until symbols_close. */
 bool symbols_find(struct symbols *s, uint64_t address, struct symbol *found);
 
+/* Writes "main+0x1c in server" for a symbol, or "main in server" for its first byte. Returns false
+ * if it has no name. */
+bool symbol_text(const struct symbol *s, char *text, size_t nbytes);
+
 /* Finds the line of source that an address is of, if the file has debug information. What it points
  * to lasts until symbols_close. */
 bool symbols_line(struct symbols *s, uint64_t address, const char **file, int *line);
@@ -43,5 +47,20 @@ char *symbols_text(struct symbols *s, uint64_t address, char *text, size_t nbyte
  * address is that of the next instruction, so what is named is the byte before it: the call. */
 void symbols_print_stack(struct symbols *s, const uint64_t *frames, size_t n);
 void symbols_print_json_stack(struct symbols *s, const uint64_t *frames, size_t n);
+
+/* --- without a target -------------------------------------------------------------------- */
+
+/* Names for places in files, of processes that may have ended. */
+struct symbol_files;
+
+struct symbol_files *symbol_files_open(void);
+void symbol_files_close(struct symbol_files *s);
+
+/* Finds the symbol at an address of a file, as the file itself counts, and the line of source:
+ * *source is NULL if that is not known. `id` is the build id that the file must have, in
+ * hexadecimal digits; "" if none is known. Returns false if nothing is found, or if the file is
+ * another one by now. What it points to lasts until symbol_files_close. */
+bool symbol_files_find(struct symbol_files *s, const char *path, const char *id, uint64_t address,
+                       struct symbol *found, const char **source, int *line);
 
 #endif

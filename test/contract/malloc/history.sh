@@ -89,7 +89,7 @@ run() { # options what
 functions() { # what
     local object offset
     awk -v what="$1" 'index($0, what) { on = 1; next } on && !/^    #/ { exit } on' "$work/err" |
-        sed -n 's/.*(\(.*\)+\(0x[0-9a-f]*\))$/\1 \2/p' | while read -r object offset; do
+        sed -n 's/^    #[^(]*(\(.*\)+\(0x[0-9a-f]*\)).*/\1 \2/p' | while read -r object offset; do
         [ "$object" != "$work/program" ] || addr2line -f -e "$object" "$offset" | sed -n 1p
     done | tr '\n' ' '
 }
@@ -145,6 +145,14 @@ result $? 'history=1025 keeps the next power of two; onerror=report goes on'
 run history,onerror=ignore twice
 [ $? -eq 0 ] && [ ! -s "$work/err" ]
 result $? 'onerror=ignore prints nothing'
+: | timeout 60 env LIBMEM=history,onerror=report,stacks=/proc/self/fd/1:1 LD_PRELOAD="$library" \
+    "$work/program" twice 2>"$work/err" | cat >"$work/out"
+[ "$(wc -l <"$work/out")" -eq 1 ] && stack_is 'freed by free' 'give_up work'
+result $? 'stacks= of a pipe that is another one by now: nothing is written there'
+run history,stacks=/dev/null,onerror=report twice
+grep -q '^libmem: LIBMEM: "stacks=/dev/null" ignored: ' "$work/err" &&
+    stack_is 'freed by free' 'give_up work'
+result $? 'stacks= without the number of a pipe is refused'
 run '' twice
 [ "$(wc -l <"$work/err")" -eq 1 ]
 result $? 'without a history there is one line'

@@ -946,8 +946,9 @@ enum heap_result heap_take_room_locked(struct heap *h, size_t nbytes, size_t *ro
 
 bool heap_close_tcaches_locked(struct heap *h)
 {
-    h->has_tcaches = false;
-    return tcaches_revoke_locked(&h->spans);
+    bool closed = tcaches_revoke_locked(&h->spans);
+    h->has_tcaches = h->has_tcaches && !closed;
+    return closed;
 }
 
 /* Takes all caches away, and then counts what is there already: as taken, since the counters

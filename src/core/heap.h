@@ -100,7 +100,7 @@ void heap_make_anew(struct heap *h, const struct heap *was);
 
 /* Takes the caches of all threads away, and gives them no others: from now on each call takes the
  * lock. May be called before the heap is opened; then threads could still get caches when it is.
- * Returns false if the cache of some thread cannot be taken away. */
+ * Returns false, and changes nothing, if the cache of some thread cannot be taken away. */
 bool heap_close_tcaches_locked(struct heap *h);
 
 /* From now on `counters`, all 0 before, says exactly what the heap holds and does. That is

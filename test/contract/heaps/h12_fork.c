@@ -172,6 +172,28 @@ static void test_a_fork_in_a_visitor(void **state)
     assert_int_equal(status, 0);
 }
 
+/* A child that forks before it has used the heaps: all of them can use them afterwards. */
+static void test_a_child_that_forks_at_once(void **state)
+{
+    (void)state;
+    int status;
+    mem_heap *heap = mem_heap_create(64 << 10, NULL);
+    void *object = mem_alloc(heap, 100);
+    pid_t child = fork();
+    if (child == 0) {
+        pid_t grandchild = fork();
+        bool good = mem_free(heap, object) == MEM_OK && mem_alloc(heap, 200) != NULL &&
+                    mem_check(heap, NULL) == MEM_OK;
+        if (grandchild > 0)
+            good &= waitpid(grandchild, &status, 0) == grandchild && status == 0;
+        _exit(good && grandchild >= 0 ? 0 : 1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_int_equal(mem_free(heap, object), MEM_OK);
+    assert_int_equal(mem_heap_destroy(heap), MEM_OK);
+}
+
 int main(void)
 {
     alarm(120);
@@ -180,6 +202,7 @@ int main(void)
         cmocka_unit_test(test_a_walk_that_waits_for_the_fork),
         cmocka_unit_test(test_forks_of_one_busy_heap),
         cmocka_unit_test(test_a_fork_in_a_visitor),
+        cmocka_unit_test(test_a_child_that_forks_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,6 +14,8 @@
 
 #include "base/grace.h"
 #include "base/os.h"
+#include "core/counters.h"
+#include "core/pieces.h"
 #include "heaps/readers.h"
 #include "heaps/registry.h"
 #include "mem_heap.h"
@@ -147,6 +149,62 @@ static void test_no_barrier(void **state)
     munmap(mapped, 1 << 14);
 }
 
+/* --- thread caches without a barrier -------------------------------------------------------- */
+
+static _Alignas(SLICE_BYTES) unsigned char region[1 << 24];
+static struct heap cached; /* as malloc's is */
+static _Atomic bool has_joined;
+
+static void *join_and_stay(void *nothing)
+{
+    struct thread mine = {0};
+    (void)nothing;
+    heap_join(&cached, &mine);
+    assert_non_null(mine.tcache);
+    has_joined = true;
+    while (!may_end)
+        usleep(1000);
+    heap_leave(&cached, &mine);
+    return NULL;
+}
+
+/* Without a barrier the cache of another thread cannot be taken away: so the heap does not count,
+ * and keeps its empty spans. */
+static void test_no_barrier_for_caches(void **state)
+{
+    (void)state;
+    static struct counters counters;
+    pthread_t thread[2];
+    struct recount n;
+    if (!grace_open())
+        skip();
+    heap_open_locked(&cached, (struct region){.base = region, .nbytes = sizeof region}, NULL);
+    may_end = false;
+    for (int i = 0; i < 2; i++) {
+        has_joined = false;
+        assert_int_equal(pthread_create(&thread[i], NULL, join_and_stay, NULL), 0);
+        while (!has_joined)
+            usleep(1000);
+    }
+    no_barrier = true;
+    heap_lock(&cached);
+    bool counts = heap_count_locked(&cached, &counters);
+    heap_unlock(&cached);
+    assert_false(counts);
+    assert_null(cached.counters);
+    assert_null(check_fault_locked(&cached, &n));
+    no_barrier = false;
+    heap_lock(&cached);
+    counts = heap_count_locked(&cached, &counters);
+    heap_unlock(&cached);
+    assert_true(counts);
+    assert_ptr_equal(cached.counters, &counters);
+    may_end = true;
+    for (int i = 0; i < 2; i++)
+        pthread_join(thread[i], NULL);
+    assert_null(check_fault_locked(&cached, &n));
+}
+
 /* --- memory that cannot be opened ---------------------------------------------------------- */
 
 static void test_no_steps(void **state)
@@ -205,6 +263,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_no_room_in_the_table, set_up),
         cmocka_unit_test_setup(test_no_barrier, set_up),
+        cmocka_unit_test_setup(test_no_barrier_for_caches, set_up),
         cmocka_unit_test_setup(test_no_steps, set_up),
         cmocka_unit_test_setup(test_no_further_part, set_up),
     };

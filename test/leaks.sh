@@ -160,6 +160,11 @@ result $? 'a snapshot without payload: that cannot be told'
 run "$mem" snap "$pid" --payload -o full
 leaks_are_known full
 result $? 'leaks of a snapshot with payload'
+[ "$(uname -m)" = x86_64 ] && machine='\267' || machine='\076'
+cp full other && printf '%b' "$machine" | dd of=other bs=1 seek=18 conv=notrunc status=none
+run "$mem" leaks other
+[ "$status" -eq 2 ] && grep -q "the registers of 4 threads are not known" out
+result $? 'of one of another processor, the registers are not known'
 if command -v gcore >/dev/null; then
     run gcore -o core "$pid"
     leaks_are_known "core.$pid"

@@ -27,12 +27,6 @@
 #include "snapshot.h"
 #include "source.h"
 
-#if defined(__x86_64__)
-enum { OWN_MACHINE = EM_X86_64 };
-#else
-enum { OWN_MACHINE = EM_AARCH64 };
-#endif
-
 /* A piece of memory that the file holds. */
 struct segment {
     uint64_t address, nbytes, offset;
@@ -64,14 +58,19 @@ static bool read_at(const struct core *c, void *to, size_t nbytes, uint64_t offs
 
 /* --- notes ------------------------------------------------------------------------ */
 
+/* What comes before the registers is alike on all 64-bit machines. The registers of another one are
+ * not known here. */
 static void note_thread(struct target *t, const struct note *note)
 {
-    struct elf_prstatus status;
-    if (note->nbytes < sizeof status)
+    struct elf_prstatus status = {0};
+    bool is_own = t->machine == OWN_MACHINE;
+    size_t wanted = is_own ? sizeof status : offsetof(struct elf_prstatus, pr_reg);
+    if (note->nbytes < wanted)
         return;
-    memcpy(&status, note->bytes, sizeof status);
+    memcpy(&status, note->bytes, wanted);
     t->threads = grown(t->threads, t->nthreads, sizeof *t->threads);
-    thread_fill(&t->threads[t->nthreads++], status.pr_pid, &status.pr_reg, sizeof status.pr_reg);
+    thread_fill(&t->threads[t->nthreads++], status.pr_pid, &status.pr_reg,
+                is_own ? sizeof status.pr_reg : 0);
 }
 
 static uint64_t number_at(const unsigned char *bytes, size_t i)
@@ -189,7 +188,8 @@ static void read_notes(struct target *t, const Elf64_Phdr *p)
             bool is_core = strcmp(note.owner, "CORE") == 0;
             if (is_core && note.type == NT_PRSTATUS)
                 note_thread(t, &note);
-            else if (note.type == NT_VECTORS && strcmp(note.owner, SNAPSHOT_OWNER) != 0)
+            else if (note.type == NT_VECTORS && strcmp(note.owner, SNAPSHOT_OWNER) != 0 &&
+                     t->machine == OWN_MACHINE)
                 note_vectors(t, &note); /* its owner is "LINUX" or "CORE" */
             else if (is_core && note.type == NT_AUXV)
                 note_stack(t, &note);
@@ -286,9 +286,8 @@ static const char *fault_of(const Elf64_Ehdr *h)
     if (h->e_type != ET_CORE)
         return "that is an ELF file, and no core file: give a process id, a core file or a "
                "snapshot";
-    if (h->e_machine != OWN_MACHINE)
-        return "that is a core file of another processor: look at it with a mem that is built for "
-               "it";
+    if (h->e_machine != EM_X86_64 && h->e_machine != EM_AARCH64)
+        return "that is a core file of another processor: mem knows x86-64 and arm64";
     if (h->e_phentsize != sizeof(Elf64_Phdr))
         return "the core file is damaged: its program headers have a strange size";
     return NULL;
@@ -317,6 +316,7 @@ static bool read_headers(struct target *t)
         warnx("%s: %s", t->name, fault);
         return false;
     }
+    t->machine = h.e_machine;
     uint64_t n = count_headers(c, &h);
     Elf64_Phdr *p = n <= c->file_bytes / sizeof *p ? malloc(n * sizeof *p + 1) : NULL;
     bool is_there = p != NULL && n > 0 && read_at(c, p, n * sizeof *p, h.e_phoff);

@@ -194,25 +194,20 @@ static bool write_pages(int fd, const struct kept *k, const Elf64_Phdr *p)
 }
 
 /* More segments than fit into 16 bits are counted in a section header. */
-static void put_head(struct buffer *b, size_t nsegments)
+static void put_head(struct buffer *b, const struct target *t, size_t nsegments)
 {
     bool is_many = nsegments >= PN_XNUM;
-    Elf64_Ehdr h =
-    {.e_ident = ELFMAG,
-     .e_type = ET_CORE,
-#if defined(__x86_64__)
-     .e_machine = EM_X86_64,
-#else
-     .e_machine = EM_AARCH64,
-#endif
-     .e_version = EV_CURRENT,
-     .e_ehsize = sizeof h,
-     .e_phentsize = sizeof(Elf64_Phdr),
-     .e_phnum = is_many ? PN_XNUM : (uint16_t)nsegments,
-     .e_phoff = sizeof h + sizeof(Elf64_Shdr),
-     .e_shoff = is_many ? sizeof h : 0,
-     .e_shentsize = sizeof(Elf64_Shdr),
-     .e_shnum = is_many };
+    Elf64_Ehdr h = {.e_ident = ELFMAG,
+                    .e_type = ET_CORE,
+                    .e_machine = t->machine,
+                    .e_version = EV_CURRENT,
+                    .e_ehsize = sizeof h,
+                    .e_phentsize = sizeof(Elf64_Phdr),
+                    .e_phnum = is_many ? PN_XNUM : (uint16_t)nsegments,
+                    .e_phoff = sizeof h + sizeof(Elf64_Shdr),
+                    .e_shoff = is_many ? sizeof h : 0,
+                    .e_shentsize = sizeof(Elf64_Shdr),
+                    .e_shnum = is_many};
     Elf64_Shdr first = {.sh_info = (uint32_t)nsegments};
     h.e_ident[EI_CLASS] = ELFCLASS64;
     h.e_ident[EI_DATA] = ELFDATA2LSB;
@@ -231,7 +226,7 @@ bool snapshot_write(struct target *t, const struct extent *resident, size_t nres
     put_notes(&notes, t, resident, nresident);
     put_segments(&segments, t, kept, nkept);
     size_t n = segments.n / sizeof(Elf64_Phdr);
-    put_head(&head, n + 1);
+    put_head(&head, t, n + 1);
     note.p_offset = head.n + sizeof note + segments.n;
     note.p_filesz = notes.n;
     put(&head, &note, sizeof note);

@@ -11,10 +11,18 @@
 
 #include "target.h"
 
+/* The processor that this tool is built for. Heaps lie alike in the memory of x86-64 and arm64. */
+#if defined(__x86_64__)
+enum { OWN_MACHINE = EM_X86_64 };
+#else
+enum { OWN_MACHINE = EM_AARCH64 };
+#endif
+
 /* Memory that grows: append() makes room for one more. */
 struct target {
     char *name;
     int pid;
+    uint16_t machine; /* EM_... */
     size_t page_bytes;
     struct mapping *mappings;
     size_t nmappings;

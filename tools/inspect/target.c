@@ -22,6 +22,7 @@ struct target *target_open(const char *name)
 {
     struct target *t = grown(NULL, 0, sizeof *t);
     t->name = strdup(name);
+    t->machine = OWN_MACHINE;
     t->page_bytes = (size_t)sysconf(_SC_PAGESIZE);
     if (t->name == NULL)
         err(UNKNOWN, "%s", name);

@@ -14,14 +14,8 @@ cd "$(dirname "$0")/.." || exit 1
 version=19
 folder=$PWD/build/coverage counts=$PWD/build/coverage/counts
 
-# h01_steps counts instructions, and m09_time the time: both would measure the counters.
-programs() { # folder
-    local source
-    for source in "$1"/*.c; do
-        case $source in */h01_steps.c) ;; *) echo "build/coverage/${source%.c}" ;; esac
-    done
-}
-
+# A few tests fail here, and pass in make check: the counters make system calls at the end of a
+# process, export two functions, and take memory and time.
 run_tests() {
     local runtime flags
     test/needs.sh "clang-$version" "llvm-$version" "libclang-rt-$version-dev"
@@ -36,8 +30,8 @@ run_tests() {
     # The rules of some tests add to LDFLAGS, as they could not if it were on make's command line.
     export LDFLAGS="$folder/coverage.o $runtime"
     set -- CC="clang-$version" CFLAGS="$flags" BUILD=build/coverage LABEL=coverage \
-        TALLY=build/tally.coverage HEAPS_OWN="$(programs test/contract/heaps | tr '\n' ' ')" \
-        CALLS=300000 HEAPS=20000 ROUNDS=300 THREADS='1000 100' SHRINK=64 ZEROS=5000
+        TALLY=build/tally.coverage CALLS=300000 HEAPS=20000 ROUNDS=300 THREADS='1000 100' \
+        SHRINK=256 ZEROS=5000
     make -s -k -j2 check-one-programs check-malloc-programs build/coverage/test/known "$@" ||
         return 1
     make -s -k check-one check-malloc BUILT=1 "$@"
@@ -56,5 +50,5 @@ judge() {
     python3 test/coverage.py "$folder/coverage.json" test/coverage.tsv "$folder/missed.tsv"
 }
 
-[ "${1:-}" = --judge ] || run_tests || echo 'coverage.sh: some tests failed'
+[ "${1:-}" = --judge ] || run_tests || echo 'coverage.sh: some tests failed: see run_tests'
 judge

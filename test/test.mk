@@ -80,6 +80,7 @@ $(IN_MALLOC)/find $(IN_MALLOC)/walk: $(BUILD)/libmem.so
 $(IN_MALLOC)/%: test/contract/malloc/%.c $(SUPPORT) $(LIB_MALLOC)
 	$(build) -Itest/support -fno-builtin -fno-sanitize=alignment $(BESIDE) -ldl
 $(BUILD)/test/contract/heaps/h13_guard_pages: LDFLAGS += -Wl,--wrap=os_forbid,--wrap=os_allow
+$(BUILD)/test/unit/ledger/chunks: LDFLAGS += -Wl,--wrap=os_allow
 $(BUILD)/test/unit/heaps/refused: LDFLAGS += \
     -Wl,--wrap=os_map,--wrap=os_allow,--wrap=grace_barrier
 $(WALK_STATIC): test/contract/malloc/walk.c $(SUPPORT) $(BUILD)/libmem.a

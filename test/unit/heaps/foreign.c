@@ -12,6 +12,7 @@
 #include "core/counters.h"
 #include "core/pieces.h"
 #include "heaps/foreign.h"
+#include "heaps/result.h"
 
 enum { REGION_BYTES = 1 << 20, NOBJECTS = 300, SIZE = 20000 };
 
@@ -129,6 +130,29 @@ static void test_a_heap_that_counts(void **state)
     assert_int_equal(s.peak_bytes, 18 * SIZE + (NOBJECTS - 20) * 40 + SIZE);
 }
 
+/* Each result of a heap has one of the caller's. What only the classic heap can say, or what says
+ * that nothing is known yet, can only come from damage here. */
+static void test_results(void **state)
+{
+    (void)state;
+    static const struct {
+        enum heap_result from;
+        enum mem_result to;
+    } pairs[] = {{HEAP_OK, MEM_OK},
+                 {HEAP_NO_SPACE, MEM_NO_SPACE},
+                 {HEAP_NOT_OURS, MEM_NOT_OURS},
+                 {HEAP_NO_OBJECT, MEM_NO_OBJECT},
+                 {HEAP_NOT_A_SLOT, MEM_NO_OBJECT},
+                 {HEAP_FREE, MEM_FREE},
+                 {HEAP_INSIDE, MEM_INSIDE},
+                 {HEAP_CHANGING, MEM_BUSY},
+                 {HEAP_NO_REGION, MEM_DAMAGED},
+                 {HEAP_LIST_DAMAGED, MEM_DAMAGED},
+                 {HEAP_DAMAGED, MEM_DAMAGED}};
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
+        assert_int_equal(result_of_heap(pairs[i].from), pairs[i].to);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -136,6 +160,7 @@ int main(void)
         cmocka_unit_test(test_a_damaged_heap),
         cmocka_unit_test(test_a_heap_that_changes),
         cmocka_unit_test(test_a_heap_that_counts),
+        cmocka_unit_test(test_results),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,6 +15,23 @@
 
 enum { NOBJECTS = 4000, NCALLS = 30000, MIB = 1 << 20, REGION = 48 * MIB };
 
+/* The linker sends the library's calls of os_allow here (--wrap in test.mk). */
+bool __real_os_allow(void *address, size_t nbytes);
+bool __wrap_os_allow(void *address, size_t nbytes);
+
+static uint32_t refused_percent; /* This share of the calls is refused. */
+static uint64_t refusal_dice = 3;
+static unsigned nrefused;
+
+bool __wrap_os_allow(void *address, size_t nbytes)
+{
+    if (rnd(&refusal_dice, 100) < refused_percent) {
+        nrefused++;
+        return false;
+    }
+    return __real_os_allow(address, nbytes);
+}
+
 static struct chunks stepwise, whole;
 
 static struct object {
@@ -352,6 +369,45 @@ static void test_a_table_that_cannot_be_written_to(void **unused)
     close_both();
 }
 
+/* CK2: whichever calls the system refuses, a chunk that is taken can be written to, one that is not
+ * has changed nothing, and there is room for it as soon as nothing is refused any longer. */
+static void take_and_refuse(uint32_t most, unsigned *nnone)
+{
+    uint32_t length = 1 + random_below(most), align = 1 + 15 * random_below(2), start;
+    uint32_t top = stepwise.ledger.b.top;
+    refused_percent = 60;
+    enum chunks_result result = chunks_take_aligned(&stepwise, length, align, 0, &start);
+    refused_percent = 0;
+    if (result == CHUNKS_NONE) {
+        ++*nnone;
+        assert_int_equal(stepwise.ledger.b.top, top);
+        result = chunks_take_aligned(&stepwise, length, align, 0, &start);
+    }
+    if (result == CHUNKS_NONE) { /* the region is full */
+        assert_false(chunks_have_room(&stepwise, length, align));
+        return;
+    }
+    unsigned char *memory = region_at(&stepwise.region, start);
+    memory[0] = memory[(size_t)length * GRANULE_BYTES - 1] = 1;
+}
+
+static void test_any_step_may_be_refused(void **unused)
+{
+    enum { NROUNDS = 20, NTAKEN = 8000, LONG = 60000 };
+    (void)unused;
+    unsigned nnone = 0;
+    nrefused = 0;
+    for (int round = 0; round < NROUNDS; round++) {
+        open_both(REGION);
+        state += (uint64_t)round;
+        for (int i = 0; i < NTAKEN; i++)
+            take_and_refuse(i % (100 + 100 * round) == 0 ? LONG : 3, &nnone);
+        assert_true(ledger_is_valid(&stepwise.ledger));
+        close_both();
+    }
+    assert_true(nrefused > 50 && nnone > 20);
+}
+
 /* --- with a free list ------------------------------------------------------------------- */
 
 enum { LISTED_BYTES = 1 << 16, ALIGN = 16 };
@@ -438,6 +494,7 @@ int main(void)
         cmocka_unit_test(test_an_open_hole_instead_of_a_step),
         cmocka_unit_test(test_a_table_is_opened_by_and_by),
         cmocka_unit_test(test_a_table_that_cannot_be_written_to),
+        cmocka_unit_test(test_any_step_may_be_refused),
         cmocka_unit_test(test_an_aligned_chunk_and_the_list),
         cmocka_unit_test(test_an_aligned_chunk_and_a_wrong_node),
         cmocka_unit_test(test_an_aligned_chunk_and_a_wrong_hole),

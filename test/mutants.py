@@ -283,7 +283,7 @@ class Bench:
         done = run([cc, *KINDS[self.build.kind], "-pthread", *map(str, files), *more, "-o",
                     str(target)])
         if done.returncode != 0:
-            raise ValueError("does not link: " + done.stdout.decode())
+            raise RuntimeError(f"{target} does not link: {done.stdout.decode()}")
         return target
 
     def library(self, name, *folders):

@@ -545,21 +545,41 @@ static void test_at_random(void **state)
     assert_all_free();
 }
 
+static int nvisited;
+
+static bool ends_at_once(const struct mem_piece *p, void *context)
+{
+    (void)p;
+    (void)context;
+    nvisited++;
+    return false;
+}
+
+/* A visitor that ends the walk sees no other part either. */
+static void test_a_walk_ends_in_its_part(void **state)
+{
+    (void)state;
+    mem_heap *h = mem_heap_create(2 * MEM_PART_BYTES, NULL);
+    if (h == NULL && mem_last_error() == MEM_NO_MEMORY)
+        skip();
+    assert_non_null(mem_alloc(h, 60 * GIB));
+    assert_non_null(mem_alloc(h, 60 * GIB));
+    nvisited = 0;
+    assert_ok(mem_walk(h, ends_at_once, NULL));
+    assert_int_equal(nvisited, 1);
+    assert_ok(mem_heap_destroy(h));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_what_it_costs),
-        cmocka_unit_test(test_all_parts),
-        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_what_is_refused_opens_no_part),
+        cmocka_unit_test(test_what_it_costs), cmocka_unit_test(test_all_parts),
+        cmocka_unit_test(test_refusals),      cmocka_unit_test(test_what_is_refused_opens_no_part),
 
-        cmocka_unit_test(test_small_objects),
-        cmocka_unit_test(test_resizing),
-        cmocka_unit_test(test_styles),
-        cmocka_unit_test(test_a_limit),
-        cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_damage),
-        cmocka_unit_test(test_threads_and_fork),
+        cmocka_unit_test(test_small_objects), cmocka_unit_test(test_resizing),
+        cmocka_unit_test(test_styles),        cmocka_unit_test(test_a_limit),
+        cmocka_unit_test(test_sizes),         cmocka_unit_test(test_a_walk_ends_in_its_part),
+        cmocka_unit_test(test_damage),        cmocka_unit_test(test_threads_and_fork),
         cmocka_unit_test(test_at_random),
     };
     if (!mappings_are_cheap()) {

@@ -277,6 +277,8 @@ static void as_xml(void)
     static char text[64 * KIB];
     FILE *stream = tmpfile();
     setvbuf(stream, NULL, _IONBF, 0); /* a buffer would be an object more */
+    void *kept = opaque(malloc(1));
+    free(opaque(malloc(1))); /* so that the smallest size has a free slot */
     struct mallinfo2 m = ask();
     check(malloc_info(0, stream) == 0, "malloc_info succeeds");
     read_back(stream, text, sizeof text);
@@ -284,6 +286,9 @@ static void as_xml(void)
     check(strncmp(text, "<malloc version=\"1\">\n<heap nr=\"0\">\n<sizes>\n", 41) == 0 &&
               all != NULL && strcmp(text + strlen(text) - 10, "</malloc>\n") == 0,
           "it writes the elements that glibc writes");
+    check(strstr(text, "<size from=\"1\" to=\"16\" total=") != NULL,
+          "the smallest size begins with 1 byte");
+    free(kept);
     size_t fast = number_after(text, "<total type=\"fast\" count=\"");
     check(fast == m.smblks && sum_of_sizes(text, "count=\"") == fast,
           "free slots count as fast, and in each size");

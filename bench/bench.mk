@@ -39,7 +39,7 @@ bench-find: all $(BUILD)/bench/find ## any address to its object, beside GC_base
 bench-history: all ## what LIBMEM=history costs two compilers, beside heaptrack
 	@bench/history.sh $(BUILD)
 
-bench-hard: all $(BUILD)/bench/work $(BUILD)/bench/launch ## what each measure of LIBMEM=hard costs: PEERS=
+bench-hard: all $(BUILD)/bench/work $(BUILD)/bench/launch ## LIBMEM=hard: PEERS=
 	@PEERS="$(PEERS)" bench/hard.sh $(BUILD)
 
 # STEPPED calls are counted instruction by instruction, at a millisecond and more for each.

@@ -51,7 +51,8 @@ for row in $ONLY; do
                 { ns[NR] = $3; if (peak == 0 || $4 < peak) peak = $4 }
                 END {
                     if (NR == 0) { printf "%-14s %-12s failed\n", row, name; exit }
-                    printf "%-14s %-12s %9.1f %9.1f MiB\n", row, name, ns[int((NR + 1) / 2)], peak / 1024
+                    printf "%-14s %-12s %9.1f %9.1f MiB\n", row, name, ns[int((NR + 1) / 2)],
+                        peak / 1024
                 }'
     done
 done

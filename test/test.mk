@@ -50,7 +50,7 @@ $(BUILD)/test/unit/%: test/unit/%.c test/support/model.c $(SUPPORT) $(BUILD)/lib
 	$(build) -Isrc -Itest/support $(BUILD)/libmem.a $(CMOCKA)
 # Of the modules of libmem-malloc.so, those that need no heap.
 WITHOUT_HEAP := $(addprefix $(BUILD)/obj/malloc/,history.o stack.o cfi.o module.o \
-    options.o report.o)
+    options.o report.o canary.o quarantine.o)
 $(BUILD)/test/unit/malloc/%: test/unit/malloc/%.c $(SUPPORT) $(WITHOUT_HEAP) $(BUILD)/libmem.a
 	$(build) -Isrc -Itest/support $(WITHOUT_HEAP) $(BUILD)/libmem.a $(CMOCKA)
 # A module of the tool, and what the commands share. Those that look into processes are tested by
@@ -83,6 +83,7 @@ $(BUILD)/test/contract/heaps/h13_guard_pages: LDFLAGS += -Wl,--wrap=os_forbid,--
 $(BUILD)/test/unit/ledger/chunks: LDFLAGS += -Wl,--wrap=os_allow
 $(BUILD)/test/unit/heaps/refused: LDFLAGS += \
     -Wl,--wrap=os_map,--wrap=os_allow,--wrap=grace_barrier
+$(BUILD)/test/unit/core/room: LDFLAGS += -Wl,--wrap=os_forbid,--wrap=os_allow
 $(WALK_STATIC): test/contract/malloc/walk.c $(SUPPORT) $(BUILD)/libmem.a
 	$(build) -Itest/support -fno-builtin $(BUILD)/libmem.a -Wl,--export-dynamic-symbol=mem_heap_also
 $(LIMITS): test/support/limits.c $(SUPPORT)

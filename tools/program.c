@@ -40,7 +40,8 @@ void set_option(const char *name, const char *value)
 {
     char *setting;
 
-    if (asprintf(&setting, "%s=%s", name, value) < 0)
+    if (asprintf(&setting, "%s%s%s", name, value != NULL ? "=" : "", value != NULL ? value : "") <
+        0)
         err(argp_err_exit_status, "%s", name);
     set_list("LIBMEM", getenv("LIBMEM"), ',', setting);
     free(setting);

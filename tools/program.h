@@ -11,8 +11,8 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-/* Appends NAME=VALUE to the variable LIBMEM. Of two settings of one option, the library takes the
- * later one. */
+/* Appends NAME=VALUE to the variable LIBMEM; or NAME, if value is NULL. Of two settings of one
+ * option, the library takes the later one. */
 void set_option(const char *name, const char *value);
 
 /* Puts the library in front of what LD_PRELOAD names already. */

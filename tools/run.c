@@ -106,7 +106,7 @@ static void print_usage(FILE *f, const char *program, bool is_on_system, const s
 
 static struct run_options {
     const char *region, *onerror, *history;
-    bool is_on_system, is_timed, is_counted;
+    bool is_on_system, is_timed, is_counted, is_hard;
     const char *file; /* of the report; NULL: standard error */
     char **program;   /* the program's name and its arguments, then NULL */
 } run_options;
@@ -153,7 +153,9 @@ static error_t parse_run_option(int key, char *arg, struct argp_state *state)
     else if (key == 'o' || key == 't') {
         *(key == 'o' ? &run_options.is_counted : &run_options.is_timed) = true;
         run_options.file = arg;
-    } else if (key == 's')
+    } else if (key == 'H')
+        run_options.is_hard = true;
+    else if (key == 's')
         run_options.is_on_system = true;
     else if (key == ARGP_KEY_ARG) {
         run_options.program = state->argv + state->next - 1;
@@ -162,9 +164,9 @@ static error_t parse_run_option(int key, char *arg, struct argp_state *state)
         argp_error(state, "no program to run: name one after the options");
     else if (key == ARGP_KEY_END && run_options.is_on_system &&
              (run_options.region != NULL || run_options.onerror != NULL ||
-              run_options.history != NULL || run_options.is_counted))
-        argp_error(state, "--system does not use libmem: leave out --region, --onerror, --history "
-                          "and --report");
+              run_options.history != NULL || run_options.is_counted || run_options.is_hard))
+        argp_error(state, "--system does not use libmem: leave out --region, --onerror, --history, "
+                          "--hard and --report");
     else if (key == ARGP_KEY_END && run_options.is_timed && run_options.is_counted)
         argp_error(state, "--report prints all that --time prints: leave out --time");
     else
@@ -186,6 +188,11 @@ static const struct argp_option run_argp_options[] = {
      "pointer is then reported with where the object was allocated and freed, by function and "
      "line, on the standard error of mem; and `mem history' shows what lay at an address. That "
      "slows the program down",
+     0},
+    {"hard", 'H', NULL, 0,
+     "Take measures against mistakes with objects: find writes behind them and after they were "
+     "freed, clear freed memory, close pages behind large objects, choose places at random. That "
+     "slows the program down. LIBMEM=help lists the measures one by one",
      0},
     {"report", 'o', "FILE", OPTION_ARG_OPTIONAL,
      "Count every call, and at the end write a report to FILE or to standard error: status, "
@@ -268,6 +275,8 @@ int command_run(int argc, char **argv)
         set_option("history", run_options.history);
         translator = translator_begin();
     }
+    if (run_options.is_hard)
+        set_option("hard", NULL);
     if (run_options.is_counted)
         counterfile = make_counterfile();
     struct outcome o = run_program(run_options.program);

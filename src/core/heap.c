@@ -852,12 +852,14 @@ void heap_harden_locked(struct heap *h, bool guard, bool clears, uint64_t random
     enum { PART = 4 };
     size_t page = os_page_bytes();
     assert(h->spans.nheld == 0);
+    /* Of smaller slices, or with larger pages, too much would be closed. */
     if (guard && h->spans.slice_shift == SLICE_SHIFT && page <= SLICE_BYTES / PART)
         h->spans.guard_bytes = (uint32_t)page;
     h->spans.clears = clears;
     h->spans.random = random;
 }
 
+/* What the judge does not set stays NULL. */
 enum heap_result heap_locate_locked(const struct heap *h, const void *address, struct object *found,
                                     struct location *at)
 {
@@ -870,10 +872,12 @@ static bool relabel_locked(struct heap *h, const struct location *at, size_t nby
 {
     size_t slack = location_room(at) - nbytes;
     assert(nbytes <= location_room(at));
+    /* A chunk keeps its length, so this asks for no memory, and gives none up. */
     if (!at->in_span)
         return slack < LEDGER_RESERVED && chunks_resize(&h->chunks, at->place.chunk.start,
                                                         at->place.chunk.length, (uint32_t)slack);
     const struct span *span = pagemap_span(&h->spans, at->slot.slice);
+    /* No thread has a cache, so the object cannot be freed meanwhile. */
     return slot_can_hold(at->slot.bytes, nbytes) &&
            state_resize_object(span->states, span->nslots, at->slot.index, (uint32_t)slack);
 }
@@ -893,6 +897,7 @@ bool heap_relabel_locked(struct heap *h, const struct location *at, size_t nbyte
     return true;
 }
 
+/* Counts and trims as each free does. */
 void heap_free_located_locked(struct heap *h, const struct location *at)
 {
     give_back_locked(h, at);
@@ -914,6 +919,7 @@ static enum heap_result take_roomy_chunk(struct heap *h, size_t nbytes, size_t *
         return result;
     result = judge_locked(h, *object, &at, &found);
     *room = location_room(&at);
+    /* More slack than a record can say: HEAP_NO_SPACE is as good an answer as any. */
     if (result == HEAP_OK && !relabel_locked(h, &at, nbytes)) {
         give_back_locked(h, &at);
         result = HEAP_NO_SPACE;

@@ -172,14 +172,16 @@ enum heap_result heap_find_locked(const struct heap *h, const void *address, str
  *
  * The caller holds the lock, and the heap has neither a free list nor thread caches. */
 
-/* If `guard`, closes the end of each span from now on [SP8], where a page is small enough for that.
- * If `clears`, what the library had in slots of its own is cleared before objects get the memory. If `random` is not 0, it is where a generator starts that chooses among free slots. The heap has
- * no span yet. */
+/* Of a heap that has no span yet: if `guard`, closes the end of each span [SP8], where a page is
+ * small enough for that. If `clears`, clears what the library had in slots of its own before
+ * objects get the memory. If `random` is not 0, a generator that starts there chooses among free
+ * slots. */
 void heap_harden_locked(struct heap *h, bool guard, bool clears, uint64_t random);
 
-/* Takes an object of nbytes that has *room bytes or more, at a multiple of `align`, a power of two;
- * if *room is a granule, it has just that where there is a slot or a record for it. Stores how much room it has; and unless `zero` is NULL, which part of it is known to be zero.
- * Results are those of heap_take. */
+/* Takes an object of nbytes that has *room bytes or more, at a multiple of `align`, a power of two.
+ * If *room is a granule, the object has just that where there is a slot or a record for it. Stores
+ * how much room it has; and unless `zero` is NULL, which part of it is known to be zero. Results
+ * are those of heap_take. */
 enum heap_result heap_take_room_locked(struct heap *h, size_t nbytes, size_t *room, size_t align,
                                        void **object, struct object *zero);
 

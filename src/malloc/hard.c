@@ -61,14 +61,15 @@ void hard_forked(void)
 
 /* --- the room of an object -------------------------------------------------------- */
 
-/* The largest slots that are used: the next ones cannot be those of an object of no byte. */
+/* The largest slots that are used: the next ones cannot be those of an object of no byte, so what
+ * would need one gets a chunk. */
 enum { SLOT_MAX = 49152 };
 
 /* Whether it is a chunk of its own that begins with a page and, with guards, ends with a closed
  * one. */
 static bool is_large(const void *start, size_t room)
 {
-    return room > SLOT_MAX && (uintptr_t)start % os_page_bytes() == 0;
+    return room > SPAN_OBJECT_MAX && (uintptr_t)start % os_page_bytes() == 0;
 }
 
 static bool is_in_quarantine(const struct object *object, size_t room)
@@ -98,7 +99,8 @@ static size_t room_for(size_t nbytes, size_t align, enum call call)
         return GRANULE_BYTES;
     if (room > SLOT_MAX) {
         bool grows = call == CALL_REALLOC || call == CALL_REALLOCARRAY;
-        return pages(nbytes + (grows ? nbytes / 8 : 0)) + os_page_bytes();
+        room = pages(nbytes + (grows ? nbytes / 8 : 0)) + os_page_bytes();
+        return room > SPAN_OBJECT_MAX ? room : pages(SPAN_OBJECT_MAX + 1);
     }
     room = room < SMALLEST ? SMALLEST : room;
     size_t slot = (room + align - 1) & -align;
@@ -276,7 +278,7 @@ enum heap_result hard_take(size_t nbytes, size_t align, enum call call, void **o
 {
     enum heap_result result;
     size_t asked = room_for(nbytes, align, call), room;
-    if (asked > SLOT_MAX && align < os_page_bytes())
+    if (asked > SPAN_OBJECT_MAX && align < os_page_bytes())
         align = os_page_bytes();
     do {
         room = asked;

@@ -9,8 +9,8 @@
  * A process that is hardened has no thread caches, so each call comes through a slow path and takes
  * the heap's lock; without the option the fast paths are as they were.
  *
- *   HA1  each object has more room than bytes, and never just a granule of it: that is the room of
- *        objects of no byte. So an object of no byte with more room was freed, and is in quarantine;
+ *   HA1  the room of an object of no byte is a granule, and each other object has more room. So an
+ *        object of no byte with more room than a granule was freed, and is in quarantine;
  *   HA2  a measure is in force for all objects of the process or for none;
  *   HA3  what a measure finds is stored once for each call, and reported after the lock is free.
  *

@@ -101,9 +101,9 @@ void report_fault(const char *call, const void *address, const struct fault *fau
     line_text(&l, " bytes at ");
     line_address(&l, object->start);
     if (fault->kind == FAULT_STALE)
-        line_text(&l, " was written to after it had been freed");
+        line_text(&l, " was written after it was freed");
     else if (fault->kind == FAULT_OVERRUN)
-        line_text(&l, ", behind its end, was written to");
+        line_text(&l, ", behind its end, was written");
     else {
         line_text(&l, " was allocated by ");
         line_text(&l, call_name(fault->allocated_by));

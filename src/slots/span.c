@@ -168,7 +168,7 @@ static void span_shape(const struct spans *s, struct span *span, unsigned sizecl
  * have, of which the system allows 65,530: so only the first GiB of spans has them. */
 static void span_close(const struct spans *s, uint32_t slice)
 {
-    enum { NCLOSED_MAX = 16384 };
+    enum { NCLOSED_MAX = 16384 }; /* half of them: the rest is for the program */
     const struct span *span = pagemap_span(s, slice);
     size_t from = span_closed_from(s, span), to = span_nslices(span) * slice_bytes(s);
     if (from < to && s->nheld <= NCLOSED_MAX)
@@ -180,6 +180,7 @@ static bool span_open(const struct spans *s, uint32_t slice)
 {
     const struct span *span = pagemap_span(s, slice);
     size_t from = span_closed_from(s, span), to = span_nslices(span) * slice_bytes(s);
+    /* A span of which nothing is closed costs no system call. */
     return from == to || os_allow((void *)(pagemap_address(s, slice) + from), to - from);
 }
 
@@ -229,6 +230,7 @@ static void span_give_back(struct spans *s, uint32_t slice)
     /* entry [span] => [0]; slices: a chunk of the library's own => free chunk;
      * state array: a metadata object => free slot. */
     bool outermost = changes_begin(s);
+    /* Objects that get this memory must not find states in it. */
     if (s->clears && was.purpose == FOR_METADATA)
         memset((void *)pagemap_address(s, slice), 0, slice_bytes(s));
     slices_give_back(s, slice, span_nslices(&was));
@@ -250,10 +252,11 @@ static bool span_recut(struct spans *s, uint32_t slice, unsigned sizeclass)
     span_shape(s, &new, sizeclass);
     /* The state array stays where it is, so a span of another shape must fill one as large. */
     if (is_wide(span->slot_bytes) || is_wide(new.slot_bytes) ||
-        span_closed_from(s, span) != span_closed_from(s, &new) ||
         state_array_bytes(span->nslots, span->slot_bytes) !=
             state_array_bytes(new.nslots, new.slot_bytes))
         return false;
+    /* A span that is closed as a whole has more slots than any other, and is not recut. */
+    assert(span_closed_from(s, span) == span_closed_from(s, &new));
     queue_remove(s, slice);
     bool outermost = changes_begin(s);
     span_shape(s, span, sizeclass);

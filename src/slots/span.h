@@ -37,10 +37,10 @@
  *        that counts as an object, until the span's states are counted again.
  *
  *   SP8  where guard_bytes is not 0, that many bytes at the end of each span of objects are closed:
- *        each access to them is a fault, and no slot lies there. Spans of CLOSED_CLASS are closed as
- *        a whole, since their objects have no byte. Where the system refuses to close memory, it
- *        stays open. It is opened before a span goes back to the ledger; if the system refuses that,
- *        the span stays EMPTY.
+ *        each access to them is a fault, and no slot lies there. Spans of CLOSED_CLASS are closed
+ *        as a whole, since their objects have no byte. Where the system refuses to close memory, it
+ *        stays open. It is opened before a span goes back to the ledger; if the system refuses
+ *        that, the span stays EMPTY.
  *
  * State arrays are slots too, of metadata spans. The state array of a metadata span lies in slots
  * of its own, so that making one needs no other. test/spin/span.pml is a model of the protocol.

@@ -53,7 +53,7 @@ canary overrun_first_byte overrun_medium overrun_moved_by_realloc
 mismatch mismatch_new_free mismatch_malloc_delete mismatch_new_array_delete
 quarantine after_free_write after_free_write_pages after_free_not_reused
 guard overrun_large overrun_small_far overrun_read_far no_byte_write
-random places_unordered
+random places_unordered places_in_child
 zero after_free_read after_free_secret uninitialised_read
 zero,guard,quarantine after_free_write_large
 END
@@ -61,10 +61,10 @@ END
 # --- what is done, and said ---------------------------------------------------------------
 
 run hard,onerror=report overrun_first_byte
-[ "$status" -eq 0 ] && says ', behind its end, was written to'
+[ "$status" -eq 0 ] && says ', behind its end, was written'
 result $? 'onerror=report: an overrun is reported, and the program goes on'
 run hard,onerror=report after_free_write
-[ "$status" -eq 0 ] && says 'was written to after it had been freed'
+[ "$status" -eq 0 ] && says 'was written after it was freed'
 result $? 'onerror=report: likewise a write after free'
 run hard,onerror=report mismatch_new_array_delete
 [ "$status" -eq 0 ] && says 'was allocated by operator new[]'
@@ -98,5 +98,8 @@ result $? 'LIBMEM=help names the measures'
 run hard,region=64M after_free_not_reused
 ended_well after_free_not_reused
 result $? 'in a small region'
+run hard,region=64M,quarantine=4M no_room_then_room
+ended_well no_room_then_room
+result $? 'what is in quarantine is handed out before there is no space'
 
 echo "1..$ntests"

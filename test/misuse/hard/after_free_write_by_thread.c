@@ -1,4 +1,4 @@
-/* EXPECT: 134 "was written to after" */
+/* EXPECT: 134 "was written after" */
 /* SPDX-License-Identifier: MIT
  * Another thread writes to an object that was freed.
  */

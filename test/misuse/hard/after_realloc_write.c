@@ -1,4 +1,4 @@
-/* EXPECT: 134 "was written to after" */
+/* EXPECT: 134 "was written after" */
 /* SPDX-License-Identifier: MIT
  * Writes through the old pointer to an object that realloc has moved.
  */

@@ -1,4 +1,4 @@
-/* EXPECT: 134 "was written to after" */
+/* EXPECT: 134 "was written after" */
 /* SPDX-License-Identifier: MIT
  * Writes to an array that was deleted.
  */

@@ -6,8 +6,8 @@
 
 int main(void)
 {
-    for (int i = 0; i < 2000; i++) {
-        char *p = get(malloc((size_t)100 << 20));
+    for (int i = 0; i < 200; i++) {
+        char *p = get(malloc(8 << 20));
         if (p == NULL)
             return 1;
         free(p);

@@ -845,7 +845,15 @@ enum heap_result heap_resize(struct heap *h, const void *address, size_t nbytes,
     return result;
 }
 
-/* --- objects with more room than they have bytes ------------------------------- */
+/* --- objects with more room than they have bytes -------------------------------
+ *
+ * An object has a slot or a chunk as its room, and its label says how much of that is slack:
+ *
+ *     [------- nbytes -------][ slack ]        slack = room - nbytes
+ *     [------------- slack -----------]        relabelled to 0: freed, and held by malloc/hard.c
+ *
+ * The label is the state of a slot, or the record of a chunk. To change it moves nothing, and
+ * neither takes nor gives back memory. */
 
 void heap_harden_locked(struct heap *h, bool guard, bool clears, uint64_t random)
 {
@@ -867,7 +875,9 @@ enum heap_result heap_locate_locked(const struct heap *h, const void *address, s
     return judge_locked(h, address, at, found);
 }
 
-/* A state says less than the largest slack that its slot can have, and a record less than 4 GiB. */
+/* Writes another label down. No other thread can free the object meanwhile, since none has a cache.
+ * Returns false if the label cannot say so much slack: a state says less than the largest slot has,
+ * and a record less than 4 GiB. */
 static bool relabel_locked(struct heap *h, const struct location *at, size_t nbytes)
 {
     size_t slack = location_room(at) - nbytes;
@@ -877,7 +887,6 @@ static bool relabel_locked(struct heap *h, const struct location *at, size_t nby
         return slack < LEDGER_RESERVED && chunks_resize(&h->chunks, at->place.chunk.start,
                                                         at->place.chunk.length, (uint32_t)slack);
     const struct span *span = pagemap_span(&h->spans, at->slot.slice);
-    /* No thread has a cache, so the object cannot be freed meanwhile. */
     return slot_can_hold(at->slot.bytes, nbytes) &&
            state_resize_object(span->states, span->nslots, at->slot.index, (uint32_t)slack);
 }

@@ -153,6 +153,36 @@ static void test_histories(void **state)
     read_bad("stack", "give stack=fp");
 }
 
+static void test_measures(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        unsigned measures;
+        size_t nbytes;
+    } good[] = {{"zero", MEASURE_ZERO, 0},
+                {"canary", MEASURE_CANARY, 0},
+                {"mismatch", MEASURE_MISMATCH | MEASURE_CANARY, 0},
+                {"guard,random", MEASURE_GUARD | MEASURE_RANDOM, 0},
+                {"quarantine", MEASURE_QUARANTINE, 1 << 20},
+                {"quarantine=4K", MEASURE_QUARANTINE, 4096},
+                {"quarantine=16g,quarantine", MEASURE_QUARANTINE, (size_t)16 << 30},
+                {"hard", MEASURES_ALL, 1 << 20},
+                {"hard,quarantine=64K", MEASURES_ALL, 64 << 10},
+                {"quarantine=64K,hard", MEASURES_ALL, 64 << 10}};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        read_good(good[i].text);
+        assert_int_equal(o.measures, good[i].measures);
+        assert_int_equal(o.quarantine_bytes, good[i].nbytes);
+    }
+    read_bad("quarantine=", "give a size from 4K to 16G");
+    read_bad("quarantine=4095", "give a size from 4K to 16G");
+    read_bad("quarantine=17G", "give a size from 4K to 16G");
+    read_bad("hard=1", "no such option");
+    read_bad("zeros", "no such option");
+    read_bad("guard=", "no such option");
+}
+
 static void test_count_files(void **state)
 {
     (void)state;
@@ -190,9 +220,12 @@ static void test_no_such_option(void **state)
 static void test_help(void **state)
 {
     (void)state;
-    static const char *const options[] = {"onerror=abort", "onerror=report", "onerror=ignore",
-                                          "sizes=abort",   "region=SIZE",    "history=N",
-                                          "stack=fp",      "count=FILE",     "help"};
+    static const char *const options[] = {"onerror=abort",   "onerror=report",  "onerror=ignore",
+                                          "sizes=abort",     "region=SIZE",     "history=N",
+                                          "stack=fp",        "count=FILE",      "help",
+                                          "  hard ",         "    zero ",       "    canary ",
+                                          "    mismatch ",   "    guard ",      "    random ",
+                                          "    quarantine ", "quarantine=BYTES"};
     read_text("help");
     for (size_t i = 0; i < sizeof options / sizeof *options; i++)
         assert_non_null(strstr(said, options[i]));
@@ -201,10 +234,10 @@ static void test_help(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_no_variable), cmocka_unit_test(test_reactions),
-        cmocka_unit_test(test_regions),     cmocka_unit_test(test_histories),
-        cmocka_unit_test(test_count_files), cmocka_unit_test(test_no_such_option),
-        cmocka_unit_test(test_help),
+        cmocka_unit_test(test_no_variable),    cmocka_unit_test(test_reactions),
+        cmocka_unit_test(test_regions),        cmocka_unit_test(test_histories),
+        cmocka_unit_test(test_measures),       cmocka_unit_test(test_count_files),
+        cmocka_unit_test(test_no_such_option), cmocka_unit_test(test_help),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -97,7 +97,8 @@ TOOL_LACKS := $(if $(filter libdw,$(TOOL_LIBRARIES)),,names of functions (libdw)
     $(if $(filter ncursesw,$(TOOL_LIBRARIES)),,the screen of mem top (ncursesw);)
 $(BUILD)/mem: $(wildcard tools/*.h tools/inspect/*.h) src/malloc/counterfile.h
 $(BUILD)/mem: $(wildcard tools/inspect/*.c) $(BUILD)/libmem.a Makefile
-$(BUILD)/mem: tools/mem.c tools/run.c tools/program.c tools/report.c tools/translator.c
+# tools/record.c is no part of the tool, but a library of the benchmarks.
+$(BUILD)/mem: $(filter-out tools/record.c,$(wildcard tools/*.c))
 	$(if $(strip $(TOOL_LACKS)),@echo 'mem is built without: $(strip $(TOOL_LACKS))')
 	$(build) -Isrc -Itools/inspect -DMEM_VERSION='"$(VERSION)"' -DMEM_LIB='"$(LIB)"' \
 	    $(BUILD)/libmem.a $(TOOL_FLAGS)

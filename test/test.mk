@@ -132,6 +132,7 @@ TALLIED = test/run.sh --label $(LABEL) --tally $(TALLY)
 RUN = LD_LIBRARY_PATH=$(BUILD) WITH="$(WITH)" $(TALLIED) --with "$(WITH)"
 DAMAGED ?= 3000
 TANGLES ?= 4
+EVERY ?= 20
 check-tree: ## what does not depend on the compiler: layers, symbols, tools, benchmarks, documents
 STEPS := $(BUILD)/test/contract/heaps/h01_steps
 check-tree-programs: all $(CONTAINERS) $(BENCH) $(HELGRIND) $(MALLOC) $(BUILD)/bench/paths $(KNOWN)
@@ -148,7 +149,7 @@ check-tree:
 	    "test/tool.sh $(BUILD)/mem $(LIB_MALLOC) $(KNOWN)" "test/demo.sh $(BUILD)/mem" \
 	    "test/inspect.sh $(BUILD) $(DAMAGED)" \
 	    "test/leaks.sh $(BUILD) $(TANGLES) $(SEED)" "test/origins.sh $(BUILD)" \
-	    "test/top.sh $(BUILD)" \
+	    "test/top.sh $(BUILD)" "test/fail.sh $(BUILD)/mem $(EVERY)" \
 	    "test/inspect_history.sh $(BUILD)/mem $(LIB_MALLOC)" \
 	    "test/bench.sh $(BUILD) $(LIB_MALLOC)" test/spin.sh \
 	    "test/helgrind.sh $(BUILD) $(BUILD)/test/helgrind" \
@@ -251,6 +252,7 @@ soak: $(INSPECT)
 	@$(BUILD)/test/contract/heaps/h10_flips $(FLIPS) $(SOAK_SEED)
 	@$(BUILD)/test/contract/heaps/h10_slots $(SLOT_FLIPS) $(SOAK_SEED)
 	@SEED=$(SOAK_SEED) test/inspect.sh $(BUILD) $(call longer,DAMAGED,1000000)
+	@test/fail.sh $(BUILD)/mem 1
 ON_MALLOC = LD_PRELOAD=$(LIB_MALLOC) LIBMEM=onerror=report
 soak-malloc: all $(MALLOC) ## libmem-malloc.so: HEAPS= ROUNDS= ZEROS= THREADS="100000 10000" SEED=
 	@$(ON_MALLOC) $(IN_MALLOC)/m03_badfree $(call longer,HEAPS,10000000) $(SOAK_SEED)

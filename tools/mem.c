@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fail.h"
 #include "inspect/command.h"
 #include "run.h"
 
@@ -24,6 +25,8 @@ static const struct command {
     const char *what;
 } commands[] = {
     {"run", "mem run", command_run, OWN_FAILURE, "run a program on libmem's malloc"},
+    {"fail", "mem fail", command_fail, FAIL_UNKNOWN,
+     "run a program once for each allocation, which fails"},
     {"map", "mem map", command_map, UNKNOWN, "draw a program's heap"},
     {"find", "mem find", command_find, UNKNOWN, "say what lies at an address"},
     {"sizes", "mem sizes", command_sizes, UNKNOWN, "count live objects by their size"},

@@ -201,6 +201,7 @@ bool program_was_executed(struct program *p)
 {
     int reason;
     ssize_t n = read(p->failed, &reason, sizeof(reason));
+    close(p->failed);
     if (n == 0)
         return true;
     errno = n == sizeof(reason) ? reason : EINTR; /* it was killed before */

@@ -30,6 +30,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "count.h"
 #include "program.h"
 #include "report.h"
 #include "run.h"
@@ -218,45 +219,6 @@ static const struct argp run_argp = {
            "A program that is linked statically, or that runs with the rights of another user "
            "(setuid), keeps its own malloc.\n"};
 
-/* Makes a file in memory, which the kernel deletes when the last process that uses it ends.
- * Returns its descriptor, or -1. The descriptor is above the first three: if mem was started
- * with standard output closed, what mem prints must not go to this file. */
-static int file_in_memory(size_t nbytes)
-{
-    int low = memfd_create("libmem counts", MFD_CLOEXEC);
-    int fd = low < 0 ? -1 : fcntl(low, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-
-    if (low >= 0)
-        close(low);
-    /* Above the limit on the size of files, ftruncate now fails instead of killing mem. */
-    void (*as_it_was)(int) = signal(SIGXFSZ, SIG_IGN);
-    if (fd >= 0 && ftruncate(fd, (off_t)nbytes) != 0)
-        err(OWN_FAILURE, "cannot make a file of %zu bytes for the counts", nbytes);
-    signal(SIGXFSZ, as_it_was);
-    return fd;
-}
-
-/* Makes the file in which each process of the program counts, and names it to the library by
- * the option count. The file has no name of its own, so the option names mem's descriptor. */
-static const struct counterfile *make_counterfile(void)
-{
-    char path[64];
-    size_t nbytes = counterfile_bytes(COUNTERFILE_NROWS);
-    int fd = file_in_memory(nbytes);
-    struct counterfile *counterfile = MAP_FAILED;
-
-    if (fd >= 0)
-        counterfile = mmap(NULL, nbytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (counterfile == MAP_FAILED)
-        err(OWN_FAILURE, "cannot make a file for the counts");
-    *counterfile = (struct counterfile){.title = COUNTERFILE_TITLE,
-                                        .row_bytes = sizeof(struct row),
-                                        .nrows = COUNTERFILE_NROWS};
-    snprintf(path, sizeof(path), "/proc/%d/fd/%d", getpid(), fd);
-    set_option("count", path);
-    return counterfile;
-}
-
 int command_run(int argc, char **argv)
 {
     argp_parse(&run_argp, argc, argv, ARGP_IN_ORDER, NULL, NULL);
@@ -278,7 +240,7 @@ int command_run(int argc, char **argv)
     if (run_options.is_hard)
         set_option("hard", NULL);
     if (run_options.is_counted)
-        counterfile = make_counterfile();
+        counterfile_name(counterfile = counterfile_make());
     struct outcome o = run_program(run_options.program);
     if (translator != NULL)
         translator_end(translator);

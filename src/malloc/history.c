@@ -273,12 +273,14 @@ void history_print(const struct history *h, const struct moment *now, const stru
                    int fd)
 {
     struct line l = {0};
-    const struct event *last = past->freed.kind != 0 ? &past->freed : &past->taken;
     line_text(&l, "libmem:   called");
     line_thread(&l, now->thread);
     line_text(&l, ":");
     line_write_to(&l, fd);
     print_frames(now->stack.frame, now->stack.nframes, fd);
+    if (past == NULL)
+        return;
+    const struct event *last = past->freed.kind != 0 ? &past->freed : &past->taken;
     l = (struct line){0};
     line_text(&l, "libmem:   ");
     if (last->kind == 0) {

@@ -87,7 +87,8 @@ struct past {
 /* Looks for the last events around an address. The caller holds the heap's lock. O(nevents). */
 struct past history_find_locked(const struct history *h, const void *address);
 
-/* Writes three stacks to a descriptor: that of the call at `now`, and those of the past. The caller
+/* Writes three stacks to a descriptor: that of the call at `now`, and those of the past; only the
+ * first if `past` is NULL. The caller
  * holds no lock. */
 void history_print(const struct history *h, const struct moment *now, const struct past *past,
                    int fd);

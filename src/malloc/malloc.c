@@ -60,19 +60,23 @@ __attribute__((noinline, cold)) static void note(enum event_kind kind, enum call
     heap_unlock(&shim_heap);
 }
 
-/* Writes what the history knows of an address that a call has refused: to the pipe that LIBMEM
- * names, or to standard error if there is none, or if `mem run', which made it, has ended. */
+/* Writes the stack of this call, and, unless the address is NULL, what the history knows of that:
+ * to the pipe that LIBMEM names, or to standard error if there is none, or if `mem run', which made
+ * it, has ended. */
 __attribute__((noinline, cold)) static void print_past(const void *address)
 {
     struct moment now;
+    struct past past = {0};
     moment_take(&now);
-    heap_lock(&shim_heap);
-    struct past past = history_find_locked(shim_history, address);
-    heap_unlock(&shim_heap);
+    if (address != NULL) {
+        heap_lock(&shim_heap);
+        past = history_find_locked(shim_history, address);
+        heap_unlock(&shim_heap);
+    }
     int fd = shim_options.stacks[0] == '\0'
                  ? -1
                  : os_open_pipe(shim_options.stacks, shim_options.stacks_inode);
-    history_print(shim_history, &now, &past, fd < 0 ? STDERR_FILENO : fd);
+    history_print(shim_history, &now, address == NULL ? NULL : &past, fd < 0 ? STDERR_FILENO : fd);
     if (fd >= 0)
         os_close(fd);
 }
@@ -171,6 +175,23 @@ static enum heap_result heap_take_at(size_t nbytes, size_t align, void **object,
                                   : heap_take_aligned(&shim_heap, nbytes, align, object);
 }
 
+/* Counts an allocation, and returns whether it has to fail because LIBMEM=fail says so. Then no
+ * thread has a cache, so that each of them comes here. */
+__attribute__((noinline, cold)) static bool fails_on_purpose(enum call call, size_t nbytes)
+{
+    static size_t ncalls;
+    size_t number = __atomic_add_fetch(&ncalls, 1, __ATOMIC_RELAXED);
+    if (number < shim_options.fail_at ||
+        (number > shim_options.fail_at && !shim_options.fail_lasts))
+        return false;
+    if (number > shim_options.fail_at)
+        return true;
+    report_failure(call_name(call), nbytes, number);
+    if (shim_history != NULL)
+        print_past(NULL);
+    return true;
+}
+
 /* Takes an object from the heap, which is opened if this is the first call of the process. Returns
  * NULL if there is no space. */
 static void *take_from_heap(size_t nbytes, size_t align, struct object *zero, enum call call)
@@ -178,6 +199,8 @@ static void *take_from_heap(size_t nbytes, size_t align, struct object *zero, en
     void *object;
     enum heap_result result = HEAP_NO_SPACE;
     assert(align != 0 && (align & (align - 1)) == 0);
+    if (shim_options.fail_at != 0 && fails_on_purpose(call, nbytes))
+        return no_room();
     if (!is_too_large(nbytes))
         result = heap_take_at(nbytes, align, &object, zero, call);
     if (result == HEAP_NO_REGION) {
@@ -370,7 +393,9 @@ static void *resize_object(enum call call, void *address, size_t nbytes)
     if (tcache_resize(&shim_thread, address, nbytes, &old.size))
         return address;
     if (old.size == SIZE_MAX) {
-        result = resize_at(call, address, nbytes, false);
+        /* Where allocations fail on purpose, each object moves, so that each realloc may fail. */
+        result =
+            shim_options.fail_at != 0 ? HEAP_NO_SPACE : resize_at(call, address, nbytes, false);
         if (result == HEAP_OK)
             return resized(call, address, nbytes);
         if (result == HEAP_NO_SPACE)

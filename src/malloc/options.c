@@ -71,6 +71,8 @@ static void help(void)
         "                  them; quarantine=BYTES holds 4K to 16G",
         "    guard         close pages behind large objects and spans, and under malloc(0)",
         "    random        choose slots at random",
+        "  fail=N          let the Nth allocation of each process fail; fail=N+ all from there on;",
+        "                  `mem fail' tries one N after another",
         "  count=FILE      count calls in FILE; `mem run --report' makes and names it",
         "  help            print this list"};
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
@@ -201,6 +203,20 @@ static bool read_measure(struct options *o, struct word option)
     return false;
 }
 
+/* A number, with a + behind it if all later allocations fail, too. */
+static void read_fail(struct options *o, struct word option, struct word value)
+{
+    bool lasts = value.n > 0 && value.text[value.n - 1] == '+';
+    value.n -= lasts;
+    size_t number = read_number(value, 1, SIZE_MAX / 16);
+    if (number == 0) {
+        complain(option, "give the number of an allocation, such as fail=100, or fail=100+");
+        return;
+    }
+    o->fail_at = number;
+    o->fail_lasts = lasts;
+}
+
 static void read_path(char path[PATH_BYTES], struct word option, struct word value)
 {
     if (value.n == 0 || value.n >= PATH_BYTES) {
@@ -239,6 +255,8 @@ static void read_option(struct options *o, struct word option)
         read_stack(o, option, value);
     else if (word_is(key, "quarantine"))
         read_quarantine(o, option, value);
+    else if (word_is(key, "fail"))
+        read_fail(o, option, value);
     else if (word_is(key, "count"))
         read_path(o->count, option, value);
     else if (word_is(key, "stacks"))

@@ -41,6 +41,8 @@ struct options {
     bool by_frame_pointers;  /* how the history walks along stacks (stack.h) */
     unsigned measures;       /* of enum measure */
     size_t quarantine_bytes; /* that the quarantine holds; 0: it was not said */
+    size_t fail_at;          /* the number of the allocation that fails; 0: none does on purpose */
+    bool fail_lasts;         /* and so do all that follow it */
     char count[PATH_BYTES]; /* path of the counter file (counterfile.h); "" if nothing is counted */
     char stacks[PATH_BYTES]; /* path of a pipe for the stacks of a bad pointer; "": stderr */
     uint64_t stacks_inode;   /* the pipe's inode: the path may name another file one day */

@@ -111,6 +111,18 @@ void report_fault(const char *call, const void *address, const struct fault *fau
     line_write(&l);
 }
 
+void report_failure(const char *call, size_t nbytes, size_t number)
+{
+    struct line l = {0};
+    line_text(&l, "libmem: ");
+    line_text(&l, call);
+    line_text(&l, " of ");
+    line_decimal(&l, nbytes);
+    line_text(&l, " bytes fails: allocation ");
+    line_decimal(&l, number);
+    line_write(&l);
+}
+
 void report_wrong_size(const char *call, const struct object *object, size_t nbytes, size_t align)
 {
     struct line l = {0};

@@ -39,6 +39,10 @@ void report_refusal(const char *call, const void *address, enum heap_result why,
  * the argument, and "): ". */
 void report_fault(const char *call, const void *address, const struct fault *fault);
 
+/* Reports that `call`, for nbytes, fails since LIBMEM=fail wants the allocation of that number to
+ * fail. */
+void report_failure(const char *call, size_t nbytes, size_t number);
+
 /* Reports that `call` was given another size or alignment than the object has. */
 void report_wrong_size(const char *call, const struct object *object, size_t nbytes, size_t align);
 

@@ -181,7 +181,7 @@ static enum region_result open_locked(void)
     }
     if (result == REGION_OK && hard_measures != 0)
         hard_heap_opened();
-    if (result == REGION_OK && shim_history != NULL)
+    if (result == REGION_OK && (shim_history != NULL || shim_options.fail_at != 0))
         (void)heap_close_tcaches_locked(&shim_heap); /* no thread has one yet */
     return result;
 }
@@ -234,6 +234,16 @@ static void start_hard_locked(void)
     line_write(&l);
 }
 
+/* Lets no allocation fail: a thread has a cache, which counts none. */
+static void ignore_fail(void)
+{
+    struct line l = {0};
+    line_text(&l, "libmem: LIBMEM: fail ignored: the system has no membarrier, and a thread has a "
+                  "cache already");
+    line_write(&l);
+    shim_options.fail_at = 0;
+}
+
 /* A function of libmem.so, or NULL if the program does not have that library: with it, mem_find and
  * the other calls of mem_heap.h know this heap, too. The two libraries share nothing else. */
 __attribute__((weak, visibility("default"))) void mem_heap_also(struct heap *heap, size_t layout);
@@ -262,6 +272,8 @@ static void read_options_locked(char *const *environment, bool is_privileged)
         start_history_locked();
     if (shim_options.measures != 0)
         start_hard_locked();
+    if (shim_options.fail_at != 0 && !heap_close_tcaches_locked(&shim_heap))
+        ignore_fail();
     if (shim_heap.chunks.region.base != NULL && shim_options.region_bytes != 0) {
         struct line l = {0};
         line_text(&l, "libmem: LIBMEM: region ignored: memory was needed before it could be read");

@@ -840,6 +840,7 @@ enum heap_result heap_resize(struct heap *h, const void *address, size_t nbytes,
     enum heap_result result = resize_locked(h, address, nbytes, anyway);
     bool huge = result == HEAP_OK && gets_huge_pages_locked(h, nbytes);
     heap_unlock(h);
+    /* All of the object: what it has grown by is the part that did not have them yet. */
     if (huge)
         os_want_huge_pages((void *)(uintptr_t)address, nbytes, true);
     return result;

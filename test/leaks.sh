@@ -273,6 +273,39 @@ result $? 'output of a command is its own; processes that it starts are not look
 run "$mem" leaks -- ./not-there
 [ "$status" -eq 2 ] && grep -q '^mem: ./not-there: No such file' err
 result $? 'a command that is not there'
+# Says whether mem run --leaks ends with a status after a program with a number of leaks.
+run_leaks() { # status leaks how [option...]
+    run "$mem" run --leaks "${@:4}" "$ends" "$2" "$3"
+    [ "$status" -eq "$1" ] && [ ! -s out ] &&
+        if [ "$2" -eq 0 ]; then grep -q '^no leak$' err; else grep -q "^$2 objects leaked" err; fi
+    result $? "mem run --leaks${4:+ $4}: $2 leaks, $3, status $1"
+}
+run_leaks 1 3 exit
+run_leaks 0 0 exit
+run_leaks 3 3 return
+run_leaks 3 0 return
+run_leaks 134 3 abort
+run_leaks 137 3 kill
+run_leaks 1 3 exit --history=1K
+if ldd "$mem" | grep -q libdw; then
+    grep -q '#0 .* leak+0x.* in ends at ' err
+    result $? 'mem run --leaks --history: the stack that allocated them'
+fi
+run_leaks 1 3 alone --report
+grep -q '^  exit status  *0$' err && grep -q '^  CPU time  *[0-9]' err &&
+    grep -q '^  peak memory  *[1-9]' err
+result $? 'mem run --leaks --report: what it has used'
+run "$mem" run --leaks ./not-there
+[ "$status" -eq 127 ] && grep -q 'not-there: No such file' err
+result $? 'mem run --leaks of a command that is not there'
+run "$mem" run --leaks "$programs"
+[ "$status" -eq 126 ]
+result $? 'mem run --leaks of a folder'
+echo 'int main(void) { return 0; }' >plain.c
+${CC:-cc} -static -o plain plain.c
+run "$mem" run --leaks ./plain
+[ "$status" -eq 125 ] && grep -q 'no libmem in this program' err
+result $? 'mem run --leaks of a program that is linked statically: that cannot be told'
 # begin HOW runs a command in the background: sets pid, and child when the command has printed it.
 begin() {
     : >out

@@ -4,6 +4,7 @@
  *
  *     mem run --region=4G --onerror=report sort big.txt
  *     mem run --report sort big.txt          counts every call and prints a report
+ *     mem run --leaks sort big.txt           looks for leaks when it ends
  *     mem run --time sort big.txt            prints status, time and memory; counts nothing
  *     mem run --time --system sort big.txt   does that on the system's malloc, to compare
  *
@@ -31,6 +32,8 @@
 #include <unistd.h>
 
 #include "count.h"
+#include "inspect/command.h"
+#include "inspect/leaks.h"
 #include "program.h"
 #include "report.h"
 #include "run.h"
@@ -75,6 +78,20 @@ static struct outcome run_program(char **argv)
     return o;
 }
 
+/* Runs the program, and looks for leaks when it ends. If the program cannot be executed, mem ends
+ * here. *leaks is NULL if it could not be looked at. */
+static struct outcome run_for_leaks(char **argv, struct command_leaks **leaks)
+{
+    struct ending e = {0};
+    double began = seconds_now();
+    *leaks = command_leaks_find(argv, &e);
+    if (e.reason != 0)
+        exit(e.reason == ENOENT ? NOT_FOUND : NOT_EXECUTABLE);
+    if (!e.has_ended)
+        exit(OWN_FAILURE);
+    return (struct outcome){e.wait_status, seconds_now() - began, e.usage};
+}
+
 /* Returns the exit status for mem. If SIGINT ended the program, SIGINT ends mem as well: only
  * then does a shell end the loop from which mem was called. */
 static int end_as(int wait_status)
@@ -107,7 +124,7 @@ static void print_usage(FILE *f, const char *program, bool is_on_system, const s
 
 static struct run_options {
     const char *region, *onerror, *history;
-    bool is_on_system, is_timed, is_counted, is_hard;
+    bool is_on_system, is_timed, is_counted, is_hard, has_leaks;
     const char *file; /* of the report; NULL: standard error */
     char **program;   /* the program's name and its arguments, then NULL */
 } run_options;
@@ -158,6 +175,8 @@ static error_t parse_run_option(int key, char *arg, struct argp_state *state)
         run_options.is_hard = true;
     else if (key == 's')
         run_options.is_on_system = true;
+    else if (key == 'l')
+        run_options.has_leaks = true;
     else if (key == ARGP_KEY_ARG) {
         run_options.program = state->argv + state->next - 1;
         state->next = state->argc; /* the rest are the program's own arguments */
@@ -165,9 +184,10 @@ static error_t parse_run_option(int key, char *arg, struct argp_state *state)
         argp_error(state, "no program to run: name one after the options");
     else if (key == ARGP_KEY_END && run_options.is_on_system &&
              (run_options.region != NULL || run_options.onerror != NULL ||
-              run_options.history != NULL || run_options.is_counted || run_options.is_hard))
+              run_options.history != NULL || run_options.is_counted || run_options.is_hard ||
+              run_options.has_leaks))
         argp_error(state, "--system does not use libmem: leave out --region, --onerror, --history, "
-                          "--hard and --report");
+                          "--hard, --leaks and --report");
     else if (key == ARGP_KEY_END && run_options.is_timed && run_options.is_counted)
         argp_error(state, "--report prints all that --time prints: leave out --time");
     else
@@ -195,6 +215,10 @@ static const struct argp_option run_argp_options[] = {
      "freed, clear freed memory, close pages behind large objects, choose places at random. That "
      "slows the program down. LIBMEM=help lists the measures one by one",
      0},
+    {"leaks", 'l', NULL, 0,
+     "Look for leaks when the program ends, as `mem leaks' does, and print them on standard error; "
+     "with --history, by the stack that allocated them. Processes that it starts are not looked at",
+     0},
     {"report", 'o', "FILE", OPTION_ARG_OPTIONAL,
      "Count every call, and at the end write a report to FILE or to standard error: status, "
      "time, objects by size, peaks, refused frees, objects that are still live. Counting slows "
@@ -215,7 +239,9 @@ static const struct argp run_argp = {
     .doc = "Runs PROGRAM, and the programs that it starts, on libmem's malloc. They need not be "
            "built for it."
            "\vThe exit status is that of PROGRAM; 128 + n if signal n ended it, 127 if it was not "
-           "found, 126 if it could not be executed, 125 if mem itself failed.\n\n"
+           "found, 126 if it could not be executed, 125 if mem itself failed. With --leaks, where "
+           "that "
+           "would be 0, it is 1 if there are leaks, and 125 if that cannot be told.\n\n"
            "A program that is linked statically, or that runs with the rights of another user "
            "(setuid), keeps its own malloc.\n"};
 
@@ -241,9 +267,12 @@ int command_run(int argc, char **argv)
         set_option("hard", NULL);
     if (run_options.is_counted)
         counterfile_name(counterfile = counterfile_make());
-    struct outcome o = run_program(run_options.program);
+    struct command_leaks *leaks = NULL;
+    struct outcome o = run_options.has_leaks ? run_for_leaks(run_options.program, &leaks)
+                                             : run_program(run_options.program);
     if (translator != NULL)
         translator_end(translator);
+    int found = leaks != NULL ? command_leaks_print(leaks) : run_options.has_leaks ? UNKNOWN : FINE;
     if (run_options.is_timed || run_options.is_counted)
         print_usage(f, run_options.program[0], run_options.is_on_system, &o);
     if (counterfile != NULL)
@@ -252,5 +281,7 @@ int command_run(int argc, char **argv)
     if (!is_written)
         warn("%s", run_options.file != NULL ? run_options.file : "standard error");
     int status = end_as(o.wait_status);
-    return status == 0 && !is_written ? OWN_FAILURE : status;
+    if (status == 0 && (!is_written || found == UNKNOWN))
+        return OWN_FAILURE;
+    return status == 0 ? found : status;
 }

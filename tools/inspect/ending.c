@@ -154,7 +154,7 @@ static void await_end(struct ending *e)
     enum { TURNS = 2000 }; /* of a millisecond: then a thread waits in the kernel */
     for (int nturns = 0; nturns < TURNS;) {
         int status;
-        pid_t id = waitpid(-1, &status, __WALL | (e->n > 0 ? WNOHANG : 0));
+        pid_t id = wait4(-1, &status, __WALL | (e->n > 0 ? WNOHANG : 0), &e->usage);
         if (id < 0 && errno != EINTR)
             return;
         if (id > 0 && WIFSTOPPED(status))
@@ -189,6 +189,7 @@ bool ending_await(struct ending *e, char **argv)
     program_go(&program);
     await_end(e);
     bool was_executed = program_was_executed(&program);
+    e->reason = was_executed ? 0 : errno;
     if (!was_executed)
         warn("%s", argv[0]);
     else if (e->n == 0)
@@ -205,7 +206,7 @@ void ending_let_go(struct ending *e)
         ptrace(PTRACE_DETACH, e->held[i], NULL, NULL);
     while (!e->has_ended) {
         int status;
-        pid_t id = waitpid(e->pid, &status, __WALL);
+        pid_t id = wait4(e->pid, &status, __WALL, &e->usage);
         if (id == e->pid && WIFSTOPPED(status)) { /* one that was held too late */
             ptrace(PTRACE_DETACH, id, NULL, NULL);
         } else if (id == e->pid) {

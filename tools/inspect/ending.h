@@ -16,21 +16,24 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
 struct ending {
     pid_t pid;
     pid_t *held; /* the threads that are held, */
     size_t n;    /* and how many; 0: the program has ended already */
+    int reason;  /* why the command was not executed: a number of errno; 0: it was */
     bool has_ended;
-    int wait_status; /* when it has ended */
+    int wait_status;     /* when it has ended, */
+    struct rusage usage; /* and what it has used, with the processes that it has waited for */
 };
 
 /* Runs a program, its name and its arguments, until it ends. Returns false, after a message, if it
  * cannot be traced or executed, or has ended in a way that leaves nothing to look at. */
 bool ending_await(struct ending *e, char **argv);
 
-/* Lets it end, and sets wait_status. */
+/* Lets it end, and sets wait_status and usage. */
 void ending_let_go(struct ending *e);
 
 #endif

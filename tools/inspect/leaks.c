@@ -21,6 +21,7 @@
 #include "../program.h"
 #include "ending.h"
 #include "graph.h"
+#include "leaks.h"
 #include "origins.h"
 #include "places.h"
 #include "profile.h"
@@ -526,20 +527,17 @@ static void print_end(int wait_status)
 }
 
 /* The first thread may have ended long ago: then its process goes by the number of another one. */
-static bool look_at_end(struct leaks *l, struct look *look)
+static bool look_at_end(struct leaks *l, struct look *look, struct ending *e)
 {
-    struct ending e;
     char target[16];
-    preload_library();
-    if (!ending_await(&e, options.command))
+    if (!ending_await(e, options.command))
         return false;
-    pid_t id = e.held[0];
-    for (size_t i = 0; i < e.n; i++)
-        id = e.held[i] == e.pid ? e.pid : id;
+    pid_t id = e->held[0];
+    for (size_t i = 0; i < e->n; i++)
+        id = e->held[i] == e->pid ? e->pid : id;
     snprintf(target, sizeof target, "%d", id);
     bool ok = look_for_leaks(l, look, target);
-    ending_let_go(&e);
-    print_end(e.wait_status);
+    ending_let_go(e);
     if (ok)
         analyse(l);
     return ok;
@@ -556,31 +554,70 @@ static void redirect_output(void)
         err(UNKNOWN, "%s", options.file != NULL ? options.file : "standard error");
 }
 
+/* Prints what was found, and returns the exit status. */
+static int report(struct leaks *l, struct look *look)
+{
+    progress_end();
+    if (l->origins.answer > EVENTS_NONE && options.profile == NULL)
+        events_explain(l->t, l->origins.answer);
+    redirect_output();
+    l->names = symbols_open(l->t);
+    if (options.is_json)
+        print_json_text(l, look);
+    else if (options.is_list)
+        print_list(l);
+    else
+        print_text(l, look);
+    bool has_all = graph_nunread(l->g) == 0 && count_unknown(l) == 0;
+    int status = !look_is_certain(look) ? UNKNOWN : l->n == 0 ? FINE : has_all ? FOUND : UNKNOWN;
+    if (options.profile != NULL && !write_profile(l))
+        status = UNKNOWN;
+    symbols_close(l->names);
+    forget(l, look);
+    return status;
+}
+
+/* --- the command ------------------------------------------------------------------------ */
+
 int command_leaks(int argc, char **argv)
 {
     struct look look;
     struct leaks l = {0};
+    struct ending e = {0};
     options = (struct options){.top = 20};
     argp_parse(&argp, argc, argv, 0, NULL, NULL);
-    bool ok = options.command != NULL ? look_at_end(&l, &look) : look_at_target(&l, &look);
+    if (options.command != NULL)
+        preload_library();
+    bool ok = options.command != NULL ? look_at_end(&l, &look, &e) : look_at_target(&l, &look);
     progress_end();
-    if (!ok)
-        return UNKNOWN;
-    if (l.origins.answer > EVENTS_NONE && options.profile == NULL)
-        events_explain(l.t, l.origins.answer);
-    redirect_output();
-    l.names = symbols_open(l.t);
-    if (options.is_json)
-        print_json_text(&l, &look);
-    else if (options.is_list)
-        print_list(&l);
-    else
-        print_text(&l, &look);
-    bool has_all = graph_nunread(l.g) == 0 && count_unknown(&l) == 0;
-    int status = !look_is_certain(&look) ? UNKNOWN : l.n == 0 ? FINE : has_all ? FOUND : UNKNOWN;
-    if (options.profile != NULL && !write_profile(&l))
-        status = UNKNOWN;
-    symbols_close(l.names);
-    forget(&l, &look);
+    if (e.has_ended && e.reason == 0)
+        print_end(e.wait_status);
+    return ok ? report(&l, &look) : UNKNOWN;
+}
+
+/* --- for mem run ---------------------------------------------------------------------------- */
+
+struct command_leaks {
+    struct leaks l;
+    struct look look;
+};
+
+struct command_leaks *command_leaks_find(char **command, struct ending *e)
+{
+    struct command_leaks *c = calloc(1, sizeof *c);
+    if (c == NULL)
+        err(argp_err_exit_status, "the leaks");
+    options = (struct options){.top = 20, .command = command};
+    if (look_at_end(&c->l, &c->look, e))
+        return c;
+    free(c);
+    return NULL;
+}
+
+int command_leaks_print(struct command_leaks *c)
+{
+    int status = report(&c->l, &c->look);
+    fflush(stdout);
+    free(c);
     return status;
 }

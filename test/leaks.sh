@@ -12,57 +12,9 @@ set -u
 usage='usage: leaks.sh BUILD COUNT SEED'
 build=$(realpath -e "${1:?$usage}") || exit 2
 count=${2:?$usage} seed=${3:?$usage}
-mem=$build/mem programs=$build/test/inspect
-work=$(mktemp -d) || exit 1
-pid=
-trap 'exec 3>&-; [ -z "$pid" ] || kill -9 "$pid" 2>/dev/null; rm -rf "$work"' EXIT
-unset LD_PRELOAD DEBUGINFOD_URLS
-# gcore writes all that is reserved.
-export LC_ALL=C LD_LIBRARY_PATH=$build LIBMEM=region=64M
-ntests=0 nfailed=0 status=0
-cd "$work" || exit 1
-
-result() { # status what
-    ntests=$((ntests + 1))
-    if [ "$1" -eq 0 ]; then echo "ok $ntests - $2"; return; fi
-    nfailed=$((nfailed + 1))
-    echo "not ok $ntests - $2"
-    echo "# status $status"
-    head -n 40 out err difference 2>/dev/null | cut -c1-200 | sed 's/^/# /'
-}
-
-skip() { # what why
-    ntests=$((ntests + 1))
-    echo "ok $ntests - $1 # SKIP $2"
-}
-
-# run COMMAND... sets status and leaves the output in out and err.
-run() {
-    timeout -k 5 20 "$@" >out 2>err </dev/null
-    status=$?
-}
-
-# start PROGRAM ARGUMENT... runs it on libmem, in the background, until `finish`: sets pid, and
-# leaves what it says in `says`.
-start() {
-    rm -f input
-    mkfifo input
-    : >says
-    LD_PRELOAD=$build/libmem-malloc.so "$@" <input >says 2>&1 &
-    pid=$!
-    exec 3>input
-    for _ in {1..400}; do grep -q '^ready' says && return; sleep 0.05; done
-    echo "# $1 does not start"
-}
-
-# Ends the program, and returns whether it was alive until then.
-finish() {
-    exec 3>&-
-    wait "$pid"
-    status=$?
-    pid=
-    [ "$status" -eq 0 ] && grep -q '^alive' says
-}
+# shellcheck source=test/support/inspecting.sh
+. "$(dirname "$0")/support/inspecting.sh"
+export LIBMEM=region=64M # gcore writes all that is reserved
 
 # Says whether the leaks of a target are those that the program has printed.
 leaks_are_known() { # target

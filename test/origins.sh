@@ -7,49 +7,9 @@
 # snapshots of it. Prints TAP.
 set -u
 build=$(realpath -e "${1:?usage: origins.sh BUILD}") || exit 2
-mem=$build/mem program=$build/test/inspect/origins
-work=$(mktemp -d) || exit 1
-pid=
-trap 'exec 3>&-; [ -z "$pid" ] || kill -9 "$pid" 2>/dev/null; rm -rf "$work"' EXIT
-unset LD_PRELOAD DEBUGINFOD_URLS
-export LC_ALL=C
-ntests=0 nfailed=0 status=0
-cd "$work" || exit 1
-
-result() { # status what
-    ntests=$((ntests + 1))
-    if [ "$1" -eq 0 ]; then echo "ok $ntests - $2"; return; fi
-    nfailed=$((nfailed + 1))
-    echo "not ok $ntests - $2"
-    echo "# status $status"
-    head -n 40 out err difference 2>/dev/null | cut -c1-200 | sed 's/^/# /'
-}
-
-run() { # COMMAND...: sets status, and leaves the output in out and err
-    timeout -k 5 20 "$@" >out 2>err </dev/null
-    status=$?
-}
-
-await_ready() { # n
-    for _ in {1..400}; do [ "$(grep -c '^ready' says)" -lt "$1" ] || return; sleep 0.05; done
-    echo "# the program is not ready"
-}
-
-start() { # LIBMEM [argument]
-    rm -f input
-    mkfifo input
-    : >says
-    LIBMEM=$1 LD_PRELOAD=$build/libmem-malloc.so "$program" ${2+"$2"} <input >says 2>&1 &
-    pid=$!
-    exec 3>input
-    await_ready 1
-}
-
-finish() {
-    exec 3>&-
-    wait "$pid"
-    pid=
-}
+# shellcheck source=test/support/inspecting.sh
+. "$(dirname "$0")/support/inspecting.sh"
+program=$programs/origins
 
 # Prints what the program has said up to the n-th `ready`.
 said() { # n
@@ -162,7 +122,7 @@ if ! ldd "$mem" | grep -q libdw; then
     exit 0
 fi
 
-start history=1K,region=64M
+LIBMEM=history=1K,region=64M start "$program"
 leaks_are_known "$pid"
 result $? 'leaks by stack, and those whose event is no longer kept'
 run "$mem" leaks "$pid"
@@ -210,7 +170,7 @@ result $? 'diff by stack, in words'
 finish
 
 # Addresses differ from run to run, and the stacks are numbered anew.
-start history=8K,region=64M otherwise
+LIBMEM=history=8K,region=64M start "$program" otherwise
 run "$mem" diff --json --top 0 first "$pid"
 by_function stacks old new | grep -v ' -$' >found 2>&1
 echo '0 2 leak_early' >expected
@@ -218,7 +178,7 @@ diff expected found >difference && [ "$status" -eq 0 ]
 result $? 'diff of two runs of the program: only what the first no longer knew'
 finish
 
-start region=64M
+LIBMEM=region=64M start "$program"
 run "$mem" leaks --json "$pid"
 [ "$status" -eq 1 ] && ! grep -q '"stack"' out
 result $? 'leaks without a history'

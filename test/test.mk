@@ -199,7 +199,7 @@ check-malloc:
 	    $(if $(SHRINK),"$(IN_MALLOC)/m06_shrink $(SHRINK)") \
 	    $(IN_MALLOC)/m09_meaning \
 	    $(if $(WITH),,$(IN_MALLOC)/m08_interposed $(IN_MALLOC)/m08_fault \
-	    $(IN_MALLOC)/m09_time $(IN_MALLOC)/m10_sizes) || failed=1; \
+	    $(IN_MALLOC)/m09_time $(IN_MALLOC)/m10_sizes $(IN_MALLOC)/m07_calls) || failed=1; \
 	$(if $(WITH),,$(TALLIED) "test/contract/malloc/m04_start.sh $(LIB_MALLOC) $(IN_MALLOC)" \
 	    "test/contract/malloc/m07_limits.sh $(LIB_MALLOC) $(IN_MALLOC)" || failed=1;) \
 	LD_LIBRARY_PATH=$(BUILD) $(RUN_MALLOC) $(IN_MALLOC)/find $(IN_MALLOC)/walk \

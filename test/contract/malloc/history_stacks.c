@@ -175,6 +175,19 @@ static void run_threads(void)
     check(all_end, "children of a process with many threads go on");
 }
 
+void sized(void *p, size_t nbytes) __asm__("free_sized") __attribute__((weak));
+
+/* A wrong size is reported with the stack of the allocation, which was before a realloc. */
+static bool a_wrong_size_has_a_stack(void)
+{
+    static char text[TEXT_BYTES];
+    void *p = opaque(realloc(opaque(malloc(hide(5000))), hide(4990)));
+    sized(p, 5);
+    ssize_t n = read(pipe_in, text, sizeof text - 1);
+    return n > 0 && strstr(text, "called for 5 bytes, but the object has 4990") != NULL &&
+           strstr(text, "allocated by malloc in thread") != NULL;
+}
+
 int main(void)
 {
     int ends[2];
@@ -210,5 +223,6 @@ int main(void)
     run_threads();
     deep(7);
     check(are_the_same, "after all that");
+    check(a_wrong_size_has_a_stack(), "a wrong size");
     return done();
 }

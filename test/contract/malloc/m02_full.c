@@ -4,7 +4,9 @@
  */
 #include <errno.h>
 #include <malloc.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 
 #include "tap.h"
 
@@ -20,6 +22,30 @@ static size_t fill(void)
         n++;
     }
     return n;
+}
+
+void *operator_new(size_t nbytes) __asm__("_Znwm") __attribute__((weak));
+
+/* A program in C that calls operator new has no std::bad_alloc. */
+static bool ends_without_cxx(void)
+{
+    char text[200] = "";
+    int ends[2], status = -1;
+    if (pipe(ends) != 0)
+        return false;
+    pid_t child = fork();
+    if (child == 0) {
+        dup2(ends[1], STDERR_FILENO);
+        opaque(operator_new(hide(REGION)));
+        _exit(0);
+    }
+    close(ends[1]);
+    ssize_t n = read(ends[0], text, sizeof text - 1);
+    close(ends[0]);
+    return n > 0 && waitpid(child, &status, 0) == child && WIFSIGNALED(status) &&
+           WTERMSIG(status) == SIGABRT &&
+           strcmp(text, "libmem: operator new: no memory for 8388608 bytes, and no C++ library to "
+                        "throw std::bad_alloc\n") == 0;
 }
 
 int main(void)
@@ -53,5 +79,6 @@ int main(void)
     p = opaque(malloc(REGION - (REGION >> 3)));
     check(p != NULL, "all freed: one object takes nearly the whole region");
     free(p);
+    check(ends_without_cxx(), "operator new without room and without a C++ library: a line, abort");
     return done();
 }

@@ -389,27 +389,31 @@ static void *wait_for_readers(void *nothing)
     return NULL;
 }
 
-/* RG2: a writer waits until each lookup has ended, of threads with a reader and of those that are
- * counted. */
-static void test_a_writer_waits(void **state)
+static void expect_a_wait(int nthreads)
 {
     pthread_t thread[NTHREADS], writer;
+    may_leave = was_gone = false;
+    for (int i = 0; i < nthreads; i++)
+        assert_int_equal(pthread_create(&thread[i], NULL, look_up_until_told, thread), 0);
+    while (nwithin < nthreads)
+        usleep(1000);
+    assert_int_equal(pthread_create(&writer, NULL, wait_for_readers, NULL), 0);
+    usleep(50000);
+    may_leave = true;
+    pthread_join(writer, NULL);
+    assert_true(was_gone);
+    for (int i = 0; i < nthreads; i++)
+        pthread_join(thread[i], NULL);
+}
+
+/* RG2: a writer waits until each lookup has ended: of threads with a reader, of those that are
+ * counted, and of those that got the reader of a thread that is gone. */
+static void test_a_writer_waits(void **state)
+{
     (void)state;
-    for (int round = 0; round < 2;
-         round++) { /* then the readers of threads that are gone are used */
-        may_leave = was_gone = false;
-        for (int i = 0; i < NTHREADS; i++)
-            assert_int_equal(pthread_create(&thread[i], NULL, look_up_until_told, thread), 0);
-        while (nwithin < NTHREADS)
-            usleep(1000);
-        assert_int_equal(pthread_create(&writer, NULL, wait_for_readers, NULL), 0);
-        usleep(50000);
-        may_leave = true;
-        pthread_join(writer, NULL);
-        assert_true(was_gone);
-        for (int i = 0; i < NTHREADS; i++)
-            pthread_join(thread[i], NULL);
-    }
+    expect_a_wait(3);
+    expect_a_wait(NTHREADS);
+    expect_a_wait(3);
 }
 
 /* A thread that ends within a lookup is not waited for. */

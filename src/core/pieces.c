@@ -52,7 +52,9 @@ static bool judge_piece_locked(const struct heap *h, const struct chunk *c, size
     }
     p->kind = c->state == 0 ? PIECE_FREE : PIECE_OBJECT;
     p->size = c->state == 0 ? 0 : p->nbytes - (c->state - 1);
-    return (size_t)c->start * GRANULE_BYTES == offset && p->size <= p->nbytes;
+    bool begins = (size_t)c->start * GRANULE_BYTES == offset;
+    assert(!begins || p->size <= p->nbytes); /* else the ledger does not find the chunk [LG5] */
+    return begins;
 }
 
 /* Each call searches the ledger and, in a span, the page map. So a walk may be left and taken up

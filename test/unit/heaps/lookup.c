@@ -223,6 +223,38 @@ static void test_a_state_array_in_the_gap(void **state)
     munmap(r.base, LARGE);
 }
 
+/* The page map has fewer entries than the region has slices, or says so: the others are not read,
+ * and what lies there is not found by spans. */
+static void test_a_page_map_that_ends(void **state)
+{
+    (void)state;
+    struct lookup_view whole, view;
+    struct lookup_result p;
+    fill_heap();
+    assert_true(lookup_view_open(&heap, &whole));
+    uint32_t nclear = heap.spans.nclear, pagemap = heap.spans.pagemap;
+    for (uint32_t n = 0; n <= nclear; n += nclear / 4) {
+        heap.spans.nclear = n;
+        for (int i = 0; i < NOBJECTS; i++) {
+            size_t slice = (size_t)(object[i].start - region) >> heap.spans.slice_shift;
+            enum heap_result what = lookup_heap(&heap, object[i].start, &p);
+            assert_true(slice < n ? what == (object[i].live ? HEAP_OK : HEAP_FREE)
+                                  : what != HEAP_CHANGING && what != HEAP_DAMAGED);
+        }
+        if (lookup_view_open(&heap, &view))
+            assert_true(view.slots.nbytes <= whole.slots.nbytes &&
+                        view.slots.nbytes + SLICE_BYTES <= (size_t)n << heap.spans.slice_shift);
+    }
+    heap.spans.nclear = nclear;
+    heap.spans.pagemap = (REGION_BYTES - 64) / GRANULE_BYTES; /* it would end behind the region */
+    assert_false(lookup_view_open(&heap, &view));
+    for (int i = 0; i < NOBJECTS; i++)
+        assert_int_not_equal(lookup_heap(&heap, object[i].start, &p), HEAP_CHANGING);
+    heap.spans.pagemap = pagemap;
+    heap.spans.nheld = 0;
+    assert_false(lookup_view_open(&heap, &view));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_byte),
@@ -231,6 +263,7 @@ int main(void)
                                        cmocka_unit_test(test_view),
                                        cmocka_unit_test(test_damage_is_seen),
                                        cmocka_unit_test(test_damaged_entries),
+                                       cmocka_unit_test(test_a_page_map_that_ends),
                                        cmocka_unit_test(test_a_state_array_in_the_gap)};
     return cmocka_run_group_tests(tests, map_region, NULL);
 }

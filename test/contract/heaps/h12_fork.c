@@ -117,6 +117,50 @@ static void test_a_walk_that_waits_for_the_fork(void **state)
     assert_int_equal(mem_heap_destroy(other), MEM_OK);
 }
 
+static mem_heap *beside;
+static int nbeside;
+
+/* For as long as the walk lasts, the visitor uses another heap. */
+static bool use_another(const struct mem_piece *piece, void *context)
+{
+    (void)piece;
+    (void)context;
+    __atomic_store_n(&is_walking, true, __ATOMIC_RELEASE);
+    while (!__atomic_load_n(&may_end, __ATOMIC_ACQUIRE))
+        nbeside += mem_free(beside, mem_alloc(beside, 100)) == MEM_OK;
+    return false;
+}
+
+static void *walk_and_use(void *heap)
+{
+    mem_walk(heap, use_another, NULL);
+    return NULL;
+}
+
+/* The fork waits for the walk, and lets the visitor's calls of the other heap pass meanwhile. */
+static void test_a_walk_that_uses_another_heap(void **state)
+{
+    (void)state;
+    pthread_t thread;
+    int status;
+    mem_heap *walked = mem_heap_create(64 << 10, NULL);
+    beside = mem_heap_create(64 << 10, NULL);
+    is_walking = may_end = false;
+    assert_int_equal(pthread_create(&thread, NULL, walk_and_use, walked), 0);
+    while (!__atomic_load_n(&is_walking, __ATOMIC_ACQUIRE))
+        usleep(1000);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(mem_free(beside, mem_alloc(beside, 100)) == MEM_OK ? 0 : 1);
+    __atomic_store_n(&may_end, true, __ATOMIC_RELEASE);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_true(nbeside > 0);
+    assert_int_equal(mem_heap_destroy(walked), MEM_OK);
+    assert_int_equal(mem_heap_destroy(beside), MEM_OK);
+}
+
 /* All threads want the lock of one heap all the time. A fork gets it all the same. */
 static void test_forks_of_one_busy_heap(void **state)
 {
@@ -200,6 +244,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_forks),
         cmocka_unit_test(test_a_walk_that_waits_for_the_fork),
+        cmocka_unit_test(test_a_walk_that_uses_another_heap),
         cmocka_unit_test(test_forks_of_one_busy_heap),
         cmocka_unit_test(test_a_fork_in_a_visitor),
         cmocka_unit_test(test_a_child_that_forks_at_once),

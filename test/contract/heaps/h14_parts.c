@@ -450,6 +450,9 @@ static void test_damage(void **state)
     *nopen = 2;
     assert_int_equal(mem_check(h, NULL), MEM_DAMAGED);
     assert_null(mem_alloc(h, 10));
+    *nopen = 4; /* more than there are */
+    assert_int_equal(mem_check(h, &wrong), MEM_DAMAGED);
+    assert_non_null(wrong);
     *nopen = 3;
     assert_ok(mem_heap_destroy(h));
 }

@@ -154,6 +154,31 @@ static void test_fields_of_other_heaps(void **state)
     assert_ok(mem_heap_destroy(heap));
 }
 
+/* A heap that was copied while a call changed its spans or its records is refused. */
+static void test_copied_in_a_change(void **state)
+{
+    (void)state;
+    mem_heap *heap = mem_heap_in(memory, 2 * MIB, NULL);
+    fill(heap, 2 * MIB);
+    mem_heap *copy = (mem_heap *)(void *)(room + SLICE - (uintptr_t)room % SLICE);
+    memcpy(copy, memory, 2 * MIB);
+    assert_true(copy->has_spans);
+    struct heap *h = header_at(copy, copy->state);
+    h->spans.changes++;
+    assert_null_for(MEM_DAMAGED, mem_heap_attach(copy, 2 * MIB, NULL));
+    h->spans.changes--;
+    h->chunks.ledger.changes++;
+    assert_null_for(MEM_DAMAGED, mem_heap_attach(copy, 2 * MIB, NULL));
+    h->chunks.ledger.changes--;
+    h->chunks.ledger.b.top++;
+    assert_null_for(MEM_DAMAGED, mem_heap_attach(copy, 2 * MIB, NULL));
+    h->chunks.ledger.b.top--;
+    assert_ptr_equal(mem_heap_attach(copy, 2 * MIB, NULL), copy);
+    assert_whole(copy, (unsigned char *)copy - memory);
+    assert_ok(mem_heap_destroy(copy));
+    assert_ok(mem_heap_destroy(heap));
+}
+
 static void test_detached(void **state)
 {
     (void)state;
@@ -342,6 +367,7 @@ int main(void)
         cmocka_unit_test(test_copied),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_fields_of_other_heaps),
+        cmocka_unit_test(test_copied_in_a_change),
         cmocka_unit_test(test_detached),
         cmocka_unit_test(test_a_mapping),
         cmocka_unit_test(test_mistakes),

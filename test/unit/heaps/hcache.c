@@ -208,6 +208,27 @@ static void test_wild_addresses(void **state)
     assert_objects();
 }
 
+/* Each size gets a slot of its own class, which is the smallest that holds it. */
+static void test_the_smallest_slot(void **state)
+{
+    (void)state;
+    unsigned ntaken = 0;
+    open_cache();
+    for (size_t size = 0; size <= HCACHE_MAX; size++) {
+        unsigned char *const both[] = {take(size), hcache_take(cache, size)};
+        for (int i = 0; i < 2; i++) {
+            if (both[i] == NULL) /* the slack does not fit into the state */
+                continue;
+            ntaken++;
+            uint32_t slice = pagemap_slice(&heap.spans, (uintptr_t)both[i]);
+            uint32_t smallest = sizeclass_bytes(heap_sizeclass(&heap, size, 1));
+            assert_int_equal(pagemap_span(&heap.spans, slice)->slot_bytes, smallest);
+            assert_int_equal(heap_free_exact(&heap, both[i]), HEAP_OK);
+        }
+    }
+    assert_true(ntaken > HCACHE_MAX);
+}
+
 /* Gives `field` another value, expects that this is seen, and restores it. */
 #define SEEN(field, value)                                                                         \
     do {                                                                                           \
@@ -266,6 +287,7 @@ int main(void)
                                        cmocka_unit_test(test_masks),
                                        cmocka_unit_test(test_all_goes_back),
                                        cmocka_unit_test(test_wild_addresses),
+                                       cmocka_unit_test(test_the_smallest_slot),
                                        cmocka_unit_test(test_damage_is_seen)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -482,6 +482,30 @@ static void test_an_aligned_chunk_and_a_wrong_hole(void **unused)
     assert_int_equal(chunk.length, 100);
 }
 
+/* LG5: without a list the damage is told, and the object stays as well. */
+static void test_a_wrong_hole_without_a_list(void **unused)
+{
+    uint32_t first, a, hole, b, at;
+    struct ledger_place p;
+    struct cursor c;
+    struct chunk chunk;
+    (void)unused;
+    for (uint32_t align = 1; align <= ALIGN; align += ALIGN - 1) {
+        chunks_open(&listed, (struct region){.base = listed_memory, .nbytes = LISTED_BYTES}, NULL);
+        assert_int_equal(chunks_take(&listed, 7, 0, FIT_BEST, &first), CHUNKS_OK);
+        assert_int_equal(chunks_take(&listed, 100, 0, FIT_BEST, &a), CHUNKS_OK);
+        assert_int_equal(chunks_take(&listed, 50, 0, FIT_BEST, &hole), CHUNKS_OK);
+        assert_int_equal(chunks_take(&listed, 100, 0, FIT_BEST, &b), CHUNKS_OK);
+        assert_true(ledger_find_place(&listed.ledger, hole, &p));
+        chunks_give_back(&listed, &p);
+        assert_true(btree_last(&listed.ledger.b, BY_SIZE, &c));
+        btree_update(&listed.ledger.b, &c, word_of(50, a));
+        assert_int_equal(chunks_take_aligned(&listed, 10, align, 0, &at), CHUNKS_DAMAGED);
+        assert_true(ledger_find(&listed.ledger, a, &chunk));
+        assert_true(chunk.state == 1 && chunk.length == 100);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -498,6 +522,7 @@ int main(void)
         cmocka_unit_test(test_an_aligned_chunk_and_the_list),
         cmocka_unit_test(test_an_aligned_chunk_and_a_wrong_node),
         cmocka_unit_test(test_an_aligned_chunk_and_a_wrong_hole),
+        cmocka_unit_test(test_a_wrong_hole_without_a_list),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -226,7 +226,7 @@ static void test_the_smallest_slot(void **state)
             assert_int_equal(heap_free_exact(&heap, both[i]), HEAP_OK);
         }
     }
-    assert_true(ntaken > HCACHE_MAX);
+    assert_true(ntaken > 1000); /* larger ones have no slots in a heap of this size */
 }
 
 /* Gives `field` another value, expects that this is seen, and restores it. */

@@ -74,6 +74,26 @@ records() {
     done
 }
 
+# Each object of handoff is allocated by one thread and freed by another. What the replay reads
+# from the objects does not depend on which thread is faster.
+records_threads() {
+    local n
+    record handoff 0.002
+    n=$(grep -o 'operations=[0-9]*' "$work/out" | cut -d= -f2)
+    "$build/bench/work" sizes "$work/recorded" >"$work/sizes" 2>&1
+    awk -v n="$n" '/threads/ { found = $1 == 3 && $6 >= n && $6 < n + 20 }
+        END { exit !(n > 1000 && found) }' "$work/sizes"
+    result $? 'the recorder has noted which thread frees what another has allocated' \
+        "$n objects; $(cat "$work/sizes")"
+    compare 'replay of its threads' replay "$work/recorded" 0.02
+    record crowd 0.001
+    compare 'replay of many threads by eight' replay "$work/recorded" 0.02
+    printf 'libmem trace 1\n\055' >"$work/recorded" # thread 5, where only thread 0 is known
+    ! "$build/bench/work" sizes "$work/recorded" >"$work/sizes" 2>&1 &&
+        grep -q 'the trace is damaged' "$work/sizes"
+    result $? 'a trace with an unknown thread is refused' "$(cat "$work/sizes")"
+}
+
 # Makes a table of libmem and two other allocators. Only the others decide which sum is right.
 table() { # sum of libmem, of glibc, of jemalloc
     printf '%s\n' 'workload,allocator,round,operations,ns_per_operation,peak_kib,left_kib,sum' \
@@ -115,6 +135,7 @@ for trace in bench/traces/*.xz; do
     compare "replay of $(basename "$trace" .xz)" replay "$work/trace" 0.01
 done
 records
+records_threads
 # A geometric mean takes a logarithm, which some builds of busybox awk do not have.
 if [ "$(awk 'BEGIN { print log(1) }' 2>&1)" = 0 ]; then tables; else
     ntests=$((ntests + 1))

@@ -61,6 +61,8 @@ struct recorder {
     bool recording;
     int descriptor;
     uint64_t nobjects;
+    uint64_t nthreads;
+    uint64_t thread; /* the thread that made the last call in the file */
     size_t nlive;
     size_t nbuffered;
     unsigned char buffer[BUFFER_BYTES];
@@ -68,6 +70,9 @@ struct recorder {
 };
 
 static struct recorder *recorder;
+
+/* The number of the calling thread plus 1, or 0 if it has made no call that was recorded. */
+static _Thread_local uint64_t thread_plus_1 __attribute__((tls_model("initial-exec")));
 
 /* --- the file ---------------------------------------------------------------------- */
 
@@ -94,11 +99,23 @@ static void put_number(struct recorder *r, uint64_t number)
     r->buffer[r->nbuffered++] = (unsigned char)number;
 }
 
-static void put(struct recorder *r, enum trace_event event, uint64_t first)
+static void put_event(struct recorder *r, enum trace_event event, uint64_t first)
 {
     if (r->nbuffered + TRACE_MOST_BYTES > BUFFER_BYTES)
         flush(r);
     put_number(r, first << TRACE_EVENT_BITS | event);
+}
+
+/* Puts an event of the calling thread. */
+static void put(struct recorder *r, enum trace_event event, uint64_t first)
+{
+    if (thread_plus_1 == 0)
+        thread_plus_1 = ++r->nthreads;
+    if (r->thread != thread_plus_1 - 1) {
+        r->thread = thread_plus_1 - 1;
+        put_event(r, TRACE_THREAD, r->thread);
+    }
+    put_event(r, event, first);
 }
 
 /* --- addresses and their numbers ------------------------------------------------------ */

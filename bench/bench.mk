@@ -27,7 +27,8 @@ $(BUILD)/bench/%: bench/%.c include/mem.h include/mem_heap.h $(BUILD)/libmem.so 
 BENCH := $(BUILD)/bench/work $(BUILD)/bench/launch $(BUILD)/libmem-record.so $(BUILD)/bench/bounded
 bench: all $(BENCH) ## libmem-malloc.so beside others: ROUNDS= ONLY= PEERS= BEFORE= QUICK=1 SCALE=
 	@test/needs.sh libjemalloc2 libmimalloc2.0 libtcmalloc-minimal4 libtbbmalloc2 \
-	    sqlite3 lua5.4 python3 perl redis-server z3 xz-utils gnuplot-nox
+	    sqlite3 lua5.4 python3 perl redis-server z3 ruby rocksdb-tools \
+	    mariadb-server-core mariadb-client xz-utils gnuplot-nox
 	@CC="$(CC)" ROUNDS=$(ROUNDS) SCALE=$(SCALE) QUICK=$(QUICK) ONLY="$(ONLY)" PEERS="$(PEERS)" \
 	    BEFORE="$(BEFORE)" bench/malloc.sh
 bench-fit: all ## the fits beside a textbook list: table, CSV, picture

@@ -39,12 +39,12 @@ do for [row = 1:rows] {
         nohead dt 3 lw 0.5 lc rgb "#cccccc" back
 }
 
-set title "time: a mark to the right of the line is slower than libmem" font ",14"
+set title "time (to the right of the line: slower than libmem)"
 set ytics scale 0
 plot for [i = 1:npeers] data index i - 1 using 3:1:ytic(2) skip 1 with points \
     pt shapes[(i - 1) % 8 + 1] ps 0.75 lc rgb colours[(i - 1) % 8 + 1] notitle
 
-set title "peak memory: a mark to the right of the line uses more than libmem" font ",14"
+set title "peak memory (to the right of the line: more than libmem)"
 unset ytics
 set key at screen 0.88, graph 0.99 left top vertical Left reverse samplen 1 spacing 1.4
 plot for [i = 1:npeers] data index i - 1 using 4:1 skip 1 with points \

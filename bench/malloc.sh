@@ -4,8 +4,8 @@
 # malloc.sh - measures libmem-malloc.so beside other allocators, on the workloads of bench/work,
 # on recorded calls of programs, and on programs.
 #
-#     make bench                                   takes about twenty minutes
-#     make bench QUICK=1 ROUNDS=1                  takes less than two minutes; rough figures
+#     make bench                                   takes about half an hour
+#     make bench QUICK=1 ROUNDS=1                  takes about two minutes; rough figures
 #     make bench ONLY="pair-64 gcc"                runs some of the workloads
 #     make bench PEERS="name=/a/path.so other=..." adds other, or newer, allocators
 #     make bench BEFORE=/a/libmem-malloc.so        shows what a change to libmem does to each row
@@ -30,9 +30,10 @@ RESULTS=${RESULTS:-bench/results}
 csv=$RESULTS/malloc.csv
 limit=300 # seconds for one run; launch.c has a limit of its own
 work=$(mktemp -d) || exit 1
-trap 'stop_server; rm -rf "$work"' EXIT
+trap 'client redis stops; client mariadb stops; rm -rf "$work"' EXIT
 trap 'exit 1' HUP INT TERM
 export LC_ALL=C # so that figures have a decimal point in every language
+export PATH=$PATH:/usr/sbin # mariadbd is there
 unset LD_PRELOAD LIBMEM
 
 report() {
@@ -83,7 +84,14 @@ add_all() {
 
 # --- workloads --------------------------------------------------------------------
 
-programs=(sqlite3 lua5.4 python3 perl gcc redis z3)
+programs=(sqlite3 lua5.4 python3 perl gcc redis z3 ruby rocksdb mariadb)
+
+# The commands of a program, where they have other names.
+declare -A commands=(
+    [redis]='redis-server redis-cli redis-benchmark'
+    [rocksdb]='db_bench'
+    [mariadb]='mariadbd mariadb-admin mariadb-slap'
+)
 
 list_all() {
     local trace
@@ -100,11 +108,16 @@ available_gib() {
 
 # Prints why the workload cannot run on this machine, or nothing.
 obstacle() { # workload
+    local command
     case $1 in
     replace-10M) [ "$SCALE" != 1 ] || [ "$(available_gib)" -ge 8 ] || echo 'less than 8 GiB free' ;;
     replay-*) command -v xz >/dev/null || echo 'xz is not installed' ;;
-    redis) command -v redis-server redis-benchmark >/dev/null || echo 'not installed' ;;
-    *) [[ " ${programs[*]} " != *" $1 "* ]] || command -v "$1" >/dev/null || echo 'not installed' ;;
+    *)
+        [[ " ${programs[*]} " == *" $1 "* ]] || return
+        for command in ${commands[$1]-$1}; do
+            command -v "$command" >/dev/null || { echo "$command is not installed"; return; }
+        done
+        ;;
     esac
 }
 
@@ -153,33 +166,55 @@ run_program() { # allocator command...
         awk '$3 == 0 { print 1, $1, $2, -1, "-" }'
 }
 
+new_folder() { # path
+    rm -rf "$1" && mkdir "$1"
+}
+
 # Prints the path of the interpreter itself; python3 may be a script, such as pyenv's.
 python() {
     python3 -c 'import sys; print(sys.executable)'
 }
 
-# Measures the server and not the client: its peak memory, and the time in which it served.
-run_redis() { # allocator
-    local socket=$work/redis.sock began ended
-    build/bench/launch "${library[$1]}" redis-server --port 0 --unixsocket "$socket" --save '' \
-        --dir "$work" --pidfile "$work/redis.pid" --daemonize no \
-        >"$work/launched" 2>>"$work/errors" &
-    until redis-cli -s "$socket" PING 2>/dev/null | grep -q PONG; do
+# Measures a server and not its client: its peak memory, and the time in which it served.
+run_server() { # allocator name command...
+    local began ended
+    new_folder "$work/$2" || return
+    build/bench/launch "${library[$1]}" "${@:3}" >"$work/launched" 2>>"$work/errors" &
+    until client "$2" asks; do
         kill -0 $! 2>/dev/null || return
         sleep 0.02
     done
     began=${EPOCHREALTIME/./}
-    redis-benchmark -s "$socket" -c 20 -P 16 -n 100000 -r 20000 -d 200 -q \
-        -t set,get,incr,lpush,lpop,sadd,hset,zadd,mset >/dev/null 2>>"$work/errors" ||
-        { stop_server; return; }
+    client "$2" works >/dev/null 2>>"$work/errors" || { client "$2" stops; return; }
     ended=${EPOCHREALTIME/./}
-    redis-cli -s "$socket" SHUTDOWN NOSAVE >/dev/null 2>&1
+    client "$2" stops
     wait $!
     awk -v us=$((ended - began)) '$3 == 0 { print 1, us * 1000, $2, -1, "-" }' "$work/launched"
 }
 
-stop_server() {
-    [ ! -S "$work/redis.sock" ] || redis-cli -s "$work/redis.sock" SHUTDOWN NOSAVE >/dev/null 2>&1
+client() { # server asks|works|stops
+    local socket=$work/$1/socket
+    [ -S "$socket" ] || return
+    case $1-$2 in
+    redis-asks) redis-cli -s "$socket" PING 2>/dev/null | grep -q PONG ;;
+    redis-works) redis-benchmark -s "$socket" -c 20 -P 16 -n 100000 -r 20000 -d 200 -q \
+        -t set,get,incr,lpush,lpop,sadd,hset,zadd,mset ;;
+    redis-stops) redis-cli -s "$socket" SHUTDOWN NOSAVE >/dev/null 2>&1 ;;
+    mariadb-asks) mariadb-admin --no-defaults -S "$socket" ping >/dev/null 2>&1 ;;
+    # mariadb-slap would open files for writing, too.
+    mariadb-works) mariadb-slap --no-defaults -S "$socket" --concurrency=8 --delimiter=';' \
+        --create="$(<bench/programs/shop.sql)" --query="$(<bench/programs/visit.sql)" \
+        --number-of-queries=4000 ;;
+    mariadb-stops) mariadb-admin --no-defaults -S "$socket" shutdown >/dev/null 2>&1 ;;
+    esac
+}
+
+# Eight threads write and read; the library compresses and merges files in threads of its own.
+run_rocksdb() { # allocator
+    new_folder "$work/rocksdb" || return
+    run_program "$1" db_bench --db="$work/rocksdb" \
+        --benchmarks=fillrandom,readwhilewriting,seekrandom --threads=8 --num=20000 --seed=1 \
+        --disable_wal --write_buffer_size=1000000 --cache_size=1000000 --stats_interval=1000000000
 }
 
 run() { # workload allocator
@@ -192,10 +227,18 @@ run() { # workload allocator
     gcc) run_program "$2" gcc -std=c11 -D_GNU_SOURCE -Iinclude -Isrc -O2 -g -S src/ledger/btree.c \
         -o /dev/null ;;
     z3) run_program "$2" z3 bench/programs/group.smt2 ;;
-    redis) run_redis "$2" ;;
+    redis) run_server "$2" redis redis-server --port 0 --unixsocket "$work/redis/socket" --save '' \
+        --dir "$work/redis" --pidfile "$work/redis/pid" --daemonize no ;;
+    mariadb) run_server "$2" mariadb mariadbd --defaults-file="$root/bench/programs/mariadb.cnf" \
+        --datadir="$work/mariadb" --user="$(id -un)" ;;
+    ruby) run_program "$2" ruby --disable-gems bench/programs/orders.rb ;;
+    rocksdb) run_rocksdb "$2" ;;
     *) run_work "$2" "$1" "$SCALE" ;;
     esac
 }
+
+# What db_bench writes on standard error about the machine.
+always_written='^\(RocksDB\|Date\|CPU\|CPUCache\): '
 
 # --- all runs -------------------------------------------------------------------------
 
@@ -270,9 +313,9 @@ mkdir -p "$RESULTS"
 mv "$work/csv" "$csv"
 awk -f bench/malloc.awk "$csv"
 status=$?
-if [ -s "$work/errors" ]; then
+if grep -v "$always_written" "$work/errors" >"$work/written"; then
     printf '\nThe programs wrote on standard error:\n' >&2
-    sort "$work/errors" | uniq -c | sort -rn | head -n 20 >&2
+    sort "$work/written" | uniq -c | sort -rn | head -n 20 >&2
 fi
 draw
 exit $status

@@ -4,7 +4,7 @@
 # record.sh - records the calls of malloc in short runs of programs, for make bench to replay.
 #
 #     make build/libmem-record.so build/bench/work
-#     bench/record.sh [PROGRAM]...        PROGRAM is gcc, python3, sqlite3 or redis
+#     bench/record.sh [PROGRAM]...        PROGRAM is gcc, python3, sqlite3, redis, rocksdb, mariadb
 #
 #     bench/traces/PROGRAM.xz    the calls (tools/trace.h)
 #     bench/traces/README.md     the sizes that the programs asked for
@@ -18,7 +18,7 @@ recorder=$root/build/libmem-record.so
 traces=bench/traces
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-export LC_ALL=C
+export LC_ALL=C PATH=$PATH:/usr/sbin # mariadbd is there
 
 recorded() { # command...
     LD_PRELOAD="$recorder" LIBMEM_RECORD="$work/trace" "$@" >/dev/null
@@ -59,6 +59,28 @@ record_redis() {
     wait $!
 }
 
+record_rocksdb() {
+    recorded db_bench --db="$work/rocksdb" --benchmarks=fillrandom,readwhilewriting,seekrandom \
+        --threads=6 --num=2000 --seed=1 --disable_wal --write_buffer_size=200000 \
+        --cache_size=100000 --stats_interval=1000000000
+}
+
+record_mariadb() {
+    local socket=$work/mariadb/socket
+    mkdir "$work/mariadb"
+    recorded mariadbd --defaults-file="$root/bench/programs/mariadb.cnf" --user="$(id -un)" \
+        --datadir="$work/mariadb" &
+    until mariadb-admin --no-defaults -S "$socket" ping >/dev/null 2>&1; do
+        kill -0 $!
+        sleep 0.05
+    done
+    mariadb-slap --no-defaults -S "$socket" --delimiter=';' --concurrency=6 \
+        --create="$(<bench/programs/shop.sql)" --query="$(<bench/programs/visit.sql)" \
+        --number-of-queries=1500 >/dev/null
+    mariadb-admin --no-defaults -S "$socket" shutdown
+    wait $!
+}
+
 # Keeps the largest trace, which is that of the process that did the work: gcc starts others.
 store() { # program
     local trace
@@ -72,7 +94,8 @@ readme() {
     echo '# Calls of real programs'
     echo
     echo 'bench/record.sh has recorded them, and make bench replays them. This is what'
-    echo '"build/bench/work sizes FILE" prints for the unpacked files.'
+    echo '"build/bench/work sizes FILE" prints for the unpacked files. rocksdb and mariadb have'
+    echo 'several threads, and the replay has up to eight.'
     for trace in "$traces"/*.xz; do
         xz -dc "$trace" >"$work/sizes"
         printf '\n## %s\n\n' "$(basename "$trace" .xz)"
@@ -80,7 +103,7 @@ readme() {
     done
 }
 
-[ $# -gt 0 ] || set -- gcc python3 sqlite3 redis
+[ $# -gt 0 ] || set -- gcc python3 sqlite3 redis rocksdb mariadb
 for program; do
     echo "$program"
     (record_"$program")

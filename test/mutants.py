@@ -393,10 +393,10 @@ class Test:
                 self.seconds)
 
 
-LEFT_OUT = {"h01_steps", "h17_no_system_call", "m01_symbols", "m06_medium", "m06_shrink",
+LEFT_OUT = {"h17_no_system_call", "m01_symbols", "m06_medium", "m06_shrink",
             "m08_system_calls", "m09_time", "m11_calloc", "find", "walk", "history_stacks",
             "m02_full", "m05_early", "m08_fault", "m08_interposed", "m03_badfree",
-            "m03_badfree_threads", "m05_threads", "c15_no_style", "c11_cost", "m06_realloc"}
+            "m03_badfree_threads", "m05_threads", "c15_no_style", "m06_realloc"}
 
 
 def all_tests():

@@ -76,6 +76,17 @@ int main(void)
     for (size_t i = 0; i < n; i++) {
         free(object[i]);
     }
+    void *large = opaque(malloc(REGION / 2));
+    n = fill();
+    while (n < N && (p = opaque(malloc(1))) != NULL) {
+        object[n++] = p;
+    }
+    large = opaque(realloc(large, 20));
+    check(large != NULL && malloc_usable_size(large) == 20, "and so does one that pins much");
+    free(large);
+    for (size_t i = 0; i < n; i++) {
+        free(object[i]);
+    }
     p = opaque(malloc(REGION - (REGION >> 3)));
     check(p != NULL, "all freed: one object takes nearly the whole region");
     free(p);

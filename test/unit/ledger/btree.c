@@ -789,6 +789,43 @@ static void test_bt5_any_damage(void **state)
     }
 }
 
+/* For a reader without the lock: a node that would lie below the room is not read. Pages that cannot
+ * be read lie there. */
+static void test_bt5_a_child_below_the_room(void **state)
+{
+    (void)state;
+    unsigned char *all = mmap(NULL, 2 * ROOM, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_true(all != MAP_FAILED);
+    assert_int_equal(mprotect(all + ROOM, ROOM, PROT_READ | PROT_WRITE), 0);
+    btree_open(&b, all + 2 * ROOM, ROOM);
+    b.top = 5000;
+    for (uint32_t i = 0; i < 1000; i++)
+        insert_small(BY_ADDRESS, 4 * i);
+    assert_true(b.tree[BY_ADDRESS].height > 0);
+    uint64_t word;
+    uint32_t end, root = b.tree[BY_ADDRESS].root;
+    assert_true(btree_lookup(&b, ROOM, word_of(2000, UINT32_MAX), &word, &end));
+    assert_int_equal(high_of(word), 2000);
+    assert_int_equal(end, 2004);
+    const uint32_t wrong[] = {ROOM / NODE_BYTES, ROOM / NODE_BYTES + 1, UINT32_MAX};
+    unsigned char *node = b.end - ((size_t)root + 1) * NODE_BYTES;
+    uint32_t child[INNER_CAP];
+    memcpy(child, node + 8 + INNER_CAP * 8, sizeof child);
+    for (int i = 0; i < 3; i++) {
+        b.tree[BY_ADDRESS].root = wrong[i];
+        assert_false(btree_lookup(&b, ROOM, word_of(2000, UINT32_MAX), &word, &end));
+        b.tree[BY_ADDRESS].root = root;
+        uint32_t wrong_children[INNER_CAP];
+        for (int k = 0; k < INNER_CAP; k++)
+            wrong_children[k] = wrong[i];
+        memcpy(node + 8 + INNER_CAP * 8, wrong_children, sizeof wrong_children);
+        assert_false(btree_lookup(&b, ROOM, word_of(2000, UINT32_MAX), &word, &end));
+        memcpy(node + 8 + INNER_CAP * 8, child, sizeof child);
+    }
+    assert_true(btree_lookup(&b, ROOM, word_of(2000, UINT32_MAX), &word, &end));
+    munmap(all, 2 * ROOM);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -812,6 +849,7 @@ int main(void)
         cmocka_unit_test(test_checker_sees_a_node_too_small),
         cmocka_unit_test(test_bt5_no_room),
         cmocka_unit_test(test_bt5_any_damage),
+        cmocka_unit_test(test_bt5_a_child_below_the_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

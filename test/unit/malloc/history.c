@@ -133,6 +133,21 @@ static void test_no_words_for_a_stack_loses_only_the_stack(void **state)
     fill(STACK_MAX, (8 * NEVENTS - 1) / (1 + STACK_MAX));
 }
 
+/* A stack of three frames takes four words. */
+static void test_the_last_words_are_used(void **state)
+{
+    (void)state;
+    h->nwords_used = h->nwords - 3;
+    note(EVENT_TAKEN, 0x10000, 1, 1, 3);
+    assert_int_equal(event(0)->stack, 0);
+    assert_int_equal(h->nlost, 1);
+    h->nwords_used = h->nwords - 4;
+    note(EVENT_TAKEN, 0x10000, 1, 1, 3);
+    assert_int_equal(event(1)->stack, h->nwords - 4);
+    assert_int_equal(h->nlost, 1);
+    assert_int_equal(h->nwords_used, h->nwords);
+}
+
 static void test_no_stack_at_all(void **state)
 {
     (void)state;
@@ -222,6 +237,7 @@ int main(void)
         TEST(test_equal_hashes_are_told_apart),
         TEST(test_no_room_for_a_stack_loses_only_the_stack),
         TEST(test_no_words_for_a_stack_loses_only_the_stack),
+        TEST(test_the_last_words_are_used),
         TEST(test_no_stack_at_all),
         TEST(test_a_freed_object_is_found_from_any_byte),
         TEST(test_the_last_object_at_an_address_is_found),

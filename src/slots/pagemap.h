@@ -32,10 +32,11 @@
 
 enum { SLICE_SHIFT = 16, SLICE_BYTES = 1 << SLICE_SHIFT };
 
-/* Slots above NARROW_BYTES_MAX are large. A large-slot span has at least WIDE_SLOTS_MIN of them,
- * and up to WIDE_SLICES_MAX slices. Positions in it are counted in units of 2^WIDE_SHIFT bytes. */
-enum { NARROW_BYTES_MAX = SLICE_BYTES / 8, WIDE_SLOTS_MIN = 32 };
-enum { WIDE_SLICES_MAX = WIDE_SLOTS_MIN * SLOT_BYTES_MAX / SLICE_BYTES, WIDE_SHIFT = 5 };
+/* Slots above NARROW_BYTES_MAX are large. A large-slot span has WIDE_SLICES slices; or more, up to
+ * WIDE_SLICES_MAX, so as to have WIDE_SLOTS of them. Positions in it are counted in units of
+ * 2^WIDE_SHIFT bytes. */
+enum { NARROW_BYTES_MAX = SLICE_BYTES / 8, WIDE_SLICES = 8, WIDE_SLOTS = 32 };
+enum { WIDE_SLICES_MAX = WIDE_SLOTS * SLOT_BYTES_MAX / SLICE_BYTES, WIDE_SHIFT = 5 };
 enum { SPAN_OBJECT_MAX = SLOT_BYTES_MAX };
 
 /* A region has at least 2^NSLICES_SHIFT slices, so that the spans of a few objects do not fill
@@ -94,6 +95,9 @@ struct span {
 
     /* Under the lock. */
     uint8_t status; /* enum span_status */
+
+    /* Fixed. */
+    uint8_t nslices;
 
     /* Where the countdown would be if no slot were free [SP7]. */
     int32_t countdown_if_full;
@@ -178,17 +182,24 @@ static inline bool is_wide(size_t slot_bytes)
     return slot_bytes > NARROW_BYTES_MAX;
 }
 
-/* Returns how many slices a span of such slots has: if they are large, the smallest power of two
- * that holds WIDE_SLOTS_MIN of them. It holds less than twice that, so less than STATES_AT_ONCE. */
-static inline uint32_t nslices_for(uint32_t slot_bytes)
+/* Returns the most slices that a span of such slots has: if they are large, the smallest power of
+ * two that holds WIDE_SLOTS of them. It holds less than twice that, so less than STATES_AT_ONCE. */
+static inline uint32_t nslices_max(uint32_t slot_bytes)
 {
-    enum { PER_SLICE = SLICE_BYTES / WIDE_SLOTS_MIN };
+    enum { PER_SLICE = SLICE_BYTES / WIDE_SLOTS };
     return is_wide(slot_bytes) ? 2u << highest_bit((slot_bytes - 1) / PER_SLICE) : 1;
 }
 
 static inline uint32_t span_nslices(const struct span *span)
 {
-    return nslices_for(span->slot_bytes);
+    return span->nslices;
+}
+
+/* Returns whether a span of this shape may have as many slices as it says. */
+static inline bool span_has_length(const struct span *span)
+{
+    uint32_t n = span->nslices, most = nslices_max(span->slot_bytes);
+    return n == most || (n >= WIDE_SLICES && n < most && is_power_of_two(n));
 }
 
 /* Returns where the closed end of a span begins, in bytes from the span's begin: at the span's own

@@ -184,18 +184,28 @@ static bool span_open(const struct spans *s, uint32_t slice)
     return from == to || os_allow((void *)(pagemap_address(s, slice) + from), to - from);
 }
 
+/* Returns how many slices a new span of the class gets. A thread that is alone rarely has to change
+ * from one long span to another; several threads would each keep one. */
+static uint32_t nslices_for(const struct spans *s, unsigned sizeclass)
+{
+    uint32_t most = nslices_max(sizeclass_bytes(sizeclass));
+    bool alone = s->threads.first == NULL || s->threads.first->next == NULL;
+    return alone ? most : least(most, WIDE_SLICES);
+}
+
 /* Takes the slices of a new span and gives it its shape and its state array. Returns NO_SLICE if
  * there is no room. */
 static uint32_t span_cut(struct spans *s, unsigned sizeclass, int purpose)
 {
     assert(purpose == FOR_OBJECTS || purpose == FOR_METADATA);
-    uint32_t n = nslices_for(sizeclass_bytes(sizeclass));
+    uint32_t n = nslices_for(s, sizeclass);
     uint32_t slice = slices_take(s, n);
     if (slice == NO_SLICE)
         return NO_SLICE;
     struct interval clean = chunks_clean_part(s->chunks); /* before more slices are taken */
     struct span *span = pagemap_span(s, slice);
     span->purpose = (uint8_t)purpose;
+    span->nslices = (uint8_t)n;
     span_shape(s, span, sizeclass);
     /* This may make a metadata span first, and so take more slices. */
     if (!states_place(s, slice)) {

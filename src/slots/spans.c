@@ -24,7 +24,7 @@ void spans_open(struct spans *s, struct chunks *chunks)
         s->object_max = (uint32_t)slice_bytes(s) >> SLOTS_SHIFT;
     for (unsigned c = sizeclass_of(NARROW_BYTES_MAX + 1); c < NCLASSES; c++)
         if (chunks->region.nbytes >> SLICE_SHIFT >> NSLICES_SHIFT >=
-            nslices_for(sizeclass_bytes(c)))
+            nslices_max(sizeclass_bytes(c)))
             s->object_max = sizeclass_bytes(c);
     assert(s->object_max <= SPAN_OBJECT_MAX);
     s->nkept = chunks->list.head == NULL ? KEPT : 0;

@@ -44,7 +44,7 @@ bool span_is_shaped(const struct spans *s, uint32_t slice)
         return false;
     uint32_t slot_bytes = sizeclass_bytes(span->sizeclass);
     if (span->slot_bytes != slot_bytes || slot_bytes > s->object_max ||
-        sizeclass_of(slot_bytes) != span->sizeclass)
+        sizeclass_of(slot_bytes) != span->sizeclass || !span_has_length(span))
         return false;
     const struct region *r = spans_region(s);
     size_t nbytes = span_nslices(span) * slice_bytes(s);

@@ -187,7 +187,7 @@ static bool span_is_sane(const struct spans *s, uint32_t slice, uint32_t nslices
 {
     const struct span *span = pagemap_span(s, slice);
     if (span->back != 0 || span->sizeclass >= NCLASSES || span->purpose >= NPURPOSES ||
-        span->slot_bytes != sizeclass_bytes(span->sizeclass))
+        span->slot_bytes != sizeclass_bytes(span->sizeclass) || !span_has_length(span))
         return false;
     uint32_t n = span_nslices(span);
     uintptr_t start = pagemap_address(s, slice), base = (uintptr_t)spans_region(s)->base;

@@ -81,7 +81,8 @@ static void take_one(uint32_t n)
     }
     length_of[first] = n;
     nheld += n;
-    pagemap_span(&spans, first)->slot_bytes = n == 1 ? 64 : n * SLICE_BYTES / WIDE_SLOTS_MIN;
+    pagemap_span(&spans, first)->slot_bytes = n == 1 ? 64 : n * SLICE_BYTES / WIDE_SLOTS;
+    pagemap_span(&spans, first)->nslices = (uint8_t)n;
     pagemap_span(&spans, first)->nslots = 9;
     assert_int_equal(span_nslices(pagemap_span(&spans, first)), n);
 }

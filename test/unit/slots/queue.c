@@ -28,6 +28,7 @@ static uint32_t take_slice(void)
     assert_int_not_equal(slice, NO_SLICE);
     pagemap_span(&spans, slice)->slot_bytes = sizeclass_bytes(CLASS);
     pagemap_span(&spans, slice)->sizeclass = CLASS;
+    pagemap_span(&spans, slice)->nslices = 1;
     return slice;
 }
 

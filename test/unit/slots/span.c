@@ -356,9 +356,9 @@ static void test_reciprocals(void **state)
     for (unsigned c = 0; c < NCLASSES; c++) {
         uint32_t bytes = sizeclass_bytes(c), reciprocal = slot_reciprocal(bytes);
         unsigned shift = is_wide(bytes) ? WIDE_SHIFT : 0;
-        uint32_t span_bytes = SLICE_BYTES * nslices_for(bytes), n = span_bytes / bytes;
+        uint32_t span_bytes = SLICE_BYTES * nslices_max(bytes), n = span_bytes / bytes;
         if (is_wide(bytes))
-            assert_true(n >= WIDE_SLOTS_MIN && n < STATES_AT_ONCE);
+            assert_true(n >= WIDE_SLOTS && n < STATES_AT_ONCE);
         assert_int_equal(bytes % (is_wide(bytes) ? 1024 : 16), 0);
         for (uint32_t into = 0; into < span_bytes; into += 1u << shift) {
             struct slot_quotient q = slot_divide(into >> shift, reciprocal);

@@ -457,15 +457,17 @@ static int frees_until_claimed(struct thread *t, uint32_t slice, void **object, 
 static void test_a_parked_wide_span(void **state)
 {
     (void)state;
-    enum { SIZE = 20000, N = 16 * SLICE_BYTES / 24576 };
-    void *object[4 * N];
+    enum { SIZE = 20000, MOST = 16 * SLICE_BYTES / 24576 };
+    void *object[4 * MOST];
     for (int nthreads = 1; nthreads <= 2; nthreads++) {
+        /* Several threads have shorter spans. */
+        const int n_all = nthreads == 1 ? MOST : WIDE_SLICES * SLICE_BYTES / 24576;
         open_heap();
         struct thread self = {0}, *t = &self, other = {0};
         heap_join(&heap, t);
         if (nthreads == 2)
             heap_join(&heap, &other);
-        for (int i = 0; i < 4 * N; i++)
+        for (int i = 0; i < 4 * n_all; i++)
             object[i] = take(t, SIZE);
         struct class_window *w = t->tcache->window[sizeclass_of(SIZE)];
         assert_int_equal(w->nparked, 3);
@@ -473,14 +475,14 @@ static void test_a_parked_wide_span(void **state)
         uint32_t second = w->parked[(w->oldest + 1) % NPARKED];
         /* Only the newest span has free slots, the oldest has none. */
         for (int i = 0; i < 5; i++) {
-            assert_int_equal(give(t, object[2 * N + i]), HEAP_OK);
+            assert_int_equal(give(t, object[2 * n_all + i]), HEAP_OK);
         }
         for (int i = 0; i < 5; i++)
-            assert_ptr_equal(take(t, SIZE), object[2 * N + i]);
-        int n = frees_until_claimed(t, first, object, N);
-        assert_int_equal(n, nthreads == 1 ? N - N / 8 : N / 2 - N / 8);
-        n = frees_until_claimed(t, second, object + N, N);
-        assert_int_equal(n, nthreads == 1 ? N - N / 8 : N / 2 - N / 8);
+            assert_ptr_equal(take(t, SIZE), object[2 * n_all + i]);
+        int n = frees_until_claimed(t, first, object, n_all);
+        assert_int_equal(n, nthreads == 1 ? n_all - n_all / 8 : n_all / 2 - n_all / 8);
+        n = frees_until_claimed(t, second, object + n_all, n_all);
+        assert_int_equal(n, nthreads == 1 ? n_all - n_all / 8 : n_all / 2 - n_all / 8);
         assert_int_equal(check_heap(&heap), HEAP_OK);
         heap_leave(&heap, &other);
         heap_leave(&heap, t);

@@ -223,9 +223,11 @@ check-malloc:
 	$(if $(WITH),,$(RUN_MALLOC) "$(IN_MALLOC)/m11_calloc $(ZEROS) $(SEED)" || failed=1;) \
 	$(if $(WITH),,LD_LIBRARY_PATH=$(BUILD) $(TALLIED) \
 	    "test/contract/malloc/census.sh $(LIB_MALLOC) $(CENSUS)" || failed=1;) \
-	LIBMEM=hard $(RUN_MALLOC) $(IN_MALLOC)/m12_hard $(IN_MALLOC)/m03_misuse $(IN_MALLOC)/m05_early \
-	    "$(IN_MALLOC)/m05_threads 300 100" || failed=1; \
-	LIBMEM=guard,random,quarantine=64K $(RUN_MALLOC) $(IN_MALLOC)/m12_hard || failed=1; \
+	LIBMEM=hard $(RUN_MALLOC) $(IN_MALLOC)/m12_hard || failed=1; \
+	$(if $(WITH),,LIBMEM=guard,random,quarantine=64K $(RUN_MALLOC) $(IN_MALLOC)/m12_hard || \
+	    failed=1; \
+	LIBMEM=hard $(RUN_MALLOC) $(IN_MALLOC)/m03_misuse $(IN_MALLOC)/m05_early \
+	    "$(IN_MALLOC)/m05_threads 300 100" || failed=1;) \
 	$(if $(WITH),,LIBMEM=hard $(RUN_MALLOC) --misuse $(BUILD)/test/misuse/hard test/misuse/hard || \
 	    failed=1; \
 	$(TALLIED) "test/contract/malloc/m12_measures.sh $(LIB_MALLOC) $(BUILD)/test/misuse/hard" || \

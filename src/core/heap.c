@@ -391,7 +391,9 @@ enum heap_result heap_take(struct heap *h, size_t nbytes, enum fit fit, void **o
  *     page        |               |               |               |
  *     object            [------------ nbytes -----------]slack]
  *     clean                       [-----------------------------]
- *     *zero                       [---------------------] */
+ *     *zero                       [---------------------]
+ *
+ * A size of 0 says that no part is clean. */
 static struct object part_of(const struct heap *h, struct interval clean, void *object,
                              size_t nbytes)
 {

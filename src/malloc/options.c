@@ -65,8 +65,7 @@ static void help(void)
         "  hard            all of these measures against mistakes of the program, or one by name:",
         "    zero          clear freed memory",
         "    canary        look at secret bytes behind each object when it is freed or resized",
-        "    mismatch      accept only what the same family of calls has allocated: malloc, new, "
-        "new[]",
+        "    mismatch      free only what the same family has allocated: malloc, new, new[]",
         "    quarantine    hold freed objects back, and see whether they are written to; 1 MiB of",
         "                  them; quarantine=BYTES holds 4K to 16G",
         "    guard         close pages behind large objects and spans, and under malloc(0)",

@@ -151,33 +151,84 @@ static void mark(const struct object *object, size_t room, enum family family)
         canary_write(end_of(object), open_slack(object, room), family);
 }
 
-static void find_fault(struct fault *fault, enum fault_kind kind, const struct object *object,
+/* Notes a fault. Returns false if the call has found one before. */
+static bool find_fault(struct fault *fault, enum fault_kind kind, const struct object *object,
                        size_t at)
 {
-    if (fault->kind == FAULT_NONE)
-        *fault = (struct fault){.kind = kind, .object = *object, .at = at};
+    if (fault->kind != FAULT_NONE)
+        return false;
+    *fault = (struct fault){.kind = kind, .object = *object, .at = at};
+    return true;
+}
+
+/* Returns how much of an object's canary is intact. If it is not that of *family, looks for another
+ * family that has written it, and stores that. */
+static size_t intact_bytes(const struct object *object, size_t room, enum family *family)
+{
+    size_t slack = open_slack(object, room), n = canary_length(slack);
+    size_t most = canary_intact(end_of(object), slack, *family);
+    for (int other = 0; other < NFAMILIES && most < n; other++) {
+        size_t intact = canary_intact(end_of(object), slack, (enum family)other);
+        if (intact == n)
+            *family = (enum family)other;
+        most = intact > most ? intact : most;
+    }
+    return most;
 }
 
 /* Looks at the canary of an object that `call` frees or resizes. Returns its family. */
-static enum family look_at(const struct object *object, size_t room, enum call call,
-                           struct fault *fault)
+static enum family look_behind(const struct object *object, size_t room, enum call call,
+                               struct fault *fault)
 {
     static const enum call first[] = {CALL_MALLOC, CALL_NEW, CALL_NEW_ARRAY};
-    size_t slack = open_slack(object, room), n = canary_length(slack), most = 0;
-    enum family expected = family_of(call);
-    if (!has(MEASURE_CANARY) || canary_intact(end_of(object), slack, expected) == n)
+    enum family expected = family_of(call), family = expected;
+    if (!has(MEASURE_CANARY))
         return expected;
-    for (int family = 0; family < NFAMILIES; family++) {
-        size_t intact = canary_intact(end_of(object), slack, (enum family)family);
-        if (intact == n) {
-            find_fault(fault, FAULT_MISMATCH, object, 0);
-            fault->allocated_by = first[family];
-            return (enum family)family;
-        }
-        most = intact > most ? intact : most;
+    size_t intact = intact_bytes(object, room, &family);
+    if (intact < canary_length(open_slack(object, room)))
+        (void)find_fault(fault, FAULT_OVERRUN, object, object->size + intact);
+    else if (family != expected && find_fault(fault, FAULT_MISMATCH, object, 0))
+        fault->allocated_by = first[family];
+    return family;
+}
+
+/* Whether the bytes before an object, which lie there, can be touched and must be zero: they are
+ * free, in quarantine, or slack behind a canary, and no record was ever written there. */
+static bool is_zero_before(enum heap_result what, const struct object *there,
+                           const struct location *at)
+{
+    size_t granule = at->in_span ? 0 : at->place.chunk.start + at->place.chunk.length;
+    if (there->start == NULL)
+        return what == HEAP_FREE && !(at->in_span && at->slot.is_rest) &&
+               !(at->in_span && at->slot.bytes == GRANULE_BYTES) &&
+               granule <= ledger_clean_end(&shim_heap.chunks.ledger);
+    return is_in_quarantine(there, location_room(at)) ||
+           location_room(at) - there->size >= CANARY_MAX + CANARY_BYTES;
+}
+
+/* Looks at the eight bytes before an object that is freed: they are the end of another slot, and so
+ * a canary, or zero where freed memory is cleared. */
+static void look_before(const struct object *object, struct fault *fault)
+{
+    const unsigned char *start = object->start;
+    struct object there;
+    struct location at;
+    enum family family = FAMILY_MALLOC;
+    if (!has(MEASURE_CANARY) || !has(MEASURE_ZERO))
+        return;
+    enum heap_result what = heap_locate_locked(&shim_heap, start - 1, &there, &at);
+    size_t room = there.start != NULL ? location_room(&at) : 0;
+    if (room == GRANULE_BYTES || is_large(there.start, room))
+        return; /* closed, or an end of its own */
+    if (what != HEAP_NOT_OURS && is_zero_before(what, &there, &at)) {
+        for (size_t i = 1; i <= CANARY_BYTES; i++)
+            if (start[-(ptrdiff_t)i] != 0)
+                (void)find_fault(fault, FAULT_UNDERRUN, object, i);
+    } else if (room > 0) {
+        size_t intact = intact_bytes(&there, room, &family);
+        if (intact < canary_length(open_slack(&there, room)))
+            (void)find_fault(fault, FAULT_OVERRUN, &there, there.size + intact);
     }
-    find_fault(fault, FAULT_OVERRUN, object, object->size + most);
-    return expected;
 }
 
 /* --- freed memory ----------------------------------------------------------------- */
@@ -187,10 +238,12 @@ static void clear(const struct object *object, size_t room)
 {
     if (!has(MEASURE_ZERO | MEASURE_QUARANTINE))
         return;
-    bool is_gone =
-        is_large(object->start, room) && os_give_back(object->start, pages(object->size));
-    if (!is_gone)
-        memset(object->start, 0, object->size + canary_length(open_slack(object, room)));
+    unsigned char *start = object->start;
+    size_t n = object->size + canary_length(open_slack(object, room)), npages = 0;
+    if (is_large(start, room) && os_give_back(start, room / os_page_bytes() * os_page_bytes()))
+        npages = room / os_page_bytes() * os_page_bytes();
+    if (n > npages)
+        memset(start + npages, 0, n - npages);
 }
 
 /* Notes the first byte of a small object that was written to in quarantine. */
@@ -205,7 +258,7 @@ static void look_for_writes(const struct object *was, size_t room, struct fault 
     while (i < n && bytes[i] == 0)
         i++;
     if (i < n)
-        find_fault(fault, FAULT_STALE, was, i);
+        (void)find_fault(fault, FAULT_STALE, was, i);
 }
 
 /* Gives an object back to the heap. If its pages cannot be opened, they stay closed, and the object
@@ -300,9 +353,11 @@ enum heap_result hard_free(const void *address, enum call call, struct object *f
     if (result != HEAP_OK)
         return result;
     size_t room = location_room(&at);
-    (void)look_at(found, room, call, fault);
-    if (found->size > 0)
+    (void)look_behind(found, room, call, fault);
+    if (found->size > 0) {
+        look_before(found, fault);
         clear(found, room);
+    }
     if (found->size == 0 || !hold(found, &at, fault))
         give_back(found, &at);
     return HEAP_OK;
@@ -329,7 +384,7 @@ enum heap_result hard_resize(const void *address, size_t nbytes, bool anyway, en
     size_t room = result == HEAP_OK ? location_room(&at) : 0;
     if (result != HEAP_OK || !suits(&old, room, nbytes, anyway))
         return result != HEAP_OK ? result : HEAP_NO_SPACE;
-    enum family family = look_at(&old, room, call, fault);
+    enum family family = look_behind(&old, room, call, fault);
     struct object new = {old.start, nbytes};
     size_t dirty = old.size + canary_length(open_slack(&old, room));
     size_t least = nbytes < old.size ? nbytes : old.size;

@@ -27,6 +27,7 @@
 enum fault_kind {
     FAULT_NONE,
     FAULT_OVERRUN,  /* its canary is damaged from byte `at` on, counted from the object's start */
+    FAULT_UNDERRUN, /* byte `at` before it was written to */
     FAULT_MISMATCH, /* it was allocated by a call of another family */
     FAULT_STALE     /* byte `at` was written to after the object had been freed */
 };

@@ -92,7 +92,9 @@ void report_fault(const char *call, const void *address, const struct fault *fau
     line_text(&l, call);
     line_text(&l, "(");
     line_address(&l, address);
-    line_text(&l, fault->kind == FAULT_MISMATCH ? "): the object of " : "): byte ");
+    line_text(&l, fault->kind == FAULT_MISMATCH   ? "): the object of "
+                  : fault->kind == FAULT_UNDERRUN ? "): byte -"
+                                                  : "): byte ");
     if (fault->kind != FAULT_MISMATCH) {
         line_decimal(&l, fault->at);
         line_text(&l, " of the object of ");
@@ -102,6 +104,8 @@ void report_fault(const char *call, const void *address, const struct fault *fau
     line_address(&l, object->start);
     if (fault->kind == FAULT_STALE)
         line_text(&l, " was written after it was freed");
+    else if (fault->kind == FAULT_UNDERRUN)
+        line_text(&l, ", before its start, was written");
     else if (fault->kind == FAULT_OVERRUN)
         line_text(&l, ", behind its end, was written");
     else {

@@ -192,16 +192,21 @@ static enum family look_behind(const struct object *object, size_t room, enum ca
     return family;
 }
 
-/* Whether the bytes before an object, which lie there, can be touched and must be zero: they are
- * free, in quarantine, or slack behind a canary, and no record was ever written there. */
+/* Whether no record was ever written to the memory below an address: records are not cleared. */
+static bool is_below_records(const void *address)
+{
+    size_t offset = region_offset(&shim_heap.chunks.region, address);
+    return offset / GRANULE_BYTES <= ledger_clean_end(&shim_heap.chunks.ledger);
+}
+
+/* Whether the bytes before an object, of which it was found what and where they are, can be touched
+ * and must be zero: they are free, in quarantine, or slack behind a canary. */
 static bool is_zero_before(enum heap_result what, const struct object *there,
                            const struct location *at)
 {
-    size_t granule = at->in_span ? 0 : at->place.chunk.start + at->place.chunk.length;
+    bool closed = at->in_span && (at->slot.is_rest || at->slot.bytes == GRANULE_BYTES);
     if (there->start == NULL)
-        return what == HEAP_FREE && !(at->in_span && at->slot.is_rest) &&
-               !(at->in_span && at->slot.bytes == GRANULE_BYTES) &&
-               granule <= ledger_clean_end(&shim_heap.chunks.ledger);
+        return what == HEAP_FREE && !closed;
     return is_in_quarantine(there, location_room(at)) ||
            location_room(at) - there->size >= CANARY_MAX + CANARY_BYTES;
 }
@@ -214,7 +219,7 @@ static void look_before(const struct object *object, struct fault *fault)
     struct object there;
     struct location at;
     enum family family = FAMILY_MALLOC;
-    if (!has(MEASURE_CANARY) || !has(MEASURE_ZERO))
+    if (!has(MEASURE_CANARY) || !has(MEASURE_ZERO) || !is_below_records(start))
         return;
     enum heap_result what = heap_locate_locked(&shim_heap, start - 1, &there, &at);
     size_t room = there.start != NULL ? location_room(&at) : 0;
@@ -354,10 +359,8 @@ enum heap_result hard_free(const void *address, enum call call, struct object *f
         return result;
     size_t room = location_room(&at);
     (void)look_behind(found, room, call, fault);
-    if (found->size > 0) {
-        look_before(found, fault);
-        clear(found, room);
-    }
+    look_before(found, fault);
+    clear(found, room);
     if (found->size == 0 || !hold(found, &at, fault))
         give_back(found, &at);
     return HEAP_OK;

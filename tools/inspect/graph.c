@@ -814,6 +814,22 @@ static void mark(void *context, uint64_t place, uint32_t object)
     m->g->queue[m->nqueued++] = object;
 }
 
+/* Asks the processor for what will soon be read of the objects that wait: where they lie, and a
+ * little later what they hold. Without that each object would be waited for in turn. (Cher, Hosking
+ * and Vitek, "Software Prefetching for Mark-Sweep Garbage Collection", 2004.) */
+static void prefetch(const struct marking *m, uint32_t i)
+{
+    enum { SOON = 8, LATER = 2 * SOON };
+    const uint32_t *queue = m->g->queue;
+    if (m->nqueued - i <= LATER)
+        return;
+    const struct nodes *h = nodes_with(m->g, queue[i + LATER]);
+    __builtin_prefetch(&h->start[queue[i + LATER] - h->first]);
+    __builtin_prefetch(&h->size[queue[i + LATER] - h->first]);
+    h = nodes_with(m->g, queue[i + SOON]);
+    __builtin_prefetch(h->payload + (size_t)h->start[queue[i + SOON] - h->first] * GRANULE_BYTES);
+}
+
 /* Follows all that waits. The queue is the graph's: marking is not called while marking. */
 static void mark_on(struct marking *m)
 {
@@ -821,6 +837,7 @@ static void mark_on(struct marking *m)
     for (uint32_t i = 0; i < m->nqueued; i++) {
         if (i % OFTEN == 0)
             progress("following pointers", i, m->g->nobjects);
+        prefetch(m, i);
         m->from = m->g->queue[i];
         m->set->n++;
         m->set->nbytes += graph_object(m->g, m->from).size;

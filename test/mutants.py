@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """mutants.py - changes src at random places, and counts which changes the tests notice.
 
-    test/mutants.py [--n N] [--seed SEED] [--jobs J] [--in TEXT] [--again] [--list]
+    test/mutants.py [--n N] [--seed SEED] [--jobs J] [--in TEXT] [--alive] [--again] [--list]
 
 A mutant is the library with one small change inside a function: another operator, a condition
 negated, a constant one larger or smaller, a statement left out, another value returned. The N
@@ -15,15 +15,18 @@ Those that all tests pass meet the tests with threads under ThreadSanitizer, if 
 threads. What is alive then is printed. test/mutants.tsv lists mutants that are equivalent to the original, with a reason each;
 they are not counted either, and a row that fits no possible mutant is a failure.
 
+The drawing is stable: a change of src only replaces the mutants of the lines that it changes.
+--alive tries all those again that were alive in any run.
+
 The results are kept in build/mutants/results.tsv, so that a run that was broken off goes on where
 it was, and a run after new tests tries only those that were alive; --again forgets them. The exit status is 1 if fewer than 95 % are killed, or if one is
 alive in a file of MARKED.
 """
 import argparse
 import concurrent.futures
+import hashlib
 import os
 import pathlib
-import random
 import re
 import resource
 import signal
@@ -47,7 +50,9 @@ FOLDERS = CORE + ["heaps", "classic", "malloc"]
 
 COMMON = ["-D_GNU_SOURCE", "-w", "-Iinclude", "-Isrc", "-Itest/support", "-pthread"]
 LIBRARY = ["-fPIC", "-fvisibility=hidden"]
-KINDS = {"plain": ["-O1"], "tsan": ["-O1", "-fsanitize=thread"]}
+TRAPS = ["-fsanitize=bounds,shift,signed-integer-overflow,integer-divide-by-zero",
+         "-fsanitize-undefined-trap-on-error"]
+KINDS = {"plain": ["-O1", *TRAPS], "tsan": ["-O1", "-fsanitize=thread"]}
 
 # --- the possible mutants -------------------------------------------------------------------------
 
@@ -501,6 +506,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--in", dest="within", default="")
+    parser.add_argument("--alive", action="store_true")
     parser.add_argument("--again", action="store_true")
     parser.add_argument("--list", action="store_true")
     given = parser.parse_args()
@@ -510,7 +516,7 @@ def main():
     possible = [m for path in paths for m in mutants_of(path)]
     rows, nstale = equivalents(possible)
     drawn = [m for m in possible if given.within in m.path]
-    random.Random(given.seed).shuffle(drawn)
+    drawn.sort(key=lambda m: hashlib.sha256(repr((given.seed, m.key())).encode()).digest())
     if given.list:
         for m in drawn[:given.n]:
             print(f"{m.path}:{m.line}\t{m.function}\t{m.before}\t{m.after}")
@@ -525,6 +531,8 @@ def main():
         for line in RESULTS.read_text().splitlines():
             cells = line.split("\t")
             known[tuple(cells[:4])] = cells[4]
+    if given.alive:
+        drawn = [m for m in drawn if known.get(m.key()) == "alive" and m.key() not in rows]
     tests = all_tests()
     names = sorted({t.source for t in tests})
     builds = {"plain": Build("plain", names),

@@ -92,7 +92,8 @@ static void test_a_damaged_heap(void **state)
 static void *end_the_change(void *nothing)
 {
     (void)nothing;
-    usleep(20000);
+    while (__atomic_load_n(&heap.lock.state, __ATOMIC_RELAXED) != LOCK_WAITED_FOR)
+        usleep(1000); /* until the lookup waits for the lock */
     heap.spans.changes++;
     heap_unlock(&heap);
     return NULL;

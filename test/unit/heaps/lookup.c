@@ -245,6 +245,11 @@ static void test_a_page_map_that_ends(void **state)
             assert_true(view.slots.nbytes <= whole.slots.nbytes &&
                         view.slots.nbytes + SLICE_BYTES <= (size_t)n << heap.spans.slice_shift);
     }
+    heap.spans.nclear = 0;
+    heap.spans.changes++; /* and while that changes, nothing is known */
+    for (int i = 0; i < NOBJECTS; i++)
+        assert_int_equal(lookup_heap(&heap, object[i].start, &p), HEAP_CHANGING);
+    heap.spans.changes++;
     heap.spans.nclear = nclear;
     heap.spans.pagemap = (REGION_BYTES - 64) / GRANULE_BYTES; /* it would end behind the region */
     assert_false(lookup_view_open(&heap, &view));

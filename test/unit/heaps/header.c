@@ -173,6 +173,9 @@ static void test_sums(void **state)
         buffer[i] ^= 1;
     }
     assert_non_null(header_extras(m));
+    m->magic ^= 1;
+    assert_false(header_is_whole(m));
+    m->magic ^= 1;
     assert_true(header_is_whole(m) && header_numbers_are_whole(m));
 }
 

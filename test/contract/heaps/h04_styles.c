@@ -163,11 +163,31 @@ static void test_the_heaps_style(void **state)
     }
 }
 
+/* An alignment beyond 16 goes with best fit and with no style. */
+static void test_aligned_styles(void **state)
+{
+    (void)state;
+    mem_heap *heap = mem_heap_in(memory, 1 << 16, NULL);
+    static const enum mem_style styles[] = {MEM_ANY_FIT, MEM_BEST_FIT, MEM_WORST_FIT, MEM_FIRST_FIT,
+                                            (enum mem_style)(MEM_FIRST_FIT + 1)};
+    for (int i = 0; i < 5; i++) {
+        char *p = mem_alloc_fit(heap, 100, 16, styles[i]),
+             *q = mem_alloc_fit(heap, 100, 256, styles[i]);
+        assert_int_equal(p != NULL, i < 4);
+        assert_int_equal(q != NULL, i < 2);
+        assert_int_equal((uintptr_t)q % 256, 0);
+        if (q == NULL)
+            assert_int_equal(mem_last_error(), MEM_BAD_STYLE);
+    }
+    assert_ok(mem_heap_destroy(heap));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_placement_is_the_models),
         cmocka_unit_test(test_the_heaps_style),
+        cmocka_unit_test(test_aligned_styles),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

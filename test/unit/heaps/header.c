@@ -179,6 +179,34 @@ static void test_sums(void **state)
     assert_true(header_is_whole(m) && header_numbers_are_whole(m));
 }
 
+/* HD3: the numbers agree with the objects, whatever their checksum says. */
+static void test_numbers(void **state)
+{
+    (void)state;
+    mem_heap *heap = mem_heap_in(buffer, 1 << 16, NULL);
+    size_t *const numbers[] = {&heap->live_bytes, &heap->peak_bytes};
+    const char *wrong = NULL;
+    assert_non_null(mem_alloc(heap, 100));
+    assert_int_equal(mem_check(heap, NULL), MEM_OK);
+    for (int i = 0; i < 2; i++) {
+        size_t was = *numbers[i];
+        *numbers[i] = 99;
+        assert_int_equal(mem_check(heap, NULL), MEM_DAMAGED);
+        header_sum_numbers(heap);
+        assert_int_equal(mem_check(heap, &wrong), MEM_DAMAGED);
+        assert_string_equal(wrong, "there are other objects than the header counts");
+        *numbers[i] = was;
+        header_sum_numbers(heap);
+    }
+    heap->nlive++;
+    header_sum_numbers(heap);
+    assert_int_equal(mem_check(heap, &wrong), MEM_DAMAGED);
+    heap->nlive--;
+    header_sum_numbers(heap);
+    assert_int_equal(mem_check(heap, NULL), MEM_OK);
+    assert_int_equal(mem_heap_destroy(heap), MEM_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -187,6 +215,7 @@ int main(void)
         cmocka_unit_test(test_guards),
         cmocka_unit_test(test_examine),
         cmocka_unit_test(test_sums),
+        cmocka_unit_test(test_numbers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -180,6 +180,19 @@ static void test_where_the_map_is(void **state)
     SEEN(s->pagemap, s->pagemap + 1, PLACE);
     SEEN(s->nclear, pagemap_nslices(s) + 1, PLACE);
     SEEN(s->nheld, 0, "slices are in use, and there is no map of them");
+
+    /* A chunk of the library's own more, which is no span; and then the map is said to be there. */
+    struct ledger *l = &heap.chunks.ledger;
+    struct chunk tail = ledger_tail(l);
+    uint32_t n = pagemap_granules(s) + 8, at = tail.start + (tail.start % 4 == 0);
+    if (at > tail.start)
+        ledger_take(l, &tail, 1, 0);
+    tail = ledger_tail(l);
+    assert_int_equal(ledger_take(l, &tail, n, LEDGER_RESERVED), n);
+    assert_true(at % 4 != 0);
+    assert_string_equal(fault(), MAP);
+    s->pagemap = at;
+    assert_string_equal(fault(), PLACE);
 }
 
 /* Each state array is a slot in use of a metadata span, and no slot is two. */
@@ -255,6 +268,25 @@ static void test_countdowns(void **state)
     SEEN(narrow->countdown, INT32_MIN / 2 - 1, STATUS);
     SEEN(narrow->countdown, narrow->countdown - 1, COUNTDOWN);
     SEEN(narrow->countdown_if_full, narrow->countdown_if_full + 1, COUNTDOWN);
+    /* Where threads have caches, a countdown may be far off, but not anything. */
+    static const int32_t ends[] = {INT32_MIN / 2, INT32_MAX / 2};
+    int32_t was = narrow->countdown, was_if_full = narrow->countdown_if_full;
+    s->may_have_raced = 1;
+    for (int i = 0; i < 2; i++) {
+        narrow->countdown = ends[i];
+        assert_null(spans_links_fault(s, true));
+        narrow->countdown += i == 0 ? -1 : 1;
+        assert_string_equal(spans_links_fault(s, true), STATUS);
+    }
+    s->may_have_raced = 0;
+    narrow->countdown = was;
+    assert_null(fault());
+    narrow->countdown_if_full++; /* exact, as long as this thread is the only one */
+    struct member other = {0};
+    s->threads.first = &other;
+    assert_string_equal(spans_links_fault(s, true), COUNTDOWN);
+    s->threads.first = NULL;
+    narrow->countdown_if_full = was_if_full;
     s->may_have_raced = 1; /* and then steps may have been lost */
     narrow->countdown_if_full++;
     assert_null(fault());

@@ -557,9 +557,7 @@ static bool chunk_resize(struct ledger *l, uint32_t start, uint32_t length, uint
     if (!ledger_check_guard(l, &next, 0, more))
         return false;
     uint32_t taken = chunk_take(l, &next, more, 0);
-    if (taken == 0)
-        return false;
-    assert(taken >= more); /* larger if it was taken whole */
+    assert(taken >= more); /* it was found by address, and is larger if it was taken whole */
     chunk_join(l, end);
     chunk_set_slack(l, start, slack + (taken - more) * GRANULE_BYTES);
     return true;

@@ -208,12 +208,23 @@ static void test_many_threads(void **state)
     assert_int_equal(heap_usage(&heap).live_bytes, 0);
 }
 
+/* A heap that is not open has nothing. */
+static void test_no_region(void **state)
+{
+    (void)state;
+    static struct heap none;
+    static const struct usage nothing;
+    struct usage u = heap_usage(&none);
+    assert_memory_equal(&u, &nothing, sizeof u);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_thread),
         cmocka_unit_test(test_frees_that_end_no_countdown),
         cmocka_unit_test(test_many_threads),
+        cmocka_unit_test(test_no_region),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

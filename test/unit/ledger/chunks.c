@@ -402,6 +402,8 @@ static void test_any_step_may_be_refused(void **unused)
         state += (uint64_t)round;
         for (int i = 0; i < NTAKEN; i++)
             take_and_refuse(i % (100 + 100 * round) == 0 ? LONG : 3, &nnone);
+        while (round % 4 == 0 && chunks_have_room(&stepwise, LONG, 16)) /* until it is full */
+            take_and_refuse(LONG, &nnone);
         assert_true(ledger_is_valid(&stepwise.ledger));
         close_both();
     }

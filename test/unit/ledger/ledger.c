@@ -848,6 +848,28 @@ static void test_lg5_no_such_hole(void **state)
     }
 }
 
+/* LG5: where the room of the records or the gap was written over, a reader without the lock still
+ * reads records only, and finds no chunk above the top. */
+static void test_lg5_lookup_with_a_wrong_room(void **state)
+{
+    (void)state;
+    static const size_t rooms[] = {0, 64, ARENA_BYTES + 16, SIZE_MAX};
+    static const uint32_t highs[] = {0, ARENA_BYTES / 16 - 4, ARENA_BYTES / 16 + 1, UINT32_MAX};
+    for (uint32_t n = 10; n <= 600; n += 590)
+        for (int i = 0; i < 16; i++) {
+            set_up_holes(n);
+            l.b.room = rooms[i % 4];
+            l.guard.high = highs[i / 4];
+            for (uint32_t granule = 0; granule < l.b.top; granule += 7) {
+                struct chunk expected, found;
+                bool sound = ledger_lookup(&l, granule, &found);
+                assert_true(ledger_find(&keep, granule, &expected));
+                if (sound)
+                    assert_same(&expected, &found);
+            }
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -874,6 +896,7 @@ int main(void)
         cmocka_unit_test(test_lg3_no_resize_by_four_gib),
         cmocka_unit_test(test_lg5_no_resize_of_what_is_damaged),
         cmocka_unit_test(test_lg5_no_such_hole),
+        cmocka_unit_test(test_lg5_lookup_with_a_wrong_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

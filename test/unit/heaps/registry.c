@@ -406,14 +406,36 @@ static void expect_a_wait(int nthreads)
         pthread_join(thread[i], NULL);
 }
 
-/* RG2: a writer waits until each lookup has ended: of threads with a reader, of those that are
- * counted, and of those that got the reader of a thread that is gone. */
+static _Atomic bool may_go;
+static _Atomic int nholding;
+
+static void *hold_a_reader(void *nothing)
+{
+    struct lookup_scope scope = lookup_begin();
+    lookup_end(&scope);
+    nholding++;
+    while (!may_go)
+        usleep(1000);
+    return nothing;
+}
+
+/* RG2: a writer waits until each lookup has ended: of threads with a reader, of those that got the
+ * reader of a thread that is gone, and of those that are counted, since no reader is left. */
 static void test_a_writer_waits(void **state)
 {
+    pthread_t holder[NTHREADS];
     (void)state;
     expect_a_wait(3);
     expect_a_wait(NTHREADS);
     expect_a_wait(3);
+    for (int i = 0; i < NTHREADS; i++)
+        assert_int_equal(pthread_create(&holder[i], NULL, hold_a_reader, NULL), 0);
+    while (nholding < NTHREADS)
+        usleep(1000);
+    expect_a_wait(1);
+    may_go = true;
+    for (int i = 0; i < NTHREADS; i++)
+        pthread_join(holder[i], NULL);
 }
 
 /* A thread that ends within a lookup is not waited for. */

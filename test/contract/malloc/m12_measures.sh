@@ -98,6 +98,11 @@ result $? 'LIBMEM=help names the measures'
 run hard,region=64M after_free_not_reused
 ended_well after_free_not_reused
 result $? 'in a small region'
+for region in 1M 4M 8M; do
+    run hard,region=$region full_heap
+    ended_well full_heap
+    result $? "in a heap of $region that is full again and again"
+done
 run hard,region=64M,quarantine=4M no_room_then_room
 ended_well no_room_then_room
 result $? 'what is in quarantine is handed out before there is no space'

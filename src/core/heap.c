@@ -916,21 +916,23 @@ void heap_free_located_locked(struct heap *h, const struct location *at)
     trim_if_time_locked(h);
 }
 
-/* Takes a chunk as an object of *room bytes, and relabels it. An object of no byte that is aligned
- * has a chunk even where there are slots, as an aligned slot has more room than a granule. */
+/* Takes a chunk as an object of *room bytes, and relabels it. An object of no byte has a chunk of
+ * one granule or nothing: an aligned slot, or one of a larger class, would have more room. */
 static enum heap_result take_roomy_chunk(struct heap *h, size_t nbytes, size_t *room, size_t align,
                                          void **object)
 {
     struct location at;
     struct object found;
-    enum fit fit = *room > GRANULE_BYTES || align <= GRANULE_BYTES ? FIT_ANY : FIT_BEST;
-    enum heap_result result = find_place_locked(h, *room, align, fit, object);
+    bool exact = *room == GRANULE_BYTES;
+    enum heap_result result =
+        find_place_locked(h, *room, align, exact ? FIT_BEST : FIT_ANY, object);
     if (result != HEAP_OK)
         return result;
     result = judge_locked(h, *object, &at, &found);
     *room = location_room(&at);
-    /* More slack than a record can say: HEAP_NO_SPACE is as good an answer as any. */
-    if (result == HEAP_OK && !relabel_locked(h, &at, nbytes)) {
+    /* The ledger may have had no room for a record of the rest; nor may a record say the slack. */
+    bool suits = !exact || *room == GRANULE_BYTES;
+    if (result == HEAP_OK && (!suits || !relabel_locked(h, &at, nbytes))) {
         give_back_locked(h, &at);
         result = HEAP_NO_SPACE;
     }

@@ -1,23 +1,23 @@
 /* EXPECT: 0 "harmless" */
 /* SPDX-License-Identifier: MIT
- * Fills a small heap with small and large objects in turn, again and again: no record of the heap
- * that lay where an object lies now is taken for a write of the program.
+ * Fills a heap with few objects far apart and with many small ones in turn: no record that lay
+ * where an object lies now is taken for a write, and each object can be freed.
  */
 #include "hard.h"
 
 int main(void)
 {
-    static char *p[30000];
-    for (int round = 0; round < 30; round++) {
-        size_t most = round % 3 == 0 ? 60 : round % 3 == 1 ? 3000 : 120000;
+    static char *p[300000];
+    for (int round = 0; round < 40; round++) {
         int n = 0;
         size_t nbytes = 0;
-        for (; n < 30000 && nbytes < (8 << 20); nbytes += most, n++) {
-            size_t size = (size_t)rand() % most;
-            p[n] = get(malloc(size));
+        for (; n < 300000 && nbytes < (16 << 20); n++) {
+            size_t size = round % 2 != 0 ? (size_t)rand() % 200 : 8;
+            p[n] = get(round % 2 != 0 ? malloc(size) : memalign(16384, size));
             if (p[n] == NULL)
                 break;
             memset(p[n], 1, size);
+            nbytes += round % 2 != 0 ? size : 16384;
         }
         while (n > 0) {
             int k = rand() % n--;

@@ -287,13 +287,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     return 0;
 }
 
-/* Makes the checksums right, as those of a heap in use or of one that was detached. */
+/* Whether the offset of a section is one behind the header. */
+static bool is_behind(size_t offset)
+{
+    return offset >= sizeof(mem_heap) && offset % sizeof(void *) == 0;
+}
+
+/* Makes the checksums right, as those of a heap in use or of one that was detached, if there is
+ * something to be summed. */
 static void sum_up(size_t nbytes, bool detaches)
 {
     mem_heap *m = (mem_heap *)bytes;
-    bytes[offsetof(mem_heap, has_spans)] &= 1; /* it is read as a bool here */
-    if (m->state == 0 || m->state % sizeof(void *) != 0 || m->extras % sizeof(void *) != 0)
+    if (nbytes < sizeof *m || !is_behind(m->state) || (m->extras != 0 && !is_behind(m->extras)))
         return;
+    bytes[offsetof(mem_heap, has_spans)] &= 1; /* it is read as a bool here */
     memset(bytes + nbytes, 0, sizeof bytes - nbytes < SLICE ? sizeof bytes - nbytes : SLICE);
     header_make_anew(m, &(struct mem_options){.flags = 0});
     header_sum_numbers(m);

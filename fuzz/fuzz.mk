@@ -21,10 +21,12 @@ fuzz: ## the fuzz targets of fuzz/, in build/fuzz
 soak-fuzz: fuzz ## each fuzz target for MINUTES=10: SEED=
 	@fuzz/run.sh --keep build/fuzz $$(($(MINUTES) * 60)) $(SOAK_SEED) $(FUZZ_NAMES)
 
+# The seeds are snapshots and heaps of the library as make builds it.
 check-fuzz: $(if $(BUILT),,check-fuzz-programs)
 	@$(TALLIED) "fuzz/run.sh $(BUILD) $(FUZZ_SECONDS) $(SEED) $(FUZZ_NAMES)"
 check-fuzz-programs:
 	@$(if $(FUZZ_NAMES),$(MAKE) $(FUZZ_NAMES:%=$(BUILD)/%))
+	@$(if $(FUZZ_NAMES),$(MAKE) BUILD=build CC=gcc CFLAGS="-O2 -g -DNDEBUG" fuzz-seeds)
 
 $(BUILD)/reader: fuzz/packed.h $(wildcard test/inspect/*.h tools/inspect/*.h) $(BUILD)/libmem.a
 $(BUILD)/reader: fuzz/reader.c fuzz/packed.c $(EVERY_COMMAND)
@@ -49,10 +51,13 @@ $(BUILD)/malloc: fuzz/malloc.c $(BUILD)/fuzzed.o
 
 # --- seeds --------------------------------------------------------------------
 
-fuzz-seeds: ## makes the seeds of fuzz/corpus anew, after a change of the layout of heaps
-fuzz-seeds: $(addprefix $(BUILD)/fuzz_,pack seed seed_static seed_heaps) all
-	@fuzz/seeds.sh $(BUILD) fuzz/corpus/reader
-	@$(BUILD)/fuzz_seed_heaps fuzz/corpus/attach
+SEEDS := build/fuzz/seeds
+fuzz-seeds: $(SEEDS)/made
+$(SEEDS)/made: fuzz/seeds.sh $(addprefix $(BUILD)/fuzz_,pack seed seed_static seed_heaps)
+$(SEEDS)/made: $(BUILD)/mem $(BUILD)/libmem-malloc.so
+	$(call say,mem,$(SEEDS))rm -rf $(SEEDS) && mkdir -p $(SEEDS)/reader $(SEEDS)/attach && \
+	    fuzz/seeds.sh $(BUILD) $(SEEDS)/reader && $(BUILD)/fuzz_seed_heaps $(SEEDS)/attach && \
+	    touch $@
 
 $(BUILD)/fuzz_pack: fuzz/pack.c fuzz/packed.c fuzz/packed.h
 	$(build)

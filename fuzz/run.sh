@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# run.sh [--keep] BUILD SECONDS SEED NAME... - runs the fuzz targets build/fuzz/NAME, each on its
-# corpus and then for some seconds on what it makes of that. Prints TAP.
+# run.sh [--keep] BUILD SECONDS SEED NAME... - runs the fuzz targets BUILD/NAME, each on its corpus
+# and on its seeds (fuzz/corpus/NAME, BUILD/seeds/NAME), and then for some seconds on what it makes
+# of these. Prints TAP.
 #
 # With --keep, the inputs that reach something new stay in BUILD/corpus/NAME, where the next run
 # finds them. The input of a failure is put into BUILD/found, which stays: run `BUILD/NAME FILE` to
@@ -30,13 +31,16 @@ result() { # status what
 
 # Each target says on its standard error what it does; what `mem` prints goes nowhere.
 fuzz() { # name
-    local name=$1 folder=$work/$1 status count
+    local name=$1 folder=$work/$1 status count folders=()
     [ -z "$keeps" ] || folder=$build/corpus/$name
     mkdir -p "$folder"
+    for path in "corpus/$name" "$build/seeds/$name"; do
+        [ ! -e "$path" ] || folders+=("$path")
+    done
     timeout -k 10 $((seconds + 600)) "$build/$name" -seed="$seed" -max_total_time="$seconds" \
         -timeout=100 -rss_limit_mb=2048 -max_len=100000 -verbosity=1 -print_final_stats=1 \
         -close_fd_mask="$([ "$name" = reader ] && echo 3 || echo 1)" \
-        -artifact_prefix="$build/found/$name-" "$folder" "corpus/$name" >"$work/log" 2>&1
+        -artifact_prefix="$build/found/$name-" "$folder" "${folders[@]}" >"$work/log" 2>&1
     status=$?
     count=$(awk '/^stat::number_of_executed_units/ { print $2 }' "$work/log")
     if [ "$status" -eq 0 ] && [ "${count:-0}" -gt 0 ]; then

@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# seeds.sh BUILD FOLDER - writes snapshots of fuzz/seed.c to the folder, packed (packed.h): the
-# seeds of the fuzz target `reader`. They are of this version of the library: when the layout of a
-# heap changes, mem refuses those that were made before, and they are made anew.
+# seeds.sh BUILD FOLDER - writes snapshots of fuzz/seed.c to the folder, packed (packed.h): the seeds
+# of the fuzz target `reader`. They are made when the targets are built, since mem refuses those of
+# an earlier layout of heaps.
 set -eu
 usage='usage: seeds.sh BUILD FOLDER'
 build=$(realpath -e "${1:?$usage}") folder=$(realpath -e "${2:?$usage}")
@@ -22,10 +22,11 @@ snap() {
     while [ "$1" != -- ]; do options+=("$1"); shift; done
     shift
     mkfifo input
+    : >says
     env -i LD_LIBRARY_PATH="$work" "$@" "$work/$program" <input >says &
     exec 3>input
     until grep -q ready says; do sleep 0.05; done
-    "$build/mem" snap "$!" -o snapshot "${options[@]}" >&2
+    "$build/mem" snap "$!" -o snapshot "${options[@]}" >/dev/null
     exec 3>&-
     wait "$!"
     "$build/fuzz_pack" <snapshot >"$folder/$name"

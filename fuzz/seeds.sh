@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# seeds.sh BUILD FOLDER - writes snapshots of fuzz/seed.c to the folder, packed (packed.h): the seeds
-# of the fuzz target `reader`. They are made when the targets are built, since mem refuses those of
-# an earlier layout of heaps.
+# seeds.sh BUILD FOLDER - writes snapshots of fuzz/seed.c to the folder, packed (packed.h): the
+# seeds of the fuzz target `reader`. They are made when the targets are built, since mem refuses
+# those of an earlier layout of heaps.
 set -eu
 usage='usage: seeds.sh BUILD FOLDER'
 build=$(realpath -e "${1:?$usage}") folder=$(realpath -e "${2:?$usage}")

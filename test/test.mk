@@ -130,7 +130,7 @@ $(CHECKS): %: $(if $(BUILT),,%-programs)
 
 TALLIED = test/run.sh --label $(LABEL) --tally $(TALLY)
 RUN = LD_LIBRARY_PATH=$(BUILD) WITH="$(WITH)" $(TALLIED) --with "$(WITH)"
-DAMAGED ?= 3000
+DAMAGED ?= 1000
 TANGLES ?= 4
 EVERY ?= 20
 check-tree: ## what does not depend on the compiler: layers, symbols, tools, benchmarks, documents

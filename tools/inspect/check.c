@@ -101,7 +101,7 @@ static bool read_list(struct target *t, const struct view *v, struct list *list)
 
 static bool node_is_right(const struct node *n, const struct chunk *c, uint64_t next)
 {
-    return n->node.size == (int)(c->length * GRANULE_BYTES) && n->node.type &&
+    return n->node.size == (int)(c->length * GRANULE_BYTES) && target_truth(&n->node.type) &&
            (uintptr_t)n->node.next == next;
 }
 

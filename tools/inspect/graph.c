@@ -292,16 +292,22 @@ static void read_range(struct graph *g, struct range r, struct nodes *h)
     free(list);
 }
 
-/* The copy is as large as the chunks of the region, and takes memory only for what is read. */
+/* Reads what the objects of a heap hold. The copy is as large as the chunks of the region, and takes
+ * memory only for what is read. What lies in an object of another heap is read with that, too; so
+ * heaps in heaps are read several times. A damaged file may list one heap thousands of times: then
+ * most of them are not read. */
 static void read_payload(struct graph *g, struct nodes *h)
 {
+    enum { NESTED = 8 };
     const struct mapping *m = target_mappings(g->target);
     size_t nbytes = (size_t)(h->chunks.end - h->chunks.start);
     if (nbytes == 0)
         return;
     take_memory(g, h);
     h->pages = new_array(page_of(h, h->chunks.end - 1) / 64 + 1, sizeof *h->pages);
-    for (size_t i = 0; i < target_nmappings(g->target); i++) {
+    bool has_room = g->nbytes <= NESTED * target_bytes(g->target);
+    g->nunread += has_room ? 0 : nbytes;
+    for (size_t i = 0; i < target_nmappings(g->target) && has_room; i++) {
         struct range part = common((struct range){m[i].start, m[i].end}, h->chunks);
         if (part.start < part.end && m[i].access & MAY_READ)
             read_range(g, part, h);

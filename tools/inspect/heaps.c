@@ -104,14 +104,6 @@ static bool region_is_sane(uint64_t base, uint64_t nbytes)
            base < end_of_addresses - nbytes;
 }
 
-/* Reads a bool of the target, which may have been overwritten with what is none. */
-static bool truth(const bool *from)
-{
-    unsigned char byte;
-    memcpy(&byte, from, sizeof byte);
-    return byte != 0;
-}
-
 /* Takes the numbers of a ledger, and says itself where the records are. */
 static bool take_ledger(struct view *v, const struct ledger *from)
 {
@@ -138,7 +130,7 @@ static bool take_spans(struct view *v, const struct spans *from)
     *s = *from;
     s->chunks = &v->heap.chunks;
     s->threads.first = NULL;
-    s->keeps_pagemap = truth(&from->keeps_pagemap);
+    s->keeps_pagemap = target_truth(&from->keeps_pagemap);
     s->may_have_raced = 1; /* a thread may have stopped in the middle of a free */
     if (s->object_max == 0 || s->nheld == 0) {
         s->nheld = s->nclear = s->nempty = 0;
@@ -159,8 +151,8 @@ static bool take_spans(struct view *v, const struct spans *from)
  * are made anew. */
 static bool take_heap(struct view *v, const struct heap *from)
 {
-    v->heap =
-        (struct heap){.has_tcaches = truth(&from->has_tcaches), .is_swept = truth(&from->is_swept)};
+    v->heap = (struct heap){.has_tcaches = target_truth(&from->has_tcaches),
+                            .is_swept = target_truth(&from->is_swept)};
     v->heap.chunks.region = (struct region){.base = copy_at(v, v->base), .nbytes = v->nbytes};
     v->heap.chunks.list = (struct freelist){&v->heap.chunks.region, &v->heap.chunks.ledger,
                                             from->chunks.list.head == NULL ? NULL : &some_list};

@@ -296,6 +296,10 @@ int command_map(int argc, char **argv)
             print_text(&maps[i]);
         if (!options.is_json && v->fault == NULL && !ok)
             printf("  the heap is damaged: this is what could be read\n");
+        if (options.svg == NULL) { /* only that picture is drawn when all heaps are known */
+            free(maps[i].cells);
+            maps[i].cells = NULL;
+        }
     }
     if (options.is_json)
         printf("\n]}\n");

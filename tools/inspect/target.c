@@ -243,6 +243,13 @@ void target_read_at_once(struct target *t, struct transfer *list, size_t n)
         list[i].done = target_read_some(t, list[i].address, list[i].to, list[i].nbytes);
 }
 
+bool target_truth(const bool *copied)
+{
+    unsigned char byte;
+    memcpy(&byte, copied, sizeof byte);
+    return byte != 0;
+}
+
 uint64_t target_next(const struct target *t, uint64_t address, uint64_t end)
 {
     const uint64_t word = sizeof(uint64_t), page = t->page_bytes;

@@ -89,6 +89,10 @@ struct transfer {
  * are in memory (target_resident): it copies what it is told to. */
 void target_read_at_once(struct target *t, struct transfer *list, size_t n);
 
+/* Returns what a bool says that was copied from the target: there it may have been overwritten with
+ * a byte that is neither 0 nor 1, which must not be read as a bool. */
+bool target_truth(const bool *copied);
+
 /* Where to go on when a read has stopped at `address`: returns the next address that may be
  * readable and is a multiple of 8, or `end`. A mapping may be as large as all addresses, of which a
  * file holds a few pages. */

@@ -292,10 +292,10 @@ static void read_range(struct graph *g, struct range r, struct nodes *h)
     free(list);
 }
 
-/* Reads what the objects of a heap hold. The copy is as large as the chunks of the region, and takes
- * memory only for what is read. What lies in an object of another heap is read with that, too; so
- * heaps in heaps are read several times. A damaged file may list one heap thousands of times: then
- * most of them are not read. */
+/* Reads what the objects of a heap hold. The copy is as large as the chunks of the region, and
+ * takes memory only for what is read. What lies in an object of another heap is read with that,
+ * too; so heaps in heaps are read several times. A damaged file may list one heap thousands of
+ * times: then most of them are not read. */
 static void read_payload(struct graph *g, struct nodes *h)
 {
     enum { NESTED = 8 };

@@ -86,7 +86,7 @@ table() {
     printf '| %s | `%s` | %d | `%s` |\n' 'Each makes one mistake and ends as its line 1 says' \
         'test/misuse/*.c' "$(set -- test/misuse/*.c && echo $#)" 'make check-one'
     section 'The tree: layers, tools, documents'
-    rows 'make check-one' test/examples.sh
+    rows 'make check-one' test/examples.sh test/poison.sh
     # shellcheck disable=SC2046 # the names are words
     rows 'make check-tree' test/*.cpp $(tree_scripts)
     rows 'make soak-deb' test/deb.sh
@@ -95,7 +95,7 @@ table() {
 # Scripts of test/ that print TAP and that the suite check-tree runs.
 tree_scripts() {
     grep -lE '^echo "?1\.\.|[Pp]rints TAP' test/*.sh |
-        grep -vE '^test/(examples|deb)\.sh$'
+        grep -vE '^test/(examples|poison|deb)\.sh$'
 }
 
 if [ "${1:-}" = --write ]; then

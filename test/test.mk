@@ -158,14 +158,18 @@ check-tree:
 	$(RUN) --timeout 600 "test/programs.sh $(LIB_MALLOC)" || failed=1; \
 	exit $$failed
 
+# test/poison.sh says why the other tests do without what the heaps tell AddressSanitizer.
+WITH_ASAN := $(findstring -fsanitize=address,$(CFLAGS))
 check-one: ## the library: modules, contracts, models, misuse, examples: CALLS= SEED=
 check-one-programs: all $(EXAMPLES) $(MISUSE) $(CLASSIC) $(HEAPS_OWN) $(UNIT) $(MODELLED)
 check-one:
-	@$(RUN) --misuse $(BUILD)/test/misuse test/misuse $(UNIT) $(CLASSIC) $(HEAPS_OWN) \
+	@$(if $(WITH_ASAN),ASAN_OPTIONS=allow_user_poisoning=0) \
+	    $(RUN) --misuse $(BUILD)/test/misuse test/misuse $(UNIT) $(CLASSIC) $(HEAPS_OWN) \
 	    "$(BUILD)/test/model/random $(CALLS) $(SEED)" \
 	    "$(BUILD)/test/model/sequences $(if $(WITH),5,6)" \
 	    "$(BUILD)/test/model/heaps $$(($(CALLS) / $(if $(WITH),400,30))) $(SEED)" \
 	    "test/examples.sh $(BUILD)/examples"
+	@$(if $(WITH_ASAN),$(RUN) "test/poison.sh $(BUILD)")
 
 # Three tests of heaps call functions that only the separate files of src let them call.
 INSIDE := %/h10_slots %/h13_guard_pages %/h20_slots

@@ -129,6 +129,8 @@ MEM_API enum mem_result mem_heap_detach(mem_heap *heap)
     enum mem_result result = session_open(heap, &v);
     if (result != MEM_OK)
         return result;
+    if (!heap->is_mapped)
+        create_show_all(&v);
     session_close(&v);
     if (heap->is_mapped)
         return result_set(MEM_BAD_BUFFER);

@@ -18,6 +18,7 @@
 #include "heaps/create.h"
 
 #include "base/os.h"
+#include "base/poison.h"
 #include "core/heap.h"
 #include "heaps/fork.h"
 #include "heaps/guard.h"
@@ -170,6 +171,19 @@ MEM_API mem_heap *mem_heap_in(void *buffer, size_t nbytes, const struct mem_opti
     return open_heap(buffer, nbytes - nbytes % HEAP_ALIGN, o, false);
 }
 
+void create_show_all(struct session *v)
+{
+#ifdef WITH_ASAN
+    size_t nparts = header_has_parts(v->m) ? parts_nopen(v->m) : 0, i = 0;
+    do {
+        const struct chunks *c = &v->h->chunks;
+        unpoison(c->region.base, (size_t)c->ledger.b.top * GRANULE_BYTES); /* PO2 */
+    } while (++i < nparts && session_part(v, i));
+#else
+    (void)v;
+#endif
+}
+
 /* The session finds out whether the heap is sound and not being walked. If the system cannot say
  * that no lookup reads the heap any longer, its mapping stays. */
 MEM_API enum mem_result mem_heap_destroy(mem_heap *heap)
@@ -178,6 +192,7 @@ MEM_API enum mem_result mem_heap_destroy(mem_heap *heap)
     enum mem_result result = session_open(heap, &v);
     if (result != MEM_OK)
         return result;
+    create_show_all(&v);
     session_close(&v);
     struct region mapping = header_mapping(heap);
     bool is_mapped = heap->is_mapped;

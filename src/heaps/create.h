@@ -6,6 +6,7 @@
 #define CREATE_H
 
 #include "heaps/header.h"
+#include "heaps/session.h"
 
 /* The options of a call: its caller's, or the default ones for NULL. */
 const struct mem_options *create_options(const struct mem_options *options);
@@ -18,5 +19,8 @@ bool create_register(mem_heap *m);
  * the registry, and destroys its lock. The caller makes its first word another. Returns what
  * registry_remove returns. No other thread uses the heap any longer. */
 bool create_unregister(mem_heap *m);
+
+/* Lets AddressSanitizer know that all of the heap's memory may be touched again (base/poison.h). */
+void create_show_all(struct session *v);
 
 #endif

@@ -91,6 +91,7 @@ static inline void *count_taken(mem_heap *m, void *object, size_t size)
         return NULL;
     m->nlive++;
     header_count_bytes(m, size, 0);
+    object_show(object, size);
     return object;
 }
 
@@ -156,7 +157,7 @@ static void refile(mem_heap *m, const void *address)
 }
 
 /* Frees the object that begins at `address`, if it is in a slot whose state tells its size. */
-static inline bool give_back_slot(mem_heap *m, struct hcache *q, const void *address)
+static inline bool give_back_slot(mem_heap *m, struct hcache *q, void *address)
 {
     size_t size;
     bool is_due;
@@ -166,6 +167,7 @@ static inline bool give_back_slot(mem_heap *m, struct hcache *q, const void *add
     m->live_bytes -= size;
     if (is_due)
         refile(m, address);
+    object_hide(header_at(m, m->state), address, size);
     return true;
 }
 
@@ -203,16 +205,18 @@ MEM_API enum mem_result mem_free_any(mem_heap *heap, void *address)
 /* --- resizing -------------------------------------------------------------- */
 
 /* Gives an object another size within its slot, if its state can tell both. */
-static bool resize_in_slot(mem_heap *m, const struct hcache *q, const void *object, size_t size)
+static bool resize_in_slot(mem_heap *m, const struct hcache *q, void *object, size_t size)
 {
     size_t old;
     bool done = hcache_resize(q, object, size, &old);
-    if (done)
-        header_count_bytes(m, size, old);
-    return done;
+    if (!done)
+        return false;
+    header_count_bytes(m, size, old);
+    object_show(object, size);
+    return true;
 }
 
-static bool resize_with_lock(mem_heap *m, const void *object, size_t size)
+static bool resize_with_lock(mem_heap *m, void *object, size_t size)
 {
     const struct hcache *q = lock_hcache(m);
     bool done = q != NULL && resize_in_slot(m, q, object, size);

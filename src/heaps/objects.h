@@ -18,6 +18,9 @@
 
 #include "mem_heap.h"
 
+#include "base/poison.h"
+#include "core/heap.h"
+
 /* An object that is asked for. `align` is a power of two; beyond HEAP_ALIGN, `style` is
  * MEM_ANY_FIT or MEM_BEST_FIT. */
 struct request {
@@ -37,5 +40,22 @@ enum mem_result object_free(mem_heap *m, const void *address, bool exact);
  * if there is room, else elsewhere. Returns NULL, with the error noted and nothing changed, if
  * there is no such object or no room; calls on_refused or on_exhausted then. */
 void *object_resize(mem_heap *m, void *object, size_t size);
+
+/* --- for AddressSanitizer [PO1] ------------------------------------------------------ */
+
+/* The object may be touched, and what lies behind it may not. */
+static inline void object_show(void *object, size_t size)
+{
+    unpoison(object, size);
+    poison((char *)object + size, ceil_div(size, GRANULE_BYTES) * GRANULE_BYTES - size);
+}
+
+/* What was an object of this heap may no longer be touched. The heap's lock is held. */
+static inline void object_hide(const struct heap *h, void *object, size_t size)
+{
+    const struct chunks *c = &h->chunks;
+    if ((char *)object + size <= (char *)region_at(&c->region, c->ledger.b.top)) /* PO2 */
+        poison(object, size);
+}
 
 #endif

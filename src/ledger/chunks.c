@@ -48,6 +48,7 @@ __attribute__((noinline)) static void cut_clean(struct chunks *c, uint32_t start
 static inline void chunk_is_taken(struct chunks *c, uint32_t start, uint32_t length,
                                   uint32_t ndirty)
 {
+    unpoison(region_at(&c->region, start), (size_t)length * GRANULE_BYTES); /* PO3 */
     if (c->clean != NULL && !clean_cut_fast(c->clean, start, start + length))
         cut_clean(c, start, start + length, ndirty);
 }

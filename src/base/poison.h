@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * poison.h - tells AddressSanitizer which memory of a heap of one's own no code may touch. It does
+ * something only where the library is compiled with -fsanitize=address.
+ *
+ *   PO1  poisoned is what was an object, from when it is freed until its memory is taken again; and
+ *        what lies behind an object, up to the next multiple of 16;
+ *        (Memory that is poisoned is shown again when the heap is destroyed or detached.)
+ *   PO2  nothing above the last chunk of a region is poisoned, since records grow there;
+ *   PO3  a chunk that is taken is not poisoned, whatever it is for. So the library itself never
+ *        touches poisoned memory.
+ */
+#ifndef POISON_H
+#define POISON_H
+
+#include "base/base.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define WITH_ASAN
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define WITH_ASAN
+#endif
+#endif
+
+#ifdef WITH_ASAN
+#include <sanitizer/asan_interface.h>
+#define poison(from, nbytes)   __asan_poison_memory_region((from), (nbytes))
+#define unpoison(from, nbytes) __asan_unpoison_memory_region((from), (nbytes))
+#else
+#define poison(from, nbytes)   ((void)(from), (void)(nbytes))
+#define unpoison(from, nbytes) ((void)(from), (void)(nbytes))
+#endif
+
+#endif

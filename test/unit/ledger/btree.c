@@ -789,8 +789,8 @@ static void test_bt5_any_damage(void **state)
     }
 }
 
-/* For a reader without the lock: a node that would lie below the room is not read. Pages that cannot
- * be read lie there. */
+/* For a reader without the lock: a node that would lie below the room is not read. Pages that
+ * cannot be read lie there. */
 static void test_bt5_a_child_below_the_room(void **state)
 {
     (void)state;

@@ -143,6 +143,14 @@ MEM_API void *(Mem_Alloc)(int size, int style)
     return known ? Mem_AllocStyle(size, style) : alloc_by(size, FIT_ANY);
 }
 
+/* Tells a tracer of a refused address. Not inlined, so that Mem_Free keeps fewer registers. */
+__attribute__((noinline, cold)) static int refused(void *ptr, enum heap_result why)
+{
+    (void)ptr; /* without probes */
+    PROBE_REFUSED(ptr);
+    return answer(why);
+}
+
 MEM_API int Mem_Free(void *ptr)
 {
     if (ptr == NULL)
@@ -150,9 +158,7 @@ MEM_API int Mem_Free(void *ptr)
     mutator_enter();
     enum heap_result result = heap_free(&the_heap, ptr);
     mutator_leave();
-    if (result != HEAP_OK)
-        PROBE_REFUSED(ptr);
-    return answer(result);
+    return result == HEAP_OK ? answer(result) : refused(ptr, result);
 }
 
 MEM_API int Mem_IsValid(void *ptr)

@@ -355,12 +355,13 @@ enum heap_result heap_place_locked(struct heap *h, size_t nbytes, size_t align, 
     return place_locked(h, nbytes, align, fit, object);
 }
 
-/* Whether an object of nbytes gets huge pages: if so, notes that, and the caller asks for them when
- * it has left the lock. */
+/* Whether an object of nbytes gets huge pages, if there is room for it: notes that, and the caller
+ * asks for them when it has left the lock. */
 static bool gets_huge_pages_locked(struct heap *h, size_t nbytes)
 {
-    bool gets = h->wants_huge_pages && nbytes >= HUGE_OBJECT;
-    h->has_huge_pages |= gets;
+    bool gets = nbytes >= HUGE_OBJECT && h->wants_huge_pages;
+    if (gets)
+        h->has_huge_pages = true;
     return gets;
 }
 
@@ -370,7 +371,7 @@ static enum heap_result lock_and_place(struct heap *h, size_t nbytes, size_t ali
 {
     heap_lock(h);
     enum heap_result result = place_locked(h, nbytes, align, fit, object);
-    bool huge = result == HEAP_OK && gets_huge_pages_locked(h, nbytes);
+    bool huge = gets_huge_pages_locked(h, nbytes) && result == HEAP_OK;
     heap_unlock(h);
     if (huge)
         os_want_huge_pages(*object, nbytes, true);
@@ -838,7 +839,7 @@ enum heap_result heap_resize(struct heap *h, const void *address, size_t nbytes,
 {
     heap_lock(h);
     enum heap_result result = resize_locked(h, address, nbytes, anyway);
-    bool huge = result == HEAP_OK && gets_huge_pages_locked(h, nbytes);
+    bool huge = gets_huge_pages_locked(h, nbytes) && result == HEAP_OK;
     heap_unlock(h);
     /* All of the object: what it has grown by is the part that did not have them yet. */
     if (huge)

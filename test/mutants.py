@@ -50,7 +50,7 @@ FOLDERS = CORE + ["heaps", "classic", "malloc"]
 
 COMMON = ["-D_GNU_SOURCE", "-w", "-Iinclude", "-Isrc", "-Itest/support", "-pthread"]
 LIBRARY = ["-fPIC", "-fvisibility=hidden"]
-TRAPS = ["-fsanitize=bounds,shift,signed-integer-overflow,integer-divide-by-zero",
+TRAPS = ["-fsanitize=bounds-strict,shift,signed-integer-overflow,integer-divide-by-zero",
          "-fsanitize-undefined-trap-on-error"]
 KINDS = {"plain": ["-O1", *TRAPS], "tsan": ["-O1", "-fsanitize=thread"]}
 

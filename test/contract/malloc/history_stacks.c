@@ -198,7 +198,8 @@ __attribute__((noinline)) static bool a_wrong_size_has_a_stack(void)
     return n > 0 && strstr(text, "called for 5 bytes, but the object has 4990") != NULL &&
            frame_of(text, "called in", 0) != frame_of(text, "allocated by malloc in", 0) &&
            frame_of(text, "called in", 1) == frame_of(text, "allocated by malloc in", 1) &&
-           frame_of(text, "called in", 1) != 0;
+           frame_of(text, "called in", 1) != 0 && strstr(text, "history_stacks+0x") != NULL &&
+           strstr(text, "libc.so.6+0x") != NULL;
 }
 
 int main(void)

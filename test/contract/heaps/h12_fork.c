@@ -137,8 +137,8 @@ static void *walk_and_use(void *heap)
     return NULL;
 }
 
-/* The fork waits for the walk, and lets the visitor's calls of the other heap pass meanwhile. In the
- * end it goes on; if the visitor is in a call then, the child finds that heap damaged. */
+/* The fork waits for the walk, and lets the visitor's calls of the other heap pass meanwhile. In
+ * the end it goes on; if the visitor is in a call then, the child finds that heap damaged. */
 static void test_a_walk_that_uses_another_heap(void **state)
 {
     (void)state;

@@ -54,7 +54,7 @@ works() { # kind what-it-prints what source... -- argument...
 
 for kind in -static -L"$work"; do
     works "$kind" '^ok 1 ' 'heaps of all sizes are as their model says' \
-        test/model/heaps.c test/support/model.c -- 500 1
+        test/model/heaps.c test/support/model.c test/support/draw.c -- 500 1
     works "$kind" 'region 33554432, 0 wrong' 'four threads hand objects to each other' \
         test/helgrind/hand_over.c -DCLASSIC --
     works "$kind" ' has 1 object, of 100 bytes' 'mem_find knows the objects of three heaps' \

@@ -94,7 +94,9 @@ misuse_fault() { # binary source
     status=$?
     [ "$status" -eq "${BASH_REMATCH[1]}" ] ||
         echo "exit status $status, expected ${BASH_REMATCH[1]}"
-    [ -z "${BASH_REMATCH[2]}" ] || grep -qF -- "${BASH_REMATCH[2]}" "$output" "$output.err" ||
+    # What ends by a signal has said why on standard error.
+    [ -z "${BASH_REMATCH[2]}" ] || grep -qF -- "${BASH_REMATCH[2]}" "$output" ||
+        { [ "${BASH_REMATCH[1]}" -gt 128 ] && grep -qF -- "${BASH_REMATCH[2]}" "$output.err"; } ||
         echo "did not print: ${BASH_REMATCH[2]}"
 }
 

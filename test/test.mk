@@ -277,6 +277,10 @@ N ?= 150
 mutants: ## whether the tests notice N random changes of src: N= SEED=
 	@test/mutants.py --n $(N) --seed $(SEED)
 
+.PHONY: prove
+prove: ## proofs of the arithmetic and the decisions of src, with Frama-C (docs/reliability.md)
+	@prove/prove.sh
+
 # The table that test/instructions.sh compares with changes only when this is asked for.
 instructions: all $(BUILD)/bench/paths ## counts anew what each path costs: test/instructions.tsv
 	@test/needs.sh valgrind

@@ -25,7 +25,7 @@ result() { # status what file: the file says what is wrong
 
 # Prints the names of the files to read. Results and traces of benchmarks are data.
 files() {
-    find src include tools test fuzz bench examples docs man README.md DESIGN.md CONTRIBUTING.md \
+    find src include tools test fuzz prove bench examples docs man README.md DESIGN.md CONTRIBUTING.md \
         CHANGELOG.md Makefile -type f |
         grep -E '\.(c|h|cc|cpp|hpp|sh|awk|mk|md|pml|[1-9])$|^Makefile$' |
         grep -vE '^bench/(results|traces)/' | sort

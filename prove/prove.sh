@@ -1,0 +1,55 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# prove.sh [FILE.c ...] - proves the contracts in the files of this folder, or in those that are
+# named, with Frama-C WP, z3 and CVC4. A file says behind "Proves:" which functions of the library
+# it is about. Fails if a goal is left. SECONDS_EACH: how long a prover may take for one goal.
+
+cd "$(dirname "$0")/.." || exit 1
+for tool in frama-c why3 z3 cvc4; do
+    if ! command -v $tool >/dev/null; then
+        echo "prove: skipped, as $tool is missing (apt install frama-c-base why3 z3 cvc4)"
+        exit 0
+    fi
+done
+out=$(mktemp -d) || exit 1
+trap 'rm -rf "$out"' EXIT
+export WHY3CONFIG=$out/why3.conf
+why3 config detect >/dev/null 2>&1
+
+# The form of the code that is proved is the portable one, which arm64 runs.
+wp() {
+    frama-c -c11 -machdep gcc_x86_64 \
+        -cpp-extra-args="-Isrc -Iinclude -Iprove -U__x86_64__ -U__SSE2__" \
+        -wp -wp-prover z3,cvc4 -wp-par 2 -wp-timeout "${SECONDS_EACH:-60}" "$@" 2>&1
+}
+
+# The axioms first: each must be refuted when it is negated.
+z3 prove/words.smt2 >"$out/words"
+if [ ! -s "$out/words" ] || grep -qv '^unsat$' "$out/words"; then
+    echo 'prove: an axiom is wrong'
+    exit 1
+fi
+
+failed=0 goals=0
+[ $# -gt 0 ] || set -- prove/*.c
+for file; do
+    file=prove/$(basename "$file")
+    functions=$(awk '/Proves:/ { on = 1; sub(/.*Proves:/, "") }
+        on { line = $0; gsub(/[^a-z0-9_]+/, " ", line); printf "%s", line }
+        on && /\*\// { exit }' "$file" | xargs | tr ' ' ',')
+    start=$(date +%s)
+    wp -wp-rte -wp-fct "$functions" "$file" >"$out/log"
+    grep -q 'lemma' "$file" && wp -wp-prop=@lemma "$file" >>"$out/log"
+    proved=$(awk '/Proved goals:/ { n += $(NF - 2) } END { print n + 0 }' "$out/log")
+    wanted=$(awk '/Proved goals:/ { n += $NF } END { print n + 0 }' "$out/log")
+    echo "$file: $proved of $wanted goals, $(($(date +%s) - start)) s"
+    goals=$((goals + proved))
+    if [ "$proved" != "$wanted" ] || [ "$wanted" = 0 ]; then
+        failed=1
+        grep -E '\[Failed\]|[Ee]rror:' "$out/log"
+    fi
+done
+echo "prove: $goals goals proved"
+[ $failed = 0 ] || echo 'prove: not all are proved'
+exit $failed

@@ -6,7 +6,8 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 command -v shellcheck >/dev/null || { echo '1..0 # SKIP shellcheck is not installed'; exit 0; }
-scripts=$(find .ci/run bench examples fuzz prove src test tools -name '*.sh' -o -path .ci/run | sort)
+scripts=$(find .ci/run bench examples fuzz prove src test tools -name '*.sh' -o -path .ci/run |
+    sort)
 nscripts=$(echo "$scripts" | wc -l)
 ntests=0
 

@@ -25,8 +25,8 @@ result() { # status what file: the file says what is wrong
 
 # Prints the names of the files to read. Results and traces of benchmarks are data.
 files() {
-    find src include tools test fuzz prove bench examples docs man README.md DESIGN.md CONTRIBUTING.md \
-        CHANGELOG.md Makefile -type f |
+    find src include tools test fuzz prove bench examples docs man README.md DESIGN.md \
+        CONTRIBUTING.md CHANGELOG.md Makefile -type f |
         grep -E '\.(c|h|cc|cpp|hpp|sh|awk|mk|md|pml|[1-9])$|^Makefile$' |
         grep -vE '^bench/(results|traces)/' | sort
 }

@@ -14,6 +14,7 @@
         0 <= x < TWO_64 && 4 <= k <= 12 ==> (x >> k) == x / power(k);
       axiom left: \forall integer x, k;
         0 <= x < TWO_32 && 4 <= k <= 12 ==> (x << k) == x * power(k);
+      axiom left_32: \forall integer x; 0 <= x < TWO_32 ==> (x << 32) == x * TWO_32;
       axiom and_not_31: \forall integer x; 0 <= x < TWO_64 ==> (x & -32) == x - x % 32;
       axiom or_disjoint: \forall integer x, y;
         0 <= x < TWO_32 && 0 <= y < TWO_32 ==> ((x << 32) | y) == x * TWO_32 + y;

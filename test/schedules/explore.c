@@ -37,7 +37,7 @@ struct explored {
     unsigned paused_at;   /* the number of steps when it paused */
     uint32_t *held_back;  /* the store in its store buffer [EX1], or NULL */
     uint32_t held_value;
-    uint32_t *last_store; /* the last relaxed store, and what it has overwritten */
+    uint32_t *last_store; /* if the last step was a relaxed store: where, and what was there */
     uint32_t last_was;
     unsigned char tls[TLS_MOST];
 };
@@ -53,7 +53,8 @@ struct choice {
 struct explorer {
     const struct scenario *scenario;
     int nthreads, current; /* -1: none is at work */
-    int acting;
+    int acting;            /* in whose name `open` and `check` act */
+    bool refuses_barrier;
     unsigned npreemptions, most_preemptions, nsteps;
     unsigned nchoices, ngiven; /* choices made in this schedule; those that are given */
     struct choice choice[MOST_CHOICES];
@@ -62,6 +63,7 @@ struct explorer {
     jmp_buf failed;
     const char *failure;
     unsigned char *data, *pages, *tls, tls_first[TLS_MOST];
+    unsigned char *data_at_start, tls_at_start[TLS_MOST];
     size_t data_bytes, tls_bytes;
     uint32_t page[NPAGES], npages;
     size_t nschedules;
@@ -112,10 +114,23 @@ static int find_tls(struct dl_phdr_info *info, size_t size, void *unused)
     return 1;
 }
 
+/* Each scenario begins with the variables as the program began with them. */
+static void begin_anew(void)
+{
+    x->data_bytes = (size_t)(_end - __data_start);
+    if (x->data_at_start == NULL) {
+        x->data_at_start = malloc(x->data_bytes);
+        memcpy(x->data_at_start, __data_start, x->data_bytes);
+        memcpy(x->tls_at_start, x->tls, x->tls_bytes);
+    }
+    memcpy(__data_start, x->data_at_start, x->data_bytes);
+    memcpy(x->tls, x->tls_at_start, x->tls_bytes);
+    memset(explore_memory, 0, EXPLORE_BYTES);
+}
+
 static void snapshot(void)
 {
     static const unsigned char zero[PAGE];
-    x->data_bytes = (size_t)(_end - __data_start);
     x->data = realloc(x->data, x->data_bytes);
     memcpy(x->data, __data_start, x->data_bytes);
     memcpy(x->tls_first, x->tls, x->tls_bytes);
@@ -188,7 +203,17 @@ static int choose(const unsigned char *thread, unsigned n, const void *place)
     return thread[c->taken];
 }
 
-/* Returns the next thread, or -1 if none can go on. */
+/* Adds to `can` the other threads that can go on. */
+static unsigned add_others(unsigned char *can, unsigned n, bool paused)
+{
+    for (int i = 0; i < x->nthreads; i++)
+        if (i != x->current && (x->thread[i].state == PAUSED) == paused && can_go_on(i))
+            can[n++] = (unsigned char)i;
+    return n;
+}
+
+/* Returns the next thread, or -1 if none can go on. A thread that has paused is next only if all
+ * others wait, too, or at the price of a preemption: or two that pause could go on for ever. */
 static int next_thread(bool leaves, const void *place)
 {
     unsigned char can[NTHREADS_MAX];
@@ -196,10 +221,11 @@ static int next_thread(bool leaves, const void *place)
     bool stays = !leaves && can_go_on(x->current);
     if (stays)
         can[n++] = (unsigned char)x->current;
-    for (int i = 0; i < x->nthreads; i++)
-        if (i != x->current && can_go_on(i) &&
-            (!stays || x->npreemptions < x->most_preemptions))
-            can[n++] = (unsigned char)i;
+    if (!stays || x->npreemptions < x->most_preemptions) {
+        n = add_others(can, n, false);
+        if (stays || n == 0)
+            n = add_others(can, n, true);
+    }
     if (n == 0)
         return -1;
     int next = choose(can, n, place);
@@ -223,6 +249,7 @@ static void point_at(const void *place)
 {
     if (self() == NULL)
         return;
+    self()->last_store = NULL;
     if (++x->nsteps > MOST_STEPS)
         explore_fail("no end");
     switch_to(next_thread(false, place));
@@ -234,8 +261,8 @@ static void leave(enum state state, const void *place)
     struct explored *t = self();
     t->state = state;
     int next = next_thread(true, place);
-    if (next < 0 && can_go_on(x->current) && state != PAUSED)
-        next = x->current;
+    if (next < 0 && state == PAUSED)
+        next = x->current; /* what it waits for may have come just before */
     if (next < 0)
         explore_fail("a thread waits for ever");
     switch_to(next);
@@ -301,16 +328,21 @@ bool __wrap_os_thread_is_gone(int id)
 bool __wrap_os_barrier_open(void);
 bool __wrap_os_barrier_open(void)
 {
-    return true;
+    return !x->refuses_barrier;
+}
+
+void explore_refuse_barrier(void)
+{
+    x->refuses_barrier = true;
 }
 
 bool __wrap_os_barrier(void);
 bool __wrap_os_barrier(void)
 {
     explore_point();
-    for (int i = 0; i < x->nthreads; i++)
+    for (int i = 0; i < x->nthreads && !x->refuses_barrier; i++)
         flush(&x->thread[i]);
-    return true;
+    return !x->refuses_barrier;
 }
 
 void __wrap_os_pause(unsigned n);
@@ -319,7 +351,7 @@ void __wrap_os_pause(unsigned n)
     (void)n;
     struct explored *t = self();
     explore_expect(t != NULL, "a wait outside of the threads");
-    t->paused_at = x->nsteps;
+    t->paused_at = ++x->nsteps; /* a step: the thread has looked at something before */
     leave(PAUSED, __builtin_return_address(0));
 }
 
@@ -361,6 +393,14 @@ void __wrap_lock_wait(struct lock *l)
     while (__atomic_load_n(&l->state, __ATOMIC_SEQ_CST) != LOCK_FREE)
         leave(AT_LOCK, __builtin_return_address(0));
     __atomic_store_n(&l->state, LOCK_TAKEN, __ATOMIC_SEQ_CST);
+}
+
+/* A lookup tries a hundred times at once before it waits. Here it waits after the first. */
+bool __real_lookup_pause(unsigned n);
+bool __wrap_lookup_pause(unsigned n);
+bool __wrap_lookup_pause(unsigned n)
+{
+    return n == 0 || __real_lookup_pause(n + 99);
 }
 
 /* --- the instrumentation for ThreadSanitizer ---------------------------------------- */
@@ -649,9 +689,10 @@ static bool explore(const struct scenario *s, int number, size_t most)
     x->current = -1;
     x->acting = 0;
     x->ngiven = 0;
+    x->refuses_barrier = false;
     for (x->nthreads = 0; x->nthreads < NTHREADS_MAX && s->thread[x->nthreads] != NULL;)
         x->nthreads++;
-    memset(explore_memory, 0, EXPLORE_BYTES);
+    begin_anew();
     s->open();
     x->acting = 0;
     snapshot();
@@ -666,7 +707,6 @@ static bool explore(const struct scenario *s, int number, size_t most)
            number, s->name, n, x->most_preemptions, seconds() - begin);
     if (!ok)
         print_schedule();
-    restore();
     fflush(stdout);
     return ok;
 }

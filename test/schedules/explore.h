@@ -61,6 +61,9 @@ static inline void explore_expect(bool so, const char *what)
 /* Ends another thread where it is, as fork does in the child. */
 void explore_end_thread(int thread);
 
+/* For `open`: the system has no barrier in this scenario. */
+void explore_refuse_barrier(void);
+
 /* A place where the thread may be switched, for what a scenario does itself. */
 void explore_point(void);
 

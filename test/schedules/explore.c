@@ -513,36 +513,31 @@ void __tsan_atomic_signal_fence(int order)
     t->last_store = NULL;
 }
 
-#define PLAIN(name)                                                                                \
+#define PLAIN(name, steps)                                                                         \
     void name(void *p);                                                                            \
     void name(void *p)                                                                             \
     {                                                                                              \
         (void)p;                                                                                   \
+        if ((steps) && self() != NULL && x->scenario->each_write_counts)                           \
+            point_at(HERE);                                                                        \
     }
-PLAIN(__tsan_read1)
-PLAIN(__tsan_read2)
-PLAIN(__tsan_read4)
-PLAIN(__tsan_read8)
-PLAIN(__tsan_write1)
-PLAIN(__tsan_write2)
-PLAIN(__tsan_write4)
-PLAIN(__tsan_write8)
-PLAIN(__tsan_write16)
-PLAIN(__tsan_unaligned_read2)
-PLAIN(__tsan_unaligned_read4)
-PLAIN(__tsan_unaligned_read8)
-PLAIN(__tsan_unaligned_write2)
-PLAIN(__tsan_unaligned_write4)
-PLAIN(__tsan_unaligned_write8)
-PLAIN(__tsan_unaligned_write16)
-PLAIN(__tsan_volatile_read1)
-PLAIN(__tsan_volatile_read4)
-PLAIN(__tsan_volatile_read8)
-PLAIN(__tsan_volatile_write1)
-PLAIN(__tsan_volatile_write4)
-PLAIN(__tsan_volatile_write8)
-PLAIN(__tsan_vptr_update)
-PLAIN(__tsan_func_entry)
+PLAIN(__tsan_read1, false)
+PLAIN(__tsan_read2, false)
+PLAIN(__tsan_read4, false)
+PLAIN(__tsan_read8, false)
+PLAIN(__tsan_write1, true)
+PLAIN(__tsan_write2, true)
+PLAIN(__tsan_write4, true)
+PLAIN(__tsan_write8, true)
+PLAIN(__tsan_write16, true)
+PLAIN(__tsan_unaligned_read2, false)
+PLAIN(__tsan_unaligned_read4, false)
+PLAIN(__tsan_unaligned_read8, false)
+PLAIN(__tsan_unaligned_write2, true)
+PLAIN(__tsan_unaligned_write4, true)
+PLAIN(__tsan_unaligned_write8, true)
+PLAIN(__tsan_unaligned_write16, true)
+PLAIN(__tsan_func_entry, false)
 
 /* What reads 16 bytes is a look at states, and counts as atomic. */
 void __tsan_read16(void *p);

@@ -36,6 +36,7 @@ struct scenario {
     void (*open)(void);
     void (*thread[NTHREADS_MAX])(void);
     void (*check)(void);
+    bool each_write_counts; /* threads may be switched before each write, too */
     bool waits_in_lock; /* explores how a thread waits for a lock, too, instead of just waiting */
 };
 

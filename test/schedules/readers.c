@@ -116,6 +116,12 @@ static void remove_1(void)
     remove_heap(1);
 }
 
+static void wait_and_remove_1(void)
+{
+    registry_wait_for_readers();
+    remove_heap(1);
+}
+
 static void remove_1_add_2(void)
 {
     remove_heap(1);
@@ -164,6 +170,10 @@ const struct scenario readers_scenarios[] = {
     {.name = "a heap goes while a counted lookup reads it",
      .open = open_two_counted,
      .thread = {look_up_1_twice, remove_1},
+     .check = check_table},
+    {.name = "a heap goes at a second wait for counted lookups",
+     .open = open_two_counted,
+     .thread = {look_up_1, wait_and_remove_1},
      .check = check_table},
     {.name = "a heap goes while two threads begin to look up",
      .open = open_two,

@@ -22,14 +22,15 @@ static unsigned nlive;
 
 /* --- malloc and free, as src/malloc has them ----------------------------------------- */
 
-static void note_taken(void *object)
+#define UNSEEN __attribute__((no_sanitize_thread)) /* no thread is switched in it */
+UNSEEN static void note_taken(void *object)
 {
     for (unsigned i = 0; i < nlive; i++)
         explore_expect(live[i] != object, "an object is handed out twice");
     live[nlive++] = object;
 }
 
-static void note_freed(const void *object)
+UNSEEN static void note_freed(const void *object)
 {
     for (unsigned i = 0; i < nlive; i++)
         if (live[i] == object)
@@ -253,6 +254,35 @@ static void ask_stale(void)
     tcache_resize(&thread[0], object[0], SIZE - 100, &nbytes);
 }
 
+/* The spans go back, and no more: the caches stay. */
+static void free_and_give_back(void)
+{
+    note_freed(object[0]);
+    give_any(1, object[0]);
+    heap_lock(&heap);
+    spans_give_back_empty(&heap.spans);
+    struct span *span = (struct span *)(void *)large.entry;
+    large.start = span->slot_bytes == 0 ? large.states : NULL;
+    if (large.start != NULL)
+        memset(large.states, PATTERN, NMARKED);
+    heap_unlock(&heap);
+}
+
+static void check_given_back(void)
+{
+    if (large.start != NULL)
+        expect_pattern(large.states);
+    check_all();
+}
+
+static void open_without_cache(void)
+{
+    open_nearly_empty();
+    explore_as(1);
+    heap_leave(&heap, &thread[1]);
+    explore_as(0);
+}
+
 /* --- caches are revoked while a thread uses its own ------------------------------------- */
 
 static void open_revoked(void)
@@ -264,6 +294,26 @@ static void open_revoked(void)
     note_span(object[0]);
     large.entry = (unsigned char *)thread[0].tcache->window[heap_sizeclass(&heap, SIZE, 1)];
     large.start = NULL;
+}
+
+/* The thread's window does not know that its slots are free. */
+static void open_revoked_empty(void)
+{
+    open_heap(2);
+    for (int i = 0; i < NSLOTS; i++)
+        object[i] = take(0);
+    for (int i = 0; i < NSLOTS; i++)
+        give(1, object[i]);
+    note_span(object[0]);
+    large.entry = (unsigned char *)thread[0].tcache->window[heap_sizeclass(&heap, SIZE, 1)];
+    large.start = NULL;
+}
+
+static void take_and_free(void)
+{
+    object[0] = take(0);
+    if (object[0] != NULL)
+        give(0, object[0]);
 }
 
 static void free_and_take(void)
@@ -471,6 +521,14 @@ const struct scenario slots_scenarios[] = {
      .open = open_nearly_empty,
      .thread = {ask_stale, free_and_take_all},
      .check = check_large},
+    {.name = "a span goes back while a stale pointer is freed",
+     .open = open_nearly_empty,
+     .thread = {free_stale, free_and_give_back},
+     .check = check_given_back},
+    {.name = "a thread without a cache gives a span back",
+     .open = open_without_cache,
+     .thread = {free_stale, free_and_give_back},
+     .check = check_given_back},
     {.name = "a span goes while a thread gets a cache",
      .open = open_one_cache,
      .thread = {join_and_free_stale, free_and_take_all},
@@ -478,6 +536,10 @@ const struct scenario slots_scenarios[] = {
     {.name = "caches are revoked while a thread uses its own",
      .open = open_revoked,
      .thread = {free_and_take, take_all},
+     .check = check_revoked},
+    {.name = "caches are revoked while a thread looks for slots",
+     .open = open_revoked_empty,
+     .thread = {take_and_free, take_all},
      .check = check_revoked},
     {.name = "objects are freed while they are resized",
      .open = open_resized,
@@ -498,7 +560,8 @@ const struct scenario slots_scenarios[] = {
     {.name = "a process forks while another thread parks",
      .open = open_parked,
      .thread = {take_until_gone, fork_child},
-     .check = check_child},
+     .check = check_child,
+     .each_write_counts = true},
     {.name = "a lookup while a span comes and goes",
      .open = open_looked_up,
      .thread = {look_up, make_and_give_back},

@@ -44,6 +44,7 @@ first_sentence() { # file
 nchecks() { # file
     case $1 in
     test/model/*) echo 1 ;;
+    test/schedules/*) grep -c '{.name = "' "$1" ;;
     *.sh)
         grep -cE '(^|[;&|{] *| )(result|check|compiles|works|holds|seeded|leaf) ["$0-9'\'']' "$1"
         ;;
@@ -82,6 +83,9 @@ table() {
         test/contract/malloc/*.sh
     section 'Calls beside models'
     rows 'make check-one' test/model/*.c
+    section 'All schedules of small scenarios'
+    rows 'make check-tree' test/schedules/[!e]*.c
+    rows 'make races' test/races.sh
     section 'Mistakes of users'
     printf '| %s | `%s` | %d | `%s` |\n' 'Each makes one mistake and ends as its line 1 says' \
         'test/misuse/*.c' "$(set -- test/misuse/*.c && echo $#)" 'make check-one'
@@ -95,7 +99,7 @@ table() {
 # Scripts of test/ that print TAP and that the suite check-tree runs.
 tree_scripts() {
     grep -lE '^echo "?1\.\.|[Pp]rints TAP' test/*.sh |
-        grep -vE '^test/(examples|poison|deb)\.sh$'
+        grep -vE '^test/(examples|poison|deb|races)\.sh$'
 }
 
 if [ "${1:-}" = --write ]; then
@@ -110,7 +114,7 @@ result $? "the table of $page is up to date (test/readme.sh --write)"
 missing=$(for file in $(find test -name '*.c' -o -name '*.cc' -o -name '*.cpp' | sort); do
     case $file in
     test/misuse/* | test/support/* | test/programs/* | test/helgrind/* | test/inspect/* | \
-        test/docs/*) continue ;;
+        test/docs/* | test/schedules/explore.c) continue ;;
     esac
     grep -qF "\`$file\`" "$page" || echo "$file"
 done)

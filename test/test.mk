@@ -110,6 +110,9 @@ EVERY_FLAGS = -Isrc -Itools/inspect -Itest/inspect -DMEM_LIB='"$(LIB)"' $(BUILD)
 $(BUILD)/test/inspect/damaged: $(wildcard test/inspect/*.h tools/inspect/*.h) $(BUILD)/libmem.a
 $(BUILD)/test/inspect/damaged: test/inspect/damaged.c $(EVERY_COMMAND)
 	$(build) $(EVERY_FLAGS)
+# The sources are compiled in a way of their own.
+$(BUILD)/schedules/schedules: $(wildcard test/schedules/* src/*/*.[ch])
+	$(call say,cc,test/schedules)test/schedules/build.sh src $(BUILD)/schedules
 $(KNOWN): test/support/known.c
 	$(build) -fno-builtin
 $(CONTAINERS): test/containers.cpp include/mem.hpp include/mem_heap.h $(BUILD)/libmem.so
@@ -136,7 +139,7 @@ EVERY ?= 20
 check-tree: ## what does not depend on the compiler: layers, symbols, tools, benchmarks, documents
 STEPS := $(BUILD)/test/contract/heaps/h01_steps
 check-tree-programs: all $(CONTAINERS) $(BENCH) $(HELGRIND) $(MALLOC) $(BUILD)/bench/paths $(KNOWN)
-check-tree-programs: amalgamation $(STEPS) $(INSPECT)
+check-tree-programs: amalgamation $(STEPS) $(INSPECT) $(BUILD)/schedules/schedules
 check-tree:
 	@failed=0; \
 	$(RUN) test/run_selftest.sh "test/layers.sh src" test/readme.sh test/words.sh test/scripts.sh \
@@ -152,6 +155,7 @@ check-tree:
 	    "test/top.sh $(BUILD)" "test/fail.sh $(BUILD)/mem $(EVERY)" \
 	    "test/inspect_history.sh $(BUILD)/mem $(LIB_MALLOC)" \
 	    "test/bench.sh $(BUILD) $(LIB_MALLOC)" test/spin.sh \
+	    $(BUILD)/schedules/schedules \
 	    "test/helgrind.sh $(BUILD) $(BUILD)/test/helgrind" \
 	    "test/overcommit.sh $(LIB_MALLOC) $(IN_MALLOC) $(STEPS)" \
 	    "test/instructions.sh $(BUILD) $(CFLAGS)" || failed=1; \
@@ -269,6 +273,10 @@ soak-malloc: all $(MALLOC) ## libmem-malloc.so: HEAPS= ROUNDS= ZEROS= THREADS="1
 soak-deb: ## the Debian packages: builds them, runs lintian, unpacks and tries them
 	@test/needs.sh debhelper dpkg-dev fakeroot lintian man-db
 	@test/run.sh --timeout 1200 test/deb.sh
+
+.PHONY: races
+races: ## whether the explorer of schedules finds each error of test/schedules/seeded.tsv
+	@test/run.sh --timeout 1800 "test/races.sh $(BUILD)"
 
 .PHONY: coverage mutants
 coverage: ## which lines, branches and conditions of src the tests reach; fails if they are too few

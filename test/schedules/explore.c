@@ -33,9 +33,9 @@ struct explored {
     ucontext_t context;
     unsigned char *stack;
     enum state state;
-    uint32_t *word;       /* of the lock or the futex */
-    unsigned paused_at;   /* the number of steps when it paused */
-    uint32_t *held_back;  /* the store in its store buffer [EX1], or NULL */
+    uint32_t *word;      /* of the lock or the futex */
+    unsigned paused_at;  /* the number of steps when it paused */
+    uint32_t *held_back; /* the store in its store buffer [EX1], or NULL */
     uint32_t held_value;
     uint32_t *last_store; /* if the last step was a relaxed store: where, and what was there */
     uint32_t last_was;
@@ -84,7 +84,8 @@ _Noreturn void explore_fail(const char *what)
     longjmp(x->failed, 1);
 }
 
-_Noreturn void __assert_fail(const char *what, const char *file, unsigned line, const char *function)
+_Noreturn void __assert_fail(const char *what, const char *file, unsigned line,
+                             const char *function)
 {
     static char text[400];
     snprintf(text, sizeof text, "assertion in %s (%s:%u): %s", function, file, line, what);
@@ -746,7 +747,8 @@ int main(int argc, char **argv)
     open_explorer();
     x->most_preemptions = 2;
     for (argv++; *argv != NULL && **argv == '-'; argv += 2) {
-        if (argv[1] == NULL || (strcmp(*argv, "--preemptions") != 0 && strcmp(*argv, "--most") != 0)) {
+        if (argv[1] == NULL ||
+            (strcmp(*argv, "--preemptions") != 0 && strcmp(*argv, "--most") != 0)) {
             fprintf(stderr, "usage: schedules [--preemptions N] [--most N] [NAME...]\n");
             return 2;
         }

@@ -4,7 +4,7 @@
  *
  * A scenario is a heap that `open` has prepared, what each thread then does, and what has to be
  * true afterwards. The explorer runs it again and again, each time in another schedule, until it
- * has tried every schedule with at most so many preemptions as it was told. A preemption is a
+ * has tried every schedule with at most two preemptions, or a given number. A preemption is a
  * switch away from a thread that could go on; switches because a thread waits or ends are free.
  * Most errors in concurrent programs need one or two (Musuvathi and Qadeer, "Iterative Context
  * Bounding for Systematic Testing of Multithreaded Programs", 2007).

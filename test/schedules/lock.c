@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * lock.c - scenarios for the lock (src/base/lock): one thread has it at a time, and none that waits
- * for it is forgotten.
+ * lock.c - checks the lock (src/base/lock) in all schedules with few preemptions: one thread has it
+ * at a time, and none that waits for it is forgotten.
  */
 #include "explore.h"
 

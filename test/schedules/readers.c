@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * readers.c - scenarios for lookups of any address (src/heaps/readers, src/heaps/registry) while
- * heaps come and go.
+ * readers.c - checks lookups of any address (src/heaps/readers, src/heaps/registry) while heaps
+ * come and go, in all schedules with few preemptions.
  *
  * The heaps are ranges of addresses only. A lookup must find a heap that is there all the time, and
  * a heap that a lookup has found stays until the lookup ends.

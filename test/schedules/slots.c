@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * slots.c - scenarios for threads that share the spans of a heap (src/slots), as malloc does.
+ * slots.c - checks threads that share the spans of a heap (src/slots), as malloc does, in all
+ * schedules with few preemptions.
  *
- * The slots have 8 KiB, so that a span has 8 of them, and few frees end its countdown. At the end of
- * each schedule the heap must be sound, hold just the objects that the threads have, and be all
+ * The slots have 8 KiB, so that a span has 8 of them, and few frees end its countdown. At the end
+ * of each schedule the heap must be sound, hold just the objects that the threads have, and be all
  * free once these were freed: no span may be lost.
  */
 #include "explore.h"
@@ -254,7 +255,7 @@ static void ask_stale(void)
     tcache_resize(&thread[0], object[0], SIZE - 100, &nbytes);
 }
 
-/* The spans go back, and no more: the caches stay. */
+/* The spans go back, and the caches stay. */
 static void free_and_give_back(void)
 {
     note_freed(object[0]);

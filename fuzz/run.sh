@@ -17,6 +17,8 @@ seconds=${2:?$usage} seed=${3:?$usage}
 shift 3
 cd "$(dirname "$0")" || exit 2
 unset LIBMEM LD_PRELOAD
+# The targets copy heaps as they are, and look at what was freed (test/poison.sh tests poisoning).
+export ASAN_OPTIONS=allow_user_poisoning=0
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$build/found"

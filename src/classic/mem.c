@@ -169,7 +169,7 @@ MEM_API int Mem_IsValid(void *ptr)
 
 MEM_API int Mem_GetSize(void *ptr)
 {
-    struct object object;
+    struct object object = {0};
     enum heap_result result = heap_find(&the_heap, ptr, &object);
     return result == HEAP_OK ? (int)object.size : answer(result);
 }

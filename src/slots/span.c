@@ -259,11 +259,12 @@ static bool span_recut(struct spans *s, uint32_t slice, unsigned sizeclass)
     struct span *span = pagemap_span(s, slice), new = *span;
     assert(s->threads.first == NULL); /* no reader but lookups, which compare `changes` */
     assert(span->status == SPAN_EMPTY && span->purpose == FOR_OBJECTS);
+    if (is_wide(span->slot_bytes) || is_wide(sizeclass_bytes(sizeclass)))
+        return false; /* the one would be too long for the other's slots, or too short */
     span_shape(s, &new, sizeclass);
     /* The state array stays where it is, so a span of another shape must fill one as large. */
-    if (is_wide(span->slot_bytes) || is_wide(new.slot_bytes) ||
-        state_array_bytes(span->nslots, span->slot_bytes) !=
-            state_array_bytes(new.nslots, new.slot_bytes))
+    if (state_array_bytes(span->nslots, span->slot_bytes) !=
+        state_array_bytes(new.nslots, new.slot_bytes))
         return false;
     /* A span that is closed as a whole has more slots than any other, and is not recut. */
     assert(span_closed_from(s, span) == span_closed_from(s, &new));

@@ -4,6 +4,7 @@
  */
 #include "malloc/report.h"
 
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/os.h"
@@ -56,6 +57,25 @@ void line_write(struct line *l)
 {
     line_write_to(l, STDERR_FILENO);
 }
+
+#ifndef NDEBUG
+/* What a failing assertion of this library calls. That of libc allocates, and would wait for ever
+ * for the heap's lock if the assertion failed while the lock was held. */
+void __assert_fail(const char *assertion, const char *file, unsigned line, const char *function)
+{
+    struct line l = {0};
+    line_text(&l, "libmem: ");
+    line_text(&l, file);
+    line_text(&l, ":");
+    line_decimal(&l, line);
+    line_text(&l, ": ");
+    line_text(&l, function);
+    line_text(&l, ": assertion failed: ");
+    line_text(&l, assertion);
+    line_write(&l);
+    abort();
+}
+#endif
 
 void report_refusal(const char *call, const void *address, enum heap_result why,
                     const struct object *there)

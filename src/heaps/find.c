@@ -19,7 +19,7 @@
 #include "core/heap.h"
 #include "heaps/foreign.h"
 #include "heaps/header.h"
-#include "heaps/lookup.h"
+#include "core/lookup.h"
 #include "heaps/parts.h"
 #include "heaps/readers.h"
 #include "heaps/registry.h"

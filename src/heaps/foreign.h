@@ -20,7 +20,7 @@
 
 #include "mem_heap.h"
 #include "core/heap.h"
-#include "heaps/lookup.h"
+#include "core/lookup.h"
 
 enum foreign { FOREIGN_MALLOC, FOREIGN_CLASSIC, NFOREIGN };
 

@@ -23,23 +23,12 @@
 
 #include "base/grace.h"
 #include "base/seqcount.h"
-#include "slots/slot.h"
+#include "core/lookup.h"
 
 /* The version of the table of heap ranges: a multiple of four and never 0, but odd while the
  * table changes. registry.c changes it under its lock. It is declared here because a reader
  * remembers what it found together with the version of the table at that time. */
 extern uint32_t registry_version;
-
-/* What a thread has to know of a heap to find objects in its slots (lookup.h: lookup_object). It is
- * what the thread's last lookup found: a heap with slots, in no object of which lies another
- * heap. */
-struct lookup_view {
-    uint32_t mask, shift;    /* of a slice: its bytes less one; as a power of two */
-    uint32_t seen;           /* the sequence count of the heap's spans when the view was made, */
-    const uint32_t *changes; /* and where that is */
-    struct slot_view slots;
-    void *owner; /* the mem_heap; NULL: it is a foreign heap */
-};
 
 /* One thread's reader. Its word is the version of the table that `last` belongs to, or 0 if `last`
  * is empty; and READER_BUSY is added to it during a lookup. No version has that bit. */

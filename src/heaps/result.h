@@ -10,7 +10,7 @@
 #include "mem_heap.h"
 #include "core/heap.h"
 #include "core/pieces.h"
-#include "heaps/lookup.h"
+#include "core/lookup.h"
 
 extern THREAD_LOCAL enum mem_result result_last_error;
 

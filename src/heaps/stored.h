@@ -12,7 +12,7 @@
 
 #include "core/heap.h"
 #include "heaps/header.h"
-#include "heaps/lookup.h"
+#include "core/lookup.h"
 
 /* Makes the struct heap of a heap without spans. The numbers in it may be damaged: the caller asks
  * header_numbers_are_whole and ledger_is_sane before it uses them. */

@@ -10,7 +10,7 @@
 #include "explore.h"
 
 #include "core/pieces.h"
-#include "heaps/lookup.h"
+#include "core/lookup.h"
 
 enum { SIZE = 8192, NSLOTS = 8, NOBJECTS = 64 };
 

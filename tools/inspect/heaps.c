@@ -20,7 +20,7 @@
 #include "base/describe.h"
 #include "command.h"
 #include "heaps/header.h"
-#include "heaps/lookup.h"
+#include "core/lookup.h"
 #include "heaps/parts.h"
 #include "heaps/registry.h"
 #include "heaps/stored.h"

@@ -13,7 +13,7 @@
  * answer, never out of the region, and the sequence count tells a wrong answer from a right one at
  * the end.
  */
-#include "heaps/lookup.h"
+#include "core/lookup.h"
 
 #include "base/region.h"
 #include "base/seqcount.h"

@@ -20,7 +20,6 @@
 #include "base/bits.h"
 #include "base/seqcount.h"
 #include "core/heap.h"
-#include "heaps/readers.h"
 #include "ledger/ledger.h"
 #include "slots/slot.h"
 #include "slots/state.h"
@@ -41,6 +40,16 @@ enum heap_result lookup_ledger(const struct ledger *l, unsigned char *base, size
                                struct lookup_result *p);
 
 /* --- slots ------------------------------------------------------------------------ */
+
+/* What has to be known of a heap to find objects in its slots. A thread keeps that of the heap in
+ * which its last lookup found something, if no other heap lies in an object there. */
+struct lookup_view {
+    uint32_t mask, shift;    /* of a slice: its bytes less one; as a power of two */
+    uint32_t seen;           /* the sequence count of the heap's spans when the view was made, */
+    const uint32_t *changes; /* and where that is */
+    struct slot_view slots;
+    void *owner; /* the mem_heap; NULL: it is a foreign heap */
+};
 
 /* Stores what has to be known of a heap to find objects in its slots (the owner aside). Returns
  * false if the heap has no spans, or they are changing. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * lookup.c - checks what a lookup without the lock says of every byte of a heap with slots and
- * chunks (heaps/lookup.h) against what the test knows of its objects, also while the heap is
+ * chunks (core/lookup.h) against what the test knows of its objects, also while the heap is
  * changing.
  */
 #include "unit.h"
@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "core/heap.h"
-#include "heaps/lookup.h"
+#include "core/lookup.h"
 
 enum { REGION_BYTES = 1 << 21, NOBJECTS = 600, NONE = -1, FREED = -2 };
 

@@ -16,7 +16,7 @@ library=$(realpath "$build/libmem-malloc.so")
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 
-names=(off zero canary mismatch quarantine guard random hard)
+names=(off zero canary mismatch quarantine guard random copy hard)
 for peer in ${PEERS:-}; do names+=("$peer"); done
 
 # Prints "time peak_kib".

@@ -53,6 +53,7 @@ RACING static enum heap_result lookup_in_span(const struct heap *h, const struct
     const unsigned char *states = NOW(span->states);
     size_t states_at = (uintptr_t)states - (uintptr_t)h->chunks.region.base;
     size_t readable = ledger_readable_bytes(&h->chunks.ledger);
+    p->start = NULL;
     if (index >= nslots || NOW(span->purpose) != FOR_OBJECTS)
         return HEAP_NO_OBJECT;
     size_t nfar = slot_bytes > ALL_NEAR_MAX ? nslots : 0;
@@ -62,7 +63,7 @@ RACING static enum heap_result lookup_in_span(const struct heap *h, const struct
     uint32_t state = __atomic_load_n(states + index, __ATOMIC_ACQUIRE);
     uint32_t within = into - index * slot_bytes;
     p->start = (unsigned char *)address - within;
-    p->size = slot_bytes;
+    p->size = p->room = slot_bytes;
     if (!state_is_object(state))
         return HEAP_FREE;
     p->size -= lookup_slack(states, nslots, index, state);
@@ -100,10 +101,11 @@ RACING static enum heap_result lookup_in_chunk(const struct chunk *c, unsigned c
                                                size_t offset, struct lookup_result *p)
 {
     size_t start = (size_t)c->start * GRANULE_BYTES;
-    p->start = base + start;
-    p->size = (size_t)c->length * GRANULE_BYTES;
+    p->start = NULL;
     if (c->length == 0 || c->state == CHUNK_RESERVED)
         return HEAP_NO_OBJECT;
+    p->start = base + start;
+    p->size = p->room = (size_t)c->length * GRANULE_BYTES;
     if (c->state == 0)
         return HEAP_FREE;
     p->size -= c->state - 1;

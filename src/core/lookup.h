@@ -27,11 +27,12 @@
 struct lookup_result {
     unsigned char *start;
     size_t size; /* of an object, as asked for; of free memory, all of the chunk or slot */
+    size_t room; /* of the chunk or slot; set by lookup_heap and lookup_ledger only */
 };
 
-/* What an address is in a heap: HEAP_OK and HEAP_FREE with *p, or HEAP_NOT_OURS, HEAP_NO_OBJECT,
- * HEAP_DAMAGED or HEAP_CHANGING, and *p is undefined. HEAP_OK is said of every byte of an object.
- * */
+/* What an address is in a heap: HEAP_OK and HEAP_FREE with *p; HEAP_NO_OBJECT with the object whose
+ * slack the address is in, or with a start of NULL; or HEAP_NOT_OURS, HEAP_DAMAGED or
+ * HEAP_CHANGING, and *p is undefined. HEAP_OK is said of every byte of an object. */
 enum heap_result lookup_heap(const struct heap *h, const void *address, struct lookup_result *p);
 
 /* What an address is that lies `offset` bytes into a region without spans, which begins at `base`.

@@ -42,7 +42,7 @@ const char *hard_open(const struct options *o)
         !quarantine_open(&quarantine, o->quarantine_bytes))
         return "the system refuses the memory; give a smaller quarantine=BYTES";
     canary_open(secret);
-    hard_measures = o->measures;
+    hard_measures = o->measures & MEASURES_HARD;
     return NULL;
 }
 

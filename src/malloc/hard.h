@@ -39,7 +39,7 @@ struct fault {
     enum call allocated_by; /* of FAULT_MISMATCH: the first call of that family */
 };
 
-/* Which measures are in force: of enum measure. 0 says that none is. */
+/* Which measures are in force: of MEASURES_HARD. 0 says that none is. */
 extern unsigned hard_measures;
 
 /* Puts the measures into force that the options ask for. The heap is not open yet. Returns NULL, or

@@ -81,6 +81,14 @@ __attribute__((noinline, cold)) static void print_past(const void *address)
         os_close(fd);
 }
 
+void shim_reported(const void *address)
+{
+    if (shim_history != NULL)
+        print_past(address);
+    if (shim_options.onerror == ONERROR_ABORT)
+        abort();
+}
+
 /* Reports what a measure has found during a call, if it has found anything, and aborts, as
  * LIBMEM=onerror says. */
 static void refuse_fault(enum call call, const void *address, const struct fault *fault)
@@ -88,10 +96,7 @@ static void refuse_fault(enum call call, const void *address, const struct fault
     if (fault->kind == FAULT_NONE || shim_options.onerror == ONERROR_IGNORE)
         return;
     report_fault(call_name(call), address, fault);
-    if (shim_history != NULL)
-        print_past(fault->object.start);
-    if (shim_options.onerror == ONERROR_ABORT)
-        abort();
+    shim_reported(fault->object.start);
 }
 
 /* Frees an object as heap_free_exact does, with the measures that are in force, and notes that
@@ -288,10 +293,7 @@ static void refuse(enum call call, const void *address, enum heap_result why)
     if (why == HEAP_INSIDE)
         why = heap_find_exact(&shim_heap, address, &there);
     report_refusal(call_name(call), address, why, &there);
-    if (shim_history != NULL)
-        print_past(address);
-    if (shim_options.onerror == ONERROR_ABORT)
-        abort();
+    shim_reported(address);
 }
 
 /* Counts the frees of a thread without a cache, and returns whether it has freed enough to get one.

@@ -70,6 +70,7 @@ static void help(void)
         "                  them; quarantine=BYTES holds 4K to 16G",
         "    guard         close pages behind large objects and spans, and under malloc(0)",
         "    random        choose slots at random",
+        "    copy          see whether memcpy, memset, strcpy and their like stay in an object",
         "  fail=N          let the Nth allocation of each process fail; fail=N+ all from there on;",
         "                  `mem fail' tries one N after another",
         "  count=FILE      count calls in FILE; `mem run --report' makes and names it",
@@ -190,7 +191,8 @@ static bool read_measure(struct options *o, struct word option)
         unsigned measures;
     } names[] = {{"hard", MEASURES_ALL},     {"zero", MEASURE_ZERO},
                  {"canary", MEASURE_CANARY}, {"mismatch", MEASURE_MISMATCH | MEASURE_CANARY},
-                 {"guard", MEASURE_GUARD},   {"random", MEASURE_RANDOM}};
+                 {"guard", MEASURE_GUARD},   {"random", MEASURE_RANDOM},
+                 {"copy", MEASURE_COPY}};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (!word_is(option, names[i].name))
             continue;

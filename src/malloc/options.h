@@ -27,7 +27,9 @@ enum measure {
     MEASURE_QUARANTINE = 8, /* freed objects are held back, and looked at before they go */
     MEASURE_GUARD = 16,     /* pages that cannot be touched */
     MEASURE_RANDOM = 32,    /* slots are chosen at random */
-    MEASURES_ALL = 63
+    MEASURE_COPY = 64,      /* memcpy and its like see which object they read and write */
+    MEASURES_ALL = 127,
+    MEASURES_HARD = MEASURES_ALL & ~MEASURE_COPY /* which each call that frees has to know of */
 };
 
 enum { PATH_BYTES = 64 };

@@ -135,6 +135,35 @@ void report_fault(const char *call, const void *address, const struct fault *fau
     line_write(&l);
 }
 
+void report_copy(const char *call, bool writes, const void *address, size_t nbytes, bool is_free,
+                 const struct object *object)
+{
+    const char *access = writes ? "would be written" : "would be read";
+    size_t into = (uintptr_t)address - (uintptr_t)object->start;
+    struct line l = {0};
+    line_text(&l, "libmem: ");
+    line_text(&l, call);
+    line_text(&l, "(");
+    line_address(&l, address);
+    line_text(&l, "): ");
+    if (object->start != NULL) {
+        line_text(&l, "byte ");
+        line_decimal(&l, into > object->size ? into : object->size);
+        line_text(&l, " of the object of ");
+        line_decimal(&l, object->size);
+        line_text(&l, " bytes at ");
+        line_address(&l, object->start);
+        line_text(&l, ", behind its end, ");
+        line_text(&l, access);
+    } else {
+        line_decimal(&l, nbytes);
+        line_text(&l, " bytes ");
+        line_text(&l, access);
+        line_text(&l, is_free ? " where memory is free" : " in the heap's own records");
+    }
+    line_write(&l);
+}
+
 void report_failure(const char *call, size_t nbytes, size_t number)
 {
     struct line l = {0};

@@ -39,6 +39,11 @@ void report_refusal(const char *call, const void *address, enum heap_result why,
  * the argument, and "): ". */
 void report_fault(const char *call, const void *address, const struct fault *fault);
 
+/* Reports that `call` would read, or write, nbytes at `address`: beyond the end of `object`; or, if
+ * its start is NULL, in memory that is free or that is no object's. */
+void report_copy(const char *call, bool writes, const void *address, size_t nbytes, bool is_free,
+                 const struct object *object);
+
 /* Reports that `call`, for nbytes, fails since LIBMEM=fail wants the allocation of that number to
  * fail. */
 void report_failure(const char *call, size_t nbytes, size_t number);

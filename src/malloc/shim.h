@@ -18,6 +18,10 @@ void *shim_take_slow(size_t nbytes, enum call call);
 void shim_free_slow(const void *address, enum call call);
 void shim_refile(const void *address);
 
+/* Does what follows a line about an address: prints what the history knows of it, and aborts, as
+ * LIBMEM=onerror says. */
+void shim_reported(const void *address);
+
 /* Returns a new object of nbytes, which may be 0, or NULL if there is no space. Keeps errno. */
 __attribute__((always_inline)) static inline void *shim_take(size_t nbytes, enum call call)
 {

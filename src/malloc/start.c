@@ -10,6 +10,7 @@
 
 #include "base/describe.h"
 #include "base/os.h"
+#include "malloc/copy.h"
 #include "malloc/hard.h"
 #include "malloc/module.h"
 #include "malloc/report.h"
@@ -270,7 +271,7 @@ static void read_options_locked(char *const *environment, bool is_privileged)
         stack_use_frame_pointers();
     if (shim_options.nevents != 0)
         start_history_locked();
-    if (shim_options.measures != 0)
+    if ((shim_options.measures & MEASURES_HARD) != 0)
         start_hard_locked();
     if (shim_options.fail_at != 0 && !heap_close_tcaches_locked(&shim_heap))
         ignore_fail();
@@ -315,6 +316,8 @@ __attribute__((constructor)) static void on_load(int argc, char **argv, char **e
 {
     stack_ends_at(argv); /* the kernel put the arguments above all frames */
     shim_start(environment);
+    if ((shim_options.measures & MEASURE_COPY) != 0)
+        copy_open();
     heap_lock(&shim_heap);
     if (shim_row != NULL)
         row_name(shim_row, argc, argv);

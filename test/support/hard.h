@@ -53,6 +53,13 @@ UNUSED static void spoil(void *p)
     *(char *)p = 1;
 }
 
+/* Writes nbytes one by one: by no function that sees whose they are. */
+UNUSED static void spoil_bytes(void *p, size_t nbytes)
+{
+    for (size_t i = 0; i < nbytes; i++)
+        ((volatile char *)p)[i] = 1;
+}
+
 /* A function that a thread calls, and its argument. */
 static struct {
     void (*function)(void *);

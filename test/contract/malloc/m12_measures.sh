@@ -56,7 +56,21 @@ guard overrun_large overrun_small_far overrun_read_far no_byte_write
 random places_unordered places_in_child
 zero after_free_read after_free_secret uninitialised_read
 zero,guard,quarantine after_free_write_large
+copy copy_overrun copy_overread copy_freed copy_in_library
 END
+
+# However the call was linked: through a table that is filled at the first call, or that becomes
+# read-only, or without a stub; in a program that can lie anywhere, or not.
+for link in -Wl,-z,lazy,-z,norelro -Wl,-z,lazy -Wl,-z,now -fno-plt -no-pie '-no-pie -Wl,-z,now'; do
+    # shellcheck disable=SC2086
+    "${CC:-gcc}" -O2 -fno-builtin -Itest/support -pthread $link "$sources/copy_overrun.c" \
+        -o "$work/linked" && status=$(
+        LIBMEM=copy LD_PRELOAD=$library timeout 60 "$work/linked" >"$work/out" 2>&1
+        echo $?
+    ) 2>/dev/null
+    ended_well copy_overrun
+    result $? "copy sees a call in a program linked with $link"
+done
 
 # --- what is done, and said ---------------------------------------------------------------
 

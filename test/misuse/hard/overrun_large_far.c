@@ -7,6 +7,6 @@
 int main(void)
 {
     char *p = get(malloc(100000));
-    memset(p, 1, 100000 + 4096);
+    spoil_bytes(p, 100000 + 4096);
     return 0;
 }

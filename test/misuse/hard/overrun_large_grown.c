@@ -8,6 +8,6 @@ int main(void)
 {
     char *p = get(malloc(32 * 4096));
     p = get(realloc(p, 64 * 4096));
-    memset(p, 1, 80 * 4096);
+    spoil_bytes(p, 80 * 4096);
     return 0;
 }

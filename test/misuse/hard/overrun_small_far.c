@@ -7,6 +7,6 @@
 int main(void)
 {
     char *p = get(malloc(48));
-    memset(p, 1, 65536);
+    spoil_bytes(p, 65536);
     return 0;
 }

@@ -7,7 +7,7 @@
 int main(void)
 {
     char *p = get(malloc(61));
-    memset(p, 1, malloc_usable_size(p) + 1);
+    spoil_bytes(p, malloc_usable_size(p) + 1);
     free(p);
     return 0;
 }

@@ -9,7 +9,7 @@ int main(void)
     char *p = get(malloc(100));
     while ((uintptr_t)p % 4096 < 1024)
         p = get(malloc(100));
-    memset(p - 8, 1, 8);
+    spoil_bytes(p - 8, 8);
     free(p);
     return 0;
 }

@@ -85,14 +85,22 @@ ptrdiff_t model_alloc(struct model *m, size_t size, enum model_fit fit)
     return (ptrdiff_t)start;
 }
 
+/* Returns the index of the live object that contains the position, or m->n. */
 static size_t index_of(const struct model *m, size_t position)
 {
-    for (size_t i = 0; i < m->n; i++) {
-        const struct model_chunk *c = &m->chunk[i];
-        if (c->size != 0 && position >= c->start && position < c->start + c->size)
-            return i;
+    size_t low = 0,
+           high = m->n; /* `low` becomes the first chunk that begins behind the position. */
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (m->chunk[middle].start <= position)
+            low = middle + 1;
+        else
+            high = middle;
     }
-    return m->n;
+    if (low == 0)
+        return m->n;
+    const struct model_chunk *c = &m->chunk[low - 1];
+    return c->size != 0 && position < c->start + c->size ? low - 1 : m->n;
 }
 
 const struct model_chunk *model_find(const struct model *m, size_t position)

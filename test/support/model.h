@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * model.h - the naive model of a heap: an array of chunks in address order, searched from one end
- * to the other.
+ * model.h - the naive model of a heap: an array of chunks in address order. An allocation
+ * looks at each of them; an address is searched by halving.
  *
  * The model shares no code and no data structure with the library, and predicts the result of
  * every call. Positions are in bytes from the start of the region.

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * Checks that one bad free or realloc in each of many random heaps is refused and harms nothing
- * [M3].
+ * Checks that bad frees and reallocs in many random heaps are refused and harm nothing [M3].
  *
- *     LIBMEM=onerror=report m03_badfree HEAPS SEED
- *     LIBMEM=onerror=ignore m03_badfree HEAPS SEED
+ *     LIBMEM=onerror=report m03_badfree HEAPS SEED [MISTAKES]
+ *     LIBMEM=onerror=ignore m03_badfree HEAPS SEED [MISTAKES]
  *
  * A random heap is a random history of malloc and free, between objects that the program
  * allocated at its start. Then the program makes one of 14 mistakes with an object of 8 bytes to
- * 1 MiB. Five observations show that the mistake was refused and that nothing else happened:
+ * 1 MiB; or several mistakes, if MISTAKES is not 1, each with an object of its own, between which
+ * other objects are freed. Five observations show that a mistake was refused and that nothing else
+ * happened:
  *   - Standard error is a pipe: it holds one line, with the call, the address and what is
  *     there, or no line with `ignore`.
  *   - free leaves errno alone; realloc returns NULL and sets errno to EINVAL.
@@ -19,7 +20,7 @@
  *     line in the pipe.
  *
  * The start of a live object is a valid pointer, whatever it was before. If a mistake happens to
- * produce one, the heap is made again.
+ * produce one, another mistake is made instead.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -30,12 +31,12 @@
 
 #include "stamp.h"
 
-enum { NLIVE = 128, NOLD = 64, NNEW = 200, NOTHERS = 20, ERRNO = 77, TEXT_BYTES = 512 };
+enum { NLIVE = 128, NLEFT = 60, NOLD = 64, NNEW = 200, NOTHERS = 20, ERRNO = 77, TEXT_BYTES = 512 };
 /* The doublings for rnd_size: objects of up to 1 MiB and of up to 8 KiB. */
 enum { DOUBLINGS = 17, SMALLER = 10 };
 
 static struct stamped live[NLIVE], old[NOLD];
-static size_t nlive;
+static size_t nlive, ndamaged; /* ndamaged: objects that were not whole when they were freed */
 static uint64_t seed, next_id = 1;
 static int lines; /* The end of the pipe that the program reads. */
 static unsigned char global[4096], *mapping;
@@ -68,17 +69,28 @@ static struct stamped *push(size_t n)
     return &live[nlive++];
 }
 
+static bool is_whole(const struct stamped *o)
+{
+    return malloc_usable_size(o->p) == o->n && is_stamped(o);
+}
+
 static void drop(size_t i)
 {
+    ndamaged += !is_whole(&live[i]);
     free(live[i].p);
     live[i] = live[--nlive];
+}
+
+static size_t any_size(void)
+{
+    return rnd_size(&seed, rnd(&seed, 30) == 0 ? DOUBLINGS : SMALLER);
 }
 
 static void churn(size_t ntimes, size_t most)
 {
     while (ntimes-- > 0) {
         if (nlive < most && (nlive == 0 || rnd(&seed, 5) < 3)) {
-            push(rnd_size(&seed, rnd(&seed, 30) == 0 ? DOUBLINGS : SMALLER));
+            push(any_size());
         } else {
             drop(rnd(&seed, (uint32_t)nlive));
         }
@@ -90,12 +102,12 @@ static void make_heap(void)
     struct stamped *o = &old[rnd(&seed, NOLD)];
     free(o->p);
     take(o, rnd_size(&seed, SMALLER));
-    churn(5 + rnd(&seed, 60), 60);
+    churn(5 + rnd(&seed, 60), NLEFT);
 }
 
-static void drop_heap(void)
+static void drop_until(size_t nleft)
 {
-    while (nlive > 0) {
+    while (nlive > nleft) {
         drop(rnd(&seed, (uint32_t)nlive));
     }
 }
@@ -305,11 +317,6 @@ static bool was_said(const struct kind *k, const struct mistake *m, bool silent)
     return so;
 }
 
-static bool is_whole(const struct stamped *o)
-{
-    return malloc_usable_size(o->p) == o->n && is_stamped(o);
-}
-
 /* Commits the mistake. A forged header must stay as it was written; is_refused compares it here,
  * since it does not match the object's stamp. */
 static bool is_refused(struct kind *k, const struct mistake *m, bool silent)
@@ -389,37 +396,47 @@ static bool are_whole(const struct stamped *o, size_t n)
     return true;
 }
 
-static void make(struct kind *k, struct mistake *m)
+/* Makes a mistake with an object of n bytes, or of another size if that is no mistake. */
+static void make(struct kind *k, struct mistake *m, size_t n)
 {
     for (int i = 0; i < 1000; i++) {
-        *m = (struct mistake){.n = rnd_size(&seed, DOUBLINGS)};
-        make_heap();
+        *m = (struct mistake){.n = n};
         k->make(m);
         if (!is_valid(m->address)) {
+            k->nmade++;
             return;
         }
-        drop_heap();
+        drop_until(NLEFT);
+        n = any_size();
     }
     give_up("a mistake cannot be made");
 }
 
-/* Makes one heap and one mistake. On failure it prints what is damaged; the number of the heap
- * and the seed repeat it. */
-static bool stays_intact(struct kind *k, size_t heap, bool silent)
+/* Makes one heap and the mistakes, of kinds in turn. On failure it prints what is damaged; the
+ * number of the heap and the seed repeat it. */
+static bool stays_intact(size_t heap, size_t nmistakes, bool silent)
 {
     struct mistake m;
-    make(k, &m);
-    k->nmade++;
-    bool refused = is_refused(k, &m, silent);
-    k->nrefused += refused;
-    bool whole = are_whole(live, nlive) && (heap % 1000 != 0 || are_whole(old, NOLD));
+    struct kind *k = kinds;
+    size_t nrefused = 0, nbefore = ndamaged;
+    make_heap();
+    for (size_t i = 0; i < nmistakes; i++) {
+        drop_until(NLEFT);
+        k = &kinds[(heap + i) % NKINDS];
+        make(k, &m, i == 0 ? rnd_size(&seed, DOUBLINGS) : any_size());
+        bool refused = is_refused(k, &m, silent);
+        k->nrefused += refused;
+        nrefused += refused;
+    }
+    bool whole = heap % 1000 != 0 || are_whole(old, NOLD);
     bool apart = allocates_apart(m.n);
-    if (!refused || !whole || !apart) {
-        printf("# heap %zu, %s of %zu bytes: %s, %s, %s\n", heap, k->name, m.n,
-               refused ? "refused" : "NOT REFUSED", whole ? "whole" : "DAMAGED",
+    drop_until(0);
+    whole = whole && ndamaged == nbefore;
+    if (nrefused < nmistakes || !whole || !apart) {
+        printf("# heap %zu, at last %s of %zu bytes: %zu of %zu refused, %s, %s\n", heap, k->name,
+               m.n, nrefused, nmistakes, whole ? "whole" : "DAMAGED",
                apart ? "apart" : "NULL OR OVERLAPPING");
     }
-    drop_heap();
     return whole && apart;
 }
 
@@ -438,10 +455,11 @@ int main(int argc, char **argv)
     static char buffer[BUFSIZ];
     const char *options = getenv("LIBMEM");
     size_t nheaps = argc > 1 ? strtoul(argv[1], NULL, 10) : 20000, nbroken = 0;
+    size_t nmistakes = argc > 3 ? strtoul(argv[3], NULL, 10) : 1;
     bool silent = options != NULL && strcmp(options, "onerror=ignore") == 0;
     seed = argc > 2 ? strtoul(argv[2], NULL, 10) : 1;
     setvbuf(stdout, buffer, _IOFBF, sizeof buffer);
-    printf("# badfree %zu %" PRIu64 "\n", nheaps, seed);
+    printf("# badfree %zu %" PRIu64 " %zu\n", nheaps, seed, nmistakes);
     mapping = mmap(NULL, MAPPING_BYTES, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     seed = seed * 0x9E3779B97F4A7C15u + 1;
     listen();
@@ -450,7 +468,7 @@ int main(int argc, char **argv)
         take(&old[i], rnd_size(&seed, SMALLER));
     }
     for (size_t i = 0; i < nheaps && nbroken < 10; i++) {
-        nbroken += !stays_intact(&kinds[i % NKINDS], i, silent);
+        nbroken += !stays_intact(i, nmistakes, silent);
     }
     for (struct kind *k = kinds; k < kinds + NKINDS; k++) {
         printf("# %zu of %zu refused\n", k->nrefused, k->nmade);

@@ -125,6 +125,9 @@ $(BUILD)/examples/lua-states: NEEDS = lua5.4
 $(BUILD)/examples/sqlite-bounded: NEEDS = sqlite3
 $(BUILD)/examples/%: examples/%.c include/mem.h include/mem_heap.h $(BUILD)/libmem.so
 	$(build) -L$(BUILD) -lmem $(if $(NEEDS),$(shell pkg-config --cflags --libs $(NEEDS)))
+# C++: an example, and a test of test/test.mk.
+$(BUILD)/%: %.cpp include/mem.hpp include/mem_heap.h $(BUILD)/libmem.so
+	$(call say,c++,$<)mkdir -p $(@D) && g++ -std=c++17 $(WARN) -O2 $< -L$(BUILD) -lmem -o $@
 CENSUS := $(BUILD)/examples/census.so
 $(CENSUS): examples/census.c include/mem_heap.h $(BUILD)/libmem.so
 	$(build) -fPIC -shared -L$(BUILD) -lmem -Wl,-rpath,'$$ORIGIN/..'

@@ -40,6 +40,7 @@ FAILING := $(IN_MALLOC)/failing.so $(IN_MALLOC)/allocating.so
 LIMITS := $(IN_MALLOC)/limits
 WALK_STATIC := $(IN_MALLOC)/walk-static
 CONTAINERS := $(BUILD)/test/containers
+PMR_BOUNDED := $(BUILD)/examples/pmr-bounded
 KNOWN := $(BUILD)/test/known
 INSPECT := $(addprefix $(BUILD)/test/inspect/,inspected inspected-static damaged \
     planted tangle ends stale origins grows plugin.so)
@@ -115,8 +116,6 @@ $(BUILD)/schedules/schedules: $(wildcard test/schedules/* src/*/*.[ch])
 	$(call say,cc,test/schedules)test/schedules/build.sh src $(BUILD)/schedules
 $(KNOWN): test/support/known.c
 	$(build) -fno-builtin
-$(CONTAINERS): test/containers.cpp include/mem.hpp include/mem_heap.h $(BUILD)/libmem.so
-	$(call say,c++,$<)mkdir -p $(@D) && g++ -std=c++17 $(WARN) $< -L$(BUILD) -lmem -o $@
 
 # --- suites -------------------------------------------------------------------
 # A suite builds its programs side by side and runs them one after the other, because some look
@@ -139,7 +138,7 @@ EVERY ?= 20
 check-tree: ## what does not depend on the compiler: layers, symbols, tools, benchmarks, documents
 STEPS := $(BUILD)/test/contract/heaps/h01_steps
 check-tree-programs: all $(CONTAINERS) $(BENCH) $(HELGRIND) $(MALLOC) $(BUILD)/bench/paths $(KNOWN)
-check-tree-programs: amalgamation $(STEPS) $(INSPECT) $(BUILD)/schedules/schedules
+check-tree-programs: amalgamation $(STEPS) $(INSPECT) $(BUILD)/schedules/schedules $(PMR_BOUNDED)
 check-tree:
 	@failed=0; \
 	$(RUN) test/run_selftest.sh "test/layers.sh src" test/readme.sh test/words.sh test/scripts.sh \
@@ -149,6 +148,7 @@ check-tree:
 	    "test/symbols.sh libmem.so" "test/abi.sh $(BUILD)" "test/taught.sh ." \
 	    test/installed.sh test/cmake.sh "test/man.sh $(BUILD)" "test/docs.sh $(BUILD)" \
 	    "test/amalgamation.sh $(BUILD)" "test/musl.sh $(BUILD)" "test/probes.sh $(BUILD)" \
+	    "test/languages.sh $(BUILD)" \
 	    "test/tool.sh $(BUILD)/mem $(LIB_MALLOC) $(KNOWN)" "test/demo.sh $(BUILD)/mem" \
 	    "test/inspect.sh $(BUILD) $(DAMAGED)" \
 	    "test/leaks.sh $(BUILD) $(TANGLES) $(SEED)" "test/origins.sh $(BUILD)" \

@@ -189,15 +189,15 @@ void *object_alloc(mem_heap *m, const struct request *w)
     return result == MEM_OK ? object : result_null(result);
 }
 
-/* Only best fit can be aligned beyond 16 bytes, so that it stands for the other exact styles,
- * too. */
+/* Each object is at a multiple of 16 bytes. Only best fit can be aligned beyond that, so that it
+ * stands for the other exact styles, too. */
 MEM_API void *mem_aligned(mem_heap *heap, size_t size, size_t align)
 {
-    enum mem_style style = header_style(heap);
     if (!is_power_of_two(align))
         return result_null(MEM_BAD_ALIGNMENT);
-    if (align > HEAP_ALIGN && style != MEM_ANY_FIT)
-        style = MEM_BEST_FIT;
+    if (align <= HEAP_ALIGN)
+        return mem_alloc(heap, size);
+    enum mem_style style = header_style(heap) == MEM_ANY_FIT ? MEM_ANY_FIT : MEM_BEST_FIT;
     return object_alloc(heap, &(struct request){size, align, style});
 }
 

@@ -355,14 +355,23 @@ enum heap_result heap_place_locked(struct heap *h, size_t nbytes, size_t align, 
     return place_locked(h, nbytes, align, fit, object);
 }
 
-/* Whether an object of nbytes gets huge pages, if there is room for it: notes that, and the caller
- * asks for them when it has left the lock. */
-static bool gets_huge_pages_locked(struct heap *h, size_t nbytes)
+/* Returns how many bytes from the object's start on should have huge pages; 0 if none. Those that
+ * begin in the object are asked for: what lies behind it is mostly another large object, or will
+ * be. Pages that are there already stay as they are, so an object without clean memory needs none.
+ * The caller asks for them when it has left the lock. Not inlined, as such objects are few. */
+static __attribute__((noinline)) size_t
+wanted_in_huge_pages_locked(struct heap *h, const void *object, size_t nbytes)
 {
-    bool gets = nbytes >= HUGE_OBJECT && h->wants_huge_pages;
-    if (gets)
-        h->has_huge_pages = true;
-    return gets;
+    struct interval clean = chunks_clean_part(&h->chunks);
+    assert(nbytes >= HUGE_OBJECT);
+    if (!h->wants_huge_pages || clean.start >= clean.end)
+        return 0;
+    h->has_huge_pages = true;
+    const struct region *r = &h->chunks.region;
+    size_t start = region_offset(r, object);
+    size_t end = ceil_div((uintptr_t)object + nbytes, HUGE_PAGE_BYTES) * HUGE_PAGE_BYTES;
+    size_t wanted = end - (uintptr_t)object, open = ledger_readable_bytes(&h->chunks.ledger);
+    return wanted < open - start ? wanted : open - start;
 }
 
 /* place_locked with the lock around it. */
@@ -371,10 +380,12 @@ static enum heap_result lock_and_place(struct heap *h, size_t nbytes, size_t ali
 {
     heap_lock(h);
     enum heap_result result = place_locked(h, nbytes, align, fit, object);
-    bool huge = gets_huge_pages_locked(h, nbytes) && result == HEAP_OK;
+    size_t wanted = 0;
+    if (nbytes >= HUGE_OBJECT && result == HEAP_OK)
+        wanted = wanted_in_huge_pages_locked(h, *object, nbytes);
     heap_unlock(h);
-    if (huge)
-        os_want_huge_pages(*object, nbytes, true);
+    if (wanted > 0)
+        os_want_huge_pages(*object, wanted, true);
     return result;
 }
 
@@ -839,11 +850,13 @@ enum heap_result heap_resize(struct heap *h, const void *address, size_t nbytes,
 {
     heap_lock(h);
     enum heap_result result = resize_locked(h, address, nbytes, anyway);
-    bool huge = gets_huge_pages_locked(h, nbytes) && result == HEAP_OK;
+    size_t wanted = 0;
+    if (nbytes >= HUGE_OBJECT && result == HEAP_OK)
+        wanted = wanted_in_huge_pages_locked(h, address, nbytes);
     heap_unlock(h);
-    /* All of the object: what it has grown by is the part that did not have them yet. */
-    if (huge)
-        os_want_huge_pages((void *)(uintptr_t)address, nbytes, true);
+    /* From its start: what it has grown by is the part that did not have them yet. */
+    if (wanted > 0)
+        os_want_huge_pages((void *)(uintptr_t)address, wanted, true);
     return result;
 }
 

@@ -65,9 +65,9 @@ enum heap_result {
  * struct heap and with the layout of what lies in a region. */
 #define HEAP_LAYOUT (((size_t)6 << 16) + sizeof(struct heap))
 
-/* From this size on, in bytes, an object gets huge pages, if the heap wants them: most of it then
- * lies in whole ones. */
-enum { HUGE_OBJECT = 4 << 20 };
+/* From this size on, in bytes, an object gets huge pages, if the heap wants them: one of them at
+ * least begins in it. */
+enum { HUGE_OBJECT = HUGE_PAGE_BYTES };
 
 /* --- opening ------------------------------------------------------------------- */
 

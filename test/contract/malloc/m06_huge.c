@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Checks that a large object gets huge pages where the system has them, that what goes back does
- * not get them again, and that zeros of calloc that are never read take no memory [M6].
+ * Checks that large objects get huge pages where the system has them, also where one of them ends
+ * and the next one begins; that what goes back does not get them again; and that zeros of calloc
+ * that are never read take no memory [M6].
  */
 #include <malloc.h>
 #include <stdio.h>
@@ -63,6 +64,23 @@ static void test_large_object(void)
         free(small[i]);
 }
 
+/* Objects of three megabytes side by side: a huge page of two lies wholly in one of them, or in two
+ * neighbours. The lowest object may begin within one, and the highest end within another. */
+static void test_neighbours(void)
+{
+    enum { N = 12, NBYTES = 3 * MIB, SIZE = 2 * MIB };
+    static char *object[N];
+    for (int i = 0; i < N; i++) {
+        object[i] = malloc(NBYTES);
+        memset(object[i], 1, NBYTES);
+    }
+    check(smaps_kib("AnonHugePages") >= (N * NBYTES - 2 * SIZE) / 1024,
+          "large objects side by side have huge pages throughout");
+    for (int i = 0; i < N; i++)
+        free(object[i]);
+    malloc_trim(0);
+}
+
 static void test_zeros(void)
 {
     long before = smaps_kib("Rss");
@@ -77,7 +95,7 @@ int main(void)
 {
     test_zeros();
     if (offered_kib() >= OBJECT / 1024 / 2)
-        test_large_object();
+        test_neighbours(), test_large_object();
     else
         puts("# SKIP the system has no huge pages for this process");
     return done();

@@ -8,6 +8,7 @@
  */
 #include "unit.h"
 
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
@@ -435,6 +436,66 @@ static void test_constants_of_a_gap(void **state)
     assert_false(heap_has_constants_of(&heap, &like));
 }
 
+/* --- huge pages ------------------------------------------------------------------ */
+
+enum { MIB = 1 << 20 };
+
+/* Returns whether the system was asked for huge pages at an address, as far as it tells. */
+static bool wants_huge_pages(const unsigned char *address)
+{
+    char line[4096];
+    uintptr_t start, end, at = (uintptr_t)address;
+    bool is_there = false, wants = false;
+    FILE *file = fopen("/proc/self/smaps", "r");
+    while (file != NULL && fgets(line, sizeof line, file) != NULL) {
+        if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " ", &start, &end) == 2)
+            is_there = at >= start && at < end;
+        else if (is_there && strncmp(line, "VmFlags:", 8) == 0)
+            wants = strstr(line, " hg") != NULL;
+    }
+    if (file != NULL)
+        fclose(file);
+    return wants;
+}
+
+/* Opens a heap in the first nbytes of memory that begins with a huge page, and takes an object of
+ * eight and a half megabytes. Returns whether huge pages are wanted at a position afterwards. */
+static bool is_wanted_at(size_t nbytes, size_t position)
+{
+    enum { MAPPED = 14 * MIB };
+    static struct clean clean;
+    unsigned char *mapped = os_map(MAPPED);
+    assert_non_null(mapped);
+    unsigned char *base =
+        (unsigned char *)(ceil_div((uintptr_t)mapped, HUGE_PAGE_BYTES) * HUGE_PAGE_BYTES);
+    struct heap *h = calloc(1, sizeof *h);
+    assert_non_null(h);
+    void *object;
+    h->chunks.clean = &clean;
+    heap_open_locked(h, (struct region){.base = base, .nbytes = nbytes, .is_zero = true}, NULL);
+    h->wants_huge_pages = true;
+    assert_int_equal(heap_take(h, 8 * MIB + MIB / 2, FIT_ANY, &object), HEAP_OK);
+    assert_ptr_equal(object, base);
+    bool wanted = wants_huge_pages(base + position);
+    free(h);
+    os_unmap(mapped, MAPPED);
+    return wanted;
+}
+
+/* The huge page that an object ends in is asked for, too, unless it ends beyond the heap: what lies
+ * there is not the heap's. */
+static void test_huge_pages_end_in_the_heap(void **state)
+{
+    (void)state;
+    if (!is_wanted_at(12 * MIB, 0))
+        skip(); /* the system has none, or does not tell */
+    assert_true(is_wanted_at(12 * MIB, 8 * MIB));
+    assert_true(is_wanted_at(12 * MIB, 9 * MIB + MIB / 2));
+    assert_false(is_wanted_at(12 * MIB, 10 * MIB));
+    assert_true(is_wanted_at(9 * MIB, 0));
+    assert_false(is_wanted_at(9 * MIB, 9 * MIB + MIB / 2));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -452,6 +513,7 @@ int main(void)
         cmocka_unit_test(test_a_region_is_whole_granules),
         cmocka_unit_test(test_constants),
         cmocka_unit_test(test_constants_of_a_gap),
+        cmocka_unit_test(test_huge_pages_end_in_the_heap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -41,8 +41,8 @@
  *
  * AddressSanitizer. If the library is compiled with -fsanitize=address, as the single C file of a
  * program may be, a touch of a freed object is reported, and of the bytes behind an object up to a
- * multiple of 16; but not what lies behind the last live object of a heap. A heap may then be
- * copied, and its buffer used for something else, only after it was detached or destroyed.
+ * multiple of 16. A heap may then be copied, and its buffer used for something else, only after it
+ * was detached or destroyed.
  *
  * Threads [H11]. Any thread may make any call, on one heap and on several heaps at the same time.
  * There are two exceptions. A heap that was made with MEM_SINGLE_THREADED may be used by one

@@ -29,6 +29,7 @@ cat >"$work/touch.c" <<'END'
 /* A copy of a heap with slots is attached at a multiple of 64 KiB from it. */
 static _Alignas(65536) char buffer[65536], copy[65536];
 static volatile char *touched;
+static char *filled[sizeof buffer / 3000];
 
 __attribute__((noinline)) static void touch(char *p)
 {
@@ -49,6 +50,7 @@ int main(int argc, char **argv)
 {
     struct mem_options slots = {.flags = MEM_SLOTS | MEM_SINGLE_THREADED};
     const char *how = argv[argc - 1];
+    int n = 0;
     mem_heap *heap = mem_heap_in(buffer, sizeof buffer, strstr(how, "slot") ? &slots : NULL);
     char *p = object(heap, 100), *q = object(heap, 5000);
     memset(p, 1, 100);
@@ -63,6 +65,21 @@ int main(int argc, char **argv)
         touch(p + 50);
     } else if (strstr(how, "shrunk")) {
         touch(mem_resize(heap, p, 97) + 97);
+    } else if (strstr(how, "last")) {
+        char *last = mem_alloc(heap, 3000);
+        mem_free(heap, last);
+        touch(last + 50);
+    } else if (strstr(how, "given up")) {
+        touch((char *)mem_resize(heap, q, 64) + 64);
+    } else if (strstr(how, "records")) {
+        while ((p = mem_alloc(heap, 3000)) != NULL)
+            filled[n++] = p;
+        while (n > 0)
+            mem_free(heap, filled[--n]);
+        while (mem_alloc(heap, 1) != NULL)
+            ;
+        if (mem_check(heap, NULL) != MEM_OK)
+            return 3;
     } else if (strstr(how, "again")) {
         mem_free(heap, p);
         touch(object(heap, 100) + 99);
@@ -90,7 +107,7 @@ gcc -g -O1 -fsanitize=address,undefined -Iinclude "$work/touch.c" "$build/libmem
     -o "$work/touch" || exit 1
 
 for where in slot chunk; do
-    for how in freed behind moved shrunk; do
+    for how in freed behind moved shrunk last 'given up'; do
         "$work/touch" "$where $how" >"$work/log" 2>&1
         [ $? -ne 0 ] && grep -q 'ERROR: AddressSanitizer: use-after-poison' "$work/log" &&
             grep -q '#0 .* in touch ' "$work/log"
@@ -100,6 +117,8 @@ for where in slot chunk; do
         "$work/touch" "$where $how" >"$work/log" 2>&1
         result $? "a touch of what was taken $how is not, in a $where"
     done
+    "$work/touch" "$where records" >"$work/log" 2>&1
+    result $? "records grow into what was an object, beside each $where"
 done
 for program in h03_allocation h04_styles h11_threads h12_fork h16_limit; do
     timeout 100 "$build/test/contract/heaps/$program" >"$work/log" 2>&1

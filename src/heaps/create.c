@@ -176,8 +176,8 @@ void create_show_all(struct session *v)
 #ifdef WITH_ASAN
     size_t nparts = header_has_parts(v->m) ? parts_nopen(v->m) : 0, i = 0;
     do {
-        const struct chunks *c = &v->h->chunks;
-        unpoison(c->region.base, (size_t)c->ledger.b.top * GRANULE_BYTES); /* PO2 */
+        const struct region *r = &v->h->chunks.region;
+        unpoison(r->base, r->nbytes);
     } while (++i < nparts && session_part(v, i));
 #else
     (void)v;

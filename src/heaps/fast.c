@@ -167,7 +167,7 @@ static inline bool give_back_slot(mem_heap *m, struct hcache *q, void *address)
     m->live_bytes -= size;
     if (is_due)
         refile(m, address);
-    object_hide(header_at(m, m->state), address, size);
+    object_hide(address, size);
     return true;
 }
 
@@ -212,7 +212,7 @@ static bool resize_in_slot(mem_heap *m, const struct hcache *q, void *object, si
     if (!done)
         return false;
     header_count_bytes(m, size, old);
-    object_show(object, size);
+    object_show_resized(object, old, size);
     return true;
 }
 

@@ -246,7 +246,7 @@ static enum mem_result session_free(struct session *v, const void *address, bool
     v->m->nlive--;
     header_count_bytes(v->m, 0, found.size);
     fill_freed(v->m, found.start, found.size);
-    object_hide(v->h, found.start, found.size);
+    object_hide(found.start, found.size);
     return MEM_OK;
 }
 
@@ -281,7 +281,7 @@ static enum mem_result resize_by_moving(struct session *v, const struct object *
     heap_free_locked(v->h, old->start, true, &gone);
     v->m->nlive--;
     fill_freed(v->m, old->start, old->size);
-    object_hide(v->h, old->start, old->size);
+    object_hide(old->start, old->size);
     return MEM_OK;
 }
 
@@ -298,8 +298,7 @@ static enum mem_result resize_in_place(const struct session *v, const struct obj
         return result_of_heap(result);
     if (size < old->size)
         fill_freed(v->m, start + size, old->size - size);
-    unpoison(start, ceil_div(old->size, GRANULE_BYTES) * GRANULE_BYTES); /* PO2 */
-    object_show(start, size);
+    object_show_resized(start, old->size, size);
     if (size > old->size && (v->m->flags & MEM_FILL_NEW) != 0)
         memset(start + old->size, v->m->fill_new, size - old->size);
     return MEM_OK;

@@ -50,12 +50,18 @@ static inline void object_show(void *object, size_t size)
     poison((char *)object + size, ceil_div(size, GRANULE_BYTES) * GRANULE_BYTES - size);
 }
 
-/* What was an object of this heap may no longer be touched. The heap's lock is held. */
-static inline void object_hide(const struct heap *h, void *object, size_t size)
+/* What was an object, or a part of one, may no longer be touched. The heap's lock is held. */
+static inline void object_hide(void *from, size_t nbytes)
 {
-    const struct chunks *c = &h->chunks;
-    if ((char *)object + size <= (char *)region_at(&c->region, c->ledger.b.top)) /* PO2 */
-        poison(object, size);
+    poison(from, nbytes);
+}
+
+/* An object of `old` bytes has `size` now, where it lies. */
+static inline void object_show_resized(void *object, size_t old, size_t size)
+{
+    if (size < old)
+        object_hide((char *)object + size, old - size);
+    object_show(object, size);
 }
 
 #endif

@@ -23,6 +23,7 @@
  * summary is 50 or more: to the second leaf, without a look at any other. */
 #include "ledger/btree.h"
 
+#include "base/poison.h"
 #include "base/seqcount.h"
 
 enum { NODE_BYTES = 256 };
@@ -112,6 +113,8 @@ static void arrays_move(const struct btree *b, const uint64_t *at, ptrdiff_t n)
     assert((uintptr_t)at % sizeof *at == 0);
     uint64_t *low = array_of(b, BY_SIZE);
     assert(low <= at); /* or the length wraps */
+    if (n > 0)
+        unpoison(low - n, (size_t)n * sizeof *low); /* PO2 */
     memmove(low - n, low, (size_t)((const unsigned char *)at - (unsigned char *)low));
 }
 

@@ -6,6 +6,7 @@
 #include "ledger/chunks.h"
 
 #include "base/os.h"
+#include "base/poison.h"
 
 /* The free list holds the addresses of the region and the ledger, so `c` must not move
  * afterwards. */

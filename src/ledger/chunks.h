@@ -26,7 +26,6 @@
 #ifndef CHUNKS_H
 #define CHUNKS_H
 
-#include "base/poison.h"
 #include "base/region.h"
 #include "ledger/clean.h"
 #include "ledger/freelist.h"
@@ -122,9 +121,6 @@ static inline void chunks_give_back(struct chunks *c, const struct ledger_place 
     ledger_give_back(&c->ledger, p);
     if (c->list.head != NULL)
         freelist_given(&c->list, &spot, end);
-    uint32_t top = c->ledger.b.top;
-    if (top < end)
-        unpoison(region_at(&c->region, top), (size_t)(end - top) * GRANULE_BYTES); /* PO2 */
 }
 
 #endif

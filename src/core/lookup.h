@@ -70,9 +70,9 @@ RACING static inline bool lookup_object(const struct lookup_view *v, uintptr_t a
     uint32_t slot_bytes = NOW(span->slot_bytes);
     if (reciprocal == 0 || (uintptr_t)states - v->slots.base >= v->slots.nbytes)
         return false;
-    struct slot_quotient q = slot_divide((uint32_t)offset & v->mask, reciprocal);
-    uint32_t state = __atomic_load_n(states + q.index, __ATOMIC_ACQUIRE);
-    size_t within = (uint64_t)q.fraction * slot_bytes >> 32;
+    uint32_t into = (uint32_t)offset & v->mask, index = slot_divide(into, reciprocal).index;
+    uint32_t state = __atomic_load_n(states + index, __ATOMIC_ACQUIRE);
+    uint32_t within = into - index * slot_bytes;
     p->start = (unsigned char *)address - within;
     p->size = slot_bytes - state_slack_near(state);
     if (!state_is_near(state) || within >= p->size)

@@ -31,7 +31,7 @@
 extern uint32_t registry_version;
 
 /* One thread's reader. Its word is the version of the table that `last` belongs to, or 0 if `last`
- * is empty; and READER_BUSY is added to it during a lookup. No version has that bit. */
+ * is empty; during a lookup it has READER_BUSY, too, or nothing else. No version has that bit. */
 enum { READER_BUSY = 2 };
 struct reader {
     _Alignas(64) uint32_t word;
@@ -40,7 +40,8 @@ struct reader {
 };
 static_assert(sizeof(struct reader) == 64, "a cache line each: they are written all the time");
 
-/* The calling thread's reader, or &reader_none, whose word is 0 for ever and no version. */
+/* The calling thread's reader, or &reader_none, which all threads without one share. Its word is 0
+ * or READER_BUSY, so never a version, and no thread waits for it. */
 extern struct reader reader_none;
 extern THREAD_LOCAL struct reader *reader_mine;
 
@@ -117,19 +118,16 @@ static inline void lookup_end(const struct lookup_scope *scope)
 
 /* Begins a lookup that may use r->last, what the thread's last lookup found; lookup_end_fast ends
  * it, with the *was that this stores. Returns false, and begins nothing, if the table has changed
- * since then. It must not be within another lookup, which may be writing r->last. The version is
- * compared twice: before, so that reader_none, which all threads share, is never written; and
- * again when the reader is busy, as only then the answer stays true [RD1]. */
+ * since then. That is so, too, within another lookup, which may be writing r->last: its word is
+ * busy, and no version is. The version is compared when the reader is busy, as only then the answer
+ * stays true [RD1]. */
 RACING static inline bool lookup_begin_fast(struct reader *r, uint32_t *was)
 {
     *was = NOW(r->word);
-    if (*was != changes_seen(&registry_version))
-        return false;
-    assert(r != &reader_none && (*was & READER_BUSY) == 0);
-    grace_enter(&r->word, *was | READER_BUSY);
+    grace_enter(&r->word, READER_BUSY);
     bool current = *was == changes_seen(&registry_version);
     if (!current)
-        lookup_end_fast(r, *was);
+        grace_leave(&r->word, *was); /* other threads may share this one: reader_none */
     return current;
 }
 

@@ -3,7 +3,7 @@
  * h07_find_threads.c - H7: checks lookups of any address while threads use the heaps and make and
  * destroy others. It runs under ThreadSanitizer, too.
  *
- *     h07_find_threads [N]     looks up N addresses, 200,000 by default
+ *     h07_find_threads [N [SEED]]     looks up N addresses, 200,000 by default
  */
 #include "unit.h"
 
@@ -16,7 +16,7 @@
 
 enum { NUSERS = 4, NASKERS = 2, NKINDS = 3, NSTABLE = 200, NHELD = 60, MIB = 1 << 20 };
 
-static unsigned long nwanted = 200000;
+static unsigned long nwanted = 200000, seed = 1;
 static bool done;
 
 /* The first heap has slots and large objects. The second is small, so that its ledger changes
@@ -135,7 +135,7 @@ static void *ask(void *argument)
 
 static void start(struct thread *t, int number, void *(*run)(void *))
 {
-    *t = (struct thread){.dice = (uint64_t)number + 77, .number = number};
+    *t = (struct thread){.dice = seed * 1000 + (uint64_t)number, .number = number};
     assert_int_equal(pthread_create(&t->thread, NULL, run, t), 0);
 }
 
@@ -165,8 +165,8 @@ static void test_while_threads_allocate(void **state)
     }
     assert_int_equal(pthread_join(maker.thread, NULL), 0);
     assert_int_equal(maker.nwrong, 0);
-    print_message("%lu addresses, %lu times busy; %lu allocations, %lu heaps meanwhile\n", nwanted,
-                  nbusy, nused, maker.nasked);
+    print_message("%lu addresses, %lu times busy; %lu allocations, %lu heaps meanwhile; seed %lu\n",
+                  nwanted, nbusy, nused, maker.nasked, seed);
     assert_true(nused > 1000 && maker.nasked > 10 && nlive > 0);
     assert_true(nbusy <= nwanted / 1000);
 }
@@ -214,5 +214,7 @@ int main(int argc, char **argv)
     };
     if (argc > 1)
         nwanted = strtoul(argv[1], NULL, 10);
+    if (argc > 2)
+        seed = strtoul(argv[2], NULL, 10);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

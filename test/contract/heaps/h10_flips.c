@@ -23,8 +23,8 @@ enum { LARGEST = 16 << 10, GUARD = 4096, NOBJECTS = 400, LOCK_BYTES = 8, HEADER 
 static _Alignas(4096) unsigned char all[GUARD + LARGEST + GUARD], pristine[LARGEST];
 static unsigned char *const memory = all + GUARD;
 
-static uint64_t dice = 19;
-static unsigned long nwanted = 4000, nfound, nharmless;
+static uint64_t dice;
+static unsigned long seed = 19, nwanted = 4000, nfound, nharmless;
 
 static struct history {
     size_t nbytes;
@@ -224,7 +224,8 @@ static void test_each_bit_is_found_or_harmless(void **state)
     while (nfound + nharmless < nwanted)
         for (int i = 0; i < NHISTORIES; i++)
             flip_all(&histories[i], nwanted / NHISTORIES);
-    print_message("%lu bits: %lu found, %lu harmless\n", nfound + nharmless, nfound, nharmless);
+    print_message("%lu bits: %lu found, %lu harmless; seed %lu\n", nfound + nharmless, nfound,
+                  nharmless, seed);
     assert_true(nfound > nwanted / 4 && nharmless > 0);
 }
 
@@ -358,6 +359,7 @@ int main(int argc, char **argv)
     if (argc > 1)
         nwanted = strtoul(argv[1], NULL, 10);
     if (argc > 2)
-        dice = strtoul(argv[2], NULL, 10);
+        seed = strtoul(argv[2], NULL, 10);
+    dice = seed;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

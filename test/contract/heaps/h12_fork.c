@@ -2,10 +2,13 @@
  *
  * h12_fork.c - H12: checks that a child process can use every heap that threads of its parent were
  * using at the fork.
+ *
+ *     h12_fork [N [SEED]]     forks N times while threads use heaps, 100 times by default
  */
 #include "unit.h"
 
 #include <pthread.h>
+#include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,11 +16,13 @@
 
 enum { NTHREADS = 8 };
 
+static unsigned long nforks = 100;
+static uint64_t dice = 1; /* The next thread's. */
 static bool done;
 
 static void *work_on(void *heap)
 {
-    uint64_t own_dice = (uintptr_t)&own_dice;
+    uint64_t own_dice = __atomic_add_fetch(&dice, 1, __ATOMIC_RELAXED);
     void *p = NULL;
     while (!__atomic_load_n(&done, __ATOMIC_RELAXED)) {
         mem_free(heap, p);
@@ -44,14 +49,13 @@ static int in_child(mem_heap *const heap[NTHREADS])
 static void test_forks(void **state)
 {
     (void)state;
-    enum { NFORKS = 60 };
     pthread_t thread[NTHREADS];
     mem_heap *heap[NTHREADS];
     for (int i = 0; i < NTHREADS; i++) {
         heap[i] = mem_heap_create(i % 2 ? 64 << 10 : 4 << 20, NULL);
         assert_int_equal(pthread_create(&thread[i], NULL, work_on, heap[i]), 0);
     }
-    for (int k = 0; k < NFORKS; k++) {
+    for (unsigned long k = 0; k < nforks * 3 / 5; k++) {
         int status;
         pid_t child = fork();
         if (child == 0)
@@ -170,13 +174,12 @@ static void test_a_walk_that_uses_another_heap(void **state)
 static void test_forks_of_one_busy_heap(void **state)
 {
     (void)state;
-    enum { NFORKS = 40 };
     pthread_t thread[NTHREADS];
     mem_heap *heap = mem_heap_create(4 << 20, NULL);
     __atomic_store_n(&done, false, __ATOMIC_RELAXED);
     for (int i = 0; i < NTHREADS; i++)
         assert_int_equal(pthread_create(&thread[i], NULL, work_on, heap), 0);
-    for (int k = 0; k < NFORKS; k++) {
+    for (unsigned long k = 0; k < nforks * 2 / 5; k++) {
         int status;
         pid_t child = fork();
         if (child == 0)
@@ -243,9 +246,8 @@ static void test_a_child_that_forks_at_once(void **state)
     assert_int_equal(mem_heap_destroy(heap), MEM_OK);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
-    alarm(120);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_forks),
         cmocka_unit_test(test_a_walk_that_waits_for_the_fork),
@@ -254,5 +256,10 @@ int main(void)
         cmocka_unit_test(test_a_fork_in_a_visitor),
         cmocka_unit_test(test_a_child_that_forks_at_once),
     };
+    if (argc > 1)
+        nforks = strtoul(argv[1], NULL, 10);
+    if (argc > 2)
+        dice = strtoul(argv[2], NULL, 10) * 1000;
+    alarm(120 + (unsigned)nforks / 5);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,8 +3,9 @@
  * Checks threads that come and go, free each other's objects, and allocate while they exit; and
  * forks while other threads allocate [M5].
  *
- *     m05_threads THREADS FORKS
+ *     m05_threads THREADS FORKS [SEED]
  */
+#include <inttypes.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <sched.h>
@@ -17,6 +18,7 @@
 
 enum { AT_ONCE = 8, NSHARED = 64, CHILD_SECONDS = 20 };
 
+static uint64_t first_seed = 1;
 static pthread_key_t key;
 static _Atomic unsigned ndestroyed, nbad;
 static _Atomic(unsigned char *) shared[NSHARED];
@@ -49,7 +51,7 @@ static void destroy(void *value)
 
 static void *come_and_go(void *number)
 {
-    uint64_t seed = (uintptr_t)number + 1;
+    uint64_t seed = first_seed + (uintptr_t)number;
     char *p = calloc(1, 20);
     p[0] = 8;
     pthread_setspecific(key, p);
@@ -122,7 +124,7 @@ static void stacks_that_go(void)
 
 static void *work(void *number)
 {
-    uint64_t seed = (uintptr_t)number + 77;
+    uint64_t seed = first_seed + 77 + (uintptr_t)number;
     while (!stop) {
         exchange(&seed);
     }
@@ -152,32 +154,45 @@ static void be_the_child(uint64_t seed)
     _exit(p == NULL || nbad > 0);
 }
 
+static bool ended_well(pid_t child)
+{
+    int status;
+    return child > 0 && waitpid(child, &status, 0) == child && status == 0;
+}
+
+/* Several children live at the same time. */
 static void many_forks(size_t nforks)
 {
     pthread_t thread[AT_ONCE / 2];
+    pid_t child[AT_ONCE];
     size_t failed = 0;
     pthread_atfork(before_fork, after_fork, after_fork);
     for (size_t j = 0; j < AT_ONCE / 2; j++) {
         pthread_create(&thread[j], NULL, work, (void *)j);
     }
     for (size_t i = 0; i < nforks; i++) {
-        int status = 1;
-        pid_t child = fork();
-        if (child == 0) {
-            be_the_child(i + 1);
+        pid_t *next = &child[i % AT_ONCE];
+        failed += i >= AT_ONCE && !ended_well(*next);
+        *next = fork();
+        if (*next == 0) {
+            be_the_child(first_seed + i);
         }
-        failed += child < 0 || waitpid(child, &status, 0) != child || status != 0;
+    }
+    for (size_t i = 0; i < AT_ONCE && i < nforks; i++) {
+        failed += !ended_well(child[i]);
     }
     stop = true;
     for (size_t j = 0; j < AT_ONCE / 2; j++) {
         pthread_join(thread[j], NULL);
     }
+    printf("# %zu forks, seed %" PRIu64 "\n", nforks, first_seed);
     check(failed == 0, "children of fork allocate while others did");
     check(nbad == 0, "and the parent's objects were whole");
 }
 
 int main(int argc, char **argv)
 {
+    first_seed = argc > 3 ? strtoul(argv[3], NULL, 10) * 1000000 : 1;
     many_threads(argc > 1 ? strtoul(argv[1], NULL, 10) : 10000);
     stacks_that_go();
     many_forks(argc > 2 ? strtoul(argv[2], NULL, 10) : 1000);

@@ -23,13 +23,12 @@
 #include <cmocka.h>
 
 #include "observe.h"
+#include "patience.h"
 
 #include <limits.h>
 #include <sys/wait.h>
 
-/* Long enough for an emulator under load, so that only a deadlock reaches it. */
-#define CHILD_SECONDS 120
-#define CHILD_SKIPS   77
+#define CHILD_SKIPS 77
 
 /* For functions such as a test's own mmap, which a sanitizer's runtime calls before instrumented
  * functions can run. */
@@ -67,7 +66,7 @@ static inline void be_the_child(struct alone *test, int log)
 {
     dup2(log, STDOUT_FILENO);
     dup2(log, STDERR_FILENO);
-    alarm(CHILD_SECONDS);
+    alarm(PATIENCE);
     const struct CMUnitTest one[] = {{test->name, run_body, NULL, NULL, test}};
     exit(cmocka_run_group_tests_name("in a process of its own", one, NULL, NULL) != 0);
 }

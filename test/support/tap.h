@@ -14,6 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "patience.h"
+
 static int tap_ntests;
 
 static inline void check(bool ok, const char *what)

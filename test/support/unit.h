@@ -16,6 +16,8 @@
 #include <time.h>
 #include <cmocka.h>
 
+#include "patience.h"
+
 /* Marsaglia, "Xorshift RNGs", 2003. The state is never 0. */
 static inline uint32_t rnd(uint64_t *state, uint32_t below)
 {

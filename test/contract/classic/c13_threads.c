@@ -218,7 +218,7 @@ static void racing_frees(void)
  * heap. It calls _exit, since the other threads do not exist in it. */
 static void be_a_forked_child(void)
 {
-    alarm(20);
+    alarm(PATIENCE);
     unsigned char *p = Mem_Alloc(500);
     bool good = p != NULL && Mem_GetSize(p + 499) == 500 && Mem_Free(p) == 0;
     _exit(good && Mem_Free(p) == -1 && Mem_Check() == 0 ? 0 : 1);

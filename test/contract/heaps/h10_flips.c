@@ -19,6 +19,7 @@
 #include "mem_heap.h"
 
 enum { LARGEST = 16 << 10, GUARD = 4096, NOBJECTS = 400, LOCK_BYTES = 8, HEADER = 72 };
+enum { CALLS_AT_ONCE = 200000 };
 
 static _Alignas(4096) unsigned char all[GUARD + LARGEST + GUARD], pristine[LARGEST];
 static unsigned char *const memory = all + GUARD;
@@ -190,11 +191,13 @@ static bool is_lock(const struct history *h, size_t byte)
     return h->flags == 0 && byte >= HEADER && byte < HEADER + LOCK_BYTES;
 }
 
-/* Flips bits of the header, and then bits of the records, from the end down. */
+/* Flips bits of the header, and then bits of the records, from the end down: n of them, or fewer if
+ * the heap has many objects. A long run makes more heaps instead. */
 static void flip_all(const struct history *h, unsigned long n)
 {
     struct mem_statistics s;
     make(h);
+    n = n < CALLS_AT_ONCE / (unsigned)nobjects ? n : CALLS_AT_ONCE / (unsigned)nobjects;
     uint64_t expected = all_told(h->nbytes);
     memcpy(memory, pristine, h->nbytes);
     assert_int_equal(mem_stats(heap, &s), MEM_OK);
@@ -208,7 +211,7 @@ static void flip_all(const struct history *h, unsigned long n)
     for (size_t k = n < nbits ? rnd(&dice, (uint32_t)step) : 0; k < nbits;
          k += n < nbits ? 1 + rnd(&dice, (uint32_t)(2 * step - 1)) : 1) {
         size_t byte = k / 8 < header ? k / 8 : h->nbytes - nrecords + (k / 8 - header);
-        alarm(20); /* Ends the test if a call does not return. */
+        alarm(PATIENCE); /* Ends the test if a call does not return. */
         if (!is_lock(h, byte))
             flip(h, byte * 8 + k % 8, expected);
     }
@@ -340,7 +343,7 @@ static void test_any_damage(void **state)
         const struct history *h = &histories[n % NHISTORIES];
         make(h);
         damage_all_but_lock(h);
-        alarm(20);
+        alarm(PATIENCE);
         all_told(h->nbytes);
         alarm(0);
         assert_guards_whole(h);

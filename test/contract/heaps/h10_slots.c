@@ -8,7 +8,7 @@
  *     copied       as detached, but the heap has the header of one in use
  *
  * Either the change is found, or all calls go on as a list of the objects says. In each case no
- * call crashes, takes ten seconds, or touches the pages around a buffer, which are forbidden. That
+ * call crashes, hangs, or touches the pages around a buffer, which are forbidden. That
  * is all that is expected if several words are overwritten, since these may cancel each other out.
  * Each change is made in a process of its own.
  *
@@ -451,7 +451,7 @@ static int outcome(void)
 {
     bool found;
     const char *wrong;
-    alarm(10);
+    alarm(PATIENCE);
     if (changed.mode == IN_USE) {
         change();
         found = mem_check(heap, &wrong) != MEM_OK;

@@ -36,7 +36,7 @@ static void *work_on(void *heap)
 static int in_child(mem_heap *const heap[NTHREADS])
 {
     int nwrong = 0;
-    alarm(20);
+    alarm(PATIENCE);
     for (int i = 0; i < NTHREADS; i++) {
         for (int k = 0; k < 100; k++)
             nwrong += mem_free(heap[i], mem_alloc(heap[i], 20 * (size_t)k)) != MEM_OK;
@@ -260,6 +260,6 @@ int main(int argc, char **argv)
         nforks = strtoul(argv[1], NULL, 10);
     if (argc > 2)
         dice = strtoul(argv[2], NULL, 10) * 1000;
-    alarm(120 + (unsigned)nforks / 5);
+    alarm(PATIENCE + (unsigned)nforks);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

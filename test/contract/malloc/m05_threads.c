@@ -16,7 +16,7 @@
 
 #include "tap.h"
 
-enum { AT_ONCE = 8, NSHARED = 64, CHILD_SECONDS = 20 };
+enum { AT_ONCE = 8, NSHARED = 64 };
 
 static uint64_t first_seed = 1;
 static pthread_key_t key;
@@ -145,7 +145,7 @@ static void after_fork(void)
 
 static void be_the_child(uint64_t seed)
 {
-    alarm(CHILD_SECONDS);
+    alarm(PATIENCE);
     for (int i = 0; i < 50; i++) {
         exchange(&seed);
     }

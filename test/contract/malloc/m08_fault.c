@@ -25,7 +25,7 @@
 #include "failing.h"
 #include "stamp.h"
 
-enum { NLIVE = 40, NSTEPS = 300, NTHREADS = 3, NFORKS = 3, SECONDS = 20, MOST_RUNS = 2000 };
+enum { NLIVE = 40, NSTEPS = 300, NTHREADS = 3, NFORKS = 3, MOST_RUNS = 2000 };
 
 static struct failing *state;
 
@@ -147,7 +147,7 @@ static void fork_one(struct worker *w)
     int status = 0;
     pid_t child = fork();
     if (child == 0) {
-        alarm(SECONDS);
+        alarm(PATIENCE);
         for (int i = 0; i < NSTEPS; i++) {
             step(w);
         }
@@ -169,7 +169,7 @@ static void be_the_program(void)
     static struct worker main_worker = {.seed = 5};
     pthread_t thread[NTHREADS];
     bool started[NTHREADS];
-    alarm(SECONDS);
+    alarm(PATIENCE);
     for (int i = 0; i < NSTEPS; i++) {
         step(&main_worker);
     }

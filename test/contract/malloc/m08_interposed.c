@@ -18,7 +18,7 @@
 
 #include "tap.h"
 
-enum { NTHREADS = 4, NROUNDS = 300, NLARGE = 400, LARGE = 200000, SECONDS = 60 };
+enum { NTHREADS = 4, NROUNDS = 300, NLARGE = 400, LARGE = 200000 };
 
 /* Allocates and frees objects of all kinds: in slots, in chunks, and of more than 1 MiB. Returns
  * whether free kept errno. */
@@ -76,7 +76,7 @@ static int be_the_program(void)
 {
     struct timespec t = {0};
     pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-    alarm(SECONDS);
+    alarm(PATIENCE);
     void *page = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     unsigned before = ncalls();
     clock_gettime(CLOCK_MONOTONIC, &t);

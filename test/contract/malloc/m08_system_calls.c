@@ -23,7 +23,7 @@
 #include "stamp.h"
 
 enum { NLIVE = 200, NSTEPS = 20000, NTHREADS = 4, NLARGE = 40, LARGE = 3 << 20 };
-enum { PIECE = 256 << 10, MOST_PIECES = 4096, SECONDS = 60 };
+enum { PIECE = 256 << 10, MOST_PIECES = 4096 };
 
 /* --- filters ------------------------------------------------------------------------ */
 
@@ -323,7 +323,7 @@ static void run(int (*what)(int number), int number, const char *title)
     int status = -1;
     pid_t child = fork();
     if (child == 0) {
-        alarm(SECONDS);
+        alarm(PATIENCE);
         _exit(what(number));
     }
     bool ended = waitpid(child, &status, 0) == child;
@@ -343,7 +343,7 @@ int main(int argc, char **argv)
     program = argv[0];
     npieces = count_pieces();
     if (argc > 1) {
-        alarm(SECONDS);
+        alarm(PATIENCE);
         bool ok = strcmp(argv[1], "alone") == 0 ? work_alone() : work_without_barrier();
         return ok ? 0 : 1;
     }

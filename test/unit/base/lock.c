@@ -101,7 +101,7 @@ static void test_a_wait_that_comes_too_late(void **state)
 
 int main(void)
 {
-    alarm(60);
+    alarm(PATIENCE);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_states),
         cmocka_unit_test(test_one_at_a_time),

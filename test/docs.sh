@@ -31,7 +31,7 @@ result() { # status what
 
 make() {
     case " $* " in
-    *' check'* | *' soak'* | *' bench'* | *' demo'* | *' deb '* | *' instructions '*)
+    *' check'* | *' reliability'* | *' soak'* | *' bench'* | *' demo'* | *' deb '* | *' instructions '*)
         command make -n "$@" >/dev/null ;;
     *) command make -s "$@" ;;
     esac

@@ -150,7 +150,7 @@ check-tree:
 	    "test/amalgamation.sh $(BUILD)" "test/musl.sh $(BUILD)" "test/probes.sh $(BUILD)" \
 	    "test/languages.sh $(BUILD)" \
 	    "test/tool.sh $(BUILD)/mem $(LIB_MALLOC) $(KNOWN)" "test/demo.sh $(BUILD)/mem" \
-	    "test/inspect.sh $(BUILD) $(DAMAGED)" \
+	    "test/inspect.sh $(BUILD)" "test/damaged.sh $(BUILD) $(DAMAGED) $(SEED)" \
 	    "test/leaks.sh $(BUILD) $(TANGLES) $(SEED)" "test/origins.sh $(BUILD)" \
 	    "test/top.sh $(BUILD)" "test/fail.sh $(BUILD)/mem $(EVERY)" \
 	    "test/inspect_history.sh $(BUILD)/mem $(LIB_MALLOC)" \
@@ -243,32 +243,13 @@ check-malloc:
 	exit $$failed
 
 # --- longer tests, by hand ----------------------------------------------------
-# For example: make soak CALLS=1000000000 SEED=42, make soak-malloc HEAPS=100000000
 
 SOAK_SEED = $(if $(filter file,$(origin SEED)),$$(date +%s),$(SEED))
-# A value that the command line gives, or else the longer one.
-longer = $(if $(filter file,$(origin $(1))),$(2),$($(1)))
-ASKED ?= 100000000
-FLIPS ?= 1000000
-SLOT_FLIPS ?= 10000
-.PHONY: soak soak-malloc soak-deb instructions abi docs layers
-SOAKED := $(MODELLED) $(BUILD)/test/contract/heaps/h07_find_threads \
-    $(BUILD)/test/contract/heaps/h10_flips $(BUILD)/test/contract/heaps/h10_slots
-soak: all $(SOAKED) ## the library against its models: CALLS= ASKED= FLIPS= SLOT_FLIPS= SEED=
-soak: $(INSPECT)
-	@$(BUILD)/test/model/random $(CALLS) $(SOAK_SEED)
-	@$(BUILD)/test/model/heaps $(CALLS) $(SOAK_SEED)
-	@$(BUILD)/test/contract/heaps/h07_find_threads $(ASKED)
-	@$(BUILD)/test/contract/heaps/h10_flips $(FLIPS) $(SOAK_SEED)
-	@$(BUILD)/test/contract/heaps/h10_slots $(SLOT_FLIPS) $(SOAK_SEED)
-	@SEED=$(SOAK_SEED) test/inspect.sh $(BUILD) $(call longer,DAMAGED,1000000)
-	@test/fail.sh $(BUILD)/mem 1
-ON_MALLOC = LD_PRELOAD=$(LIB_MALLOC) LIBMEM=onerror=report
-soak-malloc: all $(MALLOC) ## libmem-malloc.so: HEAPS= ROUNDS= ZEROS= THREADS="100000 10000" SEED=
-	@$(ON_MALLOC) $(IN_MALLOC)/m03_badfree $(call longer,HEAPS,10000000) $(SOAK_SEED)
-	@$(ON_MALLOC) $(IN_MALLOC)/m03_badfree_threads $(call longer,ROUNDS,100000) $(SOAK_SEED)
-	@$(ON_MALLOC) $(IN_MALLOC)/m11_calloc $(call longer,ZEROS,1000000) $(SOAK_SEED)
-	@$(ON_MALLOC) $(IN_MALLOC)/m05_threads $(call longer,THREADS,100000 10000)
+.PHONY: reliability soak-deb instructions abi docs layers
+RELIABLE := $(addprefix $(BUILD)/test/contract/heaps/,h07_find_threads h10_flips h10_slots h12_fork)
+RELIABLE += $(MODELLED) $(MALLOC) $(FAILING) $(INSPECT) $(BUILD)/schedules/schedules
+reliability: all $(RELIABLE) ## how far the tests go: SIZE=short|release ROWS= N= SEED= WRITE=yes
+	@test/reliability.sh $(if $(WRITE),--write)
 
 soak-deb: ## the Debian packages: builds them, runs lintian, unpacks and tries them
 	@test/needs.sh debhelper dpkg-dev fakeroot lintian man-db

@@ -31,7 +31,8 @@ result() { # status what
 
 make() {
     case " $* " in
-    *' check'* | *' reliability'* | *' soak'* | *' bench'* | *' demo'* | *' deb '* | *' instructions '*)
+    *' check'* | *' reliability'* | *' soak'* | *' bench'* | *' demo'* | *' deb '* | \
+        *' instructions '*)
         command make -n "$@" >/dev/null ;;
     *) command make -s "$@" ;;
     esac

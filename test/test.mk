@@ -245,11 +245,13 @@ check-malloc:
 # --- longer tests, by hand ----------------------------------------------------
 
 SOAK_SEED = $(if $(filter file,$(origin SEED)),$$(date +%s),$(SEED))
-.PHONY: reliability soak-deb instructions abi docs layers
+.PHONY: reliability soak soak-deb instructions abi docs layers
 RELIABLE := $(addprefix $(BUILD)/test/contract/heaps/,h07_find_threads h10_flips h10_slots h12_fork)
 RELIABLE += $(MODELLED) $(MALLOC) $(FAILING) $(INSPECT) $(BUILD)/schedules/schedules
 reliability: all $(RELIABLE) ## how far the tests go: SIZE=short|release ROWS= N= SEED= WRITE=yes
 	@test/reliability.sh $(if $(WRITE),--write)
+soak: ## make reliability, at the size of a release: a day or two
+	@$(MAKE) reliability SIZE=release
 
 soak-deb: ## the Debian packages: builds them, runs lintian, unpacks and tries them
 	@test/needs.sh debhelper dpkg-dev fakeroot lintian man-db

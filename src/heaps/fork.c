@@ -74,6 +74,7 @@ static bool lock_patiently(const struct heap_range *p)
     return lock_range(p, 40);
 }
 
+/* Locks a heap that no other call is in. A heap that stays unlocked does not end the round. */
 static bool lock_if_free(const struct heap_range *p)
 {
     lock_range(p, 1);

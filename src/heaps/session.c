@@ -27,6 +27,7 @@
 enum { FORK_WAITS = 1 << 15 };
 static uint16_t process_number;
 
+/* Without the bit which says that a fork waits. */
 static uint16_t number_of_process(void)
 {
     return NOW(process_number) & (FORK_WAITS - 1);

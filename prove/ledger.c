@@ -2,8 +2,8 @@
  *
  * ledger.c - best, worst and first fit, and how much room the records leave.
  *
- * Proves: word_of, high_of, low_of, cursor_word, nchunks, granules_left, has_room,
- *     ledger_tail, chunk_at, first_hole, best_hole, worst_hole, is_no_hole, can_take,
+ * Proves: word_of, cursor_word, nchunks, granules_left, has_room, ledger_tail, chunk_at,
+ *     first_hole, best_hole, worst_hole, is_no_hole, can_take,
  *     ledger_choose, has_so_much. */
 #include "model.h"
 #include "conversions.h"
@@ -12,6 +12,7 @@
 #include "ledger/ledger.c"
 
 #include "base.h"
+#include "btree.h"
 
 /* --- what the B+ tree promises (btree.h) ---
  *
@@ -64,20 +65,6 @@ bool btree_first_free(const struct btree *b, uint32_t ngranules, struct cursor *
     assigns \nothing;
     ensures \result == end_of_chunk(word_at(c) / TWO_32); */
 uint32_t btree_chunk_end(const struct btree *b, const struct cursor *c);
-
-/* --- words --- */
-
-/*@ assigns \nothing;
-    ensures \result == high * TWO_32 + low; */
-static inline uint64_t word_of(uint32_t high, uint32_t low);
-
-/*@ assigns \nothing;
-    ensures \result == word / TWO_32; */
-static inline uint32_t high_of(uint64_t word);
-
-/*@ assigns \nothing;
-    ensures \result == word % TWO_32; */
-static inline uint32_t low_of(uint64_t word);
 
 /*@ requires \valid_read(c) && at_word(c);
     assigns \nothing;

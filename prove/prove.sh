@@ -3,7 +3,9 @@
 #
 # prove.sh [FILE.c ...] - proves the contracts in the files of this folder, or in those that are
 # named, with Frama-C WP, z3 and CVC4. A file says behind "Proves:" which functions of the library
-# it is about. Fails if a goal is left. SECONDS_EACH: how long a prover may take for one goal.
+# it is about. What holds of the loops of a function is in loops.txt, and is put in front of them in
+# a copy of src, since WP wants it there. Fails if a goal is left. SECONDS_EACH: how long a prover
+# may take for one goal.
 
 cd "$(dirname "$0")/.." || exit 1
 for tool in frama-c why3 z3 cvc4; do
@@ -17,10 +19,16 @@ trap 'rm -rf "$out"' EXIT
 export WHY3CONFIG=$out/why3.conf
 why3 config detect >/dev/null 2>&1
 
+# A comment in front of a loop is all that the copy has more.
+cp -r src "$out/src"
+while read -r file; do
+    awk -f prove/weave.awk prove/loops.txt "$file" >"$out/$file" || exit 1
+done < <(sed -n 's/^in //p' prove/loops.txt)
+
 # The form of the code that is proved is the portable one, which arm64 runs.
 wp() {
     frama-c -c11 -machdep gcc_x86_64 \
-        -cpp-extra-args="-Isrc -Iinclude -Iprove -U__x86_64__ -U__SSE2__" \
+        -cpp-extra-args="-I$out/src -Iinclude -Iprove -U__x86_64__ -U__SSE2__" \
         -wp -wp-prover z3,cvc4 -wp-par 2 -wp-timeout "${SECONDS_EACH:-60}" "$@" 2>&1
 }
 

@@ -165,17 +165,17 @@ RACING static int count_below_or_at(const uint64_t *word, int nwords, uint64_t k
 {
     assert(nwords >= 0);
     enum { LINE_WORDS = 8, LINE_1 = 7 }; /* line 0 begins with the node's header */
-    const uint64_t *first = word;
+    int begin = 0;
     while (nwords > LEAF_CAP) {
         int half = nwords / 2;
-        word += half & -(int)(word[half - 1] <= key);
+        begin += half * (word[begin + half - 1] <= key);
         nwords -= half;
     }
-    int begin = 0;
-    for (int i = LINE_1; i < nwords; i += LINE_WORDS)
+    int end = begin + nwords;
+    for (int i = begin + LINE_1; i < end; i += LINE_WORDS)
         begin = word[i] <= key ? i : begin;
-    int end = nwords < begin + LINE_WORDS ? nwords : begin + LINE_WORDS;
-    int count = (int)(word - first) + begin;
+    end = end < begin + LINE_WORDS ? end : begin + LINE_WORDS;
+    int count = begin;
     for (int i = begin; i < end; i++)
         count += word[i] <= key;
     return count;

@@ -30,7 +30,7 @@ compile() { # file flags
     fi
 }
 
-for file in "$src"/{base,ledger,slots,core}/*.c "$src"/heaps/{registry,readers,lookup}.c \
+for file in "$src"/{base,ledger,slots,core}/*.c "$src"/heaps/{registry,readers}.c \
     test/schedules/{slots,readers,lock}.c; do
     while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do wait -n; done
     if [ "$file" != "$src"/base/os.c ]; then compile "$file" "$explored" & fi

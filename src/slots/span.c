@@ -310,16 +310,21 @@ void spans_give_back_empty(struct spans *s)
             queue_give_back(s, purpose, c);
 }
 
+/* Returns after how many frees nearly all of nobjects are free; at least 1. */
+static uint32_t nfrees_of_most(uint32_t nobjects)
+{
+    enum { PART = 8 };
+    return nobjects > 0 ? nobjects - nobjects / PART : 1;
+}
+
 /* Returns the countdown for a PARTIAL span with nobjects objects. Threads that free at the same
  * time lose steps: two that always meet lose half. If the countdown waited for all objects, one
  * lost step would keep an empty span for good. So it ends a little before, and then is set anew;
  * or, if there are other threads, at half of the objects. */
 static int32_t nfrees_until_empty(const struct spans *s, uint32_t nobjects)
 {
-    enum { PART = 8 };
     bool alone = s->threads.first == NULL || s->threads.first->next == NULL;
-    uint32_t n = alone ? nobjects - nobjects / PART : nobjects / 2;
-    assert(n <= nobjects);
+    uint32_t n = alone ? nfrees_of_most(nobjects) : nobjects / 2;
     return n > 0 ? (int32_t)n : 1;
 }
 
@@ -357,18 +362,22 @@ void span_requeue(struct spans *s, uint32_t slice, uint32_t least)
 
 /* Returns after how many frees a parked span may be claimed. At most an eighth of it was free
  * when it was parked, so about half is free then; and half of the steps may be lost. */
-static int32_t park_countdown(uint32_t nslots)
+static uint32_t park_countdown(uint32_t nslots)
 {
-    return (int32_t)(nslots / 2 - nslots / 8);
+    return nslots / 2 - nslots / 8;
 }
 
-/* The countdown goes first: as soon as parked_by is set, the lock holder may claim the span. */
+/* The countdown goes first: as soon as parked_by is set, the lock holder may claim the span. It
+ * ends by the time that all objects are free, however few they are: a large-slot span may be parked
+ * when only the slots that were used so far are objects. */
 void span_park(struct span *span, uint32_t nslots, bool patient, const void *owner)
 {
     assert(owner != NULL && span->parked_by == NULL); /* not parked twice */
     assert(span->status == SPAN_OWNED && nslots == span->nslots);
-    countdown_begin(span, states_count_free(span->states, nslots),
-                    patient ? (int32_t)(nslots - nslots / 8) : park_countdown(nslots));
+    uint32_t nfree = states_count_free(span->states, nslots);
+    uint32_t nfrees = nfrees_of_most(nslots - nfree);
+    countdown_begin(span, nfree,
+                    (int32_t)(patient ? nfrees : least(nfrees, park_countdown(nslots))));
     __atomic_store_n(&span->parked_by, owner, __ATOMIC_RELEASE);
 }
 
@@ -393,7 +402,7 @@ bool span_unpark(struct span *span, const void *owner)
 bool span_is_reusable(const struct span *span, uint32_t nslots)
 {
     assert(nslots > 0);
-    return span_countdown(span) <= park_countdown(nslots) - (int32_t)span_share(nslots);
+    return span_countdown(span) <= (int32_t)park_countdown(nslots) - (int32_t)span_share(nslots);
 }
 
 /* Takes a parked span away from its owner, under the lock. Returns false if it is not parked.

@@ -87,8 +87,8 @@ void spans_give_back_empty(struct spans *s);
  * stands for it.
  *
  * The owner sets a span aside that it has used up and still owns. The lock holder may claim it once
- * 3/8 of its slots were freed; if `patient`, once 7/8 were, which is for a process with one thread,
- * as no other could use the slots. */
+ * 3/8 of its slots were freed; if `patient`, not then, which is for a process with one thread, as
+ * no other could use the slots; and in either case once 7/8 of its objects were freed. */
 void span_park(struct span *span, uint32_t nslots, bool patient, const void *owner);
 
 /* The owner takes a parked span back. Returns false if the span was claimed meanwhile. */

@@ -489,6 +489,38 @@ static void test_a_parked_wide_span(void **state)
     }
 }
 
+/* A wide span may be parked when few of its slots were ever used, all of which are objects: it is
+ * claimed when these are free, with one thread or with two. */
+static void test_a_parked_wide_span_with_few_objects(void **state)
+{
+    (void)state;
+    enum { SIZE = 20000, MOST = 16 * SLICE_BYTES / 24576 };
+    void *object[2 * MOST];
+    for (int nthreads = 1; nthreads <= 2; nthreads++) {
+        const int n_all = nthreads == 1 ? MOST : WIDE_SLICES * SLICE_BYTES / 24576;
+        open_heap();
+        struct thread self = {0}, *t = &self, other = {0};
+        heap_join(&heap, t);
+        if (nthreads == 2)
+            heap_join(&heap, &other);
+        struct class_window *const *w = &t->tcache->window[sizeclass_of(SIZE)];
+        int n = 0;
+        do
+            object[n++] = take(t, SIZE);
+        while (n < 2 * n_all && ((*w)->nparked == 0 || (*w)->at.mask != 0));
+        assert_true(n > n_all && n <= n_all + n_all / 8 + 1);
+        uint32_t slice = (*w)->slice;
+        assert_int_equal(give(t, object[0]), HEAP_OK);
+        assert_ptr_equal(take(t, SIZE), object[0]); /* The new span is parked now. */
+        assert_true((*w)->slice != slice);
+        frees_until_claimed(t, slice, object + n_all, n - n_all);
+        assert_int_not_equal(pagemap_span(&heap.spans, slice)->status, SPAN_OWNED);
+        assert_int_equal(check_heap(&heap), HEAP_OK);
+        heap_leave(&heap, &other);
+        heap_leave(&heap, t);
+    }
+}
+
 /* Every free slot is found before the heap reports that it has no space: even the few free ones
  * in spans that no thread would adopt for them. */
 static void test_the_last_slot_is_found(void **state)
@@ -881,6 +913,7 @@ int main(void)
         cmocka_unit_test(test_new_memory_comes_last),
         cmocka_unit_test(test_wide_slots_are_found_again),
         cmocka_unit_test(test_a_parked_wide_span),
+        cmocka_unit_test(test_a_parked_wide_span_with_few_objects),
         cmocka_unit_test(test_the_last_slot_is_found),
         cmocka_unit_test(test_used_wide_slots_come_first),
         cmocka_unit_test(test_a_span_of_fewer_slices),

@@ -94,12 +94,13 @@ char *__stpcpy_chk(char *to, const char *from, size_t most);
 char *__strcat_chk(char *to, const char *from, size_t most);
 char *__strncpy_chk(char *to, const char *from, size_t nbytes, size_t most);
 
-/* Defines copy_NAME and copy_NAME_chk for functions with the arguments of memcpy. */
-#define LIKE_MEMCPY(name)                                                                          \
+/* Defines copy_NAME and copy_NAME_chk for functions with the arguments of memcpy; `real` does what
+ * NAME does. */
+#define LIKE_MEMCPY(name, real)                                                                    \
     static void *copy_##name(void *to, const void *from, size_t nbytes)                            \
     {                                                                                              \
         look_at_both(#name, to, from, nbytes);                                                     \
-        return name(to, from, nbytes);                                                             \
+        return real(to, from, nbytes);                                                             \
     }                                                                                              \
     static void *copy_##name##_chk(void *to, const void *from, size_t nbytes, size_t most)         \
     {                                                                                              \
@@ -120,9 +121,10 @@ char *__strncpy_chk(char *to, const char *from, size_t nbytes, size_t most);
         return __##name##_chk(to, from, most);                                                     \
     }
 
-LIKE_MEMCPY(memcpy)
-LIKE_MEMCPY(memmove)
-LIKE_MEMCPY(mempcpy)
+/* Old programs call a memcpy (GLIBC_2.2.5) that may overlap. */
+LIKE_MEMCPY(memcpy, memmove)
+LIKE_MEMCPY(memmove, memmove)
+LIKE_MEMCPY(mempcpy, mempcpy)
 LIKE_STRCPY(strcpy)
 LIKE_STRCPY(stpcpy)
 

@@ -522,7 +522,8 @@ static uint32_t longest_free(const uint64_t *word, int nwords, uint32_t end)
     uint32_t longest = 0;
     for (int i = 0; i < nwords; i++) {
         uint32_t stop = i + 1 < nwords ? high_of(word[i + 1]) : end;
-        uint32_t length = low_of(word[i]) == 0 ? stop - high_of(word[i]) : 0;
+        uint32_t is_free = low_of(word[i]) == 0; /* a branch would often be mispredicted */
+        uint32_t length = (stop - high_of(word[i])) & -is_free;
         longest = length > longest ? length : longest;
     }
     return longest;

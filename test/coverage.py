@@ -68,7 +68,7 @@ def add_lines(file, segments):
 def is_constant(file, place):
     """Whether a condition is a constant of the build, of which the compiler keeps one outcome."""
     text = file.text[place[0] - 1]
-    return any(word in text for word in ("UNDER_TSAN", "MEM_DEBUG"))
+    return any(word in text for word in ("UNDER_TSAN", "MEM_DEBUG", "PROBE_"))
 
 
 def add_function(files, record):

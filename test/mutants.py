@@ -325,7 +325,8 @@ class Test:
         objects = [bench.object_of(self.source)]
         if "unit/malloc" in self.source:
             objects += [bench.object_of(f"src/malloc/{m}.c")
-                        for m in ("history", "stack", "cfi", "module", "options", "report")]
+                        for m in ("history", "stack", "cfi", "module", "options", "report",
+                                  "canary", "quarantine")]
         return objects
 
     def prepare(self, bench):
@@ -409,7 +410,7 @@ def all_tests():
     tests = []
     for pattern in ("test/unit/*/*.c", "test/contract/*/*.c"):
         for p in sorted(ROOT.glob(pattern)):
-            if p.stem not in LEFT_OUT:
+            if p.parent.name in FOLDERS and p.stem not in LEFT_OUT:
                 tests.append(Test(str(p.relative_to(ROOT))))
     malloc = "test/contract/malloc/"
     tests += [Test("test/model/random.c", ["30000", "1"]), Test("test/model/heaps.c", ["3000", "1"]),
@@ -420,6 +421,9 @@ def all_tests():
               Test(malloc + "m03_badfree_threads.c", ["30", "1"], options="onerror=ignore"),
               Test(malloc + "m05_threads.c", ["100", "10"], options="history=2K"),
               Test(malloc + "history_stacks.c", options="history,onerror=report"),
+              Test(malloc + "m12_hard.c", options="hard"),
+              Test(malloc + "m03_misuse.c", options="hard"),
+              Test(malloc + "m05_threads.c", ["100", "10"], options="hard"),
               Test(malloc + "m01_operators.cc"), Test(malloc + "m01_replaced.cc"),
               Test(malloc + "m06_realloc.c", options="region=64M"),
               Test(malloc + "m02_full.c", options="region=8M")]

@@ -47,6 +47,7 @@ MARKED = re.compile(r"src/(slots/(tcache|slot|pagemap|state)|core/heap|heaps/(re
 ABOUT_THREADS = re.compile("lock|busy|enter|leave|fence|atomic|park|change|barrier|wait|thread|NOW")
 CORE = ["base", "ledger", "slots", "core"]
 FOLDERS = CORE + ["heaps", "classic", "malloc"]
+SUPPORT = ["test/support/model.c", "test/support/draw.c"]
 
 COMMON = ["-D_GNU_SOURCE", "-w", "-Iinclude", "-Isrc", "-Itest/support", "-pthread"]
 LIBRARY = ["-fPIC", "-fvisibility=hidden"]
@@ -227,7 +228,7 @@ class Build:
     def __init__(self, kind, tests):
         self.kind, self.folder = kind, BUILD / kind
         self.made_of = {}
-        wanted = sources(*FOLDERS) + tests + ["test/support/model.c"]
+        wanted = sources(*FOLDERS) + tests + SUPPORT
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
             list(pool.map(self.compile_original, wanted))
 
@@ -344,7 +345,7 @@ class Test:
                               "-lcmocka", "-ldl"), here
         wrapped = set(re.findall(r"__wrap_(\w+)", (ROOT / self.source).read_text()))
         wrap = [f"-Wl,--wrap={name}" for name in sorted(wrapped)]
-        objects = self.objects(bench) + [bench.object_of("test/support/model.c")]
+        objects = self.objects(bench) + [bench.object_of(s) for s in SUPPORT]
         objects += map(bench.object_of, sources(*FOLDERS[:-1]))
         return bench.link(target, objects, "-lcmocka", *wrap), here
 

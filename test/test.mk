@@ -84,7 +84,8 @@ $(BUILD)/test/contract/heaps/h13_guard_pages: LDFLAGS += -Wl,--wrap=os_forbid,--
 $(BUILD)/test/unit/ledger/chunks: LDFLAGS += -Wl,--wrap=os_allow
 $(BUILD)/test/unit/heaps/refused: LDFLAGS += \
     -Wl,--wrap=os_map,--wrap=os_allow,--wrap=grace_barrier
-$(BUILD)/test/unit/core/room: LDFLAGS += -Wl,--wrap=os_forbid,--wrap=os_allow
+$(BUILD)/test/unit/core/room: LDFLAGS += \
+    -Wl,--wrap=os_forbid,--wrap=os_allow,--wrap=os_page_bytes
 $(WALK_STATIC): test/contract/malloc/walk.c $(SUPPORT) $(BUILD)/libmem.a
 	$(build) -Itest/support -fno-builtin $(BUILD)/libmem.a -Wl,--export-dynamic-symbol=mem_heap_also
 $(LIMITS): test/support/limits.c $(SUPPORT)

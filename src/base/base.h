@@ -67,6 +67,17 @@ static inline unsigned least(unsigned a, unsigned b)
     return a < b ? a : b;
 }
 
+/* The smaller and the larger of two sizes or offsets. */
+static inline size_t smaller_of(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline size_t larger_of(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
 static inline bool is_power_of_two(size_t n)
 {
     return n > 0 && (n & (n - 1)) == 0;

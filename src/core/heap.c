@@ -930,10 +930,11 @@ void heap_free_located_locked(struct heap *h, const struct location *at)
     trim_if_time_locked(h);
 }
 
-/* Takes a chunk as an object of *room bytes, and relabels it. An object of no byte has a chunk of
+/* Takes a chunk as an object of *room bytes, and relabels it; says which part of it was clean when
+ * it was taken, since the new label is one more thing that chunks are told of. An object of no byte has a chunk of
  * one granule or nothing: an aligned slot, or one of a larger class, would have more room. */
 static enum heap_result take_roomy_chunk(struct heap *h, size_t nbytes, size_t *room, size_t align,
-                                         void **object)
+                                         void **object, struct interval *clean)
 {
     struct location at;
     struct object found;
@@ -942,15 +943,17 @@ static enum heap_result take_roomy_chunk(struct heap *h, size_t nbytes, size_t *
         find_place_locked(h, *room, align, exact ? FIT_BEST : FIT_ANY, object);
     if (result != HEAP_OK)
         return result;
+    *clean = chunks_clean_part(&h->chunks);
     result = judge_locked(h, *object, &at, &found);
+    if (result != HEAP_OK)
+        return result;
     *room = location_room(&at);
     /* The ledger may have had no room for a record of the rest; nor may a record say the slack. */
     bool suits = !exact || *room == GRANULE_BYTES;
-    if (result == HEAP_OK && (!suits || !relabel_locked(h, &at, nbytes))) {
-        give_back_locked(h, &at);
-        result = HEAP_NO_SPACE;
-    }
-    return result;
+    if (suits && relabel_locked(h, &at, nbytes))
+        return HEAP_OK;
+    give_back_locked(h, &at);
+    return HEAP_NO_SPACE;
 }
 
 /* A slot is taken with its slack at once. All else is a chunk, or a slot where there is hardly any
@@ -963,12 +966,13 @@ enum heap_result heap_take_room_locked(struct heap *h, size_t nbytes, size_t *ro
     bool by_class = sizeclass < NCLASSES && (*room > GRANULE_BYTES || align <= GRANULE_BYTES);
     enum heap_result result = HEAP_OK;
     *object = by_class ? spans_take(&h->spans, nbytes, sizeclass) : NULL;
+    struct interval clean = chunks_clean_part(&h->chunks);
     if (*object != NULL)
         *room = sizeclass_bytes(sizeclass);
     else
-        result = take_roomy_chunk(h, nbytes, room, align, object);
+        result = take_roomy_chunk(h, nbytes, room, align, object, &clean);
     if (result == HEAP_OK && zero != NULL)
-        *zero = part_of(h, chunks_clean_part(&h->chunks), *object, nbytes);
+        *zero = part_of(h, clean, *object, nbytes);
     if (result == HEAP_OK && h->counters != NULL)
         count_taken_locked(h, nbytes);
     return result;

@@ -22,7 +22,7 @@ RACING static void *part_at(const mem_heap *m, size_t part)
 RACING static size_t part_bytes(const mem_heap *m, size_t part)
 {
     size_t rest = m->nbytes - part * PART_BYTES;
-    return rest < PART_BYTES ? rest : PART_BYTES;
+    return smaller_of(rest, PART_BYTES);
 }
 
 /* The region of a part, as it is when the part is opened: of a heap that opens in steps, only the

@@ -239,17 +239,20 @@ void btree_open(struct btree *b, void *end, size_t room)
     *b = (struct btree){.end = end, .room = room};
 }
 
-/* What is possible: heights and counts that fit each other, a root that is a node, and
- * no memory in use beyond the room. The bounds of every function here follow from that [BT5]. */
+/* Whether the height and the count fit each other, and the root is a node. */
+static bool tree_is_sane(const struct btree *b, const struct tree *t)
+{
+    if (t->height == 0)
+        return t->nwords <= ARRAY_MAX;
+    return t->height <= HEIGHT_MAX && t->root < b->nnodes && t->nwords > ARRAY_AGAIN;
+}
+
+/* What is possible: two sane trees, and no memory in use beyond the room. The bounds of every
+ * function here follow from that [BT5]. */
 bool btree_is_sane(const struct btree *b)
 {
-    for (int o = BY_ADDRESS; o <= BY_SIZE; o++) {
-        const struct tree *t = &b->tree[o];
-        if (t->height > HEIGHT_MAX || (t->height == 0 && t->nwords > ARRAY_MAX) ||
-            (t->height > 0 && (t->root >= b->nnodes || t->nwords <= ARRAY_AGAIN)))
-            return false;
-    }
-    return btree_nbytes(b) <= b->room;
+    return tree_is_sane(b, &b->tree[BY_ADDRESS]) && tree_is_sane(b, &b->tree[BY_SIZE]) &&
+           btree_nbytes(b) <= b->room;
 }
 
 /* Down to the lowest word, which is the array by size, or the node above it if that is a tree. */
@@ -798,10 +801,10 @@ static void make_room(struct btree *b, const struct cursor *c)
     int level = 0;
     while (level < c->height && c->step[level + 1].nwords == INNER_CAP)
         level++;
-    if (level == c->height && level < HEIGHT_MAX)
-        grow_root(b, c->order);
-    else if (level < c->height)
+    if (level < c->height)
         regroup(b, c, level, true);
+    else if (level < HEIGHT_MAX) /* else BT3 is broken */
+        grow_root(b, c->order);
 }
 
 /* Makes BT3 true again, from the leaf up in which `key` is sought, after a word has gone from
@@ -822,7 +825,8 @@ static void shrink(struct btree *b, enum order order, uint64_t key)
         t->height--;
         node_give_back(b, old);
     }
-    if (t->height > 0 && t->nwords <= ARRAY_AGAIN)
+    assert(t->height > 0);
+    if (t->nwords <= ARRAY_AGAIN)
         tree_to_array(b, order);
 }
 

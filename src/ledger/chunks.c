@@ -62,7 +62,7 @@ static inline void chunk_is_taken(struct chunks *c, uint32_t start, uint32_t len
 static size_t page_below(const struct chunks *c, size_t offset)
 {
     size_t within = ((uintptr_t)c->region.base + offset) % os_page_bytes();
-    return offset > within ? offset - within : 0;
+    return offset - smaller_of(offset, within);
 }
 
 static size_t page_above(const struct chunks *c, size_t offset)
@@ -101,8 +101,8 @@ static bool narrow_gap(struct chunks *c, size_t low, size_t high)
     if (l->guard.high == 0)
         return true;
     assert(l->guard.page == 0 && from < to);
-    low = low > from ? low : from;
-    high = high < to ? high : to;
+    low = larger_of(low, from);
+    high = smaller_of(high, to);
     if (low >= high) { /* nothing is left of it */
         if (!os_allow(base + from, to - from))
             return false;
@@ -139,14 +139,12 @@ static void open_ahead(struct chunks *c, const struct guard *was)
         step = step_after(low - unwritten);
     size_t records = ledger_nbytes_most(&c->ledger);
     records += records * (step / page) / (low / page + 1);
-    room = room > records ? room : records;
-    size_t high = room < nbytes ? page_above(c, nbytes - room) : 0;
+    room = smaller_of(larger_of(room, records), nbytes);
+    size_t high = page_above(c, nbytes - room);
     low = page_below(c, low + step);
     if (c->high_least != 0) { /* as far as the hole */
-        size_t most = (size_t)c->low_most * GRANULE_BYTES;
-        size_t least_high = (size_t)c->high_least * GRANULE_BYTES;
-        low = low < most ? low : most;
-        high = high > least_high ? high : least_high;
+        low = smaller_of(low, (size_t)c->low_most * GRANULE_BYTES);
+        high = larger_of(high, (size_t)c->high_least * GRANULE_BYTES);
     }
     if (narrow_gap(c, 0, high))
         (void)narrow_gap(c, low, nbytes);
@@ -161,21 +159,20 @@ void chunks_cut_gap(struct chunks *c, size_t keep)
     size_t from = (size_t)gap->low * GRANULE_BYTES, to = (size_t)gap->high * GRANULE_BYTES;
     size_t hole = (size_t)c->low_most * GRANULE_BYTES;
     size_t hole_end = (size_t)c->high_least * GRANULE_BYTES;
-    if (gap->page != 0 || keep >= to - from - (hole_end - hole))
-        return; /* with neither guard nor gap, from and to are 0 */
+    assert(gap->page == 0);
+    if (keep >= to - from - (hole_end - hole))
+        return; /* without a gap, from and to are 0 */
     size_t low = page_above(c, from + keep - keep / PART), high = page_below(c, to - keep / PART);
-    if (hole_end > 0) {
-        low = low < hole ? low : hole;
-        high = high > hole_end ? high : hole_end;
-        os_unmap(c->region.base + low, hole - low);
-        os_unmap(c->region.base + hole_end, high - hole_end);
-    } else if (low < high) {
-        os_unmap(c->region.base + low, high - low);
-    }
-    if (low < high) {
-        c->low_most = (uint32_t)(low / GRANULE_BYTES);
-        c->high_least = (uint32_t)(high / GRANULE_BYTES);
-    }
+    if (hole_end == 0) /* it has no hole yet: one without length is widened */
+        hole = hole_end = low;
+    low = smaller_of(low, hole);
+    high = larger_of(high, hole_end);
+    if (low == high)
+        return;
+    os_unmap(c->region.base + low, hole - low);
+    os_unmap(c->region.base + hole_end, high - hole_end);
+    c->low_most = (uint32_t)(low / GRANULE_BYTES);
+    c->high_least = (uint32_t)(high / GRANULE_BYTES);
 }
 
 /* Opens memory for chunks up to the granule `end` and for two records more. */
@@ -232,7 +229,7 @@ static __attribute__((noinline)) bool reach_slow(struct chunks *c, uint32_t leng
     if (open_more(c, from->start + *skip + length))
         return true;
     return make_open(c, 0) && /* room for records */
-           ledger_choose_hole(l, length, align, phase, l->guard.low, from, skip);
+           ledger_choose_hole(l, length, align, phase, from, skip);
 }
 
 /* CK3: the holes are of the length that fits best and longer. */
@@ -392,8 +389,8 @@ enum chunks_result chunks_take_table(struct chunks *c, uint32_t length, uint32_t
     const struct ledger *l = &c->ledger;
     struct chunk from;
     uint32_t skip;
-    assert(!chunks_have_unwritten(c));
-    if (l->guard.high != 0 && l->guard.page == 0 &&
+    assert(!chunks_have_unwritten(c) && l->guard.page == 0);
+    if (l->guard.high != 0 &&
         ledger_choose_aligned(l, length, align, phase_of(c, align), &from, &skip) &&
         from.start + skip >= l->used)
         (void)open_table(c, from.start + skip, length, written);
@@ -410,8 +407,8 @@ bool chunks_write_table(struct chunks *c, uint32_t end)
     if (r->from == r->to || end <= r->from) /* all of it, or what is needed, is written to */
         return true;
     size_t need = page_above(c, (size_t)end * GRANULE_BYTES), want = from + step;
-    need = need < to ? need : to;
-    want = want < need ? need : want < to ? want : to;
+    need = smaller_of(need, to);
+    want = smaller_of(larger_of(want, need), to);
     bool opened = os_allow(c->region.base + from, want - from);
     if (!opened && want > need) {
         want = need;

@@ -105,7 +105,7 @@ static inline struct interval chunks_clean_part(const struct chunks *c)
 static inline void chunks_given_back(struct chunks *c, size_t start, size_t end)
 {
     size_t clean_end = ledger_clean_end(&c->ledger);
-    end = end < clean_end ? end : clean_end;
+    end = smaller_of(end, clean_end);
     if (c->clean != NULL && start < end)
         clean_add(c->clean, (uint32_t)start, (uint32_t)end);
 }

@@ -87,7 +87,7 @@ static void thread_tail(const struct freelist *f, const struct freelist_spot *sp
     MemNodePtr now = list_node(f, &tail);
     MemNodePtr was = now == NULL ? region_at(f->region, tail.start) : NULL;
     ledger_around(f->ledger, tail.start, &a);
-    bool right = node_is_right(f, &a.before, now) || node_is_right(f, &a.before, was);
+    bool right = node_is_right(f, &a.before, was);
     if (now == NULL)
         right &= spot->tail_right; /* a mark that goes with its chunk goes to the one before */
     write_link(f, &a.before, now, right);

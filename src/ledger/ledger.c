@@ -141,7 +141,7 @@ RACING void ledger_end_gap(struct ledger *l)
 size_t ledger_nbytes_most(const struct ledger *l)
 {
     size_t nbytes = (nchunks(l) + 2) * BTREE_COST;
-    return nbytes < l->nbytes ? nbytes : l->nbytes;
+    return smaller_of(nbytes, l->nbytes);
 }
 
 /* Returns true if the guard leaves room for chunks up to `top` and for nmore records more. Else
@@ -243,7 +243,7 @@ bool ledger_choose(const struct ledger *l, uint32_t length, enum fit fit, struct
                                        : hole.length <= last.length;
     *chosen = have_hole ? hole : last;
     assert(!(have_hole || have_tail) || chosen->length >= length);
-    return (have_hole && can_take(l, &hole, length)) || (!have_hole && have_tail);
+    return have_hole ? can_take(l, &hole, length) : have_tail;
 }
 
 /* How many granules have to be skipped from `start` on, to the next multiple of `align`. */
@@ -277,15 +277,14 @@ static bool fits_aligned(const struct ledger *l, const struct chunk *c, uint32_t
 
 /* From the shortest hole up, so that this is best fit. */
 bool ledger_choose_hole(const struct ledger *l, uint32_t length, uint32_t align, uint32_t phase,
-                        uint32_t end, struct chunk *chosen, uint32_t *skip)
+                        struct chunk *chosen, uint32_t *skip)
 {
     struct cursor c;
     for (bool more = btree_ceil(&l->b, BY_SIZE, word_of(length, 0), &c); more;
          more = btree_next(&l->b, &c)) {
         uint64_t word = cursor_word(&c);
         *chosen = (struct chunk){.start = low_of(word), .length = high_of(word)};
-        if (!is_no_hole(l, chosen, length) && fits_aligned(l, chosen, length, align, phase, skip) &&
-            (uint64_t)chosen->start + *skip + length <= end)
+        if (!is_no_hole(l, chosen, length) && fits_aligned(l, chosen, length, align, phase, skip))
             return true;
     }
     return false;
@@ -310,7 +309,7 @@ bool ledger_choose_aligned(const struct ledger *l, uint32_t length, uint32_t ali
         return true;
     /* No chunk is so long that it would do wherever it begins. One that is shorter may do if it
      * begins at a good place. */
-    if (ledger_choose_hole(l, length, align, phase, UINT32_MAX, chosen, skip))
+    if (ledger_choose_hole(l, length, align, phase, chosen, skip))
         return true;
     *chosen = ledger_tail(l);
     return fits_aligned(l, chosen, length, align, phase, skip);
@@ -358,9 +357,9 @@ static void take_from_tail(struct ledger *l, uint32_t length, uint32_t slack)
  * were overwritten, the two may differ; what is handed out is free by address [LG5]. */
 static bool is_hole(const struct ledger *l, const struct chunk *c, struct cursor *at)
 {
+    assert(c->start < l->b.top); /* what begins there is the tail */
     return seek(l, c->start, at) && cursor_word(at) == word_of(c->start, 0) &&
-           btree_chunk_end(&l->b, at) - c->start == c->length && c->start <= l->b.top &&
-           c->length <= l->b.top - c->start;
+           btree_chunk_end(&l->b, at) - c->start == c->length && c->length <= l->b.top - c->start;
 }
 
 /* Takes the low end of a hole, or all of it if there is no room for a record of the rest; then
@@ -714,7 +713,7 @@ size_t ledger_nbytes(const struct ledger *l)
 size_t ledger_nbytes_written(const struct ledger *l)
 {
     size_t nbytes = ((size_t)l->most + 2) * BTREE_COST;
-    return nbytes < l->b.room ? nbytes : l->b.room;
+    return smaller_of(nbytes, l->b.room);
 }
 
 /* One record more than there ever were, since a change may have one too many for a while. */

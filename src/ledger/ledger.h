@@ -138,9 +138,10 @@ bool ledger_choose(const struct ledger *l, uint32_t length, enum fit fit, struct
 bool ledger_choose_aligned(const struct ledger *l, uint32_t length, uint32_t align, uint32_t phase,
                            struct chunk *chosen, uint32_t *skip);
 
-/* Chooses as ledger_choose_aligned does, but only among holes that end at or below `end`. O(n). */
+/* Chooses as ledger_choose_aligned does, but only among holes: where chunks lie, memory is open
+ * [LG7]. O(n). */
 bool ledger_choose_hole(const struct ledger *l, uint32_t length, uint32_t align, uint32_t phase,
-                        uint32_t end, struct chunk *chosen, uint32_t *skip);
+                        struct chunk *chosen, uint32_t *skip);
 
 /* Returns true if the guard leaves room for taking [skip, skip + length) of that chunk. Returns
  * false if the guard is in the way, and then guard.wanted_low says where its low end has to be.

@@ -388,6 +388,9 @@ static void test_constants(void **state)
     SEEN(s->nshunned[0], NSHUNNED + 1);
     SEEN(s->nshunned[NCLASSES - 1], NSHUNNED + 1);
     SEEN_BOOL(s->keeps_pagemap);
+    SEEN_BOOL(s->clears);
+    SEEN(s->guard_bytes, 4096);
+    SEEN(s->random, 1);
     SEEN(heap.counters, (void *)large);
     SEEN_BOOL(heap.has_tcaches);
     SEEN_BOOL(heap.keeps_pages);
@@ -496,6 +499,51 @@ static void test_huge_pages_end_in_the_heap(void **state)
     assert_false(is_wanted_at(9 * MIB, 9 * MIB + MIB / 2));
 }
 
+/* --- choices ---------------------------------------------------------------------------- */
+
+/* An aligned object has a slot only if slots of that size are multiples of the alignment, are not
+ * longer than the heap's longest, and hold it. Slots of small heaps are short. */
+static void test_classes_of_aligned_objects(void **state)
+{
+    (void)state;
+    static _Alignas(16) unsigned char lump[1 << 16];
+    unsigned nyes = 0, nno = 0;
+    for (size_t nbytes = 4096; nbytes <= sizeof lump; nbytes *= 2) {
+        heap_open_single(&heap, (struct region){.base = lump, .nbytes = nbytes}, true, false);
+        size_t max = heap.spans.object_max;
+        for (size_t align = 32; align <= max; align *= 2)
+            for (size_t n = 0; n <= max; n++) {
+                unsigned sizeclass = heap_sizeclass(&heap, n, align);
+                if (sizeclass == NCLASSES) {
+                    nno++;
+                    continue;
+                }
+                uint32_t slot = sizeclass_bytes(sizeclass);
+                assert_true(slot % align == 0 && n <= slot && slot <= max);
+                nyes++;
+            }
+    }
+    assert_true(nyes > 0 && nno > 0);
+}
+
+/* In a full heap nothing is free behind the last object, so that it pins what it gives up only if
+ * that is more than it keeps. */
+static void test_an_object_as_large_as_the_heap_shrinks(void **state)
+{
+    (void)state;
+    static _Alignas(16) unsigned char lump[1 << 20];
+    void *object;
+    heap = (struct heap){0};
+    heap_open_locked(&heap, (struct region){.base = lump, .nbytes = sizeof lump}, NULL);
+    size_t whole = (size_t)ledger_tail(&heap.chunks.ledger).length * GRANULE_BYTES;
+    assert_int_equal(heap_take(&heap, whole, FIT_BEST, &object), HEAP_OK);
+    assert_int_equal(ledger_tail(&heap.chunks.ledger).length, 0);
+    assert_int_equal(heap_resize(&heap, object, whole / 2 - 16, false), HEAP_NO_SPACE);
+    assert_int_equal(heap_resize(&heap, object, whole / 2 + 16, false), HEAP_OK);
+    assert_int_equal(heap_resize(&heap, object, whole / 2 - 16, true), HEAP_OK);
+    assert_int_equal(check_heap(&heap), HEAP_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -514,6 +562,8 @@ int main(void)
         cmocka_unit_test(test_constants),
         cmocka_unit_test(test_constants_of_a_gap),
         cmocka_unit_test(test_huge_pages_end_in_the_heap),
+        cmocka_unit_test(test_classes_of_aligned_objects),
+        cmocka_unit_test(test_an_object_as_large_as_the_heap_shrinks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -90,6 +90,24 @@ static void test_from_any_place(void **state)
     assert_false(heap_piece_from_locked(&heap, &end, &p));
 }
 
+/* A walk that is taken up within the page map finds what is left of it. */
+static void test_from_within_the_page_map(void **state)
+{
+    (void)state;
+    open_heap();
+    struct piece p;
+    struct chunk map;
+    assert_true(ledger_find(&heap.chunks.ledger, heap.spans.pagemap, &map));
+    size_t start = (size_t)map.start * GRANULE_BYTES;
+    for (uint32_t i = 1; i < map.length; i++) {
+        size_t at = start + i * GRANULE_BYTES;
+        assert_true(heap_piece_from_locked(&heap, &at, &p));
+        assert_int_equal(at, start + i * GRANULE_BYTES);
+        assert_int_equal(p.kind, PIECE_METADATA);
+        assert_int_equal(p.nbytes, (map.length - i) * GRANULE_BYTES);
+    }
+}
+
 /* A record that says more slack than its chunk has ends the walk. */
 static void test_damage_ends_a_walk(void **state)
 {
@@ -122,6 +140,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_from_any_place),
+        cmocka_unit_test(test_from_within_the_page_map),
         cmocka_unit_test(test_damage_ends_a_walk),
         cmocka_unit_test(test_no_region),
     };

@@ -3,7 +3,8 @@
  * room.c - checks what a hardened malloc needs of a heap (core/heap.h): objects with more room than
  * bytes, closed ends of spans [SP8], random slots, and memory that is cleared.
  *
- * os_forbid and os_allow are wrapped, so that the system can refuse them.
+ * os_forbid and os_allow are wrapped, so that the system can refuse them, and os_page_bytes, so that
+ * pages can be large.
  */
 #include "unit.h"
 
@@ -18,6 +19,7 @@ static struct heap heap;
 static struct clean clean;
 static unsigned char *region;
 static bool refuses_forbid, refuses_allow;
+static size_t large_page;
 static unsigned nforbidden, nallowed;
 
 bool __real_os_forbid(void *address, size_t nbytes);
@@ -33,6 +35,13 @@ bool __wrap_os_allow(void *address, size_t nbytes)
 {
     nallowed++;
     return !refuses_allow && __real_os_allow(address, nbytes);
+}
+
+size_t __real_os_page_bytes(void);
+
+size_t __wrap_os_page_bytes(void)
+{
+    return large_page != 0 ? large_page : __real_os_page_bytes();
 }
 
 static int open_heap(void **state)
@@ -245,6 +254,135 @@ static void test_memory_is_zero(void **state)
     assert_int_equal(ndirty, 0);
 }
 
+/* The ends of spans are closed only where a page is a quarter of a slice or less. */
+static void test_large_pages(void **state)
+{
+    (void)state;
+    heap.spans.guard_bytes = 0;
+    large_page = SLICE_BYTES / 2;
+    heap_harden_locked(&heap, true, true, 1);
+    large_page = 0;
+    assert_int_equal(heap.spans.guard_bytes, 0);
+    large_page = SLICE_BYTES / 4;
+    heap_harden_locked(&heap, true, true, 1);
+    large_page = 0;
+    assert_int_equal(heap.spans.guard_bytes, SLICE_BYTES / 4);
+}
+
+/* The counters say what such an object has been given and what was given back, and nothing of what
+ * was refused. */
+static void test_counters(void **state)
+{
+    static struct counters counters;
+    static void *object[NOBJECTS];
+    static size_t size[NOBJECTS];
+    struct object found;
+    struct location at;
+    uint64_t dice = 6, live = 0;
+    (void)state;
+    counters = (struct counters){0};
+    assert_true(heap_count_locked(&heap, &counters));
+    for (int i = 0; i < NOBJECTS; i++) {
+        size[i] = random_size(&dice);
+        object[i] = take(size[i], size[i] + 8, 16);
+        live += size[i];
+    }
+    assert_int_equal(counters.nallocated, NOBJECTS);
+    assert_int_equal(counters.live_bytes, live);
+    size_t room = REGION_BYTES;
+    void *none = NULL;
+    assert_int_equal(heap_take_room_locked(&heap, 1, &room, 16, &none, NULL), HEAP_NO_SPACE);
+    assert_int_equal(counters.nallocated, NOBJECTS);
+    for (int i = 0; i < NOBJECTS; i++) {
+        assert_int_equal(heap_locate_locked(&heap, object[i], &found, &at), HEAP_OK);
+        assert_true(heap_relabel_locked(&heap, &at, size[i] + 1));
+        assert_int_equal(counters.nresized, (unsigned)i + 1);
+        assert_int_equal(counters.live_bytes, ++live);
+    }
+    for (int i = 0; i < NOBJECTS; i++) {
+        give(object[i]);
+        live -= size[i] + 1;
+        assert_int_equal(counters.nfreed, (unsigned)i + 1);
+        assert_int_equal(counters.live_bytes, live);
+    }
+    assert_int_equal(counters.nlive, 0);
+}
+
+/* A label is not written where there is no object any longer, nor where the record is damaged. */
+static void test_a_label_without_an_object(void **state)
+{
+    struct object found;
+    struct location at;
+    (void)state;
+    void *slot = take(100, 108, 16), *chunk = take(100000, 100016, 16);
+    assert_int_equal(heap_locate_locked(&heap, slot, &found, &at), HEAP_OK);
+    give(slot);
+    assert_true(at.in_span);
+    assert_false(heap_relabel_locked(&heap, &at, 90));
+    assert_int_equal(heap_locate_locked(&heap, slot, &found, &at), HEAP_FREE);
+    assert_int_equal(heap_locate_locked(&heap, chunk, &found, &at), HEAP_OK);
+    uint64_t damage = word_of(at.place.chunk.start, CHUNK_RESERVED - 1);
+    btree_update(&heap.chunks.ledger.b, &at.place.cursor, damage);
+    assert_false(heap_relabel_locked(&heap, &at, 90000));
+    assert_int_equal(cursor_word(&at.place.cursor), damage);
+}
+
+/* A record counts slack with 32 bits: an object that would have more is not made, and none gets so
+ * much. */
+static void test_four_gib_of_slack(void **state)
+{
+    static struct heap large;
+    const size_t gib = (size_t)1 << 30, nbytes = 9 * gib, least = 5 * gib - LEDGER_RESERVED + 1;
+    size_t room = 5 * gib;
+    void *object;
+    struct object found;
+    struct location at;
+    (void)state;
+    unsigned char *base = mmap(NULL, nbytes, PROT_READ | PROT_WRITE,
+                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (base == MAP_FAILED)
+        skip();
+    heap_open_locked(&large, (struct region){base, nbytes, true, 0}, NULL);
+    (void)heap_close_tcaches_locked(&large);
+    uint32_t live = large.chunks.ledger.live_granules;
+    for (size_t n = 0; n < least; n = 2 * n + 1)
+        assert_int_equal(heap_take_room_locked(&large, n, &room, 16, &object, NULL), HEAP_NO_SPACE);
+    room = 5 * gib;
+    assert_int_equal(heap_take_room_locked(&large, least - 1, &room, 16, &object, NULL),
+                     HEAP_NO_SPACE);
+    assert_int_equal(large.chunks.ledger.live_granules, live);
+    room = 5 * gib;
+    assert_int_equal(heap_take_room_locked(&large, 2 * gib, &room, 16, &object, NULL), HEAP_OK);
+    assert_int_equal(room, 5 * gib);
+    assert_int_equal(heap_locate_locked(&large, object, &found, &at), HEAP_OK);
+    assert_false(heap_relabel_locked(&large, &at, least - 1));
+    assert_int_equal(heap_locate_locked(&large, object, &found, &at), HEAP_OK);
+    assert_int_equal(found.size, 2 * gib);
+    assert_true(heap_relabel_locked(&large, &at, least));
+    assert_int_equal(heap_locate_locked(&large, object, &found, &at), HEAP_OK);
+    assert_int_equal(found.size, least);
+    munmap(base, nbytes);
+}
+
+/* Of an object whose room is clean only behind its last byte, nothing is said to be zero. */
+static void test_only_the_slack_is_clean(void **state)
+{
+    enum { DIRTY = 4096, ROOM = 200000 };
+    void *object;
+    struct object zero;
+    (void)state;
+    for (size_t nbytes = 0; nbytes <= 3 * DIRTY; nbytes += DIRTY / 2) {
+        assert_int_equal(heap_take(&heap, DIRTY, FIT_BEST, &object), HEAP_OK);
+        memset(object, 1, DIRTY);
+        assert_int_equal(heap_free(&heap, object), HEAP_OK);
+        size_t room = ROOM;
+        assert_int_equal(heap_take_room_locked(&heap, nbytes, &room, 16, &object, &zero), HEAP_OK);
+        assert_int_equal(zero.size, nbytes > DIRTY ? nbytes - DIRTY : 0);
+        if (nbytes > DIRTY)
+            assert_ptr_equal(zero.start, (char *)object + DIRTY);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -253,6 +391,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_refusals, open_heap, close_heap),
         cmocka_unit_test_setup_teardown(test_random_slots, open_heap, close_heap),
         cmocka_unit_test_setup_teardown(test_memory_is_zero, open_heap, close_heap),
+        cmocka_unit_test_setup_teardown(test_large_pages, open_heap, close_heap),
+        cmocka_unit_test_setup_teardown(test_counters, open_heap, close_heap),
+        cmocka_unit_test_setup_teardown(test_a_label_without_an_object, open_heap, close_heap),
+        cmocka_unit_test(test_four_gib_of_slack),
+        cmocka_unit_test_setup_teardown(test_only_the_slack_is_clean, open_heap, close_heap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

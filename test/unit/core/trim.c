@@ -209,6 +209,24 @@ static void test_clocks(void **state)
     assert_int_equal(ntrims, 7);
 }
 
+/* A clock that goes back pays for nothing. */
+static void test_a_clock_that_goes_back(void **state)
+{
+    (void)state;
+    l.ndirty = HEAP;
+    taken_new(MIB); /* the first peak: time is counted from now on */
+    for (int i = 1; i < 100; i++) {
+        now -= (uint64_t)i;
+        t.peak = 0;
+        taken_new(MIB);
+    }
+    assert_int_equal(ntrims, 0);
+    now += 1000000;
+    t.peak = 0;
+    taken_new(MIB);
+    assert_int_equal(ntrims, 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, open_heap)
 
 int main(void)
@@ -225,6 +243,7 @@ int main(void)
         TEST(test_the_peak_does_not_grow),
         TEST(test_the_peak_grows_where_faults_cost_too_much),
         TEST(test_clocks),
+        TEST(test_a_clock_that_goes_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

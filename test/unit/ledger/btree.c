@@ -790,6 +790,34 @@ static void test_bt5_any_damage(void **state)
     }
 }
 
+/* Only damage makes a tree whose nodes are all full as high as a tree can be: then there is no room
+ * for a word, nor for a level, and nothing changes. */
+static void test_bt5_no_room_for_a_level(void **state)
+{
+    (void)state;
+    static unsigned char whole[sizeof small];
+    open_small(ROOM);
+    b.top = 5000;
+    for (uint32_t i = 0; i < 1000; i++)
+        insert_small(BY_ADDRESS, 4 * i);
+    assert_true(b.nnodes > HEIGHT_MAX);
+    for (uint32_t level = 0; level <= HEIGHT_MAX; level++) {
+        unsigned char *node = small + sizeof small - (1 + (size_t)level) * NODE_BYTES;
+        struct record *x = (struct record *)(void *)node;
+        x->level = (uint8_t)level;
+        x->nwords = level == 0 ? LEAF_CAP : INNER_CAP;
+        for (uint32_t i = 0, child = level - 1; level > 0 && i < INNER_CAP; i++)
+            memcpy(node + 8 + INNER_CAP * 8 + 4 * i, &child, sizeof child);
+    }
+    b.tree[BY_ADDRESS].height = b.tree[BY_ADDRESS].root = HEIGHT_MAX;
+    assert_true(btree_is_sane(&b));
+    const struct btree keep = b;
+    memcpy(whole, small, sizeof small);
+    insert_small(BY_ADDRESS, 2001);
+    assert_memory_equal(&b, &keep, sizeof b);
+    assert_memory_equal(small, whole, sizeof small);
+}
+
 /* For a reader without the lock: a node that would lie below the room is not read. Pages that
  * cannot be read lie there. */
 static void test_bt5_a_child_below_the_room(void **state)
@@ -850,6 +878,7 @@ int main(void)
         cmocka_unit_test(test_checker_sees_a_node_too_small),
         cmocka_unit_test(test_bt5_no_room),
         cmocka_unit_test(test_bt5_any_damage),
+        cmocka_unit_test(test_bt5_no_room_for_a_level),
         cmocka_unit_test(test_bt5_a_child_below_the_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

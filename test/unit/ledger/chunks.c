@@ -182,6 +182,21 @@ static void test_a_full_region_has_no_gap(void **unused)
     close_both();
 }
 
+/* Nor is there a chunk if the system refuses to open the rest of it. */
+static void test_the_rest_of_a_gap_may_be_refused(void **unused)
+{
+    (void)unused;
+    open_both(MIB);
+    uint32_t start, length = ledger_tail(&stepwise.ledger).length;
+    struct ledger before = stepwise.ledger;
+    refused_percent = 100;
+    assert_int_equal(chunks_take(&stepwise, length, 0, FIT_BEST, &start), CHUNKS_NONE);
+    refused_percent = 0;
+    assert_memory_equal(&before, &stepwise.ledger, sizeof before);
+    assert_int_equal(chunks_take(&stepwise, length, 0, FIT_BEST, &start), CHUNKS_OK);
+    close_both();
+}
+
 /* What was cut out of the gap is mapped by the test, as a program would, and must stay as it is. */
 static void test_a_gap_with_a_hole(void **unused)
 {
@@ -214,6 +229,56 @@ static void test_a_gap_with_a_hole(void **unused)
     assert_true(ledger_is_valid(&stepwise.ledger));
     chunks_cut_gap(&stepwise, was * GRANULE_BYTES / 2); /* keeps what is left */
     assert_true(stepwise.low_most == hole && stepwise.high_least == hole_end);
+    close_both();
+}
+
+/* The smallest objects need as much memory for their records as they have: these stop at the hole,
+ * too. */
+static void test_records_stop_at_a_hole(void **unused)
+{
+    (void)unused;
+    open_both(REGION);
+    const struct guard *gap = &stepwise.ledger.guard;
+    size_t was = (size_t)(gap->high - gap->low) * GRANULE_BYTES;
+    chunks_cut_gap(&stepwise, was / 2);
+    size_t hole_end = (size_t)stepwise.high_least * GRANULE_BYTES;
+    uint32_t n = 0, start;
+    while (chunks_take(&stepwise, 1, 0, FIT_BEST, &start) == CHUNKS_OK)
+        n++;
+    assert_true(gap->high >= stepwise.high_least && gap->low < stepwise.low_most);
+    size_t room = stepwise.region.nbytes - hole_end;
+    assert_in_range(n * BTREE_COST, room - 2 * os_page_bytes(), room);
+    assert_true(ledger_is_valid(&stepwise.ledger));
+    close_both();
+}
+
+/* No hole is made that would be less than a page, and a hole is widened at both its ends. */
+static void test_holes_of_any_length(void **unused)
+{
+    (void)unused;
+    size_t page = os_page_bytes();
+    open_both(REGION);
+    const struct guard *gap = &stepwise.ledger.guard;
+    size_t was = (size_t)(gap->high - gap->low) * GRANULE_BYTES;
+    chunks_cut_gap(&stepwise, was - GRANULE_BYTES);
+    assert_true(stepwise.low_most == 0 && stepwise.high_least == 0);
+    chunks_cut_gap(&stepwise, was - 4 * page);
+    uint32_t hole = stepwise.low_most, hole_end = stepwise.high_least;
+    assert_in_range((hole_end - hole) * GRANULE_BYTES, page, 4 * page);
+    for (size_t keep = was; keep > was / 64; keep = keep * 7 / 8) {
+        chunks_cut_gap(&stepwise, keep);
+        assert_true(gap->low <= stepwise.low_most && stepwise.low_most <= hole);
+        assert_true(hole_end <= stepwise.high_least && stepwise.high_least <= gap->high);
+        hole = stepwise.low_most;
+        hole_end = stepwise.high_least;
+        size_t left = was - (size_t)(hole_end - hole) * GRANULE_BYTES;
+        assert_true(left <= keep + 2 * page || left <= was - page);
+        assert_int_equal(msync(region_at(&stepwise.region, hole), page, MS_ASYNC), -1);
+        assert_int_equal(msync((char *)region_at(&stepwise.region, hole_end) - page, page,
+                               MS_ASYNC),
+                         -1); /* that memory is not mapped any longer */
+    }
+    assert_true((size_t)(hole_end - hole) * GRANULE_BYTES > was / 2);
     close_both();
 }
 
@@ -345,6 +410,36 @@ static void test_a_table_is_opened_by_and_by(void **unused)
     assert_false(chunks_have_unwritten(s));
     write_to(&table);
     assert_true(is_zero(behind.start + BEHIND, 100));
+    close_both();
+}
+
+/* A table that ends where there is no gap is open as a whole; one that is too long is not there. */
+static void test_a_table_without_a_gap(void **unused)
+{
+    uint32_t start;
+    (void)unused;
+    for (uint32_t less = 1; less <= 1 << 16; less *= 2) {
+        open_both(REGION);
+        uint32_t length = ledger_tail(&stepwise.ledger).length;
+        assert_int_equal(chunks_take_table(&stepwise, length + 1, 1, 64, &start), CHUNKS_NONE);
+        assert_int_equal(chunks_take_table(&stepwise, length - less, 1, 64, &start), CHUNKS_OK);
+        assert_true(chunks_write_table(&stepwise, start + length - less));
+        write_to(&(struct object){start, length - less});
+        assert_int_equal(chunks_take_table(&whole, length - less, 1, 64, &start), CHUNKS_OK);
+        assert_false(chunks_have_unwritten(&whole));
+        close_both();
+    }
+    for (uint32_t written = 64; written <= 4096; written *= 4) { /* most of it is written at once */
+        open_both(REGION);
+        assert_int_equal(chunks_take_table(&stepwise, 4096, 1, written, &start), CHUNKS_OK);
+        assert_true(chunks_write_table(&stepwise, start + 4096));
+        write_to(&(struct object){start, 4096});
+        close_both();
+    }
+    open_both(REGION);
+    uint32_t length = ledger_tail(&stepwise.ledger).length - 9;
+    assert_int_equal(chunks_take_table(&stepwise, length, 1, length, &start), CHUNKS_OK);
+    write_to(&(struct object){start, length});
     close_both();
 }
 
@@ -514,11 +609,15 @@ int main(void)
         cmocka_unit_test(test_chunks_lie_where_they_would),
         cmocka_unit_test(test_a_region_that_begins_within_a_page),
         cmocka_unit_test(test_a_full_region_has_no_gap),
+        cmocka_unit_test(test_the_rest_of_a_gap_may_be_refused),
         cmocka_unit_test(test_a_gap_with_a_hole),
+        cmocka_unit_test(test_records_stop_at_a_hole),
+        cmocka_unit_test(test_holes_of_any_length),
         cmocka_unit_test(test_a_small_region_is_open),
         cmocka_unit_test(test_a_refused_step_changes_nothing),
         cmocka_unit_test(test_an_open_hole_instead_of_a_step),
         cmocka_unit_test(test_a_table_is_opened_by_and_by),
+        cmocka_unit_test(test_a_table_without_a_gap),
         cmocka_unit_test(test_a_table_that_cannot_be_written_to),
         cmocka_unit_test(test_any_step_may_be_refused),
         cmocka_unit_test(test_an_aligned_chunk_and_the_list),

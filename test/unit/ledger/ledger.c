@@ -804,6 +804,32 @@ static void test_lg3_no_resize_by_four_gib(void **state)
     assert_true(ledger_resize(&l, 0, 8 * gib - most + 1, 0));
 }
 
+/* Nor does a chunk grow into a hole that it would have to take whole, if that is 4 GiB too long. */
+static void test_lg3_no_growth_by_four_gib(void **state)
+{
+    (void)state;
+    const uint32_t most = UINT32_MAX / 16, gib = 1u << 26, lengths[] = {1, 8 * gib, 1};
+    uint32_t last = 0;
+    struct chunk from, hole;
+    open_ledger(REGION_BYTES_MAX);
+    for (int i = 0; i < 4; i++) {
+        from = ledger_tail(&l);
+        ledger_take(&l, &from, i < 3 ? lengths[i] : from.length, 0);
+    }
+    give_back_at(1);
+    while (has_room()) {
+        assert_true(ledger_choose(&l, 1, FIT_FIRST, &from));
+        last = from.start;
+        ledger_take(&l, &from, 1, 0);
+    }
+    assert_true(ledger_find(&l, last + 1, &hole));
+    assert_true(hole.state == 0 && hole.length > 7 * gib);
+    assert_refused(last, 2);
+    assert_refused(last, 1 + hole.length - most);
+    assert_true(ledger_resize(&l, last, 1 + hole.length - most + 1, 0));
+    assert_true(ledger_is_valid(&l));
+}
+
 /* LG5: with a record that was overwritten a resize finds no chunk, or no hole, and is refused. */
 static void test_lg5_no_resize_of_what_is_damaged(void **state)
 {
@@ -838,7 +864,7 @@ static void test_lg5_no_such_hole(void **state)
         while (ledger_next_longer(&l, &hole))
             assert_true(hole.start < l.b.top);
         assert_true(hole.start < l.b.top);
-        while (ledger_choose_hole(&l, length, 1, 0, UINT32_MAX, &hole, &skip)) {
+        while (ledger_choose_hole(&l, length, 1, 0, &hole, &skip)) {
             assert_true(hole.start < l.b.top);
             ledger_take(&l, &hole, hole.length, 0);
         }
@@ -846,6 +872,53 @@ static void test_lg5_no_such_hole(void **state)
         l = keep;
         memcpy(arena, keep_arena, sizeof arena);
     }
+}
+
+/* LG5: where the last record says that its chunk is free, the tail is what comes after it. */
+static void test_lg5_around_a_hole_at_the_end(void **state)
+{
+    (void)state;
+    for (uint32_t n = 10; n <= 600; n += 590) {
+        struct cursor c;
+        struct around a;
+        set_up_holes(n);
+        make_free(0);
+        assert_true(btree_last(&l.b, BY_ADDRESS, &c));
+        uint32_t start = high_of(cursor_word(&c));
+        struct chunk last = {start, l.b.top - start, 0}, tail = ledger_tail(&l);
+        ledger_around(&l, start, &a);
+        assert_same(&last, &a.here);
+        assert_same(&tail, &a.after);
+    }
+}
+
+/* The records need no more than all of a region that is too small for any. */
+static void test_a_region_without_room_for_records(void **state)
+{
+    (void)state;
+    open_ledger(16);
+    assert_int_equal(ledger_nbytes_most(&l), 16);
+    assert_int_equal(ledger_nbytes_written(&l), 16);
+    assert_int_equal(ledger_tail(&l).length, 0);
+}
+
+/* A length and an alignment whose sum 32 bits cannot hold. */
+static void test_aligned_by_all_of_the_region(void **state)
+{
+    (void)state;
+    const uint32_t half = 1u << 31;
+    struct chunk from;
+    uint32_t skip;
+    open_ledger(REGION_BYTES_MAX);
+    from = ledger_tail(&l);
+    assert_true(ledger_choose_aligned(&l, half, half, 0, &from, &skip));
+    assert_int_equal(skip, 0);
+    ledger_take(&l, &from, 1, 0);
+    for (uint32_t less = 1; less <= 3; less++) /* the sum is 2^32, and less */
+        assert_false(ledger_choose_aligned(&l, half - less, half, 0, &from, &skip));
+    assert_false(ledger_choose_aligned(&l, half, half, 0, &from, &skip));
+    assert_true(ledger_choose_aligned(&l, half - 1000, half, 0, &from, &skip));
+    assert_true(from.start == 1 && skip == half - 1);
 }
 
 /* LG5: where the room of the records or the gap was written over, a reader without the lock still
@@ -894,8 +967,12 @@ int main(void)
         cmocka_unit_test(test_lg6_numbers_of_a_guard),
         cmocka_unit_test(test_lg6_no_resize_into_the_guard),
         cmocka_unit_test(test_lg3_no_resize_by_four_gib),
+        cmocka_unit_test(test_lg3_no_growth_by_four_gib),
         cmocka_unit_test(test_lg5_no_resize_of_what_is_damaged),
         cmocka_unit_test(test_lg5_no_such_hole),
+        cmocka_unit_test(test_lg5_around_a_hole_at_the_end),
+        cmocka_unit_test(test_a_region_without_room_for_records),
+        cmocka_unit_test(test_aligned_by_all_of_the_region),
         cmocka_unit_test(test_lg5_lookup_with_a_wrong_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -427,7 +427,8 @@ def all_tests():
               Test(malloc + "m05_threads.c", ["100", "10"], options="hard"),
               Test(malloc + "m01_operators.cc"), Test(malloc + "m01_replaced.cc"),
               Test(malloc + "m06_realloc.c", options="region=64M"),
-              Test(malloc + "m02_full.c", options="region=8M")]
+              Test(malloc + "m02_full.c", options="region=8M"),
+              Test(malloc + "m02_full.c", options="hard,region=8M")]
     for module in ("slots/tcache", "heaps/registry", "core/usage"):
         tests.append(Test(f"test/unit/{module}.c", kind="tsan"))
     for name in ("heaps/h07_find_threads", "heaps/h11_threads", "heaps/h12_fork",

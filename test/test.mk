@@ -226,6 +226,7 @@ check-malloc:
 	    $(if $(WITH),,$(IN_MALLOC)/m08_interposed) "$(IN_MALLOC)/m05_threads $(THREADS)" || \
 	    failed=1; \
 	LIBMEM=region=8M $(RUN_MALLOC) $(IN_MALLOC)/m02_full || failed=1; \
+	$(if $(WITH),,LIBMEM=hard,region=8M $(RUN_MALLOC) $(IN_MALLOC)/m02_full || failed=1;) \
 	LIBMEM=region=64M $(RUN_MALLOC) $(IN_MALLOC)/m06_realloc || failed=1; \
 	$(if $(WITH),,$(RUN_MALLOC) $(IN_MALLOC)/m06_medium $(IN_MALLOC)/m06_huge || failed=1;) \
 	$(if $(WITH),,LIBMEM=region=512M $(RUN_MALLOC) $(IN_MALLOC)/m08_system_calls || failed=1;) \

@@ -45,8 +45,8 @@ void queue_remove(struct spans *s, uint32_t slice)
     s->nempty -= span->status == SPAN_EMPTY ? span_nslices(span) : 0;
 }
 
-/* Each step compares what it reads with the page map, and n ends the loop if the ring has no
- * end. */
+/* Each step compares what it reads with the page map. A ring in which each link forward has its
+ * link back ends where it began. */
 uint32_t queue_length(const struct spans *s, int purpose, unsigned sizeclass,
                       enum span_status status)
 {
@@ -57,9 +57,9 @@ uint32_t queue_length(const struct spans *s, int purpose, unsigned sizeclass,
     do {
         const struct span *span = slice <= pagemap_nslices(s) ? pagemap_span(s, slice) : NULL;
         /* The right kind of span, and a link forward that has its link back. */
-        if (n > s->nheld || span == NULL || span->purpose != purpose ||
-            span->sizeclass != sizeclass || span->status != status || span->next == NO_SLICE ||
-            span->next > pagemap_nslices(s) || pagemap_span(s, span->next)->previous != slice)
+        if (span == NULL || span->purpose != purpose || span->sizeclass != sizeclass ||
+            span->status != status || span->next == NO_SLICE || span->next > pagemap_nslices(s) ||
+            pagemap_span(s, span->next)->previous != slice)
             return s->nheld + 1;
         slice = span->next;
         n++;

@@ -435,9 +435,10 @@ void span_refile(struct spans *s, uint32_t slice)
  * another span, whose status is judged anew, or in none. */
 void spans_refile(struct spans *s, const void *address)
 {
-    uint32_t slice = s->nheld > 0 ? pagemap_slice(s, (uintptr_t)address) : NO_SLICE;
-    if (slice != NO_SLICE)
-        span_refile(s, slice - pagemap_span(s, slice)->back);
+    if (s->nheld == 0)
+        return;
+    uint32_t slice = pagemap_slice(s, (uintptr_t)address);
+    span_refile(s, slice - pagemap_span(s, slice)->back);
     spans_give_back_surplus(s);
 }
 

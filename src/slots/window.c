@@ -161,9 +161,9 @@ static bool window_change(struct class_window *w, const struct slot_view *v)
 /* Which slots of a parked span are looked at: those that were used before, or all. */
 enum slots_wanted { SLOTS_USED, SLOTS_ALL };
 
-/* Goes on with a parked large-slot span in which a slot is free. Its few slots make the countdown
- * useless, so the states of each parked span are read. Spans that were claimed are forgotten; the
- * others keep their order. */
+/* Goes on with a parked large-slot span in which such a slot is free, and finds it. Its few slots
+ * make the countdown useless, so the states of each parked span are read. Spans that were claimed
+ * are forgotten; the others keep their order. */
 static bool window_change_wide(struct class_window *w, const struct slot_view *v,
                                enum slots_wanted wanted)
 {
@@ -176,7 +176,7 @@ static bool window_change_wide(struct class_window *w, const struct slot_view *v
         parked_pop(w); /* it comes back at the end of the ring, if it is still the thread's */
         if (ready && span_unpark(span, w)) {
             window_swap(w, v, slice);
-            return true;
+            return window_find(w, v, WINDOW_ANY); /* no other thread takes from it now */
         }
         if (is_parked && !ready)
             parked_push(w, slice);
@@ -210,17 +210,12 @@ bool window_take_or_change(struct class_window *w, const struct slot_view *v, si
     return has;
 }
 
-/* Finds a free slot in a large-slot span: first those that were used before, in any of the spans,
- * since they have their pages; then one that was not. */
+/* Finds a free slot in a large-slot span: first those that were used before, in this span and then
+ * in a parked one, since they have their pages; then one that was not. */
 static bool window_find_wide(struct class_window *w, const struct slot_view *v)
 {
-    /* Used slots: of this span, then of a parked one. */
-    if (window_find_used(w, WINDOW_ANY) ||
-        (window_change_wide(w, v, SLOTS_USED) && window_find_used(w, WINDOW_ANY)))
-        return true;
-    /* Unused slots: of this span, then of a parked one. */
-    return window_find_unused(w, v, WINDOW_ANY) ||
-           (window_change_wide(w, v, SLOTS_ALL) && window_find(w, v, WINDOW_ANY));
+    return window_find_used(w, WINDOW_ANY) || window_change_wide(w, v, SLOTS_USED) ||
+           window_find_unused(w, v, WINDOW_ANY) || window_change_wide(w, v, SLOTS_ALL);
 }
 
 /* There are so few of these slots that a single free one is worth it. */
@@ -232,7 +227,9 @@ bool window_take_large_or_change(struct class_window *w, const struct slot_view 
         (is_wide(w->slot_bytes) ? window_find_wide(w, v)
                                 : window_find(w, v, WINDOW_ANY) ||
                                       (window_change(w, v) && window_find(w, v, WINDOW_ANY)));
-    return has && window_take_large(w, nbytes, object, clean);
+    if (!has)
+        return false;
+    return window_take_large(w, nbytes, object, clean);
 }
 
 /* The span was used up, and hardly any of it was freed since. */

@@ -254,6 +254,25 @@ static void test_memory_is_zero(void **state)
     assert_int_equal(ndirty, 0);
 }
 
+/* From a GiB of spans on no more ends are closed, since each takes two mappings. */
+static void test_many_spans(void **state)
+{
+    enum { GIB = (1 << 30) / SLICE_BYTES };
+    (void)state;
+    if (heap.spans.guard_bytes == 0)
+        skip();
+    void *first = take(600, 608, 16);
+    unsigned nclosed = nforbidden;
+    assert_true(nclosed > 0);
+    heap.spans.nheld += GIB;
+    void *second = take(1200, 1208, 16);
+    heap.spans.nheld -= GIB;
+    assert_int_equal(nforbidden, nclosed);
+    give(first);
+    give(second);
+    assert_whole();
+}
+
 /* The ends of spans are closed only where a page is a quarter of a slice or less. */
 static void test_large_pages(void **state)
 {
@@ -391,6 +410,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_refusals, open_heap, close_heap),
         cmocka_unit_test_setup_teardown(test_random_slots, open_heap, close_heap),
         cmocka_unit_test_setup_teardown(test_memory_is_zero, open_heap, close_heap),
+        cmocka_unit_test_setup_teardown(test_many_spans, open_heap, close_heap),
         cmocka_unit_test_setup_teardown(test_large_pages, open_heap, close_heap),
         cmocka_unit_test_setup_teardown(test_counters, open_heap, close_heap),
         cmocka_unit_test_setup_teardown(test_a_label_without_an_object, open_heap, close_heap),

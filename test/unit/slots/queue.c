@@ -121,7 +121,16 @@ static void test_a_broken_queue(void **state)
     pagemap_span(&spans, two)->sizeclass++;
     assert_true(queue_length(&spans, FOR_OBJECTS, CLASS, SPAN_PARTIAL) > spans.nheld);
     pagemap_span(&spans, two)->sizeclass--;
+    pagemap_span(&spans, two)->purpose = FOR_METADATA;
+    assert_true(queue_length(&spans, FOR_OBJECTS, CLASS, SPAN_PARTIAL) > spans.nheld);
+    pagemap_span(&spans, two)->purpose = FOR_OBJECTS;
+    pagemap_span(&spans, two)->status = SPAN_EMPTY;
+    assert_true(queue_length(&spans, FOR_OBJECTS, CLASS, SPAN_PARTIAL) > spans.nheld);
+    pagemap_span(&spans, two)->status = SPAN_PARTIAL;
+    assert_int_equal(queue_length(&spans, FOR_OBJECTS, CLASS, SPAN_PARTIAL), 2);
     pagemap_span(&spans, two)->next = two;
+    assert_true(queue_length(&spans, FOR_OBJECTS, CLASS, SPAN_PARTIAL) > spans.nheld);
+    pagemap_span(&spans, two)->previous = two; /* a ring without the first span */
     assert_true(queue_length(&spans, FOR_OBJECTS, CLASS, SPAN_PARTIAL) > spans.nheld);
 }
 

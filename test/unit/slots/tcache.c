@@ -417,11 +417,12 @@ static void test_used_wide_slots_come_first(void **state)
 static void test_a_span_of_fewer_slices(void **state)
 {
     (void)state;
-    enum { SIZE = 20000, BYTES = 24576, NSLICES = 16 };
+    enum { SIZE = 20000, BYTES = 24576 };
     open_heap();
-    struct thread self = {0}, *t = &self;
+    struct thread self = {0}, *t = &self, other = {0};
     heap_join(&heap, t);
-    unsigned char *first = take(t, SIZE), *behind = first + NSLICES * SLICE_BYTES;
+    heap_join(&heap, &other); /* several threads have short spans */
+    unsigned char *first = take(t, SIZE), *behind = first + WIDE_SLICES * SLICE_BYTES;
     while ((behind - first) % BYTES != 0)
         behind += 2048;
     uint32_t slice = pagemap_slice(&heap.spans, (uintptr_t)behind);
@@ -435,6 +436,7 @@ static void test_a_span_of_fewer_slices(void **state)
     *state_behind = kept;
     *entry = was;
     assert_int_equal(give(t, first), HEAP_OK);
+    heap_leave(&heap, &other);
     heap_leave(&heap, t);
     assert_whole();
 }
@@ -863,6 +865,59 @@ static struct class_window *open_two_spans(struct thread *t, unsigned char **obj
     return w;
 }
 
+/* A signal handler that forks may have interrupted a thread's look at spans: then no span is taken
+ * for lost in the child, and no cache is taken away. */
+static void test_a_fork_in_the_middle_of_a_look(void **state)
+{
+    (void)state;
+    unsigned char *object[OF_1K + 1];
+    open_heap();
+    struct thread mine = {0}, other = {0};
+    heap_join(&heap, &mine);
+    heap_join(&heap, &other);
+    struct class_window *w = open_two_spans(&other, object);
+    struct span *span = pagemap_span(&heap.spans, w->slice);
+    w->slice = NO_SLICE; /* window_park: the window has let go of it */
+    mine.busy = 1;
+    heap_lock(&heap);
+    heap_forked_locked(&heap, &mine);
+    assert_int_equal(span->status, SPAN_OWNED);
+    assert_false(heap_close_tcaches_locked(&heap));
+    assert_non_null(mine.tcache);
+    mine.busy = 0;
+    assert_true(heap_close_tcaches_locked(&heap));
+    heap_unlock(&heap);
+    assert_null(mine.tcache);
+}
+
+/* In the child of a thread that has no cache, all spans of others are released. */
+static void test_a_fork_without_a_cache(void **state)
+{
+    (void)state;
+    unsigned char *object[OF_1K + 1];
+    open_heap();
+    struct thread other = {0};
+    heap_join(&heap, &other);
+    open_two_spans(&other, object);
+    heap_lock(&heap);
+    heap_forked_locked(&heap, &uncached);
+    heap_unlock(&heap);
+    assert_int_equal(check_heap(&heap), HEAP_OK);
+    for (int i = 0; i < OF_1K + 1; i++)
+        assert_int_equal(give(&uncached, object[i]), HEAP_OK);
+    assert_whole();
+}
+
+/* When the lock is taken, the last span may have gone already. */
+static void test_a_refile_after_the_last_span(void **state)
+{
+    (void)state;
+    open_heap();
+    assert_int_equal(heap.spans.nheld, 0);
+    heap_refile(&heap, region + REGION / 2);
+    assert_whole();
+}
+
 /* A fork copies the window of another thread between any two of its stores. In the child each span
  * is found all the same, once. */
 static void test_a_fork_between_two_stores(void **state)
@@ -921,6 +976,9 @@ int main(void)
         cmocka_unit_test(test_too_much_revokes_nothing),
         cmocka_unit_test(test_a_full_heap_is_swept_once),
         cmocka_unit_test(test_caches_of_threads_that_are_gone),
+        cmocka_unit_test(test_a_fork_in_the_middle_of_a_look),
+        cmocka_unit_test(test_a_fork_without_a_cache),
+        cmocka_unit_test(test_a_refile_after_the_last_span),
         cmocka_unit_test(test_a_fork_between_two_stores),
         cmocka_unit_test(test_many_threads),
         cmocka_unit_test(test_resize_races_with_free),

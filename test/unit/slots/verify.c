@@ -8,6 +8,8 @@
  */
 #include "unit.h"
 
+#include <pthread.h>
+
 #include "core/pieces.h"
 #include "slots/queue.h"
 
@@ -128,6 +130,110 @@ static void test_entries(void **state)
         SEEN(span->back, 1, MAP);
     }
     SEEN(s->object_max, WIDE, MAP); /* less than the slots of `wide` have */
+}
+
+/* Makes the entry that a span of this class and purpose has, with n slices. */
+static void shape(struct span *span, unsigned sizeclass, uint8_t purpose, uint32_t n)
+{
+    *span = (struct span){.sizeclass = (uint8_t)sizeclass, .purpose = purpose};
+    span->slot_bytes = sizeclass_bytes(sizeclass);
+    span->nslices = (uint8_t)n;
+    span->nslots = (uint16_t)span_nslots(s, span);
+    span->reciprocal = slot_reciprocal(span->slot_bytes);
+}
+
+/* VF1: an entry may be of any class that the heap has slots of, and of any length that such a span
+ * may have, in the region. */
+static void test_shapes(void **state)
+{
+    (void)state;
+    struct span *const span = wide, was = *span;
+    uint32_t slice = slice_of(wide), last = (uint32_t)pagemap_nslices(s);
+    for (unsigned c = 0; c < NCLASSES; c++) {
+        uint32_t bytes = sizeclass_bytes(c), most = nslices_max(bytes);
+        bool has_slots = bytes <= s->object_max && sizeclass_of(bytes) == c;
+        for (uint32_t n = 0; n <= 2 * most; n++) {
+            bool may_be = n == most || n == 1u << 31;
+            for (uint32_t length = WIDE_SLICES; length < most; length *= 2)
+                may_be = may_be || n == length;
+            shape(span, c, FOR_OBJECTS, n);
+            assert_int_equal(span_is_shaped(s, slice), has_slots && may_be);
+            shape(span, c, FOR_METADATA, n);
+            assert_true(!span_is_shaped(s, slice) || span_nreserved(span) < span->nslots);
+        }
+        if (!has_slots)
+            continue;
+        /* At the end of the region there is room for the slices that are there. */
+        for (uint32_t at = last - 2 * most; at <= last; at++) {
+            struct span *entry = pagemap_span(s, at), kept = *entry;
+            size_t offset = pagemap_address(s, at) - (uintptr_t)memory;
+            shape(entry, c, FOR_OBJECTS, most);
+            assert_int_equal(span_is_shaped(s, at), offset + most * SLICE_BYTES <= REGION_BYTES);
+            *entry = kept;
+        }
+    }
+    *span = was;
+    assert_null(fault());
+}
+
+/* A span does not begin below the region. */
+static void test_a_span_below_the_region(void **state)
+{
+    (void)state;
+    enum { INTO = 48 };
+    struct region r = {.base = memory + SLICE_BYTES - (uintptr_t)memory % SLICE_BYTES + INTO,
+                       .nbytes = REGION_BYTES / 2};
+    heap_open_single(&heap, r, false, true);
+    struct span *span = take_many(NARROW, 1), *first = pagemap_span(s, 1);
+    assert_true(span != first && pagemap_address(s, 1) < (uintptr_t)r.base);
+    assert_true(span_is_shaped(s, slice_of(span)));
+    *first = *span;
+    assert_false(span_is_shaped(s, 1));
+}
+
+/* Gives the record of the chunk at `granule` another state, and returns the one that it had. */
+static uint32_t set_record(uint32_t granule, uint32_t to)
+{
+    struct ledger_place p;
+    struct btree *b = &heap.chunks.ledger.b;
+    assert_true(btree_floor(b, BY_ADDRESS, word_of(granule, UINT32_MAX), &p.cursor));
+    uint64_t word = cursor_word(&p.cursor);
+    assert_int_equal(high_of(word), granule);
+    btree_update(b, &p.cursor, word_of(granule, to));
+    return low_of(word);
+}
+
+/* VF1: the ledger knows the slices of a span as one chunk of the library's own. */
+static void test_the_chunk_of_a_span(void **state)
+{
+    (void)state;
+    struct cursor c;
+    struct btree *b = &heap.chunks.ledger.b;
+    uint32_t granule = pagemap_granule(s, slice_of(wide));
+    assert_int_equal(set_record(granule, 1), CHUNK_RESERVED);
+    assert_string_equal(fault(), MAP); /* an object is there */
+    set_record(granule, CHUNK_RESERVED);
+    assert_null(fault());
+    uint64_t half = word_of(granule + slice_granules(s), CHUNK_RESERVED);
+    btree_floor(b, BY_ADDRESS, half, &c);
+    btree_insert(b, &c, half);
+    assert_string_equal(fault(), MAP); /* it is two chunks */
+    btree_floor(b, BY_ADDRESS, half, &c);
+    btree_remove(b, &c);
+    assert_null(fault());
+}
+
+/* LG5: if the ledger has lost the chunk of an empty span, the span goes and the chunk stays. */
+static void test_an_empty_span_without_a_chunk(void **state)
+{
+    (void)state;
+    uint32_t granule = pagemap_granule(s, slice_of(empty));
+    uint32_t live = heap.chunks.ledger.live_granules;
+    set_record(granule, CHUNK_RESERVED - 1); /* more slack than the chunk has bytes */
+    spans_sweep(s);
+    assert_int_equal(empty->slot_bytes, 0);
+    assert_int_equal(heap.chunks.ledger.live_granules, live);
+    assert_int_equal(set_record(granule, CHUNK_RESERVED), CHUNK_RESERVED - 1);
 }
 
 /* PM1, PM2: the other entries of a span, and those of no span, are 0. */
@@ -258,6 +364,35 @@ static void test_status(void **state)
     SEEN(narrow->status, SPAN_EMPTY, STATUS);
     SEEN(full->status, SPAN_PARTIAL, QUEUE);
     SEEN(narrow->status, SPAN_FULL, STATUS);
+    narrow->status = SPAN_OWNED; /* only a thread parks a span, and then it is in no queue */
+    assert_string_equal(spans_links_fault(s, true), QUEUE);
+    narrow->parked_by = memory;
+    assert_string_equal(spans_links_fault(s, true), QUEUE);
+    assert_string_equal(spans_links_fault(s, false), STATUS);
+}
+
+static void *wait_for(void *barrier)
+{
+    pthread_barrier_wait(barrier);
+    return NULL;
+}
+
+/* A thread with a cache may be in the middle of a free: its step of the countdown comes first. */
+static void with_another_thread(struct member *other)
+{
+    pthread_t thread;
+    pthread_barrier_t barrier;
+    assert_int_equal(pthread_barrier_init(&barrier, NULL, 2), 0);
+    assert_int_equal(pthread_create(&thread, NULL, wait_for, &barrier), 0);
+    narrow->countdown_if_full++;
+    assert_string_equal(spans_links_fault(s, true), COUNTDOWN); /* no thread has a cache */
+    s->threads.first = other;
+    const char *seen = spans_links_fault(s, true);
+    s->threads.first = NULL;
+    narrow->countdown_if_full--;
+    pthread_barrier_wait(&barrier);
+    pthread_join(thread, NULL);
+    assert_null(seen);
 }
 
 static void test_countdowns(void **state)
@@ -287,6 +422,7 @@ static void test_countdowns(void **state)
     assert_string_equal(spans_links_fault(s, true), COUNTDOWN);
     s->threads.first = NULL;
     narrow->countdown_if_full = was_if_full;
+    with_another_thread(&other);
     s->may_have_raced = 1; /* and then steps may have been lost */
     narrow->countdown_if_full++;
     assert_null(fault());
@@ -370,6 +506,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_entries, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_shapes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_span_below_the_region, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_the_chunk_of_a_span, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_an_empty_span_without_a_chunk, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_entries_of_no_span, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_the_rest_is_clear, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_where_the_map_is, set_up, tear_down),

@@ -36,7 +36,9 @@ run_tests() {
         return 1
     make -s -k check-one check-malloc BUILT=1 "$@"
     test/run.sh --label coverage \
-        'test/tool.sh build/coverage/mem build/coverage/libmem-malloc.so build/coverage/test/known'
+        'test/tool.sh build/coverage/mem build/coverage/libmem-malloc.so build/coverage/test/known' \
+        'test/inspect_history.sh build/coverage/mem build/coverage/libmem-malloc.so' \
+        'test/fail.sh build/coverage/mem 20'
 }
 
 judge() {

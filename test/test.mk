@@ -83,7 +83,7 @@ $(IN_MALLOC)/%: test/contract/malloc/%.c $(SUPPORT) $(LIB_MALLOC)
 $(BUILD)/test/contract/heaps/h13_guard_pages: LDFLAGS += -Wl,--wrap=os_forbid,--wrap=os_allow
 $(BUILD)/test/unit/ledger/chunks: LDFLAGS += -Wl,--wrap=os_allow
 $(BUILD)/test/unit/heaps/refused: LDFLAGS += \
-    -Wl,--wrap=os_map,--wrap=os_allow,--wrap=grace_barrier
+    -Wl,--wrap=os_map,--wrap=os_allow,--wrap=grace_barrier,--wrap=grace_open
 $(BUILD)/test/unit/core/room: LDFLAGS += \
     -Wl,--wrap=os_forbid,--wrap=os_allow,--wrap=os_page_bytes
 $(WALK_STATIC): test/contract/malloc/walk.c $(SUPPORT) $(BUILD)/libmem.a

@@ -132,9 +132,11 @@ static void *hcache_borrow(struct hcache *q, struct heap *h, unsigned sizeclass,
     /* A slot more than twice as large would waste more than it helps. */
     size_t max = 2 * sizeclass_bytes(sizeclass);
     for (unsigned c = sizeclass + 1; c < q->nwindows && sizeclass_bytes(c) <= max; c++)
-        if (q->window[c].at.mask != 0 && slot_can_hold(sizeclass_bytes(c), nbytes))
+        if (q->window[c].at.mask != 0) {
+            assert(slot_can_hold(sizeclass_bytes(c), nbytes)); /* a state says so much slack */
             return hcache_window_take(&q->window[c], pagemap_span(&h->spans, q->window[c].slice),
                                       nbytes);
+        }
     return NULL;
 }
 

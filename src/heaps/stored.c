@@ -94,8 +94,6 @@ RACING static enum heap_result lookup_stored(const mem_heap *m, size_t offset,
     struct region r = header_region(m);
     uint32_t seen = changes_seen(&m->changes);
     struct ledger l = {.nbytes = r.nbytes};
-    if (seen % 2 != 0)
-        return HEAP_CHANGING;
     l.b.end = r.base + r.nbytes;
     l.b.room = r.nbytes;
     l.b.nnodes = NOW(s->nnodes);

@@ -249,6 +249,23 @@ static void test_full_and_empty(void **state)
     assert_true(nprotected > 200);
 }
 
+/* An object that grows gets the pages behind it that records have left. */
+static void test_an_object_that_grows(void **state)
+{
+    (void)state;
+    mem_heap *heap = guarded(MIB, 0);
+    unsigned char *first = mem_alloc(heap, 16);
+    fill(heap, NOBJECTS, 16); /* the records have driven the guard down */
+    for (int i = 0; i < nobjects; i++)
+        assert_ok(mem_free(heap, object[i]));
+    size_t nbytes = stats_of(heap).free_bytes;
+    assert_true(nbytes > MIB / 2);
+    assert_ptr_equal(mem_resize(heap, first, nbytes), first);
+    memset(first, 1, nbytes);
+    assert_ok(mem_check(heap, NULL));
+    assert_ok(mem_heap_destroy(heap));
+}
+
 static void test_sizes_and_options(void **state)
 {
     (void)state;
@@ -517,6 +534,7 @@ int main(void)
         cmocka_unit_test(test_what_runs_out_is_a_fault),
         cmocka_unit_test(test_the_program_dies),
         cmocka_unit_test(test_full_and_empty),
+        cmocka_unit_test(test_an_object_that_grows),
         cmocka_unit_test(test_sizes_and_options),
         cmocka_unit_test(test_any_calls),
         cmocka_unit_test(test_a_refused_heap),

@@ -237,6 +237,12 @@ static bool refuse_more(mem_heap *heap, size_t size, void *context)
     return false;
 }
 
+static void never_called(mem_heap *heap, const void *address, enum mem_result why, void *context)
+{
+    (void)heap, (void)address, (void)why, (void)context;
+    fail();
+}
+
 static void test_mistakes(void **state)
 {
     (void)state;
@@ -265,6 +271,8 @@ static void test_mistakes(void **state)
     heap = mem_heap_in(memory, 4096, &plain);
     assert_ok(mem_heap_detach(heap));
     assert_null_for(MEM_BAD_OPTIONS, mem_heap_attach(memory, 4096, &options));
+    struct mem_options other = {.on_refused = never_called};
+    assert_null_for(MEM_BAD_OPTIONS, mem_heap_attach(memory, 4096, &other));
     assert_ptr_equal(mem_heap_attach(memory, 4096, NULL), heap);
     assert_ok(mem_heap_destroy(heap));
     heap = mem_heap_in(memory, 2 * MIB, NULL);

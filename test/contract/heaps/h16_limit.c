@@ -55,6 +55,13 @@ static void test_callbacks(void **state)
     assert_int_equal(s.nrefused, 3);
     assert_ok(mem_free(heap, p));
     assert_int_equal(s.nrefused, 3);
+    p = mem_alloc(heap, 100);
+    s.reserve = mem_alloc(heap, 500);
+    assert_true(s.ncalls == 2 && s.reserve != NULL && p != NULL);
+    p = mem_resize(heap, p, 1200); /* mem_resize asks for room, too */
+    assert_true(s.ncalls == 3 && s.wanted == 1200 && s.reserve == NULL && p != NULL);
+    assert_null_for(MEM_NO_SPACE, mem_resize(heap, p, 3000));
+    assert_int_equal(s.ncalls, 4);
 }
 
 static void test_a_limit(void **state)

@@ -160,6 +160,9 @@ static void test_damage_is_seen(void **state)
         *span = was;
         span->back = slot.slice; /* one entry below the first */
         assert_int_equal(lookup_heap(&heap, object[i].start, &p), HEAP_DAMAGED);
+        heap.spans.changes++; /* or it is being changed */
+        assert_int_equal(lookup_heap(&heap, object[i].start, &p), HEAP_CHANGING);
+        heap.spans.changes++;
         *span = was;
         assert_int_equal(lookup_heap(&heap, object[i].start, &p), HEAP_OK);
     }

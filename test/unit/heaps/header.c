@@ -7,7 +7,9 @@
 
 #include <string.h>
 
+#include "heaps/guard.h"
 #include "heaps/header.h"
+#include "heaps/parts.h"
 
 enum { BYTES = 1 << 22, PAGE = 4096 };
 
@@ -118,6 +120,53 @@ static void test_guards(void **state)
     assert_false(header_is_possible(m));
 }
 
+/* A place that is sealed, but reaches beyond the region, is not believed. */
+static void test_a_guard_of_a_larger_region(void **state)
+{
+    (void)state;
+    enum { NPAGES = 8 };
+    struct ledger l = {.nbytes = NPAGES * PAGE}, loaded = l;
+    struct stored_guard stored;
+    ledger_set_guard(&l, (NPAGES - 2) * PAGE / GRANULE_BYTES, (NPAGES - 1) * PAGE / GRANULE_BYTES);
+    guard_save(&l, &stored);
+    assert_true(guard_load(&stored, PAGE / GRANULE_BYTES, &loaded));
+    assert_int_equal(loaded.guard.high, l.guard.high);
+    loaded.nbytes = l.nbytes / 2;
+    assert_false(guard_load(&stored, PAGE / GRANULE_BYTES, &loaded));
+    assert_int_equal(loaded.guard.high, 0);
+}
+
+/* A part is read only where its own numbers say that it lies where it should. */
+static void test_a_part_in_its_place(void **state)
+{
+    (void)state;
+    struct heap view;
+    make(2 * PART_BYTES, NULL, true);
+    parts_make(m, 1, &view);
+    assert_true(parts_is_in_place(m, 1, &view));
+    assert_false(parts_is_in_place(m, 0, &view));
+#define OUT_OF_PLACE(field, value)                                                                 \
+    do {                                                                                           \
+        __typeof__(view.field) was = view.field;                                                   \
+        view.field = (value);                                                                      \
+        assert_false(parts_is_in_place(m, 1, &view));                                              \
+        view.field = was;                                                                          \
+        assert_true(parts_is_in_place(m, 1, &view));                                               \
+    } while (0)
+    OUT_OF_PLACE(chunks.region.base, was + 16);
+    OUT_OF_PLACE(chunks.region.nbytes, was - 16);
+    OUT_OF_PLACE(chunks.ledger.b.end, was - 16);
+    OUT_OF_PLACE(chunks.ledger.nbytes, was - 16);
+    OUT_OF_PLACE(chunks.ledger.b.room, view.chunks.region.nbytes + 16);
+    OUT_OF_PLACE(spans.slice_shift, SLICE_SHIFT + 1);
+    struct guard was = view.chunks.ledger.guard;
+    size_t ngranules = view.chunks.region.nbytes / GRANULE_BYTES;
+    view.chunks.ledger.guard = (struct guard){.low = (uint32_t)(ngranules + 1), .high = UINT32_MAX};
+    assert_false(parts_is_in_place(m, 1, &view));
+    view.chunks.ledger.guard = was;
+    assert_true(parts_is_in_place(m, 1, &view));
+}
+
 static void test_examine(void **state)
 {
     (void)state;
@@ -213,6 +262,8 @@ int main(void)
         cmocka_unit_test(test_sizes_flags_styles),
         cmocka_unit_test(test_modes),
         cmocka_unit_test(test_guards),
+        cmocka_unit_test(test_a_guard_of_a_larger_region),
+        cmocka_unit_test(test_a_part_in_its_place),
         cmocka_unit_test(test_examine),
         cmocka_unit_test(test_sums),
         cmocka_unit_test(test_numbers),

@@ -4,7 +4,8 @@
  * barrier that a writer needs to know that no lookup is left: a call fails with its own error and
  * changes nothing, or memory that lookups may be reading stays.
  *
- * test.mk lets the linker send the library's calls of os_map, os_allow and grace_barrier here.
+ * test.mk lets the linker send the library's calls of os_map, os_allow, grace_open and grace_barrier
+ * here.
  */
 #include "unit.h"
 
@@ -33,6 +34,8 @@ bool __real_os_allow(void *address, size_t nbytes);
 bool __wrap_os_allow(void *address, size_t nbytes);
 bool __real_grace_barrier(void);
 bool __wrap_grace_barrier(void);
+bool __real_grace_open(void);
+bool __wrap_grace_open(void);
 
 void *__wrap_os_map(size_t nbytes)
 {
@@ -47,6 +50,11 @@ bool __wrap_os_allow(void *address, size_t nbytes)
 bool __wrap_grace_barrier(void)
 {
     return !no_barrier && __real_grace_barrier();
+}
+
+bool __wrap_grace_open(void)
+{
+    return !no_barrier && __real_grace_open();
 }
 
 /* Each test begins with all calls passed on. */
@@ -147,6 +155,126 @@ static void test_no_barrier(void **state)
     may_end = true;
     pthread_join(thread, NULL);
     munmap(mapped, 1 << 14);
+}
+
+static void *look_up_without_a_barrier(void *object)
+{
+    struct mem_piece p;
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(mem_find(object, &p), MEM_OK);
+    assert_ptr_equal(reader_mine, &reader_none);
+    return NULL;
+}
+
+/* A thread that looks up where there is no barrier gets no reader: its lookups are counted. */
+static void test_no_readers(void **state)
+{
+    (void)state;
+    pthread_t thread;
+    mem_heap *m = mem_heap_create(1 << 20, NULL);
+    void *object = mem_alloc(m, 100);
+    no_barrier = true;
+    assert_int_equal(pthread_create(&thread, NULL, look_up_without_a_barrier, object), 0);
+    pthread_join(thread, NULL);
+    no_barrier = false;
+    assert_int_equal(mem_heap_destroy(m), MEM_OK);
+}
+
+/* A guard page that cannot move, since a lookup may be reading the records, stays where it is. */
+static void test_no_barrier_for_a_guard(void **state)
+{
+    (void)state;
+    enum { BYTES = 1 << 20, MANY = 20000 };
+    static void *object[MANY];
+    pthread_t thread;
+    struct mem_options options = {.flags = MEM_GUARD_PAGES};
+    mem_heap *m = mem_heap_create(BYTES, &options);
+    int n = 0;
+    has_looked = may_end = false;
+    assert_int_equal(pthread_create(&thread, NULL, look_up_and_stay, m), 0);
+    while (!has_looked)
+        usleep(1000);
+    while (n < MANY && (object[n] = mem_alloc(m, 16)) != NULL)
+        n++;
+    for (int i = 0; i < n; i++)
+        assert_int_equal(mem_free(m, object[i]), MEM_OK);
+    no_barrier = true;
+    void *large = mem_alloc(m, BYTES * 3 / 4);
+    bool counted = reader_mine == &reader_none;
+    assert_true(counted || large == NULL);
+    assert_int_equal(mem_check(m, NULL), MEM_OK);
+    assert_non_null(mem_alloc(m, 1000));
+    no_barrier = false;
+    if (large == NULL)
+        assert_non_null(mem_alloc(m, BYTES * 3 / 4));
+    assert_int_equal(mem_check(m, NULL), MEM_OK);
+    may_end = true;
+    pthread_join(thread, NULL);
+    assert_int_equal(mem_heap_destroy(m), MEM_OK);
+}
+
+/* --- heaps that are not as the table says --------------------------------------------------- */
+
+static _Alignas(4096) unsigned char place[1 << 22], image[1 << 21], kept[1 << 21];
+
+/* Where the bytes of another heap were copied to, a lookup follows none of their numbers. */
+static void test_another_heap_in_its_place(void **state)
+{
+    (void)state;
+    struct mem_piece p;
+    mem_heap *beside = mem_heap_create(1 << 20, NULL);
+    void *far = mem_alloc(beside, 100);
+    mem_heap *m = mem_heap_in(place, 1 << 21, NULL);
+    void *object = mem_alloc(m, 100), *chunk = mem_alloc(m, 50000);
+    assert_true(object != NULL && chunk != NULL);
+    memcpy(image, place, sizeof image);
+    assert_int_equal(mem_heap_destroy(m), MEM_OK);
+    m = mem_heap_in(place, 1 << 20, NULL);
+    assert_int_equal(mem_free(m, mem_alloc(m, 100)), MEM_OK);
+    assert_int_equal(mem_find(far, &p), MEM_OK); /* the thread notes that heap */
+    memcpy(kept, place, sizeof kept);
+    memcpy(place, image, sizeof image);
+    assert_int_equal(mem_find(object, &p), MEM_DAMAGED);
+    assert_int_equal(mem_find(chunk, &p), MEM_DAMAGED);
+    memset(place, 0, 64); /* or no heap at all */
+    assert_int_equal(mem_find(object, &p), MEM_NOT_OURS);
+    memcpy(place, kept, sizeof kept);
+    assert_int_equal(mem_heap_destroy(m), MEM_OK);
+    assert_int_equal(mem_heap_destroy(beside), MEM_OK);
+}
+
+/* Takes a heap out of the table, and looks for an object in it by its handle. */
+static void find_without_the_table(mem_heap *m, const void *object, enum mem_result elsewhere)
+{
+    struct heap_range range;
+    struct mem_piece p;
+    struct lookup_scope scope = lookup_begin();
+    assert_int_equal(registry_find((uintptr_t)m, &range), REGISTRY_FOUND);
+    lookup_end(&scope);
+    assert_ptr_equal(range.owner, m);
+    assert_true(registry_remove(m));
+    assert_int_equal(mem_find_in(m, object, &p), MEM_OK);
+    assert_true(p.start == object && p.live);
+    enum mem_result anywhere = mem_find(object, &p);
+    assert_int_equal(anywhere, elsewhere);
+    assert_true(anywhere != MEM_OK || p.heap != m);
+    assert_true(registry_add(&range));
+    assert_int_equal(mem_find(object, &p), MEM_OK);
+    assert_ptr_equal(p.heap, m);
+}
+
+/* What the table does not have, or has in the object of another heap, is found by its handle. */
+static void test_a_heap_that_the_table_lacks(void **state)
+{
+    (void)state;
+    mem_heap *m = mem_heap_in(place, 1 << 21, NULL);
+    find_without_the_table(m, mem_alloc(m, 100), MEM_NOT_OURS);
+    assert_int_equal(mem_heap_destroy(m), MEM_OK);
+    mem_heap *outer = mem_heap_in(place, sizeof place, NULL);
+    mem_heap *inner = mem_heap_in(mem_alloc(outer, 1 << 21), 1 << 21, NULL);
+    find_without_the_table(inner, mem_alloc(inner, 100), MEM_OK);
+    assert_int_equal(mem_heap_destroy(inner), MEM_OK);
+    assert_int_equal(mem_heap_destroy(outer), MEM_OK);
 }
 
 /* --- thread caches without a barrier -------------------------------------------------------- */
@@ -263,6 +391,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_no_room_in_the_table, set_up),
         cmocka_unit_test_setup(test_no_barrier, set_up),
+        cmocka_unit_test_setup(test_no_readers, set_up),
+        cmocka_unit_test_setup(test_no_barrier_for_a_guard, set_up),
+        cmocka_unit_test_setup(test_another_heap_in_its_place, set_up),
+        cmocka_unit_test_setup(test_a_heap_that_the_table_lacks, set_up),
         cmocka_unit_test_setup(test_no_barrier_for_caches, set_up),
         cmocka_unit_test_setup(test_no_steps, set_up),
         cmocka_unit_test_setup(test_no_further_part, set_up),

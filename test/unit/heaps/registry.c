@@ -13,6 +13,7 @@
 
 #include "heaps/readers.h"
 #include "heaps/registry.h"
+#include "mem_heap.h"
 
 enum { NRANGES = 200, SPACE = 4096, NSTEPS = 20000, BASE = 1 << 20 };
 
@@ -233,6 +234,12 @@ static void test_view_of_last_lookup(void **state)
     assert_true(reader_mine->word & READER_BUSY);
     assert_ptr_equal(reader_mine->last.owner, range.owner);
     lookup_end_fast(reader_mine, was);
+    scope = lookup_begin(); /* and within a lookup that is not fast */
+    inner = lookup_begin();
+    lookup_note(&inner, &(struct lookup_view){0}, p.version);
+    lookup_end(&inner);
+    assert_ptr_equal(reader_mine->last.owner, range.owner);
+    lookup_end(&scope);
     assert_true(registry_remove((void *)range.base));
     assert_false(lookup_begin_fast(reader_mine, &was));
 }
@@ -289,6 +296,14 @@ static void test_checker_sees_damage(void **state)
     SEEN(entries[1]->base, entries[0]->base - 1);
     SEEN(entries[1]->nbytes, 200); /* it ends behind the one around it */
     SEEN(entries[0]->nbytes, 250); /* and so the last one would be in it */
+    struct table *t = (void *)((unsigned char *)entries[0] - offsetof(struct table, range));
+    SEEN(t->capacity, t->n - 1);
+    entries[0]->nbytes = 5; /* none is in the first one now, and so one less is nested */
+    entries[1]->up = 0;
+    assert_false(registry_is_valid_locked());
+    entries[1]->up = 1;
+    entries[0]->nbytes = ranges[0].nbytes;
+    assert_true(registry_is_valid_locked());
     registry_unlock();
     remove_all();
 }
@@ -335,6 +350,8 @@ static void test_busy(void **state)
         registry_version++;
         assert_int_equal(registry_find(BASE, &around), REGISTRY_BUSY);
         assert_int_equal(registry_find_around(&p, &around), REGISTRY_BUSY);
+        struct mem_piece piece;
+        assert_int_equal(mem_find((void *)BASE, &piece), MEM_BUSY);
         registry_version--;
         assert_int_equal(registry_find(BASE, &around), REGISTRY_FOUND);
         if (within)

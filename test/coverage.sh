@@ -35,10 +35,9 @@ run_tests() {
     make -s -k -j2 check-one-programs check-malloc-programs build/coverage/test/known "$@" ||
         return 1
     make -s -k check-one check-malloc BUILT=1 "$@"
-    test/run.sh --label coverage \
-        'test/tool.sh build/coverage/mem build/coverage/libmem-malloc.so build/coverage/test/known' \
-        'test/inspect_history.sh build/coverage/mem build/coverage/libmem-malloc.so' \
-        'test/fail.sh build/coverage/mem 20'
+    set -- build/coverage/mem build/coverage/libmem-malloc.so
+    test/run.sh --label coverage "test/tool.sh $* build/coverage/test/known" \
+        "test/inspect_history.sh $*" "test/fail.sh $1 20"
 }
 
 judge() {

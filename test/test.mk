@@ -51,7 +51,7 @@ $(BUILD)/test/unit/%: test/unit/%.c test/support/model.c $(SUPPORT) $(BUILD)/lib
 	$(build) -Isrc -Itest/support $(BUILD)/libmem.a $(CMOCKA)
 # Of the modules of libmem-malloc.so, those that need no heap.
 WITHOUT_HEAP := $(addprefix $(BUILD)/obj/malloc/,history.o stack.o cfi.o module.o \
-    options.o report.o canary.o quarantine.o)
+    options.o report.o canary.o quarantine.o counterfile.o)
 $(BUILD)/test/unit/malloc/%: test/unit/malloc/%.c $(SUPPORT) $(WITHOUT_HEAP) $(BUILD)/libmem.a
 	$(build) -Isrc -Itest/support $(WITHOUT_HEAP) $(BUILD)/libmem.a $(CMOCKA)
 # A module of the tool, and what the commands share. Those that look into processes are tested by
@@ -84,6 +84,13 @@ $(BUILD)/test/contract/heaps/h13_guard_pages: LDFLAGS += -Wl,--wrap=os_forbid,--
 $(BUILD)/test/unit/ledger/chunks: LDFLAGS += -Wl,--wrap=os_allow
 $(BUILD)/test/unit/heaps/refused: LDFLAGS += \
     -Wl,--wrap=os_map,--wrap=os_allow,--wrap=grace_barrier,--wrap=grace_open
+# The heap is the test's.
+$(BUILD)/test/unit/malloc/hard: $(BUILD)/obj/malloc/hard.o
+$(BUILD)/test/unit/malloc/hard: WITHOUT_HEAP += $(BUILD)/obj/malloc/hard.o
+$(BUILD)/test/unit/malloc/hard: LDFLAGS += \
+    -Wl,--wrap=os_random,--wrap=os_forbid,--wrap=os_allow,--wrap=os_give_back,--wrap=os_map
+$(BUILD)/test/unit/malloc/stack: LDFLAGS += -Wl,--wrap=cfi_rule
+$(BUILD)/test/unit/malloc/history: LDFLAGS += -Wl,--wrap=module_find
 $(BUILD)/test/unit/core/room: LDFLAGS += \
     -Wl,--wrap=os_forbid,--wrap=os_allow,--wrap=os_page_bytes
 $(WALK_STATIC): test/contract/malloc/walk.c $(SUPPORT) $(BUILD)/libmem.a

@@ -930,9 +930,9 @@ void heap_free_located_locked(struct heap *h, const struct location *at)
     trim_if_time_locked(h);
 }
 
-/* Takes a chunk as an object of *room bytes, and relabels it; says which part of it was clean when
- * it was taken, since the new label is one more thing that chunks are told of. An object of no byte has a chunk of
- * one granule or nothing: an aligned slot, or one of a larger class, would have more room. */
+/* Takes a chunk as an object of *room bytes, stores which part of it was clean, and relabels it:
+ * after that, the chunks no longer know. An object of no byte has a chunk of one granule or nothing:
+ * an aligned slot, or one of a larger class, would have more room. */
 static enum heap_result take_roomy_chunk(struct heap *h, size_t nbytes, size_t *room, size_t align,
                                          void **object, struct interval *clean)
 {

@@ -210,24 +210,22 @@ bool window_take_or_change(struct class_window *w, const struct slot_view *v, si
     return has;
 }
 
-/* Finds a free slot in a large-slot span: first those that were used before, in this span and then
- * in a parked one, since they have their pages; then one that was not. */
-static bool window_find_wide(struct class_window *w, const struct slot_view *v)
+/* Finds a free slot of a large size: there are so few of these that a single one is worth it. In a
+ * large-slot span, first those that were used before, in this span and then in a parked one, since
+ * they have their pages; then one that was not. */
+static bool window_find_large(struct class_window *w, const struct slot_view *v)
 {
+    if (!is_wide(w->slot_bytes))
+        return window_find(w, v, WINDOW_ANY) ||
+               (window_change(w, v) && window_find(w, v, WINDOW_ANY));
     return window_find_used(w, WINDOW_ANY) || window_change_wide(w, v, SLOTS_USED) ||
            window_find_unused(w, v, WINDOW_ANY) || window_change_wide(w, v, SLOTS_ALL);
 }
 
-/* There are so few of these slots that a single free one is worth it. */
 bool window_take_large_or_change(struct class_window *w, const struct slot_view *v, size_t nbytes,
                                  void **object, bool *clean)
 {
-    bool has =
-        w->at.mask != 0 ||
-        (is_wide(w->slot_bytes) ? window_find_wide(w, v)
-                                : window_find(w, v, WINDOW_ANY) ||
-                                      (window_change(w, v) && window_find(w, v, WINDOW_ANY)));
-    if (!has)
+    if (w->at.mask == 0 && !window_find_large(w, v))
         return false;
     return window_take_large(w, nbytes, object, clean);
 }

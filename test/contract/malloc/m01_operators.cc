@@ -59,10 +59,10 @@ static void throw_a_number()
 
 static bool nothrow_is_null()
 {
-    return ::operator new(too_much(), std::nothrow) == nullptr &&
-           ::operator new[](too_much(), std::nothrow) == nullptr &&
-           ::operator new(too_much(), std::align_val_t(64), std::nothrow) == nullptr &&
-           ::operator new[](too_much(), std::align_val_t(64), std::nothrow) == nullptr;
+    return ::operator new(too_much(), std::nothrow) ==
+           nullptr && ::operator new[](too_much(), std::nothrow) ==
+           nullptr && ::operator new(too_much(), std::align_val_t(64), std::nothrow) ==
+           nullptr && ::operator new[](too_much(), std::align_val_t(64), std::nothrow) == nullptr;
 }
 
 // Of two objects that do not fit beside each other, the handler frees the first.
@@ -124,6 +124,17 @@ int main()
                         std::to_string(i));
     }
     check(words[99999].back() == '9', "the library's containers");
+    bool all = true;
+    for (int i = 0; i < 100; i++) {
+        void *single = ::operator new(24, std::nothrow),
+             *array = ::operator new[](40, std::nothrow);
+        void *thrower = ::operator new[](24);
+        all = all && single != nullptr && array != nullptr && single != array && thrower != single;
+        ::operator delete(single, std::nothrow);
+        ::operator delete[](array, std::nothrow);
+        ::operator delete[](thrower);
+    }
+    check(all, "each form of new, again and again");
     void *nothing = ::operator new(0);
     check(nothing != nullptr, "new of no byte");
     ::operator delete(nothing, std::size_t(0));

@@ -130,8 +130,8 @@ result $? 'the C compiler'
 g++ -std=c++17 -O2 -w "$(dirname "$0")/m01_operators.cc" -o "$work/operators" \
     >"$work/out" 2>"$work/err"
 result $? 'the operators compile'
-with '' "$work/operators" && silent && printed '^1\.\.14$' && ! printed '^not ok'
-result $? 'M1 the operators: bad_alloc, handlers, alignment (14 checks)'
+with '' "$work/operators" && silent && printed '^1\.\.15$' && ! printed '^not ok'
+result $? 'M1 the operators: bad_alloc, handlers, alignment (15 checks)'
 g++ -std=c++17 -O2 -w "$(dirname "$0")/m01_replaced.cc" -o "$work/replaced" \
     >"$work/out" 2>"$work/err"
 result $? 'a program with operators of its own compiles'

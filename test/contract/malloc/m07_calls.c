@@ -4,6 +4,7 @@
  * the heap has reserved and cannot use then, and each fails as libc's does.
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -73,6 +74,29 @@ static bool keeps(int call)
     return waitpid(child, &status, 0) == child && status == 0;
 }
 
+/* No limit at all leaves what is reserved as it is; nor is this process meant by the limit of
+ * another one. */
+static bool keeps_all(int call, bool of_another)
+{
+    int status = -1;
+    pid_t child = fork();
+    if (child == 0) {
+        size_t before = address_bytes();
+        pid_t other = of_another ? fork() : 0;
+        if (of_another && other == 0) {
+            pause();
+            _exit(0);
+        }
+        struct rlimit limit = {of_another ? before / 2 : RLIM_INFINITY, RLIM_INFINITY};
+        bool set_it = set(call, other, RLIMIT_AS, &limit) == 0;
+        bool kept = address_bytes() + (1 << 20) > before;
+        if (of_another)
+            kill(other, SIGKILL);
+        _exit(set_it && kept ? 0 : 1);
+    }
+    return waitpid(child, &status, 0) == child && status == 0;
+}
+
 static bool fails(int call, int resource, const struct rlimit *limit, int number)
 {
     errno = 0;
@@ -95,6 +119,8 @@ int main(void)
               what);
     }
     check(gives_back(2, 1) && gives_back(3, 1), "prlimit of the process by its number");
+    check(keeps_all(2, true) && keeps_all(3, true), "prlimit of another process");
+    check(keeps_all(0, false) && keeps_all(2, false), "no limit gives nothing back");
     struct rlimit was = {0, 0};
     struct rlimit64 was64 = {0, 0};
     check(prlimit(0, RLIMIT_NOFILE, NULL, &was) == 0 && was.rlim_cur > 0 &&

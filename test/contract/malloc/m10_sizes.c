@@ -138,7 +138,10 @@ int main(int argc, char **argv)
         }
         if (aligned) {
             snprintf(what, sizeof what, "M10 %s: a wrong alignment is refused", name[call]);
-            check(aborts("", call, 1000, 1000, 1024, "at a multiple of 1024"), what);
+            bool refused = aborts("", call, 1000, 1000, 1024, "at a multiple of 1024");
+            if (sized) /* and one that is no power of two */
+                refused = refused && aborts("", call, 300000, 300000, 48, "at a multiple of 48");
+            check(refused, what);
         }
     }
     check(goes_on("sizes=report", 2, 100, 50, 64, "called for 50 bytes, but the object has 100"),

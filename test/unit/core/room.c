@@ -3,8 +3,8 @@
  * room.c - checks what a hardened malloc needs of a heap (core/heap.h): objects with more room than
  * bytes, closed ends of spans [SP8], random slots, and memory that is cleared.
  *
- * os_forbid and os_allow are wrapped, so that the system can refuse them, and os_page_bytes, so that
- * pages can be large.
+ * os_forbid and os_allow are wrapped, so that the system can refuse them, and os_page_bytes, so
+ * that pages can be large.
  */
 #include "unit.h"
 
@@ -254,7 +254,7 @@ static void test_memory_is_zero(void **state)
     assert_int_equal(ndirty, 0);
 }
 
-/* From a GiB of spans on no more ends are closed, since each takes two mappings. */
+/* Beyond a GiB of spans no ends are closed, since each takes two mappings. */
 static void test_many_spans(void **state)
 {
     enum { GIB = (1 << 30) / SLICE_BYTES };

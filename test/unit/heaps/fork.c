@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * fork.c - checks for which locks of heaps a fork waits, and how long (heaps/fork.c), and which walk
- * counts as the calling thread's own (heaps/session.h).
+ * fork.c - checks for which locks of heaps a fork waits, and how long (heaps/fork.c), and which
+ * walk counts as the calling thread's own (heaps/session.h).
  *
  * The test takes a heap's lock itself, as a call at work in another thread does.
  */

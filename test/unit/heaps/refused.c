@@ -4,8 +4,8 @@
  * barrier that a writer needs to know that no lookup is left: a call fails with its own error and
  * changes nothing, or memory that lookups may be reading stays.
  *
- * test.mk lets the linker send the library's calls of os_map, os_allow, grace_open and grace_barrier
- * here.
+ * test.mk lets the linker send the library's calls of os_map, os_allow, grace_open and
+ * grace_barrier here.
  */
 #include "unit.h"
 

@@ -5,7 +5,12 @@
  */
 #include "unit.h"
 
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
 #include "malloc/history.h"
+#include "malloc/module.h"
 
 enum { NEVENTS = HISTORY_MIN };
 
@@ -226,6 +231,108 @@ static void test_what_left_the_ring_is_not_found(void **state)
     assert_int_equal(find(0x7000).taken.kind, 0);
 }
 
+/* --- printing --------------------------------------------------------------------------- */
+
+static const char *module_path; /* of each address, or NULL if they are in none */
+
+enum module_answer __wrap_module_find(uintptr_t address, struct module *m);
+
+enum module_answer __wrap_module_find(uintptr_t address, struct module *m)
+{
+    (void)address;
+    *m = (struct module){.path = module_path, .moved_by = 0x400000};
+    return module_path != NULL ? MODULE_FOUND : MODULE_NONE;
+}
+
+static char printed[8192];
+
+static void print(const struct moment *now, const struct past *past)
+{
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    history_print(h, now, past, ends[1]);
+    close(ends[1]);
+    size_t n = 0;
+    for (ssize_t more; (more = read(ends[0], printed + n, sizeof printed - 1 - n)) > 0;)
+        n += (size_t)more;
+    close(ends[0]);
+    printed[n] = '\0';
+}
+
+/* An address is that of the call, and is told with its module, if it lies in one. */
+static void test_stacks_are_printed(void **state)
+{
+    (void)state;
+    struct moment now = moment(5, 2), none = moment(6, 0);
+    module_path = NULL;
+    print(&now, NULL);
+    assert_string_equal(printed, "libmem:   called in thread 5:\n"
+                                 "    #0 0x4001f3\n"
+                                 "    #1 0x4001f4\n");
+    module_path = "/lib/some.so";
+    print(&now, NULL);
+    assert_string_equal(printed, "libmem:   called in thread 5:\n"
+                                 "    #0 0x4001f3 (/lib/some.so+0x1f3)\n"
+                                 "    #1 0x4001f4 (/lib/some.so+0x1f4)\n");
+    print(&none, NULL);
+    assert_string_equal(printed, "libmem:   called in thread 6:\n"
+                                 "    stack unknown\n");
+    module_path = ""; /* the program itself */
+    char self[1024] = {0}, expected[2048];
+    assert_true(readlink("/proc/self/exe", self, 150) > 0);
+    now.stack.nframes = 1;
+    print(&now, NULL);
+    snprintf(expected, sizeof expected,
+             "libmem:   called in thread 5:\n    #0 0x4001f3 (%s+0x1f3)\n", self);
+    if (strlen(self) < 150)
+        assert_string_equal(printed, expected);
+}
+
+/* Of a long path, the end is told. */
+static void test_long_paths(void **state)
+{
+    (void)state;
+    static char path[400], expected[600];
+    struct moment now = moment(5, 1);
+    for (size_t n = 140; n < 160; n++) {
+        memset(path, 'a', n);
+        path[0] = '/';
+        path[n] = '\0';
+        module_path = path;
+        print(&now, NULL);
+        snprintf(expected, sizeof expected, "    #0 0x4001f3 (%s%s+0x1f3)\n", n > 150 ? "..." : "",
+                 n > 150 ? path + n - 150 : path);
+        assert_non_null(strstr(printed, expected));
+    }
+}
+
+/* The past of an object; and of an address of which no event is known, how many were looked at. */
+static void test_the_past_is_printed(void **state)
+{
+    (void)state;
+    struct moment now = moment(9, 1);
+    module_path = NULL;
+    note(EVENT_TAKEN, 0x7000, 100, 1, 2);
+    note(EVENT_FREED, 0x7000, 100, 2, 0);
+    struct past past = find(0x7000), none = find(0x9000);
+    past.taken.time = past.time - 12345;
+    past.freed.time = past.time + 1; /* a clock that goes back says 0 */
+    print(&now, &past);
+    assert_non_null(strstr(printed, "the object of 100 bytes at 0x7000 was\n"));
+    assert_non_null(
+        strstr(printed, "freed by free in thread 2, 0.000 s ago:\n    stack unknown\n"));
+    assert_non_null(strstr(printed, "allocated by calloc in thread 1, 12.345 s ago:\n    #0 0x40"));
+    past.freed.kind = 0;
+    print(&now, &past);
+    assert_null(strstr(printed, "freed by"));
+    print(&now, &none);
+    assert_non_null(strstr(printed, "none of the last 2 events is of one\n"));
+    for (uint32_t i = 0; i < 2 * NEVENTS; i++)
+        note(EVENT_TAKEN, 0x10000 + 16 * i, 16, 2, 3);
+    print(&now, &none);
+    assert_non_null(strstr(printed, "none of the last 1024 events is of one\n"));
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, open_history)
 
 int main(void)
@@ -244,6 +351,9 @@ int main(void)
         TEST(test_an_allocation_that_was_overwritten_is_not_made_up),
         TEST(test_an_object_without_bytes_is_found_at_its_start),
         TEST(test_what_left_the_ring_is_not_found),
+        TEST(test_stacks_are_printed),
+        TEST(test_long_paths),
+        TEST(test_the_past_is_printed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -183,6 +183,20 @@ static void test_measures(void **state)
     read_bad("guard=", "no such option");
 }
 
+static void test_failures(void **state)
+{
+    (void)state;
+    read_good("fail=7");
+    assert_int_equal(o.fail_at, 7);
+    assert_false(o.fail_lasts);
+    read_good("fail=1+");
+    assert_int_equal(o.fail_at, 1);
+    assert_true(o.fail_lasts);
+    static const char *const bad[] = {"fail=0", "fail=", "fail=+", "fail=x", "fail=1++", "fail=-1"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        read_bad(bad[i], "give the number of an allocation");
+}
+
 static void test_count_files(void **state)
 {
     (void)state;
@@ -234,10 +248,11 @@ static void test_help(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_no_variable),    cmocka_unit_test(test_reactions),
-        cmocka_unit_test(test_regions),        cmocka_unit_test(test_histories),
-        cmocka_unit_test(test_measures),       cmocka_unit_test(test_count_files),
-        cmocka_unit_test(test_no_such_option), cmocka_unit_test(test_help),
+        cmocka_unit_test(test_no_variable), cmocka_unit_test(test_reactions),
+        cmocka_unit_test(test_regions),     cmocka_unit_test(test_histories),
+        cmocka_unit_test(test_measures),    cmocka_unit_test(test_count_files),
+        cmocka_unit_test(test_failures),    cmocka_unit_test(test_no_such_option),
+        cmocka_unit_test(test_help),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -931,8 +931,8 @@ void heap_free_located_locked(struct heap *h, const struct location *at)
 }
 
 /* Takes a chunk as an object of *room bytes, stores which part of it was clean, and relabels it:
- * after that, the chunks no longer know. An object of no byte has a chunk of one granule or nothing:
- * an aligned slot, or one of a larger class, would have more room. */
+ * after that, the chunks no longer know. An object of no byte has a chunk of one granule or
+ * nothing: an aligned slot, or one of a larger class, would have more room. */
 static enum heap_result take_roomy_chunk(struct heap *h, size_t nbytes, size_t *room, size_t align,
                                          void **object, struct interval *clean)
 {

@@ -21,11 +21,11 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Returns whether the result of a system call is an error number negated. */
+/* Returns whether the result of a system call is an error number negated. No address of a process
+ * is negative. */
 static bool is_error(long result)
 {
-    enum { LARGEST = 4095 };
-    return result < 0 && result >= -LARGEST;
+    return result < 0;
 }
 
 /* Calls the system itself, not through the C library: a program may replace madvise, sched_yield
@@ -284,17 +284,17 @@ uint64_t os_time(struct os_time *time)
     return time->milliseconds;
 }
 
-/* The first number in the file is the size of the address space in pages. */
+/* The first number in the file is the size of the address space in pages. If the file cannot be
+ * opened, nothing is read from it. */
 size_t os_address_bytes(void)
 {
     char text[32];
     size_t npages = 0;
     long fd = system_call(SYS_openat, AT_FDCWD, (long)"/proc/self/statm", O_RDONLY | O_CLOEXEC);
-    long n = fd < 0 ? -1 : system_call(SYS_read, fd, (long)text, sizeof text);
-    for (long i = 0; i < n && text[i] >= '0' && text[i] <= '9'; i++)
+    long n = system_call(SYS_read, fd, (long)text, sizeof text);
+    for (long i = 0; i < n && text[i] != ' '; i++)
         npages = 10 * npages + (size_t)(text[i] - '0');
-    if (fd >= 0)
-        system_call(SYS_close, fd, 0, 0);
+    system_call(SYS_close, fd, 0, 0);
     return npages != 0 ? npages * os_page_bytes() : SIZE_MAX;
 }
 
@@ -330,8 +330,6 @@ int os_open_pipe(const char *path, uint64_t inode)
 {
     struct stat s;
     long fd = system_call(SYS_openat, AT_FDCWD, (long)path, O_RDWR | O_CLOEXEC);
-    if (fd < 0)
-        return -1;
     if (system_call(SYS_fstat, fd, (long)&s, 0) == 0 && S_ISFIFO(s.st_mode) && s.st_ino == inode)
         return (int)fd;
     os_close((int)fd);

@@ -276,7 +276,7 @@ static enum mem_result resize_by_moving(struct session *v, const struct object *
     enum mem_result result = session_take(v, &w, object);
     if (result != MEM_OK)
         return result;
-    memcpy(*object, old->start, old->size < size ? old->size : size);
+    memcpy(*object, old->start, smaller_of(old->size, size));
     session_select(v, old->start);
     heap_free_locked(v->h, old->start, true, &gone);
     v->m->nlive--;

@@ -34,7 +34,7 @@ size_t canary_intact(const void *end, size_t slack, enum family family);
 /* Returns how many bytes of the slack are a canary. */
 static inline size_t canary_length(size_t slack)
 {
-    return slack < CANARY_MAX ? slack : CANARY_MAX;
+    return smaller_of(slack, CANARY_MAX);
 }
 
 #endif

@@ -52,9 +52,9 @@ void row_name(struct row *r, int argc, char *const *argv)
         const char *word = slash == NULL ? argv[i] : slash + 1;
         if (i > 0)
             r->command[n++] = ' ';
-        size_t length = strlen(word), room = sizeof r->command - 1 - n;
-        memcpy(r->command + n, word, length < room ? length : room);
-        n += length < room ? length : room;
+        size_t length = smaller_of(strlen(word), sizeof r->command - 1 - n);
+        memcpy(r->command + n, word, length);
+        n += length;
     }
     assert(n < sizeof r->command);
     r->command[n] = '\0';

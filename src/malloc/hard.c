@@ -102,7 +102,7 @@ static size_t room_for(size_t nbytes, size_t align, enum call call)
         room = pages(nbytes + (grows ? nbytes / 8 : 0)) + os_page_bytes();
         return room > SPAN_OBJECT_MAX ? room : pages(SPAN_OBJECT_MAX + 1);
     }
-    room = room < SMALLEST ? SMALLEST : room;
+    room = larger_of(room, SMALLEST);
     size_t slot = (room + align - 1) & -align;
     return slot > NEXT_SMALLER && slot <= ALL_NEAR_MAX ? NEXT_LARGER : room;
 }
@@ -130,7 +130,7 @@ static size_t open_slack(const struct object *object, size_t room)
     if (!has(MEASURE_GUARD) || (room > GRANULE_BYTES && !is_large(object->start, room)))
         return slack;
     size_t to_page = room > GRANULE_BYTES ? pages(object->size) - object->size : 0;
-    return to_page < slack ? to_page : slack;
+    return smaller_of(to_page, slack);
 }
 
 /* --- canaries ------------------------------------------------------------------- */
@@ -171,7 +171,7 @@ static size_t intact_bytes(const struct object *object, size_t room, enum family
         size_t intact = canary_intact(end_of(object), slack, (enum family)other);
         if (intact == n)
             *family = (enum family)other;
-        most = intact > most ? intact : most;
+        most = larger_of(intact, most);
     }
     return most;
 }
@@ -390,7 +390,7 @@ enum heap_result hard_resize(const void *address, size_t nbytes, bool anyway, en
     enum family family = look_behind(&old, room, call, fault);
     struct object new = {old.start, nbytes};
     size_t dirty = old.size + canary_length(open_slack(&old, room));
-    size_t least = nbytes < old.size ? nbytes : old.size;
+    size_t least = smaller_of(nbytes, old.size);
     if (!set_closed(&old, room, false) || !heap_relabel_locked(&shim_heap, &at, nbytes))
         return HEAP_NO_SPACE;
     if (has(MEASURE_ZERO) && least < dirty)

@@ -285,7 +285,7 @@ void history_print(const struct history *h, const struct moment *now, const stru
     line_text(&l, "libmem:   ");
     if (last->kind == 0) {
         line_text(&l, "nothing is known of an object there: none of the last ");
-        line_decimal(&l, h->nnoted < h->nevents ? h->nnoted : h->nevents);
+        line_decimal(&l, smaller_of(h->nnoted, h->nevents));
         line_text(&l, " events is of one");
     } else {
         line_text(&l, "the object of ");

@@ -13,7 +13,7 @@ void line_bytes(struct line *l, const char *text, size_t n)
 {
     assert(l->n < sizeof l->text);
     size_t room = sizeof l->text - 1 - l->n; /* one byte is for the newline */
-    n = n < room ? n : room;
+    n = smaller_of(n, room);
     memcpy(l->text + l->n, text, n);
     l->n += n;
 }

@@ -132,8 +132,7 @@ size_t shim_bytes_within(size_t limit, size_t taken)
 {
     const size_t part = 16, least_spared = (size_t)72 << 20;
     size_t left = taken < limit ? limit - taken : taken == SIZE_MAX ? limit / 2 : 0;
-    size_t spared = left / part > least_spared ? left / part : least_spared;
-    return left - (spared < left / 2 ? spared : left / 2);
+    return left - smaller_of(larger_of(left / part, least_spared), left / 2);
 }
 
 /* Twice the memory of the machine, since programs reserve much that they never use; or what LIBMEM
@@ -145,8 +144,7 @@ static size_t bytes_to_reserve(void)
     size_t most = limit == SIZE_MAX ? SIZE_MAX : shim_bytes_within(limit, os_address_bytes());
     if (shim_options.region_bytes != 0)
         nbytes = shim_options.region_bytes;
-    nbytes = nbytes < most ? nbytes : most;
-    return nbytes < REGION_BYTES_MAX ? nbytes : REGION_BYTES_MAX;
+    return smaller_of(smaller_of(nbytes, most), REGION_BYTES_MAX);
 }
 
 /* Says once why there is no heap. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Checks that in a program which replaces four C++ operators all others call these [M1].
+// Checks that in a program which replaces four C++ operators all others call these [M1]: those of
+// single objects, which the ones of arrays call; or, with ARRAYS, only those of arrays.
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -13,7 +14,17 @@ static long nnew, ndelete, nnew_aligned, ndelete_aligned;
 // address.
 enum { BEFORE = 64 };
 
-void *operator new(std::size_t n)
+#ifdef ARRAYS
+#define NEW    operator new[]
+#define DELETE operator delete[]
+enum { SINGLE = 0 }; // calls of the program's own for a single object
+#else
+#define NEW    operator new
+#define DELETE operator delete
+enum { SINGLE = 1 };
+#endif
+
+void *NEW(std::size_t n)
 {
     nnew++;
     char *p = static_cast<char *>(std::malloc(n + BEFORE));
@@ -23,13 +34,13 @@ void *operator new(std::size_t n)
     return p + BEFORE;
 }
 
-void operator delete(void *p) noexcept
+void DELETE(void *p) noexcept
 {
     ndelete++;
     std::free(static_cast<char *>(p) - BEFORE);
 }
 
-void *operator new(std::size_t n, std::align_val_t align)
+void *NEW(std::size_t n, std::align_val_t align)
 {
     nnew_aligned++;
     void *p =
@@ -37,7 +48,7 @@ void *operator new(std::size_t n, std::align_val_t align)
     return static_cast<char *>(p) + static_cast<std::size_t>(align);
 }
 
-void operator delete(void *p, std::align_val_t align) noexcept
+void DELETE(void *p, std::align_val_t align) noexcept
 {
     ndelete_aligned++;
     std::free(static_cast<char *>(p) - static_cast<std::size_t>(align));
@@ -62,32 +73,32 @@ int main()
     std::size_t n = 48;
     went(0, 0, 0, 0); // Ignores what was counted before main.
     ::operator delete(::operator new(n));
-    check(went(1, 1, 0, 0), "new and delete");
+    check(went(SINGLE, SINGLE, 0, 0), "new and delete");
     ::operator delete(::operator new(n), n);
-    check(went(1, 1, 0, 0), "delete with a size");
+    check(went(SINGLE, SINGLE, 0, 0), "delete with a size");
     ::operator delete[](::operator new[](n));
     check(went(1, 1, 0, 0), "new[] and delete[]");
     ::operator delete[](::operator new[](n), n);
     check(went(1, 1, 0, 0), "delete[] with a size");
     ::operator delete(::operator new(n, std::nothrow), std::nothrow);
-    check(went(1, 1, 0, 0), "nothrow");
+    check(went(SINGLE, SINGLE, 0, 0), "nothrow");
     ::operator delete[](::operator new[](n, std::nothrow), std::nothrow);
     check(went(1, 1, 0, 0), "nothrow, of arrays");
     ::operator delete(::operator new(n, align), align);
-    check(went(0, 0, 1, 1), "aligned");
+    check(went(0, 0, SINGLE, SINGLE), "aligned");
     ::operator delete(::operator new(n, align), n, align);
-    check(went(0, 0, 1, 1), "aligned, with a size");
+    check(went(0, 0, SINGLE, SINGLE), "aligned, with a size");
     ::operator delete[](::operator new[](n, align), align);
     check(went(0, 0, 1, 1), "aligned, of arrays");
     ::operator delete[](::operator new[](n, align), n, align);
     check(went(0, 0, 1, 1), "aligned, of arrays, with a size");
     ::operator delete(::operator new(n, align, std::nothrow), align, std::nothrow);
-    check(went(0, 0, 1, 1), "aligned, nothrow");
+    check(went(0, 0, SINGLE, SINGLE), "aligned, nothrow");
     ::operator delete[](::operator new[](n, align, std::nothrow), align, std::nothrow);
     check(went(0, 0, 1, 1), "aligned, nothrow, of arrays");
     volatile std::size_t too_much = PTRDIFF_MAX - 64;
-    check(operator new(too_much, std::nothrow) ==
-              nullptr &&operator new[](too_much, std::nothrow) == nullptr &&went(2, 0, 0, 0),
-          "nothrow is NULL if the program's own new throws");
+    bool null = ::operator new(too_much, std::nothrow) == nullptr;
+    null = ::operator new[](too_much, std::nothrow) == nullptr &&null;
+    check(null && went(1 + SINGLE, 0, 0, 0), "nothrow is NULL if the program's own new throws");
     std::printf("1..%d\n", ntests);
 }

@@ -132,9 +132,11 @@ g++ -std=c++17 -O2 -w "$(dirname "$0")/m01_operators.cc" -o "$work/operators" \
 result $? 'the operators compile'
 with '' "$work/operators" && silent && printed '^1\.\.15$' && ! printed '^not ok'
 result $? 'M1 the operators: bad_alloc, handlers, alignment (15 checks)'
-g++ -std=c++17 -O2 -w "$(dirname "$0")/m01_replaced.cc" -o "$work/replaced" \
-    >"$work/out" 2>"$work/err"
-result $? 'a program with operators of its own compiles'
-with '' "$work/replaced" && silent && printed '^1\.\.13$' && ! printed '^not ok'
-result $? 'M1 those are what all others call (13 checks)'
+for only in SINGLES ARRAYS; do
+    g++ -std=c++17 -O2 -w "-D$only" "$(dirname "$0")/m01_replaced.cc" -o "$work/replaced" \
+        >"$work/out" 2>"$work/err"
+    result $? 'a program with operators of its own compiles'
+    with '' "$work/replaced" && silent && printed '^1\.\.13$' && ! printed '^not ok'
+    result $? 'M1 those are what all others call (13 checks)'
+done
 echo "1..$ntests"

@@ -102,6 +102,10 @@ result $? 'quarantine=BYTES beside hard'
 run quarantine=1K no_byte_unique
 says '"quarantine=1K" ignored: give a size from 4K to 16G'
 result $? 'a quarantine that is too small is named, and the program goes on'
+(ulimit -v 300000; LIBMEM=quarantine=16G LD_PRELOAD=$library sh -c 'echo goes on') >"$work/out" 2>&1
+says 'hard ignored: the system refuses the memory; give a smaller quarantine=BYTES' &&
+    says 'goes on'
+result $? 'without memory for the quarantine there is none, and the program goes on'
 run hard=1 no_byte_unique
 says '"hard=1" ignored'
 result $? 'hard takes no value'

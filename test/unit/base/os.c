@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: MIT
  *
  * os.c - checks the clock that needs no system call, the address that stands for a thread, what is
- * resident, and a write that is interrupted (base/os.h).
+ * resident, a write that is interrupted, and which files are mapped and opened (base/os.h).
  */
 #include "unit.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -139,6 +143,78 @@ static void test_a_write_is_interrupted(void **state)
     close(pipe_ends[0]);
 }
 
+/* Without /proc, or without a descriptor for it, the size is not known. */
+static void test_address_bytes(void **state)
+{
+    (void)state;
+    struct rlimit limit, none;
+    size_t before = os_address_bytes();
+    assert_true(before != SIZE_MAX && before % os_page_bytes() == 0);
+    void *more = mmap(NULL, 1 << 30, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    assert_true(more != MAP_FAILED);
+    assert_true(os_address_bytes() >= before + (1 << 30));
+    munmap(more, 1 << 30);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    none = limit;
+    none.rlim_cur = 0;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    size_t unknown = os_address_bytes();
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    assert_true(unknown == SIZE_MAX);
+}
+
+/* A pipe is opened by its name only if it is the one that was meant. */
+static void test_open_pipe(void **state)
+{
+    (void)state;
+    int ends[2], fd;
+    struct stat s;
+    char path[64];
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(fstat(ends[1], &s), 0);
+    snprintf(path, sizeof path, "/proc/self/fd/%d", ends[1]);
+    fd = os_open_pipe(path, s.st_ino);
+    assert_true(fd > ends[1]);
+    os_write(fd, "x", 1);
+    assert_int_equal(read(ends[0], path + 32, 1), 1);
+    os_close(fd);
+    assert_int_equal(os_open_pipe(path, s.st_ino + 1), -1);
+    assert_int_equal(os_open_pipe("/proc/self/fd/none", s.st_ino), -1);
+    assert_int_equal(stat("/dev/null", &s), 0);
+    assert_int_equal(os_open_pipe("/dev/null", s.st_ino), -1); /* no pipe */
+    assert_int_equal(fcntl(fd, F_GETFD), -1);                  /* and none of them is left open */
+    close(ends[0]);
+    close(ends[1]);
+}
+
+/* Only a file that has a length, and may be written to, is mapped. */
+static void test_map_file(void **state)
+{
+    (void)state;
+    int ends[2];
+    size_t nbytes = 0;
+    char path[64];
+    assert_int_equal(pipe(ends), 0);
+    snprintf(path, sizeof path, "/proc/self/fd/%d", ends[1]);
+    assert_null(os_map_file(path, &nbytes));
+    assert_int_equal(errno, ESPIPE);
+    assert_null(os_map_file("/", &nbytes));
+    assert_int_equal(errno, EISDIR);
+    assert_null(os_map_file("/proc/self/fd/none", &nbytes));
+    assert_int_equal(errno, ENOENT);
+    int file = memfd_create("file", 0);
+    assert_int_equal(write(file, "content", 8), 8);
+    snprintf(path, sizeof path, "/proc/self/fd/%d", file);
+    char *mapped = os_map_file(path, &nbytes);
+    assert_non_null(mapped);
+    assert_int_equal(nbytes, 8);
+    assert_string_equal(mapped, "content");
+    munmap(mapped, nbytes);
+    close(file);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -147,6 +223,9 @@ int main(void)
         cmocka_unit_test(test_each_thread_has_an_address),
         cmocka_unit_test(test_what_is_resident),
         cmocka_unit_test(test_a_write_is_interrupted),
+        cmocka_unit_test(test_address_bytes),
+        cmocka_unit_test(test_open_pipe),
+        cmocka_unit_test(test_map_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

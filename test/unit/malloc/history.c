@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/os.h"
 #include "malloc/history.h"
 #include "malloc/module.h"
 
@@ -231,6 +232,23 @@ static void test_what_left_the_ring_is_not_found(void **state)
     assert_int_equal(find(0x7000).taken.kind, 0);
 }
 
+bool __real_os_allow(void *address, size_t nbytes);
+bool __wrap_os_allow(void *address, size_t nbytes);
+static bool no_allow;
+
+bool __wrap_os_allow(void *address, size_t nbytes)
+{
+    return !no_allow && __real_os_allow(address, nbytes);
+}
+
+static void test_no_memory_for_a_history(void **state)
+{
+    (void)state;
+    no_allow = true;
+    assert_null(history_open(NEVENTS));
+    no_allow = false;
+}
+
 /* --- printing --------------------------------------------------------------------------- */
 
 static const char *module_path; /* of each address, or NULL if they are in none */
@@ -351,6 +369,7 @@ int main(void)
         TEST(test_an_allocation_that_was_overwritten_is_not_made_up),
         TEST(test_an_object_without_bytes_is_found_at_its_start),
         TEST(test_what_left_the_ring_is_not_found),
+        cmocka_unit_test(test_no_memory_for_a_history),
         TEST(test_stacks_are_printed),
         TEST(test_long_paths),
         TEST(test_the_past_is_printed),

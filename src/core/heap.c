@@ -283,7 +283,8 @@ unsigned heap_sizeclass(const struct heap *h, size_t nbytes, size_t align)
         return sizeclass;
     assert(sizeclass < NCLASSES);
     uint32_t slot_bytes = sizeclass_bytes(sizeclass);
-    return slot_bytes <= max && slot_can_hold(slot_bytes, nbytes) ? sizeclass : NCLASSES;
+    assert(slot_bytes <= max); /* a power of two: nothing below it is rounded up beyond it */
+    return slot_can_hold(slot_bytes, nbytes) ? sizeclass : NCLASSES;
 }
 
 /* Takes a slot if the object may have one and there is one, else a chunk. */
@@ -941,10 +942,9 @@ static enum heap_result take_roomy_chunk(struct heap *h, size_t nbytes, size_t *
     bool exact = *room == GRANULE_BYTES;
     enum heap_result result =
         find_place_locked(h, *room, align, exact ? FIT_BEST : FIT_ANY, object);
-    if (result != HEAP_OK)
-        return result;
     *clean = chunks_clean_part(&h->chunks);
-    result = judge_locked(h, *object, &at, &found);
+    if (result == HEAP_OK)
+        result = judge_locked(h, *object, &at, &found);
     if (result != HEAP_OK)
         return result;
     *room = location_room(&at);

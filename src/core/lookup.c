@@ -70,7 +70,7 @@ RACING static enum heap_result lookup_in_span(const struct heap *h, const struct
     return within < p->size || within == 0 ? HEAP_OK : HEAP_NO_OBJECT;
 }
 
-/* What an address is, if it is in a span. HEAP_NOT_A_SLOT: it is in none, or outside the region.
+/* What an address of the region is, if it is in a span. HEAP_NOT_A_SLOT: it is in none.
  * The entry of a slice that is not the first one of its span says how far back that is. */
 RACING static enum heap_result lookup_slot(const struct heap *h, uintptr_t address,
                                            struct lookup_result *p)
@@ -78,7 +78,8 @@ RACING static enum heap_result lookup_slot(const struct heap *h, uintptr_t addre
     const struct region *r = &h->chunks.region;
     const struct spans *s = &h->spans;
     uint32_t seen = changes_seen(&s->changes);
-    if (address - (uintptr_t)r->base >= r->nbytes || NOW(s->nheld) == 0)
+    assert(address - (uintptr_t)r->base < r->nbytes);
+    if (NOW(s->nheld) == 0)
         return HEAP_NOT_A_SLOT;
     uintptr_t number = address >> s->slice_shift, from = (uintptr_t)r->base >> s->slice_shift;
     size_t slice = number - from, nslices = __atomic_load_n(&s->nclear, __ATOMIC_ACQUIRE);

@@ -675,8 +675,8 @@ void ledger_around(const struct ledger *l, uint32_t granule, struct around *a)
         return;
     }
     a->here = chunk_at(l, &above);
-    a->after = btree_next(&l->b, &above) && btree_free_above(&l->b, &above) ? chunk_at(l, &above)
-                                                                            : ledger_tail(l);
+    bool is_after = btree_next(&l->b, &above) && btree_free_above(&l->b, &above);
+    a->after = is_after ? chunk_at(l, &above) : ledger_tail(l);
 }
 
 /* In the order by size, the word before a hole's own is the next shorter hole. */

@@ -97,8 +97,8 @@ static bool own_states_are_valid(const struct spans *s, uint32_t slice, ptrdiff_
 {
     const struct span *span = pagemap_span(s, slice);
     const unsigned char *states = states_at(span, moved);
-    if ((uintptr_t)states != pagemap_address(s, slice) + span->slot_bytes ||
-        span_nreserved(span) >= span->nslots)
+    assert(span_nreserved(span) < span->nslots); /* of each span that is shaped as one */
+    if ((uintptr_t)states != pagemap_address(s, slice) + span->slot_bytes)
         return false;
     uint32_t first = first_handed_out(span), end = span->nslots - 1u;
     for (uint32_t i = 0; i <= end; i++)

@@ -172,14 +172,15 @@ static bool window_change_wide(struct class_window *w, const struct slot_view *v
         struct span *span = &v->pagemap[slice - 1];
         bool is_parked = span_is_parked(span, w);
         uint32_t n_wanted = wanted == SLOTS_USED ? span->used : w->nslots;
-        bool ready = is_parked && free_slots(span->states, n_wanted) != 0;
         parked_pop(w); /* it comes back at the end of the ring, if it is still the thread's */
-        if (ready && span_unpark(span, w)) {
+        if (!is_parked)
+            continue;
+        if (free_slots(span->states, n_wanted) == 0) {
+            parked_push(w, slice);
+        } else if (span_unpark(span, w)) {
             window_swap(w, v, slice);
             return window_find(w, v, WINDOW_ANY); /* no other thread takes from it now */
         }
-        if (is_parked && !ready)
-            parked_push(w, slice);
     }
     return false;
 }

@@ -224,12 +224,13 @@ static void test_another_heap_in_its_place(void **state)
     struct mem_piece p;
     mem_heap *beside = mem_heap_create(1 << 20, NULL);
     void *far = mem_alloc(beside, 100);
-    mem_heap *m = mem_heap_in(place, 1 << 21, NULL);
+    struct mem_options options = {.flags = MEM_SLOTS};
+    mem_heap *m = mem_heap_in(place, 1 << 21, &options);
     void *object = mem_alloc(m, 100), *chunk = mem_alloc(m, 50000);
     assert_true(object != NULL && chunk != NULL);
     memcpy(image, place, sizeof image);
     assert_int_equal(mem_heap_destroy(m), MEM_OK);
-    m = mem_heap_in(place, 1 << 20, NULL);
+    m = mem_heap_in(place, 1 << 20, &options);
     assert_int_equal(mem_free(m, mem_alloc(m, 100)), MEM_OK);
     assert_int_equal(mem_find(far, &p), MEM_OK); /* the thread notes that heap */
     memcpy(kept, place, sizeof kept);
@@ -267,11 +268,12 @@ static void find_without_the_table(mem_heap *m, const void *object, enum mem_res
 static void test_a_heap_that_the_table_lacks(void **state)
 {
     (void)state;
-    mem_heap *m = mem_heap_in(place, 1 << 21, NULL);
+    struct mem_options options = {.flags = MEM_SLOTS};
+    mem_heap *m = mem_heap_in(place, 1 << 21, &options);
     find_without_the_table(m, mem_alloc(m, 100), MEM_NOT_OURS);
     assert_int_equal(mem_heap_destroy(m), MEM_OK);
     mem_heap *outer = mem_heap_in(place, sizeof place, NULL);
-    mem_heap *inner = mem_heap_in(mem_alloc(outer, 1 << 21), 1 << 21, NULL);
+    mem_heap *inner = mem_heap_in(mem_alloc(outer, 1 << 21), 1 << 21, &options);
     find_without_the_table(inner, mem_alloc(inner, 100), MEM_OK);
     assert_int_equal(mem_heap_destroy(inner), MEM_OK);
     assert_int_equal(mem_heap_destroy(outer), MEM_OK);

@@ -637,6 +637,12 @@ static void test_checker_sees_damage_in_the_counts(void **state)
         assert_each_bit_counts(&t->height, sizeof t->height);
     }
     assert_true(btree_is_valid(&b));
+    size_t room = b.room;
+    b.room = btree_nbytes(&b); /* the nodes take all of it, or more than there is */
+    assert_true(btree_is_sane(&b));
+    b.room -= GRANULE_BYTES;
+    assert_false(btree_is_sane(&b));
+    b.room = room;
 }
 
 static void test_checker_sees_damage_in_an_array(void **state)

@@ -428,6 +428,28 @@ static void test_the_map_where_records_were(void **state)
     assert_int_equal(heap_free(&heap, large), HEAP_OK);
 }
 
+/* A slot that was freed after it was found has no size to change. */
+static void test_resize_of_a_slot_that_was_freed(void **state)
+{
+    (void)state;
+    void *object;
+    struct slot slot, now;
+    size_t offset;
+    heap_open_locked(&heap, (struct region){.base = region, .nbytes = REGION_LARGE}, NULL);
+    do {
+        assert_int_equal(heap_take(&heap, 100, FIT_ANY, &object), HEAP_OK);
+        offset = (size_t)((unsigned char *)object - region);
+    } while (!spans_find(&heap.spans, offset, &slot));
+    assert_true(slot.is_object && spans_resize(&heap.spans, &slot, 90));
+    void *other; /* so that the span stays */
+    assert_int_equal(heap_take(&heap, 100, FIT_ANY, &other), HEAP_OK);
+    assert_int_equal(heap_free(&heap, object), HEAP_OK);
+    assert_false(spans_resize(&heap.spans, &slot, 100));
+    assert_true(spans_find(&heap.spans, offset, &now));
+    assert_false(now.is_object);
+    assert_int_equal(check_heap(&heap), HEAP_OK);
+}
+
 static void test_wrong_addresses(void **state)
 {
     (void)state;
@@ -465,6 +487,7 @@ int main(void)
         cmocka_unit_test(test_a_larger_slot_is_the_last_resort),
         cmocka_unit_test(test_a_lost_span_is_seen),
         cmocka_unit_test(test_the_map_where_records_were),
+        cmocka_unit_test(test_resize_of_a_slot_that_was_freed),
         cmocka_unit_test(test_wrong_addresses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

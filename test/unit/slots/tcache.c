@@ -890,22 +890,29 @@ static void test_a_fork_in_the_middle_of_a_look(void **state)
     assert_null(mine.tcache);
 }
 
-/* In the child of a thread that has no cache, all spans of others are released. */
-static void test_a_fork_without_a_cache(void **state)
+/* In the child of a thread that has no cache, or no window for slots of that size, all spans of
+ * others are released, also one that is in no window. */
+static void test_a_fork_without_a_window(void **state)
 {
     (void)state;
-    unsigned char *object[OF_1K + 1];
-    open_heap();
-    struct thread other = {0};
-    heap_join(&heap, &other);
-    open_two_spans(&other, object);
-    heap_lock(&heap);
-    heap_forked_locked(&heap, &uncached);
-    heap_unlock(&heap);
-    assert_int_equal(check_heap(&heap), HEAP_OK);
-    for (int i = 0; i < OF_1K + 1; i++)
-        assert_int_equal(give(&uncached, object[i]), HEAP_OK);
-    assert_whole();
+    for (int has_cache = 0; has_cache < 2; has_cache++) {
+        unsigned char *object[OF_1K + 1];
+        open_heap();
+        struct thread mine = {0}, other = {0};
+        heap_join(&heap, &other);
+        if (has_cache)
+            heap_join(&heap, &mine);
+        struct class_window *w = open_two_spans(&other, object);
+        w->slice = NO_SLICE; /* window_park: the window has let go of it */
+        heap_lock(&heap);
+        heap_forked_locked(&heap, &mine);
+        heap_unlock(&heap);
+        assert_int_equal(check_heap(&heap), HEAP_OK);
+        for (int i = 0; i < OF_1K + 1; i++)
+            assert_int_equal(give(&mine, object[i]), HEAP_OK);
+        heap_leave(&heap, &mine);
+        assert_whole();
+    }
 }
 
 /* When the lock is taken, the last span may have gone already. */
@@ -977,7 +984,7 @@ int main(void)
         cmocka_unit_test(test_a_full_heap_is_swept_once),
         cmocka_unit_test(test_caches_of_threads_that_are_gone),
         cmocka_unit_test(test_a_fork_in_the_middle_of_a_look),
-        cmocka_unit_test(test_a_fork_without_a_cache),
+        cmocka_unit_test(test_a_fork_without_a_window),
         cmocka_unit_test(test_a_refile_after_the_last_span),
         cmocka_unit_test(test_a_fork_between_two_stores),
         cmocka_unit_test(test_many_threads),

@@ -153,10 +153,11 @@ static void test_shapes(void **state)
         uint32_t bytes = sizeclass_bytes(c), most = nslices_max(bytes);
         bool has_slots = bytes <= s->object_max && sizeclass_of(bytes) == c;
         for (uint32_t n = 0; n <= 2 * most; n++) {
-            bool may_be = n == most || n == 1u << 31;
+            bool may_be = n == most;
             for (uint32_t length = WIDE_SLICES; length < most; length *= 2)
                 may_be = may_be || n == length;
             shape(span, c, FOR_OBJECTS, n);
+            assert_int_equal(span_has_length(span), may_be);
             assert_int_equal(span_is_shaped(s, slice), has_slots && may_be);
             shape(span, c, FOR_METADATA, n);
             assert_true(!span_is_shaped(s, slice) || span_nreserved(span) < span->nslots);

@@ -94,6 +94,16 @@ static void test_a_program_that_falls_is_small_at_once(void **state)
     assert_in_range(ntrims, 1, 8);
 }
 
+/* A program is small when it has less than an eighth of what it had. */
+static void test_how_far_a_program_falls(void **state)
+{
+    enum { STEP = MIB / 16 };
+    (void)state;
+    while (ntrims == 0)
+        freed(STEP);
+    assert_in_range(l.live_granules - SPARE, HEAP / 8 - STEP, HEAP / 8 - 1);
+}
+
 /* A large program that has trimmed again and again for some time still gets memory back at once. */
 static void test_there_is_credit_for_a_fall(void **state)
 {
@@ -236,6 +246,7 @@ int main(void)
         TEST(test_what_stays_free_goes),
         TEST(test_a_little_stays),
         TEST(test_a_program_that_falls_is_small_at_once),
+        TEST(test_how_far_a_program_falls),
         TEST(test_there_is_credit_for_a_fall),
         TEST(test_very_much_goes_at_once),
         TEST(test_falls_are_bounded),

@@ -336,15 +336,17 @@ static void test_the_past_is_printed(void **state)
     past.taken.time = past.time - 12345;
     past.freed.time = past.time + 1; /* a clock that goes back says 0 */
     print(&now, &past);
-    assert_non_null(strstr(printed, "the object of 100 bytes at 0x7000 was\n"));
+    assert_non_null(strstr(printed, "libmem:   the object of 100 bytes at 0x7000 was\n"));
     assert_non_null(
-        strstr(printed, "freed by free in thread 2, 0.000 s ago:\n    stack unknown\n"));
-    assert_non_null(strstr(printed, "allocated by calloc in thread 1, 12.345 s ago:\n    #0 0x40"));
+        strstr(printed, "libmem:   freed by free in thread 2, 0.000 s ago:\n    stack unknown\n"));
+    assert_non_null(
+        strstr(printed, "libmem:   allocated by calloc in thread 1, 12.345 s ago:\n    #0 0x40"));
     past.freed.kind = 0;
     print(&now, &past);
     assert_null(strstr(printed, "freed by"));
     print(&now, &none);
-    assert_non_null(strstr(printed, "none of the last 2 events is of one\n"));
+    assert_non_null(strstr(printed, "libmem:   nothing is known of an object there: "
+                                    "none of the last 2 events is of one\n"));
     for (uint32_t i = 0; i < 2 * NEVENTS; i++)
         note(EVENT_TAKEN, 0x10000 + 16 * i, 16, 2, 3);
     print(&now, &none);

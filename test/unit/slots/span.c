@@ -450,6 +450,27 @@ static void test_resize_of_a_slot_that_was_freed(void **state)
     assert_int_equal(check_heap(&heap), HEAP_OK);
 }
 
+/* The page map of a large region is opened as slices are used: each entry can be written to. */
+static void test_a_page_map_that_is_opened_by_and_by(void **state)
+{
+    enum { SIZE = 30000, NSLICES = 5000 };
+    struct region r;
+    void *object;
+    (void)state;
+    if (!mappings_are_cheap())
+        skip();
+    assert_int_equal(region_reserve(&r, (size_t)1 << 33), REGION_OK);
+    r.open_bytes = region_open_bytes(r.nbytes, 0);
+    heap = (struct heap){0};
+    heap_open_locked(&heap, r, NULL);
+    while (heap.spans.nheld < NSLICES)
+        assert_int_equal(heap_take(&heap, SIZE, FIT_ANY, &object), HEAP_OK);
+    assert_true(pagemap_slice(&heap.spans, (uintptr_t)object) > NSLICES);
+    assert_true(chunks_have_unwritten(&heap.chunks)); /* and the rest of it is not open yet */
+    assert_int_equal(check_heap(&heap), HEAP_OK);
+    munmap(r.base, r.nbytes);
+}
+
 static void test_wrong_addresses(void **state)
 {
     (void)state;
@@ -488,6 +509,7 @@ int main(void)
         cmocka_unit_test(test_a_lost_span_is_seen),
         cmocka_unit_test(test_the_map_where_records_were),
         cmocka_unit_test(test_resize_of_a_slot_that_was_freed),
+        cmocka_unit_test(test_a_page_map_that_is_opened_by_and_by),
         cmocka_unit_test(test_wrong_addresses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -175,6 +175,8 @@ static void test_where_the_frame_is(void **state)
     AFTER(FRAME_BY_FP, 32, 0, -1, DEF_CFA, FP, 32);
     AFTER(FRAME_BY_FP, 32, 0, -1, DEF_CFA_SF, FP, MINUS_4);
     AFTER(FRAME_BY_SP, -8, 0, -1, DEF_CFA_OFFSET_SF, 1);
+    AFTER(FRAME_BY_SP, 8, 0, -1, DEF_CFA_OFFSET_SF, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+          0xff, 0xff, 0x40); /* what 64 bits do not hold is left out */
     AFTER(FRAME_UNKNOWN, 8, 0, -1, DEF_CFA_REGISTER, OTHER);
     AFTER(FRAME_BY_SP, 8, 0, -1, NEGATE_RA_STATE, ARGS_SIZE, 48);
     AFTER(FRAME_AT_FP, -16, 0, -1, DEF_CFA_EXPRESSION, 3, BREG + FP, MINUS_16, DEREF);
@@ -413,6 +415,9 @@ static void test_the_search(void **state)
         read_at(places[i].at, &is_covered);
         assert_int_equal(is_covered, places[i].is_covered);
     }
+    put(image + 16, FDE, 4); /* the first one names that description, too: it begins above */
+    read_at((size_t)-1, &is_covered);
+    assert_false(is_covered);
 }
 
 /* A description says its length. Nothing is read of 64-bit DWARF, nor of a text without an end. */
@@ -456,6 +461,29 @@ static void test_rules_of_this_program(void **state)
     assert_true(cfi_rule(here, &r));
 }
 
+static bool has_no_table;
+enum module_answer __real_module_find(uintptr_t address, struct module *m);
+enum module_answer __wrap_module_find(uintptr_t address, struct module *m);
+
+enum module_answer __wrap_module_find(uintptr_t address, struct module *m)
+{
+    enum module_answer answer = __real_module_find(address, m);
+    if (has_no_table)
+        m->eh_frame = NULL;
+    return answer;
+}
+
+/* A module need not have a table. */
+static void test_a_module_without_a_table(void **state)
+{
+    (void)state;
+    struct rule r;
+    has_no_table = true;
+    assert_true(cfi_rule((uintptr_t)(void *)test_a_module_without_a_table, &r));
+    has_no_table = false;
+    assert_int_equal(r.base, FRAME_GUESSED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -470,6 +498,7 @@ int main(void)
         cmocka_unit_test(test_the_search),
         cmocka_unit_test(test_broken_descriptions),
         cmocka_unit_test(test_rules_of_this_program),
+        cmocka_unit_test(test_a_module_without_a_table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -248,6 +248,30 @@ static void test_os_write_writes_all(void **state)
     assert_int_equal(sum, sizeof copy);
 }
 
+/* One free slot is called so. */
+static void test_one_free_slot(void **state)
+{
+    (void)state;
+    struct pieces_tally t;
+    heap = (struct heap){0};
+    heap_open_locked(&heap, (struct region){.base = region, .nbytes = REGION_MAX}, NULL);
+    do {
+        void *object;
+        assert_int_equal(heap_take(&heap, 500, FIT_ANY, &object), HEAP_OK);
+        t = (struct pieces_tally){0};
+        assert_true(tally_heap_locked(&t, &heap));
+    } while (t.nfree_slots != 2);
+    dump();
+    assert_non_null(strstr(text, "\n2 free slots, "));
+    void *object;
+    assert_int_equal(heap_take(&heap, 500, FIT_ANY, &object), HEAP_OK);
+    dump();
+    assert_non_null(strstr(text, "\n1 free slot, "));
+    assert_int_equal(heap_take(&heap, 500, FIT_ANY, &object), HEAP_OK);
+    dump();
+    assert_null(strstr(text, "free slot"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -257,6 +281,7 @@ int main(void)
         cmocka_unit_test(test_dump_of_one_byte),
         cmocka_unit_test(test_dump_to_nowhere),
         cmocka_unit_test(test_os_write_writes_all),
+        cmocka_unit_test(test_one_free_slot),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

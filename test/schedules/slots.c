@@ -310,6 +310,27 @@ static void open_revoked_empty(void)
     large.start = NULL;
 }
 
+/* The span stays, as it has an object. */
+static void open_revoked_partial(void)
+{
+    open_heap(2);
+    for (int i = 0; i < NSLOTS; i++)
+        object[i] = take(0);
+    for (int i = 1; i < NSLOTS; i++)
+        give(1, object[i]);
+}
+
+/* The calling thread gets a new cache, with the span that was thread 0's. */
+static void revoke_and_take(void)
+{
+    heap_lock(&heap);
+    tcaches_revoke_locked(&heap.spans);
+    heap_unlock(&heap);
+    heap_join(&heap, &thread[1]);
+    take(1);
+    take(1);
+}
+
 static void take_and_free(void)
 {
     object[0] = take(0);
@@ -542,6 +563,10 @@ const struct scenario slots_scenarios[] = {
      .open = open_revoked_empty,
      .thread = {take_and_free, take_all},
      .check = check_revoked},
+    {.name = "a span changes its owner while the old one looks for slots",
+     .open = open_revoked_partial,
+     .thread = {take_two, revoke_and_take},
+     .check = check_all},
     {.name = "objects are freed while they are resized",
      .open = open_resized,
      .thread = {resize_both, free_both},

@@ -135,7 +135,7 @@ check: ## installs what the tests need, and tests each build of test/builds.tsv
 	@test/needs.sh
 	@test/check.sh
 
-CHECKS := check-tree check-one check-contracts check-threads check-malloc
+CHECKS := check-tree check-one check-contracts check-threads check-malloc check-pages
 .PHONY: $(CHECKS) $(CHECKS:=-programs)
 $(CHECKS): %: $(if $(BUILT),,%-programs)
 
@@ -252,16 +252,37 @@ check-malloc:
 	    failed=1;) \
 	exit $$failed
 
+# The library believes in larger pages: test/support/pages. `make soak-pages` runs the whole suites.
+PAGED := $(addprefix $(BUILD)/test/,unit/base/os unit/core/room unit/core/usage \
+    unit/ledger/chunks unit/malloc/quarantine contract/classic/c01_init \
+    contract/heaps/h01_steps contract/heaps/h09_statistics contract/heaps/h13_guard_pages)
+PAGED_MALLOC := $(addprefix $(IN_MALLOC)/,m02_semantics m07_calls m09_meaning)
+check-pages: ## what pages matter to, in a build that believes in larger ones (builds.tsv)
+check-pages-programs: links $(PAGED) $(PAGED_MALLOC) $(IN_MALLOC)/m12_hard
+check-pages:
+	@failed=0; \
+	$(RUN) $(PAGED) || failed=1; \
+	$(RUN_MALLOC) $(PAGED_MALLOC) || failed=1; \
+	LIBMEM=hard $(RUN_MALLOC) $(IN_MALLOC)/m12_hard || failed=1; \
+	exit $$failed
+
 # --- longer tests, by hand ----------------------------------------------------
 
 SOAK_SEED = $(if $(filter file,$(origin SEED)),$$(date +%s),$(SEED))
-.PHONY: reliability soak soak-deb instructions abi docs layers
+.PHONY: reliability soak soak-pages soak-deb instructions abi docs layers
 RELIABLE := $(addprefix $(BUILD)/test/contract/heaps/,h07_find_threads h10_flips h10_slots h12_fork)
 RELIABLE += $(MODELLED) $(MALLOC) $(FAILING) $(INSPECT) $(BUILD)/schedules/schedules
 reliability: all $(RELIABLE) ## how far the tests go: SIZE=short|release ROWS= N= SEED= WRITE=yes
 	@test/reliability.sh $(if $(WRITE),--write)
 soak: ## make reliability, at the size of a release: a day or two
 	@$(MAKE) reliability SIZE=release
+
+soak-pages: ## the suites in builds that believe in pages of 16 and of 64 KiB
+	@failed=0; \
+	for bytes in 16384 65536; do for suite in check-one check-malloc; do \
+	    $(MAKE) -s $$suite LABEL=pages-$$bytes BUILD=build/pages-$$bytes CFLAGS='-O1 -g' \
+	        CPPFLAGS="-Itest/support/pages -DPAGE_BYTES=$$bytes" || failed=1; \
+	done; done; exit $$failed
 
 soak-deb: ## the Debian packages: builds them, runs lintian, unpacks and tries them
 	@test/needs.sh debhelper dpkg-dev fakeroot lintian man-db

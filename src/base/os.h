@@ -13,6 +13,12 @@
 /* Bytes in a page: 4, 16 or 64 KiB, known at run time only. */
 size_t os_page_bytes(void);
 
+/* Rounds nbytes up to whole pages. What is larger than SIZE_MAX wraps to 0. */
+static inline size_t os_whole_pages(size_t nbytes)
+{
+    return ceil_div(nbytes, os_page_bytes()) * os_page_bytes();
+}
+
 /* Maps nbytes, a multiple of the page, of private zero-filled memory. Returns NULL, with errno
  * set, if the system refuses. */
 void *os_map(size_t nbytes);

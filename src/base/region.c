@@ -11,15 +11,13 @@
 static bool open_region(struct region *r, size_t nbytes, void *(*map)(size_t nbytes))
 {
     assert(nbytes > 0);
-    size_t page = os_page_bytes();
-    nbytes = ceil_div(nbytes, page) * page;
-    /* A size near SIZE_MAX has wrapped to 0, which the system refuses to map. */
+    nbytes = os_whole_pages(nbytes); /* it may be 0 now, which the system refuses to map */
     if (nbytes > REGION_BYTES_MAX)
         return false;
     void *base = map(nbytes);
     if (base == NULL)
         return false;
-    assert((uintptr_t)base % GRANULE_BYTES == 0 && nbytes % page == 0);
+    assert((uintptr_t)base % GRANULE_BYTES == 0);
     *r = (struct region){.base = base, .nbytes = nbytes, .is_zero = true};
     return true;
 }

@@ -69,8 +69,7 @@ bool create_unregister(mem_heap *m)
  * several parts: there it is a fault, and mlockall passes it over. */
 static bool reserve(struct region *r, size_t nbytes, bool in_steps)
 {
-    size_t page = os_page_bytes();
-    r->nbytes = ceil_div(nbytes, page) * page;
+    r->nbytes = os_whole_pages(nbytes);
     assert(r->nbytes >= nbytes && r->nbytes > 0); /* no wrap */
     bool has_parts = r->nbytes > PART_BYTES;
     r->base = !in_steps   ? os_reserve(r->nbytes)

@@ -145,9 +145,7 @@ static bool make_room_locked(void)
 {
     if (table->n < table->capacity)
         return true;
-    size_t page = os_page_bytes(),
-           wanted = sizeof *table + 2 * table->n * sizeof(struct heap_range);
-    size_t nbytes = ceil_div(wanted, page) * page;
+    size_t nbytes = os_whole_pages(sizeof *table + 2 * table->n * sizeof(struct heap_range));
     struct table *larger = os_map(nbytes), *was = table;
     if (larger == NULL)
         return false;
@@ -156,10 +154,8 @@ static bool make_room_locked(void)
     table_change_begin();
     __atomic_store_n(&table, larger, __ATOMIC_RELEASE);
     table_change_end();
-    if (was != &first.table && readers_wait_locked()) {
-        size_t was_bytes = sizeof *was + was->capacity * sizeof(struct heap_range);
-        os_unmap(was, ceil_div(was_bytes, page) * page);
-    }
+    if (was != &first.table && readers_wait_locked())
+        os_unmap(was, os_whole_pages(sizeof *was + was->capacity * sizeof(struct heap_range)));
     assert(table->n < table->capacity);
     return true;
 }

@@ -82,11 +82,6 @@ static unsigned char *end_of(const struct object *object)
     return (unsigned char *)object->start + object->size;
 }
 
-static size_t pages(size_t nbytes)
-{
-    return ceil_div(nbytes, os_page_bytes()) * os_page_bytes();
-}
-
 /* How much room an object of nbytes needs. Objects of SMALLEST bytes and more leave the spans of
  * CLOSED_CLASS to those of no byte. A slot of 256 bytes cannot be that of an object of no byte
  * (heap_relabel_locked), so no object gets one. A large object that is about to grow gets an eighth
@@ -99,8 +94,8 @@ static size_t room_for(size_t nbytes, size_t align, enum call call)
         return GRANULE_BYTES;
     if (room > SLOT_MAX) {
         bool grows = call == CALL_REALLOC || call == CALL_REALLOCARRAY;
-        room = pages(nbytes + (grows ? nbytes / 8 : 0)) + os_page_bytes();
-        return room > SPAN_OBJECT_MAX ? room : pages(SPAN_OBJECT_MAX + 1);
+        room = os_whole_pages(nbytes + (grows ? nbytes / 8 : 0)) + os_page_bytes();
+        return room > SPAN_OBJECT_MAX ? room : os_whole_pages(SPAN_OBJECT_MAX + 1);
     }
     room = larger_of(room, SMALLEST);
     size_t slot = (room + align - 1) & -align;
@@ -129,7 +124,7 @@ static size_t open_slack(const struct object *object, size_t room)
     size_t slack = room - object->size;
     if (!has(MEASURE_GUARD) || (room > GRANULE_BYTES && !is_large(object->start, room)))
         return slack;
-    size_t to_page = room > GRANULE_BYTES ? pages(object->size) - object->size : 0;
+    size_t to_page = room > GRANULE_BYTES ? os_whole_pages(object->size) - object->size : 0;
     return smaller_of(to_page, slack);
 }
 
@@ -371,7 +366,7 @@ enum heap_result hard_free(const void *address, enum call call, struct object *f
 static bool suits(const struct object *old, size_t room, size_t nbytes, bool anyway)
 {
     enum { SMALL = 512, PART = 4 };
-    size_t needed = is_large(old->start, room) ? pages(nbytes) + os_page_bytes()
+    size_t needed = is_large(old->start, room) ? os_whole_pages(nbytes) + os_page_bytes()
                                                : nbytes + (has(MEASURE_CANARY) ? CANARY_BYTES : 0);
     return room > GRANULE_BYTES && needed <= room &&
            (anyway || room <= SMALL || nbytes >= room / PART ||

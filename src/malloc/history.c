@@ -36,12 +36,12 @@ static uint32_t *index_of(const struct history *h)
 struct history *history_open(size_t nevents)
 {
     assert(is_power_of_two(nevents) && nevents >= HISTORY_MIN && nevents <= HISTORY_MAX);
-    size_t page = os_page_bytes(), nwords = nevents * WORDS_FOR_EVENT;
+    size_t nwords = nevents * WORDS_FOR_EVENT;
     size_t events_at =
         ceil_div(sizeof(struct history), sizeof(struct event)) * sizeof(struct event);
     size_t stacks_at = events_at + nevents * sizeof(struct event);
     size_t index_at = stacks_at + nwords * sizeof(uint64_t);
-    size_t nbytes = ceil_div(index_at + nevents * sizeof(uint32_t), page) * page;
+    size_t nbytes = os_whole_pages(index_at + nevents * sizeof(uint32_t));
     struct history *h = os_reserve_closed(nbytes); /* without libc: the heap's lock is held [M8] */
     if (h == NULL || !os_allow(h, nbytes))
         return NULL;

@@ -602,10 +602,9 @@ MEM_API void *valloc(size_t nbytes)
 
 MEM_API void *pvalloc(size_t nbytes)
 {
-    size_t page = os_page_bytes();
-    size_t npages = ceil_div(nbytes, page);
-    size_t all = npages > SIZE_MAX / page ? SIZE_MAX : npages * page;
-    return or_errno(shim_take_aligned(all, page, CALL_PVALLOC));
+    size_t all = os_whole_pages(nbytes);
+    return or_errno(
+        shim_take_aligned(all < nbytes ? SIZE_MAX : all, os_page_bytes(), CALL_PVALLOC));
 }
 
 /* The slow path of malloc_usable_size: an object that is in no slot, or a wrong address. */

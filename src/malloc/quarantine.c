@@ -13,7 +13,7 @@ bool quarantine_open(struct quarantine *q, size_t most)
     size_t nplaces = LEAST;
     while (nplaces < most / BYTES_EACH)
         nplaces *= 2;
-    struct held *ring = os_map(nplaces * sizeof *ring);
+    struct held *ring = os_map(os_whole_pages(nplaces * sizeof *ring));
     if (ring == NULL)
         return false;
     *q = (struct quarantine){.ring = ring, .nplaces = nplaces, .most = most};

@@ -166,7 +166,7 @@ static int number_if_fails(enum failing_call call, int number)
 }
 
 /* Libmem asks for the page size before anything else, so this is when the watch begins. */
-API long sysconf(int name)
+API long(sysconf)(int name)
 {
     failing_page();
     return REAL(sysconf)(name);

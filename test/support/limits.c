@@ -125,17 +125,6 @@ static void use_memory(void)
     }
 }
 
-static long resident_kib(void)
-{
-    long total = 0, resident = 0;
-    FILE *file = fopen("/proc/self/statm", "r");
-    if (file == NULL || fscanf(file, "%ld %ld", &total, &resident) != 2) {
-        _exit(3);
-    }
-    fclose(file);
-    return resident * (sysconf(_SC_PAGESIZE) >> 10);
-}
-
 /* The mappings that follow each other without a gap, and among which the object lies, are the
  * region and perhaps a few pages of libraries. */
 static void look_at_region(void)
@@ -165,7 +154,7 @@ static void look_at_region(void)
     }
     say("writable", (long)writable);
     say("reserved", (long)reserved);
-    say("resident", resident_kib());
+    say("resident", (long)status_kib("VmRSS"));
 }
 
 static void lock_all(void)
@@ -174,7 +163,7 @@ static void lock_all(void)
     int result = mlockall(MCL_CURRENT | MCL_FUTURE);
     use_memory();
     say("locked", result == 0);
-    say("resident", resident_kib());
+    say("resident", (long)status_kib("VmRSS"));
 }
 
 int main(int argc, char **argv)

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "patience.h"
+#include "status.h"
 
 static int tap_ntests;
 
@@ -72,15 +73,7 @@ static inline bool is_multiple(const void *p, size_t of)
 /* Returns the number of resident bytes of this process. */
 static inline size_t resident(void)
 {
-    size_t npages = 0;
-    FILE *statm = fopen("/proc/self/statm", "r");
-    if (statm == NULL || fscanf(statm, "%*s %zu", &npages) != 1) {
-        npages = 0;
-    }
-    if (statm != NULL) {
-        fclose(statm);
-    }
-    return npages * (size_t)sysconf(_SC_PAGESIZE);
+    return status_kib("VmRSS") << 10;
 }
 
 #endif

@@ -86,7 +86,7 @@ CALLED_EARLY static long real_sysconf(int name)
     return real(name);
 }
 
-CALLED_EARLY long sysconf(int name)
+CALLED_EARLY long(sysconf)(int name)
 {
     bool asks_page = name == _SC_PAGESIZE;
     return asks_page && fake_page_bytes != 0 ? fake_page_bytes : real_sysconf(name);

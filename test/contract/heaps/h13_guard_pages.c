@@ -200,7 +200,7 @@ static void test_the_program_dies(void **state)
     pid_t child = fork();
     if (child == 0) {
         signal(SIGSEGV, SIG_DFL);
-        for (volatile char *to = p; to < p + (1 << 16); to++)
+        for (volatile char *to = p; to < p + 4 * page; to++)
             *to = 0; /* memset would be stopped by AddressSanitizer before the fault. */
         _exit(0);
     }
@@ -246,7 +246,7 @@ static void test_full_and_empty(void **state)
         }
         assert_ok(mem_heap_destroy(heap));
     }
-    assert_true(nprotected > 200);
+    assert_true(nprotected > 100);
 }
 
 /* An object that grows gets the pages behind it that records have left. */
@@ -381,8 +381,8 @@ static void test_a_refused_heap(void **state)
 static void test_refused_moves(void **state)
 {
     (void)state;
-    enum { NBYTES = 128 << 10 };
-    mem_heap *heap = guarded(NBYTES, 0);
+    const size_t nbytes = 32 * page;
+    mem_heap *heap = guarded(nbytes, 0);
     int before = nrefused, nheld_up = 0;
     for (int round = 0; round < 8; round++) {
         percent = 1 + rnd(&dice, 80);
@@ -391,20 +391,20 @@ static void test_refused_moves(void **state)
         assert_runs_end(heap);
         while (nobjects > 0)
             drop(heap, (int)rnd(&dice, (uint32_t)nobjects));
-        unsigned char *all = mem_alloc(heap, NBYTES);
+        unsigned char *all = mem_alloc(heap, nbytes);
         nheld_up += all == NULL;
         assert_int_equal(all == NULL ? mem_last_error() : MEM_NO_SPACE, MEM_NO_SPACE);
         assert_ok(mem_free(heap, all));
         assert_ok(mem_check(heap, NULL));
         percent = round % 2 ? 0 : percent;
         if (percent == 0)
-            assert_whole(heap, NBYTES);
+            assert_whole(heap, nbytes);
     }
     percent = 0;
     assert_true(nrefused > before + 20 && nheld_up > 0);
     assert_ok(mem_heap_destroy(heap));
-    for (size_t nbytes = 4096; nbytes <= 2 * MIB; nbytes *= 8)
-        any_calls(nbytes, 3000, 50);
+    for (size_t n = 4096; n <= 2 * MIB; n *= 8)
+        any_calls(n, 3000, 50);
 }
 
 /* --- lookups by other threads ---------------------------------------------------------------- */
@@ -509,7 +509,7 @@ static void test_flipped_headers(void **state)
 static void test_children(void **state)
 {
     (void)state;
-    mem_heap *heap = guarded(200 << 10, 0);
+    mem_heap *heap = guarded(256 << 10, 0);
     fill(heap, 500, 100);
     pid_t child = fork();
     int status;
@@ -518,7 +518,7 @@ static void test_children(void **state)
         assert_runs_end(heap);
         while (nobjects > 0)
             drop(heap, nobjects - 1);
-        assert_whole(heap, 200 << 10);
+        assert_whole(heap, 256 << 10);
         _exit(0);
     }
     assert_int_equal(waitpid(child, &status, 0), child);

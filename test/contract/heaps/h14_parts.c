@@ -398,7 +398,7 @@ static void test_sizes(void **state)
     char *all = mem_alloc(h, s.largest_free), *p = mem_alloc(h, 3000);
     assert_true(p > (char *)h + MEM_PART_BYTES);
     memset(p, 1, 3000);
-    assert_null(mem_alloc(h, 5000));
+    assert_null(mem_alloc(h, page));
     assert_ok(mem_check(h, NULL));
     assert_null(mem_heap_attach(h, SIZE_MAX, NULL));
     assert_int_equal(mem_last_error(), MEM_TOO_LARGE);

@@ -68,7 +68,7 @@ result $? 'M4 it starts under ulimit -v 8192'
 
 with region=1G "$programs/m05_early" && silent && [ "$(reserved)" -eq 1073741824 ]
 result $? 'region=1G, although the first call comes before libc knows its environment'
-with region=300K,onerror=report "$programs/m05_early" && silent && [ "$(reserved)" -eq 307200 ]
+with region=320K,onerror=report "$programs/m05_early" && silent && [ "$(reserved)" -eq 327680 ]
 result $? 'two options'
 nbad=0
 for size in 65536 64k 4m 1g 64K 4M 1G; do

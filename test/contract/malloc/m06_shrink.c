@@ -12,17 +12,6 @@
 
 #include "tap.h"
 
-static size_t resident_mib(void)
-{
-    size_t total = 0, resident = 0;
-    FILE *file = fopen("/proc/self/statm", "r");
-    if (file != NULL) {
-        check(fscanf(file, "%zu %zu", &total, &resident) == 2, "statm can be read");
-        fclose(file);
-    }
-    return resident * (size_t)sysconf(_SC_PAGESIZE) >> 20;
-}
-
 static char **object;
 static size_t nobjects;
 static _Atomic size_t reached[2];
@@ -81,11 +70,11 @@ static void grow_and_shrink(size_t mib, size_t nbytes, const char *how, void (*f
         object[i] = malloc(nbytes);
         memset(object[i], 1, nbytes);
     }
-    size_t before = resident_mib();
+    size_t before = resident() >> 20;
     free_all();
     free(object);
     sleep(1);
-    size_t after = resident_mib();
+    size_t after = resident() >> 20;
     printf("# %zu bytes, %s: %zu MiB, a second later %zu\n", nbytes, how, before, after);
     check(before >= mib && after < mib / 16, "M6 a sixteenth at most is left");
 }
@@ -95,10 +84,10 @@ static void shrink_in_place(size_t mib)
 {
     char *p = malloc(mib << 20);
     memset(p, 1, mib << 20);
-    size_t before = resident_mib();
+    size_t before = resident() >> 20;
     p = realloc(p, 100);
     sleep(1);
-    check(before >= mib && resident_mib() < mib / 16, "M6 realloc to less gives memory back");
+    check(before >= mib && (resident() >> 20) < mib / 16, "M6 realloc to less gives memory back");
     free(p);
 }
 

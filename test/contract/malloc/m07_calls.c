@@ -30,28 +30,16 @@ static int set(int call, pid_t pid, int resource, const struct rlimit *limit)
     }
 }
 
-/* Returns how many bytes of address space this process has. */
-static size_t address_bytes(void)
-{
-    size_t npages = 0;
-    FILE *statm = fopen("/proc/self/statm", "r");
-    if (statm == NULL || fscanf(statm, "%zu", &npages) != 1)
-        npages = 0;
-    if (statm != NULL)
-        fclose(statm);
-    return npages * (size_t)sysconf(_SC_PAGESIZE);
-}
-
 /* In a child, whose limit nothing else suffers from. Half of what the process has is the limit. */
 static bool gives_back(int call, pid_t pid)
 {
     int status = -1;
     pid_t child = fork();
     if (child == 0) {
-        size_t before = address_bytes();
+        size_t before = status_kib("VmSize") * 1024;
         struct rlimit limit = {before / 2, RLIM_INFINITY};
         bool set_it = set(call, pid == 0 ? 0 : getpid(), RLIMIT_AS, &limit) == 0;
-        size_t after = address_bytes();
+        size_t after = status_kib("VmSize") * 1024;
         void *p = opaque(malloc(hide(1 << 20)));
         _exit(set_it && after <= limit.rlim_cur && p != NULL ? 0 : 1);
     }
@@ -64,12 +52,12 @@ static bool keeps(int call)
     int status = -1;
     pid_t child = fork();
     if (child == 0) {
-        size_t before = address_bytes();
+        size_t before = status_kib("VmSize") * 1024;
         struct rlimit limit;
         getrlimit(RLIMIT_FSIZE, &limit);
         limit.rlim_cur = before / 2 < limit.rlim_max ? before / 2 : limit.rlim_max;
         bool set_it = set(call, 0, RLIMIT_FSIZE, &limit) == 0;
-        _exit(set_it && address_bytes() + (1 << 20) > before ? 0 : 1);
+        _exit(set_it && status_kib("VmSize") * 1024 + (1 << 20) > before ? 0 : 1);
     }
     return waitpid(child, &status, 0) == child && status == 0;
 }

@@ -545,18 +545,19 @@ static bool chunk_shrink(struct ledger *l, const struct chunk *c, uint32_t lengt
 static bool chunk_resize(struct ledger *l, uint32_t start, uint32_t length, uint32_t slack)
 {
     struct chunk c, next;
-    if (!ledger_find(l, start, &c))
+    if (!ledger_find(l, start, &c) || c.start != start)
         return false;
     if (length <= c.length)
         return chunk_shrink(l, &c, length, slack);
     uint32_t end = start + c.length, more = length - c.length;
-    if (!ledger_find(l, end, &next) || next.state != 0 || next.length < more ||
+    if (!ledger_find(l, end, &next) || next.start != end || next.state != 0 || next.length < more ||
         !can_take(l, &next, more))
         return false;
     if (!ledger_check_guard(l, &next, 0, more))
         return false;
-    uint32_t taken = chunk_take(l, &next, more, 0);
-    assert(taken >= more); /* it was found by address, and is larger if it was taken whole */
+    uint32_t taken = chunk_take(l, &next, more, 0); /* more if there is no room for a record */
+    if (taken < more)
+        return false; /* the records are damaged [LG5] */
     chunk_join(l, end);
     chunk_set_slack(l, start, slack + (taken - more) * GRANULE_BYTES);
     return true;

@@ -848,6 +848,52 @@ static void test_lg5_no_resize_of_what_is_damaged(void **state)
     }
 }
 
+/* Whether a chunk begins there, in the order by address. */
+static bool begins_at(uint32_t start, struct chunk *c)
+{
+    return ledger_find(&l, start, c) && c->start == start;
+}
+
+/* Tries to let each live chunk grow by a granule, in copies of the ledger as it is now, whose few
+ * records lie at the end of the arena. */
+static void grow_each_chunk(void)
+{
+    static unsigned char records[4096];
+    unsigned char *from = arena + sizeof arena - sizeof records;
+    struct ledger damaged = l;
+    struct chunk c, again, behind;
+    memcpy(records, from, sizeof records);
+    for (uint32_t granule = 0; granule < damaged.b.top; granule++) {
+        if (!ledger_find(&l, granule, &c) || c.state == 0)
+            continue;
+        bool can_grow = begins_at(c.start, &again) && begins_at(c.start + again.length, &behind) &&
+                        behind.state == 0;
+        assert_true(!ledger_resize(&l, c.start, again.length + 1, 0) || can_grow);
+        l = damaged;
+        memcpy(from, records, sizeof records);
+    }
+}
+
+/* LG5: where records were overwritten, the hole that is found at the end of a chunk may begin
+ * elsewhere. A chunk does not grow into that. */
+static void test_lg5_no_resize_into_another_hole(void **state)
+{
+    (void)state;
+    struct cursor c;
+    for (uint32_t n = 10; n <= 40; n += 30) {
+        set_up_holes(n);
+        for (uint32_t i = 0; i < 2 * n; i++) {
+            btree_floor(&l.b, BY_ADDRESS, word_of(0, UINT32_MAX), &c);
+            for (uint32_t k = i; k > 0 && btree_next(&l.b, &c);)
+                k--;
+            btree_update(&l.b, &c, word_of(0, 0));
+            grow_each_chunk();
+            l = keep;
+            memcpy(arena, keep_arena, sizeof arena);
+        }
+    }
+}
+
 /* LG5: the order by size names a hole that is shorter than it sorts, or above all chunks. */
 static void test_lg5_no_such_hole(void **state)
 {
@@ -969,6 +1015,7 @@ int main(void)
         cmocka_unit_test(test_lg3_no_resize_by_four_gib),
         cmocka_unit_test(test_lg3_no_growth_by_four_gib),
         cmocka_unit_test(test_lg5_no_resize_of_what_is_damaged),
+        cmocka_unit_test(test_lg5_no_resize_into_another_hole),
         cmocka_unit_test(test_lg5_no_such_hole),
         cmocka_unit_test(test_lg5_around_a_hole_at_the_end),
         cmocka_unit_test(test_a_region_without_room_for_records),

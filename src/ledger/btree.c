@@ -526,7 +526,7 @@ static uint32_t longest_free(const uint64_t *word, int nwords, uint32_t end)
     for (int i = 0; i < nwords; i++) {
         uint32_t stop = i + 1 < nwords ? high_of(word[i + 1]) : end;
         uint32_t is_free = low_of(word[i]) == 0; /* a branch would often be mispredicted */
-        uint32_t length = (stop - high_of(word[i])) & -is_free;
+        uint32_t length = (stop - high_of(word[i])) * is_free;
         longest = length > longest ? length : longest;
     }
     return longest;

@@ -44,6 +44,11 @@
  * multiple of 16. A heap may then be copied, and its buffer used for something else, only after it
  * was detached or destroyed.
  *
+ * Memcheck, valgrind's default tool, needs no such library: it reports all that, and objects to
+ * which nothing points any longer, each with the calls that took and freed the object. No object
+ * has a fast path then, and where the library places objects (MEM_ANY_FIT) they lie 32 bytes apart
+ * until a quarter of the heap is used.
+ *
  * Threads [H11]. Any thread may make any call, on one heap and on several heaps at the same time.
  * There are two exceptions. A heap that was made with MEM_SINGLE_THREADED may be used by one
  * thread at a time; only mem_find may run beside that thread. And a call that makes, attaches,

@@ -157,7 +157,7 @@ check-tree:
 	    "test/symbols.sh libmem.so" "test/abi.sh $(BUILD)" "test/taught.sh ." \
 	    test/installed.sh test/cmake.sh "test/man.sh $(BUILD)" "test/docs.sh $(BUILD)" \
 	    "test/amalgamation.sh $(BUILD)" "test/musl.sh $(BUILD)" "test/probes.sh $(BUILD)" \
-	    "test/languages.sh $(BUILD)" \
+	    "test/languages.sh $(BUILD)" "test/memcheck.sh $(BUILD)" \
 	    "test/tool.sh $(BUILD)/mem $(LIB_MALLOC) $(KNOWN)" "test/demo.sh $(BUILD)/mem" \
 	    "test/inspect.sh $(BUILD)" "test/damaged.sh $(BUILD) $(DAMAGED) $(SEED)" \
 	    "test/leaks.sh $(BUILD) $(TANGLES) $(SEED)" "test/origins.sh $(BUILD)" \

@@ -25,9 +25,11 @@
 
 #ifdef WITH_ASAN
 #include <sanitizer/asan_interface.h>
+enum { UNDER_ASAN = 1 };
 #define poison(from, nbytes)   __asan_poison_memory_region((from), (nbytes))
 #define unpoison(from, nbytes) __asan_unpoison_memory_region((from), (nbytes))
 #else
+enum { UNDER_ASAN = 0 };
 #define poison(from, nbytes)   ((void)(from), (void)(nbytes))
 #define unpoison(from, nbytes) ((void)(from), (void)(nbytes))
 #endif

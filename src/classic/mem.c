@@ -16,6 +16,7 @@
 #include "classic/dump.h"
 #include "heaps/foreign.h"
 #include "core/heap.h"
+#include "core/watch.h"
 #include "base/describe.h"
 #include "base/os.h"
 #include "base/probe.h"
@@ -117,7 +118,8 @@ static void *alloc_by(int size, enum fit fit)
         return NULL;
     }
     mutator_enter();
-    enum heap_result result = heap_take(&the_heap, (size_t)size, fit, &object);
+    enum heap_result result = memcheck_is_there ? watch_take(&the_heap, (size_t)size, fit, &object)
+                                                : heap_take(&the_heap, (size_t)size, fit, &object);
     mutator_leave();
     assert(result != HEAP_OK || (uintptr_t)object % 16 == 0);
     return answer(result) == 0 ? object : NULL;
@@ -156,7 +158,8 @@ MEM_API int Mem_Free(void *ptr)
     if (ptr == NULL)
         return 0;
     mutator_enter();
-    enum heap_result result = heap_free(&the_heap, ptr);
+    enum heap_result result =
+        memcheck_is_there ? watch_free(&the_heap, ptr) : heap_free(&the_heap, ptr);
     mutator_leave();
     return result == HEAP_OK ? answer(result) : refused(ptr, result);
 }

@@ -25,6 +25,7 @@
  * even looked at.
  */
 #include "core/pieces.h"
+#include "core/watch.h"
 #include "heaps/create.h"
 #include "heaps/hcache.h"
 #include "heaps/header.h"
@@ -104,6 +105,17 @@ static enum mem_result attach_examine(mem_heap *m, size_t nbytes, const struct m
     return inspect_fault(&v) == NULL ? MEM_OK : MEM_DAMAGED;
 }
 
+/* Tells memcheck of what lives in the heap, which has one part. The session cannot fail, since the
+ * heap was checked before it was registered, and no other thread has its address yet. */
+static void tell_of_objects(mem_heap *m)
+{
+    struct session v;
+    if (session_open(m, &v) != MEM_OK)
+        return;
+    watch_attached(v.h);
+    session_close(&v);
+}
+
 /* What is refused leaves the buffer as it was. */
 MEM_API mem_heap *mem_heap_attach(void *buffer, size_t nbytes, const struct mem_options *options)
 {
@@ -114,12 +126,18 @@ MEM_API mem_heap *mem_heap_attach(void *buffer, size_t nbytes, const struct mem_
     enum mem_result result = attach_examine(m, nbytes, o);
     if (result != MEM_OK)
         return result_null(result);
+    if (memcheck_is_there)
+        create_make_room(m, m->nbytes);
     header_make_anew(m, o);
     if (m->has_spans)
         make_usable(m);
     if (header_has_lock(m))
         session_make_lock(m);
-    return create_register(m) ? m : result_null(MEM_NO_MEMORY);
+    if (!create_register(m))
+        return result_null(MEM_NO_MEMORY);
+    if (memcheck_is_there)
+        tell_of_objects(m);
+    return m;
 }
 
 /* The session finds out whether the heap is sound and not being walked. */

@@ -20,6 +20,7 @@
 #include "base/os.h"
 #include "base/poison.h"
 #include "core/heap.h"
+#include "core/watch.h"
 #include "heaps/fork.h"
 #include "heaps/guard.h"
 #include "heaps/hcache.h"
@@ -60,6 +61,42 @@ bool create_register(mem_heap *m)
 bool create_unregister(mem_heap *m)
 {
     return registry_remove(m);
+}
+
+/* --- what was there before, for memcheck ------------------------------------------- */
+
+/* Memcheck ends if one block of it lies in another, or two overlap. A program may well make a heap
+ * in an object, or where an older heap was that it has never destroyed; so what was told of these
+ * is taken back before a new heap begins.
+ *
+ * Where that is about to be. The registry's lock guards it. */
+static struct region beginning;
+
+/* A heap that the new one covers, wholly or in part, is none any longer, and nothing says where its
+ * objects were: each granule may be the start of one. */
+static bool forget_covered(const struct heap_range *p)
+{
+    uintptr_t base = (uintptr_t)beginning.base, end = base + beginning.nbytes;
+    uintptr_t from = p->base, to = from + p->nbytes;
+    bool is_beside = to <= base || from >= end, is_around = from < base && to > end;
+    if (is_beside || is_around)
+        return true;
+    for (; from < to; from += GRANULE_BYTES)
+        memcheck_forget((void *)from, GRANULE_BYTES);
+    return true;
+}
+
+/* The object that the memory lies in is not told of again when the new heap has ended: memcheck
+ * then knows it as memory, and not as an object. */
+void create_make_room(void *memory, size_t nbytes)
+{
+    struct mem_piece around;
+    if (mem_find(memory, &around) == MEM_OK && around.live)
+        memcheck_forget(around.start, around.size);
+    registry_lock();
+    beginning = (struct region){.base = memory, .nbytes = nbytes};
+    (void)registry_all_locked(forget_covered);
+    registry_unlock();
 }
 
 /* --- making a heap ----------------------------------------------------------------- */
@@ -107,6 +144,8 @@ static bool open_inside(mem_heap *m)
 static mem_heap *open_heap(void *memory, size_t nbytes, const struct mem_options *o, bool is_mapped)
 {
     mem_heap *m = memory;
+    if (memcheck_is_there)
+        create_make_room(memory, nbytes);
     header_make(m, nbytes, o, is_mapped);
     if (header_has_lock(m))
         session_make_lock(m);
@@ -172,15 +211,17 @@ MEM_API mem_heap *mem_heap_in(void *buffer, size_t nbytes, const struct mem_opti
 
 void create_show_all(struct session *v)
 {
-#ifdef WITH_ASAN
-    size_t nparts = header_has_parts(v->m) ? parts_nopen(v->m) : 0, i = 0;
-    do {
+    size_t nparts = header_has_parts(v->m) ? parts_nopen(v->m) : 1;
+    if (!UNDER_ASAN && !memcheck_is_there)
+        return;
+    for (size_t i = 0; i < nparts && session_part(v, i); i++) {
         const struct region *r = &v->h->chunks.region;
         unpoison(r->base, r->nbytes);
-    } while (++i < nparts && session_part(v, i));
-#else
-    (void)v;
-#endif
+        if (memcheck_is_there) {
+            watch_ended(v->h);
+            memcheck_show(r->base, r->nbytes);
+        }
+    }
 }
 
 /* The session finds out whether the heap is sound and not being walked. If the system cannot say

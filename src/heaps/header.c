@@ -18,6 +18,7 @@
 #include "heaps/header.h"
 
 #include "base/bits.h"
+#include "base/memcheck.h"
 #include "base/os.h"
 
 enum { VERSION = 7 }; /* of the layout: it changes when struct mem_heap or its sections do */
@@ -152,12 +153,18 @@ static void lay_out(mem_heap *m, bool has_extras, bool has_limit)
     assert(header_bytes(m) + CHUNK_COST < m->nbytes);
 }
 
-/* The first word of a heap in use. */
+/* The first word of a heap in use: it has a fast path if it has an hcache. */
 static uint32_t magic_of(const mem_heap *m)
 {
     if (!header_has_hcache(m))
         return HEAP_MAGIC;
     return header_has_lock(m) ? HEAP_FAST_LOCKED : HEAP_FAST;
+}
+
+/* Under memcheck it does without, as it may at any time [MC2]. */
+static uint32_t magic_here(const mem_heap *m)
+{
+    return memcheck_is_there ? HEAP_MAGIC : magic_of(m);
 }
 
 /* The caller's memory may hold anything, so that all of the header is cleared first: bytes between
@@ -179,7 +186,7 @@ void header_make(mem_heap *m, size_t nbytes, const struct mem_options *o, bool i
         m->guard_shift = (uint8_t)lowest_bit(os_page_bytes());
     bool has_callbacks = o->on_exhausted != NULL || o->on_refused != NULL;
     lay_out(m, o->limit != 0 || has_callbacks, o->limit != 0);
-    m->magic = magic_of(m);
+    m->magic = magic_here(m);
     m->sum = sum_of_constants(m);
     if (header_has_parts(m))
         *header_nopen(m) = 1;
@@ -195,7 +202,7 @@ void header_make(mem_heap *m, size_t nbytes, const struct mem_options *o, bool i
 void header_make_anew(mem_heap *m, const struct mem_options *o)
 {
     struct extras *e = header_at(m, m->extras);
-    m->magic = magic_of(m);
+    m->magic = magic_here(m);
     m->is_mapped = false;
     m->walker = NULL;
     m->sum = sum_of_constants(m);
@@ -253,7 +260,7 @@ bool header_is_possible(const mem_heap *m)
     const struct extras *e = header_at(m, m->extras);
     lay_out(&like, e != NULL, e != NULL && !has_hcache);
     return memcmp(&like.nbytes, &m->nbytes, END - FIRST) == 0 &&
-           (m->magic == HEAP_DETACHED || m->magic == magic_of(m)) &&
+           (m->magic == HEAP_DETACHED || m->magic == HEAP_MAGIC || m->magic == magic_of(m)) &&
            (!has_hcache || e == NULL || e->limit == 0);
 }
 

@@ -19,6 +19,7 @@
 #include "base/base.h"
 #include "base/probe.h"
 #include "core/heap.h"
+#include "core/watch.h"
 #include "heaps/find.h"
 #include "heaps/guard.h"
 #include "heaps/hcache.h"
@@ -26,6 +27,14 @@
 #include "heaps/inspect.h"
 #include "heaps/result.h"
 #include "heaps/session.h"
+
+/* Tells memcheck of a change that may be in any part. Ends at part 0, where the session begins. */
+__attribute__((noinline, cold)) static void watch_parts(struct session *v)
+{
+    size_t nparts = header_has_parts(v->m) ? parts_nopen(v->m) : 1;
+    for (size_t i = nparts; i > 0 && session_part(v, i - 1); i--)
+        watch_change(v->h);
+}
 
 /* Opens a session that may change the heap, in any part. With MEM_CHECK_CALLS the whole heap is
  * checked before. Fails, with the error noted and nothing to be closed, as session_open does. */
@@ -39,6 +48,8 @@ static enum mem_result open_to_change(mem_heap *m, struct session *v)
         return result_set(MEM_DAMAGED);
     }
     session_begin_change(v);
+    if (memcheck_is_there)
+        watch_parts(v);
     return MEM_OK;
 }
 
@@ -109,6 +120,17 @@ static enum heap_result place_chunk(struct session *v, size_t size, size_t align
     return result;
 }
 
+/* Places an object apart from others, for memcheck, as long as three quarters of the heap are free:
+ * it is to hold about as much as ever. */
+__attribute__((noinline, cold)) static bool place_apart(const struct session *v, size_t size,
+                                                        size_t align, void **object)
+{
+    enum { PART = 4 };
+    const struct chunks *c = &v->h->chunks;
+    return c->ledger.live_granules < c->region.nbytes / GRANULE_BYTES / PART &&
+           watch_place_apart(v->h, size, align, object) == HEAP_OK;
+}
+
 /* Places an object in a slot of the hcache, if the heap has one and the request allows that. An
  * exact fit sees all free memory, also that of empty spans, and so do requests that find no room:
  * for these the windows are closed [HC3]. */
@@ -116,6 +138,8 @@ static enum heap_result place(struct session *v, size_t size, size_t align, enum
                               void **object)
 {
     struct hcache *q = header_has_hcache(v->m) ? header_hcache(v->m) : NULL;
+    if (memcheck_is_there && fit == FIT_ANY && place_apart(v, size, align, object))
+        return HEAP_OK;
     if (q != NULL && fit == FIT_ANY && align <= HEAP_ALIGN &&
         (*object = hcache_take_slow(q, v->h, size)) != NULL)
         return HEAP_OK;
@@ -142,6 +166,8 @@ static enum mem_result session_take(struct session *v, const struct request *w, 
         return result_of_heap(result);
     v->m->nlive++;
     object_show(*object, w->size);
+    if (memcheck_is_there)
+        watch_taken(v->h, *object, w->size);
     if (v->m->flags & MEM_FILL_NEW)
         memset(*object, v->m->fill_new, w->size);
     return MEM_OK;
@@ -233,6 +259,15 @@ static void fill_freed(const mem_heap *m, unsigned char *from, size_t nbytes)
         memset(from, m->fill_freed, nbytes);
 }
 
+/* No code may touch what was an object. Its memory cannot be another object's before the caller
+ * releases the heap's lock. */
+static void hide(const struct object *was)
+{
+    object_hide(was->start, was->size);
+    if (memcheck_is_there)
+        memcheck_free(was->start, was->size);
+}
+
 /* Judges and frees in one step of core/heap.c, then counts and fills. */
 static enum mem_result session_free(struct session *v, const void *address, bool exact)
 {
@@ -246,7 +281,7 @@ static enum mem_result session_free(struct session *v, const void *address, bool
     v->m->nlive--;
     header_count_bytes(v->m, 0, found.size);
     fill_freed(v->m, found.start, found.size);
-    object_hide(found.start, found.size);
+    hide(&found);
     return MEM_OK;
 }
 
@@ -281,7 +316,7 @@ static enum mem_result resize_by_moving(struct session *v, const struct object *
     heap_free_locked(v->h, old->start, true, &gone);
     v->m->nlive--;
     fill_freed(v->m, old->start, old->size);
-    object_hide(old->start, old->size);
+    hide(old);
     return MEM_OK;
 }
 
@@ -299,6 +334,8 @@ static enum mem_result resize_in_place(const struct session *v, const struct obj
     if (size < old->size)
         fill_freed(v->m, start + size, old->size - size);
     object_show_resized(start, old->size, size);
+    if (memcheck_is_there)
+        watch_resized(v->h, start, old->size, size);
     if (size > old->size && (v->m->flags & MEM_FILL_NEW) != 0)
         memset(start + old->size, v->m->fill_new, size - old->size);
     return MEM_OK;

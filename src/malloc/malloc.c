@@ -18,6 +18,7 @@
 
 #include "base/os.h"
 #include "base/probe.h"
+#include "core/watch.h"
 #include "malloc/hard.h"
 #include "malloc/report.h"
 #include "malloc/shim.h"
@@ -110,9 +111,13 @@ __attribute__((noinline)) static enum heap_result free_with_care(enum call call,
     if (shim_history != NULL)
         moment_take(&now);
     heap_lock(&shim_heap);
+    if (shim_is_watched())
+        watch_change(&shim_heap);
     enum heap_result result = hard_measures != 0
                                   ? hard_free(address, call, &found, &fault)
                                   : heap_free_locked(&shim_heap, address, true, &found);
+    if (result == HEAP_OK && shim_is_watched())
+        memcheck_free(found.start, found.size);
     if (result == HEAP_OK && shim_history != NULL)
         history_note_locked(shim_history, &now, EVENT_FREED, call, address, found.size);
     heap_unlock(&shim_heap);
@@ -153,9 +158,45 @@ __attribute__((noinline, cold)) static enum heap_result find_hardened(const void
     return result;
 }
 
+/* Does what heap_take_at and resize_at do under memcheck. What is new counts as not initialised, so
+ * none of it is known to be zero. */
+__attribute__((noinline, cold)) static enum heap_result
+take_watched(size_t nbytes, size_t align, void **object, struct object *zero)
+{
+    heap_lock(&shim_heap);
+    watch_change(&shim_heap);
+    enum heap_result result = watch_place_apart(&shim_heap, nbytes, align, object);
+    if (result == HEAP_NO_SPACE)
+        result = heap_place_locked(&shim_heap, nbytes, align, FIT_ANY, object);
+    if (result == HEAP_OK)
+        watch_taken(&shim_heap, *object, nbytes);
+    heap_unlock(&shim_heap);
+    if (zero != NULL)
+        *zero = (struct object){0};
+    return result;
+}
+
+__attribute__((noinline, cold)) static enum heap_result resize_watched(const void *address,
+                                                                       size_t nbytes)
+{
+    struct object old;
+    heap_lock(&shim_heap);
+    watch_change(&shim_heap);
+    enum heap_result result = heap_find_locked(&shim_heap, address, &old);
+    if (result == HEAP_OK)
+        result =
+            old.start == address ? heap_resize_locked(&shim_heap, address, nbytes) : HEAP_INSIDE;
+    if (result == HEAP_OK)
+        watch_resized(&shim_heap, old.start, old.size, nbytes);
+    heap_unlock(&shim_heap);
+    return result;
+}
+
 /* Gives the object that begins at `address` another size where it lies, as heap_resize does. */
 static enum heap_result resize_at(enum call call, const void *address, size_t nbytes, bool anyway)
 {
+    if (shim_is_watched())
+        return anyway ? resize_watched(address, nbytes) : HEAP_NO_SPACE;
     return hard_measures != 0 ? resize_hardened(call, address, nbytes, anyway)
                               : heap_resize(&shim_heap, address, nbytes, anyway);
 }
@@ -174,6 +215,8 @@ static enum heap_result heap_take_at(size_t nbytes, size_t align, void **object,
 {
     if (hard_measures != 0)
         return take_hardened(nbytes, align, object, zero, call);
+    if (shim_is_watched())
+        return take_watched(nbytes, align, object, zero);
     if (zero != NULL)
         return heap_take_clean(&shim_heap, nbytes, object, zero);
     return align <= GRANULE_BYTES ? heap_take(&shim_heap, nbytes, FIT_ANY, object)
@@ -313,7 +356,7 @@ __attribute__((noinline)) static void free_by_heap(const void *address, enum cal
 {
     if (hard_measures == 0 && count_towards_tcache(&shim_thread))
         (void)shim_ensure_tcache(); /* this free does not use it, the next one will */
-    bool with_care = shim_history != NULL || hard_measures != 0;
+    bool with_care = shim_history != NULL || hard_measures != 0 || shim_is_watched();
     enum heap_result result =
         with_care ? free_with_care(call, address) : heap_free_exact(&shim_heap, address);
     if (result != HEAP_OK)

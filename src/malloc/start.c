@@ -62,11 +62,12 @@ static bool await_end(void)
     return true;
 }
 
-/* Opens a cache for the calling thread, if it may have one. A process that counts, keeps
- * a history or is hardened has none, so that each call passes the lock. */
+/* Opens a cache for the calling thread, if it may have one. A process that counts, keeps a history,
+ * is hardened or runs under memcheck has none, so that each call passes the lock. */
 static bool open_tcache(void)
 {
-    if (shim_row != NULL || shim_history != NULL || hard_measures != 0 || shim_thread.has_ended)
+    if (shim_row != NULL || shim_history != NULL || hard_measures != 0 || memcheck_is_there ||
+        shim_thread.has_ended)
         return false;
     heap_join(&shim_heap, &shim_thread);
     return thread_tcache(&shim_thread) != NULL;
@@ -283,6 +284,7 @@ static void read_options_locked(char *const *environment, bool is_privileged)
 void shim_start(char *const *environment)
 {
     int number = errno;
+    memcheck_ask();
     /* These ask libc, of whose functions none that a program may replace is called under the lock
      * [M8]. The first call makes each later one answer by itself. */
     (void)os_page_bytes();

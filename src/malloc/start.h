@@ -19,7 +19,9 @@
 #ifndef START_H
 #define START_H
 
+#include "base/memcheck.h"
 #include "core/heap.h"
+#include "malloc/hard.h"
 #include "malloc/options.h"
 #include "malloc/counterfile.h"
 #include "malloc/history.h"
@@ -48,6 +50,13 @@ size_t shim_bytes_within(size_t limit, size_t taken);
 /* Whether the caller runs in the process of the heap, and not in a child of vfork, which shares the
  * memory of its parent. */
 bool shim_is_this_process(void);
+
+/* Whether memcheck is told of each object. A hardened process is not watched: its measures touch
+ * what was freed. */
+static inline bool shim_is_watched(void)
+{
+    return memcheck_is_there && hard_measures == 0;
+}
 
 /* Opens a thread cache for the calling thread if it has none. Returns whether it has one now. */
 bool shim_ensure_tcache(void);

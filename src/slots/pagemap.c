@@ -5,6 +5,8 @@
  */
 #include "slots/pagemap.h"
 
+#include "base/memcheck.h"
+
 /* The last slice may reach beyond the region; then no span is ever in it. */
 size_t pagemap_nslices(const struct spans *s)
 {
@@ -20,12 +22,24 @@ uint32_t pagemap_nslices_used(const struct spans *s)
 
 /* --- chunks of the ledger -------------------------------------------------------- */
 
+/* Whether a chunk was taken. What was an object there before may be touched again then: it is the
+ * library's own, or will be slots, of which memcheck hears when they are taken [MC4]. */
+static bool is_taken(const struct spans *s, enum chunks_result result, uint32_t start,
+                     uint32_t length)
+{
+    if (memcheck_is_there && result == CHUNKS_OK)
+        memcheck_show(region_at(spans_region(s), start), (size_t)length * GRANULE_BYTES);
+    return result == CHUNKS_OK;
+}
+
 /* Takes a chunk that is neither an object nor free: its slack says so. Returns false if there is
  * no room. */
 static bool granules_reserve(struct spans *s, uint32_t length, uint32_t align, uint32_t *start)
 {
     assert(length > 0 && is_power_of_two(align));
-    return chunks_take_aligned(s->chunks, length, align, LEDGER_RESERVED, start) == CHUNKS_OK;
+    enum chunks_result result =
+        chunks_take_aligned(s->chunks, length, align, LEDGER_RESERVED, start);
+    return is_taken(s, result, *start, length);
 }
 
 /* Gives back the chunk that begins at `start`. It may be longer than what was asked for, if the
@@ -61,8 +75,9 @@ static bool pagemap_take(struct spans *s, uint32_t length)
     const uint32_t align = sizeof(struct span) / GRANULE_BYTES;
     if (!s->keeps_pagemap)
         return granules_reserve(s, length, align, &s->pagemap);
-    return chunks_take_table(s->chunks, length, align, QUEUES_BYTES / GRANULE_BYTES, &s->pagemap) ==
-           CHUNKS_OK;
+    enum chunks_result result =
+        chunks_take_table(s->chunks, length, align, QUEUES_BYTES / GRANULE_BYTES, &s->pagemap);
+    return is_taken(s, result, s->pagemap, length);
 }
 
 /* Takes the page map, if it is not there. All of it is 0 at first: the queues are empty, and no

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 #
 # probes.sh BUILD - checks the static probes libmem:refused and libmem:trim (src/base/probe.h): that
-# they are in the libraries, and that gdb stops at the call that is refused. Prints TAP.
+# they are in the libraries, that gdb stops at the call that is refused, and that bpftrace sees both
+# where the kernel lets it. Prints TAP.
 set -u
 export LC_ALL=C
 build=$(realpath -e "${1:?usage: probes.sh BUILD}") || exit 2
@@ -82,4 +83,30 @@ done
 stop_at trim "LD_PRELOAD=$build/libmem-malloc.so" "$work/bad" 0
 grep -q '^at 0x' "$work/log" && ! grep -q 'misuse ' "$work/log"
 result $? 'and where pages go back to the system'
+
+# Runs the program until bpftrace, which takes a while to begin, has seen a refused address.
+trace() {
+    local here=usdt:$build/libmem-malloc.so:libmem pid
+    # shellcheck disable=SC2016 # these are variables of bpftrace
+    timeout -k 5 60 bpftrace -e "$here:trim { printf(\"trim %d\n\", arg1); }
+        $here:refused { printf(\"refused %p\n\", arg0); exit(); }" >"$work/log" 2>&1 &
+    pid=$!
+    while kill -0 $pid 2>/dev/null; do
+        LIBMEM=onerror=report LD_PRELOAD=$build/libmem-malloc.so "$work/bad" 0 >>"$work/said" 2>&1
+        sleep 0.2
+    done
+    wait $pid
+}
+
+if ! timeout -k 5 60 bpftrace -e 'BEGIN { exit(); }' >"$work/log" 2>&1; then
+    echo "ok $((ntests + 1)) # SKIP bpftrace is not installed, or may not trace here"
+    echo "1..$((ntests + 1))"
+    exit 0
+fi
+trace
+address=$(sed -n 's/^refused //p' "$work/log")
+[ -n "$address" ] && grep -qx "wrong is $address" "$work/said"
+result $? 'bpftrace sees the address that a free refuses'
+[ "$(sed -n 's/^trim //p' "$work/log" | sort -n | tail -n 1)" -ge $((60 << 20)) ]
+result $? 'and how much goes back to the system'
 echo "1..$ntests"

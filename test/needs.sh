@@ -10,9 +10,9 @@ set -u
 # redis-tools contains the server's program, too; redis-server would start a service.
 packages='gcc g++ libc6-dev clang libclang-rt-dev libcmocka-dev pkgconf binutils
     gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user
-    abigail-tools bash bpftrace cmake git google-perftools liblua5.4-dev libsqlite3-dev lua5.4 mandoc
+    abigail-tools bash cmake git google-perftools liblua5.4-dev libsqlite3-dev lua5.4 mandoc
     musl-tools perl python3 redis-server shellcheck spin sqlite3 valgrind xz-utils libelf-dev
-    libdw-dev libzstd-dev libncurses-dev ncurses-bin gdb systemtap-sdt-dev util-linux'
+    libdw-dev libzstd-dev libncurses-dev ncurses-bin gdb systemtap-sdt-dev bpftrace util-linux'
 foreign=build/arm64/cmocka # cmocka for arm64 is unpacked here, since it is not installed.
 
 missing() { # package...

@@ -69,7 +69,7 @@ static bool keeps_all(int call, bool of_another)
     int status = -1;
     pid_t child = fork();
     if (child == 0) {
-        size_t before = address_bytes();
+        size_t before = status_kib("VmSize") * 1024;
         pid_t other = of_another ? fork() : 0;
         if (of_another && other == 0) {
             pause();
@@ -77,7 +77,7 @@ static bool keeps_all(int call, bool of_another)
         }
         struct rlimit limit = {of_another ? before / 2 : RLIM_INFINITY, RLIM_INFINITY};
         bool set_it = set(call, other, RLIMIT_AS, &limit) == 0;
-        bool kept = address_bytes() + (1 << 20) > before;
+        bool kept = status_kib("VmSize") * 1024 + (1 << 20) > before;
         if (of_another)
             kill(other, SIGKILL);
         _exit(set_it && kept ? 0 : 1);

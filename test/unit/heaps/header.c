@@ -74,7 +74,7 @@ static void test_modes(void **state)
         SEEN(m->region, m->region + HEAP_ALIGN);
         SEEN(m->version, m->version + 1);
         SEEN(m->guard_shift, 12); /* a guard, and no flag that says so */
-        SEEN(m->magic, header_has_hcache(m) ? HEAP_MAGIC : HEAP_FAST);
+        SEEN(m->magic, m->magic == HEAP_FAST ? HEAP_FAST_LOCKED : HEAP_FAST);
         SEEN(m->magic, 0);
         SEEN(m->flags, m->flags | MEM_GUARD_PAGES);
         if (m->nbytes == BYTES)

@@ -11,6 +11,7 @@
 
 #include <pthread.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/grace.h"
@@ -178,6 +179,40 @@ static void test_no_readers(void **state)
     pthread_join(thread, NULL);
     no_barrier = false;
     assert_int_equal(mem_heap_destroy(m), MEM_OK);
+}
+
+static void *stay_in_a_lookup(void *nothing)
+{
+    struct lookup_scope scope = lookup_begin();
+    assert_ptr_equal(reader_mine, &reader_none);
+    has_looked = true;
+    while (!may_end)
+        usleep(1000);
+    lookup_end(&scope);
+    return nothing;
+}
+
+/* In the child of a fork no lookup of another thread is waited for, also if it was counted. */
+static void test_a_counted_lookup_and_a_fork(void **state)
+{
+    (void)state;
+    pthread_t thread;
+    int status = -1;
+    no_barrier = true;
+    has_looked = may_end = false;
+    assert_int_equal(pthread_create(&thread, NULL, stay_in_a_lookup, NULL), 0);
+    while (!has_looked)
+        usleep(1000);
+    no_barrier = false;
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(60);
+        _exit(registry_wait_for_readers() ? 0 : 1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    may_end = true;
+    pthread_join(thread, NULL);
+    assert_int_equal(status, 0);
 }
 
 /* A guard page that cannot move, since a lookup may be reading the records, stays where it is. */
@@ -394,6 +429,7 @@ int main(void)
         cmocka_unit_test_setup(test_no_room_in_the_table, set_up),
         cmocka_unit_test_setup(test_no_barrier, set_up),
         cmocka_unit_test_setup(test_no_readers, set_up),
+        cmocka_unit_test_setup(test_a_counted_lookup_and_a_fork, set_up),
         cmocka_unit_test_setup(test_no_barrier_for_a_guard, set_up),
         cmocka_unit_test_setup(test_another_heap_in_its_place, set_up),
         cmocka_unit_test_setup(test_a_heap_that_the_table_lacks, set_up),

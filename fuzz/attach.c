@@ -19,15 +19,34 @@
 #include "damage.h"
 #include "heaps/header.h"
 #include "mem_heap.h"
+#include "mutate.h"
 #include "packed.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed);
 
-enum { BUFFER_MAX = 2 << 20, SLICE = 1 << 16, NOBJECTS = 1000, NCALLS = 60, WINDOW = 64 };
+enum { BUFFER_MAX = 2 << 20, SLICE = 1 << 16, NOBJECTS = 1000, NCALLS = 30 };
 
 static _Alignas(SLICE) uint8_t bytes[BUFFER_MAX + SLICE]; /* what is behind holds sections */
+
+/* The heap of each input lies at `buffer`, since a mapping for each would take longer than the
+ * input. What is around the heap is forbidden to all that AddressSanitizer watches. */
+static _Alignas(SLICE) uint8_t around[SLICE + BUFFER_MAX + SLICE];
+static uint8_t *const buffer = around + SLICE;
+
+void __asan_get_shadow_mapping(size_t *scale, size_t *offset);
+void __asan_set_shadow_00(uintptr_t shadow, size_t n);
+void __asan_set_shadow_f8(uintptr_t shadow, size_t n);
+
+/* Forbids a slice, or allows it. The sanitizer is told so in a way that allow_user_poisoning=0 does
+ * not forbid (options.c). */
+static void forbid_slice(const uint8_t *slice, bool forbids)
+{
+    size_t scale, offset;
+    __asan_get_shadow_mapping(&scale, &offset);
+    (forbids ? __asan_set_shadow_f8 : __asan_set_shadow_00)(((uintptr_t)slice >> scale) + offset,
+                                                            (size_t)SLICE >> scale);
+}
 
 #define EXPECT(condition)                                                                          \
     do {                                                                                           \
@@ -237,7 +256,7 @@ static bool give_up(mem_heap *heap, size_t size, void *context)
     return false;
 }
 
-static void open_and_use(uint8_t *buffer, size_t nbytes, struct damage *d)
+static void open_and_use(size_t nbytes, struct damage *d)
 {
     struct mem_options o = {.on_exhausted = damage_below(d, 4) == 0 ? give_up : NULL};
     struct mem_piece found;
@@ -265,25 +284,17 @@ static void open_and_use(uint8_t *buffer, size_t nbytes, struct damage *d)
     EXPECT(mem_heap_destroy(heap) == MEM_OK);
 }
 
-/* FNV-1a: the calls are a function of the input. */
-static uint64_t hash_of(const uint8_t *data, size_t size)
-{
-    uint64_t hash = 0xCBF29CE484222325;
-    for (size_t i = 0; i < size; i++)
-        hash = (hash ^ data[i]) * 0x100000001B3;
-    return hash;
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct damage d = {.state = hash_of(data, size)};
     size_t nbytes = unpack(data, size, bytes, BUFFER_MAX) / 16 * 16;
-    void *buffer;
-    if (nbytes == 0 || posix_memalign(&buffer, SLICE, nbytes) != 0)
+    if (nbytes == 0)
         return 0;
     memcpy(buffer, bytes, nbytes);
-    open_and_use(buffer, nbytes, &d);
-    free(buffer);
+    forbid_slice(around, true);
+    forbid_slice(buffer + nbytes, true);
+    open_and_use(nbytes, &d);
+    forbid_slice(buffer + nbytes, false);
     return 0;
 }
 
@@ -293,36 +304,25 @@ static bool is_behind(size_t offset)
     return offset >= sizeof(mem_heap) && offset % sizeof(void *) == 0;
 }
 
-/* Makes the checksums right, as those of a heap in use or of one that was detached, if there is
- * something to be summed. */
-static void sum_up(size_t nbytes, bool detaches)
+/* Mostly makes the checksums right, as those of a heap in use or of one that was detached, if there
+ * is something to be summed. */
+static void sum_up(struct damage *d)
 {
     mem_heap *m = (mem_heap *)bytes;
-    if (nbytes < sizeof *m || !is_behind(m->state) || (m->extras != 0 && !is_behind(m->extras)))
+    if (damage_below(d, 4) == 0 || d->nbytes < sizeof *m || !is_behind(m->state) ||
+        (m->extras != 0 && !is_behind(m->extras)))
         return;
     bytes[offsetof(mem_heap, has_spans)] &= 1; /* it is read as a bool here */
-    memset(bytes + nbytes, 0, sizeof bytes - nbytes < SLICE ? sizeof bytes - nbytes : SLICE);
+    memset(bytes + d->nbytes, 0,
+           sizeof bytes - d->nbytes < SLICE ? sizeof bytes - d->nbytes : SLICE);
     header_make_anew(m, &(struct mem_options){.flags = 0});
     header_sum_numbers(m);
-    if (detaches)
+    if (damage_below(d, 2))
         header_detach(m);
 }
 
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed)
 {
-    struct damage d = {.bytes = bytes, .state = seed};
-    d.nbytes = unpack(data, size, bytes, BUFFER_MAX);
-    if (d.nbytes < MEM_HEAP_MIN)
-        return LLVMFuzzerMutate(data, size, max_size);
-    damage_find_headers(&d);
-    if (damage_below(&d, 2) == 0) {
-        size_t at = damage_place(&d), n = d.nbytes - at < WINDOW ? d.nbytes - at : WINDOW;
-        (void)LLVMFuzzerMutate(bytes + at, n, n);
-    } else
-        for (size_t i = 1 + damage_below(&d, 3); i > 0 && d.nbytes > MEM_HEAP_MIN; i--)
-            damage_once(&d);
-    if (damage_below(&d, 4) > 0)
-        sum_up(d.nbytes, damage_below(&d, 2));
-    size_t n = pack(bytes, d.nbytes, data, max_size);
-    return n > 0 ? n : size;
+    static const struct unpacked u = {bytes, BUFFER_MAX, MEM_HEAP_MIN, sum_up};
+    return mutate_packed(&u, data, size, max_size, seed);
 }

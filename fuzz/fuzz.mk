@@ -28,8 +28,11 @@ check-fuzz-programs:
 	@$(if $(FUZZ_NAMES),$(MAKE) $(FUZZ_NAMES:%=$(BUILD)/%))
 	@$(if $(FUZZ_NAMES),$(MAKE) BUILD=build CC=gcc CFLAGS="-O2 -g -DNDEBUG" fuzz-seeds)
 
-$(BUILD)/reader: fuzz/packed.h $(wildcard test/inspect/*.h tools/inspect/*.h) $(BUILD)/libmem.a
-$(BUILD)/reader: fuzz/reader.c fuzz/packed.c $(EVERY_COMMAND)
+# The targets and the models are compiled without checks and counters (plain.txt).
+$(FUZZ_NAMES:%=$(BUILD)/%): fuzz/options.c fuzz/plain.txt
+
+$(BUILD)/reader: fuzz/packed.h fuzz/mutate.h $(wildcard test/inspect/*.h tools/inspect/*.h) $(BUILD)/libmem.a
+$(BUILD)/reader: fuzz/reader.c fuzz/packed.c fuzz/mutate.c $(EVERY_COMMAND)
 	$(build) $(EVERY_FLAGS) -fsanitize=fuzzer
 # test/model/heaps.c is the model, without its main.
 $(BUILD)/calls: $(wildcard test/model/*.h test/support/*.h) $(BUILD)/libmem.a
@@ -38,8 +41,8 @@ $(BUILD)/calls: fuzz/calls.c test/model/heaps.c test/support/draw.c
 $(BUILD)/classic: $(wildcard test/support/*.h) $(BUILD)/libmem.a
 $(BUILD)/classic: fuzz/classic.c test/support/model.c test/support/draw.c
 	$(build) -Itest/support -fsanitize=fuzzer $(BUILD)/libmem.a
-$(BUILD)/attach: fuzz/packed.h test/inspect/damage.h $(BUILD)/libmem.a
-$(BUILD)/attach: fuzz/attach.c fuzz/packed.c test/inspect/damage.c
+$(BUILD)/attach: fuzz/packed.h fuzz/mutate.h test/inspect/damage.h $(BUILD)/libmem.a
+$(BUILD)/attach: fuzz/attach.c fuzz/packed.c fuzz/mutate.c test/inspect/damage.c
 	$(build) -Isrc -Itest/inspect -fsanitize=fuzzer $(BUILD)/libmem.a
 # All functions that libmem-malloc.so exports are renamed: malloc becomes fuzzed_malloc.
 $(BUILD)/fuzzed.o: $(MALLOC_OBJECTS)

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <malloc.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -62,6 +63,10 @@ static struct thread_of_fuzz {
     struct owned object[NOBJECTS];
     uint64_t nmarks;
     unsigned number;
+    bool has_trimmed;
+    bool is_there, exits; /* it is kept for inputs to come, and ends with this one */
+    pthread_t id;
+    sem_t begins, has_ended;
 } threads[NTHREADS];
 
 /* Objects on their way from one thread to another: each is owned by the thread that has taken it
@@ -210,14 +215,29 @@ static void exchange(struct owned *o, size_t place)
 
 /* --- threads -------------------------------------------------------------------------- */
 
-static void *run(void *context)
+static void wait_for(sem_t *event)
 {
-    struct thread_of_fuzz *t = context;
+    while (sem_wait(event) != 0)
+        EXPECT(errno == EINTR);
+}
+
+/* Trims once in an input: to bring pages back takes longer than all else. */
+static void ask_about_all(struct thread_of_fuzz *t, bool trims)
+{
+    if (trims && !t->has_trimmed)
+        (void)fuzzed_malloc_trim(0);
+    else
+        (void)fuzzed_mallinfo2();
+    t->has_trimmed |= trims;
+}
+
+static void run(struct thread_of_fuzz *t)
+{
     while (t->next < t->end) {
         uint8_t what = take_byte(t);
         struct owned *o = &t->object[take_byte(t) % NOBJECTS];
         if (what >= 250)
-            what & 1 ? (void)fuzzed_malloc_trim(0) : (void)fuzzed_mallinfo2();
+            ask_about_all(t, what & 1);
         else if (what >= 200)
             exchange(o, what % NSHARED);
         else if (o->start == NULL)
@@ -229,7 +249,41 @@ static void *run(void *context)
         else
             free_object(o, what & 1);
     }
+}
+
+/* Runs what each input has for this thread, until one says that the thread ends. */
+static void *work(void *context)
+{
+    struct thread_of_fuzz *t = context;
+    bool exits = false;
+    while (!exits) {
+        wait_for(&t->begins);
+        run(t);
+        exits = t->exits; /* that of the next input may be there at once */
+        EXPECT(sem_post(&t->has_ended) == 0);
+    }
     return NULL;
+}
+
+/* Has a thread run its part. It is a thread of an earlier input if one is left, since to make one
+ * takes longer than most inputs. */
+static void begin(struct thread_of_fuzz *t)
+{
+    if (!t->is_there) {
+        EXPECT(sem_init(&t->begins, 0, 0) == 0 && sem_init(&t->has_ended, 0, 0) == 0);
+        EXPECT(pthread_create(&t->id, NULL, work, t) == 0);
+        t->is_there = true;
+    }
+    EXPECT(sem_post(&t->begins) == 0);
+}
+
+static void end(struct thread_of_fuzz *t)
+{
+    wait_for(&t->has_ended);
+    if (!t->exits)
+        return;
+    EXPECT(pthread_join(t->id, NULL) == 0);
+    t->is_there = false;
 }
 
 static void free_all(void)
@@ -257,19 +311,21 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    pthread_t id[NTHREADS];
-    size_t n = size == 0 ? 1 : 1 + data[0] % NTHREADS, part = size == 0 ? 0 : (size - 1) / n;
+    uint8_t first = size == 0 ? 0 : data[0];
+    size_t n = 1 + first % NTHREADS, part = size == 0 ? 0 : (size - 1) / n;
     for (size_t i = 0; i < n; i++) {
         const uint8_t *from = data + (size > 0) + i * part;
         threads[i].next = from;
         threads[i].end = from + part;
         threads[i].number = (unsigned)i;
+        threads[i].exits = first >= 240;
+        threads[i].has_trimmed = false;
     }
     for (size_t i = 1; i < n; i++)
-        EXPECT(pthread_create(&id[i], NULL, run, &threads[i]) == 0);
-    (void)run(&threads[0]);
+        begin(&threads[i]);
+    run(&threads[0]);
     for (size_t i = 1; i < n; i++)
-        EXPECT(pthread_join(id[i], NULL) == 0);
+        end(&threads[i]);
     free_all();
     EXPECT(fuzzed_mallinfo2().uordblks == 0);
     EXPECT(check_heap(&shim_heap) == HEAP_OK);

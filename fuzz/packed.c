@@ -45,6 +45,9 @@ size_t unpack(const uint8_t *data, size_t size, uint8_t *to, size_t room)
 static size_t count_zeros(const uint8_t *file, size_t nbytes, size_t at)
 {
     size_t n = 0;
+    uint64_t word = 0;
+    while (at + n + sizeof word <= nbytes && memcpy(&word, file + at + n, sizeof word) && word == 0)
+        n += sizeof word;
     while (at + n < nbytes && file[at + n] == 0)
         n++;
     return n;

@@ -7,18 +7,16 @@
 #
 # With --keep, the inputs that reach something new stay in BUILD/corpus/NAME, where the next run
 # finds them. The input of a failure is put into BUILD/found, which stays: run `BUILD/NAME FILE` to
-# see it fail again.
+# see it fail again. LONGEST=256 limits inputs to that many bytes, so that there are more of them.
 set -u
 usage='usage: run.sh [--keep] BUILD SECONDS SEED NAME...'
 keeps=
 if [ "${1-}" = --keep ]; then keeps=yes; shift; fi
 build=$(realpath -e "${1:?$usage}") || exit 2
-seconds=${2:?$usage} seed=${3:?$usage}
+seconds=${2:?$usage} seed=${3:?$usage} longest=${LONGEST:-100000}
 shift 3
 cd "$(dirname "$0")" || exit 2
-unset LIBMEM LD_PRELOAD
-# The targets copy heaps as they are, and look at what was freed (test/poison.sh tests poisoning).
-export ASAN_OPTIONS=allow_user_poisoning=0
+unset LIBMEM LD_PRELOAD ASAN_OPTIONS
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$build/found"
@@ -31,6 +29,7 @@ result() { # status what
     echo "not ok $ntests - $2"
 }
 
+# -entropic=0: by default libFuzzer spends up to half of the time on choosing what to change next.
 # Each target says on its standard error what it does; what `mem` prints goes nowhere.
 fuzz() { # name
     local name=$1 folder=$work/$1 status count folders=()
@@ -40,7 +39,8 @@ fuzz() { # name
         [ ! -e "$path" ] || folders+=("$path")
     done
     timeout -k 10 $((seconds + 600)) "$build/$name" -seed="$seed" -max_total_time="$seconds" \
-        -timeout=100 -rss_limit_mb=2048 -max_len=100000 -verbosity=1 -print_final_stats=1 \
+        -entropic=0 -reload=0 -timeout=100 -rss_limit_mb=2048 -max_len="$longest" \
+        -verbosity=1 -print_final_stats=1 \
         -close_fd_mask="$([ "$name" = reader ] && echo 3 || echo 1)" \
         -artifact_prefix="$build/found/$name-" "$folder" "${folders[@]}" >"$work/log" 2>&1
     status=$?

@@ -28,7 +28,7 @@ void damage_find_headers(struct damage *d)
     d->nheaders = 0;
     for (size_t at = 0; at + sizeof(mem_heap) <= d->nbytes; at += HEAP_ALIGN) {
         const mem_heap *m = (const mem_heap *)(const void *)(d->bytes + at);
-        if (d->nheaders < NHOT && header_is_whole(m) && m->extras == 0)
+        if (m->magic != 0 && d->nheaders < NHOT && header_is_whole(m) && m->extras == 0)
             d->headers[d->nheaders++] = at;
     }
 }

@@ -54,34 +54,60 @@ static void run(int (*command)(int argc, char **argv), const char *name, const c
     (void)command(argc, argv);
 }
 
-static void run_commands(const char *path, uint64_t address, struct damage *random)
+enum { NCOMMANDS = 10 };
+
+/* Runs one of the commands. */
+static void run_command(size_t which, const char *path, uint64_t address, struct damage *random)
 {
     char text[24], next[24];
     const char *json = damage_below(random, 2) ? "--json" : "--";
     bool other = damage_below(random, 2);
     snprintf(text, sizeof text, "0x%" PRIx64, address);
     snprintf(next, sizeof next, "0x%" PRIx64, address + 64);
-    run(command_map, "map", (const char *const[]){other ? "--svg=/dev/null" : json, path, NULL});
-    run(command_find, "find", (const char *const[]){json, path, text, next, NULL});
-    run(command_sizes, "sizes",
-        (const char *const[]){other ? "--by-stack" : "--pprof=/dev/null", json, path, NULL});
-    run(command_check, "check", (const char *const[]){json, path, NULL});
-    /* Here "--" would begin a command to run. */
-    run(command_leaks, "leaks",
-        (const char *const[]){json[2] != '\0' ? "--json"
-                              : other         ? "--list"
-                                              : "--pprof=/dev/null",
-                              path, NULL});
-    run(command_refs, "refs", (const char *const[]){json, path, text, NULL});
-    run(command_refs, "refs", (const char *const[]){"--down", json, path, text, NULL});
-    run(command_owners, "owners", (const char *const[]){"--depth=2", json, path, NULL});
-    run(command_history, "history", (const char *const[]){json, path, text, NULL});
-    run(command_diff, "diff", (const char *const[]){json, path, path, NULL});
+    switch (which) {
+    case 0:
+        run(command_map, "map",
+            (const char *const[]){other ? "--svg=/dev/null" : json, path, NULL});
+        break;
+    case 1:
+        run(command_find, "find", (const char *const[]){json, path, text, next, NULL});
+        break;
+    case 2:
+        run(command_sizes, "sizes",
+            (const char *const[]){other ? "--by-stack" : "--pprof=/dev/null", json, path, NULL});
+        break;
+    case 3:
+        run(command_check, "check", (const char *const[]){json, path, NULL});
+        break;
+    case 4: /* Here "--" would begin a command to run. */
+        run(command_leaks, "leaks",
+            (const char *const[]){json[2] != '\0' ? "--json"
+                                  : other         ? "--list"
+                                                  : "--pprof=/dev/null",
+                                  path, NULL});
+        break;
+    case 5:
+        run(command_refs, "refs", (const char *const[]){json, path, text, NULL});
+        break;
+    case 6:
+        run(command_refs, "refs", (const char *const[]){"--down", json, path, text, NULL});
+        break;
+    case 7:
+        run(command_owners, "owners", (const char *const[]){"--depth=2", json, path, NULL});
+        break;
+    case 8:
+        run(command_history, "history", (const char *const[]){json, path, text, NULL});
+        break;
+    default:
+        run(command_diff, "diff", (const char *const[]){json, path, path, NULL});
+    }
 }
 
 /* --- both ---------------------------------------------------------------------------- */
 
-bool look_in_every_way(const char *path, struct damage *random, size_t *nread)
+/* Looks into the file with functions. Sets *address to the start of one of its pieces. */
+static bool look_with_functions(const char *path, struct damage *random, size_t *nread,
+                                uint64_t *address)
 {
     struct look l;
     struct pieces all = {.random = random};
@@ -97,6 +123,26 @@ bool look_in_every_way(const char *path, struct damage *random, size_t *nread)
     (void)heaps_resident(&l.heaps, l.t, &extents, &nextents);
     free(extents);
     look_close(&l);
-    run_commands(path, all.one, random);
+    *address = all.one;
     return true;
+}
+
+bool look_in_every_way(const char *path, struct damage *random, size_t *nread)
+{
+    uint64_t address;
+    if (!look_with_functions(path, random, nread, &address))
+        return false;
+    for (size_t i = 0; i < NCOMMANDS; i++)
+        run_command(i, path, address, random);
+    return true;
+}
+
+void look_in_one_way(const char *path, struct damage *random)
+{
+    uint64_t address = damage_number(random);
+    size_t which = damage_below(random, NCOMMANDS + 1), nread = 0;
+    if (which == NCOMMANDS)
+        (void)look_with_functions(path, random, &nread, &address);
+    else
+        run_command(which, path, address, random);
 }

@@ -16,4 +16,7 @@
  * sends standard output and standard error elsewhere. */
 bool look_in_every_way(const char *path, struct damage *random, size_t *nread);
 
+/* Does one of these, drawn at random. */
+void look_in_one_way(const char *path, struct damage *random);
+
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * calls.c - fuzz target: bytes choose calls of mem_heap.h, with all options, on up to three heaps of
- * at most 4 MiB. The list of test/model/heaps.c says what each call must return; if one differs,
+ * calls.c - fuzz target: bytes choose calls of mem_heap.h, with all options, on up to three heaps
+ * of at most 4 MiB. The list of test/model/heaps.c says what each call must return; if one differs,
  * the process ends.
  */
 #include "draw.h"

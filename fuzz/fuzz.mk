@@ -31,7 +31,8 @@ check-fuzz-programs:
 # The targets and the models are compiled without checks and counters (plain.txt).
 $(FUZZ_NAMES:%=$(BUILD)/%): fuzz/options.c fuzz/plain.txt
 
-$(BUILD)/reader: fuzz/packed.h fuzz/mutate.h $(wildcard test/inspect/*.h tools/inspect/*.h) $(BUILD)/libmem.a
+$(BUILD)/reader: fuzz/packed.h fuzz/mutate.h $(wildcard test/inspect/*.h tools/inspect/*.h)
+$(BUILD)/reader: $(BUILD)/libmem.a
 $(BUILD)/reader: fuzz/reader.c fuzz/packed.c fuzz/mutate.c $(EVERY_COMMAND)
 	$(build) $(EVERY_FLAGS) -fsanitize=fuzzer
 # test/model/heaps.c is the model, without its main.

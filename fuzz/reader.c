@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * reader.c - fuzz target: any bytes as a core file or a snapshot, which one of the commands of `mem`
- * looks into [T5]: which one, and with what address and options, follows from the bytes.
+ * reader.c - fuzz target: any bytes as a core file or a snapshot, which one of the commands of
+ * `mem` looks into [T5]: which one, and with what address and options, follows from the bytes.
  *
  * It fails if the tool crashes or ends the process, or takes more than a few seconds, or memory
  * that the file's size does not account for. The input is the file with its zeros left out

@@ -16,7 +16,8 @@ void draw_from_seed(uint64_t seed)
 
 void draw_from_bytes(const uint8_t *bytes, size_t nbytes)
 {
-    next = bytes;
+    static const uint8_t none;
+    next = nbytes == 0 ? &none : bytes; /* libFuzzer has NULL for an empty file */
     nleft = nbytes;
 }
 

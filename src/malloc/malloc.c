@@ -4,7 +4,7 @@
  *
  *     LD_PRELOAD=libmem-malloc.so program
  *
- * This file knows what the C functions promise (docs/malloc.md, M1 to M12), and nothing of how the
+ * This file knows what the C functions promise (docs/malloc.md, M1 to M13), and nothing of how the
  * heap keeps its promises. The heap judges what an address is; this file decides what to do about
  * it (report.h, options.h). How the heap is opened is in start.h.
  *

@@ -33,8 +33,8 @@ figures() { # file
 compare() { # what argument...
     local what=$1 status
     shift
-    timeout 60 "$build/bench/work" "$@" >"$work/system" 2>&1
-    LD_PRELOAD=$library timeout 60 "$build/bench/work" "$@" >"$work/library" 2>&1
+    timeout 240 "$build/bench/work" "$@" >"$work/system" 2>&1
+    LD_PRELOAD=$library timeout 240 "$build/bench/work" "$@" >"$work/library" 2>&1
     [ "$(figures "$work/system")" = "$(figures "$work/library")" ] &&
         [ "$(figures "$work/system" | wc -l)" -eq 2 ] &&
         grep -q 'malloc=libc' "$work/system" && grep -q "malloc=${library##*/}\$" "$work/library"
@@ -120,7 +120,7 @@ tables() {
 
 # Makes three calls of each kind; a slot must cost less than half of what a chunk costs.
 bounded() {
-    LD_LIBRARY_PATH=$build timeout 60 "$build/bench/bounded" 3 >"$work/out" 2>&1 &&
+    LD_LIBRARY_PATH=$build timeout 240 "$build/bench/bounded" 3 >"$work/out" 2>&1 &&
         awk -F, 'NR > 1 { n++; wrong += $6 != 3; sum[$1] += $7 }
             END { exit !(n == 24 && wrong == 0 && sum["slots"] > 0 &&
                          sum["slots"] * 2 < sum["chunks"]) }' "$work/out"

@@ -151,10 +151,10 @@ printed ' refused [1-9][0-9]*\.$' 'refused frees are counted'
 other_sort "on_libmem && is_measured && [ \"\$1\" = -f ] && { echo >>'$work/count'
     case \$(wc -l <'$work/count') in 1) sleep 0.9 ;; 2) sleep 2.5 ;; 3) sleep 0.1 ;; esac; }"
 with_it 3
-holds '$2 >= 0.9 && $2 < 2.5 && $3 > 1 && $1 < 0.9'
+holds '$2 >= 0.9 && $2 < 0.9 + 8 * $1 && $3 > 1' # below 2.5, unless the machine is slow
 result $? 'slower is shown as slower: the median of three rounds'
 noise=$(sed -n 's/^The same run took up to \([0-9.]*\) times as long.*/\1/p' out)
-awk -v noise="${noise:-0}" 'BEGIN { exit !(noise >= 3 && noise <= 25) }'
+awk -v noise="${noise:-0}" 'BEGIN { exit !(noise >= 1.2 && noise <= 25) }'
 result $? 'and how far the rounds are apart'
 
 other_sort 'on_libmem && is_measured && dd if=/dev/zero of=/dev/null bs=64M count=1 2>/dev/null'

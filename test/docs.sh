@@ -222,7 +222,7 @@ for page in $pages; do
         echo "ok $ntests - $page # SKIP not installed: ${lacks//$'\n'/ }"
         continue
     fi
-    timeout -k 5 100 setsid --wait bash "$tests/docs.sh" --page "$copy" "$page" >"$work/log" 2>&1
+    timeout -k 5 600 setsid --wait bash "$tests/docs.sh" --page "$copy" "$page" >"$work/log" 2>&1
     [ $? -eq 0 ] && [ ! -s "$work/log" ]
     result $? "$page: the commands of $n blocks do what it says"
 done

@@ -52,7 +52,7 @@ result() { # status what
 helgrind() { # variable=value... program argument...
     local set=()
     while [[ $1 == [A-Z]*=* ]]; do set+=("$1"); shift; done
-    env "${set[@]}" timeout -k 5 100 valgrind "${options[@]}" "$@" >"$work/out" 2>"$work/err"
+    env "${set[@]}" timeout -k 5 600 valgrind "${options[@]}" "$@" >"$work/out" 2>"$work/err"
     status=$?
 }
 said() { grep -q -- "$1" "$work/err"; }

@@ -142,7 +142,10 @@ if command -v gdb >/dev/null; then
 else
     skip 'gdb reads a snapshot' 'no gdb'
 fi
-(timeout 2.5 "$mem" snap --every 1s -o series "$pid" >out 2>err)
+timeout 240 "$mem" snap --every 1s -o series "$pid" >out 2>err &
+series=$!
+until [ -e series.3 ] || ! kill -0 "$series" 2>/dev/null; do sleep 0.1; done
+{ kill "$series"; wait "$series"; } 2>/dev/null
 [ -s series.1 ] && [ -s series.2 ] && "$mem" check series.2 >out
 result $? 'a series of snapshots'
 
@@ -204,8 +207,10 @@ else
 fi
 
 kill -USR1 "$pid"
-sleep 0.2
-run "$mem" sizes "$pid"
+for _ in {1..100}; do # until the signal has come
+    run "$mem" sizes "$pid"
+    [ "$status" -ne 2 ] || break
+done
 [ "$status" -eq 2 ] && grep -q ' in 8 stops, as a thread was at work in a heap' out &&
     grep -q '^the heap at .* in the middle of a change each time that the process was stopped' out
 result $? 'a heap in the middle of a change: eight stops, then it is said to be uncertain'
@@ -286,7 +291,7 @@ done
 result $nbad 'a program that is killed meanwhile: an answer, or a message'
 nbad=0
 for _ in {1..15}; do
-    LD_PRELOAD=$build/libmem-malloc.so bash -c 'exec sleep 5' &
+    LD_PRELOAD=$build/libmem-malloc.so bash -c 'exec sleep 240' &
     target=$!
     run "$mem" check "$target"
     [ "$status" -eq 0 ] || { [ "$status" -eq 2 ] && [ -s err ]; } || nbad=$((nbad + 1))
@@ -295,7 +300,7 @@ done
 result $nbad 'one that executes another program: likewise'
 LD_PRELOAD=$build/libmem-malloc.so bash -c 'while :; do (exit); done' &
 target=$! nbad=0
-for _ in {1..100}; do "$mem" check "$target" >out 2>&1 && break; sleep 0.05; done # it has begun
+for _ in {1..4800}; do "$mem" check "$target" >out 2>&1 && break; sleep 0.05; done # it has begun
 for _ in {1..15}; do
     run "$mem" check "$target"
     [ "$status" -eq 0 ] || nbad=$((nbad + 1))
@@ -362,9 +367,9 @@ patch_byte foreign 18 003
 run "$mem" check foreign
 refuses 'of another processor' 'one of a processor that libmem is not built for'
 perl -0777 -pe 's/(libmem\0\0..)../$1\x7f\0/gs' "$build/libmem-malloc.so" >libmem-malloc.so
-LD_PRELOAD=$work/libmem-malloc.so LD_LIBRARY_PATH='' sleep 20 &
+LD_PRELOAD=$work/libmem-malloc.so LD_LIBRARY_PATH='' sleep 240 &
 target=$!
-sleep 0.3
+until grep -q libmem "/proc/$target/maps" 2>/dev/null || ! kill -0 "$target"; do sleep 0.1; done
 run "$mem" check "$target"
 refuses 'its libmem is of another version \(layout 127\.' 'a library of another layout'
 kill "$target"

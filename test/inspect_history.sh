@@ -56,7 +56,7 @@ start() { # LIBMEM: sets pid and the two addresses
     : >"$work/addresses"
     LIBMEM=$1 LD_PRELOAD=$library "$work/program" >"$work/addresses" &
     pid=$!
-    for ((i = 0; i < 100; i++)); do
+    for ((i = 0; i < 2400; i++)); do
         [ ! -s "$work/addresses" ] || break
         sleep 0.1
     done
@@ -86,7 +86,7 @@ for kind in process core snapshot; do
     target=$work/$kind
     case $kind in
     process) target=$pid ;;
-    core) timeout 60 gcore -o "$target" "$pid" >"$work/out" 2>&1 && mv "$target.$pid" "$target" ;;
+    core) timeout 240 gcore -o "$target" "$pid" >"$work/out" 2>&1 && mv "$target.$pid" "$target" ;;
     snapshot) "$mem" snap -o "$target" "$pid" >"$work/out" 2>&1 ;;
     esac
     if [ "$kind" != process ] && [ ! -s "$target" ]; then
@@ -134,7 +134,7 @@ for _ in range(200):
     file[random.randrange(len(file))] = random.randrange(256)
 open(sys.argv[3], "wb").write(file)
 END
-        timeout 20 "$mem" history "$work/damaged" "$freed" >"$work/out" 2>"$work/err"
+        timeout 240 "$mem" history "$work/damaged" "$freed" >"$work/out" 2>"$work/err"
         [ $? -le 2 ] || nbad=$((nbad + 1))
     done
     [ "$nbad" -eq 0 ]
@@ -149,7 +149,7 @@ look "$pid" "$freed"
 result $? 'a process without a history'
 "$mem" run --history=2K "$work/program" >"$work/addresses" &
 other=$!
-sleep 1
+until [ -s "$work/addresses" ] || ! kill -0 "$other" 2>/dev/null; do sleep 0.1; done
 read -r freed live <"$work/addresses"
 look "$(pgrep -P "$other")" "$live"
 are "$live" 'allocated by malloc: 300 bytes at P: order main _start'
@@ -179,7 +179,7 @@ int main(int argc, char **argv)
     if (argc > 3 && rename(argv[2], argv[3]) != 0)
         return 2;
     if (argc > 1 && strcmp(argv[1], "late") == 0)
-        sleep(1);
+        sleep(3);
     if (argc > 1 && strcmp(argv[1], "child") == 0 && fork() != 0)
         return wait(NULL) > 0 ? 0 : 2;
     give_up(p);
@@ -201,7 +201,7 @@ echo 'int run_bad(int, char **); int main(int n, char **v) { return run_bad(n, v
     >"$work/calls.c"
 ${CC:-cc} -g -o "$work/calls" "$work/calls.c" -L"$work" -lcalled -Wl,-rpath,"$work" || exit 1
 bad() { # COMMAND...: sets status
-    timeout 20 "$mem" run --history=1K --onerror=report "$@" >"$work/out" 2>"$work/err"
+    timeout 240 "$mem" run --history=1K --onerror=report "$@" >"$work/out" 2>"$work/err"
     status=$?
 }
 # Prints the lines of the report, and the functions of the program with their lines of source.
@@ -227,7 +227,7 @@ if ldd "$mem" | grep -q libdw; then
         grep -q '^libmem: free(0x.*): already free$' "$work/own" &&
         grep -q '^own words$' "$work/own"
     result $? 'of a child; the line about the pointer and the own words go where they went'
-    timeout 20 "$mem" run --history=1K "$work/bad" >"$work/out" 2>"$work/err"
+    timeout 240 "$mem" run --history=1K "$work/bad" >"$work/out" 2>"$work/err"
     [ $? -eq 134 ] && is_translated "$work/err" && ! grep -q 'own words' "$work/err"
     result $? 'of a program that is aborted: nothing of the report is lost'
     bad "$work/calls"
@@ -238,7 +238,7 @@ if ldd "$mem" | grep -q libdw; then
         grep -c "#.* ($work/libcalled\.so+0x.*) (BuildId: [0-9a-f]*)$" "$work/err")" -ge 6 ]
     result $? 'of a library whose file is another one by now: no wrong names'
     bad sh -c "'$work/bad' late & "
-    for ((i = 0; i < 100; i++)); do
+    for ((i = 0; i < 2400; i++)); do
         ! grep -q 'own words' "$work/err" || break
         sleep 0.1
     done

@@ -59,7 +59,7 @@ count() { # path library n
     local preload=''
     [ "$2" != "${malloc##*/}" ] || preload=$malloc
     # The size is fixed, since the default would depend on the machine's memory.
-    LIBMEM=region=1G LD_LIBRARY_PATH=$build LD_PRELOAD=$preload timeout 60 \
+    LIBMEM=region=1G LD_LIBRARY_PATH=$build LD_PRELOAD=$preload timeout 240 \
         valgrind -q --tool=callgrind --callgrind-out-file="$work/out" --compress-strings=no \
         --compress-pos=no "$paths" "$1" "$3" >"$work/said" 2>&1 &&
         awk -v library="$2" -f test/instructions.awk "$work/out"

@@ -263,7 +263,7 @@ begin() {
     : >out
     "$mem" leaks -- "$ends" 3 "$1" >out 2>err &
     pid=$!
-    for _ in {1..200}; do read -r child <out && return; sleep 0.05; done
+    for _ in {1..4800}; do read -r child <out && return; sleep 0.05; done
     child=
 }
 # Ends waiting for mem.
@@ -275,7 +275,7 @@ is_stopped() {
     grep -q '^State:.[tT]' "/proc/$child/status" 2>/dev/null
 }
 begin stop
-for _ in {1..100}; do is_stopped && break; sleep 0.05; done
+for _ in {1..4800}; do is_stopped && break; sleep 0.05; done
 sleep 0.2
 is_stopped && was_stopped=yes || was_stopped=no
 kill -CONT "$child" 2>/dev/null
@@ -290,7 +290,10 @@ result $? 'a signal to mem goes to the command'
 begin wait
 kill -KILL "$pid"
 end
-sleep 0.1
+for _ in {1..4800}; do
+    grep -q '^TracerPid:.0$' "/proc/$child/status" 2>/dev/null && break
+    sleep 0.05
+done
 grep -q '^TracerPid:.0$' "/proc/$child/status" 2>/dev/null && kill -TERM "$child"
 result $? 'if mem is killed, the command goes on'
 

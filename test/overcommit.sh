@@ -48,7 +48,7 @@ strictly() { # program argument...
     last_resort=$GUARD_PID
     read -r <&"${GUARD[0]}"
     echo "$STRICT" >"$setting"
-    LD_PRELOAD=$library timeout 20 "$@" >"$work/out" 2>"$work/err"
+    LD_PRELOAD=$library timeout 240 "$@" >"$work/out" 2>"$work/err"
     local status=$? was
     read -r was <"$setting"
     put_back

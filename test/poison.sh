@@ -121,7 +121,7 @@ for where in slot chunk; do
     result $? "records grow into what was an object, beside each $where"
 done
 for program in h03_allocation h04_styles h11_threads h12_fork h16_limit; do
-    timeout 100 "$build/test/contract/heaps/$program" >"$work/log" 2>&1
+    timeout 240 "$build/test/contract/heaps/$program" >"$work/log" 2>&1
     result $? "the library itself touches no such memory: $program"
 done
 echo "1..$ntests"

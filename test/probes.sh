@@ -32,7 +32,7 @@ for library in libmem.so libmem-malloc.so; do
 done
 # Stops a program at a probe, and prints the probe's first argument and the stack.
 stop_at() { # probe variable=value program argument...
-    timeout -k 5 60 gdb -nx -batch -ex 'set breakpoint pending on' \
+    timeout -k 5 240 gdb -nx -batch -ex 'set breakpoint pending on' \
         -ex 'set debuginfod enabled off' -ex "set exec-wrapper env $2" \
         -ex "break -probe-stap libmem:$1" -ex run -ex 'printf "at %p\n", $_probe_arg0' -ex bt \
         --args "${@:3}" >"$work/log" 2>&1 </dev/null

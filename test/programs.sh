@@ -13,7 +13,7 @@ set -u
 self=$(realpath "$0")
 root=$(dirname "$(dirname "$self")")
 inputs=$root/test/programs
-limit=120 # The limit for one run in seconds; on the system's malloc a run takes about 1.
+limit=240 # The limit for one run in seconds; on the system's malloc a run takes about 1.
 
 # --- the programs -------------------------------------------------------------
 #

@@ -24,7 +24,7 @@ works() { # what output
     rm -f myprogram
     cat >mymain.c
     got=$(gcc -o myprogram mymain.c -Wall -Werror -L. -lmem 2>&1 &&
-        LD_LIBRARY_PATH=. timeout 20 ./myprogram 2>&1)
+        LD_LIBRARY_PATH=. timeout 240 ./myprogram 2>&1)
     if [ "$got" = "$2" ]; then echo "ok $ntests - $1"; else
         echo "not ok $ntests - $1"
         sed 's/^/# /' <<<"$got"

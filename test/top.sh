@@ -31,7 +31,7 @@ result() { # status what
 
 # run COMMAND... sets status and leaves the output in out and err.
 run() {
-    timeout -k 5 60 "$@" >out 2>err </dev/null
+    timeout -k 5 240 "$@" >out 2>err </dev/null
     status=$?
 }
 
@@ -42,8 +42,10 @@ refuses() { # pattern what: with status 2, and nothing on standard output
 
 # await PATTERN FILE COUNT waits until a file has COUNT lines with the pattern.
 await() {
-    for _ in {1..600}; do
-        [ "$(grep -cE "$1" "$2" 2>/dev/null)" -lt "$3" ] || return 0
+    local n
+    for _ in {1..4800}; do
+        n=$(grep -cE "$1" "$2" 2>/dev/null) # nothing, if there is no such file yet
+        [ "${n:-0}" -lt "$3" ] || return 0
         sleep 0.05
     done
     return 1
@@ -96,7 +98,7 @@ look_last() {
 
 # Sets status when the tool has ended; a tool that does not is killed.
 await_tool() {
-    for _ in {1..600}; do
+    for _ in {1..4800}; do
         kill -0 "$tool" 2>/dev/null || break
         sleep 0.05
     done
@@ -199,7 +201,7 @@ end_tools() {
             tool=$!
             sleep "0.0$((RANDOM % 50 + 10))"
             kill "-$number" "$tool"
-            for _ in {1..400}; do
+            for _ in {1..4800}; do
                 grep -qE '^State:.(T|Z)' "/proc/$tool/status" || [ ! -e "/proc/$tool" ] && break
                 sleep 0.01
             done
@@ -256,7 +258,7 @@ painted|a terminal with eight colours,
     colors#8, pairs#64, setaf=\E[3%p1%dm, setab=\E[4%p1%dm, op=\E[39;49m, use=plain,
 EOF
     status=0
-    timeout -k 5 300 python3 "$screen" "$mem" "$library" "$grows" >screens 2>err || status=$?
+    timeout -k 5 800 python3 "$screen" "$mem" "$library" "$grows" >screens 2>err || status=$?
     : >out
     while read -r word what; do
         case $word in

@@ -19,7 +19,7 @@ import termios
 import time
 
 mem, library, program = sys.argv[1:4]
-PATIENCE = 30  # seconds
+PATIENCE = 240  # seconds
 
 
 class Terminal:

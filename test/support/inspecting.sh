@@ -31,13 +31,17 @@ skip() { # what why
 
 # run COMMAND... sets status and leaves the output in out and err.
 run() {
-    timeout -k 5 20 "$@" >out 2>err </dev/null
+    timeout -k 5 240 "$@" >out 2>err </dev/null
     status=$?
 }
 
 # Waits until the program has said `ready` n times.
 await_ready() { # n
-    for _ in {1..400}; do [ "$(grep -c '^ready' says)" -lt "$1" ] || return; sleep 0.05; done
+    for _ in {1..4800}; do
+        [ "$(grep -c '^ready' says)" -lt "$1" ] || return
+        kill -0 "$pid" 2>/dev/null || break
+        sleep 0.05
+    done
     echo "# the program is not ready"
 }
 

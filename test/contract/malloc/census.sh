@@ -58,7 +58,7 @@ END
 ${CC:-cc} -O0 -o "$work/leak" "$work/leak.c" || exit 1
 
 wait_for() { # number of the census
-    for _ in $(seq 200); do
+    for _ in $(seq 2400); do
         line "$1" '^ +777 ' && break
         sleep 0.1
     done

@@ -83,7 +83,8 @@ END
 ${CC:-cc} -O1 -g -fno-builtin $apart -pthread -o "$work/program" "$work/program.c" || exit 1
 
 run() { # options what
-    timeout 60 env LIBMEM="$1" LD_PRELOAD="$library" "$work/program" "$2" >"$work/out" 2>"$work/err"
+    timeout 240 env LIBMEM="$1" LD_PRELOAD="$library" "$work/program" "$2" \
+        >"$work/out" 2>"$work/err"
 }
 # Prints the functions of the program in the stack below the first line that has `what`.
 functions() { # what
@@ -145,7 +146,7 @@ result $? 'history=1025 keeps the next power of two; onerror=report goes on'
 run history,onerror=ignore twice
 [ $? -eq 0 ] && [ ! -s "$work/err" ]
 result $? 'onerror=ignore prints nothing'
-: | timeout 60 env LIBMEM=history,onerror=report,stacks=/proc/self/fd/1:1 LD_PRELOAD="$library" \
+: | timeout 240 env LIBMEM=history,onerror=report,stacks=/proc/self/fd/1:1 LD_PRELOAD="$library" \
     "$work/program" twice 2>"$work/err" | cat >"$work/out"
 [ "$(wc -l <"$work/out")" -eq 1 ] && stack_is 'freed by free' 'give_up work'
 result $? 'stacks= of a pipe that is another one by now: nothing is written there'

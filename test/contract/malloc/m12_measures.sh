@@ -22,7 +22,7 @@ result() { # status what
 # Runs a program of test/misuse/hard; its status is in `status`, its output in a file.
 run() { # options program
     status=$(
-        LIBMEM=$1 LD_PRELOAD=$library timeout 60 "$programs/$2" >"$work/out" 2>&1
+        LIBMEM=$1 LD_PRELOAD=$library timeout 240 "$programs/$2" >"$work/out" 2>&1
         echo $?
     ) 2>/dev/null
 }

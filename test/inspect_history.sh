@@ -147,6 +147,7 @@ start ''
 look "$pid" "$freed"
 [ $? -eq 2 ] && [ "$(wc -l <"$work/err")" -eq 1 ] && grep -q 'LIBMEM=history' "$work/err"
 result $? 'a process without a history'
+: >"$work/addresses"
 "$mem" run --history=2K "$work/program" >"$work/addresses" &
 other=$!
 until [ -s "$work/addresses" ] || ! kill -0 "$other" 2>/dev/null; do sleep 0.1; done

@@ -99,12 +99,13 @@ row() { # what N piece command pattern
         sum_up "$command"
         echo "$(told "$what" "$got"): $said, $seconds s"
     done
-    if [ -n "$failed" ]; then
-        said="**FAILED**: $failed"
-    elif [ "$got" -lt "$all" ]; then
-        said=unfinished
+    if [ "$got" -lt "$all" ]; then
+        nbad=$((nbad + 1))
+        said='not begun'
+        [ "$got" -eq 0 ] || said='not finished'
+        [ -z "$failed" ] || said="**FAILED**: $failed"
+        [ "$got" -eq 0 ] || said+="; $(commas "$got") passed"
     fi
-    [ "$got" -ge "$all" ] || nbad=$((nbad + 1)) said+="; passed: $(commas "$got")"
     printf '| %s | %s | %s | %s s | %s | `%s` |\n' "$(told "$what" "$all")" "$said" "$seeds" \
         "$(commas "$seconds")" "$date" "${command//\$N/$most}" >>"$folder/table"
 }

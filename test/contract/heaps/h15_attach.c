@@ -269,7 +269,9 @@ static void test_mistakes(void **state)
     assert_ok(mem_heap_destroy(copy));
     assert_ok(mem_heap_destroy(heap));
     heap = mem_heap_in(memory, 4096, &plain);
+    assert_int_equal(mem_heap_detach((mem_heap *)(void *)(memory + 16)), MEM_NO_HEAP);
     assert_ok(mem_heap_detach(heap));
+    assert_int_equal(mem_heap_detach(heap), MEM_NO_HEAP); /* it has gone already */
     assert_null_for(MEM_BAD_OPTIONS, mem_heap_attach(memory, 4096, &options));
     struct mem_options other = {.on_refused = never_called};
     assert_null_for(MEM_BAD_OPTIONS, mem_heap_attach(memory, 4096, &other));

@@ -143,6 +143,18 @@ static void test_a_write_is_interrupted(void **state)
     close(pipe_ends[0]);
 }
 
+/* The time is asked for anew when it may have changed, and then it goes on. */
+static void test_the_time_goes_on(void **state)
+{
+    (void)state;
+    struct os_time t = {0};
+    uint64_t from = os_time(&t), real = real_milliseconds();
+    assert_true(from <= real && real - from < 60000);
+    while (os_time(&t) < from + 20)
+        assert_true(real_milliseconds() - real < 60000);
+    assert_true(os_time(&t) <= real_milliseconds());
+}
+
 /* Without /proc, or without a descriptor for it, the size is not known. */
 static void test_address_bytes(void **state)
 {
@@ -223,6 +235,7 @@ int main(void)
         cmocka_unit_test(test_each_thread_has_an_address),
         cmocka_unit_test(test_what_is_resident),
         cmocka_unit_test(test_a_write_is_interrupted),
+        cmocka_unit_test(test_the_time_goes_on),
         cmocka_unit_test(test_address_bytes),
         cmocka_unit_test(test_open_pipe),
         cmocka_unit_test(test_map_file),

@@ -637,6 +637,11 @@ static void test_checker_sees_damage_in_the_counts(void **state)
         assert_each_bit_counts(&t->height, sizeof t->height);
     }
     assert_true(btree_is_valid(&b));
+    struct tree *t = &b.tree[BY_SIZE];
+    uint32_t n = t->nwords;
+    t->nwords = ARRAY_AGAIN; /* a tree has more words than that */
+    assert_false(btree_is_sane(&b));
+    t->nwords = n;
     size_t room = b.room;
     b.room = btree_nbytes(&b); /* the nodes take all of it, or more than there is */
     assert_true(btree_is_sane(&b));

@@ -25,6 +25,8 @@ static size_t fill(void)
 }
 
 void *operator_new(size_t nbytes) __asm__("_Znwm") __attribute__((weak));
+void *operator_new_nothrow(size_t nbytes, const void *nothrow) __asm__("_ZnwmRKSt9nothrow_t")
+    __attribute__((weak));
 
 /* A program in C that calls operator new has no std::bad_alloc. */
 static bool ends_without_cxx(void)
@@ -90,6 +92,8 @@ int main(void)
     p = opaque(malloc(REGION - (REGION >> 3)));
     check(p != NULL, "all freed: one object takes nearly the whole region");
     free(p);
+    check(opaque(operator_new_nothrow(hide(REGION), "")) == NULL,
+          "operator new(nothrow) without room and without a C++ library is NULL");
     check(ends_without_cxx(), "operator new without room and without a C++ library: a line, abort");
     return done();
 }

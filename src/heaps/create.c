@@ -209,6 +209,7 @@ MEM_API mem_heap *mem_heap_in(void *buffer, size_t nbytes, const struct mem_opti
     return open_heap(buffer, nbytes - nbytes % HEAP_ALIGN, o, false);
 }
 
+/* Without either of the two, nothing was hidden. Only parts that are open have objects. */
 void create_show_all(struct session *v)
 {
     size_t nparts = header_has_parts(v->m) ? parts_nopen(v->m) : 1;

@@ -161,7 +161,8 @@ static uint32_t magic_of(const mem_heap *m)
     return header_has_lock(m) ? HEAP_FAST_LOCKED : HEAP_FAST;
 }
 
-/* Under memcheck it does without, as it may at any time [MC2]. */
+/* Under memcheck it does without [MC2]. Each process may choose that: nothing else that is stored
+ * differs, and the next process that attaches the heap chooses anew. */
 static uint32_t magic_here(const mem_heap *m)
 {
     return memcheck_is_there ? HEAP_MAGIC : magic_of(m);

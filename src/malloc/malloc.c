@@ -500,9 +500,15 @@ static bool is_large(size_t nbytes)
     return nbytes > TCACHE_SMALL_MAX && nbytes <= SPAN_OBJECT_MAX;
 }
 
-/* Neither is inlined, so that the function before it needs no stack frame. */
+/* Neither is inlined, so that the function before it needs no stack frame. Most of the time the
+ * thread has more slots of the class, so they are asked for before anything else. If it has not,
+ * shim_take_slow looks a second time; but then a whole span was used since the last time. */
 __attribute__((noinline)) static void *malloc_slow(size_t nbytes)
 {
+    void *object;
+    if (nbytes <= TCACHE_SMALL_MAX &&
+        tcache_take(&shim_thread, nbytes, sizeclass_of(nbytes), &object, NULL))
+        return object;
     return or_errno(shim_take_slow(nbytes, CALL_MALLOC));
 }
 

@@ -13,15 +13,20 @@
 bool tcache_take(struct thread *t, size_t nbytes, unsigned sizeclass, void **object, bool *clean)
 {
     assert(sizeclass < NCLASSES && nbytes <= sizeclass_bytes(sizeclass));
-    bool taken = false, large = sizeclass > sizeclass_of(TCACHE_SMALL_MAX);
+    bool taken = false;
     if (clean != NULL)
         *clean = false;
     reader_enter(t);
-    const struct tcache *c = thread_tcache(t);
-    if (c != NULL && large)
-        taken = window_take_large_or_change(c->window[sizeclass], &c->view, nbytes, object, clean);
-    else if (c != NULL)
-        taken = window_take_or_change(c->window[sizeclass], &c->view, nbytes, object);
+    struct tcache *c = thread_tcache(t);
+    if (c != NULL) {
+        struct class_window *w = c->window[sizeclass];
+        if (w->at.mask == 0) /* a window with free slots is not looked for */
+            window_warm(w, ++c->nlooks);
+        /* The window of a class that the thread has not used has slots of 0 bytes. */
+        taken = w->slot_bytes > TCACHE_SMALL_MAX
+                    ? window_take_large_or_change(w, &c->view, nbytes, object, clean)
+                    : window_take_or_change(w, &c->view, nbytes, object);
+    }
     reader_leave(t);
     return taken;
 }

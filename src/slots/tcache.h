@@ -37,6 +37,7 @@ enum { NBY_SIZE = TCACHE_SMALL_MAX / GRANULE_BYTES + 1 };
 struct tcache {
     struct member member;  /* the first field: it stands for the cache */
     struct slot_view view; /* to the end of the region */
+    uint32_t nlooks;       /* how often the thread has looked for free slots [WI4] */
     struct class_window *by_size[NBY_SIZE];
     struct class_window *window[NCLASSES]; /* &none for classes that it has not used */
     struct class_window none;              /* has no span, and its mask is 0 */

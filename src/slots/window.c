@@ -16,11 +16,15 @@ static void window_move(struct class_window *w, uint32_t first)
 }
 
 /* Returns how many slots of the span come into use at a time, as long as no slot that was used
- * before is free. All large slots are in one window, and each has pages of its own. */
+ * before is free [WI4]. All large slots are in one window, and each has pages of its own. */
 static uint32_t window_step_of(const struct class_window *w)
 {
-    enum { PART = 8 };
-    return is_wide(w->slot_bytes) ? w->nslots / PART : least(STATES_AT_ONCE, w->nslots);
+    enum { PART = 8, LEAST = 4, LEAST_BYTES = 4096 };
+    if (is_wide(w->slot_bytes))
+        return w->nslots / PART;
+    if (w->heat == WINDOW_HOT)
+        return STATES_AT_ONCE - w->used % STATES_AT_ONCE;
+    return w->slot_bytes * LEAST > LEAST_BYTES ? LEAST : LEAST_BYTES / (uint32_t)w->slot_bytes;
 }
 
 /* Lets the next slots into the window that were never in one. Such slots mostly have no pages
@@ -68,10 +72,17 @@ static bool window_find_unused(struct class_window *w, const struct slot_view *v
     return false;
 }
 
+/* Returns whether more slots of the window itself are to come into use first. */
+static bool window_is_to_grow(const struct class_window *w)
+{
+    return w->heat == WINDOW_HOT && w->used - w->first < STATES_AT_ONCE && !is_wide(w->slot_bytes);
+}
+
 /* What was used just now is in the processor's caches, so it comes first. */
 bool window_find(struct class_window *w, const struct slot_view *v, enum window_part part)
 {
-    return window_find_used(w, part) || window_find_unused(w, v, part);
+    return (window_is_to_grow(w) && window_find_unused(w, v, part)) || window_find_used(w, part) ||
+           window_find_unused(w, v, part);
 }
 
 /* Copies what the fast path needs from the span, so that it reads the window only. The mask is
@@ -89,7 +100,9 @@ void window_open(struct class_window *w, const struct slot_view *v, uint32_t sli
     w->first = 0;
     w->nslots = span->nslots;
     /* A span that had an owner before goes on where that owner stopped. */
-    w->used = span->used > 0 ? span->used : window_step_of(w);
+    w->used = span->used;
+    if (w->used == 0)
+        w->used = least(window_step_of(w), w->nslots);
     span->used = (uint16_t)w->used;
     w->slice = slice;
     w->last = 0; /* of large slots the lowest comes first */

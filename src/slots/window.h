@@ -12,7 +12,11 @@
  *   WI2  all slots of a window are of one span, which is OWNED and not parked. The window begins at
  *        a multiple of 64 slots;
  *   WI3  a class_window also remembers spans that the thread has used up and parked. Another thread
- *        may have claimed some of them meanwhile [SP6].
+ *        may have claimed some of them meanwhile [SP6];
+ *   WI4  slots come into use a few at a time, since the first write to a page costs memory and a
+ *        fault. A window is hot if its thread looks for free slots of its class again and again,
+ *        with few looks for others in between: then all 64 come into use at once, so that it looks
+ *        less often.
  *
  * A thread cache (tcache.h) has a class_window for each class; a heap cache (heaps/hcache.h) has
  * windows of its own kind, which begin with the same struct. The idea is Go's allocCache.
@@ -29,14 +33,17 @@ struct window {
     unsigned char *base;   /* where the first slot begins */
 };
 
-/* How many of n slots have to be free for a window there to be worth the trouble: a part of
- * them, n >> part; or any slot. */
-enum window_part { WINDOW_EIGHTH = 3, WINDOW_ANY = 7 };
+/* How many of n slots have to be free for a window there to be worth the trouble: an eighth of
+ * them, and at least four, but never more than half; or any slot. */
+enum window_part { WINDOW_EIGHTH, WINDOW_ANY };
 
 /* Returns whether as many bits of the mask are set, where the span has n slots from there on. */
 static inline bool window_is_enough(uint64_t mask, uint32_t n, enum window_part part)
 {
-    return mask != 0 && count_bits(mask) >= least(n, STATES_AT_ONCE) >> part;
+    enum { FEW = 4, PART = 8 };
+    n = least(n, STATES_AT_ONCE);
+    uint32_t wanted = n > FEW * PART ? n / PART : least(FEW, n / 2);
+    return mask != 0 && (part == WINDOW_ANY || count_bits(mask) >= wanted);
 }
 
 /* Reads the states, of which the span has n from there on, into the mask. Returns whether enough
@@ -58,6 +65,9 @@ static inline void window_step(struct window *w, ptrdiff_t nslots, size_t slot_b
 /* How many spans a class_window remembers. */
 enum { NPARKED = 16 };
 
+/* The heat from which a window is hot [WI4]. */
+enum { WINDOW_HOT = 4 };
+
 /* What a thread has of a class. Only its thread uses it, as a reader; or the lock holder, when
  * the thread has been parted from its cache. */
 struct class_window {
@@ -72,10 +82,20 @@ struct class_window {
     uint16_t wanted;  /* how often a large-slot span was wished for in vain */
     uint16_t nowhere; /* written in place of far slack, never read */
     uint32_t last;    /* the large slot taken last */
+    uint32_t looked;  /* which look of the thread for free slots was the last one here */
+    uint16_t heat;    /* how many looks here were each soon after the one before [WI4] */
     uint16_t oldest, nparked; /* of `parked`, a ring */
     bool is_alone;            /* the heap had one thread when this got its last span */
     uint32_t parked[NPARKED]; /* the first slices of the parked spans [WI3] */
 };
+
+/* Notes that the thread looks for free slots of the class, for the `now`th time in all classes. */
+static inline void window_warm(struct class_window *w, uint32_t now)
+{
+    enum { SOON = 8 };
+    w->heat = now - w->looked <= SOON ? (uint16_t)least(w->heat + 1u, WINDOW_HOT) : 0;
+    w->looked = now;
+}
 
 /* Finds 64 slots of the span of which enough are free, best those that were used just now, and
  * reads them into the mask. Returns false if there are none, and then the mask is 0, and the part

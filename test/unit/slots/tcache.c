@@ -266,6 +266,35 @@ static void test_pairs_stay_where_they_are(void **state)
     heap_leave(&heap, t);
 }
 
+/* WI4: of a class that a program uses now and then, in between others, few slots come into use.
+ * One that it uses all the time gets a whole window, so that it is looked for less often. */
+static void test_few_slots_at_a_time(void **state)
+{
+    (void)state;
+    enum { SIZE = 1024, OTHERS = 20, FEW = 4, ROUNDS = 100, NPAIRS = 64 * 1000 };
+    open_heap();
+    struct thread self = {0}, *t = &self;
+    heap_join(&heap, t);
+    unsigned char *first = take(t, SIZE);
+    assert_int_equal(give(t, first), HEAP_OK);
+    for (int round = 0; round < ROUNDS; round++) {
+        for (int i = 0; i < 2 * FEW; i++) {
+            unsigned char *p = take(t, SIZE);
+            assert_true(p >= first && p < first + (size_t)FEW * SIZE);
+            assert_int_equal(give(t, p), HEAP_OK);
+        }
+        for (size_t other = 1; other <= OTHERS; other++)
+            for (int i = 0; i < 64; i++)
+                assert_int_equal(give(t, take(t, 16 * other)), HEAP_OK);
+    }
+    uint32_t nlooks = t->tcache->nlooks;
+    for (int i = 0; i < NPAIRS; i++)
+        assert_int_equal(give(t, take(t, SIZE)), HEAP_OK);
+    assert_in_range(t->tcache->nlooks - nlooks, NPAIRS / 64, NPAIRS / 64 + 20);
+    assert_int_equal(check_heap(&heap), HEAP_OK);
+    heap_leave(&heap, t);
+}
+
 enum { OF_1K = SLICE_BYTES / 1024, NUSED = 4 * OF_1K };
 
 /* Fills four spans with objects of 1 KiB; all except the last one are parked. */
@@ -970,6 +999,7 @@ int main(void)
         cmocka_unit_test(test_what_lies_behind_the_last_slot),
         cmocka_unit_test(test_resize_in_the_slot),
         cmocka_unit_test(test_pairs_stay_where_they_are),
+        cmocka_unit_test(test_few_slots_at_a_time),
         cmocka_unit_test(test_a_parked_span_is_unparked),
         cmocka_unit_test(test_a_parked_span_is_claimed),
         cmocka_unit_test(test_new_memory_comes_last),

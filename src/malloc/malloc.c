@@ -263,19 +263,25 @@ static void *take_from_heap(size_t nbytes, size_t align, struct object *zero, en
     return object;
 }
 
+/* Takes a slot of that class: of the thread's own spans, else of another one. Returns false if the
+ * thread has no cache, or the heap is full. */
+static bool take_of_class(size_t nbytes, unsigned sizeclass, void **object, bool *clean)
+{
+    do {
+        if (tcache_take(&shim_thread, nbytes, sizeclass, object, clean))
+            return true;
+    } while (thread_tcache(&shim_thread) != NULL &&
+             heap_refill(&shim_heap, &shim_thread, sizeclass));
+    return false;
+}
+
 /* Takes a slot of the size class for `room` bytes at a multiple of align, for an object of nbytes.
  * Returns false if there is no such class, the thread can have no cache, or the heap is full.
  * Stores whether all of the slot is known to be zero, unless `clean` is NULL. */
 static bool take_slot(size_t nbytes, size_t room, size_t align, void **object, bool *clean)
 {
-    bool has = shim_ensure_tcache();
-    unsigned sizeclass = has ? heap_sizeclass(&shim_heap, room, align) : NCLASSES;
-    while (sizeclass < NCLASSES && has) {
-        if (tcache_take(&shim_thread, nbytes, sizeclass, object, clean))
-            return true;
-        has = heap_refill(&shim_heap, &shim_thread, sizeclass);
-    }
-    return false;
+    unsigned sizeclass = shim_ensure_tcache() ? heap_sizeclass(&shim_heap, room, align) : NCLASSES;
+    return sizeclass < NCLASSES && take_of_class(nbytes, sizeclass, object, clean);
 }
 
 /* Takes an object from a slot if possible, else from the heap. Returns NULL if there is no space.
@@ -500,14 +506,12 @@ static bool is_large(size_t nbytes)
     return nbytes > TCACHE_SMALL_MAX && nbytes <= SPAN_OBJECT_MAX;
 }
 
-/* Neither is inlined, so that the function before it needs no stack frame. Most of the time the
- * thread has more slots of the class, so they are asked for before anything else. If it has not,
- * shim_take_slow looks a second time; but then a whole span was used since the last time. */
+/* Neither is inlined, so that the function before it needs no stack frame. What a thread with a
+ * cache needs most of the time, more small slots, is done before anything else. */
 __attribute__((noinline)) static void *malloc_slow(size_t nbytes)
 {
     void *object;
-    if (nbytes <= TCACHE_SMALL_MAX &&
-        tcache_take(&shim_thread, nbytes, sizeclass_of(nbytes), &object, NULL))
+    if (nbytes <= TCACHE_SMALL_MAX && take_of_class(nbytes, sizeclass_of(nbytes), &object, NULL))
         return object;
     return or_errno(shim_take_slow(nbytes, CALL_MALLOC));
 }

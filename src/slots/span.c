@@ -251,29 +251,36 @@ static void span_give_back(struct spans *s, uint32_t slice)
     changes_end(s, outermost);
 }
 
-/* Makes an EMPTY span of objects one of another class, out of its queue, if the state arrays of
- * both are of one size. Returns false, and changes nothing, if they are not. Only for a heap
- * without thread caches: its only readers are lookups, which compare the count of changes. */
+/* Makes an EMPTY span of objects one of another class, out of its queue. Returns false, and changes
+ * nothing, if the two would not be of one length, or if there is no room for the state array. No
+ * thread is a reader; lookups compare the count of changes. */
 static bool span_recut(struct spans *s, uint32_t slice, unsigned sizeclass)
 {
-    struct span *span = pagemap_span(s, slice), new = *span;
-    assert(s->threads.first == NULL); /* no reader but lookups, which compare `changes` */
+    struct span *span = pagemap_span(s, slice), was = *span, new = was;
     assert(span->status == SPAN_EMPTY && span->purpose == FOR_OBJECTS);
-    if (is_wide(span->slot_bytes) || is_wide(sizeclass_bytes(sizeclass)))
-        return false; /* the one would be too long for the other's slots, or too short */
-    span_shape(s, &new, sizeclass);
-    /* The state array stays where it is, so a span of another shape must fill one as large. */
-    if (state_array_bytes(span->nslots, span->slot_bytes) !=
-        state_array_bytes(new.nslots, new.slot_bytes))
+    /* The one would be too long for the other's slots, or too short. */
+    if (is_wide(was.slot_bytes) || is_wide(sizeclass_bytes(sizeclass)))
         return false;
-    /* A span that is closed as a whole has more slots than any other, and is not recut. */
-    assert(span_closed_from(s, span) == span_closed_from(s, &new));
-    queue_remove(s, slice);
+    span_shape(s, &new, sizeclass);
+    /* A span that is closed as a whole cannot have slots that are open [SP8]. */
+    if (span_closed_from(s, &was) != span_closed_from(s, &new))
+        return false;
+    /* The state array stays if the new slots need one of its size. */
+    size_t nbytes = state_array_bytes(new.nslots, new.slot_bytes);
+    bool same = nbytes == state_array_bytes(was.nslots, was.slot_bytes);
+    queue_remove(s, slice); /* first: to take a state array may give EMPTY spans back */
+    new.states = same ? was.states : spans_take_metadata(s, nbytes);
+    if (new.states == NULL) {
+        queue_push(s, slice, SPAN_EMPTY);
+        return false;
+    }
     bool outermost = changes_begin(s);
+    span->states = memset(new.states, 0, nbytes);
     span_shape(s, span, sizeclass);
-    memset(span->states, 0, state_array_bytes(span->nslots, span->slot_bytes));
     countdown_begin(span, span->nslots, 0);
     changes_end(s, outermost);
+    if (!same)
+        spans_free_metadata(s, was.states);
     return true;
 }
 
@@ -288,26 +295,45 @@ static uint32_t span_recut_any(struct spans *s, unsigned sizeclass)
     return NO_SLICE;
 }
 
-/* Each span leaves the queue before it goes, so that queue and totals agree at each step. */
-static void queue_give_back(struct spans *s, int purpose, unsigned sizeclass)
+/* Gives EMPTY spans of a class back until all classes have nleft slices of them. Each span leaves
+ * the queue before it goes, so that queue and totals agree at each step. */
+static void queue_give_back(struct spans *s, int purpose, unsigned sizeclass, uint32_t nleft)
 {
     uint32_t slice;
-    while ((slice = queue_first(s, purpose, sizeclass, true)) != NO_SLICE && span_open(s, slice)) {
+    while (s->nempty > nleft && (slice = queue_first(s, purpose, sizeclass, true)) != NO_SLICE &&
+           span_open(s, slice)) {
         queue_remove(s, slice);
         span_give_back(s, slice);
     }
 }
 
-/* One grace period is enough for all: an EMPTY span is not published, so no reader comes to it
- * later. Spans of objects go first, since their state arrays may be all that a metadata span
- * has. */
-void spans_give_back_empty(struct spans *s)
+/* Gives EMPTY spans back until nleft slices of them are left. One grace period is enough for all:
+ * an EMPTY span is not published, so no reader comes to it later. Spans of objects go first, since
+ * their state arrays may be all that a metadata span has. */
+static void give_back_empty(struct spans *s, uint32_t nleft)
 {
-    if (s->nempty == 0 || !threads_wait_locked(&s->threads))
+    if (s->nempty <= nleft || !threads_wait_locked(&s->threads))
         return;
     for (int purpose = FOR_OBJECTS; purpose < NPURPOSES; purpose++)
-        for (unsigned c = 0; c < NCLASSES && s->nheld > 0; c++)
-            queue_give_back(s, purpose, c);
+        for (unsigned c = 0; c < NCLASSES && s->nempty > nleft; c++)
+            queue_give_back(s, purpose, c, nleft);
+}
+
+/* Is called when memory is short, or for slices of another kind. */
+void spans_give_back_empty(struct spans *s)
+{
+    give_back_empty(s, 0);
+}
+
+/* What stays is used again without the ledger, and a program whose objects come and go does not
+ * look as if it had become small [TR2]. Where a grace period costs a system call, more goes at a
+ * time. */
+void spans_give_back_some(struct spans *s)
+{
+    enum { PART = 8 };
+    uint32_t nspare = spans_nspare(s);
+    give_back_empty(s, threads_are_no_readers_locked(&s->threads) ? nspare - nspare / PART
+                                                                  : nspare / 2);
 }
 
 /* Returns after how many frees nearly all of nobjects are free; at least 1. */
@@ -319,12 +345,11 @@ static uint32_t nfrees_of_most(uint32_t nobjects)
 
 /* Returns the countdown for a PARTIAL span with nobjects objects. Threads that free at the same
  * time lose steps: two that always meet lose half. If the countdown waited for all objects, one
- * lost step would keep an empty span for good. So it ends a little before, and then is set anew;
- * or, if there are other threads, at half of the objects. */
-static int32_t nfrees_until_empty(const struct spans *s, uint32_t nobjects)
+ * lost step would keep an empty span for long. So, if there are other threads, it ends at half of
+ * the objects, and then is set anew. */
+static int32_t nfrees_until_empty(uint32_t nobjects)
 {
-    bool alone = s->threads.first == NULL || s->threads.first->next == NULL;
-    uint32_t n = alone ? nfrees_of_most(nobjects) : nobjects / 2;
+    uint32_t n = thread_is_the_only() ? nobjects : nobjects / 2;
     return n > 0 ? (int32_t)n : 1;
 }
 
@@ -350,7 +375,7 @@ void span_requeue(struct spans *s, uint32_t slice, uint32_t least)
         countdown_begin(span, nfree, 0);
         queue_push(s, slice, SPAN_EMPTY);
     } else if (nfree >= least) {
-        countdown_begin(span, nfree, nfrees_until_empty(s, nlive - span_nreserved(span)));
+        countdown_begin(span, nfree, nfrees_until_empty(nlive - span_nreserved(span)));
         queue_push(s, slice, SPAN_PARTIAL);
     } else {
         countdown_begin(span, nfree, (int32_t)(least - nfree));
@@ -476,20 +501,22 @@ static void count_all_spans(struct spans *s, bool desperate)
     s->nmade = 0;
 }
 
+/* A heap of few spans is not counted: its owners would find what is free soon enough. */
+bool spans_count_if_due(struct spans *s)
+{
+    enum { LEAST = 64 };
+    /* What is left over until then is at most as much as was made. */
+    if (s->nmade < LEAST || s->nmade < s->nheld / 2)
+        return false;
+    count_all_spans(s, false);
+    return true;
+}
+
 /* Is called before a caller is told that there is no space [SP5]. */
 void spans_sweep(struct spans *s)
 {
     count_all_spans(s, true);
     spans_give_back_empty(s);
-}
-
-/* Returns whether as many spans were made since all were last counted as half of those that
- * there are. Racing frees may have left spans behind; so they cost at most a constant part of
- * the memory, and of the time. */
-static bool is_time_to_count_all(const struct spans *s)
-{
-    enum { LEAST = 64 };
-    return s->nmade >= LEAST && s->nmade >= s->nheld / 2;
 }
 
 /* Before a new span is made, gives EMPTY spans of other classes back if they are several: the
@@ -508,21 +535,21 @@ uint32_t span_get(struct spans *s, unsigned sizeclass, int purpose)
     assert(sizeclass < NCLASSES && sizeclass_bytes(sizeclass) <= SPAN_OBJECT_MAX);
     uint32_t slice = queue_first(s, purpose, sizeclass, false);
     /* Some PARTIAL spans may be missing from the queue [SP5]. */
-    if (slice == NO_SLICE && is_time_to_count_all(s)) {
-        count_all_spans(s, false);
+    if (slice == NO_SLICE && spans_count_if_due(s))
         slice = queue_first(s, purpose, sizeclass, false);
-    }
-    /* An EMPTY span of the class is ready as it is; one of another class can be recut at once if no
-     * thread reads without the lock. Neither asks the ledger. */
+    /* An EMPTY span of the class is ready as it is; one of another class can be recut if no thread
+     * but the caller may be a reader. Neither asks the ledger. */
     if (slice == NO_SLICE)
         slice = queue_first(s, purpose, sizeclass, true);
-    if (slice == NO_SLICE && purpose == FOR_OBJECTS && s->threads.first == NULL) {
+    if (slice == NO_SLICE && purpose == FOR_OBJECTS && threads_are_no_readers_locked(&s->threads)) {
         slice = span_recut_any(s, sizeclass);
         if (slice != NO_SLICE)
             return slice;
     }
+    /* State arrays are few, so no other span has to go for them. */
     if (slice == NO_SLICE) {
-        give_back_other_classes(s);
+        if (purpose == FOR_OBJECTS)
+            give_back_other_classes(s);
         return span_make(s, sizeclass, purpose);
     }
     queue_remove(s, slice);

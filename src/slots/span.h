@@ -75,6 +75,11 @@ static inline uint32_t spans_last_slice(const struct spans *s)
     return s->nheld > 0 ? least(pagemap_nslices_used(s), s->nclear) : 0;
 }
 
+/* Counts all spans without an owner, if half of all spans were made since that was done last.
+ * Returns whether it did. Racing frees may have left spans behind; so they cost at most a constant
+ * part of the memory, and counting a constant part of the time. */
+bool spans_count_if_due(struct spans *s);
+
 /* Counts all spans without an owner, so that each free slot of theirs can be found through a
  * queue, and gives all EMPTY spans back to the ledger. */
 void spans_sweep(struct spans *s);
@@ -147,20 +152,22 @@ void span_refile(struct spans *s, uint32_t slice);
  * NO_SLICE if there is no room. The span may not be published yet. */
 uint32_t span_get(struct spans *s, unsigned sizeclass, int purpose);
 
-/* Returns whether enough spans are EMPTY to give them back. With threads a grace period costs a
- * system call, so some have to be EMPTY; and a few are kept, since spans that are made, emptied
- * and made again would cost even more. */
-static inline bool spans_have_surplus(const struct spans *s)
+/* Returns how many slices in EMPTY spans may stay: as many as the heap keeps for the next objects,
+ * and an eighth of all. Spans that are made, emptied and made again would cost more. */
+static inline uint32_t spans_nspare(const struct spans *s)
 {
     enum { PART = 8 };
-    return s->nempty > s->nkept + (s->nkept > 0 ? s->nheld / PART : 0);
+    return s->nkept + (s->nkept > 0 ? s->nheld / PART : 0);
 }
 
-/* Gives all EMPTY spans back, if there are enough of them. */
+/* Gives some EMPTY spans back, of more than may stay. */
+void spans_give_back_some(struct spans *s);
+
+/* Gives EMPTY spans back, if there are more than may stay. */
 static inline void spans_give_back_surplus(struct spans *s)
 {
-    if (spans_have_surplus(s))
-        spans_give_back_empty(s);
+    if (s->nempty > spans_nspare(s))
+        spans_give_back_some(s);
 }
 
 #endif

@@ -57,6 +57,16 @@ static bool count_towards_span(const struct spans *s, struct class_window *w, un
     return alone || has || !is_wide(sizeclass_bytes(sizeclass)) || w->wanted++ >= A_FEW;
 }
 
+/* Gives up the empty spans of classes that the thread has not looked for lately, so that their
+ * memory and its pages serve the classes that it uses now. */
+static void tcache_release_idle(struct spans *s, struct tcache *c)
+{
+    enum { LATELY = 64 };
+    for (unsigned i = 0; i < NCLASSES; i++)
+        if (c->nlooks - c->window[i]->looked > LATELY)
+            window_release_if_empty(s, c->window[i]);
+}
+
 /* The span that is used up is parked first, so that a refile under this lock may claim it. A new
  * span may have been in use before, and then the first 64 slots with enough free may be
  * anywhere. */
@@ -70,6 +80,8 @@ bool tcache_refill_locked(struct spans *s, struct thread *t, unsigned sizeclass)
     window_make_room_to_park(s, w);
     w->is_alone = s->threads.first->next == NULL;
     window_park(w, &c->view);
+    if (spans_count_if_due(s))
+        tcache_release_idle(s, c);
     uint32_t slice = spans_adopt(s, sizeclass);
     if (slice == 0)
         return false;

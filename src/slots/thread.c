@@ -45,13 +45,20 @@ static bool are_no_others(const struct threads *all)
     return m == NULL || (m->next == NULL && m->self == os_thread_pointer());
 }
 
+/* A signal handler may have interrupted the calling thread in a look. */
+bool threads_are_no_readers_locked(const struct threads *all)
+{
+    return are_no_others(all) &&
+           (all->first == NULL || grace_has_left(&all->first->thread->busy, 1));
+}
+
 /* Each member is waited for in turn. One that has left and entered again has seen what the lock
  * holder unpublished, so it is enough to see each of them idle once [GR1]. One barrier is enough
  * for all threads. */
 bool threads_wait_locked(const struct threads *all)
 {
-    if (are_no_others(all)) /* a signal handler that forks may have interrupted a look */
-        return all->first == NULL || grace_has_left(&all->first->thread->busy, 1);
+    if (are_no_others(all))
+        return threads_are_no_readers_locked(all);
     if (!grace_barrier())
         return false;
     for (const struct member *m = all->first; m != NULL; m = m->next)

@@ -68,6 +68,10 @@ void threads_leave_locked(struct threads *all, struct member *m);
  * the calling one may be a reader. The caller holds the lock, and is no reader [TH2]. */
 bool threads_wait_locked(const struct threads *all);
 
+/* Returns true if it is known, without asking the system, that no thread is a reader: no thread but
+ * the calling one may be one. The caller holds the lock, and is no reader. */
+bool threads_are_no_readers_locked(const struct threads *all);
+
 /* The calling thread becomes a reader, and stops being one [TH1]. It does not enter twice. */
 static inline void reader_enter(struct thread *t)
 {

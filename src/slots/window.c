@@ -22,7 +22,8 @@ static uint32_t window_step_of(const struct class_window *w)
     enum { PART = 8, LEAST = 4, LEAST_BYTES = 4096 };
     if (is_wide(w->slot_bytes))
         return w->nslots / PART;
-    if (w->heat == WINDOW_HOT)
+    /* To the end of the window. */
+    if (w->heat == WINDOW_HOT || w->nparked > 0)
         return STATES_AT_ONCE - w->used % STATES_AT_ONCE;
     return w->slot_bytes * LEAST > LEAST_BYTES ? LEAST : LEAST_BYTES / (uint32_t)w->slot_bytes;
 }
@@ -209,6 +210,22 @@ void window_close(struct spans *s, struct class_window *w)
     if (w->slice != 0)
         spans_release(s, w->slice);
     spans_free_metadata(s, w);
+}
+
+/* A large-slot span stays, since no other class could use it. Parked spans are left alone: each is
+ * claimed when some of it is free [SP6]. No reader uses the window meanwhile, since its thread is
+ * the caller. */
+void window_release_if_empty(struct spans *s, struct class_window *w)
+{
+    uint32_t slice = w->slice;
+    if (slice == NO_SLICE || is_wide(w->slot_bytes))
+        return;
+    const struct span *span = pagemap_span(s, slice);
+    if (states_count_free(span->states, span->nslots) < span->nslots)
+        return;
+    w->at.mask = 0;
+    w->slice = NO_SLICE; /* first: a fork at this point must not find the span twice */
+    spans_release(s, slice);
 }
 
 /* A window with less than an eighth of its slots free is not worth the trouble, since the next

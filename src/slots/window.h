@@ -16,7 +16,7 @@
  *   WI4  slots come into use a few at a time, since the first write to a page costs memory and a
  *        fault. A window is hot if its thread looks for free slots of its class again and again,
  *        with few looks for others in between: then all 64 come into use at once, so that it looks
- *        less often.
+ *        less often. So do they if the thread has used up a span of the class.
  *
  * A thread cache (tcache.h) has a class_window for each class; a heap cache (heaps/hcache.h) has
  * windows of its own kind, which begin with the same struct. The idea is Go's allocCache.
@@ -110,6 +110,10 @@ void window_park(struct class_window *w, const struct slot_view *v);
 
 /* Gives up all spans, and frees the window. The caller holds the lock. */
 void window_close(struct spans *s, struct class_window *w);
+
+/* Gives up the span of the window if all of its slots are free and small. The caller is the thread,
+ * and holds the lock. */
+void window_release_if_empty(struct spans *s, struct class_window *w);
 
 /* Gives up the span that was parked first, if as many are remembered as can be. The caller holds
  * the lock. */

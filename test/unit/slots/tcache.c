@@ -359,6 +359,64 @@ static void test_a_parked_span_is_claimed(void **state)
     assert_int_equal(check_heap(&heap), HEAP_OK);
 }
 
+/* An empty span of one class becomes a span of another class where it lies, if no thread but the
+ * calling one may be reading it. Else it stays, and a new span is made. */
+static void test_an_empty_span_serves_another_class(void **state)
+{
+    (void)state;
+    unsigned char *object[OF_1K + 1];
+    for (size_t size = 16; size <= 4096; size *= 4) {
+        for (int nothers = 0; nothers < 2; nothers++) {
+            open_heap();
+            struct thread self = {0}, other = {0}, *t = &self;
+            heap_join(&heap, t);
+            for (int i = 0; i <= OF_1K; i++)
+                object[i] = take(t, 1023); /* one more than a span has slots */
+            for (int i = 0; i < OF_1K; i++)
+                assert_int_equal(give(t, object[i]), HEAP_OK);
+            assert_int_equal(heap.spans.nempty, 1);
+            if (nothers > 0)
+                heap_join(&heap, &other);
+            unsigned char *p = take(t, size + 1);
+            memset(p, 1, size + 1);
+            assert_int_equal(p >= object[0] && p < object[0] + SLICE_BYTES, nothers == 0);
+            assert_int_equal(size_of(t, p), size + 1);
+            assert_int_equal(give(t, p + 1), HEAP_INSIDE);
+            assert_int_equal(check_heap(&heap), HEAP_OK);
+            heap_leave(&heap, &other);
+            heap_leave(&heap, t);
+            assert_int_equal(check_heap(&heap), HEAP_OK);
+        }
+    }
+}
+
+/* When a program grows, the empty spans of classes that it no longer uses are given up first. */
+static void test_idle_classes_give_their_spans_up(void **state)
+{
+    (void)state;
+    enum { N = 100, CLASSES = 40, GROWN = 160 * OF_1K };
+    static unsigned char *object[GROWN];
+    open_heap();
+    struct thread self = {0}, *t = &self;
+    heap_join(&heap, t);
+    for (unsigned c = 0; c < CLASSES; c++) {
+        for (int i = 0; i < N; i++)
+            object[i] = take(t, sizeclass_bytes(c));
+        for (int i = 0; i < N; i++)
+            assert_int_equal(give(t, object[i]), HEAP_OK);
+        assert_true(t->tcache->window[c]->slice != NO_SLICE);
+    }
+    for (int i = 0; i < GROWN; i++)
+        object[i] = take(t, 1024);
+    for (unsigned c = 0; c < CLASSES; c++)
+        assert_int_equal(t->tcache->window[c]->slice != NO_SLICE, c == sizeclass_of(1024));
+    assert_int_equal(check_heap(&heap), HEAP_OK);
+    heap_leave(&heap, t);
+    for (int i = 0; i < GROWN; i++)
+        assert_int_equal(give(t, object[i]), HEAP_OK);
+    assert_whole();
+}
+
 /* Slots that were never used come last, since they have no pages yet. */
 static void test_new_memory_comes_last(void **state)
 {
@@ -1002,6 +1060,8 @@ int main(void)
         cmocka_unit_test(test_few_slots_at_a_time),
         cmocka_unit_test(test_a_parked_span_is_unparked),
         cmocka_unit_test(test_a_parked_span_is_claimed),
+        cmocka_unit_test(test_an_empty_span_serves_another_class),
+        cmocka_unit_test(test_idle_classes_give_their_spans_up),
         cmocka_unit_test(test_new_memory_comes_last),
         cmocka_unit_test(test_wide_slots_are_found_again),
         cmocka_unit_test(test_a_parked_wide_span),

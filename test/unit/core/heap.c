@@ -544,6 +544,27 @@ static void test_an_object_as_large_as_the_heap_shrinks(void **state)
     assert_int_equal(check_heap(&heap), HEAP_OK);
 }
 
+/* What a heap gives up of its address space is no longer spare. */
+static void test_spare_address_space(void **state)
+{
+    (void)state;
+    const size_t nbytes = (size_t)1 << 30, most_open = (size_t)4 << 20, page = os_page_bytes();
+    struct region r;
+    if (!mappings_are_cheap())
+        skip();
+    assert_int_equal(region_reserve(&r, nbytes), REGION_OK);
+    r.open_bytes = region_open_bytes(r.nbytes, 0);
+    heap = (struct heap){0};
+    heap_open_locked(&heap, r, NULL);
+    size_t spare = heap_spare_bytes(&heap);
+    assert_in_range(spare, nbytes - most_open, nbytes);
+    for (size_t keep = spare / 2; keep > spare / 16; keep /= 2) {
+        heap_give_up_spare(&heap, keep);
+        assert_in_range(heap_spare_bytes(&heap), keep - 2 * page, keep + 2 * page);
+    }
+    munmap(r.base, r.nbytes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -564,6 +585,7 @@ int main(void)
         cmocka_unit_test(test_huge_pages_end_in_the_heap),
         cmocka_unit_test(test_classes_of_aligned_objects),
         cmocka_unit_test(test_an_object_as_large_as_the_heap_shrinks),
+        cmocka_unit_test(test_spare_address_space),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -20,7 +20,7 @@ import sys
 
 # In percent: lines, outcomes of branches, conditions. This only ever rises: the aim is in
 # docs/reliability.md. Some lines are reached by chance only, so each has a little room.
-WANTED = {"src": (99.9, 98.0, 93.0), "src/malloc": (98.3, 94.5, 79.5)}
+WANTED = {"src": (99.95, 99.6, 99.0), "src/malloc": (98.4, 97.2, 92.5)}
 
 
 class File:

@@ -94,12 +94,13 @@ table() {
     # shellcheck disable=SC2046 # the names are words
     rows 'make check-tree' test/*.cpp $(tree_scripts)
     rows 'make soak-deb' test/deb.sh
+    rows 'make soak-arm64' test/arm64.sh
 }
 
 # Scripts of test/ that print TAP and that the suite check-tree runs.
 tree_scripts() {
     grep -lE '^echo "?1\.\.|[Pp]rints TAP' test/*.sh |
-        grep -vE '^test/(examples|poison|deb|races)\.sh$'
+        grep -vE '^test/(examples|poison|deb|arm64|races)\.sh$'
 }
 
 if [ "${1:-}" = --write ]; then

@@ -203,5 +203,5 @@ clean: ## removes build/ and the links in this folder
 	rm -rf build libmem.so libmem.so.$(SOVERSION) mem.h mem_heap.h
 
 help: ## this list
-	@awk -F ' *## ' '/^[a-z][a-z -]*:.* ## / { sub(/:.*/, "", $$1); \
+	@awk -F ' *## ' '/^[a-z][a-z0-9 -]*:.* ## / { sub(/:.*/, "", $$1); \
 	    printf "make %-15s %s\n", $$1, $$2 }' Makefile bench/bench.mk test/test.mk fuzz/fuzz.mk

@@ -384,7 +384,7 @@ static void test_refused_moves(void **state)
     const size_t nbytes = 32 * page;
     mem_heap *heap = guarded(nbytes, 0);
     int before = nrefused, nheld_up = 0;
-    for (int round = 0; round < 8; round++) {
+    for (int round = 0; round < 40; round++) {
         percent = 1 + rnd(&dice, 80);
         fill(heap, NOBJECTS, 20);
         assert_ok(mem_check(heap, NULL));

@@ -179,12 +179,13 @@ done >"$work/log"
 [ ! -s "$work/log" ]
 result $? 'docs/README.md lists each page of docs'
 
-make -n -p -r -q 2>/dev/null | sed -nE 's/^([a-z][a-z-]*):.*/\1/p' | sort -u >"$work/targets"
+make -n -p -r -q 2>/dev/null | sed -nE 's/^([a-z][a-z0-9-]*):.*/\1/p' | sort -u >"$work/targets"
 # shellcheck disable=SC2086 # pages is several words
 grep -oHE '`(make|[A-Z]+=[^ `]* make) [^`]*`' $pages | tr -d '`' | while IFS=: read -r page said; do
     for word in ${said#*make }; do
         case $word in
-        *=* | -* | *[\"\']* | make | '&&') ;;
+        '&&') break ;; # what follows is another command
+        *=* | -* | *[\"\']*) ;;
         [a-z]*) grep -qxF -- "$word" "$work/targets" || echo "$page: make has no target $word" ;;
         esac
     done

@@ -4,7 +4,7 @@
 # make help lists all targets. Those of the benchmarks are in bench/bench.mk, those of the tests
 # in test/test.mk. V=1 shows each command in full.
 
-VERSION := 0.1.0
+VERSION := 0.9.0
 SOVERSION := 1
 PREFIX ?= /usr/local
 LIB ?= lib

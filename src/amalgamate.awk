@@ -3,7 +3,7 @@
 # amalgamate.awk - prints the library as one C file, from the template amalgamation.in and the
 # source files that the command line names. It runs in the folder above src:
 #
-#     awk -v version=0.1.0 -f src/amalgamate.awk src/base/grace.c src/base/os.c ...
+#     awk -v version=0.9.0 -f src/amalgamate.awk src/base/grace.c src/base/os.c ...
 #
 # Each file comes after the headers that it includes, and each header comes once. Of the text of a
 # source file, three things change:

@@ -408,53 +408,66 @@ static uint32_t chunk_take(struct ledger *l, const struct chunk *from, uint32_t 
     return length;
 }
 
+/* Returns the hole that a live chunk becomes with those of its neighbours that are free:
+ *     [left, free][this][right, free] => [----- free -----] */
+static struct chunk joined(struct chunk left, struct chunk this, struct chunk right)
+{
+    struct chunk hole = {.start = this.start, .length = this.length};
+    if (right.state == 0)
+        hole.length += right.length;
+    if (left.state == 0) {
+        hole.start = left.start;
+        hole.length += left.length;
+    }
+    return hole;
+}
+
 /* Frees the live chunk at the cursor. It joins its free neighbours, and the tail if it is the last
  * chunk [LG2]; of two that join, the record of the lower one stays. */
 static void chunk_give_back(struct ledger *l, const struct cursor *at)
 {
     assert(at->order == BY_ADDRESS && at->step[0].index != BEFORE_FIRST);
     struct cursor c = *at, side = c;
-    struct chunk this = chunk_at(l, &c), left = {0}, right = {0};
-    uint32_t start = this.start;
+    struct chunk this = chunk_at(l, &c), left = {.state = 1}, right = {.state = 1};
     assert(this.state != 0); /* or it is free already, and in the order by size */
-    bool left_is_free = btree_prev(&l->b, &side) && (left = chunk_at(l, &side)).state == 0;
+    if (btree_prev(&l->b, &side))
+        left = chunk_at(l, &side);
     side = c;
-    bool right_is_free = btree_next(&l->b, &side) && (right = chunk_at(l, &side)).state == 0;
+    if (btree_next(&l->b, &side))
+        right = chunk_at(l, &side);
+    struct chunk hole = joined(left, this, right);
     bool last = this.start + this.length == l->b.top;
     l->live_granules -= this.length;
     l->least_dirty = least(l->least_dirty, l->ndirty);
     l->ndirty += this.length;
 
-    if (right_is_free) {
+    if (right.state == 0) {
         /* [this][free] => [--- this ---] */
         btree_remove(&l->b, &side);
-        this.length += right.length;
         c = side;
     }
-    if (left_is_free) {
+    if (left.state == 0) {
         /* [free][this] => [--- free ---] */
         btree_remove(&l->b, &c);
-        this.start = left.start;
-        this.length += left.length;
     } else {
         /* [live][this][live] => [live][free][live] */
-        btree_update(&l->b, &c, word_of(start, 0));
+        btree_update(&l->b, &c, word_of(this.start, 0));
     }
     if (last) {
         /* [live][free][-- tail --] => [live][------ tail ------] */
         btree_remove(&l->b, &c);
-        l->b.top = this.start;
-        l->high = this.start == 0 ? 0 : l->high;
+        l->b.top = hole.start;
+        l->high = hole.start == 0 ? 0 : l->high;
     }
     /* The order by size comes last, and grows only after it has shrunk: while records by address
      * have gone and those of the same holes by size have not, it may have more than half as many
      * words [BT4]. */
-    if (left_is_free)
+    if (left.state == 0)
         size_remove(l, left.length, left.start);
-    if (right_is_free)
+    if (right.state == 0)
         size_remove(l, right.length, right.start);
     if (!last)
-        size_insert(l, this.length, this.start);
+        size_insert(l, hole.length, hole.start);
 }
 
 /* Frees the live chunk that begins at `start`, which is sought. If records were overwritten

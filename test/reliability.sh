@@ -69,7 +69,7 @@ told() { # what N
 # Runs one piece, and notes it if it passes.
 piece() { # what command N seed pattern
     local started=$SECONDS status said
-    timeout -k 10 86400 env N="$3" SEED="$4" bash -c "$2" >"$output" 2>&1 </dev/null
+    timeout --foreground -k 10 86400 env N="$3" SEED="$4" bash -c "$2" >"$output" 2>&1 </dev/null
     status=$?
     if [ "$status" -ne 0 ] || grep -q '^not ok' "$output"; then
         failed="status $status, N=$3 SEED=$4"

@@ -52,7 +52,7 @@ sum_up() { # command
             END { print got + 0, seconds + 0, lowest + 0, highest + 0, date == "" ? "-" : date, said
             }' "$passed")
     case $1 in
-    *\$SEED*)
+    *SEED*)
         seeds=$lowest
         [ "$lowest" = "$highest" ] || seeds+=" to $highest"
         [ "$got" -gt 0 ] || seeds=''

@@ -126,6 +126,18 @@ static inline void span_set_countdown(struct span *span, int32_t nfrees)
     __atomic_store_n(&span->countdown, nfrees, __ATOMIC_RELAXED);
 }
 
+/* Reads and sets how many slots of the span came into use. Only its owner sets that, without the
+ * lock, while a check under the lock may read it. */
+static inline uint32_t span_used(const struct span *span)
+{
+    return __atomic_load_n(&span->used, __ATOMIC_RELAXED);
+}
+
+static inline void span_set_used(struct span *span, uint32_t used)
+{
+    __atomic_store_n(&span->used, (uint16_t)used, __ATOMIC_RELAXED);
+}
+
 /* Lets the countdown of a span that no owner takes slots of begin anew; SP7 holds as before. */
 void span_restart_countdown(struct span *span, int32_t nfrees);
 

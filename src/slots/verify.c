@@ -271,7 +271,7 @@ static bool links_are_valid(const struct span *span, bool had_tcaches)
     if (span->reciprocal_published != (wide ? 0 : published) ||
         span->reciprocal_published_wide != (wide ? published : 0))
         return false;
-    if (span->search > span->nslots || span->used > span->nslots)
+    if (span->search > span->nslots || span_used(span) > span->nslots)
         return false;
     uint32_t nfree = states_count_free(span->states, span->nslots);
     uint32_t nlive = span->nslots - span_nreserved(span) - nfree;

@@ -36,7 +36,7 @@ static void window_widen(struct class_window *w, struct span *span)
     assert(w->used < w->nslots);
     window_move(w, w->used / STATES_AT_ONCE * STATES_AT_ONCE);
     w->used = least(w->used + window_step_of(w), w->nslots);
-    span->used = (uint16_t)w->used;
+    span_set_used(span, w->used);
 }
 
 /* Looks at the slots that were used before, all around from where the window is. Returns false if
@@ -101,10 +101,10 @@ void window_open(struct class_window *w, const struct slot_view *v, uint32_t sli
     w->first = 0;
     w->nslots = span->nslots;
     /* A span that had an owner before goes on where that owner stopped. */
-    w->used = span->used;
+    w->used = span_used(span);
     if (w->used == 0)
         w->used = least(window_step_of(w), w->nslots);
-    span->used = (uint16_t)w->used;
+    span_set_used(span, w->used);
     w->slice = slice;
     w->last = 0; /* of large slots the lowest comes first */
 }
@@ -185,7 +185,7 @@ static bool window_change_wide(struct class_window *w, const struct slot_view *v
         uint32_t slice = parked_oldest(w);
         struct span *span = &v->pagemap[slice - 1];
         bool is_parked = span_is_parked(span, w);
-        uint32_t n_wanted = wanted == SLOTS_USED ? span->used : w->nslots;
+        uint32_t n_wanted = wanted == SLOTS_USED ? span_used(span) : w->nslots;
         parked_pop(w); /* it comes back at the end of the ring, if it is still the thread's */
         if (!is_parked)
             continue;

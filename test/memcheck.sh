@@ -221,8 +221,8 @@ reported() { # line function
 
 # In Mem_Init's heap the next object may begin at the next multiple of 16: memcheck names either.
 reported_behind() { # heap n
-    reported "is 0 bytes after a block of size $(($2 + 1)) alloc'd" "take_$1" ||
-        { [ "$1" = classic ] && reported "bytes before a block of size $(($2 + 2)) alloc'd" "take_$1"; }
+    reported "is 0 bytes after a block of size $(($2 + 1)) alloc'd" "take_$1" && return
+    [ "$1" = classic ] && reported "bytes before a block of size $(($2 + 2)) alloc'd" "take_$1"
 }
 
 reports_mistakes() { # heap n

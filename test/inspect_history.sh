@@ -41,9 +41,9 @@ int main(void)
         give_up(order(8));
     char *p = order(5000);
     p = trim(p, 4990);
+    char *q = order(300); /* while p lives, so that it does not get its place */
     pthread_create(&t, NULL, work, p);
     pthread_join(t, NULL);
-    char *q = order(300);
     printf("%p %p\n", (void *)p, (void *)q);
     fflush(stdout);
     pause();

@@ -364,7 +364,7 @@ static enum mem_result session_resize(struct session *v, const struct object *ol
 static enum mem_result try_resize(mem_heap *m, void *object, size_t size, bool *refused, void **now)
 {
     struct session v;
-    struct object old;
+    struct object old = {0}; /* gcc -O3 does not see that MEM_OK means it is stored */
     enum mem_result result = open_to_change(m, &v);
     if (result != MEM_OK)
         return result;

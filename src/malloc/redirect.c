@@ -61,8 +61,8 @@ static const struct redirect *find_redirect(const struct redirect *table, const 
 static void redirect_module(const struct tables *t, const struct redirect *table)
 {
     for (int i = 0; i < 2; i++) {
-        const ElfW(Rela) *r = t->relocations[i], *end = r + t->nbytes[i] / sizeof *r;
-        for (; r < end; r++) {
+        for (size_t at = 0; at < t->nbytes[i] / sizeof(ElfW(Rela)); at++) {
+            const ElfW(Rela) *r = &t->relocations[i][at];
             unsigned long kind = ELF64_R_TYPE(r->r_info);
             if (kind != FOR_CALL && kind != FOR_POINTER)
                 continue;

@@ -31,6 +31,8 @@ void *operator_new_nothrow(size_t nbytes, const void *nothrow) __asm__("_ZnwmRKS
 /* A program in C that calls operator new has no std::bad_alloc. */
 static bool ends_without_cxx(void)
 {
+    static const char line[] = "libmem: operator new: no memory for 8388608 bytes, and no C++ "
+                               "library to throw std::bad_alloc\n";
     char text[200] = "";
     int ends[2], status = -1;
     if (pipe(ends) != 0)
@@ -43,11 +45,10 @@ static bool ends_without_cxx(void)
     }
     close(ends[1]);
     ssize_t n = read(ends[0], text, sizeof text - 1);
-    bool ended = waitpid(child, &status, 0) == child; /* an emulator may write a line of its own */
+    bool ended = waitpid(child, &status, 0) == child;
     close(ends[0]);
     return n > 0 && ended && WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT &&
-           strcmp(text, "libmem: operator new: no memory for 8388608 bytes, and no C++ library to "
-                        "throw std::bad_alloc\n") == 0;
+           strncmp(text, line, strlen(line)) == 0; /* an emulator may add a line of its own */
 }
 
 int main(void)

@@ -141,7 +141,7 @@ static bool prepare_readers(void)
  * writer's: it is an atomic instruction, and thus a fence of its own. */
 struct lookup_scope lookup_begin_slow(void)
 {
-    assert(NOW(reader_none.word) == 0 || NOW(reader_none.word) == READER_BUSY);
+    assert((NOW(reader_none.word) & ~(uint32_t)READER_BUSY) == 0); /* other threads change it */
     if (prepare_readers() && get_reader())
         return lookup_begin();
     struct lookup_scope scope = {.phase = __atomic_load_n(&phase, __ATOMIC_SEQ_CST) % 2};

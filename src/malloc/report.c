@@ -58,6 +58,16 @@ void line_write(struct line *l)
     line_write_to(l, STDERR_FILENO);
 }
 
+/* How each line about an address begins. */
+static void line_begin(struct line *l, const char *call, const void *address)
+{
+    line_text(l, "libmem: ");
+    line_text(l, call);
+    line_text(l, "(");
+    line_address(l, address);
+    line_text(l, "): ");
+}
+
 #ifndef NDEBUG
 /* What a failing assertion of this library calls. That of libc allocates, and would wait for ever
  * for the heap's lock if the assertion failed while the lock was held. */
@@ -82,11 +92,7 @@ void report_refusal(const char *call, const void *address, enum heap_result why,
 {
     struct line l = {0};
     assert(why != HEAP_OK && (why != HEAP_INSIDE || there->start != NULL));
-    line_text(&l, "libmem: ");
-    line_text(&l, call);
-    line_text(&l, "(");
-    line_address(&l, address);
-    line_text(&l, "): ");
+    line_begin(&l, call, address);
     if (why == HEAP_FREE) {
         line_text(&l, "already free");
     } else if (why == HEAP_NOT_OURS) {
@@ -108,13 +114,10 @@ void report_fault(const char *call, const void *address, const struct fault *fau
     struct line l = {0};
     const struct object *object = &fault->object;
     assert(fault->kind != FAULT_NONE);
-    line_text(&l, "libmem: ");
-    line_text(&l, call);
-    line_text(&l, "(");
-    line_address(&l, address);
-    line_text(&l, fault->kind == FAULT_MISMATCH   ? "): the object of "
-                  : fault->kind == FAULT_UNDERRUN ? "): byte -"
-                                                  : "): byte ");
+    line_begin(&l, call, address);
+    line_text(&l, fault->kind == FAULT_MISMATCH   ? "the object of "
+                  : fault->kind == FAULT_UNDERRUN ? "byte -"
+                                                  : "byte ");
     if (fault->kind != FAULT_MISMATCH) {
         line_decimal(&l, fault->at);
         line_text(&l, " of the object of ");
@@ -141,11 +144,7 @@ void report_copy(const char *call, bool writes, const void *address, size_t nbyt
     const char *access = writes ? "would be written" : "would be read";
     size_t into = (uintptr_t)address - (uintptr_t)object->start;
     struct line l = {0};
-    line_text(&l, "libmem: ");
-    line_text(&l, call);
-    line_text(&l, "(");
-    line_address(&l, address);
-    line_text(&l, "): ");
+    line_begin(&l, call, address);
     if (object->start != NULL) {
         line_text(&l, "byte ");
         line_decimal(&l, into > object->size ? into : object->size);
@@ -179,17 +178,14 @@ void report_failure(const char *call, size_t nbytes, size_t number)
 void report_wrong_size(const char *call, const struct object *object, size_t nbytes, size_t align)
 {
     struct line l = {0};
-    line_text(&l, "libmem: ");
-    line_text(&l, call);
-    line_text(&l, "(");
-    line_address(&l, object->start);
+    line_begin(&l, call, object->start);
     if (object->size != nbytes) {
-        line_text(&l, "): called for ");
+        line_text(&l, "called for ");
         line_decimal(&l, nbytes);
         line_text(&l, " bytes, but the object has ");
         line_decimal(&l, object->size);
     } else {
-        line_text(&l, "): called for an object at a multiple of ");
+        line_text(&l, "called for an object at a multiple of ");
         line_decimal(&l, align);
         line_text(&l, ", but it is not at one");
     }

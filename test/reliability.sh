@@ -10,9 +10,11 @@
 # MINUTES=NUMBER nothing is begun any longer; with 0, the table has what was done before.
 #
 # A row is done in pieces. What has passed is noted in build/reliability: a run of SIZE=release that
-# was broken off goes on where it was. What has passed with other sources, or with a smaller seed
-# than the first, does not count. The output of a piece that fails is kept there, too; the next run
-# tries it again. The status is 1 if a row failed, or was not finished.
+# was broken off goes on where it was. What has passed with a smaller seed than the first does not
+# count, nor does what has passed with other sources: the table has it, and names their commit, if
+# less has passed with those of today. The output of a piece that fails is kept there, too; the
+# next run tries it again. The status is 1 if a row failed, or was not finished with the sources of
+# today.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 size=${SIZE:-short} rows=${ROWS-} first=${SEED:-1} page=docs/reliability.md
@@ -30,26 +32,36 @@ passed=$folder/$size.tsv output=$folder/output
 mkdir -p "$folder"
 [ "$size" = release ] || : >"$passed"
 sources=$(cat src/*/* include/* tools/*.* tools/*/* | cksum | cut -d ' ' -f 1)
+commit=$(git log -1 --format=%h 2>/dev/null) || commit='-'
+git diff --quiet HEAD -- src include tools 2>/dev/null || commit+=' and changes'
 
 commas() { # number: with a comma between thousands
     sed -E ':again; s/^([0-9]+)([0-9]{3})/\1,\2/; t again' <<<"$1"
 }
 
-# Sums up what has passed of a row: sets got (how often), seeds, seconds, date and said.
-sum_up() { # command
+# Sums up what has passed of a row, with the sources of today or with those with which the most has
+# passed: sets got (how often), seeds, seconds, of (the commit), date and said.
+sum_up() { # command today|most
     local lowest highest
-    IFS=$'\t' read -r got seconds lowest highest date said < <(touch "$passed" &&
-        awk -F '\t' -v OFS='\t' -v sources="$sources" -v command="$1" -v first="$first" '
-            $1 == sources && $2 == command && $3 >= first && !($3 in seen) {
-                seen[$3]
-                got += $4
-                seconds += $5
-                lowest = !lowest || $3 < lowest ? $3 : lowest
-                highest = $3 > highest ? $3 : highest
-                date = $6
-                said = $7
+    IFS=$'\t' read -r got seconds lowest highest of date said < <(touch "$passed" &&
+        awk -F '\t' -v OFS='\t' -v today="$sources" -v command="$1" -v which="$2" \
+            -v first="$first" '
+            which == "today" && $1 != today { next }
+            $2 == command && $3 >= first && !(($1, $3) in seen) {
+                seen[$1, $3]
+                if (!($1 in got) || $3 < lowest[$1]) lowest[$1] = $3
+                if ($3 > highest[$1]) highest[$1] = $3
+                got[$1] += $4
+                seconds[$1] += $5
+                date[$1] = $6
+                said[$1] = $7
+                of[$1] = $8
             }
-            END { print got + 0, seconds + 0, lowest + 0, highest + 0, date == "" ? "-" : date, said
+            END {
+                best = today
+                for (each in got) if (got[each] > got[best]) best = each
+                print got[best] + 0, seconds[best] + 0, lowest[best] + 0, highest[best] + 0,
+                    best in of ? of[best] : "-", best in date ? date[best] : "-", said[best]
             }' "$passed")
     case $1 in
     *SEED*)
@@ -80,15 +92,15 @@ piece() { # what command N seed pattern
     fi
     said=$(grep -m 1 -oE '[a-z]+: skipped.*' "$output" ||
         { [ -n "$5" ] && grep -oE "$5" "$output" | tail -n 1; } || echo passed)
-    printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$sources" "$2" "$4" "$3" $((SECONDS - started)) \
-        "$(date +%F)" "$said" >>"$passed"
+    printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$sources" "$2" "$4" "$3" $((SECONDS - started)) \
+        "$(date +%F)" "$said" "$commit" >>"$passed"
 }
 
 # Does what is left of a row, and adds a line to the table.
 row() { # what N piece command pattern
-    local what=$1 all=$2 most=$3 command=$4 got seeds seconds date said n seed failed=
+    local what=$1 all=$2 most=$3 command=$4 got seeds seconds of date said n seed failed=
     most=$((all < most ? all : most))
-    sum_up "$command"
+    sum_up "$command" today
     while [ "$got" -lt "$all" ] && [ "$SECONDS" -lt "$end" ]; do
         n=$((all - got < most ? all - got : most))
         seed=$first
@@ -96,23 +108,24 @@ row() { # what N piece command pattern
             seed=$((seed + 1))
         done
         piece "$what" "$command" "$n" "$seed" "$5" || break
-        sum_up "$command"
+        sum_up "$command" today
         echo "$(told "$what" "$got"): $said, $seconds s"
     done
-    if [ "$got" -lt "$all" ]; then
-        nbad=$((nbad + 1))
+    [ "$got" -ge "$all" ] || nbad=$((nbad + 1))
+    [ "$got" -ge "$all" ] || sum_up "$command" most
+    if [ "$got" -lt "$all" ] || [ -n "$failed" ]; then
         said='not begun'
         [ "$got" -eq 0 ] || said='not finished'
         [ -z "$failed" ] || said="**FAILED**: $failed"
         [ "$got" -eq 0 ] || said+="; $(commas "$got") passed"
     fi
-    printf '| %s | %s | %s | %s s | %s | `%s` |\n' "$(told "$what" "$all")" "$said" "$seeds" \
-        "$(commas "$seconds")" "$date" "${command//\$N/$most}" >>"$folder/table"
+    printf '| %s | %s | %s | %s s | %s | %s | `%s` |\n' "$(told "$what" "$all")" "$said" "$seeds" \
+        "$(commas "$seconds")" "$of" "$date" "${command//\$N/$most}" >>"$folder/table"
 }
 
 nbad=0 nrows=0 end=$((${MINUTES:-1000000} * 60))
-head='| what | result | seeds | time | date | command, of each piece |'
-printf '\n%s\n|---|---|---|---|---|---|\n' "$head" >"$folder/table"
+head='| what | result | seeds | time | commit | date | command, of each piece |'
+printf '\n%s\n|---|---|---|---|---|---|---|\n' "$head" >"$folder/table"
 # shellcheck disable=SC2034 # short and release are read by name: ${!size}
 while IFS=$'\t' read -r what short release most command pattern <&3; do
     case $what in '' | '#'*) continue ;; esac

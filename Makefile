@@ -16,7 +16,7 @@ endif
 WARN := -Wall -Wextra -Wconversion -Wshadow -Wundef
 CFLAGS ?= -O2 -g -DNDEBUG
 ALL_CFLAGS := -std=c11 -D_GNU_SOURCE $(WARN) -Iinclude -pthread $(CPPFLAGS) $(CFLAGS)
-LIB_CFLAGS := $(ALL_CFLAGS) -Isrc -fPIC -fvisibility=hidden
+LIB_CFLAGS := $(ALL_CFLAGS) -Isrc -fPIC -fvisibility=hidden -ffunction-sections
 
 GDB_COMMAND := $(BUILD)/libmem-malloc.so-gdb.py
 
@@ -48,7 +48,8 @@ $(BUILD)/obj/%.o: src/%.c Makefile
 
 $(BUILD)/libmem.so: LINK_FLAGS := -Wl,-soname,libmem.so.$(SOVERSION),--version-script=src/libmem.map
 $(BUILD)/libmem.so: $(OBJECTS) src/libmem.map
-$(BUILD)/libmem-malloc.so: LINK_FLAGS := -Wl,-z,defs,-z,now,-z,nodelete,-z,initfirst
+# What malloc's heap never calls is left out: each page of the file that is touched is memory.
+$(BUILD)/libmem-malloc.so: LINK_FLAGS := -Wl,--gc-sections,-z,defs,-z,now,-z,nodelete,-z,initfirst
 $(BUILD)/libmem-malloc.so: $(MALLOC_OBJECTS)
 $(BUILD)/libmem.so $(BUILD)/libmem-malloc.so:
 	$(call say,ld,$@)$(CC) $(LIB_CFLAGS) -shared $(LINK_FLAGS) $(LDFLAGS) $(filter %.o,$^) -o $@

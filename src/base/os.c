@@ -29,7 +29,7 @@ size_t os_page_bytes(void)
     static size_t page;
     size_t nbytes = __atomic_load_n(&page, __ATOMIC_RELAXED);
     if (nbytes == 0) {
-        nbytes = (size_t)sysconf(_SC_PAGESIZE);
+        nbytes = getauxval(AT_PAGESZ);
         __atomic_store_n(&page, nbytes, __ATOMIC_RELAXED);
     }
     return nbytes;

@@ -19,7 +19,10 @@ struct known {
     uint64_t address_xor_rule, rule;
 };
 enum { NKNOWN = 1 << 14 };
-static struct known known[NKNOWN];
+
+/* A linker puts common variables behind all others. So those share one page, although this table
+ * is long, and only a process with a history touches it. */
+struct known stack_known[NKNOWN] __attribute__((common));
 
 union rule_word {
     struct rule rule;
@@ -28,7 +31,7 @@ union rule_word {
 
 static struct known *known_at(uintptr_t address)
 {
-    return &known[(address * UINT64_C(0x9e3779b97f4a7c15)) >> 50];
+    return &stack_known[(address * UINT64_C(0x9e3779b97f4a7c15)) >> 50];
 }
 
 __attribute__((noinline)) static struct rule look_up(uintptr_t address)
@@ -120,7 +123,7 @@ static inline uintptr_t without_signature(uintptr_t ra)
 static inline bool is_ours(uintptr_t address)
 {
     extern const char first[] __asm__("__ehdr_start") __attribute__((visibility("hidden")));
-    return address - (uintptr_t)first < (uintptr_t)known - (uintptr_t)first;
+    return address - (uintptr_t)first < (uintptr_t)stack_known - (uintptr_t)first;
 }
 
 /* Moves from a function to its caller. Returns false where the stack ends, or is not understood. */

@@ -11,6 +11,7 @@
 
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <sys/auxv.h>
 #include <sys/syscall.h>
 
 static struct {
@@ -23,7 +24,7 @@ static struct {
     bool refuses;
 } seen;
 
-static long fake_page_bytes; /* If 0, sysconf reports the real page size. */
+static long fake_page_bytes; /* If 0, a page is as large as the system says. */
 
 CALLED_EARLY static void *map(void *at, size_t nbytes, int prot, int flags, int fd, off_t offset)
 {
@@ -95,6 +96,22 @@ CALLED_EARLY long(sysconf)(int name)
 CALLED_EARLY int getpagesize(void)
 {
     return (int)sysconf(_SC_PAGESIZE);
+}
+
+CALLED_EARLY static unsigned long real_getauxval(unsigned long type)
+{
+    static unsigned long (*real)(unsigned long);
+    if (real == NULL) {
+        void *symbol = dlsym(RTLD_NEXT, "getauxval");
+        memcpy(&real, &symbol, sizeof(real));
+    }
+    return real(type);
+}
+
+CALLED_EARLY unsigned long(getauxval)(unsigned long type)
+{
+    bool asks_page = type == AT_PAGESZ && fake_page_bytes != 0;
+    return asks_page ? (unsigned long)fake_page_bytes : real_getauxval(type);
 }
 
 static size_t mapped_bytes(void)

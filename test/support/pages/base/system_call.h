@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 
 #define system_call   machine_call
@@ -158,5 +159,14 @@ static void *pages_mmap(size_t nbytes, int how, int flags)
 }
 
 #define mmap(at, nbytes, how, flags, fd, offset) pages_mmap(nbytes, how, flags)
+
+/* A test may define a function getauxval and say a larger number than PAGE_BYTES. */
+static unsigned long pages_getauxval(unsigned long type)
+{
+    unsigned long value = (getauxval)(type);
+    return type == AT_PAGESZ && value < PAGE_BYTES ? PAGE_BYTES : value;
+}
+
+#define getauxval(type) pages_getauxval(type)
 
 #endif

@@ -289,9 +289,10 @@ static bool take_slot(size_t nbytes, size_t room, size_t align, void **object, b
 static void *take_any(size_t nbytes, size_t align, enum call call)
 {
     void *object;
-    return hard_measures == 0 && take_slot(nbytes, nbytes, align, &object, NULL)
-               ? object
-               : take_from_heap(nbytes, align, NULL, call);
+    bool taken = align <= GRANULE_BYTES && tcache_take_again(&shim_thread, nbytes, &object);
+    if (taken || (hard_measures == 0 && take_slot(nbytes, nbytes, align, &object, NULL)))
+        return object;
+    return take_from_heap(nbytes, align, NULL, call);
 }
 
 /* Takes the new place of an object of `old` bytes that moves, to hold nbytes. A program that grows
@@ -519,10 +520,10 @@ __attribute__((noinline)) static void *malloc_slow(size_t nbytes)
 __attribute__((noinline)) static void *malloc_larger(size_t nbytes)
 {
     void *object;
-    if (is_large(nbytes) &&
-        tcache_take_large(&shim_thread, nbytes, sizeclass_of(nbytes), &object, NULL))
-        return object;
-    return malloc_slow(nbytes);
+    bool taken = is_large(nbytes)
+                     ? tcache_take_large(&shim_thread, nbytes, sizeclass_of(nbytes), &object, NULL)
+                     : tcache_take_again(&shim_thread, nbytes, &object);
+    return taken ? object : malloc_slow(nbytes);
 }
 
 MEM_API void *malloc(size_t nbytes)
@@ -549,7 +550,10 @@ static void *take_to_clear(size_t nbytes, struct object *zero)
 __attribute__((noinline)) static void *calloc_slow(size_t nbytes)
 {
     struct object zero;
-    void *object = or_errno(take_to_clear(nbytes, &zero));
+    void *object;
+    if (tcache_take_again(&shim_thread, nbytes, &object))
+        return memset(object, 0, nbytes);
+    object = or_errno(take_to_clear(nbytes, &zero));
     return object == NULL ? NULL : clear_around(object, nbytes, &zero);
 }
 

@@ -89,6 +89,29 @@ static inline bool tcache_take_small(struct thread *t, size_t nbytes, void **obj
     return taken;
 }
 
+/* Takes an object as tcache_take_small does, when that has found no bit in the mask: looks at the
+ * states of these 64 slots again, then at the next 64. Returns false if hardly one of them is free:
+ * then tcache_take is next. */
+__attribute__((always_inline)) static inline bool tcache_take_again(struct thread *t, size_t nbytes,
+                                                                    void **object)
+{
+    bool taken = false;
+    if (nbytes > TCACHE_SMALL_MAX)
+        return false;
+    reader_enter(t);
+    struct tcache *c = thread_tcache(t);
+    if (c != NULL) {
+        struct class_window *w = c->by_size[(nbytes + 15) / 16];
+        taken = window_look_near(w);
+        if (taken) {
+            window_warm(w, ++c->nlooks);
+            *object = window_take(w, w->at.mask, w->full - (uint32_t)nbytes);
+        }
+    }
+    reader_leave(t);
+    return taken;
+}
+
 /* Takes an object of nbytes at a multiple of align, a power of two, if the slot for both is
  * small. Returns false if the window knows of none, or if the size is 0 or very small: a few
  * bytes at a multiple of 256 have more slack than the state of such a slot can say. */

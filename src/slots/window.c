@@ -5,16 +5,6 @@
  */
 #include "slots/window.h"
 
-/* Moves the window to the slots from `first` on, a multiple of 64. */
-static void window_move(struct class_window *w, uint32_t first)
-{
-    assert(first % STATES_AT_ONCE == 0 && first < w->nslots);
-    ptrdiff_t step = (ptrdiff_t)first - (ptrdiff_t)w->first;
-    window_step(&w->at, step, w->slot_bytes);
-    w->far += step;
-    w->first = first;
-}
-
 /* Returns how many slots of the span come into use at a time, as long as no slot that was used
  * before is free [WI4]. All large slots are in one window, and each has pages of its own. */
 static uint32_t window_step_of(const struct class_window *w)
@@ -53,7 +43,7 @@ static bool window_find_used(struct class_window *w, enum window_part part)
         /* Here first, then the next 64 slots, and so on until all were looked at. */
         if (window_look(&w->at, w->used - w->first, part))
             return true;
-        window_move(w, w->first + STATES_AT_ONCE < w->used ? w->first + STATES_AT_ONCE : 0);
+        window_move_on(w);
     } while (w->first != start);
     w->at.mask = 0;
     return false;

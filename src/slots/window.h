@@ -89,6 +89,38 @@ struct class_window {
     uint32_t parked[NPARKED]; /* the first slices of the parked spans [WI3] */
 };
 
+/* Moves the window to the slots from `first` on, a multiple of 64. The mask is not changed. */
+static inline void window_move(struct class_window *w, uint32_t first)
+{
+    assert(first % STATES_AT_ONCE == 0 && first < w->nslots);
+    ptrdiff_t step = (ptrdiff_t)first - (ptrdiff_t)w->first;
+    window_step(&w->at, step, w->slot_bytes);
+    w->far += step;
+    w->first = first;
+}
+
+/* Moves the window to the next 64 slots of those that came into use, or to the first ones. */
+static inline void window_move_on(struct class_window *w)
+{
+    window_move(w, w->first + STATES_AT_ONCE < w->used ? w->first + STATES_AT_ONCE : 0);
+}
+
+/* Looks at the slots of the window again, then at the next 64: here most looks end. Returns false,
+ * with no bit in the mask, if there is no span, if not all 64 are in use yet, or if not enough are
+ * free: then window_find is next. */
+static inline bool window_look_near(struct class_window *w)
+{
+    if (w->slice == NO_SLICE)
+        return false;
+    for (int n = 0; n < 2 && w->used - w->first >= STATES_AT_ONCE; n++) {
+        if (window_look(&w->at, STATES_AT_ONCE, WINDOW_EIGHTH))
+            return true;
+        window_move_on(w);
+    }
+    w->at.mask = 0;
+    return false;
+}
+
 /* Notes that the thread looks for free slots of the class, for the `now`th time in all classes. */
 static inline void window_warm(struct class_window *w, uint32_t now)
 {

@@ -35,7 +35,8 @@ static void *take(struct thread *t, size_t nbytes)
     while (thread_tcache(t) != NULL && sizeclass < NCLASSES) {
         /* Other sizes take the general way. */
         bool small = nbytes <= TCACHE_SMALL_MAX && nbytes % 3 > 0;
-        if ((small && tcache_take_small(t, nbytes, &object)) ||
+        if ((small && (tcache_take_small(t, nbytes, &object) ||
+                       (nbytes % 3 == 1 && tcache_take_again(t, nbytes, &object)))) ||
             (nbytes > TCACHE_SMALL_MAX && nbytes % 5 > 0 &&
              tcache_take_large(t, nbytes, sizeclass, &object, NULL)) ||
             tcache_take(t, nbytes, sizeclass, &object, NULL))
@@ -293,6 +294,50 @@ static void test_few_slots_at_a_time(void **state)
     assert_in_range(t->tcache->nlooks - nlooks, NPAIRS / 64, NPAIRS / 64 + 20);
     assert_int_equal(check_heap(&heap), HEAP_OK);
     heap_leave(&heap, t);
+}
+
+/* When the mask is used up, the 64 slots of the window are looked at again, and then the next 64; a
+ * slot that lies farther off, or hardly a free one, is left to tcache_take. */
+static void test_a_look_nearby(void **state)
+{
+    (void)state;
+    enum { SIZE = 64, NWINDOWS = 4, N = NWINDOWS * STATES_AT_ONCE, ENOUGH = STATES_AT_ONCE / 8 };
+    unsigned char *object[N];
+    void *again;
+    open_heap();
+    struct thread self = {0}, *t = &self;
+    assert_false(tcache_take_again(t, SIZE, &again)); /* no cache */
+    heap_join(&heap, t);
+    assert_false(tcache_take_again(t, SIZE, &again)); /* no span */
+    for (uint32_t i = 0; i < N; i++)
+        object[i] = take(t, SIZE);
+    struct class_window *w = t->tcache->window[sizeclass_of(SIZE)];
+    for (uint32_t away = 0; away < 3; away++) {
+        uint32_t from = w->first, at = (from + away * STATES_AT_ONCE) % N;
+        uint32_t nlooks = t->tcache->nlooks;
+        for (uint32_t i = 0; i < ENOUGH; i++) {
+            assert_false(tcache_take_again(t, SIZE, &again));
+            assert_int_equal(w->at.mask, 0);
+            window_move(w, from);
+            assert_int_equal(give(t, object[at + 5 * i]), HEAP_OK);
+        }
+        assert_int_equal(t->tcache->nlooks, nlooks); /* tcache_take counts a look in vain */
+        assert_int_equal(tcache_take_again(t, SIZE, &again), away < 2);
+        assert_int_equal(t->tcache->nlooks, nlooks + (away < 2));
+        if (away == 2)
+            assert_true(tcache_take(t, SIZE, sizeclass_of(SIZE), &again, NULL));
+        assert_ptr_equal(again, object[at]);
+        for (uint32_t i = 1; i < ENOUGH; i++) {
+            assert_true(tcache_take_small(t, SIZE, &again));
+            assert_ptr_equal(again, object[at + 5 * i]);
+        }
+    }
+    for (uint32_t i = 0; i < N; i++)
+        assert_int_equal(give(t, object[i]), HEAP_OK);
+    window_park(w, &t->tcache->view);
+    assert_false(tcache_take_again(t, SIZE, &again)); /* its span may be another thread's soon */
+    heap_leave(&heap, t);
+    assert_whole();
 }
 
 enum { OF_1K = SLICE_BYTES / 1024, NUSED = 4 * OF_1K };
@@ -1058,6 +1103,7 @@ int main(void)
         cmocka_unit_test(test_resize_in_the_slot),
         cmocka_unit_test(test_pairs_stay_where_they_are),
         cmocka_unit_test(test_few_slots_at_a_time),
+        cmocka_unit_test(test_a_look_nearby),
         cmocka_unit_test(test_a_parked_span_is_unparked),
         cmocka_unit_test(test_a_parked_span_is_claimed),
         cmocka_unit_test(test_an_empty_span_serves_another_class),

@@ -423,11 +423,16 @@ bool span_unpark(struct span *span, const void *owner)
     return true;
 }
 
-/* Each free since the span was parked has counted down, or nearly each. */
+/* Each free since the span was parked has counted down, or nearly each. A countdown that is longer
+ * than any was undone by a free, which raced with span_park and has put back what it had read
+ * before: then nothing is known, and the owner looks for itself. A consumer that is as fast as its
+ * producer frees an object of each span just when that is parked. */
 bool span_is_reusable(const struct span *span, uint32_t nslots)
 {
     assert(nslots > 0);
-    return span_countdown(span) <= (int32_t)park_countdown(nslots) - (int32_t)span_share(nslots);
+    int32_t left = span_countdown(span);
+    return left <= (int32_t)park_countdown(nslots) - (int32_t)span_share(nslots) ||
+           left > (int32_t)nslots;
 }
 
 /* Takes a parked span away from its owner, under the lock. Returns false if it is not parked.

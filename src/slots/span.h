@@ -100,7 +100,7 @@ void span_park(struct span *span, uint32_t nslots, bool patient, const void *own
 bool span_unpark(struct span *span, const void *owner);
 
 /* Returns whether a 16th of a span of nslots was freed since it was parked, not patiently, so that
- * to take it back is worth the trouble. */
+ * to take it back is worth the trouble; or whether racing frees have undone the countdown. */
 bool span_is_reusable(const struct span *span, uint32_t nslots);
 
 /* Returns how many slots of the span are free. Only of a span that an owner takes slots of just now

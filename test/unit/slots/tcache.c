@@ -378,6 +378,34 @@ static void test_a_parked_span_is_unparked(void **state)
     assert_whole();
 }
 
+/* A thread that frees while a span is being parked may put back the countdown that it had read
+ * before, which then never ends. The owner finds what is free nevertheless. */
+static void test_a_countdown_that_a_free_has_undone(void **state)
+{
+    (void)state;
+    unsigned char *object[NUSED];
+    void *again;
+    open_heap();
+    struct thread self = {0}, *t = &self;
+    heap_join(&heap, t);
+    use_up(t, object);
+    const struct class_window *w = t->tcache->window[sizeclass_of(1024)];
+    struct span *first = pagemap_span(&heap.spans, w->parked[w->oldest]);
+    const struct span *owned = pagemap_span(&heap.spans, w->slice);
+    assert_true(first->countdown < owned->countdown);
+    first->countdown = owned->countdown; /* what it was before the span was parked */
+    for (int i = 0; i < OF_1K; i++)
+        assert_int_equal(give(&uncached, object[i]), HEAP_OK);
+    for (int i = 0; i < OF_1K; i++) {
+        assert_true(tcache_take(t, 1024, sizeclass_of(1024), &again, NULL));
+        assert_ptr_equal(again, object[i]);
+    }
+    heap_leave(&heap, t);
+    for (int i = 0; i < NUSED; i++)
+        assert_int_equal(give(t, object[i]), HEAP_OK);
+    assert_whole();
+}
+
 /* When most of a parked span was freed, another thread may claim it; then its owner does not
  * unpark it. */
 static void test_a_parked_span_is_claimed(void **state)
@@ -1105,6 +1133,7 @@ int main(void)
         cmocka_unit_test(test_few_slots_at_a_time),
         cmocka_unit_test(test_a_look_nearby),
         cmocka_unit_test(test_a_parked_span_is_unparked),
+        cmocka_unit_test(test_a_countdown_that_a_free_has_undone),
         cmocka_unit_test(test_a_parked_span_is_claimed),
         cmocka_unit_test(test_an_empty_span_serves_another_class),
         cmocka_unit_test(test_idle_classes_give_their_spans_up),

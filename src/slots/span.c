@@ -423,16 +423,17 @@ bool span_unpark(struct span *span, const void *owner)
     return true;
 }
 
-/* Each free since the span was parked has counted down, or nearly each. A countdown that is longer
- * than any was undone by a free, which raced with span_park and has put back what it had read
- * before: then nothing is known, and the owner looks for itself. A consumer that is as fast as its
- * producer frees an object of each span just when that is parked. */
-bool span_is_reusable(const struct span *span, uint32_t nslots)
+/* If an eighth is free, some 64 slots have an eighth free as well; with less, the owner might look at
+ * all of them in vain. A countdown that is longer than any was undone by a free, which raced with
+ * span_park and has put back what it had read before: then nothing is known, and the owner looks
+ * for itself. A consumer that is as fast as its producer frees an object of each span just when
+ * that is parked. */
+bool span_is_reusable(const struct span *span)
 {
-    assert(nslots > 0);
-    int32_t left = span_countdown(span);
-    return left <= (int32_t)park_countdown(nslots) - (int32_t)span_share(nslots) ||
-           left > (int32_t)nslots;
+    enum { PART = 8 };
+    assert(span->nslots >= PART); /* as each span of a thread has */
+    return nfree_by_countdown(span) >= span->nslots / PART ||
+           span_countdown(span) > (int32_t)span->nslots;
 }
 
 /* Takes a parked span away from its owner, under the lock. Returns false if it is not parked.

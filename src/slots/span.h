@@ -92,16 +92,16 @@ void spans_give_back_empty(struct spans *s);
  * stands for it.
  *
  * The owner sets a span aside that it has used up and still owns. The lock holder may claim it once
- * 3/8 of its slots were freed; if `patient`, not then, which is for a process with one thread, as
- * no other could use the slots; and in either case once 7/8 of its objects were freed. */
+ * 3/8 of its slots were freed; if `patient`, not then, which is for an owner that would soon want
+ * it back (window.h, WI5); and in either case once 7/8 of its objects were freed. */
 void span_park(struct span *span, uint32_t nslots, bool patient, const void *owner);
 
 /* The owner takes a parked span back. Returns false if the span was claimed meanwhile. */
 bool span_unpark(struct span *span, const void *owner);
 
-/* Returns whether a 16th of a span of nslots was freed since it was parked, not patiently, so that
- * to take it back is worth the trouble; or whether racing frees have undone the countdown. */
-bool span_is_reusable(const struct span *span, uint32_t nslots);
+/* Returns whether an eighth of a parked span is free, so that to take it back is worth the trouble;
+ * or whether racing frees have undone the countdown. */
+bool span_is_reusable(const struct span *span);
 
 /* Returns how many slots of the span are free. Only of a span that an owner takes slots of just now
  * are the states counted; of any other SP7 says it. The caller holds the lock. */

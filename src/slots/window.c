@@ -121,8 +121,19 @@ static void parked_push(struct class_window *w, uint32_t slice)
     w->nparked++;
 }
 
-/* A single thread may wait longer until a large-slot span is claimed from it (patient), since no
- * other thread could use the slots. */
+/* Returns whether the spans that the window parks stay the thread's for longer [WI5]. */
+static bool window_is_patient(const struct class_window *w)
+{
+    return w->is_alone || w->nmissed == WINDOW_PATIENT;
+}
+
+/* Notes that the thread wanted to go on with a parked span, which had been claimed. */
+static void window_miss(struct class_window *w)
+{
+    if (w->nmissed < WINDOW_PATIENT)
+        w->nmissed++;
+}
+
 void window_park(struct class_window *w, const struct slot_view *v)
 {
     if (w->slice == 0)
@@ -131,7 +142,7 @@ void window_park(struct class_window *w, const struct slot_view *v)
     w->at.mask = 0;
     w->slice = 0; /* first: a fork at this point must not find the span twice */
     parked_push(w, slice);
-    span_park(&v->pagemap[slice - 1], w->nslots, w->is_alone && is_wide(w->slot_bytes), w);
+    span_park(&v->pagemap[slice - 1], w->nslots, window_is_patient(w), w);
 }
 
 /* Parks the span of the window and opens another one, which was parked itself until now.
@@ -144,20 +155,22 @@ static void window_swap(struct class_window *w, const struct slot_view *v, uint3
 }
 
 /* Goes on with a parked span of which enough was freed, the oldest first. Returns false if there
- * is none. A span that was claimed is forgotten. The oldest has had the longest time to become
- * free, so if it is not reusable, no other is looked at. */
+ * is none. A span that was claimed is forgotten, and counts as missed: if it had stayed the
+ * thread's, no lock would have to be taken now. The oldest has had the longest time to become free,
+ * so if it is not reusable, no other is looked at. */
 static bool window_change(struct class_window *w, const struct slot_view *v)
 {
     uint32_t slice;
     while ((slice = parked_oldest(w)) != 0) {
         struct span *span = &v->pagemap[slice - 1];
-        if (!span_is_reusable(span, w->nslots))
+        if (!span_is_reusable(span))
             return false;
         parked_pop(w);
         if (span_unpark(span, w)) {
             window_swap(w, v, slice);
             return true;
         }
+        window_miss(w);
     }
     return false;
 }

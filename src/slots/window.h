@@ -16,7 +16,12 @@
  *   WI4  slots come into use a few at a time, since the first write to a page costs memory and a
  *        fault. A window is hot if its thread looks for free slots of its class again and again,
  *        with few looks for others in between: then all 64 come into use at once, so that it looks
- *        less often. So do they if the thread has used up a span of the class.
+ *        less often. So do they if the thread has used up a span of the class;
+ *   WI5  a window is patient if the heap has one thread, or if its thread has missed two parked
+ *        spans of it: it wanted to go on with them, and they had been claimed. The spans that it
+ *        parks from then on may be claimed only when most of their objects were freed. Otherwise
+ *        threads that replace objects all the time would take each other's spans again and again:
+ *        each time under the lock, and then they share the cache lines of the states.
  *
  * A thread cache (tcache.h) has a class_window for each class; a heap cache (heaps/hcache.h) has
  * windows of its own kind, which begin with the same struct. The idea is Go's allocCache.
@@ -65,8 +70,8 @@ static inline void window_step(struct window *w, ptrdiff_t nslots, size_t slot_b
 /* How many spans a class_window remembers. */
 enum { NPARKED = 16 };
 
-/* The heat from which a window is hot [WI4]. */
-enum { WINDOW_HOT = 4 };
+/* The heat from which a window is hot [WI4], and how many claimed spans make it patient [WI5]. */
+enum { WINDOW_HOT = 4, WINDOW_PATIENT = 2 };
 
 /* What a thread has of a class. Only its thread uses it, as a reader; or the lock holder, when
  * the thread has been parted from its cache. */
@@ -86,6 +91,7 @@ struct class_window {
     uint16_t heat;    /* how many looks here were each soon after the one before [WI4] */
     uint16_t oldest, nparked; /* of `parked`, a ring */
     bool is_alone;            /* the heap had one thread when this got its last span */
+    uint8_t nmissed;          /* parked spans that it found claimed, up to WINDOW_PATIENT [WI5] */
     uint32_t parked[NPARKED]; /* the first slices of the parked spans [WI3] */
 };
 

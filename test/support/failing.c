@@ -166,10 +166,10 @@ static int number_if_fails(enum failing_call call, int number)
 }
 
 /* Libmem asks for the page size before anything else, so this is when the watch begins. */
-API long(sysconf)(int name)
+API unsigned long(getauxval)(unsigned long name)
 {
     failing_page();
-    return REAL(sysconf)(name);
+    return REAL(getauxval)(name);
 }
 
 API int __register_atfork(void (*before)(void), void (*in_parent)(void), void (*in_child)(void),

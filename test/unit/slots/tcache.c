@@ -363,8 +363,11 @@ static void test_a_parked_span_is_unparked(void **state)
     struct thread self = {0}, *t = &self;
     heap_join(&heap, t);
     use_up(t, object);
+    const struct class_window *w = t->tcache->window[sizeclass_of(1024)];
+    const uint32_t slice = w->slice;
     for (int i = 0; i < OF_1K / 8; i++) {
         assert_false(tcache_take(t, 1024, sizeclass_of(1024), &again, NULL));
+        assert_int_equal(w->slice, slice); /* The oldest is left alone. */
         assert_int_equal(give(i % 2 ? t : &uncached, object[8 * i]), HEAP_OK);
     }
     for (int i = 0; i < OF_1K / 8; i++) {
@@ -611,6 +614,42 @@ static int frees_until_claimed(struct thread *t, uint32_t slice, void **object, 
     while (i < n && span->status == SPAN_OWNED)
         assert_int_equal(give(t, object[i++]), HEAP_OK);
     return i;
+}
+
+/* WI5: spans that a thread parks may be claimed when 3/8 of their slots were freed. If it has
+ * missed two of them, or is the only thread, those that it parks from then on stay its own until
+ * 7/8 were freed. */
+static void test_a_window_that_misses_spans_is_patient(void **state)
+{
+    (void)state;
+    enum { SIZE = 1024, EARLY = OF_1K / 2 - OF_1K / 8, LATE = OF_1K - OF_1K / 8 };
+    unsigned char *object[NUSED];
+    uint32_t slice[NUSED / OF_1K];
+    for (int nthreads = 1; nthreads <= 2; nthreads++) {
+        open_heap();
+        struct thread self = {0}, other = {0}, *t = &self;
+        heap_join(&heap, t);
+        if (nthreads == 2)
+            heap_join(&heap, &other);
+        use_up(t, object);
+        for (int i = 0; i < NUSED / OF_1K; i++)
+            slice[i] = pagemap_slice(&heap.spans, (uintptr_t)object[i * OF_1K]);
+        const int first = nthreads == 1 ? LATE : EARLY;
+        for (int i = 0; i < 2; i++)
+            assert_int_equal(frees_until_claimed(t, slice[i], (void **)object + i * OF_1K, OF_1K),
+                             first);
+        /* It misses both; the third, which is parked, is full; and the last one is parked now. */
+        unsigned char *again = take(t, SIZE);
+        assert_true(again >= object[0] && again < object[0] + SLICE_BYTES);
+        assert_int_equal(give(t, again), HEAP_OK);
+        assert_int_equal(frees_until_claimed(t, slice[2], (void **)object + 2 * OF_1K, OF_1K),
+                         first);
+        assert_int_equal(frees_until_claimed(t, slice[3], (void **)object + 3 * OF_1K, OF_1K),
+                         LATE);
+        assert_int_equal(check_heap(&heap), HEAP_OK);
+        heap_leave(&heap, &other);
+        heap_leave(&heap, t);
+    }
 }
 
 /* A parked wide span can be claimed when 7/8 of it was freed if the process has one thread, since
@@ -1139,6 +1178,7 @@ int main(void)
         cmocka_unit_test(test_idle_classes_give_their_spans_up),
         cmocka_unit_test(test_new_memory_comes_last),
         cmocka_unit_test(test_wide_slots_are_found_again),
+        cmocka_unit_test(test_a_window_that_misses_spans_is_patient),
         cmocka_unit_test(test_a_parked_wide_span),
         cmocka_unit_test(test_a_parked_wide_span_with_few_objects),
         cmocka_unit_test(test_the_last_slot_is_found),

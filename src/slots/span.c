@@ -423,11 +423,11 @@ bool span_unpark(struct span *span, const void *owner)
     return true;
 }
 
-/* If an eighth is free, some 64 slots have an eighth free as well; with less, the owner might look at
- * all of them in vain. A countdown that is longer than any was undone by a free, which raced with
- * span_park and has put back what it had read before: then nothing is known, and the owner looks
- * for itself. A consumer that is as fast as its producer frees an object of each span just when
- * that is parked. */
+/* If an eighth is free, some 64 slots have an eighth free as well; with less, the owner might look
+ * at all of them in vain. A countdown that is longer than any was undone by a free, which raced
+ * with span_park and has put back what it had read before: then nothing is known, and the owner
+ * looks for itself. A consumer that is as fast as its producer frees an object of each span just
+ * when that is parked. */
 bool span_is_reusable(const struct span *span)
 {
     enum { PART = 8 };

@@ -517,7 +517,7 @@ __attribute__((noinline)) static void *malloc_slow(size_t nbytes)
     return or_errno(shim_take_slow(nbytes, CALL_MALLOC));
 }
 
-__attribute__((noinline)) static void *malloc_larger(size_t nbytes)
+__attribute__((noinline)) ALIGNED_TO_LINE static void *malloc_larger(size_t nbytes)
 {
     void *object;
     bool taken = is_large(nbytes)
@@ -526,7 +526,7 @@ __attribute__((noinline)) static void *malloc_larger(size_t nbytes)
     return taken ? object : malloc_slow(nbytes);
 }
 
-MEM_API void *malloc(size_t nbytes)
+MEM_API ALIGNED_TO_LINE void *malloc(size_t nbytes)
 {
     void *object;
     return tcache_take_small(&shim_thread, nbytes, &object) ? object : malloc_larger(nbytes);
@@ -557,7 +557,7 @@ __attribute__((noinline)) static void *calloc_slow(size_t nbytes)
     return object == NULL ? NULL : clear_around(object, nbytes, &zero);
 }
 
-MEM_API void *calloc(size_t nmembers, size_t nbytes)
+MEM_API ALIGNED_TO_LINE void *calloc(size_t nmembers, size_t nbytes)
 {
     size_t all;
     void *object;
@@ -567,7 +567,7 @@ MEM_API void *calloc(size_t nmembers, size_t nbytes)
                                                          : calloc_slow(all);
 }
 
-MEM_API void *realloc(void *address, size_t nbytes)
+MEM_API ALIGNED_TO_LINE void *realloc(void *address, size_t nbytes)
 {
     return tcache_resize_near(&shim_thread, address, nbytes)
                ? address
@@ -582,7 +582,7 @@ MEM_API void *reallocarray(void *address, size_t nmembers, size_t nbytes)
     return realloc_slow(CALL_REALLOCARRAY, address, all);
 }
 
-MEM_API void free(void *address)
+MEM_API ALIGNED_TO_LINE void free(void *address)
 {
     shim_free(address, CALL_FREE);
 }
@@ -595,7 +595,7 @@ MEM_API void cfree(void *address)
 
 /* C23. The size and the alignment are compared with what the object has [M10]. */
 void free_sized(void *address, size_t nbytes);
-MEM_API void free_sized(void *address, size_t nbytes)
+MEM_API ALIGNED_TO_LINE void free_sized(void *address, size_t nbytes)
 {
     shim_free_sized(address, nbytes, 1, CALL_FREE_SIZED);
 }

@@ -161,7 +161,7 @@ __attribute__((noinline)) static void *ours_or_null(size_t nbytes, size_t align,
 
 /* --- the four -------------------------------------------------------------------- */
 
-static void *our_new(size_t nbytes)
+ALIGNED_TO_LINE static void *our_new(size_t nbytes)
 {
     void *object;
     return tcache_take_small(&shim_thread, nbytes, &object) ? object
@@ -175,7 +175,7 @@ static void *our_new_aligned(size_t nbytes, size_t align)
 
 /* The heap knows an object's size, so delete needs only the address. The forms that are given a
  * size compare it (below) [M10]. */
-static void our_delete(void *object)
+ALIGNED_TO_LINE static void our_delete(void *object)
 {
     shim_free(object, CALL_DELETE);
 }
@@ -235,7 +235,7 @@ __attribute__((constructor)) static void look_at_operators(void)
     new_aligned_is_ours = IS_OURS(any_new_aligned, our_new_aligned);
 }
 
-static void *our_new_array(size_t nbytes)
+ALIGNED_TO_LINE static void *our_new_array(size_t nbytes)
 {
     void *object;
     if (!new_is_ours)
@@ -287,7 +287,7 @@ MEM_API void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t nbytes, size_t align, co
 
 /* --- delete ---------------------------------------------------------------------- */
 
-static void our_delete_array(void *object)
+ALIGNED_TO_LINE static void our_delete_array(void *object)
 {
     if (IS_OURS(any_delete, our_delete))
         shim_free(object, CALL_DELETE_ARRAY);
@@ -318,7 +318,7 @@ static bool delete_array_aligned_is_ours(void)
            IS_OURS(any_delete_array_aligned, our_delete_array_aligned);
 }
 
-MEM_API void _ZdlPvm(void *object, size_t nbytes)
+MEM_API ALIGNED_TO_LINE void _ZdlPvm(void *object, size_t nbytes)
 {
     if (IS_OURS(any_delete, our_delete))
         shim_free_sized(object, nbytes, 1, CALL_DELETE);
@@ -326,7 +326,7 @@ MEM_API void _ZdlPvm(void *object, size_t nbytes)
         any_delete(object);
 }
 
-MEM_API void _ZdaPvm(void *object, size_t nbytes)
+MEM_API ALIGNED_TO_LINE void _ZdaPvm(void *object, size_t nbytes)
 {
     if (delete_array_is_ours())
         shim_free_sized(object, nbytes, 1, CALL_DELETE_ARRAY);

@@ -63,7 +63,7 @@ enum heap_result {
 
 /* Two libraries in one process may share a heap if this is equal in both. It changes with
  * struct heap and with the layout of what lies in a region. */
-#define HEAP_LAYOUT (((size_t)6 << 16) + sizeof(struct heap))
+#define HEAP_LAYOUT (((size_t)7 << 16) + sizeof(struct heap))
 
 /* From this size on, in bytes, an object gets huge pages, if the heap wants them: one of them at
  * least begins in it. */

@@ -21,7 +21,7 @@
 #include "base/memcheck.h"
 #include "base/os.h"
 
-enum { VERSION = 7 }; /* of the layout: it changes when struct mem_heap or its sections do */
+enum { VERSION = 8 }; /* of the layout: it changes when struct mem_heap or its sections do */
 
 /* --- checksums -------------------------------------------------------------------- */
 

@@ -111,6 +111,11 @@ static_assert(sizeof(struct span) == 64, "a shift finds the entry of a slice");
  * own. */
 enum { FOR_OBJECTS, FOR_METADATA, NPURPOSES };
 
+/* Metadata spans are of one class: their slots are cache lines, and what the library keeps in one
+ * has as many consecutive lines as it needs. So all of it lies close together, however many sizes
+ * it has. */
+enum { LINE_BYTES = 64, LINE_CLASS = LINE_BYTES / SMALL_STEP - 1 };
+
 /* For one purpose: the first slice of the first span in each class's queues, or NO_SLICE. The
  * queues lie before the entries, so that a heap without spans has no memory for them. */
 struct queues {

@@ -246,7 +246,7 @@ static void span_give_back(struct spans *s, uint32_t slice)
     slices_give_back(s, slice, span_nslices(&was));
     if (was.purpose == FOR_OBJECTS) {
         s->nshunned[was.sizeclass] = s->nkept == 0 ? NSHUNNED : 0; /* count_shunned */
-        spans_free_metadata(s, was.states);
+        spans_free_metadata(s, was.states, state_array_bytes(was.nslots, was.slot_bytes));
     }
     changes_end(s, outermost);
 }
@@ -267,7 +267,8 @@ static bool span_recut(struct spans *s, uint32_t slice, unsigned sizeclass)
         return false;
     /* The state array stays if the new slots need one of its size. */
     size_t nbytes = state_array_bytes(new.nslots, new.slot_bytes);
-    bool same = nbytes == state_array_bytes(was.nslots, was.slot_bytes);
+    size_t was_bytes = state_array_bytes(was.nslots, was.slot_bytes);
+    bool same = nbytes == was_bytes;
     queue_remove(s, slice); /* first: to take a state array may give EMPTY spans back */
     new.states = same ? was.states : spans_take_metadata(s, nbytes);
     if (new.states == NULL) {
@@ -280,7 +281,7 @@ static bool span_recut(struct spans *s, uint32_t slice, unsigned sizeclass)
     countdown_begin(span, span->nslots, 0);
     changes_end(s, outermost);
     if (!same)
-        spans_free_metadata(s, was.states);
+        spans_free_metadata(s, was.states, was_bytes);
     return true;
 }
 
@@ -536,28 +537,36 @@ static void give_back_other_classes(struct spans *s)
 
 /* From the cheapest to the dearest: a span in a queue, an EMPTY one, a new one. What the first of
  * them costs is a few instructions; a new one costs the search for its slices. */
-uint32_t span_get(struct spans *s, unsigned sizeclass, int purpose)
+uint32_t span_get(struct spans *s, unsigned sizeclass)
 {
     assert(sizeclass < NCLASSES && sizeclass_bytes(sizeclass) <= SPAN_OBJECT_MAX);
-    uint32_t slice = queue_first(s, purpose, sizeclass, false);
+    uint32_t slice = queue_first(s, FOR_OBJECTS, sizeclass, false);
     /* Some PARTIAL spans may be missing from the queue [SP5]. */
     if (slice == NO_SLICE && spans_count_if_due(s))
-        slice = queue_first(s, purpose, sizeclass, false);
+        slice = queue_first(s, FOR_OBJECTS, sizeclass, false);
     /* An EMPTY span of the class is ready as it is; one of another class can be recut if no thread
      * but the caller may be a reader. Neither asks the ledger. */
     if (slice == NO_SLICE)
-        slice = queue_first(s, purpose, sizeclass, true);
-    if (slice == NO_SLICE && purpose == FOR_OBJECTS && threads_are_no_readers_locked(&s->threads)) {
+        slice = queue_first(s, FOR_OBJECTS, sizeclass, true);
+    if (slice == NO_SLICE && threads_are_no_readers_locked(&s->threads)) {
         slice = span_recut_any(s, sizeclass);
         if (slice != NO_SLICE)
             return slice;
     }
-    /* State arrays are few, so no other span has to go for them. */
     if (slice == NO_SLICE) {
-        if (purpose == FOR_OBJECTS)
-            give_back_other_classes(s);
-        return span_make(s, sizeclass, purpose);
+        give_back_other_classes(s);
+        return span_make(s, sizeclass, FOR_OBJECTS);
     }
+    queue_remove(s, slice);
+    return slice;
+}
+
+/* State arrays are few, so no other span has to go for them. */
+uint32_t span_get_lines(struct spans *s)
+{
+    uint32_t slice = queue_first(s, FOR_METADATA, LINE_CLASS, true);
+    if (slice == NO_SLICE)
+        return span_make(s, LINE_CLASS, FOR_METADATA);
     queue_remove(s, slice);
     return slice;
 }
@@ -565,7 +574,7 @@ uint32_t span_get(struct spans *s, unsigned sizeclass, int purpose)
 /* Publishes the span last: then readers may use all its fields. */
 uint32_t spans_adopt(struct spans *s, unsigned sizeclass)
 {
-    uint32_t slice = span_get(s, sizeclass, FOR_OBJECTS);
+    uint32_t slice = span_get(s, sizeclass);
     if (slice == NO_SLICE)
         return NO_SLICE;
     struct span *span = pagemap_span(s, slice);

@@ -42,8 +42,9 @@
  *        stays open. It is opened before a span goes back to the ledger; if the system refuses
  *        that, the span stays EMPTY.
  *
- * State arrays are slots too, of metadata spans. The state array of a metadata span lies in slots
- * of its own, so that making one needs no other. test/spin/span.pml is a model of the protocol.
+ * State arrays lie in slots, too: in lines of metadata spans. The state array of a metadata span
+ * lies in lines of its own, so that making one needs no other. test/spin/span.pml is a model of the
+ * protocol.
  *
  * The caller holds the heap's lock, except where a function says otherwise.
  */
@@ -160,9 +161,12 @@ void span_requeue(struct spans *s, uint32_t slice, uint32_t least);
  * and not parked. */
 void span_refile(struct spans *s, uint32_t slice);
 
-/* Returns a span with a free slot, which is in no queue and whose status the caller sets; or
- * NO_SLICE if there is no room. The span may not be published yet. */
-uint32_t span_get(struct spans *s, unsigned sizeclass, int purpose);
+/* Returns a span of objects with a free slot, which is in no queue and whose status the caller
+ * sets; or NO_SLICE if there is no room. The span may not be published yet. */
+uint32_t span_get(struct spans *s, unsigned sizeclass);
+
+/* Returns a metadata span in which all is free, in no queue; or NO_SLICE if there is no room. */
+uint32_t span_get_lines(struct spans *s);
 
 /* Returns how many slices in EMPTY spans may stay: as many as the heap keeps for the next objects,
  * and an eighth of all. Spans that are made, emptied and made again would cost more. */

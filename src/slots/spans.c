@@ -79,23 +79,28 @@ static bool count_shunned(struct spans *s, unsigned sizeclass)
     return true;
 }
 
-/* Returns the first PARTIAL span of a class, or one that becomes PARTIAL here; NO_SLICE if there is
- * no room, or the object is shunned. Its countdown begins at 0, and slot_take raises it by one for
- * each object. */
-static uint32_t queue_first_or_new(struct spans *s, unsigned sizeclass, int purpose)
+/* Makes a span PARTIAL that is all free and in no queue. It has no owner: the lock holder takes its
+ * slots, and readers may free them. Its countdown begins at 0, and is raised by one for each slot
+ * that is taken. */
+static void queue_push_partial(struct spans *s, uint32_t slice)
 {
-    uint32_t slice = queue_first(s, purpose, sizeclass, false);
-    if (slice != NO_SLICE)
-        return slice;
-    if (purpose == FOR_OBJECTS && count_shunned(s, sizeclass))
-        return NO_SLICE;
-    slice = span_get(s, sizeclass, purpose);
-    if (slice == NO_SLICE)
-        return NO_SLICE;
-    /* It has no owner: the lock holder takes its slots, and readers may free them. */
     span_publish(pagemap_span(s, slice));
     span_restart_countdown(pagemap_span(s, slice), 0);
     queue_push(s, slice, SPAN_PARTIAL);
+}
+
+/* Returns the first PARTIAL span of a class, or one that becomes PARTIAL here; NO_SLICE if there is
+ * no room, or the object is shunned. */
+static uint32_t queue_first_or_new(struct spans *s, unsigned sizeclass)
+{
+    uint32_t slice = queue_first(s, FOR_OBJECTS, sizeclass, false);
+    if (slice != NO_SLICE)
+        return slice;
+    if (count_shunned(s, sizeclass))
+        return NO_SLICE;
+    slice = span_get(s, sizeclass);
+    if (slice != NO_SLICE)
+        queue_push_partial(s, slice);
     return slice;
 }
 
@@ -128,11 +133,10 @@ static uint32_t random_below(struct spans *s, uint32_t n)
 /* Takes a free slot of the first PARTIAL span, which stays in its queue, and stores it. Returns
  * false if there is no room. Owners and other threads may have changed the span since it was
  * queued, so a span without a free slot is counted again, and the next one is tried. */
-static bool slot_take(struct spans *s, unsigned sizeclass, int purpose, uint32_t slack,
-                      struct slot *slot)
+static bool slot_take(struct spans *s, unsigned sizeclass, uint32_t slack, struct slot *slot)
 {
     uint32_t slice;
-    while ((slice = queue_first_or_new(s, sizeclass, purpose)) != NO_SLICE) {
+    while ((slice = queue_first_or_new(s, sizeclass)) != NO_SLICE) {
         struct span *span = pagemap_span(s, slice);
         /* From where the last search ended, or from a random slot; then from the beginning. */
         uint32_t from = s->random == 0 ? span->search : random_below(s, span->nslots);
@@ -144,7 +148,7 @@ static bool slot_take(struct spans *s, unsigned sizeclass, int purpose, uint32_t
             span_requeue(s, slice, span_share(span->nslots));
             continue;
         }
-        assert(index < span->nslots && index >= span_nreserved(span) / 2);
+        assert(index < span->nslots);
         if (s->chunks->clean != NULL)
             slot_is_taken(s, slice, index);
         state_make_object(span->states, span->nslots, index, slack);
@@ -177,24 +181,61 @@ static void slot_free(struct spans *s, uint32_t slice, uint32_t index)
         span_refile(s, slice);
 }
 
-/* The slot has no slack: all of it is the library's. Slots are used again, so each is cleared. */
-void *spans_take_metadata(struct spans *s, size_t nbytes)
+/* Takes n consecutive lines of a PARTIAL metadata span. Returns the first, or NULL if there are
+ * none. */
+static void *lines_take(struct spans *s, uint32_t slice, uint32_t n)
 {
-    assert(nbytes > 0 && nbytes <= s->object_max);
-    struct slot slot;
-    if (!slot_take(s, sizeclass_of(nbytes), FOR_METADATA, 0, &slot))
+    struct span *span = pagemap_span(s, slice);
+    uint32_t first = states_first_run(span->states, span->nslots, n);
+    if (first == span->nslots)
         return NULL;
-    return memset(slot_address(s, &slot), 0, nbytes);
+    for (uint32_t i = first; i < first + n; i++)
+        state_make_object(span->states, span->nslots, i, 0);
+    /* As slot_take does for one slot, so that each line that is free counts as one
+     * free slot [SP7]. */
+    span_set_countdown(span, span_countdown(span) + (int32_t)n);
+    return (void *)(pagemap_address(s, slice) + (uintptr_t)first * LINE_BYTES);
 }
 
-/* The memory begins where its slot does. */
-void spans_free_metadata(struct spans *s, void *metadata)
+/* Looks for n lines in a few PARTIAL spans: one that has them only here and there is counted, and
+ * goes to the end of the queue if it stays PARTIAL. Then a span that is EMPTY or new has them. */
+static void *lines_take_any(struct spans *s, uint32_t n)
+{
+    enum { FEW = 4 };
+    uint32_t slice = queue_first(s, FOR_METADATA, LINE_CLASS, false);
+    for (int i = 0; i < FEW && slice != NO_SLICE; i++) {
+        void *lines = lines_take(s, slice, n);
+        if (lines != NULL)
+            return lines;
+        queue_remove(s, slice);
+        span_requeue(s, slice, span_share(pagemap_span(s, slice)->nslots));
+        slice = queue_first(s, FOR_METADATA, LINE_CLASS, false);
+    }
+    slice = span_get_lines(s);
+    if (slice == NO_SLICE)
+        return NULL;
+    queue_push_partial(s, slice);
+    return lines_take(s, slice, n);
+}
+
+/* Lines are used again, so they are cleared. No two sizes need spans of their own: most programs
+ * have one metadata span, of which they touch a few pages. */
+void *spans_take_metadata(struct spans *s, size_t nbytes)
+{
+    assert(nbytes > 0 && nbytes <= slice_bytes(s) / 4);
+    void *lines = lines_take_any(s, (uint32_t)ceil_div(nbytes, LINE_BYTES));
+    return lines == NULL ? NULL : memset(lines, 0, nbytes);
+}
+
+/* Each line counts down by itself, so the last line that is freed makes its span EMPTY, as the last
+ * object of another span does. */
+void spans_free_metadata(struct spans *s, void *metadata, size_t nbytes)
 {
     uint32_t slice = pagemap_slice(s, (uintptr_t)metadata);
     uint32_t into = (uint32_t)((uintptr_t)metadata - pagemap_address(s, slice));
-    assert(pagemap_span(s, slice)->purpose == FOR_METADATA);
-    assert(into % pagemap_span(s, slice)->slot_bytes == 0);
-    slot_free(s, slice, into / pagemap_span(s, slice)->slot_bytes);
+    assert(pagemap_span(s, slice)->purpose == FOR_METADATA && into % LINE_BYTES == 0);
+    for (uint32_t i = 0; i < ceil_div(nbytes, LINE_BYTES); i++)
+        slot_free(s, slice, into / LINE_BYTES + i);
 }
 
 /* The slack is known before a slot is looked for, so that a failure has no effect. */
@@ -203,8 +244,7 @@ void *spans_take(struct spans *s, size_t nbytes, unsigned sizeclass)
     assert(sizeclass < NCLASSES && nbytes <= sizeclass_bytes(sizeclass));
     struct slot slot;
     uint32_t slack = sizeclass_bytes(sizeclass) - (uint32_t)nbytes;
-    if (slack > slack_max(sizeclass_bytes(sizeclass)) ||
-        !slot_take(s, sizeclass, FOR_OBJECTS, slack, &slot))
+    if (slack > slack_max(sizeclass_bytes(sizeclass)) || !slot_take(s, sizeclass, slack, &slot))
         return NULL;
     return slot_address(s, &slot);
 }

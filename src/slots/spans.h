@@ -72,11 +72,11 @@ struct slot_tally {
  * were added. The caller may let go of the lock in between. */
 bool spans_tally(const struct spans *s, struct slot_tally *t, uint32_t nslices);
 
-/* Returns zeroed memory for the library's own use, nbytes <= object_max, or NULL if there is no
- * room. It lies apart from objects [SP2]. */
+/* Returns zeroed memory for the library's own use, at most a fourth of a slice, or NULL if there is
+ * no room. It lies apart from objects [SP2], and begins at a cache line. */
 void *spans_take_metadata(struct spans *s, size_t nbytes);
 
-/* Frees memory that spans_take_metadata has returned. */
-void spans_free_metadata(struct spans *s, void *metadata);
+/* Frees memory that spans_take_metadata has returned for nbytes. */
+void spans_free_metadata(struct spans *s, void *metadata, size_t nbytes);
 
 #endif

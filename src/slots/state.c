@@ -42,3 +42,21 @@ uint32_t states_first_free(const unsigned char *states, uint32_t nslots, uint32_
     }
     return nslots;
 }
+
+/* Goes from one run of taken slots to the next. Added to its lowest bit, a run of ones becomes the
+ * one bit above it, or 0 if there is none. */
+uint32_t states_first_run(const unsigned char *states, uint32_t nslots, uint32_t n)
+{
+    assert(n > 0);
+    uint32_t begin = 0; /* of the free slots that end where the search has come to */
+    for (uint32_t i = 0; i < nslots; i += STATES_AT_ONCE) {
+        uint64_t taken = ~free_slots(states + i, nslots - i), carried;
+        for (; taken != 0; taken &= carried) {
+            if (i + (uint32_t)lowest_bit(taken) - begin >= n)
+                return begin;
+            carried = taken + (taken & -taken);
+            begin = i + (carried == 0 ? STATES_AT_ONCE : (uint32_t)lowest_bit(carried));
+        }
+    }
+    return begin + n <= nslots ? begin : nslots;
+}

@@ -172,6 +172,9 @@ bool state_resize_object(unsigned char *states, uint32_t nslots, uint32_t index,
 /* Returns how many of the first nslots states are 0. */
 uint32_t states_count_free(const unsigned char *states, uint32_t nslots);
 
+/* Returns the first of n > 0 consecutive free slots, or nslots if there are none. */
+uint32_t states_first_run(const unsigned char *states, uint32_t nslots, uint32_t n);
+
 /* Returns the first free slot from `from` on, or nslots if there is none. */
 uint32_t states_first_free(const unsigned char *states, uint32_t nslots, uint32_t from);
 

@@ -120,7 +120,7 @@ static void tcache_free_memory(struct spans *s, struct tcache *c)
     for (unsigned i = 0; i < NCLASSES; i++)
         if (c->window[i] != &c->none)
             window_close(s, c->window[i]);
-    spans_free_metadata(s, c);
+    spans_free_metadata(s, c, sizeof *c);
 }
 
 /* The list of threads forgets the cache before its memory goes. */

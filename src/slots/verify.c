@@ -40,7 +40,8 @@ static bool is_reserved(const struct spans *s, uint32_t start, size_t ngranules)
 bool span_is_shaped(const struct spans *s, uint32_t slice)
 {
     const struct span *span = pagemap_span(s, slice);
-    if (span->sizeclass >= NCLASSES || span->purpose >= NPURPOSES)
+    if (span->sizeclass >= NCLASSES || span->purpose >= NPURPOSES ||
+        (span->purpose == FOR_METADATA && span->sizeclass != LINE_CLASS))
         return false;
     uint32_t slot_bytes = sizeclass_bytes(span->sizeclass);
     if (span->slot_bytes != slot_bytes || slot_bytes > s->object_max ||
@@ -107,8 +108,8 @@ static bool own_states_are_valid(const struct spans *s, uint32_t slice, ptrdiff_
     return state_get(states, span->nslots) == 0;
 }
 
-/* Returns whether the states of a span of objects are in a slot of a metadata span that is in use,
- * and of the size class that the array takes. Stores which slot. All entries were checked. */
+/* Returns whether the states of a span of objects are in lines of a metadata span that are in use.
+ * Stores the sum of the numbers of these lines. All entries were checked. */
 static bool state_array_is_valid(const struct spans *s, const struct span *span, ptrdiff_t moved,
                                  uint64_t *number)
 {
@@ -119,14 +120,19 @@ static bool state_array_is_valid(const struct spans *s, const struct span *span,
     if (slice > nentries(s))
         return false;
     const struct span *around = pagemap_span(s, slice);
-    if (around->slot_bytes == 0 || around->purpose != FOR_METADATA ||
-        around->sizeclass != sizeclass_of(state_array_bytes(span->nslots, span->slot_bytes)))
-        return false;
     size_t into = address - pagemap_address(s, slice);
-    uint32_t index = (uint32_t)(into / around->slot_bytes);
-    *number = number_of(slice, index);
-    return into % around->slot_bytes == 0 && index >= first_handed_out(around) &&
-           index + 1 < around->nslots && state_get(states_at(around, moved), index) != 0;
+    uint32_t index = (uint32_t)(into / LINE_BYTES);
+    uint32_t n = (uint32_t)(state_array_bytes(span->nslots, span->slot_bytes) / LINE_BYTES);
+    if (around->slot_bytes == 0 || around->purpose != FOR_METADATA || into % LINE_BYTES != 0 ||
+        index < first_handed_out(around) || index + n >= around->nslots)
+        return false;
+    *number = 0;
+    for (uint32_t i = index; i < index + n; i++) {
+        if (state_get(states_at(around, moved), i) == 0)
+            return false;
+        *number += number_of(slice, i);
+    }
+    return true;
 }
 
 /* --- states ---------------------------------------------------------------------- */

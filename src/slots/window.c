@@ -212,7 +212,7 @@ void window_close(struct spans *s, struct class_window *w)
             spans_release(s, slice);
     if (w->slice != 0)
         spans_release(s, w->slice);
-    spans_free_metadata(s, w);
+    spans_free_metadata(s, w, sizeof *w);
 }
 
 /* A large-slot span stays, since no other class could use it. Parked spans are left alone: each is

@@ -34,6 +34,18 @@ static uint32_t find_slowly(const unsigned char *states, uint32_t nslots, uint32
     return from;
 }
 
+static uint32_t find_run_slowly(const unsigned char *states, uint32_t nslots, uint32_t n)
+{
+    for (uint32_t first = 0; first + n <= nslots; first++) {
+        uint32_t k = 0;
+        while (k < n && states[first + k] == 0)
+            k++;
+        if (k == n)
+            return first;
+    }
+    return nslots;
+}
+
 static void test_searches(void **state)
 {
     (void)state;
@@ -44,6 +56,8 @@ static void test_searches(void **state)
     for (int round = 0; round < ROUNDS; round++) {
         uint32_t nslots = 1 + rnd(&dice, NSLOTS_MAX);
         fill(states, nslots, &dice);
+        if (round % 2 == 0 && nslots > 128)
+            memset(states + 64, 1, 64); /* these are left out at once */
         assert_int_equal(states_count_free(states, nslots), count_slowly(states, nslots));
         for (uint32_t from = 0; from <= nslots; from++) {
             uint32_t first = states_first_free(states, nslots, from);
@@ -51,6 +65,9 @@ static void test_searches(void **state)
             nfound += first < nslots;
             nfull += first == nslots;
         }
+        for (uint32_t n = 1; n <= nslots; n++)
+            assert_int_equal(states_first_run(states, nslots, n),
+                             find_run_slowly(states, nslots, n));
     }
     assert_true(nfound > 1000 && nfull > 1000);
 }

@@ -160,7 +160,8 @@ static void test_shapes(void **state)
             assert_int_equal(span_has_length(span), may_be);
             assert_int_equal(span_is_shaped(s, slice), has_slots && may_be);
             shape(span, c, FOR_METADATA, n);
-            assert_true(!span_is_shaped(s, slice) || span_nreserved(span) < span->nslots);
+            assert_int_equal(span_is_shaped(s, slice), c == LINE_CLASS && may_be);
+            assert_true(c != LINE_CLASS || n == 0 || span_nreserved(span) < span->nslots);
         }
         if (!has_slots)
             continue;
@@ -302,11 +303,11 @@ static void test_where_the_map_is(void **state)
     assert_string_equal(fault(), PLACE);
 }
 
-/* Each state array is a slot in use of a metadata span, and no slot is two. */
+/* Each state array is in lines of a metadata span that are in use, and no two share a line. */
 static void test_where_the_states_are(void **state)
 {
     (void)state;
-    uint32_t array_bytes = metadata->slot_bytes;
+    uint32_t line_bytes = metadata->slot_bytes;
     unsigned char *first = (unsigned char *)pagemap_address(s, slice_of(metadata));
     SEEN(narrow->states, memory - 64, STATES);
     SEEN(narrow->states, memory + REGION_BYTES, STATES);
@@ -314,15 +315,45 @@ static void test_where_the_states_are(void **state)
     SEEN(narrow->states, pagemap_address(s, slice_of(full)), STATES);
     SEEN(narrow->states, pagemap_address(s, slice_of(wide) + 1), STATES);
     SEEN(narrow->states, narrow->states + 16, STATES);
-    SEEN(narrow->states, narrow->states + array_bytes, STATES);
+    SEEN(narrow->states, narrow->states + line_bytes, STATES);
     SEEN(narrow->states, first, STATES);
-    SEEN(narrow->states, first + array_bytes, STATES); /* the metadata span's own */
-    SEEN(narrow->states, first + (metadata->nslots - 1u) * array_bytes, STATES);
-    SEEN(narrow->states, first + metadata->nslots * array_bytes, STATES);
+    SEEN(narrow->states, first + line_bytes, STATES); /* the metadata span's own */
+    SEEN(narrow->states, first + (metadata->nslots - 1u) * line_bytes, STATES);
+    SEEN(narrow->states, first + metadata->nslots * line_bytes, STATES);
     SEEN(narrow->states, full->states, STATES);
-    SEEN(metadata->states, metadata->states + array_bytes, MAP);
-    assert_true(spans_take_metadata(s, array_bytes) != NULL); /* and no span has that one */
+    SEEN(metadata->states, metadata->states + line_bytes, MAP);
+    size_t into = (size_t)(narrow->states - first),
+           nbytes = state_array_bytes(narrow->nslots, NARROW);
+    SEEN(metadata->states[into / LINE_BYTES], 0, STATES);
+    SEEN(metadata->states[(into + nbytes) / LINE_BYTES - 1], 0, STATES);
+    assert_true(spans_take_metadata(s, line_bytes) != NULL); /* and no span has that one */
     assert_string_equal(fault(), STATES);
+}
+
+/* Where threads have caches, lines may be in use for these; but no array is in a line that is free,
+ * or that is never handed out. */
+static void test_states_beside_caches(void **state)
+{
+    (void)state;
+    struct recount n, all;
+    uint32_t nlines = (uint32_t)(state_array_bytes(narrow->nslots, NARROW) / LINE_BYTES);
+    unsigned char *first = (unsigned char *)pagemap_address(s, slice_of(metadata));
+    uint32_t index = metadata->nslots - 1u - nlines;
+    assert_null(check_fault_locked(&heap, &all));
+    for (uint32_t line = index; line < index + nlines; line++)
+        metadata->states[line] = 1;
+    n = all;
+    narrow->states = first + index * LINE_BYTES;
+    assert_null(spans_fault(s, 0, true, &n));
+    for (uint32_t line = index; line < index + nlines; line++) {
+        metadata->states[line] = 0;
+        n = all;
+        assert_string_equal(spans_fault(s, 0, true, &n), STATES);
+        metadata->states[line] = 1;
+    }
+    n = all;
+    narrow->states += LINE_BYTES;
+    assert_string_equal(spans_fault(s, 0, true, &n), STATES);
 }
 
 /* ST3, ST4: a state can be 0 or what the slot has room for. */
@@ -515,6 +546,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_the_rest_is_clear, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_where_the_map_is, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_where_the_states_are, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_states_beside_caches, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_states, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_status, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_countdowns, set_up, tear_down),

@@ -26,6 +26,9 @@
 #include "base/poison.h"
 #include "base/seqcount.h"
 
+/* For what is short beside a call of it, and is called in several places. */
+#define INLINED static inline __attribute__((always_inline))
+
 enum { NODE_BYTES = 256 };
 
 struct node {
@@ -283,7 +286,7 @@ static struct step *step_into_child(const struct btree *b, struct cursor *c, int
 }
 
 /* Puts a cursor at the top of a sequence: into the root, or into the array. */
-static struct step *step_into_root(const struct btree *b, enum order order, struct cursor *c)
+INLINED struct step *step_into_root(const struct btree *b, enum order order, struct cursor *c)
 {
     const struct tree *t = &b->tree[order];
     assert(t->height <= HEIGHT_MAX); /* btree_is_sane */
@@ -328,10 +331,17 @@ bool btree_ceil(const struct btree *b, enum order order, uint64_t key, struct cu
     return btree_next(b, c);
 }
 
-/* No word is above the largest key. */
+/* Down the right edge. */
 bool btree_last(const struct btree *b, enum order order, struct cursor *c)
 {
-    return btree_floor(b, order, UINT64_MAX, c);
+    struct step *s = step_into_root(b, order, c);
+    for (int level = c->height; level > 0; level--) {
+        s->index = s->nwords - 1;
+        s = step_into_child(b, c, level - 1);
+    }
+    s->index = s->nwords - 1;
+    assert(s->index >= BEFORE_FIRST);
+    return s->index != BEFORE_FIRST;
 }
 
 /* Up to the first level that has a word after the cursor's, and from there down the left edge of
@@ -362,6 +372,35 @@ bool btree_prev(const struct btree *b, struct cursor *c)
         struct step *s = step_into_child(b, c, level);
         s->index = s->nwords - 1;
     }
+    return true;
+}
+
+/* Most words have their neighbour in the same leaf: a cursor is long to copy. */
+bool btree_before(const struct btree *b, const struct cursor *c, uint64_t *word)
+{
+    const struct step *s = &c->step[0];
+    if (s->index > 0) {
+        *word = s->word[s->index - 1];
+        return true;
+    }
+    struct cursor side = *c;
+    if (c->height == 0 || !btree_prev(b, &side))
+        return false;
+    *word = cursor_word(&side);
+    return true;
+}
+
+bool btree_after(const struct btree *b, const struct cursor *c, uint64_t *word)
+{
+    const struct step *s = &c->step[0];
+    if (s->index + 1 < s->nwords) {
+        *word = s->word[s->index + 1];
+        return true;
+    }
+    struct cursor side = *c;
+    if (c->height == 0 || !btree_next(b, &side))
+        return false;
+    *word = cursor_word(&side);
     return true;
 }
 

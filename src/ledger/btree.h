@@ -131,6 +131,11 @@ bool btree_last(const struct btree *b, enum order order, struct cursor *c);
 bool btree_next(const struct btree *b, struct cursor *c);
 bool btree_prev(const struct btree *b, struct cursor *c);
 
+/* Store the word before or after the cursor's, which stays where it is; return false if there is
+ * none. */
+bool btree_before(const struct btree *b, const struct cursor *c, uint64_t *word);
+bool btree_after(const struct btree *b, const struct cursor *c, uint64_t *word);
+
 /* By address: where the chunk at the cursor ends. */
 uint32_t btree_chunk_end(const struct btree *b, const struct cursor *c);
 

@@ -427,34 +427,33 @@ static struct chunk joined(struct chunk left, struct chunk this, struct chunk ri
 static void chunk_give_back(struct ledger *l, const struct cursor *at)
 {
     assert(at->order == BY_ADDRESS && at->step[0].index != BEFORE_FIRST);
-    struct cursor c = *at, side = c;
+    struct cursor c = *at;
     struct chunk this = chunk_at(l, &c), left = {.state = 1}, right = {.state = 1};
+    uint64_t word;
     assert(this.state != 0); /* or it is free already, and in the order by size */
-    if (btree_prev(&l->b, &side))
-        left = chunk_at(l, &side);
-    side = c;
-    if (btree_next(&l->b, &side))
-        right = chunk_at(l, &side);
-    struct chunk hole = joined(left, this, right);
     bool last = this.start + this.length == l->b.top;
+    if (btree_before(&l->b, &c, &word))
+        left = (struct chunk){high_of(word), this.start - high_of(word), low_of(word)};
+    if (btree_after(&l->b, &c, &word) && low_of(word) == 0) {
+        /* [this][free] => [--- this ---] */
+        btree_next(&l->b, &c);
+        right = chunk_at(l, &c);
+        btree_remove(&l->b, &c);
+    }
+    struct chunk hole = joined(left, this, right);
     l->live_granules -= this.length;
     l->least_dirty = least(l->least_dirty, l->ndirty);
     l->ndirty += this.length;
 
-    if (right.state == 0) {
-        /* [this][free] => [--- this ---] */
-        btree_remove(&l->b, &side);
-        c = side;
-    }
     if (left.state == 0) {
         /* [free][this] => [--- free ---] */
         btree_remove(&l->b, &c);
-    } else {
+    } else if (!last) {
         /* [live][this][live] => [live][free][live] */
         btree_update(&l->b, &c, word_of(this.start, 0));
     }
     if (last) {
-        /* [live][free][-- tail --] => [live][------ tail ------] */
+        /* [live][free or this][-- tail --] => [live][------ tail ------] */
         btree_remove(&l->b, &c);
         l->b.top = hole.start;
         l->high = hole.start == 0 ? 0 : l->high;

@@ -175,10 +175,12 @@ static void change(uint32_t key)
     after_step();
 }
 
-/* Walks from the last word to the first and up again: the words must be exactly the marked ones. */
+/* Walks from the last word to the first and up again: the words must be exactly the marked ones.
+ * btree_before and btree_after must say in advance where each step leads. */
 static void assert_contents(enum order order, uint32_t below)
 {
     struct cursor c;
+    uint64_t next = 0;
     bool any = btree_last(&b, order, &c);
     uint32_t left = nwords(order);
     assert_int_equal(any, left > 0);
@@ -187,7 +189,9 @@ static void assert_contents(enum order order, uint32_t below)
             continue;
         assert_true(cursor_word(&c) == word_for(order, key, mark[order][key] - 1u));
         left--;
+        assert_int_equal(btree_before(&b, &c, &next), left > 0);
         assert_int_equal(btree_prev(&b, &c), left > 0);
+        assert_true(left == 0 || cursor_word(&c) == next);
     }
     assert_int_equal(left, 0);
     for (uint32_t key = 0; any && key < below; key++) {
@@ -195,7 +199,9 @@ static void assert_contents(enum order order, uint32_t below)
             continue;
         assert_true(cursor_word(&c) == word_for(order, key, mark[order][key] - 1u));
         left++;
+        assert_int_equal(btree_after(&b, &c, &next), left < nwords(order));
         assert_int_equal(btree_next(&b, &c), left < nwords(order));
+        assert_true(left == nwords(order) || cursor_word(&c) == next);
     }
 }
 

@@ -21,7 +21,7 @@ result() { # status what
 }
 
 try() { # what file change scenario
-    local what=$1 file=$2 change=$3 scenario=$4 preemptions=$5
+    local what=$1 file=$2 change=$3 scenario=$4 surprises=$5
     rm -rf "$work/src" "$work/build"
     cp -r src "$work/src"
     cp -r "$build/schedules" "$work/build"
@@ -35,16 +35,16 @@ try() { # what file change scenario
         grep -m 3 error "$work/log" | sed 's/^/# /'
         return
     fi
-    "$work/build/schedules" --preemptions "$preemptions" "$scenario" >"$work/log" 2>&1
+    "$work/build/schedules" --surprises "$surprises" "$scenario" >"$work/log" 2>&1
     grep -q '^not ok' "$work/log"
     result $? "$file: $what"
     sed -nE '/^not ok/{s/^not ok [0-9]+ - /# found: /p;n;p;q}' "$work/log"
 }
 
-while IFS=$'\t' read -r what file change scenario preemptions; do
+while IFS=$'\t' read -r what file change scenario surprises; do
     case $what in '#'*) continue ;; esac
     case "$what $file $scenario" in
-    *"$text"*) try "$what" "$file" "$change" "$scenario" "$preemptions" ;;
+    *"$text"*) try "$what" "$file" "$change" "$scenario" "$surprises" ;;
     esac
 done <test/schedules/seeded.tsv
 echo "1..$ntests"

@@ -12,9 +12,11 @@ cd "$(dirname "$0")/../.."
 src=$1 folder=$2 changed=${3-}
 mkdir -p "$folder"
 
-# The C forms of what else is assembler, so that each step is seen [EX1].
-common="-std=c11 -D_GNU_SOURCE -Wall -Wextra -Wno-tsan -g -Iinclude -I$src -Itest/schedules"
-explored="-O1 -fsanitize=thread -U__SANITIZE_THREAD__ -U__GCC_ASM_FLAG_OUTPUTS__
+# The C forms of what else is assembler or of vectors, so that each step is seen. Addresses are
+# those of the file, so that addr2line says where a schedule has switched or failed.
+common="-std=c11 -D_GNU_SOURCE -Wall -Wextra -Wno-tsan -g -fno-pie
+    -Iinclude -I$src -Itest/schedules"
+explored="-O1 -fsanitize=thread -U__SANITIZE_THREAD__ -U__GCC_ASM_FLAG_OUTPUTS__ -U__SSE2__
     -include thread_pointer.h
     -Dmemmove=explore_memmove -Dmemcpy=explore_memmove -Dmemset=explore_memset"
 # What explore.c has in place of functions of src: the system, and how a thread waits.
@@ -36,6 +38,7 @@ for file in "$src"/{base,ledger,slots,core}/*.c "$src"/heaps/{registry,readers}.
     if [ "$file" != "$src"/base/os.c ]; then compile "$file" "$explored" & fi
 done
 compile "$src"/base/os.c -O1
-compile test/schedules/explore.c -O2
+compile test/schedules/explore.c -O2 &
+compile test/schedules/memory.c -O2
 while [ -n "$(jobs -rp)" ]; do wait -n; done
-gcc -o "$folder/schedules" "$folder"/*.o "${wrapped[@]/#/-Wl,--wrap=}"
+gcc -no-pie -o "$folder/schedules" "$folder"/*.o "${wrapped[@]/#/-Wl,--wrap=}"

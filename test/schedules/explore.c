@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * explore.c - tries all schedules of small scenarios with few preemptions: explore.h.
+ * explore.c - tries all schedules of small scenarios with few surprises: explore.h.
  *
- *     schedules [--preemptions N] [--most N] [NAME...]
+ *     schedules [--surprises N] [--most N] [NAME...]
  *
- * explores the scenarios whose names contain one of the words, or all; with at most N preemptions,
+ * explores the scenarios whose names contain one of the words, or all; with at most N surprises,
  * and at most N schedules of each (0: all). Prints TAP.
  */
 #include "explore.h"
@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "base/lock.h"
+#include "memory.h"
 
 enum { STACK_BYTES = 256 << 10, MOST_STEPS = 20000, MOST_CHOICES = 20000, PAGE = 4096 };
 enum { NPAGES = EXPLORE_BYTES / PAGE, TLS_MOST = 4096 };
@@ -33,21 +34,20 @@ struct explored {
     ucontext_t context;
     unsigned char *stack;
     enum state state;
-    uint32_t *word;      /* of the lock or the futex */
-    unsigned paused_at;  /* the number of steps when it paused */
-    uint32_t *held_back; /* the store in its store buffer [EX1], or NULL */
-    uint32_t held_value;
-    uint32_t *last_store; /* if the last step was a relaxed store: where, and what was there */
-    uint32_t last_was;
+    uint32_t *word;     /* of the lock or the futex */
+    unsigned paused_at; /* the number of steps when it paused */
     unsigned char tls[TLS_MOST];
 };
 
-/* At this step there was a choice among these threads. */
+/* At this step there was a choice: which of these threads is next, or which value a load returns,
+ * 0 being the newest. */
 struct choice {
     unsigned step;
-    unsigned char n, taken, thread[NTHREADS_MAX];
+    unsigned char n, taken, option[NVALUES_MAX];
+    bool is_value;
     const void *place; /* in the code of the thread that was at work */
 };
+static_assert((int)NTHREADS_MAX <= (int)NVALUES_MAX, "a choice has room for both");
 
 /* All that the explorer knows. It is not among the variables of the program, which are restored. */
 struct explorer {
@@ -55,14 +55,14 @@ struct explorer {
     int nthreads, current; /* -1: none is at work */
     int acting;            /* in whose name `open` and `check` act */
     bool refuses_barrier;
-    unsigned npreemptions, most_preemptions, nsteps;
+    unsigned nsurprises, most_surprises, nsteps;
     unsigned nchoices, ngiven; /* choices made in this schedule; those that are given */
     struct choice choice[MOST_CHOICES];
     struct explored thread[NTHREADS_MAX];
     ucontext_t main;
     jmp_buf failed;
     const char *failure;
-    unsigned char *data, *pages, *tls, tls_first[TLS_MOST];
+    unsigned char *stacks, *data, *pages, *tls, tls_first[TLS_MOST];
     unsigned char *data_at_start, tls_at_start[TLS_MOST];
     size_t data_bytes, tls_bytes;
     uint32_t page[NPAGES], npages;
@@ -152,16 +152,6 @@ static void restore(void)
         memcpy(explore_memory + (size_t)x->page[i] * PAGE, x->pages + (size_t)i * PAGE, PAGE);
 }
 
-/* --- store buffers [EX1] ---------------------------------------------------------- */
-
-/* What the thread has stored becomes visible. */
-static void flush(struct explored *t)
-{
-    if (t->held_back != NULL)
-        __atomic_store_n(t->held_back, t->held_value, __ATOMIC_SEQ_CST);
-    t->held_back = NULL;
-}
-
 static struct explored *self(void)
 {
     return x != NULL && x->current >= 0 ? &x->thread[x->current] : NULL;
@@ -184,24 +174,24 @@ static bool can_go_on(int i)
     }
 }
 
-/* Chooses among n threads, of which the first costs no preemption if there is a choice: as the
- * given choices say, and then always the first. */
-static int choose(const unsigned char *thread, unsigned n, const void *place)
+/* Chooses among n options, of which the first costs nothing: as the given choices say, and then
+ * always the first. */
+static int choose(const unsigned char *option, unsigned n, bool is_value, const void *place)
 {
     if (n == 1)
-        return thread[0];
+        return option[0];
     struct choice *c = &x->choice[x->nchoices];
     if (x->nchoices++ >= x->ngiven) {
         if (x->nchoices > MOST_CHOICES)
             explore_fail("no end");
-        *c = (struct choice){.n = (unsigned char)n};
-        memcpy(c->thread, thread, n);
+        *c = (struct choice){.n = (unsigned char)n, .is_value = is_value};
+        memcpy(c->option, option, n);
     }
     c->step = x->nsteps;
     c->place = place;
-    if (c->n != n || memcmp(c->thread, thread, n) != 0)
+    if (c->n != n || c->is_value != is_value || memcmp(c->option, option, n) != 0)
         explore_fail("the explorer: a schedule cannot be repeated");
-    return thread[c->taken];
+    return option[c->taken];
 }
 
 /* Adds to `can` the other threads that can go on. */
@@ -214,7 +204,7 @@ static unsigned add_others(unsigned char *can, unsigned n, bool paused)
 }
 
 /* Returns the next thread, or -1 if none can go on. A thread that has paused is next only if all
- * others wait, too, or at the price of a preemption: or two that pause could go on for ever. */
+ * others wait, too, or at the price of a surprise: or two that pause could go on for ever. */
 static int next_thread(bool leaves, const void *place)
 {
     unsigned char can[NTHREADS_MAX];
@@ -222,15 +212,15 @@ static int next_thread(bool leaves, const void *place)
     bool stays = !leaves && can_go_on(x->current);
     if (stays)
         can[n++] = (unsigned char)x->current;
-    if (!stays || x->npreemptions < x->most_preemptions) {
+    if (!stays || x->nsurprises < x->most_surprises) {
         n = add_others(can, n, false);
         if (stays || n == 0)
             n = add_others(can, n, true);
     }
     if (n == 0)
         return -1;
-    int next = choose(can, n, place);
-    x->npreemptions += stays && next != x->current;
+    int next = choose(can, n, false, place);
+    x->nsurprises += stays && next != x->current;
     return next;
 }
 
@@ -250,7 +240,6 @@ static void point_at(const void *place)
 {
     if (self() == NULL)
         return;
-    self()->last_store = NULL;
     if (++x->nsteps > MOST_STEPS)
         explore_fail("no end");
     switch_to(next_thread(false, place));
@@ -260,6 +249,7 @@ static void point_at(const void *place)
 static void leave(enum state state, const void *place)
 {
     struct explored *t = self();
+    x->nsteps += state != PAUSED; /* it has looked at something just now, after its last step */
     t->state = state;
     int next = next_thread(true, place);
     if (next < 0 && state == PAUSED)
@@ -278,14 +268,13 @@ void explore_point(void)
 void explore_end_thread(int thread)
 {
     x->thread[thread].state = ENDED;
+    memory_join(x->current, thread);
 }
 
 static void thread_begins(int i)
 {
     x->scenario->thread[i]();
-    struct explored *t = self();
-    flush(t);
-    t->state = ENDED;
+    self()->state = ENDED;
     x->nsteps++;
     int next = next_thread(true, NULL);
     for (int k = 0; next < 0 && k < x->nthreads; k++)
@@ -323,7 +312,11 @@ int __wrap_os_thread_id(void)
 bool __wrap_os_thread_is_gone(int id);
 bool __wrap_os_thread_is_gone(int id)
 {
-    return x->thread[id - 1000].state == ENDED;
+    if (x->thread[id - 1000].state != ENDED)
+        return false;
+    if (x->current >= 0)
+        memory_join(x->current, id - 1000);
+    return true;
 }
 
 bool __wrap_os_barrier_open(void);
@@ -341,8 +334,8 @@ bool __wrap_os_barrier(void);
 bool __wrap_os_barrier(void)
 {
     explore_point();
-    for (int i = 0; i < x->nthreads && !x->refuses_barrier; i++)
-        flush(&x->thread[i]);
+    if (self() != NULL && !x->refuses_barrier)
+        memory_barrier(x->current, x->nthreads);
     return !x->refuses_barrier;
 }
 
@@ -389,11 +382,11 @@ void __wrap_lock_wait(struct lock *l)
         __real_lock_wait(l);
         return;
     }
-    flush(t);
     t->word = &l->state;
     while (__atomic_load_n(&l->state, __ATOMIC_SEQ_CST) != LOCK_FREE)
         leave(AT_LOCK, __builtin_return_address(0));
-    __atomic_store_n(&l->state, LOCK_TAKEN, __ATOMIC_SEQ_CST);
+    memory_exchange(x->current, &l->state, sizeof l->state, __ATOMIC_ACQUIRE);
+    l->state = LOCK_TAKEN;
 }
 
 /* A lookup tries a hundred times at once before it waits. Here it waits after the first. */
@@ -406,43 +399,65 @@ bool __wrap_lookup_pause(unsigned n)
 
 /* --- the instrumentation for ThreadSanitizer ---------------------------------------- */
 
-static bool is_tls(const volatile void *p)
-{
-    return (uintptr_t)p - (uintptr_t)x->tls < x->tls_bytes;
-}
-
-/* Before an operation that is a fence for the processor, too. */
-static void fence_at(const void *place)
-{
-    point_at(place);
-    if (self() != NULL)
-        flush(self());
-}
-
 #define HERE __builtin_return_address(0)
+
+/* Whether a thread is at work, and the place is not its own, on its stack or thread-local. */
+static bool is_shared(const volatile void *p)
+{
+    return self() != NULL && (uintptr_t)p - (uintptr_t)x->tls >= x->tls_bytes &&
+           (uintptr_t)p - (uintptr_t)x->stacks >= (uintptr_t)NTHREADS_MAX * STACK_BYTES;
+}
+
+static uint64_t load(const volatile void *p, unsigned nbytes, int order, uint64_t newest,
+                     const void *place)
+{
+    static const unsigned char number[NVALUES_MAX] = {0, 1, 2, 3};
+    uint64_t value[NVALUES_MAX];
+    if (!is_shared(p))
+        return newest;
+    unsigned n = memory_values(x->current, p, nbytes, order, value);
+    int taken = x->nsurprises < x->most_surprises ? choose(number, n, true, place) : 0;
+    x->nsurprises += taken > 0;
+    memory_read(x->current, p, nbytes, order, (unsigned)taken);
+    return value[taken];
+}
+
+static void store(volatile void *p, unsigned nbytes, int order)
+{
+    if (is_shared(p))
+        memory_store(x->current, p, nbytes, order);
+}
+
+static void exchange(volatile void *p, unsigned nbytes, int order)
+{
+    if (is_shared(p))
+        memory_exchange(x->current, p, nbytes, order);
+}
+
+static void plain(const volatile void *p, size_t nbytes, bool writes, const void *place)
+{
+    static char text[100];
+    if (!is_shared(p) || (x->scenario->lookups_race && !writes) ||
+        (writes ? memory_plain_store(x->current, p, nbytes, x->scenario->lookups_race)
+                : memory_plain_load(x->current, p, nbytes)))
+        return;
+    snprintf(text, sizeof text, "a race: thread %d %s at %p", x->current,
+             writes ? "writes" : "reads", (void *)((uintptr_t)place));
+    explore_fail(text);
+}
 
 #define DEFINE(bits, type)                                                                         \
     type __tsan_atomic##bits##_load(const volatile type *p, int order);                            \
     type __tsan_atomic##bits##_load(const volatile type *p, int order)                             \
     {                                                                                              \
-        (void)order;                                                                               \
         point_at(HERE);                                                                            \
-        const struct explored *t = self();                                                         \
-        if (t != NULL && t->held_back != NULL && (const volatile void *)t->held_back == p)         \
-            return (type)t->held_value;                                                            \
-        return *p;                                                                                 \
+        return (type)load(p, sizeof *p, order, *p, HERE);                                          \
     }                                                                                              \
     void __tsan_atomic##bits##_store(volatile type *p, type value, int order);                     \
     void __tsan_atomic##bits##_store(volatile type *p, type value, int order)                      \
     {                                                                                              \
         point_at(HERE);                                                                            \
-        struct explored *t = self();                                                               \
-        if (t != NULL && (order == __ATOMIC_SEQ_CST || (volatile void *)t->held_back == p))        \
-            t->held_back = (order == __ATOMIC_SEQ_CST) ? (flush(t), NULL) : NULL;                  \
-        if (t != NULL && bits == 32 && order == __ATOMIC_RELAXED) {                                \
-            t->last_store = (uint32_t *)(uintptr_t)p;                                              \
-            t->last_was = (uint32_t)*p;                                                            \
-        }                                                                                          \
+        store(p, sizeof *p, order);                                                                \
         *p = value;                                                                                \
     }                                                                                              \
     int __tsan_atomic##bits##_compare_exchange_strong(volatile type *p, type *was, type value,     \
@@ -450,120 +465,101 @@ static void fence_at(const void *place)
     int __tsan_atomic##bits##_compare_exchange_strong(volatile type *p, type *was, type value,     \
                                                       int order, int order_failed)                 \
     {                                                                                              \
-        (void)order, (void)order_failed;                                                           \
-        fence_at(HERE);                                                                            \
-        if (*p != *was)                                                                            \
-            return *was = *p, 0;                                                                   \
+        point_at(HERE);                                                                            \
+        if (*p != *was) {                                                                          \
+            *was = *p;                                                                             \
+            if (is_shared(p))                                                                      \
+                memory_read(x->current, p, sizeof *p, order_failed, 0);                            \
+            return 0;                                                                              \
+        }                                                                                          \
+        exchange(p, sizeof *p, order);                                                             \
         *p = value;                                                                                \
         return 1;                                                                                  \
     }                                                                                              \
     type __tsan_atomic##bits##_exchange(volatile type *p, type value, int order);                  \
     type __tsan_atomic##bits##_exchange(volatile type *p, type value, int order)                   \
     {                                                                                              \
-        (void)order;                                                                               \
-        fence_at(HERE);                                                                            \
+        point_at(HERE);                                                                            \
         type was = *p;                                                                             \
+        exchange(p, sizeof *p, order);                                                             \
         *p = value;                                                                                \
         return was;                                                                                \
     }                                                                                              \
     type __tsan_atomic##bits##_fetch_add(volatile type *p, type n, int order);                     \
     type __tsan_atomic##bits##_fetch_add(volatile type *p, type n, int order)                      \
     {                                                                                              \
-        (void)order;                                                                               \
-        fence_at(HERE);                                                                            \
+        point_at(HERE);                                                                            \
         type was = *p;                                                                             \
+        exchange(p, sizeof *p, order);                                                             \
         *p = (type)(was + n);                                                                      \
         return was;                                                                                \
     }                                                                                              \
     type __tsan_atomic##bits##_fetch_sub(volatile type *p, type n, int order);                     \
     type __tsan_atomic##bits##_fetch_sub(volatile type *p, type n, int order)                      \
     {                                                                                              \
-        (void)order;                                                                               \
-        fence_at(HERE);                                                                            \
-        type was = *p;                                                                             \
-        *p = (type)(was - n);                                                                      \
-        return was;                                                                                \
+        return __tsan_atomic##bits##_fetch_add(p, (type)-n, order);                                \
     }
 DEFINE(8, uint8_t)
 DEFINE(16, uint16_t)
 DEFINE(32, uint32_t)
 DEFINE(64, uint64_t)
 
-/* Only a fence of sequential consistency empties the store buffer of a processor. */
 void __tsan_atomic_thread_fence(int order);
 void __tsan_atomic_thread_fence(int order)
 {
-    if (order == __ATOMIC_SEQ_CST)
-        fence_at(HERE);
-    else
-        point_at(HERE);
+    point_at(HERE);
+    if (self() != NULL)
+        memory_fence(x->current, order);
 }
 
-/* The store before it goes back into the store buffer. */
+/* It keeps only the compiler from changing an order. */
 void __tsan_atomic_signal_fence(int order);
 void __tsan_atomic_signal_fence(int order)
 {
     (void)order;
-    struct explored *t = self();
-    if (t == NULL || t->last_store == NULL || is_tls(t->last_store))
-        return;
-    flush(t);
-    t->held_back = t->last_store;
-    t->held_value = *t->last_store;
-    *t->last_store = t->last_was;
-    t->last_store = NULL;
 }
 
-#define PLAIN(name, steps)                                                                         \
-    void name(void *p);                                                                            \
-    void name(void *p)                                                                             \
+#define PLAIN(name, nbytes, writes)                                                                \
+    void __tsan_##name(void *p);                                                                   \
+    void __tsan_##name(void *p)                                                                    \
     {                                                                                              \
-        (void)p;                                                                                   \
-        if ((steps) && self() != NULL && x->scenario->each_write_counts)                           \
+        if ((writes) && self() != NULL && x->scenario->each_write_counts)                          \
             point_at(HERE);                                                                        \
+        plain(p, nbytes, writes, HERE);                                                            \
     }
-PLAIN(__tsan_read1, false)
-PLAIN(__tsan_read2, false)
-PLAIN(__tsan_read4, false)
-PLAIN(__tsan_read8, false)
-PLAIN(__tsan_write1, true)
-PLAIN(__tsan_write2, true)
-PLAIN(__tsan_write4, true)
-PLAIN(__tsan_write8, true)
-PLAIN(__tsan_write16, true)
-PLAIN(__tsan_unaligned_read2, false)
-PLAIN(__tsan_unaligned_read4, false)
-PLAIN(__tsan_unaligned_read8, false)
-PLAIN(__tsan_unaligned_write2, true)
-PLAIN(__tsan_unaligned_write4, true)
-PLAIN(__tsan_unaligned_write8, true)
-PLAIN(__tsan_unaligned_write16, true)
-PLAIN(__tsan_func_entry, false)
+PLAIN(read1, 1, false)
+PLAIN(read2, 2, false)
+PLAIN(read4, 4, false)
+PLAIN(read8, 8, false)
+PLAIN(read16, 16, false)
+PLAIN(write1, 1, true)
+PLAIN(write2, 2, true)
+PLAIN(write4, 4, true)
+PLAIN(write8, 8, true)
+PLAIN(write16, 16, true)
+PLAIN(unaligned_read2, 2, false)
+PLAIN(unaligned_read4, 4, false)
+PLAIN(unaligned_read8, 8, false)
+PLAIN(unaligned_read16, 16, false)
+PLAIN(unaligned_write2, 2, true)
+PLAIN(unaligned_write4, 4, true)
+PLAIN(unaligned_write8, 8, true)
+PLAIN(unaligned_write16, 16, true)
 
-/* What reads 16 bytes is a look at states, and counts as atomic. */
-void __tsan_read16(void *p);
-void __tsan_read16(void *p)
-{
-    (void)p;
-    point_at(HERE);
-}
-void __tsan_unaligned_read16(void *p);
-void __tsan_unaligned_read16(void *p)
-{
-    (void)p;
-    point_at(HERE);
-}
 void __tsan_read_range(void *p, size_t n);
 void __tsan_read_range(void *p, size_t n)
 {
-    (void)p;
-    if (n == 16)
-        point_at(HERE);
+    plain(p, n, false, HERE);
 }
 void __tsan_write_range(void *p, size_t n);
 void __tsan_write_range(void *p, size_t n)
 {
-    (void)p, (void)n;
+    plain(p, n, true, HERE);
+}
+void __tsan_func_entry(void *p);
+void __tsan_func_entry(void *p)
+{
+    (void)p;
 }
 void __tsan_func_exit(void);
 void __tsan_func_exit(void)
@@ -583,11 +579,17 @@ void *explore_memmove(void *to, const void *from, size_t n)
     unsigned char *t = to;
     const unsigned char *f = from;
     bool down = t > f;
-    if (half == 0)
+    if (half == 0) {
+        plain(from, n, false, HERE);
+        plain(to, n, true, HERE);
         return memmove(to, from, n);
+    }
     point_at(HERE);
+    plain(from, n, false, HERE);
+    plain(down ? t + half : t, down ? n - half : half, true, HERE);
     memmove(down ? t + half : t, down ? f + half : f, down ? n - half : half);
     point_at(HERE);
+    plain(down ? t : t + half, down ? half : n - half, true, HERE);
     memmove(down ? t : t + half, down ? f : f + half, down ? half : n - half);
     return to;
 }
@@ -598,9 +600,11 @@ void *explore_memset(void *to, int value, size_t n)
     size_t half = self() == NULL ? 0 : n / 2 / sizeof(long) * sizeof(long);
     if (half > 0) {
         point_at(HERE);
+        plain(to, half, true, HERE);
         memset(to, value, half);
         point_at(HERE);
     }
+    plain((unsigned char *)to + half, n - half, true, HERE);
     memset((unsigned char *)to + half, value, n - half);
     return to;
 }
@@ -611,7 +615,6 @@ static void begin_thread(int i)
 {
     struct explored *t = &x->thread[i];
     t->state = READY;
-    t->held_back = t->last_store = NULL;
     memcpy(t->tls, x->tls_first, x->tls_bytes);
     getcontext(&t->context);
     t->context.uc_stack = (stack_t){.ss_sp = t->stack, .ss_size = STACK_BYTES};
@@ -623,7 +626,8 @@ static void begin_thread(int i)
 static bool run_once(void)
 {
     restore();
-    x->npreemptions = x->nsteps = x->nchoices = 0;
+    x->nsurprises = x->nsteps = x->nchoices = 0;
+    memory_begin();
     for (int i = 0; i < x->nthreads; i++)
         begin_thread(i);
     x->failure = NULL;
@@ -634,7 +638,7 @@ static bool run_once(void)
     getcontext(&x->main);
     if (!begun) {
         begun = true;
-        x->current = choose(all, (unsigned)x->nthreads, NULL);
+        x->current = choose(all, (unsigned)x->nthreads, false, NULL);
         memcpy(x->tls, x->thread[x->current].tls, x->tls_bytes);
         setcontext(&x->thread[x->current].context);
     }
@@ -665,8 +669,8 @@ static void print_schedule(void)
     for (unsigned i = 0; i < x->nchoices; i++) {
         const struct choice *c = &x->choice[i];
         if (i == 0 || c->taken > 0)
-            printf(" step %u -> thread %d (%p);", c->step, c->thread[c->taken],
-                   (void *)((uintptr_t)c->place));
+            printf(" step %u -> %s %d (%p);", c->step, c->is_value ? "older value" : "thread",
+                   c->option[c->taken], (void *)((uintptr_t)c->place));
     }
     printf("\n");
 }
@@ -699,8 +703,8 @@ static bool explore(const struct scenario *s, int number, size_t most)
         ok = run_once();
         more = ok && (most == 0 || n < most) && next_schedule();
     } while (more);
-    printf("%s %d - %s: %zu schedules with at most %u preemptions, %.2f s\n", ok ? "ok" : "not ok",
-           number, s->name, n, x->most_preemptions, seconds() - begin);
+    printf("%s %d - %s: %zu schedules with at most %u surprises, %.2f s\n", ok ? "ok" : "not ok",
+           number, s->name, n, x->most_surprises, seconds() - begin);
     if (!ok)
         print_schedule();
     fflush(stdout);
@@ -728,8 +732,10 @@ static void open_explorer(void)
     x = map(sizeof *x);
     uintptr_t memory = (uintptr_t)map(EXPLORE_BYTES + ALIGN);
     explore_memory = (unsigned char *)((memory + ALIGN - 1) / ALIGN * ALIGN);
+    x->stacks = map((size_t)NTHREADS_MAX * STACK_BYTES);
     for (int i = 0; i < NTHREADS_MAX; i++)
-        x->thread[i].stack = map(STACK_BYTES);
+        x->thread[i].stack = x->stacks + (size_t)i * STACK_BYTES;
+    memory_open();
     dl_iterate_phdr(find_tls, NULL);
     __libc_single_threaded = 0; /* or src leaves out what only threads need */
     sigaltstack(&(stack_t){.ss_sp = map(STACK_BYTES), .ss_size = STACK_BYTES}, NULL);
@@ -745,15 +751,15 @@ int main(int argc, char **argv)
     int ntests = 0, nfailed = 0;
     (void)argc;
     open_explorer();
-    x->most_preemptions = 2;
+    x->most_surprises = 2;
     for (argv++; *argv != NULL && **argv == '-'; argv += 2) {
         if (argv[1] == NULL ||
-            (strcmp(*argv, "--preemptions") != 0 && strcmp(*argv, "--most") != 0)) {
-            fprintf(stderr, "usage: schedules [--preemptions N] [--most N] [NAME...]\n");
+            (strcmp(*argv, "--surprises") != 0 && strcmp(*argv, "--most") != 0)) {
+            fprintf(stderr, "usage: schedules [--surprises N] [--most N] [NAME...]\n");
             return 2;
         }
-        if (strcmp(*argv, "--preemptions") == 0)
-            x->most_preemptions = (unsigned)strtoul(argv[1], NULL, 10);
+        if (strcmp(*argv, "--surprises") == 0)
+            x->most_surprises = (unsigned)strtoul(argv[1], NULL, 10);
         else
             most = strtoul(argv[1], NULL, 10);
     }

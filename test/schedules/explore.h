@@ -1,23 +1,22 @@
 /* SPDX-License-Identifier: MIT
  *
- * explore.h - runs the code of src in all schedules of two or three threads with few preemptions.
+ * explore.h - runs the code of src in all schedules of two or three threads with few surprises.
  *
  * A scenario is a heap that `open` has prepared, what each thread then does, and what has to be
  * true afterwards. The explorer runs it again and again, each time in another schedule, until it
- * has tried every schedule with at most two preemptions, or a given number. A preemption is a
- * switch away from a thread that could go on; switches because a thread waits or ends are free.
- * Most errors in concurrent programs need one or two (Musuvathi and Qadeer, "Iterative Context
- * Bounding for Systematic Testing of Multithreaded Programs", 2007).
+ * has tried every schedule with at most two surprises, or a given number. A surprise is a switch
+ * away from a thread that could go on, or an atomic load that returns an older value than the
+ * newest one; switches because a thread waits or ends are free. Most errors in concurrent programs
+ * need one or two (Musuvathi and Qadeer, "Iterative Context Bounding for Systematic Testing of
+ * Multithreaded Programs", 2007).
  *
  * The threads are coroutines in one thread of the system. They can be switched at each atomic
  * operation of src, and halfway through a memmove, memcpy or memset of the library. To this end src
  * is compiled with the instrumentation for ThreadSanitizer, and explore.c has the functions that
  * this calls. So what runs is the code as it is, and nothing in it is written for the explorer.
  *
- *   EX1  memory is sequentially consistent, with one exception: a relaxed store that is followed by
- *        a signal fence (grace_enter) stays in the thread's store buffer, where no other thread
- *        sees it, until the thread stores to that word again, makes an atomic exchange or a fence,
- *        or another thread has the system run a barrier (grace_barrier);
+ *   EX1  a load may return what C11 and the machines of today let it return (memory.h), and a data
+ *        race is a failure. In the child of a fork all that the other threads have stored is seen;
  *   EX2  before each schedule all variables of the program, thread-local ones as well, and the
  *        memory of `explore_memory` are made what they were when `open` returned;
  *   EX3  an assertion that fails, a crash, a thread that waits for ever and what `check` refuses
@@ -37,6 +36,7 @@ struct scenario {
     void (*thread[NTHREADS_MAX])(void);
     void (*check)(void);
     bool each_write_counts; /* threads may be switched before each write, too */
+    bool lookups_race;      /* plain accesses race: what is read is believed only afterwards */
     bool waits_in_lock; /* explores how a thread waits for a lock, too, instead of just waiting */
 };
 

@@ -148,6 +148,13 @@ until [ -e series.3 ] || ! kill -0 "$series" 2>/dev/null; do sleep 0.1; done
 { kill "$series"; wait "$series"; } 2>/dev/null
 [ -s series.1 ] && [ -s series.2 ] && "$mem" check series.2 >out
 result $? 'a series of snapshots'
+mkfifo pipe && ln -s snap link && cp snap before
+for file in pipe link .; do
+    run "$mem" snap "$pid" -o "$file"
+    refuses 'no regular file' "a snapshot does not replace a pipe, a link or a folder ($file)"
+done
+[ -p pipe ] && [ -L link ] && cmp -s snap before && [ "$(echo link.* pipe.*)" = 'link.* pipe.*' ]
+result $? 'and leaves them as they were'
 
 # --- core files -------------------------------------------------------------------------
 

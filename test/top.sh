@@ -241,6 +241,10 @@ refuses 'a file does not change' 'nor is a series of snapshots taken of one'
 # --- the screen ---------------------------------------------------------------------------------
 
 start "${preloaded[@]}"
+timeout 60 "$mem" top --batch --delay=0.1 "$pid" >/dev/full 2>err </dev/null
+status=$?
+[ "$status" -eq 2 ] && grep -q 'standard output: No space left' err
+result $? 'a look that cannot be written is the last one'
 run "$mem" top "$pid"
 if grep -q 'built without ncurses' err; then
     refuses 'so that it has no screen: use --batch' 'without ncurses, --batch is needed'

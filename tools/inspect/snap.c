@@ -126,9 +126,16 @@ static void read_history(struct target *t)
     events_close(&e);
 }
 
-/* Opens a new file beside the one that it replaces in the end: no reader sees half of it. */
+/* Opens a new file beside the one that it replaces in the end: no reader sees half of it. What is
+ * not a regular file is not replaced: a device, a pipe, or a link to a file that others read. */
 static int open_beside(const char *path, char *temporary, size_t nbytes)
 {
+    struct stat s;
+    if (lstat(path, &s) == 0 && !S_ISREG(s.st_mode)) {
+        warnx("%s: that is no regular file, and a snapshot would replace it: name another file",
+              path);
+        return -1;
+    }
     int n = snprintf(temporary, nbytes, "%s.XXXXXX", path);
     int fd = n < 0 || (size_t)n >= nbytes ? -1 : mkostemp(temporary, O_CLOEXEC);
     if (fd < 0)

@@ -495,7 +495,7 @@ static int run_batch(void)
         if (!look(&status))
             break;
         print_page();
-    } while (!was_last_look());
+    } while (!was_last_look() && !ferror(stdout)); /* mem reports that when it ends */
     return status;
 }
 

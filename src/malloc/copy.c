@@ -158,9 +158,11 @@ static char *copy_strcat_chk(char *to, const char *from, size_t most)
     return __strcat_chk(to, from, most);
 }
 
+/* It reads the string's end, too, unless nbytes come before that. */
 static void look_at_strncpy(const char *to, const char *from, size_t nbytes)
 {
-    look_at("strncpy", false, from, strnlen(from, nbytes));
+    size_t length = strnlen(from, nbytes);
+    look_at("strncpy", false, from, length < nbytes ? length + 1 : nbytes);
     look_at("strncpy", true, to, nbytes);
 }
 

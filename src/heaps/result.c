@@ -29,12 +29,15 @@ MEM_API const char *mem_strerror(enum mem_result result)
         [MEM_OK] = "no error",
         [MEM_NO_HEAP] = "there is no heap at that address",
         [MEM_BUSY] = "the heap is being walked by the caller, is changing, or is attached already",
-        [MEM_BAD_SIZE] = "too small for a heap",
-        [MEM_BAD_BUFFER] = "the buffer is NULL or no multiple of 16",
-        [MEM_BAD_OPTIONS] = "an option that does not exist, or not there",
+        [MEM_BAD_SIZE] = "too small for a heap, or for the heap in the buffer",
+        [MEM_BAD_BUFFER] =
+            "the buffer is NULL, not at a multiple of 16, or not where its heap can be attached; "
+            "or the heap is in no buffer",
+        [MEM_BAD_OPTIONS] = "an option that does not exist, or is not possible for this heap",
         [MEM_BAD_ALIGNMENT] = "the alignment is no power of two",
-        [MEM_BAD_STYLE] = "no placement style, or not with this alignment",
-        [MEM_TOO_LARGE] = "larger than there can be",
+        [MEM_BAD_STYLE] =
+            "a placement style that does not exist, or is not possible with this alignment",
+        [MEM_TOO_LARGE] = "larger than such a heap, or an object in this one, can be",
         [MEM_NO_MEMORY] = "the system refuses the mapping",
         [MEM_NO_SPACE] = "no free chunk can hold the object",
         [MEM_OVER_LIMIT] = "it would be more than the limit of the heap",

@@ -109,11 +109,11 @@ static void test_mistakes(void **state)
 static void test_each_result_has_words(void **state)
 {
     (void)state;
-    for (int i = MEM_OK; i <= MEM_DAMAGED; i++)
+    for (int i = MEM_OK; i <= MEM_FOREIGN; i++)
         for (int k = MEM_OK; k < i; k++)
             assert_string_not_equal(mem_strerror((enum mem_result)i),
                                     mem_strerror((enum mem_result)k));
-    assert_non_null(mem_strerror((enum mem_result)(MEM_DAMAGED + 1)));
+    assert_non_null(mem_strerror((enum mem_result)(MEM_FOREIGN + 1)));
     assert_non_null(mem_strerror((enum mem_result) - 1));
 }
 

@@ -155,6 +155,10 @@ for file in pipe link .; do
 done
 [ -p pipe ] && [ -L link ] && cmp -s snap before && [ "$(echo link.* pipe.*)" = 'link.* pipe.*' ]
 result $? 'and leaves them as they were'
+run bash -c 'ulimit -f 4; exec "$@"' - "$mem" snap "$pid" -o large
+refuses 'large: File too large' 'a snapshot above the limit on the size of files'
+[ "$(echo large*)" = 'large*' ]
+result $? 'and nothing is left of it'
 
 # --- core files -------------------------------------------------------------------------
 

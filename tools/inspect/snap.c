@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -234,6 +235,9 @@ int command_snap(int argc, char **argv)
     char name[64];
     options = (struct options){0};
     argp_parse(&argp, argc, argv, 0, NULL, NULL);
+    /* A write above the limit on the size of files now fails instead of killing mem, which would
+     * leave the unfinished file behind. */
+    signal(SIGXFSZ, SIG_IGN);
     const char *slash = strrchr(options.target, '/');
     snprintf(name, sizeof name, "mem.%.40s.snap%s", slash == NULL ? options.target : slash + 1,
              options.is_compressed ? ".zst" : "");

@@ -56,11 +56,9 @@ int main(int argc, char **argv)
     wait(&status);
     if (WEXITSTATUS(status) != 0)
         return WEXITSTATUS(status);
-    while (argc > 2 && malloc(1) != none)
-        if (argv[2][0] != 'x')
-            return 0;
-    while (argc > 2)
-        pause();
+    if (argc > 2 && (argv[2][0] == 'x' || malloc(1) == none || malloc(1) == none))
+        for (;;)
+            pause();
     return 0;
 }
 EOF
@@ -111,9 +109,23 @@ run "$mem" fail --every=2 --seconds=1 ./needy careful once
 grep -qx '7 *exit status 17' out && [ $status -eq 0 ] && grep -qx '4 runs .*, 0 killed' out
 result $? '--every tries each Nth allocation only'
 
-run "$mem" fail --from=8 --to=8 --seconds=1 ./needy careful x
-[ $status -eq 1 ] && grep -q '^8 *had not ended after 1 s, and was killed$' out
+run "$mem" fail --from=8 --seconds=1 ./needy careful once
+[ $status -eq 1 ] && grep -q '^8 *had not ended after 1 s, and was killed$' out &&
+    grep -qx '1 run with a failure, 1 killed' out
 result $? 'a run that takes too long is killed'
+
+timeout 60 "$mem" fail --seconds=1 ./needy careful x >out 2>err
+status=$?
+[ $status -eq 2 ] && grep -q 'without a failure ./needy had not ended after 1 s' err
+result $? 'a program that does not end by itself: exit status 2'
+
+"$mem" fail ./needy careful once >out 2>err & # allocation 8 would take ten seconds
+tool=$!
+until grep -q ^6 out || ! kill -0 $tool 2>/dev/null; do sleep 0.05; done
+{ kill $tool; wait $tool; } 2>/dev/null
+status=$?
+[ $status -eq 143 ] && grep -qx '7 runs with a failure, 1 killed' out
+result $? 'SIGTERM ends mem, and the run that it ends is not counted'
 
 LIBMEM=fail=4,history run "$mem" run ./needy
 [ $status -eq 14 ] && grep -qx 'libmem: calloc of 15 bytes fails: allocation 4' err &&
@@ -138,6 +150,10 @@ result $? 'no program: exit status 2'
 run "$mem" fail --every=0 true
 [ $status -eq 2 ] && grep -q 'every=0: give a number from 1 on' err
 result $? 'a wrong number: exit status 2'
+
+run "$mem" fail --from=3 --to=2 true
+[ $status -eq 2 ] && grep -q 'from is above --to' err
+result $? 'no allocation would fail: exit status 2'
 
 # --- real programs --------------------------------------------------------------------------
 

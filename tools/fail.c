@@ -171,7 +171,8 @@ struct totals {
     uint64_t first_bad; /* the number of an allocation; 0: there is none */
 };
 
-/* Lets one allocation after another fail, until a run comes to its end without. */
+/* Lets one allocation after another fail, until a run comes to its end without, or mem is asked to
+ * end. */
 static struct totals try_all(struct counterfile *counts, const char *own, unsigned seconds,
                              uint64_t about)
 {
@@ -181,7 +182,7 @@ static struct totals try_all(struct counterfile *counts, const char *own, unsign
     for (number = options.first; number <= options.last; number += options.step) {
         show_progress(number, options.last < about ? options.last : about);
         struct outcome o = run_once(counts, own, number, seconds);
-        if (o.nfailed == 0 && !o.took_too_long)
+        if (o.nfailed == 0 || program_signal() != 0)
             break;
         totals.nruns++;
         totals.nbad += is_bad(&o);
@@ -203,6 +204,16 @@ static struct totals try_all(struct counterfile *counts, const char *own, unsign
 }
 
 /* --- mem fail ------------------------------------------------------------------------ */
+
+/* If a signal has asked mem to end, which each program was passed, ends by it. */
+static void end_if_asked(void)
+{
+    if (program_signal() == 0)
+        return;
+    fflush(stdout);
+    signal(program_signal(), SIG_DFL);
+    raise(program_signal());
+}
 
 static uint64_t number_of(const char *text, const char *name, struct argp_state *state)
 {
@@ -234,6 +245,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
         state->next = state->argc; /* the rest are the program's own arguments */
     } else if (key == ARGP_KEY_NO_ARGS)
         argp_error(state, "no program to run: name one after the options");
+    else if (key == ARGP_KEY_END && options.first > options.last)
+        argp_error(state, "--from is above --to: no allocation would fail");
     else
         return ARGP_ERR_UNKNOWN;
     return 0;
@@ -263,7 +276,7 @@ static const struct argp fail_argp = {
         "number. The program reads from /dev/null, and its output is dropped. To look at one "
         "failure: LIBMEM=fail=N mem run PROGRAM, and with history as well its stack.\n\n"
         "The exit status is 0 if no run was killed by a signal or took too long, 1 if one was, 2 "
-        "if mem itself failed."};
+        "if mem itself failed, or if PROGRAM takes too long also without a failure."};
 
 int command_fail(int argc, char **argv)
 {
@@ -275,6 +288,10 @@ int command_fail(int argc, char **argv)
     clock_gettime(CLOCK_MONOTONIC, &began);
     struct outcome whole = run_once(counts, own, NONE_FAILS, options.seconds);
     clock_gettime(CLOCK_MONOTONIC, &ended);
+    end_if_asked();
+    if (whole.took_too_long)
+        errx(FAIL_UNKNOWN, "without a failure %s had not ended after %u s: give more --seconds",
+             options.program[0], options.seconds);
     unsigned seconds = options.seconds != 0 ? options.seconds
                                             : 10 * (unsigned)(ended.tv_sec - began.tv_sec + 1) + 10;
     if (whole.nallocated == 0)
@@ -288,6 +305,7 @@ int command_fail(int argc, char **argv)
     if (totals.nbad > 0)
         printf("to see where it fails: LIBMEM=fail=%" PRIu64 "%s mem run --history %s ...\n",
                totals.first_bad, options.lasts ? "+" : "", options.program[0]);
+    end_if_asked();
     free(own);
     return totals.nbad > 0 ? FAIL_BAD : 0;
 }

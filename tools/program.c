@@ -113,13 +113,16 @@ void preload_library(void)
 
 /* --- signals -------------------------------------------------------------- */
 
-static volatile sig_atomic_t child; /* the process id of the program */
+static volatile sig_atomic_t child;    /* the process id of the program */
+static volatile sig_atomic_t received; /* see program_signal */
 
 /* The signal handler: sends the signal on to the program. A signal from the keyboard
  * (si_code SI_KERNEL) is not sent on, since the terminal has sent it to the program, too. */
 static void pass_on(int signal_number, siginfo_t *info, void *context)
 {
     (void)context;
+    if (signal_number != SIGUSR1 && signal_number != SIGUSR2)
+        received = signal_number;
     if (info->si_code <= 0)
         kill(child, signal_number);
 }
@@ -148,6 +151,11 @@ static void outlive_the_program(pid_t pid, const sigset_t *before)
     for (size_t i = 0; i < NPASSED_ON; i++)
         sigaction(passed_on[i], &action, NULL);
     sigprocmask(SIG_SETMASK, before, NULL);
+}
+
+int program_signal(void)
+{
+    return received;
 }
 
 /* --- the program ---------------------------------------------------------- */

@@ -32,4 +32,8 @@ void program_go(struct program *p);
  * child process has ended, or is about to. */
 bool program_was_executed(struct program *p);
 
+/* Returns the last signal by which mem was asked to end since it first started a program: SIGHUP,
+ * SIGINT, SIGQUIT or SIGTERM; or 0. */
+int program_signal(void);
+
 #endif

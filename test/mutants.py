@@ -12,15 +12,16 @@ counted, and another is drawn instead.
 
 Each mutant meets the tests that can reach it, the unit test of its module first, until one fails.
 Those that all tests pass meet the tests with threads under ThreadSanitizer, if their line is about
-threads. What is alive then is printed. test/mutants.tsv lists mutants that are equivalent to the original, with a reason each;
-they are not counted either, and a row that fits no possible mutant is a failure.
+threads. What is alive then is printed. test/mutants.tsv lists mutants that are equivalent to the
+original, with a reason each; they are not counted either, and a row that fits no possible mutant is
+a failure.
 
 The drawing is stable: a change of src only replaces the mutants of the lines that it changes.
 --alive tries all those again that were alive in any run.
 
 The results are kept in build/mutants/results.tsv, so that a run that was broken off goes on where
-it was, and a run after new tests tries only those that were alive; --again forgets them. The exit status is 1 if fewer than 95 % are killed, or if one is
-alive in a file of MARKED.
+it was, and a run after new tests tries only those that were alive; --again forgets them. The exit
+status is 1 if fewer than 95 % are killed, or if one is alive in a file of MARKED.
 """
 import argparse
 import concurrent.futures
@@ -40,6 +41,7 @@ BUILD = ROOT / "build/mutants"
 RESULTS = BUILD / "results.tsv"
 TIMES = BUILD / "times.tsv"
 EQUIVALENT = ROOT / "test/mutants.tsv"
+TEST_MK = (ROOT / "test/test.mk").read_text()
 WANTED = 0.95
 # The free path, the registry, attach and the page map: here no mutant may live.
 MARKED = re.compile(r"src/(slots/(tcache|slot|pagemap|state)|core/heap|heaps/(registry|attach))\.")
@@ -323,12 +325,13 @@ class Test:
             (f" {self.options}" if self.options else "")
 
     def objects(self, bench):
-        objects = [bench.object_of(self.source)]
+        """The test's own object, and those of src/malloc that test.mk links to it."""
+        modules = re.findall(r"^\$\(BUILD\)/" + self.source.split(".")[0] +
+                             r": \$\(BUILD\)/obj/(\S+)\.o$", TEST_MK, re.M)
         if "unit/malloc" in self.source:
-            objects += [bench.object_of(f"src/malloc/{m}.c")
-                        for m in ("history", "stack", "cfi", "module", "options", "report",
-                                  "canary", "quarantine")]
-        return objects
+            without_heap = re.search(r"^WITHOUT_HEAP := [^,]*,([^)]*)\)", TEST_MK, re.M).group(1)
+            modules += [f"malloc/{name}" for name in re.findall(r"(\w+)\.o", without_heap)]
+        return [bench.object_of(self.source)] + [bench.object_of(f"src/{m}.c") for m in modules]
 
     def prepare(self, bench):
         """Links the program, and returns its path and its environment."""

@@ -303,7 +303,7 @@ coverage: ## which lines, branches and conditions of src the tests reach; fails 
 	@test/coverage.sh
 N ?= 150
 mutants: ## whether the tests notice N random changes of src: N= SEED=
-	@test/mutants.py --n $(N) --seed $(SEED)
+	@python3 test/mutants.py --n $(N) --seed $(SEED)
 
 .PHONY: prove
 prove: ## proofs of the arithmetic and the decisions of src, with Frama-C (docs/reliability.md)

@@ -3,6 +3,7 @@
 """mutants.py - changes src at random places, and counts which changes the tests notice.
 
     test/mutants.py [--n N] [--seed SEED] [--jobs J] [--in TEXT] [--alive] [--again] [--list]
+                    [--quick]
 
 A mutant is the library with one small change inside a function: another operator, a condition
 negated, a constant one larger or smaller, a statement left out, another value returned. The N
@@ -17,7 +18,8 @@ original, with a reason each; they are not counted either, and a row that fits n
 a failure.
 
 The drawing is stable: a change of src only replaces the mutants of the lines that it changes.
---alive tries all those again that were alive in any run.
+--alive tries all those again that were alive in any run. --quick leaves out the tests that take
+more than QUICK seconds, except unit tests: what it finds alive, a run without it tries again.
 
 The results are kept in build/mutants/results.tsv, so that a run that was broken off goes on where
 it was, and a run after new tests tries only those that were alive; --again forgets them. The exit
@@ -43,6 +45,7 @@ TIMES = BUILD / "times.tsv"
 EQUIVALENT = ROOT / "test/mutants.tsv"
 TEST_MK = (ROOT / "test/test.mk").read_text()
 WANTED = 0.95
+QUICK = 0.7
 # The free path, the registry, attach and the page map: here no mutant may live.
 MARKED = re.compile(r"src/(slots/(tcache|slot|pagemap|state)|core/heap|heaps/(registry|attach))\.")
 # What only threads can see: ThreadSanitizer is asked about lines with these words.
@@ -221,7 +224,8 @@ def flags_of(source):
 
 
 def sources(*folders):
-    return [str(p.relative_to(ROOT)) for f in folders for p in sorted((ROOT / "src" / f).glob("*.c"))]
+    return [str(p.relative_to(ROOT)) for f in folders
+            for p in sorted((ROOT / "src" / f).glob("*.c"))]
 
 
 class Build:
@@ -383,10 +387,11 @@ class Test:
             text = output.read().decode(errors="replace")
         # No test gives a wrong option: the library has nothing to say of LIBMEM.
         return child.returncode == 0 and not re.search(r"^not ok (?!.*# SKIP)", text, re.M) and \
-            re.search(r"^1\.\.", text, re.M) is not None and "libmem: LIBMEM:" not in text
+            re.search(r"^1\.\.|^[0-9]+ passed, 0 failed$", text, re.M) is not None and \
+            "libmem: LIBMEM:" not in text
 
     def can_reach(self, path):
-        """Whether the program has the file, or may have it: its folder or one that is built on it."""
+        """Whether the program may have the file: its folder or one that is built on it."""
         folder = path.split("/")[1]
         if folder == "malloc":
             return self.folder == "malloc"
@@ -404,6 +409,39 @@ class Test:
                 self.seconds)
 
 
+class Script(Test):
+    """A script that is given the path of LIBRARY, libmem-malloc.so, that of its FOLDER, in which
+    there is libmem.so, too, and that of PROGRAMS, those of test/misuse/hard. `about`: it is only
+    for files that have this word."""
+
+    def __init__(self, source, template, options="", about=""):
+        super().__init__(source, options=options)
+        self.group, self.folder, self.template, self.about = "contract", "malloc", template, about
+
+    def name(self):
+        return super().name() + (" --misuse" if "--misuse" in self.template else "")
+
+    def can_reach(self, path):
+        if self.about:
+            return self.about in (ROOT / path).read_text()
+        return super().can_reach(path)
+
+    def prepare(self, bench):
+        programs = BUILD / "misuse"
+        programs.mkdir(exist_ok=True)
+        for source in sorted((ROOT / "test/misuse/hard").glob("*.c*")):
+            if not (programs / source.stem).exists():
+                cc = ["g++", "-std=c++17"] if source.suffix == ".cc" else ["gcc", "-fno-builtin"]
+                run([*cc, "-O2", "-w", "-Itest/support", "-pthread", str(source), "-o",
+                     str(programs / source.stem)]).check_returncode()
+        library = bench.library("libmem-malloc.so", *CORE, "malloc")
+        bench.library("libmem.so", *FOLDERS[:-1])
+        given = {"LIBRARY": library, "FOLDER": bench.folder, "PROGRAMS": programs}
+        self.arguments = [re.sub("|".join(given), lambda name: str(given[name.group()]), a)
+                          for a in self.template]
+        return ROOT / self.source, dict(os.environ, LIBMEM=self.options)
+
+
 LEFT_OUT = {"h17_no_system_call", "m01_symbols", "m06_medium", "m06_shrink",
             "m08_system_calls", "m09_time", "m11_calloc", "find", "walk", "history_stacks",
             "m02_full", "m05_early", "m08_fault", "m08_interposed", "m03_badfree",
@@ -417,8 +455,8 @@ def all_tests():
             if p.parent.name in FOLDERS and p.stem not in LEFT_OUT:
                 tests.append(Test(str(p.relative_to(ROOT))))
     malloc = "test/contract/malloc/"
-    tests += [Test("test/model/random.c", ["30000", "1"]), Test("test/model/heaps.c", ["3000", "1"]),
-              Test("test/model/sequences.c", ["4"]),
+    tests += [Test("test/model/random.c", ["30000", "1"]),
+              Test("test/model/heaps.c", ["3000", "1"]), Test("test/model/sequences.c", ["4"]),
               Test(malloc + "m05_threads.c", ["300", "20"]), Test(malloc + "m05_early.c"),
               Test(malloc + "m03_badfree.c", ["2000", "1"], options="onerror=report"),
               Test(malloc + "m03_misuse.c", options="onerror=report"),
@@ -431,7 +469,12 @@ def all_tests():
               Test(malloc + "m01_operators.cc"), Test(malloc + "m01_replaced.cc"),
               Test(malloc + "m06_realloc.c", options="region=64M"),
               Test(malloc + "m02_full.c", options="region=8M"),
-              Test(malloc + "m02_full.c", options="hard,region=8M")]
+              Test(malloc + "m02_full.c", options="hard,region=8M"),
+              Script(malloc + "m12_measures.sh", ["LIBRARY", "PROGRAMS"]),
+              Script(malloc + "history.sh", ["LIBRARY"]),
+              Script("test/run.sh", ["--with", "env LD_PRELOAD=LIBRARY", "--misuse", "PROGRAMS",
+                                     "test/misuse/hard"], options="hard"),
+              Script("test/memcheck.sh", ["FOLDER"], about="memcheck_")]
     for module in ("slots/tcache", "heaps/registry", "core/usage"):
         tests.append(Test(f"test/unit/{module}.c", kind="tsan"))
     for name in ("heaps/h07_find_threads", "heaps/h11_threads", "heaps/h12_fork",
@@ -518,6 +561,7 @@ def main():
     parser.add_argument("--alive", action="store_true")
     parser.add_argument("--again", action="store_true")
     parser.add_argument("--list", action="store_true")
+    parser.add_argument("--quick", action="store_true")
     given = parser.parse_args()
 
     paths = [str(p.relative_to(ROOT)) for f in FOLDERS
@@ -543,10 +587,13 @@ def main():
     if given.alive:
         drawn = [m for m in drawn if known.get(m.key()) == "alive" and m.key() not in rows]
     tests = all_tests()
-    names = sorted({t.source for t in tests})
+    names = sorted({t.source for t in tests if not isinstance(t, Script)})
     builds = {"plain": Build("plain", names),
               "tsan": Build("tsan", sorted({t.source for t in tests if t.kind == "tsan"}))}
     tests = measure(tests, {k: Bench(b, BUILD / "original" / k, None) for k, b in builds.items()})
+    if given.quick:
+        tests = [t for t in tests
+                 if t.kind == "plain" and (t.group == "unit" or t.seconds <= QUICK)]
     print(f"{len(possible)} possible mutants, {len(tests)} tests that take "
           f"{sum(t.seconds for t in tests):.0f} s", flush=True)
 

@@ -168,6 +168,24 @@ static void test_a_region_that_begins_within_a_page(void **unused)
     head = 0;
 }
 
+/* Memory is opened 256 KiB at a time or more, and at most as much as is open already, so that calls
+ * are few; where 512 MiB are open, at most an eighth of that. */
+static void test_steps(void **unused)
+{
+    (void)unused;
+    const size_t least = 256 << 10, large = 512 * (size_t)MIB, nbytes = 2 * large;
+    uint32_t start;
+    open_both(nbytes);
+    for (size_t was = open_below(), now; was < large + large / 2; was = now) {
+        uint32_t length = (uint32_t)(was / GRANULE_BYTES) - stepwise.ledger.b.top + 1;
+        assert_int_equal(chunks_take(&stepwise, length, 0, FIT_BEST, &start), CHUNKS_OK);
+        now = open_below();
+        size_t most = was < large ? larger_of(was, least) : was / 8;
+        assert_in_range(now - was, larger_of(least, most / 8), most);
+    }
+    close_both();
+}
+
 /* One object as large as the region allows needs all of it open, up to the records. */
 static void test_a_full_region_has_no_gap(void **unused)
 {
@@ -608,6 +626,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_chunks_lie_where_they_would),
         cmocka_unit_test(test_a_region_that_begins_within_a_page),
+        cmocka_unit_test(test_steps),
         cmocka_unit_test(test_a_full_region_has_no_gap),
         cmocka_unit_test(test_the_rest_of_a_gap_may_be_refused),
         cmocka_unit_test(test_a_gap_with_a_hole),

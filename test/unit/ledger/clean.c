@@ -310,7 +310,10 @@ static void test_checker_sees_each_kind_of_damage(void **state)
     c.interval[1].end = c.interval[1].start; /* it is empty */
     assert_false(clean_is_valid(&c));
     c = keep;
-    c.interval[1].start = c.interval[0].end; /* two that touch */
+    c.gap = (struct interval){0};
+    c.interval[1].start = c.interval[0].end + 1;
+    assert_true(clean_is_valid(&c));
+    c.interval[1].start--; /* two that touch */
     assert_false(clean_is_valid(&c));
     c = keep;
     c.gap.start = c.interval[0].end - 1; /* the gap reaches into the one below, or above */

@@ -989,6 +989,65 @@ static void test_lg5_lookup_with_a_wrong_room(void **state)
         }
 }
 
+/* LG5: where the room or the gap was written over, and the number of nodes, too, a reader does not
+ * take for records what lies below them. */
+static void test_lg5_lookup_below_the_records(void **state)
+{
+    (void)state;
+    enum { NODE_BYTES = 256, HIGH = 4 * NODE_BYTES / GRANULE_BYTES };
+    struct chunk found;
+    set_up_holes(10);
+    memset(arena, 0, sizeof arena - FAR_BYTES); /* were these records, each would begin at 0 */
+    l.b.nnodes = ARENA_BYTES / NODE_BYTES - 2;
+    l.b.room = SIZE_MAX;
+    l.guard.high = HIGH;
+    assert_false(ledger_lookup(&l, 0, &found));
+    l.guard.high = 0;
+    assert_true(ledger_lookup(&l, 0, &found)); /* now they may be */
+}
+
+/* LG5: a reader believes no chunk that is shorter than its slack, or ends beyond the region. */
+static void test_lg5_lookup_of_what_is_damaged(void **state)
+{
+    (void)state;
+    struct chunk found;
+    struct cursor c;
+    for (uint32_t n = 10; n <= 600; n += 590) {
+        set_up_holes(n);
+        assert_true(btree_last(&l.b, BY_ADDRESS, &c));
+        uint32_t last = high_of(cursor_word(&c));
+        assert_true(ledger_lookup(&l, last, &found));
+        btree_update(&l.b, &c, word_of(last, UINT32_MAX - 1));
+        assert_false(ledger_lookup(&l, last, &found));
+        btree_update(&l.b, &c, word_of(last, 1));
+        assert_true(ledger_lookup(&l, last, &found));
+        l.b.top = ARENA_BYTES / GRANULE_BYTES + 1;
+        assert_false(ledger_lookup(&l, last, &found));
+    }
+}
+
+/* What was in the struct before does not matter. */
+static void test_opened_over_another_ledger(void **state)
+{
+    (void)state;
+    memset(&l, 0xA5, sizeof l);
+    open_ledger(ARENA_BYTES);
+    assert_int_equal(l.nbytes, ARENA_BYTES);
+    assert_int_equal(l.high, 0);
+    assert_int_equal(l.used, 0);
+    assert_int_equal(l.most, 0);
+    assert_int_equal(l.live_granules, 0);
+    assert_int_equal(l.ndirty, 0);
+    assert_int_equal(l.least_dirty, 0);
+    assert_int_equal(l.changes, 0);
+    assert_int_equal(l.guard.low, 0);
+    assert_int_equal(l.guard.high, 0);
+    assert_int_equal(l.guard.page, 0);
+    assert_int_equal(l.b.top, 0);
+    assert_int_equal(l.b.nnodes, 0);
+    assert_true(ledger_is_valid(&l));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1021,6 +1080,9 @@ int main(void)
         cmocka_unit_test(test_a_region_without_room_for_records),
         cmocka_unit_test(test_aligned_by_all_of_the_region),
         cmocka_unit_test(test_lg5_lookup_with_a_wrong_room),
+        cmocka_unit_test(test_lg5_lookup_below_the_records),
+        cmocka_unit_test(test_lg5_lookup_of_what_is_damaged),
+        cmocka_unit_test(test_opened_over_another_ledger),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

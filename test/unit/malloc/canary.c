@@ -9,6 +9,7 @@
 
 #include "malloc/canary.h"
 
+static const uint64_t secret[2] = {0x123456789abcdef0, 0xfedcba9876543210};
 static unsigned char memory[256];
 
 static void test_an_intact_canary(void **state)
@@ -73,14 +74,32 @@ static void test_secret_address_and_first_byte(void **state)
     assert_int_equal(memory[0], 0);
 }
 
+/* CA2: each of the 56 bits behind the first byte depends on the address. */
+static void test_no_bit_is_known(void **state)
+{
+    unsigned char is_set[CANARY_BYTES] = {0}, is_clear[CANARY_BYTES] = {0};
+    (void)state;
+    canary_open(secret);
+    for (size_t at = 0; at + CANARY_BYTES <= sizeof memory; at++) {
+        canary_write(memory + at, CANARY_BYTES, FAMILY_MALLOC);
+        for (size_t i = 0; i < CANARY_BYTES; i++) {
+            is_set[i] |= memory[at + i];
+            is_clear[i] |= (unsigned char)~memory[at + i];
+        }
+    }
+    assert_int_equal(is_set[0], 0);
+    for (size_t i = 1; i < CANARY_BYTES; i++)
+        assert_true(is_set[i] == 0xFF && is_clear[i] == 0xFF);
+}
+
 int main(void)
 {
-    static const uint64_t secret[2] = {0x123456789abcdef0, 0xfedcba9876543210};
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_an_intact_canary),
         cmocka_unit_test(test_each_change_is_seen),
         cmocka_unit_test(test_families_differ),
         cmocka_unit_test(test_secret_address_and_first_byte),
+        cmocka_unit_test(test_no_bit_is_known),
     };
     canary_open(secret);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#include "malloc/canary.h"
 #include "malloc/hard.h"
 #include "malloc/start.h"
 
@@ -252,6 +253,19 @@ static void test_what_stays_in_its_room(void **state)
     close_heap(REGION_BYTES);
 }
 
+/* Only canaries take room behind an object. */
+static void test_room_for_canaries(void **state)
+{
+    (void)state;
+    open_heap(MEASURES_ALL & ~MEASURE_CANARY, REGION_BYTES);
+    assert_int_equal(room_of(take(32, 16, CALL_MALLOC)), 32);
+    close_heap(REGION_BYTES);
+    open_heap(MEASURE_CANARY, REGION_BYTES);
+    assert_int_equal(room_of(take(32, 16, CALL_MALLOC)), 48);
+    assert_int_equal(room_of(take(32 - CANARY_BYTES, 16, CALL_MALLOC)), 32);
+    close_heap(REGION_BYTES);
+}
+
 /* What a call has found first is what it reports. */
 static void test_the_first_fault_is_told(void **state)
 {
@@ -322,6 +336,7 @@ int main(void)
         cmocka_unit_test(test_pages_that_are_refused),
         cmocka_unit_test(test_pages_that_do_not_go_back),
         cmocka_unit_test(test_what_stays_in_its_room),
+        cmocka_unit_test(test_room_for_canaries),
         cmocka_unit_test(test_the_first_fault_is_told),
         cmocka_unit_test(test_too_large_for_the_quarantine),
         cmocka_unit_test(test_a_full_heap),

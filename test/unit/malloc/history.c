@@ -341,9 +341,14 @@ static void test_the_past_is_printed(void **state)
         strstr(printed, "libmem:   freed by free in thread 2, 0.000 s ago:\n    stack unknown\n"));
     assert_non_null(
         strstr(printed, "libmem:   allocated by calloc in thread 1, 12.345 s ago:\n    #0 0x40"));
-    past.freed.kind = 0;
-    print(&now, &past);
+    struct past live = past, freed = past; /* of each, only one of the two events is known */
+    live.freed.kind = freed.taken.kind = 0;
+    print(&now, &live);
+    assert_non_null(strstr(printed, "libmem:   the object of 100 bytes at 0x7000 was\n"));
     assert_null(strstr(printed, "freed by"));
+    print(&now, &freed);
+    assert_non_null(strstr(printed, "libmem:   the object of 100 bytes at 0x7000 was\n"));
+    assert_null(strstr(printed, "allocated by"));
     print(&now, &none);
     assert_non_null(strstr(printed, "libmem:   nothing is known of an object there: "
                                     "none of the last 2 events is of one\n"));

@@ -493,6 +493,29 @@ static void test_idle_classes_give_their_spans_up(void **state)
     assert_whole();
 }
 
+/* Of two classes without objects, the one that was looked for 64 looks ago keeps its span. */
+static void test_a_class_in_use_keeps_its_span(void **state)
+{
+    (void)state;
+    enum { LATELY = 64, LOOKS = 1000, USED = 200, IDLE = 400, NEXT = 600 };
+    open_heap();
+    struct thread self = {0}, *t = &self;
+    heap_join(&heap, t);
+    assert_int_equal(give(t, take(t, USED)), HEAP_OK);
+    assert_int_equal(give(t, take(t, IDLE)), HEAP_OK);
+    struct class_window *used = t->tcache->window[sizeclass_of(USED)];
+    struct class_window *idle = t->tcache->window[sizeclass_of(IDLE)];
+    t->tcache->nlooks = LOOKS - 1;
+    used->looked = LOOKS - LATELY;
+    idle->looked = LOOKS - LATELY - 1;
+    heap.spans.nmade = 1000; /* all spans are due to be counted */
+    assert_int_equal(give(t, take(t, NEXT)), HEAP_OK);
+    assert_int_equal(t->tcache->nlooks, LOOKS);
+    assert_true(used->slice != NO_SLICE && idle->slice == NO_SLICE);
+    heap_leave(&heap, t);
+    assert_whole();
+}
+
 /* Slots that were never used come last, since they have no pages yet. */
 static void test_new_memory_comes_last(void **state)
 {
@@ -1176,6 +1199,7 @@ int main(void)
         cmocka_unit_test(test_a_parked_span_is_claimed),
         cmocka_unit_test(test_an_empty_span_serves_another_class),
         cmocka_unit_test(test_idle_classes_give_their_spans_up),
+        cmocka_unit_test(test_a_class_in_use_keeps_its_span),
         cmocka_unit_test(test_new_memory_comes_last),
         cmocka_unit_test(test_wide_slots_are_found_again),
         cmocka_unit_test(test_a_window_that_misses_spans_is_patient),

@@ -411,8 +411,8 @@ class Test:
 
 class Script(Test):
     """A script that is given the path of LIBRARY, libmem-malloc.so, that of its FOLDER, in which
-    there is libmem.so, too, and that of PROGRAMS, those of test/misuse/hard. `about`: it is only
-    for files that have this word."""
+    there are libmem.so and `mem`, too, and that of PROGRAMS, those of test/misuse/hard. `about`: it
+    is only for files that have this word."""
 
     def __init__(self, source, template, options="", about=""):
         super().__init__(source, options=options)
@@ -436,6 +436,11 @@ class Script(Test):
                      str(programs / source.stem)]).check_returncode()
         library = bench.library("libmem-malloc.so", *CORE, "malloc")
         bench.library("libmem.so", *FOLDERS[:-1])
+        if not (bench.folder / "mem").exists():
+            made = BUILD / "make"
+            run(["make", "-s", f"BUILD={made}", f"{made}/mem"]).check_returncode()
+            (bench.folder / "mem").write_bytes((made / "mem").read_bytes())
+            (bench.folder / "mem").chmod(0o755)
         given = {"LIBRARY": library, "FOLDER": bench.folder, "PROGRAMS": programs}
         self.arguments = [re.sub("|".join(given), lambda name: str(given[name.group()]), a)
                           for a in self.template]
@@ -474,7 +479,8 @@ def all_tests():
               Script(malloc + "history.sh", ["LIBRARY"]),
               Script("test/run.sh", ["--with", "env LD_PRELOAD=LIBRARY", "--misuse", "PROGRAMS",
                                      "test/misuse/hard"], options="hard"),
-              Script("test/memcheck.sh", ["FOLDER"], about="memcheck_")]
+              Script("test/memcheck.sh", ["FOLDER"], about="memcheck_"),
+              Script("test/fail.sh", ["FOLDER/mem", "20"], about="fail_at")]
     for module in ("slots/tcache", "heaps/registry", "core/usage"):
         tests.append(Test(f"test/unit/{module}.c", kind="tsan"))
     for name in ("heaps/h07_find_threads", "heaps/h11_threads", "heaps/h12_fork",

@@ -320,7 +320,6 @@ static void tally_span(const struct span *span, struct slot_tally *t)
     if (span->purpose != FOR_OBJECTS)
         return;
     uint32_t nfree = span_nfree(span), nlive = span->nslots - nfree;
-    t->nlive += nlive;
     t->live_bytes += (size_t)nlive * span->slot_bytes;
     t->nfree += nfree;
     t->free_bytes += (size_t)nfree * span->slot_bytes;

@@ -61,7 +61,7 @@ bool spans_resize(struct spans *s, const struct slot *slot, size_t nbytes);
 struct slot_tally {
     uint32_t nseen; /* slices so far */
     uint32_t nheld; /* of these in spans, of objects or of the library's own */
-    size_t nlive, live_bytes, nfree, free_bytes;
+    size_t live_bytes, nfree, free_bytes;
     size_t idle_bytes; /* in spans of which all slots are free */
     uint32_t nfree_of[NCLASSES];
 };

@@ -155,6 +155,23 @@ static void test_the_time_goes_on(void **state)
     assert_true(os_time(&t) <= real_milliseconds());
 }
 
+/* Until then the answer is kept, and the system is not asked. The first look always asks it. */
+static void test_the_time_is_kept(void **state)
+{
+    (void)state;
+    enum { KEPT = 5, TRIES = 1000 };
+    struct os_time t = {0};
+    uint64_t got = 0;
+    for (int i = 0; i < TRIES && got != KEPT; i++) { /* a millisecond may pass between two lines */
+        (void)os_time(&t);
+        t.milliseconds = KEPT;
+        got = os_time(&t);
+    }
+    assert_int_equal(got, KEPT);
+    t.milliseconds = 0;
+    assert_int_not_equal(os_time(&t), 0);
+}
+
 /* Without /proc, or without a descriptor for it, the size is not known. */
 static void test_address_bytes(void **state)
 {
@@ -236,6 +253,7 @@ int main(void)
         cmocka_unit_test(test_what_is_resident),
         cmocka_unit_test(test_a_write_is_interrupted),
         cmocka_unit_test(test_the_time_goes_on),
+        cmocka_unit_test(test_the_time_is_kept),
         cmocka_unit_test(test_address_bytes),
         cmocka_unit_test(test_open_pipe),
         cmocka_unit_test(test_map_file),

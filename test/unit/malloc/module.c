@@ -49,6 +49,40 @@ static void test_not_now(void **state)
     assert_int_equal(module_find((uintptr_t)&here, &m), MODULE_FOUND);
 }
 
+/* A thread asks after another one that does so for a short time: it waits for some milliseconds. */
+enum { ROUNDS = 50 };
+static pthread_barrier_t stopped, asked;
+
+static void *stop_for_a_while(void *nothing)
+{
+    for (int i = 0; i < ROUNDS; i++) {
+        module_stop();
+        pthread_barrier_wait(&stopped);
+        usleep(200);
+        module_go_on();
+        pthread_barrier_wait(&asked);
+    }
+    return nothing;
+}
+
+static void test_soon(void **state)
+{
+    struct module m;
+    pthread_t thread;
+    int nfound = 0;
+    (void)state;
+    pthread_barrier_init(&stopped, NULL, 2);
+    pthread_barrier_init(&asked, NULL, 2);
+    assert_int_equal(pthread_create(&thread, NULL, stop_for_a_while, NULL), 0);
+    for (int i = 0; i < ROUNDS; i++) {
+        pthread_barrier_wait(&stopped);
+        nfound += module_find((uintptr_t)&here, &m) == MODULE_FOUND;
+        pthread_barrier_wait(&asked);
+    }
+    pthread_join(thread, NULL);
+    assert_in_range(nfound, ROUNDS / 2, ROUNDS); /* either may be kept from running */
+}
+
 /* --- build ids --------------------------------------------------------------------- */
 
 struct note {
@@ -133,9 +167,8 @@ static void test_segments(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_addresses),
-        cmocka_unit_test(test_not_now),
-        cmocka_unit_test(test_notes),
+        cmocka_unit_test(test_addresses), cmocka_unit_test(test_not_now),
+        cmocka_unit_test(test_soon),      cmocka_unit_test(test_notes),
         cmocka_unit_test(test_segments),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

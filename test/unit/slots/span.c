@@ -428,18 +428,26 @@ static void test_the_map_where_records_were(void **state)
     assert_int_equal(heap_free(&heap, large), HEAP_OK);
 }
 
+/* Opens a heap, and takes objects of 100 bytes until one of them lies in a span. */
+static unsigned char *open_with_a_span(void)
+{
+    void *object;
+    struct slot slot;
+    heap_open_locked(&heap, (struct region){.base = region, .nbytes = REGION_LARGE}, NULL);
+    do
+        assert_int_equal(heap_take(&heap, 100, FIT_ANY, &object), HEAP_OK);
+    while (!spans_find(&heap.spans, (size_t)((unsigned char *)object - region), &slot));
+    return object;
+}
+
 /* A slot that was freed after it was found has no size to change. */
 static void test_resize_of_a_slot_that_was_freed(void **state)
 {
     (void)state;
-    void *object;
     struct slot slot, now;
-    size_t offset;
-    heap_open_locked(&heap, (struct region){.base = region, .nbytes = REGION_LARGE}, NULL);
-    do {
-        assert_int_equal(heap_take(&heap, 100, FIT_ANY, &object), HEAP_OK);
-        offset = (size_t)((unsigned char *)object - region);
-    } while (!spans_find(&heap.spans, offset, &slot));
+    void *object = open_with_a_span();
+    size_t offset = (size_t)((unsigned char *)object - region);
+    assert_true(spans_find(&heap.spans, offset, &slot));
     assert_true(slot.is_object && spans_resize(&heap.spans, &slot, 90));
     void *other; /* so that the span stays */
     assert_int_equal(heap_take(&heap, 100, FIT_ANY, &other), HEAP_OK);
@@ -448,6 +456,38 @@ static void test_resize_of_a_slot_that_was_freed(void **state)
     assert_true(spans_find(&heap.spans, offset, &now));
     assert_false(now.is_object);
     assert_int_equal(check_heap(&heap), HEAP_OK);
+}
+
+/* The spans are counted once 64 were made, and as many as half of all there are. */
+static void test_when_spans_are_counted(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t nmade, nheld;
+        bool is_due;
+    } cases[] = {{63, 10, false}, {64, 10, true}, {64, 128, true}, {64, 130, false}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct spans *s = &heap.spans;
+        open_with_a_span();
+        uint32_t there = s->nheld;
+        s->nmade = cases[i].nmade;
+        s->nheld = cases[i].nheld;
+        assert_int_equal(spans_count_if_due(s), cases[i].is_due);
+        assert_int_equal(s->nmade, cases[i].is_due ? 0 : cases[i].nmade);
+        s->nheld = there;
+    }
+}
+
+/* The search for a free slot goes on behind the one that was taken last. */
+static void test_a_freed_slot_is_not_the_next(void **state)
+{
+    (void)state;
+    void *first, *next;
+    open_with_a_span();
+    assert_int_equal(heap_take(&heap, 100, FIT_ANY, &first), HEAP_OK);
+    assert_int_equal(heap_free(&heap, first), HEAP_OK);
+    assert_int_equal(heap_take(&heap, 100, FIT_ANY, &next), HEAP_OK);
+    assert_ptr_equal(next, (unsigned char *)first + 112);
 }
 
 /* The page map of a large region is opened as slices are used: each entry can be written to. */
@@ -509,6 +549,8 @@ int main(void)
         cmocka_unit_test(test_a_lost_span_is_seen),
         cmocka_unit_test(test_the_map_where_records_were),
         cmocka_unit_test(test_resize_of_a_slot_that_was_freed),
+        cmocka_unit_test(test_when_spans_are_counted),
+        cmocka_unit_test(test_a_freed_slot_is_not_the_next),
         cmocka_unit_test(test_a_page_map_that_is_opened_by_and_by),
         cmocka_unit_test(test_wrong_addresses),
     };

@@ -403,6 +403,23 @@ static void test_only_the_slack_is_clean(void **state)
     }
 }
 
+/* A hole of one page goes back to the system, and reads as zero then. What is behind it is not taken
+ * for zero. */
+static void test_the_shortest_hole_goes_back(void **state)
+{
+    (void)state;
+    size_t page = os_page_bytes(), nbytes = 40 * page;
+    unsigned char *object = take(nbytes, nbytes, page), *hole = object + nbytes - page;
+    take(nbytes, nbytes, page); /* behind it */
+    memset(hole, 1, page);
+    assert_int_equal(heap_resize(&heap, object, nbytes - page, true), HEAP_OK);
+    heap_trim(&heap);
+    assert_true(hole[0] == 0 && hole[page - 1] == 0);
+    uint32_t from = (uint32_t)((hole - region) / GRANULE_BYTES), n = (uint32_t)page / GRANULE_BYTES;
+    assert_int_equal(clean_count(&clean, from, from + 2 * n), n);
+    assert_whole();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -417,6 +434,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_label_without_an_object, open_heap, close_heap),
         cmocka_unit_test(test_four_gib_of_slack),
         cmocka_unit_test_setup_teardown(test_only_the_slack_is_clean, open_heap, close_heap),
+        cmocka_unit_test_setup_teardown(test_the_shortest_hole_goes_back, open_heap, close_heap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

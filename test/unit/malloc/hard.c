@@ -21,7 +21,7 @@ static unsigned char *region;
 static struct clean clean;
 static struct fault fault;
 static int nrandom = EVERY_CALL; /* how many calls for random numbers are answered */
-static bool no_forbid, no_allow, no_give_back, no_map;
+static bool no_forbid, no_allow, no_give_back, no_map, all_random_are_0;
 
 bool __real_os_random(void *bytes, size_t n);
 bool __real_os_forbid(void *address, size_t nbytes);
@@ -34,6 +34,10 @@ bool __wrap_os_random(void *bytes, size_t n)
     if (nrandom == 0)
         return false;
     nrandom -= nrandom > 0;
+    if (all_random_are_0) {
+        memset(bytes, 0, n);
+        return true;
+    }
     return __real_os_random(bytes, n);
 }
 
@@ -153,6 +157,10 @@ static void test_forks(void **state)
     nrandom = EVERY_CALL;
     hard_forked();
     assert_true(shim_heap.spans.random != was && shim_heap.spans.random % 2 == 1);
+    all_random_are_0 = true; /* such numbers are not what a generator can begin with */
+    hard_forked();
+    assert_true(shim_heap.spans.random != 0);
+    all_random_are_0 = false;
     close_heap(REGION_BYTES);
     open_heap(MEASURES_ALL & ~MEASURE_RANDOM, REGION_BYTES);
     hard_forked();

@@ -893,6 +893,40 @@ enum { NTHREADS = 4, NSHARED = 512 };
 static _Atomic(unsigned char *) shared[NSHARED];
 static unsigned nwrong, nrefused, nfull;
 
+static void *do_nothing(void *nothing)
+{
+    return nothing;
+}
+
+/* A span that others may take slots of is counted again after as many frees as it has objects; or
+ * after half of them, if there may be threads, whose frees at the same time may count as one. */
+static void test_when_a_span_is_counted_again(void **state)
+{
+    (void)state;
+    enum { N = 100 };
+    pthread_t thread;
+    bool was_alone = thread_is_the_only();
+    for (int alone = was_alone; alone >= 0; alone--) {
+        open_heap();
+        unsigned char *object = NULL;
+        for (int i = 0; i < N; i++)
+            object = take(&uncached, 100);
+        if (!alone) {
+            assert_int_equal(pthread_create(&thread, NULL, do_nothing, NULL), 0);
+            pthread_join(thread, NULL);
+        }
+        const struct span *span =
+            pagemap_span(&heap.spans, pagemap_slice(&heap.spans, (uintptr_t)object));
+        heap_lock(&heap);
+        spans_sweep(&heap.spans);
+        heap_unlock(&heap);
+        assert_int_equal(span->status, SPAN_PARTIAL);
+        uint32_t nobjects = span->nslots - span_nfree(span);
+        assert_in_range(nobjects, N / 2, N);
+        assert_int_equal(span_countdown(span), alone ? nobjects : nobjects / 2);
+    }
+}
+
 static void note(unsigned *counter)
 {
     __atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
@@ -1216,6 +1250,7 @@ int main(void)
         cmocka_unit_test(test_a_fork_without_a_window),
         cmocka_unit_test(test_a_refile_after_the_last_span),
         cmocka_unit_test(test_a_fork_between_two_stores),
+        cmocka_unit_test(test_when_a_span_is_counted_again),
         cmocka_unit_test(test_many_threads),
         cmocka_unit_test(test_resize_races_with_free),
         cmocka_unit_test(test_what_sleeping_threads_hold),

@@ -32,6 +32,7 @@ import os
 import pathlib
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -303,7 +304,10 @@ class Bench:
         if target not in self.made:
             more = ["-Wl,-z,now,-z,nodelete,-z,initfirst"] if name == "libmem-malloc.so" else \
                 ["-Wl,--version-script=src/libmem.map"]
+            more += ["-Wl,-soname,libmem.so.1"] if name == "libmem.so" else []
             self.link(target, map(self.object_of, sources(*folders)), "-shared", *more)
+            if name == "libmem.so" and not (self.folder / "libmem.so.1").exists():
+                (self.folder / "libmem.so.1").symlink_to(name)
             self.made[target] = True
         return target
 
@@ -361,11 +365,12 @@ class Test:
         than five times the processor time of the original, or minutes of the clock, fails."""
         program, environment = self.prepare(bench)
         cpu = int(5 * self.seconds + 5)
+        core_max = resource.getrlimit(resource.RLIMIT_CORE)[1]
 
         def limit():
             os.setsid()
             resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu + 1))
-            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+            resource.setrlimit(resource.RLIMIT_CORE, (0, core_max))
             resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 26, 1 << 26))
 
         with open(bench.folder / "output", "w+b") as output:
@@ -410,39 +415,35 @@ class Test:
 
 
 class Script(Test):
-    """A script that is given the path of LIBRARY, libmem-malloc.so, that of its FOLDER, in which
-    there are libmem.so and `mem`, too, and that of PROGRAMS, those of test/misuse/hard. `about`: it
-    is only for files that have this word."""
+    """A script. Its arguments may have the path of the {library}, of the {folder} where it lies
+    with libmem.so and `mem`, and of what make builds for check-malloc, {made}. It is only for files
+    that have the word `about`."""
+    made = BUILD / "make"
 
     def __init__(self, source, template, options="", about=""):
         super().__init__(source, options=options)
         self.group, self.folder, self.template, self.about = "contract", "malloc", template, about
 
     def name(self):
-        return super().name() + (" --misuse" if "--misuse" in self.template else "")
+        return " ".join([super().name()] + [a[7:] for a in self.template if a.startswith("{made}")])
 
     def can_reach(self, path):
         if self.about:
             return self.about in (ROOT / path).read_text()
         return super().can_reach(path)
 
+    @classmethod
+    def make(cls):
+        """Builds, as far as they are not there, the programs that the scripts run."""
+        done = run(["make", "-s", f"BUILD={cls.made.relative_to(ROOT)}", "check-malloc-programs"])
+        if done.returncode != 0:
+            sys.exit(f"mutants.py: {done.stdout.decode()}")
+
     def prepare(self, bench):
-        programs = BUILD / "misuse"
-        programs.mkdir(exist_ok=True)
-        for source in sorted((ROOT / "test/misuse/hard").glob("*.c*")):
-            if not (programs / source.stem).exists():
-                cc = ["g++", "-std=c++17"] if source.suffix == ".cc" else ["gcc", "-fno-builtin"]
-                run([*cc, "-O2", "-w", "-Itest/support", "-pthread", str(source), "-o",
-                     str(programs / source.stem)]).check_returncode()
         library = bench.library("libmem-malloc.so", *CORE, "malloc")
         bench.library("libmem.so", *FOLDERS[:-1])
-        if not (bench.folder / "mem").exists():
-            made = BUILD / "make"
-            run(["make", "-s", f"BUILD={made}", f"{made}/mem"]).check_returncode()
-            (bench.folder / "mem").write_bytes((made / "mem").read_bytes())
-            (bench.folder / "mem").chmod(0o755)
-        given = {"LIBRARY": library, "FOLDER": bench.folder, "PROGRAMS": programs}
-        self.arguments = [re.sub("|".join(given), lambda name: str(given[name.group()]), a)
+        shutil.copy(self.made / "mem", bench.folder)
+        self.arguments = [a.format(library=library, folder=bench.folder, made=self.made)
                           for a in self.template]
         return ROOT / self.source, dict(os.environ, LIBMEM=self.options)
 
@@ -460,6 +461,7 @@ def all_tests():
             if p.parent.name in FOLDERS and p.stem not in LEFT_OUT:
                 tests.append(Test(str(p.relative_to(ROOT))))
     malloc = "test/contract/malloc/"
+    preloaded = ["--with", "env LD_PRELOAD={library} LD_LIBRARY_PATH={folder}"]
     tests += [Test("test/model/random.c", ["30000", "1"]),
               Test("test/model/heaps.c", ["3000", "1"]), Test("test/model/sequences.c", ["4"]),
               Test(malloc + "m05_threads.c", ["300", "20"]), Test(malloc + "m05_early.c"),
@@ -475,12 +477,16 @@ def all_tests():
               Test(malloc + "m06_realloc.c", options="region=64M"),
               Test(malloc + "m02_full.c", options="region=8M"),
               Test(malloc + "m02_full.c", options="hard,region=8M"),
-              Script(malloc + "m12_measures.sh", ["LIBRARY", "PROGRAMS"]),
-              Script(malloc + "history.sh", ["LIBRARY"]),
-              Script("test/run.sh", ["--with", "env LD_PRELOAD=LIBRARY", "--misuse", "PROGRAMS",
+              Script(malloc + "m12_measures.sh", ["{library}", "{made}/test/misuse/hard"]),
+              Script(malloc + "m04_start.sh", ["{library}", "{made}/test/contract/malloc"]),
+              Script(malloc + "m07_limits.sh", ["{library}", "{made}/test/contract/malloc"]),
+              Script(malloc + "history.sh", ["{library}"]),
+              Script("test/run.sh", [*preloaded, "--misuse", "{made}/test/misuse/hard",
                                      "test/misuse/hard"], options="hard"),
-              Script("test/memcheck.sh", ["FOLDER"], about="memcheck_"),
-              Script("test/fail.sh", ["FOLDER/mem", "20"], about="fail_at")]
+              Script("test/memcheck.sh", ["{folder}"], about="memcheck_"),
+              Script("test/fail.sh", ["{folder}/mem", "20"], about="fail_at")]
+    for name in ("find", "walk"):
+        tests += [Script("test/run.sh", [*preloaded, "{made}/test/contract/malloc/" + name])]
     for module in ("slots/tcache", "heaps/registry", "core/usage"):
         tests.append(Test(f"test/unit/{module}.c", kind="tsan"))
     for name in ("heaps/h07_find_threads", "heaps/h11_threads", "heaps/h12_fork",
@@ -596,6 +602,7 @@ def main():
     names = sorted({t.source for t in tests if not isinstance(t, Script)})
     builds = {"plain": Build("plain", names),
               "tsan": Build("tsan", sorted({t.source for t in tests if t.kind == "tsan"}))}
+    Script.make()
     tests = measure(tests, {k: Bench(b, BUILD / "original" / k, None) for k, b in builds.items()})
     if given.quick:
         tests = [t for t in tests

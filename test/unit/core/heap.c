@@ -441,7 +441,7 @@ static void test_constants_of_a_gap(void **state)
 
 /* --- huge pages ------------------------------------------------------------------ */
 
-enum { MIB = 1 << 20 };
+enum { MIB = 1 << 20, LARGE = 8 * MIB + MIB / 2 };
 
 /* Returns whether the system was asked for huge pages at an address, as far as it tells. */
 static bool wants_huge_pages(const unsigned char *address)
@@ -461,9 +461,10 @@ static bool wants_huge_pages(const unsigned char *address)
     return wants;
 }
 
-/* Opens a heap in the first nbytes of memory that begins with a huge page, and takes an object of
- * eight and a half megabytes. Returns whether huge pages are wanted at a position afterwards. */
-static bool is_wanted_at(size_t nbytes, size_t position)
+/* Opens a heap in the first nbytes of memory that begins with a huge page, takes an object of
+ * `taken` bytes, and lets it grow to eight and a half megabytes. Returns whether huge pages are
+ * wanted at a position afterwards. */
+static bool is_wanted_at(size_t nbytes, size_t taken, size_t position)
 {
     enum { MAPPED = 14 * MIB };
     static struct clean clean;
@@ -477,8 +478,10 @@ static bool is_wanted_at(size_t nbytes, size_t position)
     h->chunks.clean = &clean;
     heap_open_locked(h, (struct region){.base = base, .nbytes = nbytes, .is_zero = true}, NULL);
     h->wants_huge_pages = true;
-    assert_int_equal(heap_take(h, 8 * MIB + MIB / 2, FIT_ANY, &object), HEAP_OK);
+    assert_int_equal(heap_take(h, taken, FIT_ANY, &object), HEAP_OK);
     assert_ptr_equal(object, base);
+    if (taken < LARGE)
+        assert_int_equal(heap_resize(h, object, LARGE, true), HEAP_OK);
     bool wanted = wants_huge_pages(base + position);
     free(h);
     os_unmap(mapped, MAPPED);
@@ -490,13 +493,15 @@ static bool is_wanted_at(size_t nbytes, size_t position)
 static void test_huge_pages_end_in_the_heap(void **state)
 {
     (void)state;
-    if (!is_wanted_at(12 * MIB, 0))
+    if (!is_wanted_at(12 * MIB, LARGE, 0))
         skip(); /* the system has none, or does not tell */
-    assert_true(is_wanted_at(12 * MIB, 8 * MIB));
-    assert_true(is_wanted_at(12 * MIB, 9 * MIB + MIB / 2));
-    assert_false(is_wanted_at(12 * MIB, 10 * MIB));
-    assert_true(is_wanted_at(9 * MIB, 0));
-    assert_false(is_wanted_at(9 * MIB, 9 * MIB + MIB / 2));
+    for (size_t taken = MIB; taken <= LARGE; taken += LARGE - MIB) {
+        assert_true(is_wanted_at(12 * MIB, taken, 8 * MIB));
+        assert_true(is_wanted_at(12 * MIB, taken, 9 * MIB + MIB / 2));
+        assert_false(is_wanted_at(12 * MIB, taken, 10 * MIB));
+        assert_true(is_wanted_at(9 * MIB, taken, 0));
+        assert_false(is_wanted_at(9 * MIB, taken, 9 * MIB + MIB / 2));
+    }
 }
 
 /* --- choices ---------------------------------------------------------------------------- */

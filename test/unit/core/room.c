@@ -403,8 +403,8 @@ static void test_only_the_slack_is_clean(void **state)
     }
 }
 
-/* A hole of one page goes back to the system, and reads as zero then. What is behind it is not taken
- * for zero. */
+/* A hole of one page goes back to the system, and reads as zero then; what is behind it does not
+ * count as zero. */
 static void test_the_shortest_hole_goes_back(void **state)
 {
     (void)state;

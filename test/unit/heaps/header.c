@@ -115,6 +115,8 @@ static void test_guards(void **state)
     SEEN(m->flags, m->flags & ~MEM_GUARD_PAGES);
     write_truth(0);
     assert_false(header_is_possible(m));
+    make(4 * page, &guarded, true);
+    assert_true(header_is_possible(m));
     make(2 * PART_BYTES, NULL, true);
     write_truth(0); /* and so is one with parts */
     assert_false(header_is_possible(m));

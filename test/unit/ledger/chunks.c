@@ -584,17 +584,19 @@ static void test_an_aligned_chunk_and_a_wrong_node(void **unused)
 /* LG5: where the order by size names an object as a hole, the object stays. */
 static void test_an_aligned_chunk_and_a_wrong_hole(void **unused)
 {
-    uint32_t hole, at, a = open_listed(&hole);
-    struct cursor c;
-    struct chunk chunk;
     (void)unused;
-    assert_true(btree_last(&listed.ledger.b, BY_SIZE, &c));
-    assert_true(cursor_word(&c) == word_of(50, hole));
-    btree_update(&listed.ledger.b, &c, word_of(50, a));
-    assert_int_not_equal(chunks_take_aligned(&listed, 10, ALIGN, 0, &at), CHUNKS_OK);
-    assert_true(ledger_find(&listed.ledger, a, &chunk));
-    assert_int_equal(chunk.state, 1);
-    assert_int_equal(chunk.length, 100);
+    for (uint32_t align = 1; align <= ALIGN; align += ALIGN - 1) {
+        uint32_t hole, at, a = open_listed(&hole);
+        struct cursor c;
+        struct chunk chunk;
+        assert_true(btree_last(&listed.ledger.b, BY_SIZE, &c));
+        assert_true(cursor_word(&c) == word_of(50, hole));
+        btree_update(&listed.ledger.b, &c, word_of(50, a));
+        assert_int_not_equal(chunks_take_aligned(&listed, 10, align, 0, &at), CHUNKS_OK);
+        assert_true(ledger_find(&listed.ledger, a, &chunk));
+        assert_int_equal(chunk.state, 1);
+        assert_int_equal(chunk.length, 100);
+    }
 }
 
 /* LG5: without a list the damage is told, and the object stays as well. */

@@ -292,6 +292,25 @@ static void test_the_first_fault_is_told(void **state)
     close_heap(REGION_BYTES);
 }
 
+/* Each byte that is written after its object was freed is seen when the object leaves the
+ * quarantine, whatever is written. */
+static void test_each_write_after_free_is_seen(void **state)
+{
+    (void)state;
+    enum { NBYTES = 40 };
+    open_heap(MEASURE_QUARANTINE | MEASURE_ZERO, REGION_BYTES);
+    for (int at = 0; at < NBYTES; at++) {
+        unsigned char *p = take(NBYTES, 16, CALL_MALLOC);
+        give(p);
+        p[at] = 1;
+        for (int i = 0; i < 100 && fault.kind == FAULT_NONE; i++)
+            give(take(1000, 16, CALL_MALLOC));
+        assert_int_equal(fault.kind, FAULT_STALE);
+        fault = (struct fault){0};
+    }
+    close_heap(REGION_BYTES);
+}
+
 /* Of an object of 4 GiB no record says that all of it is slack: so it is not held in quarantine,
  * and goes back at once; nor does it shrink where it is. */
 static void test_too_large_for_the_quarantine(void **state)
@@ -346,6 +365,7 @@ int main(void)
         cmocka_unit_test(test_what_stays_in_its_room),
         cmocka_unit_test(test_room_for_canaries),
         cmocka_unit_test(test_the_first_fault_is_told),
+        cmocka_unit_test(test_each_write_after_free_is_seen),
         cmocka_unit_test(test_too_large_for_the_quarantine),
         cmocka_unit_test(test_a_full_heap),
     };

@@ -166,14 +166,23 @@ bool window_take_or_change(struct class_window *w, const struct slot_view *v, si
 bool window_take_large_or_change(struct class_window *w, const struct slot_view *v, size_t nbytes,
                                  void **object, bool *clean);
 
-/* Takes the lowest slot of the mask, which is not 0 and was read just before, and gives it that
- * state. Returns the object. */
-static inline void *window_take(struct class_window *w, uint64_t mask, uint32_t state)
+/* Takes the lowest slot out of the mask, which is not 0 and was read just before. Returns which slot
+ * of the window it is; the caller is about to set its state. */
+static inline size_t window_take_bit(struct class_window *w, uint64_t mask)
 {
-    assert(mask != 0 && mask == w->at.mask && state != 0);
+    assert(mask != 0 && mask == w->at.mask);
     size_t i = lowest_bit(mask);
     assert(__atomic_load_n(w->at.states + i, __ATOMIC_RELAXED) == 0); /* WI1 */
     w->at.mask = mask & (mask - 1);
+    return i;
+}
+
+/* Takes the lowest slot of the mask and gives it that state, which says all of the slack. Returns
+ * the object. */
+static inline void *window_take(struct class_window *w, uint64_t mask, uint32_t state)
+{
+    assert(state != 0 && state != STATE_FAR);
+    size_t i = window_take_bit(w, mask);
     __atomic_store_n(w->at.states + i, (uint8_t)state, __ATOMIC_RELAXED);
     return w->at.base + i * w->slot_bytes;
 }
@@ -186,14 +195,17 @@ static inline uint16_t *window_slack(struct class_window *w, size_t i, bool is_f
     return (uint16_t *)(nowhere + ((there - nowhere) & -(uintptr_t)is_far));
 }
 
-/* Takes the lowest slot of the mask for nbytes, whatever the slack is that the states can say. */
+/* Takes the lowest slot of the mask for nbytes, whatever the slack is that the states can say. A
+ * lookup that reads the state by then reads this slack, and not that of an earlier object. */
 static inline void *window_take_any(struct class_window *w, uint64_t mask, size_t nbytes)
 {
     assert(nbytes <= w->slot_bytes);
     uint32_t slack = w->full - 1 - (uint32_t)nbytes;
-    uint16_t *place = window_slack(w, lowest_bit(mask), slack > SLACK_NEAR_MAX);
+    size_t i = window_take_bit(w, mask);
+    uint16_t *place = window_slack(w, i, slack > SLACK_NEAR_MAX);
     __atomic_store_n(place, (uint16_t)slack, __ATOMIC_RELAXED);
-    return window_take(w, mask, least(slack + 1, STATE_FAR));
+    __atomic_store_n(w->at.states + i, (uint8_t)least(slack + 1, STATE_FAR), __ATOMIC_RELEASE);
+    return w->at.base + i * w->slot_bytes;
 }
 
 /* Takes a large slot, of which a span has at most 64, so all are in the window. The slot that

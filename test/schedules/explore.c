@@ -693,6 +693,11 @@ static bool explore(const struct scenario *s, int number, size_t most)
     for (x->nthreads = 0; x->nthreads < NTHREADS_MAX && s->thread[x->nthreads] != NULL;)
         x->nthreads++;
     begin_anew();
+    x->failure = NULL;
+    if (setjmp(x->failed) != 0) {
+        printf("not ok %d - %s: before the schedules: %s\n", number, s->name, x->failure);
+        return false;
+    }
     s->open();
     x->acting = 0;
     snapshot();

@@ -122,6 +122,12 @@ static void wait_and_remove_1(void)
     remove_heap(1);
 }
 
+static void add_0_and_2(void)
+{
+    add(0);
+    add(2);
+}
+
 static void remove_1_add_2(void)
 {
     remove_heap(1);
@@ -187,6 +193,11 @@ const struct scenario readers_scenarios[] = {
     {.name = "a heap stays while others come and go",
      .open = open_two,
      .thread = {look_up_3, remove_1_add_2},
+     .check = check_table,
+     .lookups_race = true},
+    {.name = "a heap stays while others come",
+     .open = open_two,
+     .thread = {look_up_3, add_0_and_2},
      .check = check_table,
      .lookups_race = true},
     {.name = "two heaps come at the same time",

@@ -38,6 +38,13 @@ UNSEEN static void note_freed(const void *object)
             live[i] = live[--nlive];
 }
 
+/* The thread that has an object writes to it: a race, if its order to what another thread wrote
+ * there before is not known. */
+static void use(void *object)
+{
+    *(uint64_t *)object = 1;
+}
+
 UNSEEN static bool has_cache(const struct thread *t)
 {
     return t->tcache != NULL;
@@ -60,6 +67,7 @@ static void *take_of(int i, size_t nbytes)
     if (object == NULL && heap_take(&heap, nbytes, FIT_ANY, &object) != HEAP_OK)
         return NULL;
     note_taken(object);
+    use(object);
     return object;
 }
 
@@ -80,9 +88,10 @@ static bool give_any(int i, const void *address)
     return freed != TCACHE_NOT_FREED || heap_free_exact(&heap, address) == HEAP_OK;
 }
 
-static void give(int i, const void *address)
+static void give(int i, void *address)
 {
     note_freed(address);
+    use(address);
     explore_expect(give_any(i, address), "a free of a live object is refused");
 }
 
@@ -178,6 +187,71 @@ static void free_three_of_the_parked(void)
     for (int i = 0; i < 3; i++)
         give(1, object[i]);
     take(1);
+}
+
+/* Thread 0 has used up a span except for one slot. */
+static void open_nearly_used(void)
+{
+    open_heap(2);
+    for (int i = 0; i < NSLOTS - 1; i++)
+        object[i] = take(0);
+}
+
+/* Of a span that is in use or was just parked, and has no free slot, none is counted. */
+static void count_free(void)
+{
+    heap_lock(&heap);
+    uint32_t slice = pagemap_slice(&heap.spans, (uintptr_t)object[NSLOTS]);
+    explore_expect(span_nfree(pagemap_span(&heap.spans, slice)) == 0, "a used slot counts as free");
+    heap_unlock(&heap);
+}
+
+/* --- objects go from one thread to another by their states only ------------------------ */
+
+/* Thread 1 has no cache, and is about to take the first slot of a span without an owner, of which
+ * another slot is free. */
+static void open_given_to_heap(void)
+{
+    open_heap(2);
+    for (int i = 0; i < NSLOTS; i++)
+        object[i] = take(0);
+    give(0, object[7]);
+    heap_leave(&heap, &thread[0]);
+    heap_join(&heap, &thread[0]);
+    explore_as(1);
+    heap_leave(&heap, &thread[1]);
+    explore_as(0);
+}
+
+static void give_first(void)
+{
+    give(0, object[0]);
+}
+
+static void take_by_heap(void)
+{
+    take(1);
+}
+
+/* Thread 0 has used up a span, and thread 1 has no cache. */
+static void open_given_by_heap(void)
+{
+    open_heap(2);
+    for (int i = 0; i < NSLOTS; i++)
+        object[i] = take(0);
+    explore_as(1);
+    heap_leave(&heap, &thread[1]);
+    explore_as(0);
+}
+
+static void give_by_heap(void)
+{
+    give(1, object[0]);
+}
+
+static void take_one(void)
+{
+    take(0);
 }
 
 /* --- an empty span is given back while a stale pointer is freed ------------------------ */
@@ -510,6 +584,94 @@ static void look_up(void)
                    "a lookup finds a live object otherwise");
 }
 
+/* The size of an object that thread 1 takes. A lookup finds it, or that the slot is free. */
+static size_t taken_size;
+
+static void look_up_size(void)
+{
+    struct lookup_result r;
+    enum heap_result what = lookup_heap(&heap, place, &r);
+    explore_expect(what != HEAP_OK || (r.start == place && r.size == taken_size),
+                   "a lookup finds another size");
+}
+
+/* The slot had an object with more slack before. */
+static void open_sized(void)
+{
+    open_heap(2);
+    object[0] = take(1);
+    place = object[1] = take_of(1, SIZE - 450);
+    give(1, place);
+    taken_size = SIZE - 300;
+}
+
+static void take_sized(void)
+{
+    explore_expect(take_of(1, SIZE - 300) == place, "the object lies elsewhere");
+}
+
+static void open_sized_by_heap(void)
+{
+    open_sized();
+    explore_as(1);
+    heap_leave(&heap, &thread[1]);
+    explore_as(0);
+}
+
+static void *take_aligned(void)
+{
+    void *taken = NULL;
+    if (tcache_take_aligned(&thread[1], 900, TCACHE_SMALL_MAX, &taken)) {
+        note_taken(taken);
+        use(taken);
+    }
+    return taken;
+}
+
+static void open_aligned(void)
+{
+    open_heap(2);
+    place = take_of(1, TCACHE_SMALL_MAX);
+    place += TCACHE_SMALL_MAX;
+    taken_size = 900;
+}
+
+static void take_aligned_there(void)
+{
+    explore_expect(take_aligned() == place, "the object lies elsewhere");
+}
+
+/* A thread has kept a view of the heap, in which a span becomes one of smaller slots. */
+static struct lookup_view view;
+
+static void open_kept(void)
+{
+    open_heap(2);
+    object[0] = take_of(1, 1000);
+    place = object[1] = take_of(1, 500);
+    explore_expect(lookup_view_open(&heap, &view), "there is no view");
+}
+
+static void look_up_kept(void)
+{
+    struct lookup_result r;
+    for (int i = 0; i < 2; i++)
+        if (lookup_object(&view, (uintptr_t)place + 400, &r))
+            explore_expect(r.start == place && r.size == 500, "a lookup finds another object");
+}
+
+static void make_smaller(void)
+{
+    give(1, place);
+    heap_leave(&heap, &thread[1]);
+    heap_lock(&heap);
+    spans_give_back_empty(&heap.spans);
+    heap_unlock(&heap);
+    heap_join(&heap, &thread[1]);
+    explore_expect(take_of(1, 300) == place, "the span lies elsewhere");
+    take_of(1, 300);
+}
+
 static void free_wild(void)
 {
     if (give_any(0, place))
@@ -520,6 +682,29 @@ static void make_one(void)
 {
     void *made = take(1);
     explore_expect(made == place, "the span lies elsewhere");
+}
+
+enum { WIDE = 10000 };
+
+static void open_wide(void)
+{
+    open_heap(2);
+    heap.spans.object_max = sizeclass_bytes(sizeclass_of(WIDE)); /* as in a larger region */
+    object[0] = take_of(1, 1000);
+    place = object[1] = take_of(1, WIDE);
+    give(1, place);
+    heap_leave(&heap, &thread[1]);
+    heap_lock(&heap);
+    spans_give_back_empty(&heap.spans);
+    heap_unlock(&heap);
+    explore_as(1);
+    heap_join(&heap, &thread[1]);
+    explore_as(0);
+}
+
+static void make_wide(void)
+{
+    explore_expect(take_of(1, WIDE) == place, "the span lies elsewhere");
 }
 
 /* The wild free may have come before or after the object was noted. */
@@ -602,4 +787,44 @@ const struct scenario slots_scenarios[] = {
      .open = open_looked_up,
      .thread = {free_wild, make_one},
      .check = check_wild},
+    {.name = "a wild free while a span of large slots is made",
+     .open = open_wide,
+     .thread = {free_wild, make_wide},
+     .check = check_wild},
+    {.name = "a span is claimed that was used up just before",
+     .open = open_nearly_used,
+     .thread = {take_two, free_three_of_the_parked},
+     .check = check_all},
+    {.name = "an object is freed without the lock and taken under it",
+     .open = open_given_to_heap,
+     .thread = {give_first, take_by_heap},
+     .check = check_all},
+    {.name = "an object is freed under the lock and taken without it",
+     .open = open_given_by_heap,
+     .thread = {take_one, give_by_heap},
+     .check = check_all},
+    {.name = "free slots are counted while a span is parked",
+     .open = open_parked,
+     .thread = {take_two, count_free},
+     .check = check_all},
+    {.name = "a size is looked up while a large slot is taken",
+     .open = open_sized,
+     .thread = {look_up_size, take_sized},
+     .check = check_all,
+     .lookups_race = true},
+    {.name = "a size is looked up while a slot is taken under the lock",
+     .open = open_sized_by_heap,
+     .thread = {look_up_size, take_sized},
+     .check = check_all,
+     .lookups_race = true},
+    {.name = "a size is looked up while an aligned object is taken",
+     .open = open_aligned,
+     .thread = {look_up_size, take_aligned_there},
+     .check = check_all,
+     .lookups_race = true},
+    {.name = "a kept view is used while a span is cut anew",
+     .open = open_kept,
+     .thread = {look_up_kept, make_smaller},
+     .check = check_all,
+     .lookups_race = true},
     {.name = NULL}};

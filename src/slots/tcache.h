@@ -83,7 +83,7 @@ static inline bool tcache_take_small(struct thread *t, size_t nbytes, void **obj
         uint64_t mask = w->at.mask;
         taken = mask != 0;
         if (taken)
-            *object = window_take(w, mask, w->full - (uint32_t)nbytes);
+            *object = window_take(w, mask, (uint8_t)(w->full - (uint32_t)nbytes));
     }
     reader_leave(t);
     return taken;
@@ -105,7 +105,7 @@ __attribute__((always_inline)) static inline bool tcache_take_again(struct threa
         taken = window_look_near(w);
         if (taken) {
             window_warm(w, ++c->nlooks);
-            *object = window_take(w, w->at.mask, w->full - (uint32_t)nbytes);
+            *object = window_take(w, w->at.mask, (uint8_t)(w->full - (uint32_t)nbytes));
         }
     }
     reader_leave(t);

@@ -179,11 +179,11 @@ static inline size_t window_take_bit(struct class_window *w, uint64_t mask)
 
 /* Takes the lowest slot of the mask and gives it that state, which says all of the slack. Returns
  * the object. */
-static inline void *window_take(struct class_window *w, uint64_t mask, uint32_t state)
+static inline void *window_take(struct class_window *w, uint64_t mask, uint8_t state)
 {
     assert(state != 0 && state != STATE_FAR);
     size_t i = window_take_bit(w, mask);
-    __atomic_store_n(w->at.states + i, (uint8_t)state, __ATOMIC_RELAXED);
+    __atomic_store_n(w->at.states + i, state, __ATOMIC_RELAXED);
     return w->at.base + i * w->slot_bytes;
 }
 

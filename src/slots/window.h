@@ -166,8 +166,8 @@ bool window_take_or_change(struct class_window *w, const struct slot_view *v, si
 bool window_take_large_or_change(struct class_window *w, const struct slot_view *v, size_t nbytes,
                                  void **object, bool *clean);
 
-/* Takes the lowest slot out of the mask, which is not 0 and was read just before. Returns which slot
- * of the window it is; the caller is about to set its state. */
+/* Takes the lowest slot out of the mask, which is not 0 and was read just before. Returns which
+ * slot of the window it is; the caller is about to set its state. */
 static inline size_t window_take_bit(struct class_window *w, uint64_t mask)
 {
     assert(mask != 0 && mask == w->at.mask);

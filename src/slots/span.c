@@ -184,13 +184,33 @@ static bool span_open(const struct spans *s, uint32_t slice)
     return from == to || os_allow((void *)(pagemap_address(s, slice) + from), to - from);
 }
 
+/* Returns whether several threads have caches. */
+static bool threads_are_several(const struct spans *s)
+{
+    return s->threads.first != NULL && s->threads.first->next != NULL;
+}
+
 /* Returns how many slices a new span of the class gets. A thread that is alone rarely has to change
  * from one long span to another; several threads would each keep one. */
 static uint32_t nslices_for(const struct spans *s, unsigned sizeclass)
 {
     uint32_t most = nslices_max(sizeclass_bytes(sizeclass));
-    bool alone = s->threads.first == NULL || s->threads.first->next == NULL;
-    return alone ? most : least(most, WIDE_SLICES);
+    return threads_are_several(s) ? least(most, WIDE_SLICES) : most;
+}
+
+/* Gives the memory of a new large-slot span back to the system, unless half of it is clean, and
+ * returns what is clean then. An eighth of its slots come into use first, so most of the pages that
+ * an object has left there would stay for nothing, in a span for each class of each thread. Only a
+ * heap that knows what is clean gives memory back. */
+static struct interval slices_clear(const struct spans *s, uint32_t slice, uint32_t n,
+                                    struct interval clean)
+{
+    uint32_t start = pagemap_granule(s, slice), length = n * slice_granules(s);
+    bool is_clean = clean.start < clean.end && clean.end - clean.start >= length / 2;
+    if (is_clean || s->chunks->clean == NULL ||
+        !os_give_back((void *)pagemap_address(s, slice), n * slice_bytes(s)))
+        return clean;
+    return (struct interval){start, start + length};
 }
 
 /* Takes the slices of a new span and gives it its shape and its state array. Returns NO_SLICE if
@@ -203,6 +223,8 @@ static uint32_t span_cut(struct spans *s, unsigned sizeclass, int purpose)
     if (slice == NO_SLICE)
         return NO_SLICE;
     struct interval clean = chunks_clean_part(s->chunks); /* before more slices are taken */
+    if (n > 1 && threads_are_several(s))
+        clean = slices_clear(s, slice, n, clean);
     struct span *span = pagemap_span(s, slice);
     span->purpose = (uint8_t)purpose;
     span->nslices = (uint8_t)n;

@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "base/os.h"
 #include "core/pieces.h"
 
 enum { REGION = 1 << 29, SIZE_MAX_TAKEN = 70000 };
@@ -675,6 +676,47 @@ static void test_a_window_that_misses_spans_is_patient(void **state)
     }
 }
 
+/* A large-slot span that is cut from memory which an object has used has its pages, if the process
+ * has one thread. With several threads these go back, and all of its slots are zero. */
+static void test_a_wide_span_in_used_memory(void **state)
+{
+    (void)state;
+    enum { SIZE = 16000, USED = 1 << 20, LIVE = 4 << 20 };
+    static struct clean clean;
+    for (int several = 0; several <= 1; several++) {
+        void *live, *used;
+        assert_true(os_give_back(region, REGION)); /* it reads as zero */
+        heap = (struct heap){.chunks.clean = &clean};
+        open_heap();
+        struct thread self = {0}, other = {0};
+        heap_join(&heap, &self);
+        if (several)
+            heap_join(&heap, &other);
+        assert_int_equal(heap_take(&heap, LIVE, FIT_ANY, &live), HEAP_OK);
+        assert_int_equal(heap_take(&heap, USED, FIT_ANY, &used), HEAP_OK);
+        memset(used, 1, USED);
+        assert_int_equal(heap_free(&heap, used), HEAP_OK);
+        const unsigned char *object = take(&self, SIZE);
+        uint32_t slice = pagemap_slice(&heap.spans, (uintptr_t)object);
+        slice -= pagemap_span(&heap.spans, slice)->back;
+        const struct span *span = pagemap_span(&heap.spans, slice);
+        unsigned char *first = (unsigned char *)pagemap_address(&heap.spans, slice);
+        size_t nbytes = span_nslices(span) * SLICE_BYTES;
+        assert_true(is_wide(span->slot_bytes));
+        assert_true(first >= (unsigned char *)used &&
+                    first + nbytes <= (unsigned char *)used + USED);
+        assert_int_equal(os_resident_bytes(first, nbytes), several ? 0 : nbytes);
+        for (uint32_t i = 1; i < span->nslots; i++)
+            assert_int_equal(far_is_clean(far_slack(span->states, span->nslots, i)), several);
+        assert_int_equal(object[0], several ? 0 : 1);
+        assert_int_equal(check_heap(&heap), HEAP_OK);
+        heap_leave(&heap, &self);
+        if (several)
+            heap_leave(&heap, &other);
+    }
+    heap = (struct heap){0};
+}
+
 /* A parked wide span can be claimed when 7/8 of it was freed if the process has one thread, since
  * no other thread could use it; else when 3/8 were freed. Until then its owner finds it,
  * whichever of the parked spans it is. */
@@ -1237,6 +1279,7 @@ int main(void)
         cmocka_unit_test(test_new_memory_comes_last),
         cmocka_unit_test(test_wide_slots_are_found_again),
         cmocka_unit_test(test_a_window_that_misses_spans_is_patient),
+        cmocka_unit_test(test_a_wide_span_in_used_memory),
         cmocka_unit_test(test_a_parked_wide_span),
         cmocka_unit_test(test_a_parked_wide_span_with_few_objects),
         cmocka_unit_test(test_the_last_slot_is_found),

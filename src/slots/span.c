@@ -22,12 +22,18 @@ enum { COUNTDOWN_NEVER = INT32_MAX / 2 };
 
 /* --- the countdown ---------------------------------------------------------------- */
 
+/* Returns by how many the countdown is below that of a full span. */
+static int64_t span_counted(const struct span *span)
+{
+    int32_t if_full = __atomic_load_n(&span->countdown_if_full, __ATOMIC_RELAXED);
+    return (int64_t)if_full - span_countdown(span);
+}
+
 /* Returns what SP7 says. Frees that raced with a countdown that was set may have undone that, so
  * any number is possible until the next free, which then ends the countdown. */
 static uint32_t nfree_by_countdown(const struct span *span)
 {
-    int32_t if_full = __atomic_load_n(&span->countdown_if_full, __ATOMIC_RELAXED);
-    int64_t nfree = (int64_t)if_full - span_countdown(span);
+    int64_t nfree = span_counted(span);
     return nfree < 0 ? 0 : nfree < span->nslots ? (uint32_t)nfree : span->nslots;
 }
 
@@ -451,12 +457,11 @@ bool span_unpark(struct span *span, const void *owner)
  * with span_park and has put back what it had read before: then nothing is known, and the owner
  * looks for itself. A consumer that is as fast as its producer frees an object of each span just
  * when that is parked. */
-bool span_is_reusable(const struct span *span)
+bool span_is_reusable(const struct span *span, uint32_t nslots)
 {
     enum { PART = 8 };
-    assert(span->nslots >= PART); /* as each span of a thread has */
-    return nfree_by_countdown(span) >= span->nslots / PART ||
-           span_countdown(span) > (int32_t)span->nslots;
+    assert(nslots >= PART); /* as each span of a thread has */
+    return span_counted(span) >= nslots / PART || span_countdown(span) > (int32_t)nslots;
 }
 
 /* Takes a parked span away from its owner, under the lock. Returns false if it is not parked.

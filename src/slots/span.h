@@ -100,9 +100,10 @@ void span_park(struct span *span, uint32_t nslots, bool patient, const void *own
 /* The owner takes a parked span back. Returns false if the span was claimed meanwhile. */
 bool span_unpark(struct span *span, const void *owner);
 
-/* Returns whether an eighth of a parked span is free, so that to take it back is worth the trouble;
- * or whether racing frees have undone the countdown. */
-bool span_is_reusable(const struct span *span);
+/* Returns whether an eighth of a parked span of nslots is free, so that to take it back is worth
+ * the trouble; or whether racing frees have undone the countdown. If the span was claimed, and may
+ * be anything by now, the answer means nothing: span_unpark finds that out. */
+bool span_is_reusable(const struct span *span, uint32_t nslots);
 
 /* Returns how many slots of the span are free. Only of a span that an owner takes slots of just now
  * are the states counted; of any other SP7 says it. The caller holds the lock. */

@@ -163,7 +163,7 @@ static bool window_change(struct class_window *w, const struct slot_view *v)
     uint32_t slice;
     while ((slice = parked_oldest(w)) != 0) {
         struct span *span = &v->pagemap[slice - 1];
-        if (!span_is_reusable(span))
+        if (!span_is_reusable(span, w->nslots))
             return false;
         parked_pop(w);
         if (span_unpark(span, w)) {

@@ -392,20 +392,26 @@ uint32_t span_share(uint32_t nslots)
  *     status              FULL                  PARTIAL            EMPTY
  *     countdown     until `least` are     until (nearly) all are   unused
  *
- * An EMPTY span is published no longer, so that no reader comes to it before it is given back. */
+ * An EMPTY span is published no longer, so that no reader comes to it before it is given back. A
+ * span that stays PARTIAL keeps its place: to move it would touch the entries of other spans. */
 void span_requeue(struct spans *s, uint32_t slice, uint32_t least)
 {
     struct span *span = pagemap_span(s, slice);
-    assert(least > 0 && span->parked_by == NULL);
+    assert(least > 0 && span->parked_by == NULL && span->status != SPAN_EMPTY);
     uint32_t nfree = states_count_free(span->states, span->nslots), nlive = span->nslots - nfree;
     assert(nlive >= span_nreserved(span));
-    if (nlive == span_nreserved(span)) {
+    bool is_empty = nlive == span_nreserved(span), is_partial = !is_empty && nfree >= least;
+    bool stays = is_partial && span->status == SPAN_PARTIAL;
+    if (span->status == SPAN_PARTIAL && !stays)
+        queue_remove(s, slice);
+    if (is_empty) {
         span_unpublish(span);
         countdown_begin(span, nfree, 0);
         queue_push(s, slice, SPAN_EMPTY);
-    } else if (nfree >= least) {
+    } else if (is_partial) {
         countdown_begin(span, nfree, nfrees_until_empty(nlive - span_nreserved(span)));
-        queue_push(s, slice, SPAN_PARTIAL);
+        if (!stays)
+            queue_push(s, slice, SPAN_PARTIAL);
     } else {
         countdown_begin(span, nfree, (int32_t)(least - nfree));
         span->status = SPAN_FULL;
@@ -479,8 +485,6 @@ void span_refile(struct spans *s, uint32_t slice)
 {
     struct span *span = pagemap_span(s, slice);
     assert(span->slot_bytes == 0 || span->nslots > 0);
-    if (span->status == SPAN_PARTIAL)
-        queue_remove(s, slice);
     if (span->status == SPAN_PARTIAL || span->status == SPAN_FULL)
         span_requeue(s, slice, span_share(span->nslots));
     /* Enough of a parked span was freed for other threads to want it. */
@@ -528,8 +532,6 @@ static void count_all_spans(struct spans *s, bool desperate)
         /* This leaves out entries that are no span or not its first, and spans with an owner. */
         if (span->status != SPAN_PARTIAL && span->status != SPAN_FULL)
             continue;
-        if (span->status == SPAN_PARTIAL)
-            queue_remove(s, slice);
         span_requeue(s, slice, desperate ? 1 : span_share(span->nslots));
     }
     s->nmade = 0;

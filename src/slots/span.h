@@ -154,8 +154,8 @@ uint32_t span_nreserved(const struct span *span);
 /* Returns the number of free slots from which a span of nslots is PARTIAL: a 16th of them. */
 uint32_t span_share(uint32_t nslots);
 
-/* Puts a span that has no owner, and is in no queue, where it belongs [SP4]: EMPTY, if all slots
- * are free; PARTIAL, if at least `least` are; else FULL. */
+/* Counts the free slots of a span that has no owner, and is not EMPTY, and puts it where it belongs
+ * [SP4]: EMPTY, if all slots are free; PARTIAL, if at least `least` are; else FULL. */
 void span_requeue(struct spans *s, uint32_t slice, uint32_t least);
 
 /* Does what spans_refile does, for the span that begins at `slice`; or nothing, if it is owned

@@ -144,7 +144,6 @@ static bool slot_take(struct spans *s, unsigned sizeclass, uint32_t slack, struc
         if (index == span->nslots)
             index = states_first_free(span->states, span->nslots, 0);
         if (index == span->nslots) { /* others have taken all of them */
-            queue_remove(s, slice);
             span_requeue(s, slice, span_share(span->nslots));
             continue;
         }

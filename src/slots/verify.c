@@ -329,6 +329,7 @@ static void span_make_anew(struct spans *s, uint32_t slice)
 {
     struct span *span = pagemap_span(s, slice);
     span->reciprocal_published = span->reciprocal_published_wide = 0;
+    span->status = SPAN_OWNED; /* by no thread any longer, and in no queue */
     span->parked_by = NULL;
     span->search = span->used = 0;
     span_publish(span);

@@ -15,6 +15,7 @@
 
 #include "base/os.h"
 #include "core/pieces.h"
+#include "slots/queue.h"
 
 enum { REGION = 1 << 29, SIZE_MAX_TAKEN = 70000 };
 
@@ -434,6 +435,36 @@ static void test_a_parked_span_is_claimed(void **state)
     heap_leave(&heap, &other);
     heap_leave(&heap, t);
     assert_int_equal(check_heap(&heap), HEAP_OK);
+}
+
+/* QU2: a PARTIAL span that is counted again keeps its place before those that came later, until it
+ * is EMPTY. */
+static void test_a_partial_span_keeps_its_place(void **state)
+{
+    (void)state;
+    enum { PART = OF_1K / 8 };
+    const unsigned class = sizeclass_of(1024);
+    unsigned char *object[NUSED];
+    open_heap();
+    struct thread self = {0}, *t = &self;
+    heap_join(&heap, t);
+    use_up(t, object);
+    heap_leave(&heap, t);
+    const uint32_t first = pagemap_slice(&heap.spans, (uintptr_t)object[0]);
+    const uint32_t second = pagemap_slice(&heap.spans, (uintptr_t)object[OF_1K]);
+    for (int i = 0; i < 2 * PART; i++) /* the first PART of each of two spans */
+        assert_int_equal(give(t, object[i % PART + i / PART * OF_1K]), HEAP_OK);
+    for (int i = PART; i < OF_1K; i++) {
+        assert_int_equal(queue_first(&heap.spans, FOR_OBJECTS, class, false), first);
+        assert_int_equal(give(t, object[i]), HEAP_OK);
+        spans_refile(&heap.spans, object[i]);
+        assert_int_equal(check_heap(&heap), HEAP_OK);
+    }
+    assert_int_equal(pagemap_span(&heap.spans, first)->status, SPAN_EMPTY);
+    assert_int_equal(queue_first(&heap.spans, FOR_OBJECTS, class, false), second);
+    for (int i = OF_1K + PART; i < NUSED; i++)
+        assert_int_equal(give(t, object[i]), HEAP_OK);
+    assert_whole();
 }
 
 /* An empty span of one class becomes a span of another class where it lies, if no thread but the
@@ -1273,6 +1304,7 @@ int main(void)
         cmocka_unit_test(test_a_parked_span_is_unparked),
         cmocka_unit_test(test_a_countdown_that_a_free_has_undone),
         cmocka_unit_test(test_a_parked_span_is_claimed),
+        cmocka_unit_test(test_a_partial_span_keeps_its_place),
         cmocka_unit_test(test_an_empty_span_serves_another_class),
         cmocka_unit_test(test_idle_classes_give_their_spans_up),
         cmocka_unit_test(test_a_class_in_use_keeps_its_span),

@@ -19,7 +19,7 @@ cd "$(dirname "$0")/.." || exit 1
 export LC_ALL=C
 table=test/instructions.tsv
 nops=10000       # A multiple of the batches of bench/paths.c.
-max_malloc=26    # In instructions.
+max_malloc=25    # In instructions.
 max_free=34
 renew=false
 if [ "$1" = --renew ]; then renew=true; shift; fi

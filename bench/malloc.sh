@@ -11,7 +11,8 @@
 #     make bench BEFORE=/a/libmem-malloc.so        shows what a change to libmem does to each row
 #
 #     ROUNDS   (5) how often each workload runs on each allocator. The allocators take turns,
-#              so that a slow period of the machine slows all of them.
+#              so that a slow period of the machine slows all of them. The time of a program
+#              that is no server is the processor time of all its threads.
 #     SCALE    (1) the length of a workload. QUICK=1 means 0.1, and workloads with very many
 #              objects then have fewer.
 #     RESULTS  (bench/results) the folder for malloc.csv and malloc.svg
@@ -175,7 +176,8 @@ python() {
     python3 -c 'import sys; print(sys.executable)'
 }
 
-# Measures a server and not its client: its peak memory, and the time in which it served.
+# Measures a server and not its client: its peak memory, and the time in which it served, not the
+# processor time, part of which is that of its beginning.
 run_server() { # allocator name command...
     local began ended
     new_folder "$work/$2" || return

@@ -6,7 +6,7 @@
 # fails, or each EVERY-th, and all allocations from there on [M13]. Prints TAP.
 set -u
 mem=$(realpath -e "${1:?usage: fail.sh MEM [EVERY]}") || exit 2
-every=${2:-1}
+library=$(dirname "$mem")/libmem-malloc.so every=${2:-1}
 cd "$(dirname "$0")/.." || exit 1
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
@@ -77,6 +77,14 @@ without a failure: 6 allocations, exit status 0
 EOF
 [ $status -eq 0 ] && [ ! -s err ] && cmp -s out expected
 result $? 'each allocation fails once, and the end of each run is told'
+
+seen=
+for number in 1 2 3 4 5 6 7; do
+    run env LIBMEM=fail=$number LD_PRELOAD="$library" ./needy
+    seen+="$status "
+done
+[ "$seen" = '11 0 13 14 15 17 0 ' ]
+result $? 'so it does by LIBMEM=fail=N alone, where nothing is counted for mem'
 
 run "$mem" fail --lasting ./needy
 cat >expected <<'EOF'

@@ -94,6 +94,9 @@ result $? 'and the library is loaded once'
 run sh -c '"$0" run cat /proc/self/maps <&- 2>&-' 'a space/mem'
 grep -q 'r-xp .*libmem-malloc.so' out
 result $? 'with standard input and standard error closed, too'
+run sh -c '"$0" run --leaks --report=counts true 2>&-' "$mem" # leaks are printed there
+grep -q '^mem: true$' counts && ! grep -q 'looked for pointers' counts
+result $? 'a report does not get the number of a standard error that is closed'
 
 run "$mem" run printf '%s|' --help -r 'two  words' ''
 [ "$(cat out)" = '--help|-r|two  words||' ]

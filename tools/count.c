@@ -6,7 +6,6 @@
 
 #include <argp.h>
 #include <err.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
@@ -16,15 +15,11 @@
 
 static int descriptor; /* of the one file */
 
-/* Makes a file in memory. Returns its descriptor, or -1. The descriptor is above the first three:
- * if mem was started with standard output closed, what mem prints must not go to this file. */
+/* Makes a file in memory. Returns its descriptor, or -1. */
 static int file_in_memory(size_t nbytes)
 {
-    int low = memfd_create("libmem counts", MFD_CLOEXEC);
-    int fd = low < 0 ? -1 : fcntl(low, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    int fd = memfd_create("libmem counts", MFD_CLOEXEC);
 
-    if (low >= 0)
-        close(low);
     /* Above the limit on the size of files, ftruncate now fails instead of killing mem. */
     void (*as_it_was)(int) = signal(SIGXFSZ, SIG_IGN);
     if (fd >= 0 && ftruncate(fd, (off_t)nbytes) != 0)

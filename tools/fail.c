@@ -56,10 +56,7 @@ static void start_quietly(struct program *program)
     }
     *program = program_start(options.program);
     for (int fd = 0; fd < 3; fd++) {
-        if (kept[fd] >= 0)
-            dup2(kept[fd], fd);
-        else
-            close(fd);
+        dup2(kept[fd], fd);
         close(kept[fd]);
     }
     close(null);

@@ -5,6 +5,7 @@
  */
 #include <argp.h>
 #include <err.h>
+#include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -98,8 +99,22 @@ static void flush_output(void)
     }
 }
 
+/* Opens the first three descriptors, if mem was started without one of them: else a file that mem
+ * opens would get its number, and what mem prints would go there. To write to one fails as it would
+ * have, and a program that mem runs finds it closed. */
+static void fill_standard_descriptors(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
 int main(int argc, char **argv)
 {
+    fill_standard_descriptors();
     argp_err_exit_status = OWN_FAILURE;
     atexit(flush_output);
     argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, NULL);

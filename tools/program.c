@@ -74,12 +74,9 @@ static char *name_by_descriptor(char *library)
     char *name, *base = strrchr(library, '/');
 
     *base++ = '\0';
-    int low = open(*library != '\0' ? library : "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    /* Not one of the first three, which the program may open anew or close. */
-    int fd = low < 0 ? -1 : fcntl(low, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    int fd = open(*library != '\0' ? library : "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         err(argp_err_exit_status, "%s", library);
-    close(low);
     if (asprintf(&name, "/proc/%d/fd/%d/%s", getpid(), fd, base) < 0)
         err(argp_err_exit_status, "%s", base);
     return name;

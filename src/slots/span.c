@@ -204,19 +204,21 @@ static uint32_t nslices_for(const struct spans *s, unsigned sizeclass)
     return threads_are_several(s) ? least(most, WIDE_SLICES) : most;
 }
 
-/* Gives the memory of a new large-slot span back to the system, unless half of it is clean, and
- * returns what is clean then. An eighth of its slots come into use first, so most of the pages that
- * an object has left there would stay for nothing, in a span for each class of each thread. Only a
- * heap that knows what is clean gives memory back. */
+/* Gives most memory of a new large-slot span back to the system, unless half of it is clean, and
+ * returns what is clean then. An eighth of its slots come into use first, and keep their pages;
+ * most of the other pages that an object has left there would stay for nothing, in a span for each
+ * class of each thread. Only a heap that knows what is clean gives memory back. */
 static struct interval slices_clear(const struct spans *s, uint32_t slice, uint32_t n,
                                     struct interval clean)
 {
-    uint32_t start = pagemap_granule(s, slice), length = n * slice_granules(s);
-    bool is_clean = clean.start < clean.end && clean.end - clean.start >= length / 2;
+    enum { PART = 8 };
+    uint32_t first = slice + n / PART, end = slice + n;
+    uint32_t half = n * slice_granules(s) / 2;
+    bool is_clean = clean.start < clean.end && clean.end - clean.start >= half;
     if (is_clean || s->chunks->clean == NULL ||
-        !os_give_back((void *)pagemap_address(s, slice), n * slice_bytes(s)))
+        !os_give_back((void *)pagemap_address(s, first), (end - first) * slice_bytes(s)))
         return clean;
-    return (struct interval){start, start + length};
+    return (struct interval){pagemap_granule(s, first), pagemap_granule(s, slice) + 2 * half};
 }
 
 /* Takes the slices of a new span and gives it its shape and its state array. Returns NO_SLICE if

@@ -206,8 +206,10 @@ static void *lines_take_any(struct spans *s, uint32_t n)
         void *lines = lines_take(s, slice, n);
         if (lines != NULL)
             return lines;
+        struct span *span = pagemap_span(s, slice);
         queue_remove(s, slice);
-        span_requeue(s, slice, span_share(pagemap_span(s, slice)->nslots));
+        span->status = SPAN_FULL; /* as it is in no queue: span_requeue pushes it at the end */
+        span_requeue(s, slice, span_share(span->nslots));
         slice = queue_first(s, FOR_METADATA, LINE_CLASS, false);
     }
     slice = span_get_lines(s);

@@ -196,8 +196,8 @@ static void *lines_take(struct spans *s, uint32_t slice, uint32_t n)
     return (void *)(pagemap_address(s, slice) + (uintptr_t)first * LINE_BYTES);
 }
 
-/* Looks for n lines in a few PARTIAL spans: one that has them only here and there is counted, and
- * goes to the end of the queue if it stays PARTIAL. Then a span that is EMPTY or new has them. */
+/* Looks for n lines in a few PARTIAL spans: one that has them only here and there goes to the end
+ * of the queue, and is counted. Then a span that is EMPTY or new has them. */
 static void *lines_take_any(struct spans *s, uint32_t n)
 {
     enum { FEW = 4 };
@@ -206,10 +206,9 @@ static void *lines_take_any(struct spans *s, uint32_t n)
         void *lines = lines_take(s, slice, n);
         if (lines != NULL)
             return lines;
-        struct span *span = pagemap_span(s, slice);
         queue_remove(s, slice);
-        span->status = SPAN_FULL; /* as it is in no queue: span_requeue pushes it at the end */
-        span_requeue(s, slice, span_share(span->nslots));
+        queue_push(s, slice, SPAN_PARTIAL); /* at the end */
+        span_requeue(s, slice, span_share(pagemap_span(s, slice)->nslots));
         slice = queue_first(s, FOR_METADATA, LINE_CLASS, false);
     }
     slice = span_get_lines(s);

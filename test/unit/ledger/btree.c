@@ -571,6 +571,22 @@ static void assert_word_counts(uint64_t *word, uint64_t other)
     nfaults++;
 }
 
+static void swap(uint64_t *one, uint64_t *other)
+{
+    uint64_t keep = *one;
+    *one = *other;
+    *other = keep;
+}
+
+/* Two words that change places leave the sum of all words as it is. */
+static void assert_order_counts(uint64_t *word)
+{
+    swap(&word[0], &word[1]);
+    assert_false(btree_is_valid(&b));
+    swap(&word[0], &word[1]);
+    nfaults++;
+}
+
 static void damage_leaf(struct record *x)
 {
     /* It becomes live, which the summary of the leaf does not show. */
@@ -578,6 +594,8 @@ static void damage_leaf(struct record *x)
     for (int i = 1; i < x->nwords; i++) {
         assert_word_counts(&x->word[i], x->word[i - 1]);     /* Equal to the word before it. */
         assert_word_counts(&x->word[i], x->word[i - 1] - 1); /* Less than the word before it. */
+        if (i > 1)
+            assert_order_counts(&x->word[i - 1]);
     }
 }
 

@@ -31,8 +31,7 @@ MEM_API const char *mem_strerror(enum mem_result result)
         [MEM_BUSY] = "the heap is being walked by the caller, is changing, or is attached already",
         [MEM_BAD_SIZE] = "too small for a heap, or for the heap in the buffer",
         [MEM_BAD_BUFFER] =
-            "the buffer is NULL, not at a multiple of 16, or not where its heap can be attached; "
-            "or the heap is in no buffer",
+            "the buffer is NULL, not aligned to 16, or not where its heap can be; or there is none",
         [MEM_BAD_OPTIONS] = "an option that does not exist, or is not possible for this heap",
         [MEM_BAD_ALIGNMENT] = "the alignment is no power of two",
         [MEM_BAD_STYLE] =

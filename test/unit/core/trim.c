@@ -83,6 +83,17 @@ static void test_a_little_stays(void **state)
     assert_int_equal(ntrims, 0);
 }
 
+/* Enough to go is a quarter of what is live, and a 32nd of what was in use: here about 10.5 MiB. */
+static void test_how_much_has_to_stay_free(void **state)
+{
+    for (uint32_t nfree = 10 * MIB; nfree <= 12 * MIB; nfree += 2 * MIB) {
+        open_heap(state);
+        freed(nfree);
+        work(MIB, 1000);
+        assert_int_equal(ntrims, nfree == 12 * MIB);
+    }
+}
+
 /* No call comes after the last free that could trim. */
 static void test_a_program_that_falls_is_small_at_once(void **state)
 {
@@ -245,6 +256,7 @@ int main(void)
         TEST(test_what_is_wanted_again_stays),
         TEST(test_what_stays_free_goes),
         TEST(test_a_little_stays),
+        TEST(test_how_much_has_to_stay_free),
         TEST(test_a_program_that_falls_is_small_at_once),
         TEST(test_how_far_a_program_falls),
         TEST(test_there_is_credit_for_a_fall),

@@ -41,8 +41,11 @@ bool __wrap_os_random(void *bytes, size_t n)
     return __real_os_random(bytes, n);
 }
 
+static unsigned char *forbidden; /* what was closed last */
+
 bool __wrap_os_forbid(void *address, size_t nbytes)
 {
+    forbidden = address;
     return !no_forbid && __real_os_forbid(address, nbytes);
 }
 
@@ -216,6 +219,19 @@ static void test_pages_that_are_refused(void **state)
     close_heap(REGION_BYTES);
 }
 
+/* A large object that changes its size where it is gets closed pages behind its new end. */
+static void test_pages_behind_a_new_end(void **state)
+{
+    (void)state;
+    size_t page = os_page_bytes(), nbytes = LARGE / page * page;
+    open_heap(MEASURE_GUARD, REGION_BYTES);
+    unsigned char *p = take(nbytes, 16, CALL_MALLOC);
+    assert_ptr_equal(forbidden, p + nbytes);
+    assert_int_equal(resize(p, nbytes - page, true), HEAP_OK);
+    assert_ptr_equal(forbidden, p + nbytes - page);
+    close_heap(REGION_BYTES);
+}
+
 /* Freed memory is cleared byte by byte where its pages do not go back. */
 static void test_pages_that_do_not_go_back(void **state)
 {
@@ -361,6 +377,7 @@ int main(void)
         cmocka_unit_test(test_forks),
         cmocka_unit_test(test_large_objects),
         cmocka_unit_test(test_pages_that_are_refused),
+        cmocka_unit_test(test_pages_behind_a_new_end),
         cmocka_unit_test(test_pages_that_do_not_go_back),
         cmocka_unit_test(test_what_stays_in_its_room),
         cmocka_unit_test(test_room_for_canaries),

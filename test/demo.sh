@@ -31,7 +31,7 @@ result() { # status what
 }
 
 run() { # variable... program...
-    timeout -k 5 200 env "$@" >out 2>err </dev/null
+    timeout -k 5 800 env "$@" >out 2>err </dev/null
     status=$?
 }
 

@@ -122,7 +122,7 @@ run "$mem" fail --from=8 --seconds=1 ./needy careful once
     grep -qx '1 run with a failure, 1 killed' out
 result $? 'a run that takes too long is killed'
 
-timeout 60 "$mem" fail --seconds=1 ./needy careful x >out 2>err
+timeout 240 "$mem" fail --seconds=1 ./needy careful x >out 2>err
 status=$?
 [ $status -eq 2 ] && grep -q 'without a failure ./needy had not ended after 1 s' err
 result $? 'a program that does not end by itself: exit status 2'

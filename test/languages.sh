@@ -22,7 +22,7 @@ result() { # status what
 }
 
 run() { # command...: leaves its status and what it prints
-    timeout -k 5 60 "$@" >"$work/out" 2>&1
+    timeout -k 5 240 "$@" >"$work/out" 2>&1
     status=$?
 }
 

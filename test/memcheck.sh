@@ -205,7 +205,7 @@ gcc -g -O0 -Iinclude "$work/linked.c" -L"$build" -lmem -o "$work/linked" &&
     gcc -g -O0 -fno-builtin "$work/preloaded.c" -o "$work/preloaded" || exit 1
 
 run() { # option... program how
-    timeout -k 5 100 valgrind -q --leak-check=full --show-leak-kinds=definite --error-exitcode=9 \
+    timeout -k 5 240 valgrind -q --leak-check=full --show-leak-kinds=definite --error-exitcode=9 \
         "$@" >"$work/log" 2>&1
     status=$?
 }

@@ -88,7 +88,7 @@ result $? 'and where pages go back to the system'
 trace() {
     local here=usdt:$build/libmem-malloc.so:libmem pid
     # shellcheck disable=SC2016 # these are variables of bpftrace
-    timeout -k 5 60 bpftrace -e "$here:trim { printf(\"trim %d\n\", arg1); }
+    timeout -k 5 240 bpftrace -e "$here:trim { printf(\"trim %d\n\", arg1); }
         $here:refused { printf(\"refused %p\n\", arg0); exit(); }" >"$work/log" 2>&1 &
     pid=$!
     while kill -0 $pid 2>/dev/null; do
@@ -98,7 +98,7 @@ trace() {
     wait $pid
 }
 
-if ! timeout -k 5 60 bpftrace -e 'BEGIN { exit(); }' >"$work/log" 2>&1; then
+if ! timeout -k 5 240 bpftrace -e 'BEGIN { exit(); }' >"$work/log" 2>&1; then
     echo "ok $((ntests + 1)) # SKIP bpftrace is not installed, or may not trace here"
     echo "1..$((ntests + 1))"
     exit 0

@@ -241,7 +241,7 @@ refuses 'a file does not change' 'nor is a series of snapshots taken of one'
 # --- the screen ---------------------------------------------------------------------------------
 
 start "${preloaded[@]}"
-timeout 60 "$mem" top --batch --delay=0.1 "$pid" >/dev/full 2>err </dev/null
+timeout 240 "$mem" top --batch --delay=0.1 "$pid" >/dev/full 2>err </dev/null
 status=$?
 [ "$status" -eq 2 ] && grep -q 'standard output: No space left' err
 result $? 'a look that cannot be written is the last one'

@@ -295,7 +295,7 @@ soak-deb: ## the Debian packages: builds them, runs lintian, unpacks and tries t
 	@test/run.sh --timeout 1200 test/deb.sh
 
 .PHONY: races
-races: ## whether the explorer of schedules finds each error of test/schedules/seeded.tsv
+races: ## whether the explorer of schedules finds each error of test/schedules/*.tsv
 	@test/run.sh --timeout 1800 "test/races.sh $(BUILD)"
 
 .PHONY: coverage mutants

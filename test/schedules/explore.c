@@ -39,11 +39,11 @@ struct explored {
     unsigned char tls[TLS_MOST];
 };
 
-/* At this step there was a choice: which of these threads is next, or which value a load returns,
- * 0 being the newest. */
+/* At this step there was a choice: which of these threads is next, or which value a load returns, 0
+ * being the newest. From NVALUES_MAX on the value comes with a delay (memory_delay). */
 struct choice {
     unsigned step;
-    unsigned char n, taken, option[NVALUES_MAX];
+    unsigned char n, taken, option[2 * NVALUES_MAX];
     bool is_value;
     const void *place; /* in the code of the thread that was at work */
 };
@@ -258,6 +258,7 @@ static void leave(enum state state, const void *place)
         explore_fail("a thread waits for ever");
     switch_to(next);
     t->state = READY;
+    memory_end_delay(x->current);
 }
 
 void explore_point(void)
@@ -385,7 +386,7 @@ void __wrap_lock_wait(struct lock *l)
     t->word = &l->state;
     while (__atomic_load_n(&l->state, __ATOMIC_SEQ_CST) != LOCK_FREE)
         leave(AT_LOCK, __builtin_return_address(0));
-    memory_exchange(x->current, &l->state, sizeof l->state, __ATOMIC_ACQUIRE);
+    memory_exchange(x->current, &l->state, sizeof l->state, __ATOMIC_ACQUIRE, true);
     l->state = LOCK_TAKEN;
 }
 
@@ -411,15 +412,23 @@ static bool is_shared(const volatile void *p)
 static uint64_t load(const volatile void *p, unsigned nbytes, int order, uint64_t newest,
                      const void *place)
 {
-    static const unsigned char number[NVALUES_MAX] = {0, 1, 2, 3};
     uint64_t value[NVALUES_MAX];
+    unsigned char option[2 * NVALUES_MAX] = {0};
+    unsigned n = 1, taken = 0;
     if (!is_shared(p))
         return newest;
-    unsigned n = memory_values(x->current, p, nbytes, order, value);
-    int taken = x->nsurprises < x->most_surprises ? choose(number, n, true, place) : 0;
+    unsigned nvalues = memory_values(x->current, p, nbytes, order, value);
+    for (unsigned char i = 1; i < nvalues; i++) {
+        option[n++] = i;
+        option[n++] = NVALUES_MAX + i;
+    }
+    if (x->nsurprises < x->most_surprises)
+        taken = (unsigned)choose(option, n, true, place);
     x->nsurprises += taken > 0;
-    memory_read(x->current, p, nbytes, order, (unsigned)taken);
-    return value[taken];
+    if (taken >= NVALUES_MAX)
+        memory_delay(x->current, p, nbytes, order, taken - NVALUES_MAX);
+    memory_read(x->current, p, nbytes, order, taken >= NVALUES_MAX ? 0 : taken);
+    return value[taken % NVALUES_MAX];
 }
 
 static void store(volatile void *p, unsigned nbytes, int order)
@@ -431,19 +440,30 @@ static void store(volatile void *p, unsigned nbytes, int order)
 static void exchange(volatile void *p, unsigned nbytes, int order)
 {
     if (is_shared(p))
-        memory_exchange(x->current, p, nbytes, order);
+        memory_exchange(x->current, p, nbytes, order, true);
 }
 
 static void plain(const volatile void *p, size_t nbytes, bool writes, const void *place)
 {
     static char text[100];
-    if (!is_shared(p) || (x->scenario->lookups_race && !writes) ||
-        (writes ? memory_plain_store(x->current, p, nbytes, x->scenario->lookups_race)
-                : memory_plain_load(x->current, p, nbytes)))
+    if (!is_shared(p))
+        return;
+    bool may_race = x->scenario->lookups_race;
+    bool ok = writes ? memory_plain_store(x->current, p, nbytes, may_race)
+                     : memory_plain_load(x->current, p, nbytes, may_race);
+    if (ok)
         return;
     snprintf(text, sizeof text, "a race: thread %d %s at %p", x->current,
              writes ? "writes" : "reads", (void *)((uintptr_t)place));
     explore_fail(text);
+}
+
+void explore_use(const void *place, size_t nbytes, bool writes)
+{
+    if (self() != NULL)
+        explore_expect(writes ? memory_plain_store(x->current, place, nbytes, false)
+                              : memory_plain_load(x->current, place, nbytes, false),
+                       "a race");
 }
 
 #define DEFINE(bits, type)                                                                         \
@@ -469,7 +489,7 @@ static void plain(const volatile void *p, size_t nbytes, bool writes, const void
         if (*p != *was) {                                                                          \
             *was = *p;                                                                             \
             if (is_shared(p))                                                                      \
-                memory_read(x->current, p, sizeof *p, order_failed, 0);                            \
+                memory_exchange(x->current, p, sizeof *p, order_failed, false);                    \
             return 0;                                                                              \
         }                                                                                          \
         exchange(p, sizeof *p, order);                                                             \

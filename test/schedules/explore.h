@@ -65,6 +65,10 @@ void explore_end_thread(int thread);
 /* For `open`: the system has no barrier in this scenario. */
 void explore_refuse_barrier(void);
 
+/* Says that the thread now reads or writes what is not atomic: a race is a failure, even where
+ * lookups race. */
+void explore_use(const void *place, size_t nbytes, bool writes);
+
 /* A place where the thread may be switched, for what a scenario does itself. */
 void explore_point(void);
 

@@ -50,6 +50,7 @@ struct side {
     struct knowledge acquirable; /* what an acquire fence would let it know */
     struct knowledge released;   /* what it knew at its last release fence */
     uint32_t norders;            /* m->norders at its last sequentially consistent fence */
+    struct knowledge late;       /* stores of a thread from this one on come late; 0: none does */
 };
 
 /* It is not among the variables of the program, which are restored. */
@@ -149,22 +150,53 @@ static struct store *one_before(const struct store *s, uint64_t bytes)
     return newest_of(&w, bytes);
 }
 
+/* The newest store that has come to the thread by now, or NULL; and what the word was then. */
+static struct store *newest_seen(int thread, const struct word *w, uint64_t bytes, int order,
+                                 uint64_t *was)
+{
+    const struct knowledge *late = &m->side[thread].late;
+    struct store *s = newest_of(w, bytes);
+    memcpy(was, (const void *)(w->number * WORD), WORD);
+    for (; s != NULL && late->last[s->thread] != 0 && s->event >= late->last[s->thread] &&
+           !must_see(thread, s, order);
+         s = one_before(s, bytes))
+        *was = s->was;
+    return s;
+}
+
 /* --- atomic operations ---------------------------------------------------------------- */
 
 unsigned memory_values(int thread, const volatile void *place, unsigned nbytes, int order,
                        uint64_t *value)
 {
-    uint64_t bytes, now;
+    uint64_t bytes, was;
     size_t n;
     const struct word *w = first_word((uintptr_t)place, nbytes, &bytes, &n);
     unsigned nvalues = 1, shift = (uintptr_t)place % WORD * 8;
-    memcpy(&now, (const void *)(w->number * WORD), WORD);
-    value[0] = (now & bytes) >> shift;
-    for (const struct store *s = newest_of(w, bytes);
-         s != NULL && !must_see(thread, s, order) && nvalues < NVALUES_MAX;
+    const struct store *s = newest_seen(thread, w, bytes, order, &was);
+    value[0] = (was & bytes) >> shift;
+    for (; s != NULL && !must_see(thread, s, order) && nvalues < NVALUES_MAX;
          s = one_before(s, bytes))
         value[nvalues++] = (s->was & bytes) >> shift;
     return nvalues;
+}
+
+void memory_delay(int thread, const volatile void *place, unsigned nbytes, int order,
+                  unsigned number)
+{
+    uint64_t bytes, was;
+    size_t n;
+    const struct word *w = first_word((uintptr_t)place, nbytes, &bytes, &n);
+    struct knowledge *late = &m->side[thread].late;
+    const struct store *s = newest_seen(thread, w, bytes, order, &was);
+    for (; number > 0; number--, s = one_before(s, bytes))
+        if (late->last[s->thread] == 0 || s->event < late->last[s->thread])
+            late->last[s->thread] = s->event;
+}
+
+void memory_end_delay(int thread)
+{
+    m->side[thread].late = (struct knowledge){0};
 }
 
 /* The thread reads the bytes as they are behind the store `s`, each of which may be of another
@@ -178,24 +210,29 @@ static void read_behind(int thread, struct store *s, uint64_t bytes, int order)
         if (!knows(&t->knows, s))
             s->read_at[thread] = ++t->knows.last[thread];
         learn(&t->acquirable, &s->passed);
+        if (acquires(order))
+            learn(&t->knows, &s->passed);
     }
-    if (acquires(order))
-        learn(&t->knows, &t->acquirable);
+}
+
+static void note_load(int thread, struct word *w, struct store *s, uint64_t bytes, int order)
+{
+    read_behind(thread, s, bytes, order);
+    w->atomic[thread].bytes |= bytes;
+    w->atomic[thread].event = m->side[thread].knows.last[thread] + 1;
+    m->norders += order == __ATOMIC_SEQ_CST;
 }
 
 void memory_read(int thread, const volatile void *place, unsigned nbytes, int order,
                  unsigned number)
 {
-    uint64_t bytes;
+    uint64_t bytes, was;
     size_t n;
     struct word *w = first_word((uintptr_t)place, nbytes, &bytes, &n);
-    struct store *s = newest_of(w, bytes);
+    struct store *s = newest_seen(thread, w, bytes, order, &was);
     for (; number > 0; number--)
         s = one_before(s, bytes);
-    read_behind(thread, s, bytes, order);
-    w->atomic[thread].bytes |= bytes;
-    w->atomic[thread].event = m->side[thread].knows.last[thread] + 1;
-    m->norders += order == __ATOMIC_SEQ_CST;
+    note_load(thread, w, s, bytes, order);
 }
 
 /* Notes a store to bytes of one word. */
@@ -225,13 +262,16 @@ void memory_store(int thread, const volatile void *place, size_t nbytes, int ord
     note_store(thread, w, bytes, order);
 }
 
-void memory_exchange(int thread, const volatile void *place, unsigned nbytes, int order)
+void memory_exchange(int thread, const volatile void *place, unsigned nbytes, int order,
+                     bool stores)
 {
     uint64_t bytes;
     size_t n;
     struct word *w = first_word((uintptr_t)place, nbytes, &bytes, &n);
     struct store *was = newest_of(w, bytes);
-    memory_read(thread, place, nbytes, order, 0);
+    note_load(thread, w, was, bytes, order);
+    if (!stores)
+        return;
     struct store *s = note_store(thread, w, bytes, order);
     if (was != NULL)
         learn(&s->passed, &was->passed);
@@ -277,15 +317,18 @@ void memory_join(int thread, int ended)
 
 /* --- plain accesses --------------------------------------------------------------------- */
 
-bool memory_plain_load(int thread, const volatile void *place, size_t nbytes)
+/* A load that may race reads the newest value, like a relaxed one. */
+bool memory_plain_load(int thread, const volatile void *place, size_t nbytes, bool may_race)
 {
     uint64_t bytes;
     uintptr_t at = (uintptr_t)place;
     const struct knowledge *k = &m->side[thread].knows;
     for (size_t n; nbytes > 0; nbytes -= n, at += n) {
         struct word *w = first_word(at, nbytes, &bytes, &n);
-        const struct store *s = newest_of(w, bytes);
-        if (s != NULL && !knows(k, s))
+        struct store *s = newest_of(w, bytes);
+        if (may_race)
+            read_behind(thread, s, bytes, __ATOMIC_RELAXED);
+        else if (s != NULL && !knows(k, s))
             return false;
         w->plain[thread].bytes |= bytes;
         w->plain[thread].event = k->last[thread] + 1;

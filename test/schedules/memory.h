@@ -53,11 +53,19 @@ unsigned memory_values(int thread, const volatile void *place, unsigned nbytes, 
 void memory_read(int thread, const volatile void *place, unsigned nbytes, int order,
                  unsigned number);
 
+/* The thread is given the value of that number, and from now on all that the storing thread stored
+ * since then comes late to it, too: as if that were still in a store buffer. That ends when the
+ * thread must know of it [ME1], or has waited. */
+void memory_delay(int thread, const volatile void *place, unsigned nbytes, int order,
+                  unsigned number);
+void memory_end_delay(int thread);
+
 /* The thread is about to store nbytes there. An exchange calls memory_exchange instead. */
 void memory_store(int thread, const volatile void *place, size_t nbytes, int order);
 
-/* The thread reads the newest value and is about to store another one, in one step. */
-void memory_exchange(int thread, const volatile void *place, unsigned nbytes, int order);
+/* The thread reads the newest value and, if `stores`, is about to store another one, at once. */
+void memory_exchange(int thread, const volatile void *place, unsigned nbytes, int order,
+                     bool stores);
 
 void memory_fence(int thread, int order);
 
@@ -67,9 +75,9 @@ void memory_barrier(int thread, int nthreads);
 /* From now on the thread knows what another one, which has ended, knew. */
 void memory_join(int thread, int ended);
 
-/* Plain accesses of any length. Return false if it is a race [ME3], and a store may not be one.
+/* Plain accesses of any length. Return false if it is a race [ME3], and may not be one.
  * memory_plain_store comes before the store itself. */
-bool memory_plain_load(int thread, const volatile void *place, size_t nbytes);
+bool memory_plain_load(int thread, const volatile void *place, size_t nbytes, bool may_race);
 bool memory_plain_store(int thread, const volatile void *place, size_t nbytes, bool may_race);
 
 #endif

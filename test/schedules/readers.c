@@ -16,6 +16,9 @@ enum { NHEAPS = 6, BYTES = 4096, FIRST = 1 << 20 };
 
 static bool is_gone[NHEAPS];
 
+/* Stands for what lookups read in a heap, and others write once it is gone. */
+static char memory_of[NHEAPS];
+
 static struct heap_range range_of(int i)
 {
     return (struct heap_range){.base = FIRST + (uintptr_t)i * 2 * BYTES,
@@ -33,8 +36,10 @@ static void add(int i)
 
 static void remove_heap(int i)
 {
-    if (registry_remove((const void *)range_of(i).base))
+    if (registry_remove((const void *)range_of(i).base)) {
+        explore_use(&memory_of[i], sizeof *memory_of, true);
         is_gone[i] = true;
+    }
 }
 
 /* Finds the heap i, which may go any time if `may_go`. */
@@ -50,6 +55,7 @@ static void look_up(int i, bool may_go)
         explore_expect(!is_gone[i], "a lookup finds a heap that is gone");
         explore_point();
         explore_expect(!is_gone[i], "a heap goes while a lookup reads it");
+        explore_use(&memory_of[i], sizeof *memory_of, false);
     } else {
         explore_expect(may_go || result == REGISTRY_BUSY, "a lookup misses a heap");
     }
@@ -69,6 +75,7 @@ static void look_up_fast(int i)
         explore_expect(!is_gone[i], "a fast lookup finds a heap that is gone");
         explore_point();
         explore_expect(!is_gone[i], "a heap goes while a fast lookup reads it");
+        explore_use(&memory_of[i], sizeof *memory_of, false);
     }
     lookup_end_fast(r, was);
 }

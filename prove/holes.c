@@ -84,7 +84,8 @@ void btree_remove(struct btree *b, struct cursor *c);
 void btree_update(struct btree *b, struct cursor *c, uint64_t word);
 
 /*@ requires \valid(l);
-    assigns l->most; */
+    assigns l->most;
+    ensures l->most == (count(l) > \old(l->most) ? count(l) : \old(l->most)); */
 static void note_most(struct ledger *l);
 
 /* --- the order by size --- */
@@ -120,6 +121,7 @@ static bool seek(const struct ledger *l, uint32_t granule, struct cursor *c);
       has(BY_ADDRESS, record(start, 0)) && reaches(record(start, 0), start + length, l->b.top); */
 
 /*@ requires \valid_read(l) && \valid_read(c) && \valid(at) && \separated(l, c, at);
+    requires c->start < l->b.top;
     assigns *at;
     ensures \result ==> is_free_chunk(l, c->start, c->length);
     ensures \result ==> at->order == BY_ADDRESS && at->step[0].index != BEFORE_FIRST &&
@@ -130,7 +132,7 @@ static bool is_hole(const struct ledger *l, const struct chunk *c, struct cursor
  * record of the rest. Both orders say so, and no other record changes. Nothing is taken where no
  * free chunk begins; is_hole looks how far it reaches. */
 /*@ requires \valid(l) && \valid_read(from) && \separated(l, from);
-    requires sane(l) && 0 < length <= from->length;
+    requires sane(l) && 0 < length <= from->length && from->start < l->b.top;
     // What ledger_choose has seen to: if all of the hole is taken, 32 bits can say the slack.
     requires slack < CHUNK_RESERVED && (slack == LEDGER_RESERVED ||
       l->b.top <= left(l, count(l) + 1, BTREE_COST) ||
@@ -144,6 +146,10 @@ static bool is_hole(const struct ledger *l, const struct chunk *c, struct cursor
       w / TWO_32 != from->start + \result ==>
       (has(BY_ADDRESS, w) <==> \old(has(BY_ADDRESS, w)));
     ensures \result != 0 ==> !has(BY_ADDRESS, record(from->start, 0));
+    // Where all of the hole is taken instead, the rest is slack.
+    ensures \result != 0 ==> has(BY_ADDRESS, record(from->start, slack + 1 +
+      (slack == LEDGER_RESERVED ? 0 : (\result - length) * 16)));
+    ensures 0 < \result < from->length ==> l->most >= count(l);
     ensures 0 < \result < from->length ==> has(BY_ADDRESS, record(from->start + \result, 0));
     ensures \result != 0 ==> \forall integer w; has(BY_SIZE, w) <==>
       (\old(has(BY_SIZE, w)) && w != hole(from->length, from->start)) ||
@@ -157,6 +163,7 @@ static uint32_t take_from_hole(struct ledger *l, const struct chunk *from, uint3
     requires l->b.top + length <= left(l, count(l) + 1, BTREE_COST); // what ledger_tail said
     assigns l->b, l->high, l->used, l->most, words;
     ensures l->b.top == \old(l->b.top) + length && l->b.top <= l->high <= l->used;
+    ensures l->high >= \old(l->high) && l->used >= \old(l->used) && l->most >= count(l);
     ensures \forall integer o, w; has(o, w) <==>
       \old(has(o, w)) || (o == BY_ADDRESS && w == record(\old(l->b.top), slack + 1)); */
 static void take_from_tail(struct ledger *l, uint32_t length, uint32_t slack);
@@ -165,6 +172,7 @@ static void take_from_tail(struct ledger *l, uint32_t length, uint32_t slack);
 /*@ requires \valid(l) && sane(l) && start < at && slack < CHUNK_RESERVED;
     requires l->b.top <= left(l, count(l) + 1, BTREE_COST);
     assigns l->b, l->most, words;
+    ensures l->most >= count(l);
     ensures \forall integer o, w; has(o, w) <==>
       \old(has(o, w)) || (o == BY_ADDRESS && w == record(at, slack + 1)); */
 static void chunk_split(struct ledger *l, uint32_t start, uint32_t at, uint32_t slack);

@@ -5,9 +5,11 @@
 # named, with Frama-C WP, z3 and CVC4. A file says behind "Proves:" which functions of the library
 # it is about. What holds of the loops of a function is in loops.txt, and is put in front of them in
 # a copy of src, since WP wants it there. Fails if a goal is left. SECONDS_EACH: how long a prover
-# may take for one goal.
+# may take for one goal. SRC: where the source is; ONLY: the functions that are proved, instead of
+# all of the file.
 
 cd "$(dirname "$0")/.." || exit 1
+here=$PWD
 for tool in frama-c why3 z3 cvc4; do
     if ! command -v $tool >/dev/null; then
         echo "prove: skipped, as $tool is missing (apt install frama-c-base why3 z3 cvc4)"
@@ -20,9 +22,10 @@ export WHY3CONFIG=$out/why3.conf
 why3 config detect >/dev/null 2>&1
 
 # A comment in front of a loop is all that the copy has more.
-cp -r src "$out/src"
+cp -r "${SRC:-src}" "$out/src"
 while read -r file; do
-    awk -f prove/weave.awk prove/loops.txt "$file" >"$out/$file" || exit 1
+    (cd "${SRC:-src}/.." && awk -f "$here/prove/weave.awk" "$here/prove/loops.txt" "$file") \
+        >"$out/$file" || exit 1
 done < <(sed -n 's/^in //p' prove/loops.txt)
 
 # The form of the code that is proved is the portable one, which arm64 runs.
@@ -47,8 +50,8 @@ for file; do
         on { line = $0; gsub(/[^a-z0-9_]+/, " ", line); printf "%s", line }
         on && /\*\// { exit }' "$file" | xargs | tr ' ' ',')
     start=$(date +%s)
-    wp -wp-rte -wp-fct "$functions" "$file" >"$out/log"
-    grep -q 'lemma' "$file" && wp -wp-prop=@lemma "$file" >>"$out/log"
+    wp -wp-rte -wp-fct "${ONLY:-$functions}" "$file" >"$out/log"
+    [ -z "${ONLY-}" ] && grep -q 'lemma' "$file" && wp -wp-prop=@lemma "$file" >>"$out/log"
     proved=$(awk '/Proved goals:/ { n += $(NF - 2) } END { print n + 0 }' "$out/log")
     wanted=$(awk '/Proved goals:/ { n += $NF } END { print n + 0 }' "$out/log")
     echo "$file: $proved of $wanted goals, $(($(date +%s) - start)) s"

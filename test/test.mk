@@ -305,9 +305,12 @@ N ?= 150
 mutants: ## whether the tests notice N random changes of src: N= SEED=
 	@python3 test/mutants.py --n $(N) --seed $(SEED)
 
-.PHONY: prove
+.PHONY: prove prove-faults
 prove: ## proofs of the arithmetic and the decisions of src, with Frama-C (docs/reliability.md)
 	@prove/prove.sh
+
+prove-faults: ## whether a proof fails for each fault of prove/faults.tsv
+	@test/run.sh --timeout 7200 prove/faults.sh
 
 # The table that test/instructions.sh compares with changes only when this is asked for.
 instructions: all $(BUILD)/bench/paths ## counts anew what each path costs: test/instructions.tsv

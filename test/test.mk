@@ -150,6 +150,7 @@ check-tree-programs: all $(CONTAINERS) $(BENCH) $(HELGRIND) $(MALLOC) $(BUILD)/b
 check-tree-programs: amalgamation $(STEPS) $(INSPECT) $(BUILD)/schedules/schedules $(PMR_BOUNDED)
 check-tree:
 	@$(RUN) test/run_selftest.sh "test/layers.sh src" test/readme.sh test/words.sh test/scripts.sh \
+	    test/seeded.sh \
 	    "test/walks.sh src DESIGN.md" test/walk_files.sh "test/header.sh include/mem.h" \
 	    "test/header.sh include/mem_heap.h" "test/header.sh include/mem.hpp" \
 	    "test/header.sh src/base/base.h" $(CONTAINERS) \

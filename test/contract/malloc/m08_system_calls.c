@@ -16,6 +16,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -204,6 +205,24 @@ static size_t count_pieces(void)
     return n;
 }
 
+/* Returns how many there are in a child process. So this process has not opened the memory for them
+ * before mprotect is refused. */
+static size_t count_pieces_of_child(void)
+{
+    size_t *n = mmap(NULL, sizeof *n, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    int status = 1;
+    if (n == MAP_FAILED)
+        exit(2);
+    pid_t child = fork();
+    if (child == 0) {
+        *n = count_pieces();
+        _exit(0);
+    }
+    if (child < 0 || waitpid(child, &status, 0) != child || status != 0)
+        exit(2);
+    return *n;
+}
+
 /* Whether nothing is lost of what threads and their caches had. */
 static size_t npieces;
 static bool is_all_free(void)
@@ -341,7 +360,7 @@ static void run(int (*what)(int number), int number, const char *title)
 int main(int argc, char **argv)
 {
     program = argv[0];
-    npieces = count_pieces();
+    npieces = count_pieces_of_child();
     if (argc > 1) {
         alarm(PATIENCE);
         bool ok = strcmp(argv[1], "alone") == 0 ? work_alone() : work_without_barrier();

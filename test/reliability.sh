@@ -60,7 +60,8 @@ sum_up() { # command today|most
             END {
                 best = today
                 for (each in got) if (got[each] > got[best]) best = each
-                print got[best] + 0, seconds[best] + 0, lowest[best] + 0, highest[best] + 0,
+                printf "%.0f", got[best] # print writes 2^31 as 2.1e+09 in some awks
+                print "", seconds[best] + 0, lowest[best] + 0, highest[best] + 0,
                     best in of ? of[best] : "-", best in date ? date[best] : "-", said[best]
             }' "$passed")
     case $1 in

@@ -229,6 +229,21 @@ static void any(int nbytes, size_t n)
         must(Mem_Free(sure(Mem_Alloc(64))) == 0, "no object");
 }
 
+/* An object of its size comes and goes alone, without a style or with one [C15]. */
+static void any_alone(size_t n)
+{
+    must(Mem_Init(64 * MIB) == 0, "no region");
+    for (size_t i = 0; i < n; i++)
+        must(Mem_Free(sure(Mem_Alloc(4))) == 0, "no object");
+}
+
+static void best_alone(size_t n)
+{
+    must(Mem_Init(64 * MIB) == 0, "no region");
+    for (size_t i = 0; i < n; i++)
+        must(Mem_Free(sure(Mem_Alloc(4, BESTFIT))) == 0, "no object");
+}
+
 static void get_size(int nbytes, size_t n)
 {
     make_holes(nbytes);
@@ -378,6 +393,8 @@ static const struct path {
     {"worst-large", MEM, worst_large},
     {"any-large", MEM, any_large},
     {"get-size-large", MEM, get_size_large},
+    {"any-alone", MEM, any_alone},
+    {"best-alone", MEM, best_alone},
     {"own-chunks", MEM, own_chunks},
     {"own-slots", MEM, own_slots},
     {"own-large", MEM, own_large},

@@ -4,7 +4,8 @@
 # instructions.sh - counts with callgrind how many instructions the library executes on each path
 # of bench/paths.c, and compares them with the table. Prints TAP.
 #
-# It also checks that malloc and free are short and have no stack frame, lock or division.
+# It also checks that malloc and free are short and have no stack frame, lock or division; and that
+# an object alone costs at most 1.2 times as much without a style as with BESTFIT [C15].
 #
 #     test/instructions.sh BUILD FLAG...            BUILD was compiled with these flags
 #     test/instructions.sh --renew BUILD FLAG...    writes the table: make instructions
@@ -149,6 +150,13 @@ leaf() { # function most
     result $? "$1 has no frame, call, lock or division" "$found"
 }
 
+alone() {
+    awk -F '\t' '{ took[$1] = $2 }
+        END { exit !(took["best-alone"] > 0 && took["any-alone"] <= 1.2 * took["best-alone"]) }
+        ' "$work/measured"
+    result $? 'C15 an object alone costs at most 1.2 times as much without a style'
+}
+
 # --- proofs that these checks can fail ----------------------------------------------
 
 differs() { # table's line, measured line
@@ -207,6 +215,7 @@ fi
 prove
 leaf malloc "$max_malloc"
 leaf free "$max_free"
+alone
 compare_all
 echo "1..$ntests"
 [ "$nfailed" -eq 0 ]

@@ -148,7 +148,7 @@ struct spans {
 };
 
 /* How many objects of a class get chunks after its last span has gone (spans.c: count_shunned). */
-enum { NSHUNNED = 32 };
+enum { NSHUNNED = 128 };
 
 /* The class whose spans are closed as a whole where spans have closed ends: it is for objects of no
  * byte [SP8]. */

@@ -3,9 +3,9 @@
  * c15_no_style.c - C15: checks that a call without a style never costs much more than one with
  * BESTFIT, where an object of its size comes and goes alone.
  *
- * The promise is 1.2 times, which test/instructions.sh checks. On a busy machine a clock cannot tell
- * that, so this asks for less than twice, by the least of many short runs. (Where each such object
- * made a span, it was five times.)
+ * The promise is 1.2 times, which test/instructions.sh checks. On a busy machine a clock cannot
+ * tell that, so this asks for less than twice, by the least of many short runs. (Where each such
+ * object made a span, it was five times.)
  */
 #include "contract.h"
 

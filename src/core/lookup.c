@@ -84,7 +84,8 @@ RACING static enum heap_result lookup_slot(const struct heap *h, uintptr_t addre
     uintptr_t number = address >> s->slice_shift, from = (uintptr_t)r->base >> s->slice_shift;
     size_t slice = number - from, nslices = __atomic_load_n(&s->nclear, __ATOMIC_ACQUIRE);
     size_t entries = entries_offset(s); /* not older than nslices */
-    if (slice >= nslices || entries + (slice + 1) * sizeof(struct span) > r->nbytes)
+    size_t readable = ledger_readable_bytes(&h->chunks.ledger);
+    if (slice >= nslices || entries + (slice + 1) * sizeof(struct span) > readable)
         return is_unchanged(&s->changes, seen) ? HEAP_NOT_A_SLOT : HEAP_CHANGING;
     const struct span *span = (const struct span *)(const void *)(r->base + entries) + slice;
     uint32_t back = NOW(span->back);
@@ -164,10 +165,10 @@ RACING bool lookup_view_open(const struct heap *h, struct lookup_view *to)
                                .slots.base = (uintptr_t)r->base & ~(slice - 1)};
     size_t nslices = __atomic_load_n(&s->nclear, __ATOMIC_ACQUIRE);
     size_t entries = entries_offset(s); /* not older than nslices */
-    if (NOW(s->nheld) == 0 || entries + nslices * sizeof(struct span) > r->nbytes)
+    size_t readable = ledger_readable_bytes(&h->chunks.ledger);
+    if (NOW(s->nheld) == 0 || entries + nslices * sizeof(struct span) > readable)
         return false;
-    to->slots.nbytes =
-        (uintptr_t)r->base + ledger_readable_bytes(&h->chunks.ledger) - to->slots.base;
+    to->slots.nbytes = (uintptr_t)r->base + readable - to->slots.base;
     if (nslices << s->slice_shift < to->slots.nbytes)
         to->slots.nbytes = nslices << s->slice_shift;
     to->slots.pagemap = (struct span *)(void *)(r->base + entries);

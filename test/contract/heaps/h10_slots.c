@@ -534,6 +534,15 @@ static void change_some(enum mode mode, unsigned long n)
     }
 }
 
+/* Bits that chance seldom meets: where the second part says that its page map is, which may then be
+ * behind all memory that is open. */
+static void change_place_of_pagemap(void)
+{
+    size_t at = MEM_PART_BYTES + offsetof(struct heap, spans.pagemap);
+    for (unsigned bit = 0; bit < 32; bit++)
+        change_bit(IN_USE, at + bit / 8, bit % 8);
+}
+
 static void change_kind(const struct kind *k)
 {
     nfound = nharmless = nwrong = 0;
@@ -548,6 +557,8 @@ static void change_kind(const struct kind *k)
         for (unsigned long n = 0; n < (nwanted > 0 ? nwanted / 2 : data_bytes); n++)
             change_anything(mode);
     }
+    if (k->nbytes > MEM_PART_BYTES)
+        change_place_of_pagemap();
     unmake();
     print_message("heap of %zu bytes, flags %u: %lu found, %lu harmless, %lu wrong, in %zu bytes\n",
                   k->nbytes, k->flags, nfound, nharmless, nwrong, data_bytes);

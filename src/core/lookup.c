@@ -20,11 +20,12 @@
 #include "ledger/ledger.h"
 #include "slots/spans.h"
 
-/* Where the entries of the page map begin, in bytes from the region's begin; anything, if it was
+/* The address of the first entry of the page map; any multiple of an entry's bytes, if its place was
  * damaged. */
-RACING static size_t entries_offset(const struct spans *s)
+RACING static uintptr_t entries_address(const struct region *r, const struct spans *s)
 {
-    return (size_t)NOW(s->pagemap) * GRANULE_BYTES + QUEUES_BYTES;
+    uintptr_t address = (uintptr_t)r->base + (size_t)NOW(s->pagemap) * GRANULE_BYTES;
+    return (address + QUEUES_BYTES) & ~(uintptr_t)(sizeof(struct span) - 1);
 }
 
 /* --- in a slot ------------------------------------------------------------------- */
@@ -83,11 +84,11 @@ RACING static enum heap_result lookup_slot(const struct heap *h, uintptr_t addre
         return HEAP_NOT_A_SLOT;
     uintptr_t number = address >> s->slice_shift, from = (uintptr_t)r->base >> s->slice_shift;
     size_t slice = number - from, nslices = __atomic_load_n(&s->nclear, __ATOMIC_ACQUIRE);
-    size_t entries = entries_offset(s); /* not older than nslices */
-    size_t readable = ledger_readable_bytes(&h->chunks.ledger);
+    uintptr_t entries = entries_address(r, s); /* not older than nslices */
+    uintptr_t readable = (uintptr_t)r->base + ledger_readable_bytes(&h->chunks.ledger);
     if (slice >= nslices || entries + (slice + 1) * sizeof(struct span) > readable)
         return is_unchanged(&s->changes, seen) ? HEAP_NOT_A_SLOT : HEAP_CHANGING;
-    const struct span *span = (const struct span *)(const void *)(r->base + entries) + slice;
+    const struct span *span = (const struct span *)entries + slice;
     uint32_t back = NOW(span->back);
     if (back > slice) /* it would lead below the page map */
         return is_unchanged(&s->changes, seen) ? HEAP_DAMAGED : HEAP_CHANGING;
@@ -164,14 +165,14 @@ RACING bool lookup_view_open(const struct heap *h, struct lookup_view *to)
                                .changes = &s->changes,
                                .slots.base = (uintptr_t)r->base & ~(slice - 1)};
     size_t nslices = __atomic_load_n(&s->nclear, __ATOMIC_ACQUIRE);
-    size_t entries = entries_offset(s); /* not older than nslices */
-    size_t readable = ledger_readable_bytes(&h->chunks.ledger);
+    uintptr_t entries = entries_address(r, s); /* not older than nslices */
+    uintptr_t readable = (uintptr_t)r->base + ledger_readable_bytes(&h->chunks.ledger);
     if (NOW(s->nheld) == 0 || entries + nslices * sizeof(struct span) > readable)
         return false;
-    to->slots.nbytes = (uintptr_t)r->base + readable - to->slots.base;
+    to->slots.nbytes = readable - to->slots.base;
     if (nslices << s->slice_shift < to->slots.nbytes)
         to->slots.nbytes = nslices << s->slice_shift;
-    to->slots.pagemap = (struct span *)(void *)(r->base + entries);
+    to->slots.pagemap = (struct span *)entries;
     if (to->slots.nbytes <= SLICE_BYTES || !is_unchanged(&s->changes, to->seen))
         return false;
     to->slots.nbytes -= SLICE_BYTES;

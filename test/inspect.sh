@@ -159,6 +159,15 @@ run bash -c 'ulimit -f 4; exec "$@"' - "$mem" snap "$pid" -o large
 refuses 'large: File too large' 'a snapshot above the limit on the size of files'
 [ "$(echo large*)" = 'large*' ]
 result $? 'and nothing is left of it'
+if command -v gdb >/dev/null; then
+    # It has written the file, but not renamed it.
+    run gdb -batch -nx -ex 'handle SIGTERM nostop' -ex 'break fchmod' -ex run \
+        -ex 'signal SIGTERM' --args "$mem" snap "$pid" -o ended
+    grep -q 'terminated with signal SIGTERM' out && [ "$(echo ended*)" = 'ended*' ]
+    result $? 'nor of one that a signal ends'
+else
+    skip 'nor of one that a signal ends' 'no gdb'
+fi
 
 # --- core files -------------------------------------------------------------------------
 

@@ -157,18 +157,37 @@ static bool write_to(struct target *t, const struct extent *resident, size_t nre
     return ok;
 }
 
+static char unfinished[PATH_MAX]; /* the file beside the one that is written */
+
+static void remove_unfinished(int number)
+{
+    unlink(unfinished);
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
+/* No signal that can be caught ends mem and leaves an unfinished file behind. A write above the
+ * limit on the size of files fails. */
+static void catch_signals(void)
+{
+    static const int numbers[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+    signal(SIGXFSZ, SIG_IGN);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        if (signal(numbers[i], remove_unfinished) == SIG_IGN)
+            signal(numbers[i], SIG_IGN);
+}
+
 static bool write_file(struct target *t, const struct extent *resident, size_t nresident,
                        const char *path)
 {
-    char temporary[PATH_MAX];
-    int fd = open_beside(path, temporary, sizeof temporary);
+    int fd = open_beside(path, unfinished, sizeof unfinished);
     if (fd < 0)
         return false;
     bool ok = write_to(t, resident, nresident, fd) && fchmod(fd, 0600) == 0 && close(fd) == 0 &&
-              rename(temporary, path) == 0;
+              rename(unfinished, path) == 0;
     if (!ok) {
         warn("%s", path);
-        unlink(temporary);
+        unlink(unfinished);
     }
     return ok;
 }
@@ -235,9 +254,7 @@ int command_snap(int argc, char **argv)
     char name[64];
     options = (struct options){0};
     argp_parse(&argp, argc, argv, 0, NULL, NULL);
-    /* A write above the limit on the size of files now fails instead of killing mem, which would
-     * leave the unfinished file behind. */
-    signal(SIGXFSZ, SIG_IGN);
+    catch_signals();
     const char *slash = strrchr(options.target, '/');
     snprintf(name, sizeof name, "mem.%.40s.snap%s", slash == NULL ? options.target : slash + 1,
              options.is_compressed ? ".zst" : "");

@@ -26,13 +26,15 @@ static bool judge_stayed(struct trim *t, struct ledger *l, uint32_t nspare, uint
     return stayed;
 }
 
-/* Whether the program is small beside what it was; or so much is dirty that giving it back pays off
- * even if the program goes on. */
-static bool is_small(const struct ledger *l, uint32_t nspare)
+/* Pays for the faults that all that is dirty may cost, with the time since pages last went. Returns
+ * false, and changes nothing, if that time is too short. */
+static bool pay(struct trim *t, const struct ledger *l, uint64_t now)
 {
-    enum { PART = 8, MUCH = (64 << 20) / GRANULE_BYTES };
-    uint32_t nlive = l->live_granules - nspare;
-    return nlive < (l->used - nspare) / PART || l->ndirty >= (uint64_t)nlive + MUCH;
+    if (now < t->gone || (now - t->gone) * A_MILLISECOND < l->ndirty)
+        return false;
+    t->gone = now;
+    t->again = now + A_WHILE;
+    return true;
 }
 
 /* TR2: whether the program is small, and was not small again and again. Each time, what
@@ -41,9 +43,9 @@ static bool is_small(const struct ledger *l, uint32_t nspare)
  * grows and shrinks faster than that keeps its memory. */
 static bool judge_fallen(struct trim *t, const struct ledger *l, uint32_t nspare, uint64_t now)
 {
-    enum { A_SECOND = 1000, FALLS = 3 };
+    enum { A_SECOND = 1000, FALLS = 3, PART = 8 };
     uint64_t whole = l->used - nspare;
-    if (!is_small(l, nspare))
+    if (l->live_granules - nspare >= whole / PART)
         return false;
     uint64_t elapsed = now - t->fell < FALLS * A_SECOND ? now - t->fell : FALLS * A_SECOND;
     uint64_t paid = elapsed * (whole / A_SECOND + 1);
@@ -56,13 +58,21 @@ static bool judge_fallen(struct trim *t, const struct ledger *l, uint32_t nspare
     return true;
 }
 
+/* TR4: whether so much is dirty beside what is live that it goes. */
+static bool judge_much(struct trim *t, const struct ledger *l, uint32_t nspare, uint64_t now)
+{
+    enum { MUCH = (64 << 20) / GRANULE_BYTES };
+    return l->ndirty >= (uint64_t)(l->live_granules - nspare) + MUCH && pay(t, l, now);
+}
+
 /* TR2 is asked first, because it notes the time of a fall even where TR1 would give the memory back
  * anyway. Neither is asked while there is too little to be worth it. */
 bool trim_decide(struct trim *t, struct ledger *l, uint32_t nspare, uint64_t now)
 {
     assert(nspare <= l->live_granules && nspare <= l->used); /* spare granules are live ones */
     return l->ndirty >= trim_least(l, nspare) &&
-           (judge_fallen(t, l, nspare, now) || judge_stayed(t, l, nspare, now));
+           (judge_fallen(t, l, nspare, now) || judge_much(t, l, nspare, now) ||
+            judge_stayed(t, l, nspare, now));
 }
 
 /* The first time that this is asked, nothing has been paid for yet. */
@@ -70,10 +80,5 @@ bool trim_decide_at_peak(struct trim *t, const struct ledger *l, uint32_t nspare
 {
     assert(trim_is_peak(t, l));
     t->gone = t->gone == 0 ? now : t->gone;
-    if (l->ndirty < trim_little(l, nspare) || now < t->gone ||
-        (now - t->gone) * A_MILLISECOND < l->ndirty)
-        return false;
-    t->gone = now;
-    t->again = now + A_WHILE;
-    return true;
+    return l->ndirty >= trim_little(l, nspare) && pay(t, l, now);
 }

@@ -15,7 +15,8 @@
  *   TR3  goes when live and dirty memory together would grow beyond their peak, if the time since
  *        pages last went has paid for the faults: then the peak is what is live at most, and
  *        little (trim_little) beside it. A program that replaces its memory faster pays for no
- *        fault, and its peak grows.
+ *        fault, and its peak grows;
+ *   TR4  goes at once if 64 MiB more are dirty than are live, where time has paid as for TR3.
  *
  * TR1 is jemalloc's "decay". TR2 weighs faults against time already spent, as ski rental does
  * (Karlin et al., "Competitive Snoopy Caching", 1988). All is in granules and milliseconds. The

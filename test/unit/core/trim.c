@@ -43,6 +43,21 @@ static void taken(uint32_t length)
     l.ndirty -= least(l.ndirty, length);
 }
 
+/* Takes memory that is not dirty, as a program does whose holes do not fit. */
+static void taken_new(uint32_t length)
+{
+    l.live_granules += length;
+    if (!trim_is_peak(&t, &l))
+        return;
+    if (trim_decide_at_peak(&t, &l, SPARE, now)) {
+        ntrims++;
+        ngone += l.ndirty;
+        l.ndirty = l.least_dirty = 0;
+    }
+    uint64_t held = (uint64_t)l.live_granules + l.ndirty;
+    t.peak = held > t.peak ? held : t.peak;
+}
+
 /* Frees and takes again `length` every millisecond. */
 static void work(uint32_t length, unsigned ms)
 {
@@ -143,6 +158,32 @@ static void test_very_much_goes_at_once(void **state)
     assert_int_equal(ntrims, 1);
 }
 
+/* A program that has just begun keeps as much, until time has paid for the faults; and it keeps what
+ * is freed just after pages went. */
+static void test_very_much_has_to_be_paid_for(void **state)
+{
+    enum {
+        MANY = 16,
+        A_MILLISECOND = 256 << 10,
+        PAID = MANY / 8 * 5 * HEAP / (A_MILLISECOND / 16)
+    };
+    (void)state;
+    l.live_granules = l.used = SPARE + MANY * HEAP;
+    taken_new(0); /* the first peak: time is counted from now on */
+    freed(MANY / 8 * 5 * HEAP);
+    assert_int_equal(ntrims, 0);
+    now += PAID - 1;
+    l.least_dirty = 0; /* TR1 is not what gives it back */
+    freed(0);
+    assert_int_equal(ntrims, 0);
+    now += 1;
+    freed(0);
+    assert_int_equal(ntrims, 1);
+    taken(MANY / 8 * 5 * HEAP);
+    freed(MANY / 8 * 5 * HEAP);
+    assert_int_equal(ntrims, 1);
+}
+
 /* The worst case for TR2: everything is freed and is wanted again at once. */
 static void test_falls_are_bounded(void **state)
 {
@@ -166,21 +207,6 @@ static void test_faults_are_bounded(void **state)
     }
     uint64_t most = (uint64_t)256 * MIB * SECONDS;
     assert_in_range(ngone, most / 2, most);
-}
-
-/* Takes memory that is not dirty, as a program does whose holes do not fit. */
-static void taken_new(uint32_t length)
-{
-    l.live_granules += length;
-    if (!trim_is_peak(&t, &l))
-        return;
-    if (trim_decide_at_peak(&t, &l, SPARE, now)) {
-        ntrims++;
-        ngone += l.ndirty;
-        l.ndirty = l.least_dirty = 0;
-    }
-    uint64_t held = (uint64_t)l.live_granules + l.ndirty;
-    t.peak = held > t.peak ? held : t.peak;
 }
 
 /* Each buffer is replaced by one from new memory, in twice the time that pays for it. Only the
@@ -261,6 +287,7 @@ int main(void)
         TEST(test_how_far_a_program_falls),
         TEST(test_there_is_credit_for_a_fall),
         TEST(test_very_much_goes_at_once),
+        TEST(test_very_much_has_to_be_paid_for),
         TEST(test_falls_are_bounded),
         TEST(test_faults_are_bounded),
         TEST(test_the_peak_does_not_grow),

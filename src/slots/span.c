@@ -281,20 +281,24 @@ static void span_give_back(struct spans *s, uint32_t slice)
     changes_end(s, outermost);
 }
 
+/* Returns whether an EMPTY span can be recut for a class: it is as long as a new span of the class
+ * would be, and as much of it would be closed [SP8]. Does not read the countdown, since a reader
+ * may still be counting down. */
+static bool is_recuttable(const struct spans *s, const struct span *span, unsigned sizeclass)
+{
+    bool was_closed = span->sizeclass == CLOSED_CLASS, is_closed = sizeclass == CLOSED_CLASS;
+    return span_nslices(span) == nslices_for(s, sizeclass) &&
+           (s->guard_bytes == 0 || was_closed == is_closed);
+}
+
 /* Makes an EMPTY span of objects one of another class, out of its queue. Returns false, and changes
- * nothing, if the two would not be of one length, or if there is no room for the state array. No
- * thread is a reader; lookups compare the count of changes. */
+ * nothing, if there is no room for the state array. No reader can be looking at the span any
+ * longer; lookups compare the count of changes. */
 static bool span_recut(struct spans *s, uint32_t slice, unsigned sizeclass)
 {
     struct span *span = pagemap_span(s, slice), was = *span, new = was;
     assert(span->status == SPAN_EMPTY && span->purpose == FOR_OBJECTS);
-    /* The one would be too long for the other's slots, or too short. */
-    if (is_wide(was.slot_bytes) || is_wide(sizeclass_bytes(sizeclass)))
-        return false;
     span_shape(s, &new, sizeclass);
-    /* A span that is closed as a whole cannot have slots that are open [SP8]. */
-    if (span_closed_from(s, &was) != span_closed_from(s, &new))
-        return false;
     /* The state array stays if the new slots need one of its size. */
     size_t nbytes = state_array_bytes(new.nslots, new.slot_bytes);
     size_t was_bytes = state_array_bytes(was.nslots, was.slot_bytes);
@@ -315,13 +319,15 @@ static bool span_recut(struct spans *s, uint32_t slice, unsigned sizeclass)
     return true;
 }
 
-/* Recuts the first EMPTY span that can be. Returns it, or NO_SLICE. */
+/* Recuts the first EMPTY span that can be, after a grace period. Returns it, or NO_SLICE. */
 static uint32_t span_recut_any(struct spans *s, unsigned sizeclass)
 {
     for (unsigned c = 0; c < NCLASSES && s->nempty > 0; c++) {
         uint32_t slice = queue_first(s, FOR_OBJECTS, c, true);
-        if (slice != NO_SLICE && span_recut(s, slice, sizeclass))
-            return slice;
+        if (slice == NO_SLICE || !is_recuttable(s, pagemap_span(s, slice), sizeclass))
+            continue;
+        bool done = threads_wait_locked(&s->threads) && span_recut(s, slice, sizeclass);
+        return done ? slice : NO_SLICE;
     }
     return NO_SLICE;
 }
@@ -557,12 +563,12 @@ void spans_sweep(struct spans *s)
     spans_give_back_empty(s);
 }
 
-/* Before a new span is made, gives EMPTY spans of other classes back if they are several: the
- * ledger then places the new span in their memory, which has its pages already. */
+/* Before a new span is made, gives the EMPTY spans back, none of which could be recut, if they are
+ * more than half of what the heap keeps: the ledger then places the new span in their memory, which
+ * has its pages already. With fewer it is more likely that one of them is wanted next. */
 static void give_back_other_classes(struct spans *s)
 {
-    enum { SOME = 4 };
-    if (s->nempty >= SOME)
+    if (s->nempty > s->nkept / 2)
         spans_give_back_empty(s);
 }
 
@@ -575,16 +581,14 @@ uint32_t span_get(struct spans *s, unsigned sizeclass)
     /* Some PARTIAL spans may be missing from the queue [SP5]. */
     if (slice == NO_SLICE && spans_count_if_due(s))
         slice = queue_first(s, FOR_OBJECTS, sizeclass, false);
-    /* An EMPTY span of the class is ready as it is; one of another class can be recut if no thread
-     * but the caller may be a reader. Neither asks the ledger. */
+    /* An EMPTY span of the class is ready as it is; one of another class can be recut. Neither asks
+     * the ledger, and both have their pages. */
     if (slice == NO_SLICE)
         slice = queue_first(s, FOR_OBJECTS, sizeclass, true);
-    if (slice == NO_SLICE && threads_are_no_readers_locked(&s->threads)) {
+    if (slice == NO_SLICE) {
         slice = span_recut_any(s, sizeclass);
         if (slice != NO_SLICE)
             return slice;
-    }
-    if (slice == NO_SLICE) {
         give_back_other_classes(s);
         return span_make(s, sizeclass, FOR_OBJECTS);
     }

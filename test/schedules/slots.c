@@ -372,6 +372,33 @@ static void check_given_back(void)
     check_all();
 }
 
+/* One object is left, the second of its span, which has no owner. */
+static void open_second_left(void)
+{
+    open_heap(2);
+    for (int i = 0; i < NSLOTS; i++)
+        object[i] = take(0);
+    heap_leave(&heap, &thread[0]);
+    heap_join(&heap, &thread[0]);
+    for (int i = 0; i < NSLOTS; i++)
+        if (i != 1)
+            give(0, object[i]);
+}
+
+static void free_stale_second(void)
+{
+    give_any(0, object[1]);
+}
+
+/* The span is recut for smaller slots: its second one does not begin where the object was. */
+static void free_and_take_smaller(void)
+{
+    note_freed(object[1]);
+    give_any(1, object[1]);
+    take_of(1, SIZE / 2 + 1);
+    take_of(1, SIZE / 2 + 1);
+}
+
 static void open_without_cache(void)
 {
     open_nearly_empty();
@@ -775,6 +802,10 @@ const struct scenario slots_scenarios[] = {
     {.name = "a span is unparked while it is claimed",
      .open = open_parked,
      .thread = {take_two, free_three_of_the_parked},
+     .check = check_all},
+    {.name = "a span is recut while a stale pointer is freed",
+     .open = open_second_left,
+     .thread = {free_stale_second, free_and_take_smaller},
      .check = check_all},
     {.name = "a span goes while a stale pointer is freed",
      .open = open_nearly_empty,

@@ -90,6 +90,10 @@ $(BUILD)/test/unit/malloc/hard: WITHOUT_HEAP += $(BUILD)/obj/malloc/hard.o
 $(BUILD)/test/unit/malloc/hard: LDFLAGS += \
     -Wl,--wrap=os_random,--wrap=os_forbid,--wrap=os_allow,--wrap=os_give_back,--wrap=os_map
 $(BUILD)/test/unit/malloc/stack: LDFLAGS += -Wl,--wrap=cfi_rule
+$(BUILD)/test/unit/malloc/start: $(BUILD)/obj/malloc/hard.o
+$(BUILD)/test/unit/malloc/start: $(BUILD)/obj/malloc/start.o
+$(BUILD)/test/unit/malloc/start: WITHOUT_HEAP += $(BUILD)/obj/malloc/hard.o
+$(BUILD)/test/unit/malloc/start: WITHOUT_HEAP += $(BUILD)/obj/malloc/start.o
 $(BUILD)/test/unit/malloc/cfi: LDFLAGS += -Wl,--wrap=module_find
 $(BUILD)/test/unit/malloc/history: LDFLAGS += -Wl,--wrap=module_find,--wrap=os_allow
 $(BUILD)/test/unit/core/room: LDFLAGS += \

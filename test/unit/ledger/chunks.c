@@ -186,6 +186,28 @@ static void test_steps(void **unused)
     close_both();
 }
 
+/* Memory is opened ahead for what has used up its own: for records, or for objects. One record for
+ * each granule needs more than the granules do. */
+static void test_only_what_is_short_is_opened_ahead(void **unused)
+{
+    (void)unused;
+    open_both(REGION);
+    size_t below = open_below(), above = open_above();
+    uint32_t start;
+    while (open_above() == above) {
+        assert_int_equal(open_below(), below);
+        assert_int_equal(chunks_take(&stepwise, 1, 0, FIT_BEST, &start), CHUNKS_OK);
+    }
+    assert_int_equal(open_below(), below);
+    close_both();
+    open_both(REGION);
+    uint32_t length = (uint32_t)(below / GRANULE_BYTES) + 1;
+    assert_int_equal(chunks_take(&stepwise, length, 0, FIT_BEST, &start), CHUNKS_OK);
+    assert_true(open_below() > below);
+    assert_int_equal(open_above(), above);
+    close_both();
+}
+
 /* One object as large as the region allows needs all of it open, up to the records. */
 static void test_a_full_region_has_no_gap(void **unused)
 {
@@ -629,6 +651,7 @@ int main(void)
         cmocka_unit_test(test_chunks_lie_where_they_would),
         cmocka_unit_test(test_a_region_that_begins_within_a_page),
         cmocka_unit_test(test_steps),
+        cmocka_unit_test(test_only_what_is_short_is_opened_ahead),
         cmocka_unit_test(test_a_full_region_has_no_gap),
         cmocka_unit_test(test_the_rest_of_a_gap_may_be_refused),
         cmocka_unit_test(test_a_gap_with_a_hole),

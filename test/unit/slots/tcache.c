@@ -499,6 +499,71 @@ static void test_an_empty_span_serves_another_class(void **state)
     }
 }
 
+/* An empty large-slot span becomes one of another class if it is as long as a new one would be, and
+ * none for slots that are not large. */
+static void test_an_empty_wide_span_serves_another_class(void **state)
+{
+    (void)state;
+    enum { SIZE = 12000, OTHER = 20000, SMALL = 1000, N = WIDE_SLICES * SLICE_BYTES / 12288 };
+    unsigned char *object[N + 1];
+    open_heap();
+    struct thread self = {0}, other = {0}, *t = &self;
+    heap_join(&heap, t);
+    heap_join(&heap, &other); /* all spans of several threads have WIDE_SLICES slices */
+    int n = 0;
+    do
+        object[n++] = take(t, SIZE);
+    while (n < N + 1 && t->tcache->window[sizeclass_of(SIZE)]->slice == NO_SLICE);
+    const uint32_t slice = t->tcache->window[sizeclass_of(SIZE)]->slice;
+    assert_true(slice != NO_SLICE);
+    heap_leave(&heap, t);
+    for (int i = 0; i < n; i++)
+        assert_int_equal(give(&uncached, object[i]), HEAP_OK);
+    assert_int_equal(pagemap_span(&heap.spans, slice)->status, SPAN_EMPTY);
+    heap_join(&heap, t);
+    assert_non_null(take(t, SMALL));
+    assert_int_equal(pagemap_span(&heap.spans, slice)->status, SPAN_EMPTY);
+    unsigned char *p = take(t, OTHER);
+    memset(p, 1, OTHER);
+    const struct span *span = pagemap_span(&heap.spans, slice);
+    assert_int_equal(span->slot_bytes, sizeclass_bytes(sizeclass_of(OTHER)));
+    assert_int_equal(pagemap_slice(&heap.spans, (uintptr_t)p), slice);
+    assert_int_equal(size_of(t, p), OTHER);
+    assert_int_equal(give(t, p + 1), HEAP_INSIDE);
+    assert_int_equal(check_heap(&heap), HEAP_OK);
+    heap_leave(&heap, &other);
+    heap_leave(&heap, t);
+    assert_int_equal(check_heap(&heap), HEAP_OK);
+}
+
+/* WI4: a class that is looked for at every sixth look is hot if its thread is alone, and all 64
+ * slots come into use. With other threads it stays cold; at every fourth look it is hot. */
+static void test_several_threads_get_hot_later(void **state)
+{
+    (void)state;
+    enum { SIZE = 1024 };
+    for (uint32_t nothers = 0; nothers < 2; nothers++) {
+        open_heap();
+        struct thread self = {0}, other = {0}, *t = &self;
+        heap_join(&heap, t);
+        if (nothers > 0)
+            heap_join(&heap, &other);
+        assert_int_equal(give(t, take(t, SIZE)), HEAP_OK);
+        struct class_window *w = t->tcache->window[sizeclass_of(SIZE)];
+        for (uint32_t every = 6; every >= 4; every -= 2) {
+            for (int i = 0; i < 2 * WINDOW_HOT; i++) {
+                t->tcache->nlooks += every - 1; /* for other classes */
+                w->at.mask = 0;
+                assert_int_equal(give(t, take(t, SIZE)), HEAP_OK);
+            }
+            assert_int_equal(w->used == STATES_AT_ONCE, nothers == 0 || every == 4);
+        }
+        heap_leave(&heap, &other);
+        heap_leave(&heap, t);
+        assert_whole();
+    }
+}
+
 /* When a program grows, the empty spans of classes that it no longer uses are given up first. */
 static void test_idle_classes_give_their_spans_up(void **state)
 {
@@ -1308,6 +1373,8 @@ int main(void)
         cmocka_unit_test(test_a_parked_span_is_claimed),
         cmocka_unit_test(test_a_partial_span_keeps_its_place),
         cmocka_unit_test(test_an_empty_span_serves_another_class),
+        cmocka_unit_test(test_an_empty_wide_span_serves_another_class),
+        cmocka_unit_test(test_several_threads_get_hot_later),
         cmocka_unit_test(test_idle_classes_give_their_spans_up),
         cmocka_unit_test(test_a_class_in_use_keeps_its_span),
         cmocka_unit_test(test_new_memory_comes_last),

@@ -750,6 +750,28 @@ static void make_smaller(void)
     take_of(1, 470);
 }
 
+/* No thread has a cache, so an empty span is recut at once, without a barrier, and its states stay
+ * where they are. A lookup that finds the new slot size and the old state must not believe them. */
+static void open_recut(void)
+{
+    open_heap(0);
+    place = take_of(1, SIZE);
+    explore_expect(lookup_view_open(&heap, &view), "there is no view");
+}
+
+static void look_up_recut(void)
+{
+    struct lookup_result r;
+    if (lookup_object(&view, (uintptr_t)place + 100, &r))
+        explore_expect(r.start == place && r.size == SIZE, "a lookup finds another object");
+}
+
+static void recut(void)
+{
+    give(1, place);
+    explore_expect(take_of(1, SIZE / 8 * 7) == place, "the span lies elsewhere");
+}
+
 static void free_wild(void)
 {
     if (give_any(0, place))
@@ -912,6 +934,11 @@ const struct scenario slots_scenarios[] = {
     {.name = "a kept view is used while a span is cut anew",
      .open = open_kept,
      .thread = {look_up_kept, make_smaller},
+     .check = check_all,
+     .lookups_race = true},
+    {.name = "a kept view is used while a span is recut",
+     .open = open_recut,
+     .thread = {look_up_recut, recut},
      .check = check_all,
      .lookups_race = true},
     {.name = NULL}};

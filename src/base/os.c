@@ -118,6 +118,12 @@ void os_want_huge_pages(void *address, size_t nbytes, bool wanted)
                     wanted ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 }
 
+void os_make_page(void *address)
+{
+    enum { POPULATE_WRITE = 23 }; /* MADV_POPULATE_WRITE, which older headers lack */
+    system_call(SYS_madvise, (long)address, (long)os_page_bytes(), POPULATE_WRITE);
+}
+
 /* Counts how many of npages are in memory. Returns false if the system does not tell. mincore fills
  * a byte for each page, so large mappings are asked about piece by piece. */
 static bool count_resident(const unsigned char *first, size_t npages, size_t *nresident)

@@ -53,6 +53,10 @@ enum { HUGE_PAGE_BYTES = 2 << 20 };
  * switched off: Documentation/admin-guide/mm/transhuge.rst.) */
 void os_want_huge_pages(void *address, size_t nbytes, bool wanted);
 
+/* Makes the page at the address now, a huge one if the system has one for it, as a write would, but
+ * changes no byte. A system that cannot (Linux before 5.14) does nothing. */
+void os_make_page(void *address);
+
 /* How many of nbytes from a page's beginning on are in memory; all of them, if the system does not
  * tell. */
 size_t os_resident_bytes(const void *address, size_t nbytes);

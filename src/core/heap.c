@@ -68,6 +68,7 @@ void heap_open_locked(struct heap *h, struct region region, MemNodePtr *head)
     spans_open(&h->spans, &h->chunks);
     h->spans.keeps_pagemap = true;
     h->trim = (struct trim){.peak = head != NULL ? TRIM_NEVER : 0};
+    h->huge = (struct huge){0};
     h->clock = (struct os_clock){0};
     h->is_swept = false;
     h->has_tcaches = head == NULL && h->counters == NULL && h->spans.slice_shift == SLICE_SHIFT;
@@ -356,49 +357,7 @@ enum heap_result heap_place_locked(struct heap *h, size_t nbytes, size_t align, 
     return place_locked(h, nbytes, align, fit, object);
 }
 
-/* Returns how many bytes from the object's start on should have huge pages; 0 if none. Those that
- * begin in the object are asked for: what lies behind it is mostly another large object, or will
- * be. Pages that are there already stay as they are, so an object without clean memory needs none.
- * The caller asks for them when it has left the lock. Not inlined, as such objects are few. */
-static __attribute__((noinline)) size_t
-wanted_in_huge_pages_locked(struct heap *h, const void *object, size_t nbytes)
-{
-    struct interval clean = chunks_clean_part(&h->chunks);
-    assert(nbytes >= HUGE_OBJECT);
-    if (!h->wants_huge_pages || clean.start >= clean.end)
-        return 0;
-    h->has_huge_pages = true;
-    const struct region *r = &h->chunks.region;
-    size_t start = region_offset(r, object);
-    size_t end = ceil_div((uintptr_t)object + nbytes, HUGE_PAGE_BYTES) * HUGE_PAGE_BYTES;
-    size_t wanted = end - (uintptr_t)object, open = ledger_readable_bytes(&h->chunks.ledger);
-    return wanted < open - start ? wanted : open - start;
-}
-
-/* place_locked with the lock around it. */
-static enum heap_result lock_and_place(struct heap *h, size_t nbytes, size_t align, enum fit fit,
-                                       void **object)
-{
-    heap_lock(h);
-    enum heap_result result = place_locked(h, nbytes, align, fit, object);
-    size_t wanted = 0;
-    if (nbytes >= HUGE_OBJECT && result == HEAP_OK)
-        wanted = wanted_in_huge_pages_locked(h, *object, nbytes);
-    heap_unlock(h);
-    if (wanted > 0)
-        os_want_huge_pages(*object, wanted, true);
-    return result;
-}
-
-enum heap_result heap_take(struct heap *h, size_t nbytes, enum fit fit, void **object)
-{
-    return lock_and_place(h, nbytes, 1, fit, object);
-}
-
-/* No huge pages: a program that asks for zeros may count on those that it never reads costing
- * nothing.
- *
- * The part is read under the lock, and cleared around without it, by the caller. What went back to
+/* The part is read under the lock, and cleared around without it, by the caller. What went back to
  * the system are whole pages, and an object may begin and end within one:
  *
  *     page        |               |               |               |
@@ -421,6 +380,82 @@ static struct object part_of(const struct heap *h, struct interval clean, void *
     return zero;
 }
 
+/* What a large object asks for when its thread has left the lock: nothing if nbytes is 0. */
+struct huge_wish {
+    size_t nbytes; /* from the object's start on */
+    void *timed;   /* the huge page to be timed first; NULL: none [HU1] */
+};
+
+/* Returns what an object should ask for. Those pages that begin in it are asked for: what lies
+ * behind it is mostly another large object, or will be. Pages that are there already stay as they
+ * are, so an object without clean memory needs none. Not inlined, as such objects are few. */
+static __attribute__((noinline)) struct huge_wish
+wish_for_huge_pages_locked(struct heap *h, void *object, size_t nbytes)
+{
+    const struct region *r = &h->chunks.region;
+    struct object zero = part_of(h, chunks_clean_part(&h->chunks), object, nbytes);
+    assert(nbytes >= HUGE_OBJECT);
+    if (!h->wants_huge_pages || zero.size == 0)
+        return (struct huge_wish){0};
+    uintptr_t begin = (uintptr_t)zero.start,
+              page = ceil_div(begin, HUGE_PAGE_BYTES) * HUGE_PAGE_BYTES;
+    bool can_time = page + HUGE_PAGE_BYTES <= begin + zero.size;
+    enum huge_answer answer = huge_ask(&h->huge, can_time, os_milliseconds(&h->clock));
+    if (answer == HUGE_NO)
+        return (struct huge_wish){0};
+    h->has_huge_pages = true;
+    size_t end = ceil_div((uintptr_t)object + nbytes, HUGE_PAGE_BYTES) * HUGE_PAGE_BYTES;
+    size_t wanted = end - (uintptr_t)object;
+    size_t open = ledger_readable_bytes(&h->chunks.ledger) - region_offset(r, object);
+    return (struct huge_wish){smaller_of(wanted, open),
+                              answer == HUGE_TIME_ONE ? (void *)page : NULL};
+}
+
+/* Makes a huge page of clean memory, and returns whether that was fast [HU1, HU2]. Nothing but the
+ * caller knows of the memory yet, and it is zero before and after. The lock is not held. */
+static bool time_huge_page(struct heap *h, void *page)
+{
+    struct os_clock clock = {0};
+    os_want_huge_pages(page, HUGE_PAGE_BYTES, true);
+    uint64_t before = os_milliseconds(&clock);
+    os_make_page(page);
+    uint64_t took = os_milliseconds(&clock) - before;
+    heap_lock(h);
+    bool fast = huge_note(&h->huge, took, os_milliseconds(&h->clock));
+    heap_unlock(h);
+    if (fast)
+        os_give_back(page, HUGE_PAGE_BYTES);
+    return fast;
+}
+
+/* Asks for the huge pages of a large object, before its caller gets it. The lock is not held. */
+static void ask_for_huge_pages(struct heap *h, void *object, struct huge_wish wish)
+{
+    if (wish.nbytes > 0 && (wish.timed == NULL || time_huge_page(h, wish.timed)))
+        os_want_huge_pages(object, wish.nbytes, true);
+}
+
+/* place_locked with the lock around it. */
+static enum heap_result lock_and_place(struct heap *h, size_t nbytes, size_t align, enum fit fit,
+                                       void **object)
+{
+    heap_lock(h);
+    enum heap_result result = place_locked(h, nbytes, align, fit, object);
+    struct huge_wish wish = {0};
+    if (nbytes >= HUGE_OBJECT && result == HEAP_OK)
+        wish = wish_for_huge_pages_locked(h, *object, nbytes);
+    heap_unlock(h);
+    ask_for_huge_pages(h, *object, wish);
+    return result;
+}
+
+enum heap_result heap_take(struct heap *h, size_t nbytes, enum fit fit, void **object)
+{
+    return lock_and_place(h, nbytes, 1, fit, object);
+}
+
+/* No huge pages: a program that asks for zeros may count on those that it never reads costing
+ * nothing. */
 enum heap_result heap_take_clean(struct heap *h, size_t nbytes, void **object, struct object *zero)
 {
     heap_lock(h);
@@ -851,13 +886,13 @@ enum heap_result heap_resize(struct heap *h, const void *address, size_t nbytes,
 {
     heap_lock(h);
     enum heap_result result = resize_locked(h, address, nbytes, anyway);
-    size_t wanted = 0;
+    void *object = (void *)(uintptr_t)address;
+    struct huge_wish wish = {0};
     if (nbytes >= HUGE_OBJECT && result == HEAP_OK)
-        wanted = wanted_in_huge_pages_locked(h, address, nbytes);
+        wish = wish_for_huge_pages_locked(h, object, nbytes);
     heap_unlock(h);
     /* From its start: what it has grown by is the part that did not have them yet. */
-    if (wanted > 0)
-        os_want_huge_pages((void *)(uintptr_t)address, wanted, true);
+    ask_for_huge_pages(h, object, wish);
     return result;
 }
 

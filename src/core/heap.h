@@ -23,6 +23,7 @@
 #include "base/lock.h"
 #include "base/os.h"
 #include "core/counters.h"
+#include "core/huge.h"
 #include "core/trim.h"
 #include "ledger/chunks.h"
 #include "slots/tcache.h"
@@ -37,7 +38,8 @@ struct heap {
     bool wants_huge_pages;     /* for objects of HUGE_OBJECT or more */
     bool has_huge_pages;       /* an object got them */
     struct trim trim;          /* when free pages go back to the system */
-    struct os_clock clock;     /* for trim */
+    struct huge huge;          /* whether huge pages are asked for now */
+    struct os_clock clock;     /* for trim and huge */
     struct counters *counters; /* NULL: the heap does not count what it does */
 };
 

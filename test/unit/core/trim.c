@@ -158,7 +158,7 @@ static void test_very_much_goes_at_once(void **state)
     assert_int_equal(ntrims, 1);
 }
 
-/* A program that has just begun keeps as much, until time has paid for the faults; and it keeps what
+/* A program that has just begun keeps as much until time has paid for the faults, and keeps what
  * is freed just after pages went. */
 static void test_very_much_has_to_be_paid_for(void **state)
 {

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * huge.h - whether large objects ask for huge pages now: the policy alone, without a clock.
+ *
+ * A virtual machine may get memory from its host only when it touches it. Then a huge page takes 5
+ * to 13 ms, and the small pages in its place 1 ms, since these are made of memory that some program
+ * has just left. Elsewhere a huge page takes 0.1 ms. Only the time of one tells. So now and then
+ * the first huge page of an object is made and timed before the caller gets the object:
+ *
+ *   HU1  while huge pages are fast, one is timed in 5 ms at most. It goes back to the system at
+ *        once, so that an object takes no memory that the program does not write to;
+ *   HU2  after a slow one no object asks for huge pages during a pause of 20 ms, which is four
+ *        times as long after each further slow one, up to a second. The slow page itself stays,
+ *        since the program is likely to write to it, and has waited for it.
+ *
+ * All times are in milliseconds. The caller holds the heap's lock.
+ */
+#ifndef HUGE_H
+#define HUGE_H
+
+#include "base/base.h"
+
+/* All 0 at first: the first page is timed. */
+struct huge {
+    bool slow;      /* the page that was timed last was slow */
+    uint64_t pause; /* how long the last answer holds */
+    uint64_t again; /* when the next page is timed */
+};
+
+enum huge_answer { HUGE_NO, HUGE_YES, HUGE_TIME_ONE };
+
+/* Returns whether an object should ask for huge pages, or should time one first, for which it has a
+ * page if `can_time`. Then other callers go by the last answer until huge_note is called. */
+enum huge_answer huge_ask(struct huge *h, bool can_time, uint64_t now);
+
+/* Notes how long the timed page took, and returns whether that was fast. */
+bool huge_note(struct huge *h, uint64_t took, uint64_t now);
+
+#endif

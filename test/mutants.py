@@ -80,7 +80,7 @@ OTHER = {
     "!": [""],
 }
 BINARY_ONLY = set("+-&")
-UNTOUCHED = {"assert", "_Static_assert", "__attribute__", "__asm__", "sizeof", "_Alignas"}
+UNTOUCHED = {"assert", "static_assert", "__attribute__", "__asm__", "sizeof", "_Alignas"}
 KEYWORDS = {"if", "while", "for", "switch", "return", "else", "do", "case", "goto", "break",
             "continue", "default", "static", "const", "struct", "enum", "union", "sizeof"}
 
@@ -183,8 +183,10 @@ def mutants_of(path):
                     add(after.start, tokens[end].start, f"!({value})")
                 elif "bool" not in returns and value not in ("0", "NULL"):
                     add(after.start, tokens[end].start, "0")
-            # A statement that is a call or an assignment is left out.
-            starts = before.text in ("{", "}", ";", ")", "else", ":") and \
+            # A statement that is a call or an assignment is left out, and with it the "(void)" in
+            # front of it.
+            begin = i - 3 if [k.text for k in tokens[i - 3:i]] == ["(", "void", ")"] else i
+            starts = tokens[begin - 1].text in ("{", "}", ";", ")", "else", ":") and \
                 (t.kind == "name" and t.text not in KEYWORDS or t.text == "*")
             if starts:
                 j, depth, is_call, assigns = i, 0, False, False
@@ -203,7 +205,7 @@ def mutants_of(path):
                     j += 1
                 if depth == 0 and tokens[j].text == ";" and (is_call or assigns) and \
                         not (assigns and tokens[i + 1].kind == "name"):
-                    add(t.start, tokens[j].start, "")
+                    add(tokens[begin].start, tokens[j].start, "")
             i += 1
     return found
 

@@ -5,6 +5,7 @@
  */
 #include "malloc/history.h"
 
+#include <limits.h>
 #include <pthread.h>
 #include <unistd.h>
 
@@ -197,7 +198,7 @@ static void line_module(struct line *l, uintptr_t address)
 {
     struct module m;
     const unsigned char *id;
-    char path[1024];
+    char path[PATH_MAX];
     if (module_find(address, &m) != MODULE_FOUND)
         return;
     line_text(l, " (");

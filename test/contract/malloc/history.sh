@@ -154,6 +154,12 @@ run history,stacks=/dev/null,onerror=report twice
 grep -q '^libmem: LIBMEM: "stacks=/dev/null" ignored: ' "$work/err" &&
     stack_is 'freed by free' 'give_up work'
 result $? 'stacks= without the number of a pipe is refused'
+folder=$(printf '%.0sx' {1..250})
+deep=$work/$folder/$folder/$folder/$folder/$folder
+mkdir -p "$deep" && cp "$work/program" "$deep/"
+LIBMEM=history LD_PRELOAD=$library timeout 240 "$deep/program" twice >"$work/out" 2>"$work/err"
+grep -q '^    #0 .*xx/program+0x' "$work/err"
+result $? 'of a path of 1,300 bytes the end is printed'
 run '' twice
 [ "$(wc -l <"$work/err")" -eq 1 ]
 result $? 'without a history there is one line'

@@ -115,6 +115,15 @@ static void nest(mem_heap *heap)
     MUST(mem_heap_destroy(mem_heap_in(copy, sizeof copy, NULL)) == MEM_OK);
 }
 
+/* An object in which a heap was is no block of memcheck's [MC3]. */
+__attribute__((noinline)) static void touch_after_heap(mem_heap *heap)
+{
+    volatile char *in = mem_aligned(heap, 5000, 64);
+    MUST(mem_heap_destroy(mem_heap_in((void *)in, 4992, NULL)) == MEM_OK);
+    MUST(mem_free(heap, (void *)in) == MEM_OK);
+    in[60] = 1;
+}
+
 static void move(mem_heap *heap)
 {
     char *p = mem_alloc(heap, 100);
@@ -153,6 +162,7 @@ int main(int argc, char **argv)
         mistakes_with_small(100);
         mistakes_with_large(200);
         mistakes_with_classic(300);
+        touch_after_heap(large);
         return 0;
     }
     refill(small), refill(large), resize(small), resize(large), nest(small), nest(large);
@@ -248,7 +258,9 @@ run "$work/linked" wrong
 reports_mistakes small 100
 reports_mistakes large 200
 reports_mistakes classic 300
-reports_no_others 9
+reported 'Invalid write of size 1' touch_after_heap
+result $? 'a touch of what was freed, if a heap was in it'
+reports_no_others 10
 run "$work/linked" clean
 reports_nothing 'heaps of its own and that of Mem_Init'
 on_malloc wrong # valgrind has put its own malloc in place of the library's

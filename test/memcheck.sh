@@ -124,6 +124,14 @@ __attribute__((noinline)) static void touch_after_heap(mem_heap *heap)
     in[60] = 1;
 }
 
+/* What it grows into was never an object. */
+__attribute__((noinline)) static void write_behind_grown(mem_heap *heap)
+{
+    volatile char *p = mem_alloc(heap, 100000);
+    MUST((kept[nkept++] = mem_resize(heap, (void *)p, 150001)) == p);
+    p[150001] = 1;
+}
+
 static void move(mem_heap *heap)
 {
     char *p = mem_alloc(heap, 100);
@@ -163,6 +171,7 @@ int main(int argc, char **argv)
         mistakes_with_large(200);
         mistakes_with_classic(300);
         touch_after_heap(large);
+        write_behind_grown(large);
         return 0;
     }
     refill(small), refill(large), resize(small), resize(large), nest(small), nest(large);
@@ -260,7 +269,9 @@ reports_mistakes large 200
 reports_mistakes classic 300
 reported 'Invalid write of size 1' touch_after_heap
 result $? 'a touch of what was freed, if a heap was in it'
-reports_no_others 10
+reported 'is 0 bytes after a block of size 150,001' write_behind_grown
+result $? 'a byte behind an object that has grown where it lies'
+reports_no_others 11
 run "$work/linked" clean
 reports_nothing 'heaps of its own and that of Mem_Init'
 on_malloc wrong # valgrind has put its own malloc in place of the library's

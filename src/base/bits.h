@@ -55,6 +55,13 @@ static inline uint64_t zeros_of_64(const unsigned char *bytes)
     return mask;
 }
 
+/* Returns the bits of n moved by `count` places, 1 to 31, to the left; those that leave at the top
+ * come in again below. */
+static inline uint32_t rotate_left(uint32_t n, unsigned count)
+{
+    return n << count | n >> (32 - count);
+}
+
 /* --- counts and positions ------------------------------------------------------ */
 
 /* How many bits of n are set. The builtin is a call where the processor may have no

@@ -370,15 +370,9 @@ __attribute__((noinline)) static void free_by_heap(const void *address, enum cal
         refuse(call, address, result);
 }
 
-/* Tries the large slots first, then the heap. */
 void shim_free_slow(const void *address, enum call call)
 {
-    if (address == NULL)
-        return;
-    enum tcache_freed freed = tcache_free_wide(&shim_thread, address);
-    if (freed == TCACHE_FREED_REFILE)
-        shim_refile(address);
-    else if (freed == TCACHE_NOT_FREED)
+    if (address != NULL)
         free_by_heap(address, call);
 }
 
@@ -507,7 +501,7 @@ static bool is_large(size_t nbytes)
     return nbytes > TCACHE_SMALL_MAX && nbytes <= SPAN_OBJECT_MAX;
 }
 
-/* Neither is inlined, so that the function before it needs no stack frame. What a thread with a
+/* None of these three is inlined, so that their callers need no stack frame. What a thread with a
  * cache needs most of the time, more small slots, is done before anything else. */
 __attribute__((noinline)) static void *malloc_slow(size_t nbytes)
 {
@@ -517,22 +511,30 @@ __attribute__((noinline)) static void *malloc_slow(size_t nbytes)
     return or_errno(shim_take_slow(nbytes, CALL_MALLOC));
 }
 
-__attribute__((noinline)) ALIGNED_TO_LINE static void *malloc_larger(size_t nbytes)
+__attribute__((noinline)) ALIGNED_TO_LINE static void *malloc_again(size_t nbytes)
 {
     void *object;
-    bool taken = is_large(nbytes)
-                     ? tcache_take_large(&shim_thread, nbytes, sizeclass_of(nbytes), &object, NULL)
-                     : tcache_take_again(&shim_thread, nbytes, &object);
+    return tcache_take_again(&shim_thread, nbytes, &object) ? object : malloc_slow(nbytes);
+}
+
+__attribute__((noinline)) ALIGNED_TO_LINE static void *malloc_large(size_t nbytes)
+{
+    void *object;
+    bool taken = is_wide(nbytes)
+                     ? nbytes <= SPAN_OBJECT_MAX && tcache_take_wide(&shim_thread, nbytes, &object)
+                     : tcache_take_large(&shim_thread, nbytes, sizeclass_of(nbytes), &object, NULL);
     return taken ? object : malloc_slow(nbytes);
 }
 
 MEM_API ALIGNED_TO_LINE void *malloc(size_t nbytes)
 {
     void *object;
-    return tcache_take_small(&shim_thread, nbytes, &object) ? object : malloc_larger(nbytes);
+    if (nbytes > TCACHE_SMALL_MAX)
+        return malloc_large(nbytes);
+    return tcache_take_small(&shim_thread, nbytes, &object) ? object : malloc_again(nbytes);
 }
 
-/* Takes an object that calloc then clears, as malloc_larger does, and stores which part of it is
+/* Takes an object that calloc then clears, as malloc_large does, and stores which part of it is
  * known to be zero. Returns NULL if there is no space. */
 static void *take_to_clear(size_t nbytes, struct object *zero)
 {

@@ -44,6 +44,10 @@ static struct class_window *tcache_window(struct spans *s, struct tcache *c, uns
     /* by_size[i] is for sizes that take i granules. */
     for (size_t i = first; i <= last && i < NBY_SIZE; i++)
         c->by_size[i] = w;
+    /* by_wide_size[i] is for sizes of up to i + 1 steps. */
+    for (size_t i = NARROW_BYTES_MAX / WIDE_STEP; i < NBY_WIDE_SIZE; i++)
+        if (sizeclass_of((i + 1) * WIDE_STEP) == sizeclass)
+            c->by_wide_size[i] = w;
     return w;
 }
 
@@ -94,7 +98,7 @@ bool tcache_refill_locked(struct spans *s, struct thread *t, unsigned sizeclass)
 /* The thread's pointer is set last: then the thread, or a signal handler in it, uses the cache. */
 void tcache_open_locked(struct spans *s, struct thread *t)
 {
-    assert(t->tcache == NULL && s->slice_shift == SLICE_SHIFT); /* tcache_find knows the shift */
+    assert(t->tcache == NULL && s->slice_shift == SLICE_SHIFT); /* entry_find knows the shift */
     struct tcache *c = spans_take_metadata(s, sizeof *c);
     if (c == NULL)
         return;
@@ -105,6 +109,8 @@ void tcache_open_locked(struct spans *s, struct thread *t)
     /* Until the thread uses a class, its window has no slots; so no fast path asks for NULL. */
     for (size_t i = 0; i < NBY_SIZE; i++)
         c->by_size[i] = &c->none;
+    for (size_t i = 0; i < NBY_WIDE_SIZE; i++)
+        c->by_wide_size[i] = &c->none;
     for (size_t i = 0; i < NCLASSES; i++)
         c->window[i] = &c->none;
     if (s->threads.first != NULL)

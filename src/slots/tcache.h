@@ -32,15 +32,21 @@ static_assert((int)TCACHE_SMALL_MAX == CLEAN_FROM, "the slack of what may be cle
 static_assert(SLICE_BYTES / TCACHE_SMALL_MAX < STATES_AT_ONCE, "larger slots are in one window");
 enum { NBY_SIZE = TCACHE_SMALL_MAX / GRANULE_BYTES + 1 };
 
+/* The slots of large-slot spans are whole multiples of this many bytes. */
+enum { WIDE_STEP = 4096, NBY_WIDE_SIZE = SLOT_BYTES_MAX / WIDE_STEP };
+static_assert((int)NARROW_BYTES_MAX == FEWER_FROM && WIDE_STEP == FEWER_FROM / 2,
+              "above FEWER_FROM there are two classes to a doubling");
+
 /* Only its thread uses it, as a reader; or the lock holder, when the thread has been parted from
  * it. */
 struct tcache {
     struct member member;  /* the first field: it stands for the cache */
     struct slot_view view; /* to the end of the region */
     uint32_t nlooks;       /* how often the thread has looked for free slots [WI4] */
-    struct class_window *by_size[NBY_SIZE];
-    struct class_window *window[NCLASSES]; /* &none for classes that it has not used */
-    struct class_window none;              /* has no span, and its mask is 0 */
+    /* The window for each small size, by (nbytes + 15) / 16; for each size in a large-slot span, by
+     * (nbytes - 1) / WIDE_STEP; and for each class. &none if the thread has not used the class. */
+    struct class_window *by_size[NBY_SIZE], *by_wide_size[NBY_WIDE_SIZE], *window[NCLASSES];
+    struct class_window none; /* has no span, and its mask is 0 */
 };
 
 /* Makes a cache for the calling thread. Without room for one, the thread has none. The caller
@@ -76,9 +82,11 @@ bool tcache_refill_locked(struct spans *s, struct thread *t, unsigned sizeclass)
 static inline bool tcache_take_small(struct thread *t, size_t nbytes, void **object)
 {
     bool taken = false;
+    if (nbytes > TCACHE_SMALL_MAX)
+        return false;
     reader_enter(t);
     const struct tcache *c = thread_tcache(t);
-    if (c != NULL && nbytes <= TCACHE_SMALL_MAX) {
+    if (c != NULL) {
         struct class_window *w = c->by_size[(nbytes + 15) / 16];
         uint64_t mask = w->at.mask;
         taken = mask != 0;
@@ -146,40 +154,72 @@ static inline bool tcache_take_large(struct thread *t, size_t nbytes, unsigned s
     return taken;
 }
 
-/* Finds the small slot that begins at an address and holds an object. Reads only what the span
- * has published; the thread is a reader. Returns false if no such slot can be seen, which does
- * not mean that there is no object. */
-static inline bool tcache_find(const struct tcache *c, const void *address, struct slot_ref *at)
+/* Takes an object of more than NARROW_BYTES_MAX and at most SLOT_BYTES_MAX bytes, as
+ * tcache_take_large does. */
+static inline bool tcache_take_wide(struct thread *t, size_t nbytes, void **object)
+{
+    reader_enter(t);
+    const struct tcache *c = thread_tcache(t);
+    bool taken =
+        c != NULL && window_take_wide(c->by_wide_size[(nbytes - 1) / WIDE_STEP], nbytes, object);
+    reader_leave(t);
+    return taken;
+}
+
+/* Finds the page map entry of the slice that an address lies in. Returns false if the address is
+ * not one of the heap's. */
+static inline bool tcache_find_entry(const struct tcache *c, const void *address,
+                                     struct span **entry)
 {
     size_t offset;
     if (c == NULL || !slot_view_has(&c->view, (uintptr_t)address, &offset))
         return false;
-    struct span *span = &c->view.pagemap[offset >> SLICE_SHIFT];
-    uint32_t reciprocal = __atomic_load_n(&span->reciprocal_published, __ATOMIC_ACQUIRE);
-    return slot_of_start(span, (uintptr_t)address & (SLICE_BYTES - 1), reciprocal, at) &&
+    *entry = &c->view.pagemap[offset >> SLICE_SHIFT];
+    return true;
+}
+
+/* Finds the small slot that begins at an address, which lies in the slice of that entry, and that
+ * holds an object. Reads only what the span has published; the thread is a reader. Returns false
+ * if no such slot can be seen, which does not mean that there is no object. */
+static inline bool entry_find(struct span *entry, const void *address, struct slot_ref *at)
+{
+    uint32_t reciprocal = __atomic_load_n(&entry->reciprocal_published, __ATOMIC_ACQUIRE);
+    return slot_of_start(entry, (uintptr_t)address & (SLICE_BYTES - 1), reciprocal, at) &&
            __atomic_load_n(at->state, __ATOMIC_RELAXED) != 0;
 }
 
-/* Finds the large slot that begins at an address and holds an object, as tcache_find does.
+/* Finds the large slot that begins at an address and holds an object, as entry_find does.
  *
- * The offset is counted in units of 2^WIDE_SHIFT bytes. A rotation moves the bits below to the top:
- * so an address that is no multiple of such a unit is far beyond the span. If `back` was changing,
- * the span may be another one, of fewer slices: so the index is compared, too. */
-static inline bool tcache_find_wide(const struct tcache *c, const void *address,
-                                    struct slot_ref *at)
+ * The offset in the span is `back` slices and the low bits of the address. It is counted in units
+ * of 2^WIDE_SHIFT bytes. The rotation that puts it together moves the bits below a unit to the top:
+ * so the index for an address that is no multiple of a unit is far beyond the slots of the span. If
+ * `back` was changing, the span may be another one, of fewer slices: the comparison of the index
+ * finds that, too. */
+static inline bool entry_find_wide(struct span *entry, const void *address, struct slot_ref *at)
 {
-    size_t offset;
-    if (c == NULL || !slot_view_has(&c->view, (uintptr_t)address, &offset))
-        return false;
-    size_t slice = offset >> SLICE_SHIFT;
-    slice -= __atomic_load_n(&c->view.pagemap[slice].back, __ATOMIC_RELAXED);
-    struct span *span = &c->view.pagemap[slice];
+    uint32_t back = __atomic_load_n(&entry->back, __ATOMIC_RELAXED);
+    struct span *span = entry - back;
     uint32_t reciprocal = __atomic_load_n(&span->reciprocal_published_wide, __ATOMIC_ACQUIRE);
-    uint32_t into = (uint32_t)(offset - (slice << SLICE_SHIFT));
-    uint32_t units = into >> WIDE_SHIFT | into << (32 - WIDE_SHIFT);
-    return units < WIDE_SLICES_MAX * SLICE_BYTES >> WIDE_SHIFT &&
-           slot_of_start(span, units, reciprocal, at) && at->index < span->nslots &&
+    uint32_t parts = (uint32_t)(uintptr_t)address << (32 - SLICE_SHIFT) | back;
+    uint32_t units = rotate_left(parts, SLICE_SHIFT - WIDE_SHIFT);
+    return slot_of_start(span, units, reciprocal, at) && at->index < span->nslots &&
            __atomic_load_n(at->state, __ATOMIC_RELAXED) != 0;
+}
+
+/* Finds the small slot that begins at an address and holds an object, as entry_find does. */
+static inline bool tcache_find(const struct tcache *c, const void *address, struct slot_ref *at)
+{
+    struct span *entry;
+    return tcache_find_entry(c, address, &entry) && entry_find(entry, address, at);
+}
+
+/* Finds the slot that begins at an address and holds an object, small or large, as entry_find
+ * does. */
+static inline bool tcache_find_any(const struct tcache *c, const void *address, struct slot_ref *at)
+{
+    struct span *entry;
+    return tcache_find_entry(c, address, &entry) &&
+           (entry_find(entry, address, at) || entry_find_wide(entry, address, at));
 }
 
 enum tcache_freed { TCACHE_FREED, TCACHE_FREED_REFILE, TCACHE_NOT_FREED };
@@ -203,13 +243,22 @@ static inline enum tcache_freed tcache_finish_free(struct thread *t, bool found,
     return freed;
 }
 
-/* Frees the object that begins at an address. Returns TCACHE_NOT_FREED if no small slot with an
- * object can be seen there; TCACHE_FREED_REFILE if it is freed, and spans_refile is due. */
-static inline enum tcache_freed tcache_free(struct thread *t, const void *address)
+/* Frees the object that begins at an address. Returns TCACHE_NOT_FREED if no slot with an object
+ * can be seen there; TCACHE_FREED_REFILE if it is freed, and spans_refile is due. */
+__attribute__((always_inline)) static inline enum tcache_freed tcache_free(struct thread *t,
+                                                                           const void *address)
 {
     struct slot_ref at;
+    struct span *entry;
+    bool found = false;
     reader_enter(t);
-    return tcache_finish_free(t, tcache_find(thread_tcache(t), address, &at), &at);
+    const struct tcache *c = thread_tcache(t);
+    if (tcache_find_entry(c, address, &entry)) {
+        found = entry_find(entry, address, &at);
+        if (!found && (found = entry_find_wide(entry, address, &at)))
+            window_note_freed(c->window[at.span->sizeclass], at.state - at.index, at.index);
+    }
+    return tcache_finish_free(t, found, &at);
 }
 
 /* Frees the object that begins at an address if it has nbytes. Returns TCACHE_NOT_FREED if no small
@@ -222,23 +271,6 @@ static inline enum tcache_freed tcache_free_sized(struct thread *t, const void *
     bool found =
         tcache_find(thread_tcache(t), address, &at) &&
         at.span->slot_bytes - state_slack(at.state - at.index, at.span->nslots, at.index) == nbytes;
-    return tcache_finish_free(t, found, &at);
-}
-
-/* Frees the object that begins at an address, in a large-slot span, as tcache_free does. If the
- * window is on that span, its mask gets the bit at once: to read the states soon after they were
- * written would wait for these stores, and for all before them. */
-static inline enum tcache_freed tcache_free_wide(struct thread *t, const void *address)
-{
-    struct slot_ref at;
-    reader_enter(t);
-    const struct tcache *c = thread_tcache(t);
-    bool found = tcache_find_wide(c, address, &at);
-    if (found) {
-        struct class_window *w = c->window[at.span->sizeclass];
-        bool mine = w->slice == (uint32_t)(at.span - c->view.pagemap) + 1;
-        w->at.mask |= (uint64_t)mine << at.index;
-    }
     return tcache_finish_free(t, found, &at);
 }
 
@@ -260,17 +292,12 @@ static inline bool tcache_resize_near(struct thread *t, const void *address, siz
 
 /* --- objects of any size ------------------------------------------------------------ */
 
-/* Finds the slot that begins at an address and holds an object, small or large. The thread is a
- * reader. */
-static inline bool tcache_find_any(const struct tcache *c, const void *address, struct slot_ref *at)
-{
-    return tcache_find(c, address, at) || tcache_find_wide(c, address, at);
-}
-
 /* Returns the size of the object in a slot that was found, as its state is now. */
 static inline size_t slot_ref_size(const struct slot_ref *at)
 {
-    return at->span->slot_bytes - state_slack(at->state - at->index, at->span->nslots, at->index);
+    uint32_t state = __atomic_load_n(at->state, __ATOMIC_RELAXED);
+    return at->span->slot_bytes -
+           slack_of(at->state - at->index, at->span->nslots, at->index, state);
 }
 
 /* Stores the size of the object that begins at an address. Returns false if none can be seen. */

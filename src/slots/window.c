@@ -140,6 +140,7 @@ void window_park(struct class_window *w, const struct slot_view *v)
         return;
     uint32_t slice = w->slice;
     w->at.mask = 0;
+    w->at.states = NULL;
     w->slice = 0; /* first: a fork at this point must not find the span twice */
     parked_push(w, slice);
     span_park(&v->pagemap[slice - 1], w->nslots, window_is_patient(w), w);
@@ -227,6 +228,7 @@ void window_release_if_empty(struct spans *s, struct class_window *w)
     if (states_count_free(span->states, span->nslots) < span->nslots)
         return;
     w->at.mask = 0;
+    w->at.states = NULL;
     w->slice = NO_SLICE; /* first: a fork at this point must not find the span twice */
     spans_release(s, slice);
 }

@@ -10,7 +10,7 @@
  *        owner takes slots of its span [SP3], so the slot stays free until the owner takes the bit
  *        out and sets the state. A bit that is not set says nothing: the slot may be free by now;
  *   WI2  all slots of a window are of one span, which is OWNED and not parked. The window begins at
- *        a multiple of 64 slots;
+ *        a multiple of 64 slots. A class_window without a span has no bit and no states;
  *   WI3  a class_window also remembers spans that the thread has used up and parked. Another thread
  *        may have claimed some of them meanwhile [SP6];
  *   WI4  slots come into use a few at a time, since the first write to a page costs memory and a
@@ -35,7 +35,7 @@
 /* The 64 slots, or as many as the span has from there on. */
 struct window {
     uint64_t mask;         /* bit i: slot i is known to be free [WI1] */
-    unsigned char *states; /* the state of the first slot */
+    unsigned char *states; /* the state of the first slot; NULL: there is no span */
     unsigned char *base;   /* where the first slot begins */
 };
 
@@ -211,11 +211,22 @@ static inline void *window_take_any(struct class_window *w, uint64_t mask, size_
     return w->at.base + i * w->slot_bytes;
 }
 
+/* Takes slot i of a span whose slack is always far, so that no slot that is taken is clean any
+ * longer [ST5]. `clean` is NULL, or the place to store whether it was. Returns the object. */
+static inline void *window_take_far(struct class_window *w, size_t i, size_t nbytes, bool *clean)
+{
+    assert(i < w->nslots && nbytes <= w->slot_bytes);
+    assert(__atomic_load_n(w->at.states + i, __ATOMIC_RELAXED) == 0); /* WI1 */
+    if (clean != NULL)
+        *clean = far_is_clean(w->far + i);
+    __atomic_store_n(w->far + i, (uint16_t)(w->slot_bytes - nbytes), __ATOMIC_RELAXED);
+    __atomic_store_n(w->at.states + i, (uint8_t)STATE_FAR, __ATOMIC_RELEASE);
+    return w->at.base + i * w->slot_bytes;
+}
+
 /* Takes a large slot, of which a span has at most 64, so all are in the window. The slot that
  * was taken last comes first, if it is free again, since it is in the processor's cache; then
- * the lowest, since it has its pages. The slack is always far, so that no slot that is taken is
- * clean any longer [ST5]; `clean` is NULL, or the place to store whether it was. Returns false if
- * the window knows of no free slot. */
+ * the lowest, since it has its pages. Returns false if the window knows of no free slot. */
 static inline bool window_take_large(struct class_window *w, size_t nbytes, void **object,
                                      bool *clean)
 {
@@ -227,14 +238,30 @@ static inline bool window_take_large(struct class_window *w, size_t nbytes, void
             return false;
         w->last = (uint32_t)(i = lowest_bit(w->at.mask));
     }
-    assert(i < w->nslots && nbytes <= w->slot_bytes);
-    assert(__atomic_load_n(w->at.states + i, __ATOMIC_RELAXED) == 0); /* WI1 */
     w->at.mask &= ~((uint64_t)1 << i);
-    if (clean != NULL)
-        *clean = far_is_clean(w->far + i);
-    __atomic_store_n(w->far + i, (uint16_t)(w->slot_bytes - nbytes), __ATOMIC_RELAXED);
-    __atomic_store_n(w->at.states + i, (uint8_t)STATE_FAR, __ATOMIC_RELEASE);
-    *object = w->at.base + i * w->slot_bytes;
+    *object = window_take_far(w, i, nbytes, clean);
+    return true;
+}
+
+/* Notes that the thread of the window frees slot i of the large-slot span with these states. If the
+ * window is on that span, its mask gets the bit at once: to read the states soon after they were
+ * written would wait for these stores, and for all before them. */
+static inline void window_note_freed(struct class_window *w, const unsigned char *states,
+                                     uint32_t i)
+{
+    bool is_here = w->at.states == states; /* and no states are NULL */
+    w->at.mask |= (uint64_t)is_here << i;
+}
+
+/* Takes the lowest slot of a large-slot span. Whether the one that was taken last is free again is
+ * not asked: that is hard to predict, and the mask knows what the owner has freed. Returns false if
+ * the window knows of no free slot. */
+static inline bool window_take_wide(struct class_window *w, size_t nbytes, void **object)
+{
+    uint64_t mask = w->at.mask;
+    if (mask == 0)
+        return false;
+    *object = window_take_far(w, window_take_bit(w, mask), nbytes, NULL);
     return true;
 }
 

@@ -81,8 +81,6 @@ static bool give_any(int i, const void *address)
 {
     struct thread *t = &thread[i];
     enum tcache_freed freed = tcache_free(t, address);
-    if (freed == TCACHE_NOT_FREED)
-        freed = tcache_free_wide(t, address);
     if (freed == TCACHE_FREED_REFILE)
         heap_refile(&heap, address);
     return freed != TCACHE_NOT_FREED || heap_free_exact(&heap, address) == HEAP_OK;

@@ -46,8 +46,6 @@ static void *take(struct thread *t, size_t nbytes)
 static void give(struct thread *t, void *p)
 {
     enum tcache_freed freed = tcache_free(t, p);
-    if (freed == TCACHE_NOT_FREED)
-        freed = tcache_free_wide(t, p);
     if (freed == TCACHE_FREED_REFILE)
         heap_refile(&heap, p);
     if (freed == TCACHE_NOT_FREED)

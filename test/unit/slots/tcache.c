@@ -40,7 +40,9 @@ static void *take(struct thread *t, size_t nbytes)
         if ((small && (tcache_take_small(t, nbytes, &object) ||
                        (nbytes % 3 == 1 && tcache_take_again(t, nbytes, &object)))) ||
             (nbytes > TCACHE_SMALL_MAX && nbytes % 5 > 0 &&
-             tcache_take_large(t, nbytes, sizeclass, &object, NULL)) ||
+             (is_wide(nbytes) && nbytes % 2 > 0
+                  ? tcache_take_wide(t, nbytes, &object)
+                  : tcache_take_large(t, nbytes, sizeclass, &object, NULL))) ||
             tcache_take(t, nbytes, sizeclass, &object, NULL))
             return object;
         if (!heap_refill(&heap, t, sizeclass))
@@ -52,8 +54,6 @@ static void *take(struct thread *t, size_t nbytes)
 static enum heap_result give(struct thread *t, const void *address)
 {
     enum tcache_freed freed = tcache_free(t, address);
-    if (freed == TCACHE_NOT_FREED)
-        freed = tcache_free_wide(t, address);
     if (freed == TCACHE_FREED_REFILE)
         heap_refile(&heap, address);
     return freed == TCACHE_NOT_FREED ? heap_free_exact(&heap, address) : HEAP_OK;
@@ -671,6 +671,58 @@ static void test_wide_slots_are_found_again(void **state)
     heap_leave(&heap, t);
 }
 
+/* A thread that gets no other span, since the heap is full, has a window without one. What it then
+ * frees of its parked spans is not in that window [WI2]. */
+static void test_a_window_without_a_span(void **state)
+{
+    (void)state;
+    enum { SIZE = 20000 };
+    static void *object[REGION / SIZE];
+    size_t n = 0;
+    open_heap();
+    struct thread self = {0}, *t = &self;
+    heap_join(&heap, t);
+    unsigned sizeclass = heap_sizeclass(&heap, SIZE, 1);
+    while (tcache_take(t, SIZE, sizeclass, &object[n], NULL) || heap_refill(&heap, t, sizeclass))
+        n += object[n] != NULL;
+    struct class_window *w = t->tcache->window[sizeclass];
+    assert_true(n > 0 && w->slice == NO_SLICE && w->nparked > 0);
+    while (n > 0) {
+        assert_int_equal(give(t, object[--n]), HEAP_OK);
+        assert_int_equal(w->at.mask, 0);
+    }
+    heap_leave(&heap, t);
+    assert_whole();
+}
+
+/* In a large-slot span a slot begins at each multiple of the slot size, and at no other address,
+ * however near. What is freed there is taken again by way of each size of the class. */
+static void test_where_wide_slots_begin(void **state)
+{
+    (void)state;
+    open_heap();
+    struct thread self = {0}, *t = &self;
+    heap_join(&heap, t);
+    for (size_t nbytes = NARROW_BYTES_MAX + 1; nbytes <= SLOT_BYTES_MAX; nbytes += WIDE_STEP) {
+        unsigned char *object[WIDE_SLOTS];
+        for (int i = 0; i < WIDE_SLOTS; i++) {
+            object[i] = take(t, nbytes);
+            for (size_t offset = 0; offset < nbytes; offset += offset < 64 ? 1 : 32) {
+                struct slot_ref at = {0};
+                bool found = tcache_find_any(t->tcache, object[i] + offset, &at);
+                assert_int_equal(found, offset == 0);
+            }
+        }
+        for (int i = 0; i < WIDE_SLOTS; i++)
+            assert_int_equal(give(t, object[i]), HEAP_OK);
+        void *again = NULL; /* of the sizes up to this one, both ways lead to one window */
+        assert_true(tcache_take_wide(t, nbytes + WIDE_STEP - 1, &again));
+        assert_int_equal(give(t, again), HEAP_OK);
+    }
+    heap_leave(&heap, t);
+    assert_whole();
+}
+
 /* A slot that was used before has its pages; so it comes before one that was not, even if it is in
  * a parked span. */
 static void test_used_wide_slots_come_first(void **state)
@@ -713,10 +765,10 @@ static void test_a_span_of_fewer_slices(void **state)
     struct span *entry = pagemap_span(&heap.spans, slice), was = *entry;
     struct slot_ref at = {0};
     entry->back = slice - pagemap_slice(&heap.spans, (uintptr_t)first);
-    assert_true(tcache_find_wide(t->tcache, first, &at));
+    assert_true(tcache_find_any(t->tcache, first, &at));
     unsigned char *state_behind = at.span->states + (behind - first) / BYTES, kept = *state_behind;
     *state_behind = 1; /* whatever lies behind the states */
-    assert_false(tcache_find_wide(t->tcache, behind, &at));
+    assert_false(tcache_find_any(t->tcache, behind, &at));
     *state_behind = kept;
     *entry = was;
     assert_int_equal(give(t, first), HEAP_OK);
@@ -1379,6 +1431,8 @@ int main(void)
         cmocka_unit_test(test_a_class_in_use_keeps_its_span),
         cmocka_unit_test(test_new_memory_comes_last),
         cmocka_unit_test(test_wide_slots_are_found_again),
+        cmocka_unit_test(test_a_window_without_a_span),
+        cmocka_unit_test(test_where_wide_slots_begin),
         cmocka_unit_test(test_a_window_that_misses_spans_is_patient),
         cmocka_unit_test(test_a_wide_span_in_used_memory),
         cmocka_unit_test(test_a_parked_wide_span),

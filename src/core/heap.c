@@ -67,9 +67,10 @@ void heap_open_locked(struct heap *h, struct region region, MemNodePtr *head)
     chunks_open(&h->chunks, region, head);
     spans_open(&h->spans, &h->chunks);
     h->spans.keeps_pagemap = true;
-    h->trim = (struct trim){.peak = head != NULL ? TRIM_NEVER : 0};
-    h->huge = (struct huge){0};
     h->clock = (struct os_clock){0};
+    h->trim =
+        (struct trim){.gone = os_milliseconds(&h->clock), .peak = head != NULL ? TRIM_NEVER : 0};
+    h->huge = (struct huge){0};
     h->is_swept = false;
     h->has_tcaches = head == NULL && h->counters == NULL && h->spans.slice_shift == SLICE_SHIFT;
     if (h->counters != NULL)
@@ -119,6 +120,8 @@ void heap_open_single(struct heap *h, struct region region, bool keeps_pages, bo
     assert(region.base != NULL && region.nbytes % GRANULE_BYTES == 0);
     assert((uintptr_t)region.base % GRANULE_BYTES == 0 && region.nbytes <= REGION_BYTES_MAX);
     *h = (struct heap){.keeps_pages = keeps_pages, .trim.peak = keeps_pages ? TRIM_NEVER : 0};
+    if (!keeps_pages)
+        h->trim.gone = os_milliseconds(&h->clock);
     chunks_open(&h->chunks, region, NULL);
     spans_open(&h->spans, &h->chunks);
     if (h->spans.object_max == 0)

@@ -66,7 +66,7 @@ static bool judge_much(struct trim *t, const struct ledger *l, uint32_t nspare, 
 }
 
 /* TR2 is asked first, because it notes the time of a fall even where TR1 would give the memory back
- * anyway. Neither is asked while there is too little to be worth it. */
+ * anyway. None of the three is asked while there is too little to be worth it. */
 bool trim_decide(struct trim *t, struct ledger *l, uint32_t nspare, uint64_t now)
 {
     assert(nspare <= l->live_granules && nspare <= l->used); /* spare granules are live ones */
@@ -75,10 +75,8 @@ bool trim_decide(struct trim *t, struct ledger *l, uint32_t nspare, uint64_t now
             judge_stayed(t, l, nspare, now));
 }
 
-/* The first time that this is asked, nothing has been paid for yet. */
 bool trim_decide_at_peak(struct trim *t, const struct ledger *l, uint32_t nspare, uint64_t now)
 {
     assert(trim_is_peak(t, l));
-    t->gone = t->gone == 0 ? now : t->gone;
     return l->ndirty >= trim_little(l, nspare) && pay(t, l, now);
 }

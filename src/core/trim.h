@@ -30,10 +30,10 @@
 /* The peak of a heap that gives no pages back: it never grows beyond that, so TR3 is not asked. */
 #define TRIM_NEVER UINT64_MAX
 
-/* All 0 at first. */
+/* All 0 at first, except `gone`, which is when the heap was opened. */
 struct trim {
     uint64_t again; /* when TR1 is asked again; l->least_dirty is the least until then */
-    uint64_t gone;  /* when pages last went, and were paid for; time since then pays for TR3 */
+    uint64_t gone;  /* when pages last went, and were paid for; time since pays for TR3 and TR4 */
     uint64_t peak;  /* the most granules that were live or dirty at once; or TRIM_NEVER */
     uint64_t fell;  /* when TR2 was last asked in a small program */
     uint64_t debt;  /* the granules that went for TR2, less those that time has paid off */
@@ -48,7 +48,7 @@ static inline uint32_t trim_little(const struct ledger *l, uint32_t nspare)
     return little > LITTLE ? little : LITTLE;
 }
 
-/* The least dirty granules that TR1 and TR2 give back. */
+/* The least dirty granules that TR1, TR2 and TR4 give back. */
 static inline uint32_t trim_least(const struct ledger *l, uint32_t nspare)
 {
     enum { PART_OF_LIVE = 4 };

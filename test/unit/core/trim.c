@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
  * trim.c - checks when free pages go back to the system (core/trim.h), with programs whose memory
- * is a few numbers and whose clock is simulated.
+ * is a few numbers and whose clock is simulated; and in a heap.
  */
 #include "unit.h"
 
+#include "core/heap.h"
 #include "core/trim.h"
 
 enum { MIB = (1 << 20) / GRANULE_BYTES, HEAP = 48 * MIB, SPARE = 48 * MIB, START_MS = 5000000 };
@@ -18,8 +19,8 @@ static int open_heap(void **state)
 {
     (void)state;
     l = (struct ledger){.live_granules = SPARE + HEAP, .used = SPARE + HEAP};
-    t = (struct trim){0};
     now = START_MS;
+    t = (struct trim){.gone = now};
     ngone = ntrims = 0;
     return 0;
 }
@@ -149,9 +150,10 @@ static void test_there_is_credit_for_a_fall(void **state)
 
 static void test_very_much_goes_at_once(void **state)
 {
-    enum { MANY = 16 };
+    enum { MANY = 16, A_WHILE_AGO = 10000 };
     (void)state;
     l.live_granules = l.used = SPARE + MANY * HEAP;
+    now += A_WHILE_AGO; /* since the heap was opened */
     freed(MANY * HEAP / 2);
     assert_int_equal(ntrims, 0);
     freed(2 * HEAP);
@@ -169,7 +171,6 @@ static void test_very_much_has_to_be_paid_for(void **state)
     };
     (void)state;
     l.live_granules = l.used = SPARE + MANY * HEAP;
-    taken_new(0); /* the first peak: time is counted from now on */
     freed(MANY / 8 * 5 * HEAP);
     assert_int_equal(ntrims, 0);
     now += PAID - 1;
@@ -261,7 +262,6 @@ static void test_a_clock_that_goes_back(void **state)
 {
     (void)state;
     l.ndirty = HEAP;
-    taken_new(MIB); /* the first peak: time is counted from now on */
     for (int i = 1; i < 100; i++) {
         now -= (uint64_t)i;
         t.peak = 0;
@@ -272,6 +272,29 @@ static void test_a_clock_that_goes_back(void **state)
     t.peak = 0;
     taken_new(MIB);
     assert_int_equal(ntrims, 1);
+}
+
+/* Time is counted from when a heap is opened. Half a gigabyte would have to be paid for with more
+ * than a second. */
+static void test_a_heap_that_was_just_opened(void **state)
+{
+    enum { N = 5, OBJECT = 256 << 20, KEPT = 1 };
+    static struct heap heap;
+    static struct clean clean;
+    const size_t nbytes = (size_t)2 * N * OBJECT;
+    void *object[N];
+    (void)state;
+    unsigned char *region = mmap(NULL, nbytes, PROT_READ | PROT_WRITE,
+                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    assert_true(region != MAP_FAILED);
+    heap = (struct heap){.chunks.clean = &clean};
+    heap_open_locked(&heap, (struct region){region, nbytes, true, 0}, NULL);
+    for (int i = 0; i < N; i++)
+        assert_int_equal(heap_take(&heap, OBJECT, FIT_ANY, &object[i]), HEAP_OK);
+    for (int i = KEPT; i < N; i++)
+        assert_int_equal(heap_free(&heap, object[i]), HEAP_OK);
+    assert_int_equal(heap.chunks.ledger.ndirty, (N - KEPT) * (OBJECT / GRANULE_BYTES));
+    assert_int_equal(munmap(region, nbytes), 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup(name, open_heap)
@@ -294,6 +317,7 @@ int main(void)
         TEST(test_the_peak_grows_where_faults_cost_too_much),
         TEST(test_clocks),
         TEST(test_a_clock_that_goes_back),
+        cmocka_unit_test(test_a_heap_that_was_just_opened),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

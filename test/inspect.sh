@@ -161,10 +161,13 @@ refuses 'large: File too large' 'a snapshot above the limit on the size of files
 result $? 'and nothing is left of it'
 if command -v gdb >/dev/null; then
     # It has written the file, but not renamed it.
-    run gdb -batch -nx -ex 'handle SIGTERM nostop' -ex 'break fchmod' -ex run \
-        -ex 'signal SIGTERM' --args "$mem" snap "$pid" -o ended
-    grep -q 'terminated with signal SIGTERM' out && [ "$(echo ended*)" = 'ended*' ]
-    result $? 'nor of one that a signal ends'
+    left=0
+    for signal in SIGTERM SIGXCPU; do
+        run gdb -batch -nx -ex "handle $signal nostop" -ex 'break fchmod' -ex run \
+            -ex "signal $signal" --args "$mem" snap "$pid" -o ended
+        grep -q "terminated with signal $signal" out && [ "$(echo ended*)" = 'ended*' ] || left=1
+    done
+    result $left 'nor of one that a signal ends'
 else
     skip 'nor of one that a signal ends' 'no gdb'
 fi

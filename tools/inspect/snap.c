@@ -166,11 +166,11 @@ static void remove_unfinished(int number)
     raise(number);
 }
 
-/* No signal that can be caught ends mem and leaves an unfinished file behind. A write above the
- * limit on the size of files fails. */
+/* A user, a terminal, a pipe and a limit on processor time can end mem, and leave no unfinished
+ * file behind. A write above the limit on the size of files fails. */
 static void catch_signals(void)
 {
-    static const int numbers[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+    static const int numbers[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE, SIGXCPU};
     signal(SIGXFSZ, SIG_IGN);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         if (signal(numbers[i], remove_unfinished) == SIG_IGN)

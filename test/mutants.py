@@ -487,7 +487,7 @@ def all_tests():
                                      "test/misuse/hard"], options="hard"),
               Script("test/memcheck.sh", ["{folder}"], about="memcheck_"),
               Script("test/fail.sh", ["{folder}/mem", "20"], about="fail_at")]
-    for name in ("find", "walk"):
+    for name in ("find", "walk", "m08_interposed"):
         tests += [Script("test/run.sh", [*preloaded, "{made}/test/contract/malloc/" + name])]
     for module in ("slots/tcache", "heaps/registry", "core/usage"):
         tests.append(Test(f"test/unit/{module}.c", kind="tsan"))

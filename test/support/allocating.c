@@ -22,7 +22,6 @@
 #define API __attribute__((visibility("default")))
 
 static _Atomic unsigned ncalls;
-static __thread int depth;
 
 /* How often one of the functions was called, except by itself. */
 unsigned allocating_ncalls(void);
@@ -31,16 +30,23 @@ API unsigned allocating_ncalls(void)
     return ncalls;
 }
 
-static void allocate(void)
+/* Allocates, unless the calling thread is about to do so already: *depth is its own. */
+static void allocate_once(int *depth)
 {
-    if (depth++ == 0) {
+    if ((*depth)++ == 0) {
         ncalls++;
         for (int i = 0; i < 3; i++) {
             void *volatile p = malloc(200000);
             free(p);
         }
     }
-    depth--;
+    (*depth)--;
+}
+
+static void allocate(void)
+{
+    static __thread int depth;
+    allocate_once(&depth);
 }
 
 API int clock_gettime(clockid_t id, struct timespec *t)
@@ -142,8 +148,14 @@ API long(sysconf)(int name)
     return REAL(sysconf)(name);
 }
 
+/* An allocator that starts asks for several numbers. When it asks for the page, this allocates
+ * even within an allocation that was made since it had asked for another one. */
 API unsigned long getauxval(unsigned long type)
 {
-    allocate();
+    static __thread int depth_of_page;
+    if (type == AT_PAGESZ)
+        allocate_once(&depth_of_page);
+    else
+        allocate();
     return REAL(getauxval)(type);
 }

@@ -346,7 +346,7 @@ static void test_augmentations(void **state)
     f.augmentation = "zRQ";
     assert_covered(&f, false);
     f.augmentation = "zPLR";
-    const unsigned char with_routine[] = {0x9b, 1, 2, 3, 4, 0x1b, 0x1b};
+    const unsigned char with_routine[] = {0x9b, 1, 2, 3, 4, 0x00, 0x1b}; /* the last is of 'R' */
     memcpy(f.data, with_routine, sizeof with_routine);
     f.ndata = sizeof with_routine;
     assert_covered(&f, true);

@@ -1,12 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# fail.sh MEM [EVERY] - checks `mem fail` on a small program that says by its exit status which of
+# fail.sh MEM - checks `mem fail` on a small program that says by its exit status which of
 # its allocations has failed; and that lua, sqlite3 and a C++ program survive each allocation that
-# fails, or each EVERY-th, and all allocations from there on [M13]. Prints TAP.
+# fails, alone and with all that follow it [M13]. Prints TAP.
 set -u
-mem=$(realpath -e "${1:?usage: fail.sh MEM [EVERY]}") || exit 2
-library=$(dirname "$mem")/libmem-malloc.so every=${2:-1}
+mem=$(realpath -e "${1:?usage: fail.sh MEM}") || exit 2
+library=$(dirname "$mem")/libmem-malloc.so
 cd "$(dirname "$0")/.." || exit 1
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
@@ -169,7 +169,7 @@ survives() { # name command...
     local name=$1
     shift
     for lasting in '' --lasting; do
-        run "$mem" fail $lasting --from="${from:-1}" --every="$every" "$@"
+        run "$mem" fail $lasting --from="${from:-1}" "$@"
         [ $status -eq 0 ] && grep -qE '^[1-9][0-9]* runs? with a failure, 0 killed$' out
         result $? "M13 $name survives each allocation that fails${lasting:+, with all after it}"
     done
@@ -215,7 +215,9 @@ else
     ntests=$((ntests + 1)); echo "ok $ntests - # SKIP lua5.4 is not installed"
 fi
 if command -v sqlite3 >/dev/null; then
-    survives sqlite3 sqlite3 -batch :memory: '.read small.sql'
+    # -init: else it asks for the user's home, and the C library of Debian 12 crashes, or ends the
+    # program by an assertion, if the fifth or the seventh allocation fails meanwhile.
+    survives sqlite3 sqlite3 -batch -init /dev/null :memory: '.read small.sql'
 else
     ntests=$((ntests + 1)); echo "ok $ntests - # SKIP sqlite3 is not installed"
 fi

@@ -28,8 +28,10 @@ esac
 unset LIBMEM LD_PRELOAD MAKEFLAGS MFLAGS
 export LC_ALL=C LD_LIBRARY_PATH=build
 folder=build/reliability
-passed=$folder/$size.tsv output=$folder/output
+passed=$folder/$size.tsv
 mkdir -p "$folder"
+output=$(mktemp) || exit 1
+trap 'rm -f "$output"' EXIT
 [ "$size" = release ] || : >"$passed"
 sources=$(cat src/*/* include/* tools/*.* tools/*/* | cksum | cut -d ' ' -f 1)
 commit=$(git log -1 --format=%h 2>/dev/null) || commit='-'

@@ -149,7 +149,6 @@ TALLIED = test/run.sh --label $(LABEL) --tally $(TALLY)
 RUN = LD_LIBRARY_PATH=$(BUILD) WITH="$(WITH)" $(TALLIED) --with "$(WITH)"
 DAMAGED ?= 1000
 TANGLES ?= 4
-EVERY ?= 20
 check-tree: ## what does not depend on the compiler: layers, symbols, tools, benchmarks, documents
 STEPS := $(BUILD)/test/contract/heaps/h01_steps
 check-tree-programs: all $(CONTAINERS) $(BENCH) $(HELGRIND) $(MALLOC) $(BUILD)/bench/paths $(KNOWN)
@@ -167,7 +166,7 @@ check-tree:
 	    "test/tool.sh $(BUILD)/mem $(LIB_MALLOC) $(KNOWN)" "test/demo.sh $(BUILD)/mem" \
 	    "test/inspect.sh $(BUILD)" "test/damaged.sh $(BUILD) $(DAMAGED) $(SEED)" \
 	    "test/leaks.sh $(BUILD) $(TANGLES) $(SEED)" "test/origins.sh $(BUILD)" \
-	    "test/top.sh $(BUILD)" "test/fail.sh $(BUILD)/mem $(EVERY)" \
+	    "test/top.sh $(BUILD)" "test/fail.sh $(BUILD)/mem" \
 	    "test/inspect_history.sh $(BUILD)/mem $(LIB_MALLOC)" \
 	    "test/bench.sh $(BUILD) $(LIB_MALLOC)" test/spin.sh \
 	    $(BUILD)/schedules/schedules \

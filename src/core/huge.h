@@ -7,7 +7,7 @@
  * has just left. Elsewhere a huge page takes 0.1 ms. Only the time of one tells. So now and then
  * the first huge page of an object is made and timed before the caller gets the object:
  *
- *   HU1  while huge pages are fast, one is timed in 5 ms at most. It goes back to the system at
+ *   HU1  while huge pages are fast, at most one in 5 ms is timed. It goes back to the system at
  *        once, so that an object takes no memory that the program does not write to;
  *   HU2  after a slow one no object asks for huge pages during a pause of 20 ms, which is four
  *        times as long after each further slow one, up to a second. The slow page itself stays,

@@ -15,9 +15,9 @@
  *        may have claimed some of them meanwhile [SP6];
  *   WI4  slots come into use a few at a time, since the first write to a page costs memory and a
  *        fault. A window is hot if its thread looks for free slots of its class again and again,
- *        with few looks for others in between, or fewer if there are other threads: then all 64
- *        come into use at once, so that it looks less often. So do they if the thread has used up
- *        a span of the class;
+ *        with few looks for other classes in between. Then all 64 come into use at once, so that
+ *        it looks less often; so do they if the thread has used up a span of the class. If there
+ *        are other threads, each of which has pages of its own, fewer such looks keep it cold;
  *   WI5  a window is patient if the heap has one thread, or if its thread has missed two parked
  *        spans of it: it wanted to go on with them, and they had been claimed. The spans that it
  *        parks from then on may be claimed only when most of their objects were freed. Otherwise
@@ -128,8 +128,8 @@ static inline bool window_look_near(struct class_window *w)
     return false;
 }
 
-/* Notes that the thread looks for free slots of the class, for the `now`th time in all classes. If
- * there are other threads, which all have pages of their own, it takes more to become hot. */
+/* Notes that the thread looks for free slots of the class, for the `now`th time in all
+ * classes [WI4]. */
 static inline void window_warm(struct class_window *w, uint32_t now)
 {
     enum { SOON = 8, SOON_OF_SEVERAL = 4 };

@@ -563,9 +563,9 @@ void spans_sweep(struct spans *s)
     spans_give_back_empty(s);
 }
 
-/* Before a new span is made, gives the EMPTY spans back, none of which could be recut, if they are
- * more than half of what the heap keeps: the ledger then places the new span in their memory, which
- * has its pages already. With fewer it is more likely that one of them is wanted next. */
+/* Before a new span is made, gives the EMPTY spans back if they are more than half of what the heap
+ * keeps: the ledger then places the new span in their memory, which has its pages already. If they
+ * are fewer, it is more likely that one of them is wanted next. */
 static void give_back_other_classes(struct spans *s)
 {
     if (s->nempty > s->nkept / 2)

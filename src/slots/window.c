@@ -216,9 +216,9 @@ void window_close(struct spans *s, struct class_window *w)
     spans_free_metadata(s, w, sizeof *w);
 }
 
-/* A large-slot span stays, since no other class could use it. Parked spans are left alone: each is
- * claimed when some of it is free [SP6]. No reader uses the window meanwhile, since its thread is
- * the caller. */
+/* A large-slot span stays, since only a few classes could use it. Parked spans are left alone: each
+ * is claimed when some of it is free [SP6]. No reader uses the window meanwhile, since its thread
+ * is the caller. */
 void window_release_if_empty(struct spans *s, struct class_window *w)
 {
     uint32_t slice = w->slice;

@@ -274,14 +274,14 @@ static void test_a_clock_that_goes_back(void **state)
     assert_int_equal(ntrims, 1);
 }
 
-/* Time is counted from when a heap is opened. Half a gigabyte would have to be paid for with more
+/* Time is counted from when a heap is opened. Half a gigabyte has to be paid for with more
  * than a second. */
 static void test_a_heap_that_was_just_opened(void **state)
 {
-    enum { N = 5, OBJECT = 256 << 20, KEPT = 1 };
+    enum { N = 5, OBJECT = 128 << 20, KEPT = 1 };
     static struct heap heap;
     static struct clean clean;
-    const size_t nbytes = (size_t)2 * N * OBJECT;
+    const size_t nbytes = (size_t)(N + 1) * OBJECT;
     void *object[N];
     (void)state;
     unsigned char *region = mmap(NULL, nbytes, PROT_READ | PROT_WRITE,

@@ -71,7 +71,7 @@ static bool have_huge_pages(int n, size_t nbytes, size_t least)
     for (int i = 0; i < ATTEMPTS && !have; i++) {
         if (i > 0) {
             free_objects(n);
-            usleep(PAUSE_US << i);
+            usleep((useconds_t)PAUSE_US << i);
             offered_kib();
         }
         take_objects(n, nbytes);

@@ -587,7 +587,7 @@ def main():
     if given.list:
         for m in drawn[:given.n]:
             print(f"{m.path}:{m.line}\t{m.function}\t{m.before}\t{m.after}")
-        return 0
+        return 1 if nstale > 0 else 0
 
     BUILD.mkdir(parents=True, exist_ok=True)
     known = {}

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 #
 # seeded.sh - checks that each error that `make races` and `make prove-faults` make in a copy of src
-# still fits the code, and each mutant that `make mutants` leaves out. These take long; a row that no
-# longer fits is seen here at once. Prints TAP.
+# still fits the code, and each mutant that `make mutants` leaves out. These take long; a row that
+# does not fit any longer is seen here at once. Prints TAP.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 ntests=0 nfailed=0

@@ -409,6 +409,27 @@ static void test_bt4_leaves_as_thin_as_can_be(void **state)
     assert_true(worst_ratio > BTREE_COST - 1); /* The bound is nearly reached. */
 }
 
+/* A free chunk that begins below 2^31 and ends above it is cut: 32 bits hold each of these numbers,
+ * and not the sum of two. */
+static void test_bt2_around_the_middle(void **state)
+{
+    (void)state;
+    enum { NLIVE = 300, LONG = 100 };
+    const uint32_t middle = (uint32_t)1 << 31;
+    struct cursor c;
+    open_btree();
+    b.top = middle + 2 * LONG + NLIVE;
+    for (uint32_t i = 0; i <= 2 * NLIVE; i++) {
+        uint32_t start = middle - LONG - NLIVE + i + (i > NLIVE ? 2 * LONG : 0);
+        btree_floor(&b, BY_ADDRESS, key_for(BY_ADDRESS, start), &c);
+        btree_insert(&b, &c, word_of(start, i != NLIVE));
+        assert_true(btree_is_valid(&b));
+    }
+    btree_floor(&b, BY_ADDRESS, key_for(BY_ADDRESS, middle), &c);
+    btree_insert(&b, &c, word_of(middle, 1));
+    assert_true(btree_is_valid(&b));
+}
+
 static void test_bt2_random(void **state)
 {
     (void)state;
@@ -902,6 +923,7 @@ int main(void)
         cmocka_unit_test(test_bt4_sawtooth_between_array_and_tree),
         cmocka_unit_test(test_bt2_bt3_around_each_height),
         cmocka_unit_test(test_bt4_leaves_as_thin_as_can_be),
+        cmocka_unit_test(test_bt2_around_the_middle),
         cmocka_unit_test(test_bt2_random),
         cmocka_unit_test(test_heights_occurred),
         cmocka_unit_test(test_floor_and_ceil_at_every_key),

@@ -575,9 +575,33 @@ static void test_each_bit(void **state)
             change_kind(&kinds[i]);
 }
 
+/* Behind the last slice in use the page map is clear; what it says there is damage, which chance
+ * seldom meets. */
+static void test_the_rest_of_the_map(void **state)
+{
+    (void)state;
+    const char *wrong = NULL;
+    struct heap view;
+    kind = &kinds[4];
+    make();
+    const struct spans *s = &parts_heap(heap, 0, &view)->spans;
+    const uint32_t slices[] = {pagemap_nslices_used(s) + 1, s->nclear};
+    assert_true(slices[0] <= slices[1]);
+    for (int i = 0; i < 2; i++) {
+        pagemap_span(s, slices[i])->nslots = 1;
+        assert_int_equal(mem_check(heap, &wrong), MEM_DAMAGED);
+        assert_string_equal(wrong,
+                            "the map of the slices says something of memory that was never used");
+        pagemap_span(s, slices[i])->nslots = 0;
+        assert_int_equal(mem_check(heap, &wrong), MEM_OK);
+    }
+    unmake();
+}
+
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_each_bit)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_each_bit),
+                                       cmocka_unit_test(test_the_rest_of_the_map)};
     if (argc > 1)
         nwanted = strtoul(argv[1], NULL, 10);
     if (argc > 2)

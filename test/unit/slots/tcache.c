@@ -499,6 +499,37 @@ static void test_an_empty_span_serves_another_class(void **state)
     }
 }
 
+/* Without room for the state array that the other class needs, the span is not recut. It goes back,
+ * and the object lies in a chunk. */
+static void test_no_room_to_recut(void **state)
+{
+    (void)state;
+    unsigned char *object[OF_1K + 1];
+    struct ledger *l = &heap.chunks.ledger;
+    struct chunk from;
+    open_heap();
+    struct thread self = {0}, *t = &self;
+    heap_join(&heap, t);
+    for (int i = 0; i <= OF_1K; i++)
+        object[i] = take(t, 1023); /* one more than a span has slots */
+    while (ledger_choose(l, 1, FIT_FIRST, &from))
+        ledger_take(l, &from, from.length, 0);
+    while (spans_take_metadata(&heap.spans, LINE_BYTES) != NULL)
+        continue;
+    for (int i = 0; i < OF_1K; i++)
+        assert_int_equal(give(t, object[i]), HEAP_OK);
+    assert_int_equal(heap.spans.nempty, 1);
+    unsigned char *p = take(t, 9);
+    assert_true(p >= object[0] && p < object[0] + SLICE_BYTES);
+    assert_int_equal(size_of(t, p), 9);
+    assert_int_equal(heap.spans.nempty, 0);
+    struct slot slot;
+    assert_false(spans_find_slot(&heap.spans, region_offset(&heap.chunks.region, p), &slot));
+    assert_int_equal(check_heap(&heap), HEAP_OK);
+    heap_leave(&heap, t);
+    assert_int_equal(check_heap(&heap), HEAP_OK);
+}
+
 /* An empty large-slot span becomes one of another class if it is as long as a new one would be, and
  * none for slots that are not large. */
 static void test_an_empty_wide_span_serves_another_class(void **state)
@@ -1425,6 +1456,7 @@ int main(void)
         cmocka_unit_test(test_a_parked_span_is_claimed),
         cmocka_unit_test(test_a_partial_span_keeps_its_place),
         cmocka_unit_test(test_an_empty_span_serves_another_class),
+        cmocka_unit_test(test_no_room_to_recut),
         cmocka_unit_test(test_an_empty_wide_span_serves_another_class),
         cmocka_unit_test(test_several_threads_get_hot_later),
         cmocka_unit_test(test_idle_classes_give_their_spans_up),

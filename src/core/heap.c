@@ -70,7 +70,7 @@ void heap_open_locked(struct heap *h, struct region region, MemNodePtr *head)
     h->clock = (struct os_clock){0};
     h->trim =
         (struct trim){.gone = os_milliseconds(&h->clock), .peak = head != NULL ? TRIM_NEVER : 0};
-    h->huge = (struct huge){0};
+    h->huge = (struct huge){.next = HUGE_HEAP};
     h->is_swept = false;
     h->has_tcaches = head == NULL && h->counters == NULL && h->spans.slice_shift == SLICE_SHIFT;
     if (h->counters != NULL)
@@ -383,17 +383,20 @@ static struct object part_of(const struct heap *h, struct interval clean, void *
     return zero;
 }
 
-/* What a large object asks for when its thread has left the lock: nothing if nbytes is 0. */
+/* Memory that asks for huge pages when its thread has left the lock: none if nbytes is 0. */
 struct huge_wish {
-    size_t nbytes; /* from the object's start on */
-    void *timed;   /* the huge page to be timed first; NULL: none [HU1] */
+    void *start;
+    size_t nbytes;
+    void *timed; /* the huge page to be timed first; NULL: none [HU1] */
+    bool keeps;  /* the timed page stays, since another thread may use the memory by then */
 };
 
-/* Returns what an object should ask for. Those pages that begin in it are asked for: what lies
- * behind it is mostly another large object, or will be. Pages that are there already stay as they
- * are, so an object without clean memory needs none. Not inlined, as such objects are few. */
+/* Returns what a large object should ask for, before its caller gets it. Those pages that begin in
+ * it are asked for: what lies behind it is mostly another large object, or will be. Pages that are
+ * there already stay as they are, so an object without clean memory needs none. Not inlined, as
+ * such objects are few. */
 static __attribute__((noinline)) struct huge_wish
-wish_for_huge_pages_locked(struct heap *h, void *object, size_t nbytes)
+wish_for_object_locked(struct heap *h, void *object, size_t nbytes)
 {
     const struct region *r = &h->chunks.region;
     struct object zero = part_of(h, chunks_clean_part(&h->chunks), object, nbytes);
@@ -410,13 +413,48 @@ wish_for_huge_pages_locked(struct heap *h, void *object, size_t nbytes)
     size_t end = ceil_div((uintptr_t)object + nbytes, HUGE_PAGE_BYTES) * HUGE_PAGE_BYTES;
     size_t wanted = end - (uintptr_t)object;
     size_t open = ledger_readable_bytes(&h->chunks.ledger) - region_offset(r, object);
-    return (struct huge_wish){smaller_of(wanted, open),
-                              answer == HUGE_TIME_ONE ? (void *)page : NULL};
+    return (struct huge_wish){object, smaller_of(wanted, open),
+                              answer == HUGE_TIME_ONE ? (void *)page : NULL, false};
 }
 
-/* Makes a huge page of clean memory, and returns whether that was fast [HU1, HU2]. Nothing but the
- * caller knows of the memory yet, and it is zero before and after. The lock is not held. */
-static bool time_huge_page(struct heap *h, void *page)
+/* Whether the heap has grown so far that the memory into which it grows should ask. */
+static inline bool growth_is_due_locked(const struct heap *h)
+{
+    return (uint64_t)h->chunks.ledger.used + HUGE_AHEAD > h->huge.next;
+}
+
+/* Returns what that memory should ask for [HU3]: a piece of whole huge pages, as far as it is open.
+ * A large object may have reached beyond where the piece was to begin; then that has asked for
+ * itself.
+ *
+ *     [ chunks ... used ][ ahead ][ piece ][ ... open ]|.... gap
+ *                                 begin    end         */
+static __attribute__((noinline)) struct huge_wish wish_for_growth_locked(struct heap *h)
+{
+    const struct ledger *l = &h->chunks.ledger;
+    uintptr_t base = (uintptr_t)h->chunks.region.base, page = HUGE_PAGE_BYTES;
+    assert(growth_is_due_locked(h));
+    size_t first = larger_of(h->huge.next, l->used);
+    uintptr_t begin = ceil_div(base + first * GRANULE_BYTES, page) * page,
+              open = (base + ledger_readable_bytes(l)) / page * page,
+              end = smaller_of(begin + (size_t)HUGE_PIECE * GRANULE_BYTES, open);
+    if (!h->wants_huge_pages)
+        h->huge.next = HUGE_NEVER;
+    if (!h->wants_huge_pages || begin >= end)
+        return (struct huge_wish){0};
+    h->huge.next = (uint32_t)((end - base) / GRANULE_BYTES);
+    enum huge_answer answer = huge_ask(&h->huge, true, os_milliseconds(&h->clock));
+    if (answer == HUGE_NO)
+        return (struct huge_wish){0};
+    h->has_huge_pages = true;
+    return (struct huge_wish){(void *)begin, end - begin,
+                              answer == HUGE_TIME_ONE ? (void *)begin : NULL, true};
+}
+
+/* Makes a huge page of clean memory, and returns whether that was fast [HU1, HU2]. The memory is
+ * zero before and after. The lock is not held; so if other threads may have got the memory
+ * meanwhile, none of it goes back. */
+static bool time_huge_page(struct heap *h, void *page, bool keeps)
 {
     struct os_clock clock = {0};
     os_want_huge_pages(page, HUGE_PAGE_BYTES, true);
@@ -426,16 +464,28 @@ static bool time_huge_page(struct heap *h, void *page)
     heap_lock(h);
     bool fast = huge_note(&h->huge, took, os_milliseconds(&h->clock));
     heap_unlock(h);
-    if (fast)
+    if (fast && !keeps)
         os_give_back(page, HUGE_PAGE_BYTES);
     return fast;
 }
 
-/* Asks for the huge pages of a large object, before its caller gets it. The lock is not held. */
-static void ask_for_huge_pages(struct heap *h, void *object, struct huge_wish wish)
+/* Leaves the lock, and asks for what an object of nbytes should, or else what growth should. */
+static __attribute__((noinline)) void unlock_and_ask(struct heap *h, void *object, size_t nbytes)
 {
-    if (wish.nbytes > 0 && (wish.timed == NULL || time_huge_page(h, wish.timed)))
-        os_want_huge_pages(object, wish.nbytes, true);
+    struct huge_wish wish = nbytes >= HUGE_OBJECT ? wish_for_object_locked(h, object, nbytes)
+                                                  : wish_for_growth_locked(h);
+    heap_unlock(h);
+    if (wish.nbytes > 0 && (wish.timed == NULL || time_huge_page(h, wish.timed, wish.keeps)))
+        os_want_huge_pages(wish.start, wish.nbytes, true);
+}
+
+/* Leaves the lock after a call that took an object of nbytes, or failed to and says 0. */
+static inline void unlock_after_taking(struct heap *h, void *object, size_t nbytes)
+{
+    if (nbytes >= HUGE_OBJECT || growth_is_due_locked(h))
+        unlock_and_ask(h, object, nbytes);
+    else
+        heap_unlock(h);
 }
 
 /* place_locked with the lock around it. */
@@ -444,11 +494,7 @@ static enum heap_result lock_and_place(struct heap *h, size_t nbytes, size_t ali
 {
     heap_lock(h);
     enum heap_result result = place_locked(h, nbytes, align, fit, object);
-    struct huge_wish wish = {0};
-    if (nbytes >= HUGE_OBJECT && result == HEAP_OK)
-        wish = wish_for_huge_pages_locked(h, *object, nbytes);
-    heap_unlock(h);
-    ask_for_huge_pages(h, *object, wish);
+    unlock_after_taking(h, *object, result == HEAP_OK ? nbytes : 0);
     return result;
 }
 
@@ -804,7 +850,7 @@ bool heap_refill(struct heap *h, struct thread *t, unsigned sizeclass)
         tcache_close_locked(&h->spans, t);
     bool filled = tcache_refill_locked(&h->spans, t, sizeclass);
     trim_if_peak_locked(h);
-    heap_unlock(h);
+    unlock_after_taking(h, NULL, 0);
     return filled;
 }
 
@@ -890,12 +936,8 @@ enum heap_result heap_resize(struct heap *h, const void *address, size_t nbytes,
     heap_lock(h);
     enum heap_result result = resize_locked(h, address, nbytes, anyway);
     void *object = (void *)(uintptr_t)address;
-    struct huge_wish wish = {0};
-    if (nbytes >= HUGE_OBJECT && result == HEAP_OK)
-        wish = wish_for_huge_pages_locked(h, object, nbytes);
-    heap_unlock(h);
     /* From its start: what it has grown by is the part that did not have them yet. */
-    ask_for_huge_pages(h, object, wish);
+    unlock_after_taking(h, object, result == HEAP_OK ? nbytes : 0);
     return result;
 }
 

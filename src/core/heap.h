@@ -35,8 +35,8 @@ struct heap {
     bool has_tcaches; /* threads may have caches */
     bool is_swept;    /* no slot was freed, and no cache made, since all spans were looked at */
     bool keeps_pages; /* the memory is the caller's: none of it goes back to the system */
-    bool wants_huge_pages;     /* for objects of HUGE_OBJECT or more */
-    bool has_huge_pages;       /* an object got them */
+    bool wants_huge_pages;     /* for objects of HUGE_OBJECT or more, and for all of a large heap */
+    bool has_huge_pages;       /* some of its memory got them */
     struct trim trim;          /* when free pages go back to the system */
     struct huge huge;          /* whether huge pages are asked for now */
     struct os_clock clock;     /* for trim and huge */

@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: MIT
  *
- * huge.h - whether large objects ask for huge pages now: the policy alone, without a clock.
+ * huge.h - whether huge pages are asked for now: the policy alone, without a clock.
  *
  * A virtual machine may get memory from its host only when it touches it. Then a huge page takes 5
  * to 13 ms, and the small pages in its place 1 ms, since these are made of memory that some program
  * has just left. Elsewhere a huge page takes 0.1 ms. Only the time of one tells. So now and then
- * the first huge page of an object is made and timed before the caller gets the object:
+ * the first huge page that is asked for is made and timed:
  *
  *   HU1  while huge pages are fast, at most one in 5 ms is timed. It goes back to the system at
  *        once, so that an object takes no memory that the program does not write to;
- *   HU2  after a slow one no object asks for huge pages during a pause of 20 ms, which is four
+ *   HU2  after a slow one nothing asks for huge pages during a pause of 20 ms, which is four
  *        times as long after each further slow one, up to a second. The slow page itself stays,
- *        since the program is likely to write to it, and has waited for it.
+ *        since the program is likely to write to it, and has waited for it;
+ *   HU3  large objects ask, and so does a heap that has grown beyond HUGE_HEAP, for the memory into
+ *        which it grows next, HUGE_PIECE at a time and HUGE_AHEAD before it is used. What such a
+ *        heap wastes in a huge page is little beside what it has; and it has more small pages than
+ *        the processor can remember, and all of them to be made.
  *
  * All times are in milliseconds. The caller holds the heap's lock.
  */
@@ -20,12 +24,21 @@
 
 #include "base/base.h"
 
-/* All 0 at first: the first page is timed. */
+/* All 0 at first, except `next`: the first page is timed. */
 struct huge {
     bool slow;      /* the page that was timed last was slow */
+    uint32_t next;  /* the granule from which on memory is next to ask [HU3] */
     uint64_t pause; /* how long the last answer holds */
     uint64_t again; /* when the next page is timed */
 };
+
+/* In granules, whole huge pages; and what `next` is where nothing is to ask. */
+enum {
+    HUGE_HEAP = (512 << 20) / GRANULE_BYTES,
+    HUGE_PIECE = (16 << 20) / GRANULE_BYTES,
+    HUGE_AHEAD = (2 << 20) / GRANULE_BYTES
+};
+#define HUGE_NEVER UINT32_MAX
 
 enum huge_answer { HUGE_NO, HUGE_YES, HUGE_TIME_ONE };
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * Checks that large objects get huge pages where the system has them, also where one of them ends
- * and the next one begins; that what goes back does not get them again; and that objects that are
- * never written to, and zeros of calloc that are never read, take no memory [M6].
+ * and the next one begins, and so does what a large heap grows by; that what goes back does not get
+ * them again; and that objects that are never written to, and zeros of calloc that are never read,
+ * take no memory [M6].
  *
  * The library asks for no huge pages for a while after one was slow, and cannot know whether that
  * was the system or another program that ran meanwhile; so the test tries a few times.
@@ -134,12 +135,41 @@ static void test_zeros(void)
     free(zeros);
 }
 
+/* Small objects, first in a heap that is nearly large, then in one that has become large: 512 MiB.
+ * Most of it is one object that is never written to. */
+static void test_growth(void)
+{
+    enum { ATTEMPTS = 5, PAUSE_US = 200000, NBYTES = 1000, N = 32 * MIB / NBYTES };
+    static void *small[ATTEMPTS + 1][N];
+    long huge = 0;
+    char *most = malloc((size_t)400 * MIB);
+    long before = smaps_kib("AnonHugePages");
+    for (int i = 0; i <= ATTEMPTS && huge < N * NBYTES / 1024 / 2; i++) {
+        for (int j = 0; j < N; j++)
+            small[i][j] = memset(malloc(NBYTES), 1, NBYTES);
+        huge = smaps_kib("AnonHugePages") - before;
+        if (i == 0) {
+            check(huge < 2 * MIB / 1024, "a heap of less than 512 MiB grows by small pages");
+            most = realloc(most, (size_t)600 * MIB);
+        } else {
+            usleep((useconds_t)PAUSE_US << i);
+        }
+        offered_kib();
+        before = smaps_kib("AnonHugePages");
+    }
+    check(huge >= N * NBYTES / 1024 / 2, "a larger one by huge pages");
+    free(most);
+    for (int i = 0; i <= ATTEMPTS; i++)
+        for (int j = 0; j < N; j++)
+            free(small[i][j]);
+}
+
 int main(void)
 {
     test_zeros();
     test_unwritten();
     if (offered_kib() >= OBJECT / 1024 / 2)
-        test_neighbours(), test_large_object();
+        test_neighbours(), test_large_object(), test_growth();
     else
         puts("# SKIP the system has no huge pages for this process");
     return done();

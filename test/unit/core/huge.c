@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * huge.c - checks when large objects ask for huge pages (core/huge.h): the policy with a simulated
- * clock, and a heap whose system makes huge pages fast or slowly.
+ * huge.c - checks when large objects, and heaps that grow, ask for huge pages (core/huge.h): the
+ * policy with a simulated clock, and a heap whose system makes huge pages fast or slowly.
  *
  * os_make_page is wrapped, so that a page takes as long as the test says, and os_want_huge_pages
  * and os_give_back, to see what the heap asks for.
@@ -13,13 +13,14 @@
 
 #include "core/heap.h"
 
-enum { MIB = 1 << 20, REGION_BYTES = 256 * MIB, OBJECT = 6 * MIB };
+enum { MIB = 1 << 20, REGION_BYTES = 1024 * MIB, OBJECT = 6 * MIB };
+enum { PIECE_BYTES = HUGE_PIECE * GRANULE_BYTES };
 
 static struct heap heap;
 static struct clean clean;
 static unsigned char *region;
 static bool slow;
-static unsigned char *made, *given_back;
+static unsigned char *made, *given_back, *wanted_from;
 static size_t nwanted;
 static unsigned nmade;
 
@@ -45,7 +46,7 @@ void __wrap_os_make_page(void *address)
 
 void __wrap_os_want_huge_pages(void *address, size_t nbytes, bool wanted)
 {
-    (void)address;
+    wanted_from = address;
     nwanted = wanted ? nbytes : 0;
 }
 
@@ -60,12 +61,13 @@ bool __wrap_os_give_back(void *address, size_t nbytes)
 static int open_heap(void **state)
 {
     (void)state;
-    region = mmap(NULL, REGION_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    region = mmap(NULL, REGION_BYTES, PROT_READ | PROT_WRITE,
+                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     heap = (struct heap){.chunks.clean = &clean};
     heap_open_locked(&heap, (struct region){region, REGION_BYTES, true, 0}, NULL);
     heap.wants_huge_pages = true;
     slow = false;
-    made = given_back = NULL;
+    made = given_back = wanted_from = NULL;
     nwanted = nmade = 0;
     return region == MAP_FAILED;
 }
@@ -79,7 +81,7 @@ static int close_heap(void **state)
 static unsigned char *take(size_t nbytes)
 {
     void *object = NULL;
-    made = given_back = NULL;
+    made = given_back = wanted_from = NULL;
     nwanted = 0;
     assert_int_equal(heap_take(&heap, nbytes, FIT_ANY, &object), HEAP_OK);
     return object;
@@ -157,6 +159,119 @@ static void test_growth(void **state)
         assert_int_equal(object[i], i < MIB);
 }
 
+/* --- a heap that grows ------------------------------------------------------------ */
+
+/* Takes objects that are too small to ask for themselves until something asks, or the chunks end
+ * above `most` bytes. */
+static void grow_until_asked(size_t most)
+{
+    nwanted = 0;
+    do
+        take(MIB);
+    while (nwanted == 0 && heap.chunks.ledger.used < most / GRANULE_BYTES);
+}
+
+static size_t used_bytes(void)
+{
+    return (size_t)heap.chunks.ledger.used * GRANULE_BYTES;
+}
+
+/* All that is asked for lies above what is used, in whole huge pages, without a space between
+ * one piece and the next; and what was timed stays. */
+static void test_a_large_heap_asks_ahead(void **state)
+{
+    const size_t size = HUGE_PAGE_BYTES, from = (size_t)HUGE_HEAP * GRANULE_BYTES;
+    (void)state;
+    grow_until_asked(from - 4 * MIB);
+    assert_int_equal(nwanted, 0);
+    grow_until_asked(REGION_BYTES);
+    assert_in_range(used_bytes(), from - size, from);
+    unsigned char *first = wanted_from;
+    assert_int_equal((uintptr_t)first % size, 0);
+    assert_in_range(first - region, from, from + size - 1);
+    assert_int_equal(nwanted, PIECE_BYTES);
+    assert_ptr_equal(made, first);
+    assert_null(given_back);
+    heap.huge.again += REGION_BYTES; /* no page is timed any more */
+    heap.huge.slow = false;          /* whatever ran while this one was */
+    for (size_t n = 1; n < 4; n++) {
+        grow_until_asked(REGION_BYTES);
+        assert_ptr_equal(wanted_from, first + n * PIECE_BYTES);
+        assert_int_equal(nwanted, PIECE_BYTES);
+        assert_in_range(used_bytes(), n * PIECE_BYTES + from - size, n * PIECE_BYTES + from + size);
+        assert_null(made);
+    }
+}
+
+/* Slots, too, for which a thread's cache gets spans. */
+static void test_slots_ask_ahead(void **state)
+{
+    enum { NBYTES = 1000 };
+    static struct thread thread;
+    unsigned sizeclass = sizeclass_of(NBYTES);
+    void *object;
+    (void)state;
+    take((size_t)HUGE_HEAP * GRANULE_BYTES - 4 * MIB);
+    nwanted = 0;
+    heap_join(&heap, &thread);
+    while (nwanted == 0 && used_bytes() < REGION_BYTES / 2)
+        assert_true(tcache_take(&thread, NBYTES, sizeclass, &object, NULL) ||
+                    heap_refill(&heap, &thread, sizeclass));
+    assert_int_equal(nwanted, PIECE_BYTES);
+    heap_leave(&heap, &thread);
+}
+
+/* A slow page alone is asked for, and the piece is passed over; the next one is not. */
+static void test_growth_while_pages_are_slow(void **state)
+{
+    (void)state;
+    slow = true;
+    grow_until_asked(REGION_BYTES);
+    assert_ptr_equal(made, wanted_from);
+    assert_int_equal(nwanted, HUGE_PAGE_BYTES);
+    unsigned char *first = wanted_from;
+    slow = false;
+    heap.huge.again += REGION_BYTES; /* the pause lasts */
+    grow_until_asked((size_t)(first - region) + 2 * PIECE_BYTES - 4 * MIB);
+    assert_int_equal(nwanted, 0);
+    heap.huge.again = 0;
+    grow_until_asked(REGION_BYTES);
+    assert_ptr_equal(wanted_from, first + 2 * PIECE_BYTES);
+    assert_ptr_equal(made, wanted_from);
+}
+
+/* One large object may reach far beyond what was asked for. Then the next piece begins behind it,
+ * and at the end of the region there may be less than a piece, or nothing. */
+static void test_growth_goes_on_behind_a_large_object(void **state)
+{
+    (void)state;
+    take((size_t)HUGE_HEAP * GRANULE_BYTES);
+    heap.huge.slow = false;
+    heap.huge.again = UINT64_MAX; /* no page is timed */
+    unsigned char *large = take(100 * MIB);
+    grow_until_asked(REGION_BYTES);
+    assert_in_range(wanted_from - large, 100 * MIB, 104 * MIB);
+    unsigned char *end = region + REGION_BYTES;
+    while (wanted_from + nwanted + HUGE_PAGE_BYTES <= end) {
+        size_t left = (size_t)(end - wanted_from) - nwanted;
+        grow_until_asked(REGION_BYTES - MIB);
+        assert_int_equal(nwanted, left < PIECE_BYTES ? left / HUGE_PAGE_BYTES * HUGE_PAGE_BYTES
+                                                     : PIECE_BYTES);
+    }
+    void *object;
+    while (heap_take(&heap, MIB, FIT_ANY, &object) == HEAP_OK)
+        ;
+}
+
+static void test_a_heap_that_wants_none_asks_for_none(void **state)
+{
+    (void)state;
+    heap.wants_huge_pages = false;
+    grow_until_asked(REGION_BYTES - 4 * MIB);
+    assert_int_equal(nwanted, 0);
+    assert_null(made);
+}
+
 /* --- the policy ---------------------------------------------------------------- */
 
 static void test_pauses_grow_and_end(void **state)
@@ -195,6 +310,11 @@ int main(void)
         TEST(test_a_pause_ends),
         TEST(test_what_was_used_is_not_timed),
         TEST(test_growth),
+        TEST(test_a_large_heap_asks_ahead),
+        TEST(test_slots_ask_ahead),
+        TEST(test_growth_while_pages_are_slow),
+        TEST(test_growth_goes_on_behind_a_large_object),
+        TEST(test_a_heap_that_wants_none_asks_for_none),
         cmocka_unit_test(test_pauses_grow_and_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -43,7 +43,7 @@ static inline uint64_t zeros_one_by_one(const unsigned char *bytes)
     return mask;
 }
 
-/* Which of 64 bytes are 0: bit i for byte i. Each byte counts as loaded with acquire, so
+/* Returns which of 64 bytes are 0: bit i for byte i. Each byte counts as loaded with acquire, so
  * what a thread wrote before it made a byte 0 is visible afterwards. */
 static inline uint64_t zeros_of_64(const unsigned char *bytes)
 {
@@ -64,7 +64,7 @@ static inline uint32_t rotate_left(uint32_t n, unsigned count)
 
 /* --- counts and positions ------------------------------------------------------ */
 
-/* How many bits of n are set. The builtin is a call where the processor may have no
+/* Returns how many bits of n are set. The builtin is a call where the processor may have no
  * instruction for it. Knuth, "The Art of Computer Programming" 4A, 7.1.3. */
 static inline unsigned count_bits(uint64_t n)
 {

@@ -69,7 +69,7 @@ static inline void lock_take(struct lock *l)
         lock_wait(l);
 }
 
-/* Whether any thread holds the lock. It may be otherwise already when the caller looks. */
+/* Returns whether any thread holds the lock. It may be otherwise already when the caller looks. */
 static inline bool lock_is_taken(const struct lock *l)
 {
     return __atomic_load_n(&l->state, __ATOMIC_RELAXED) != LOCK_FREE;

@@ -57,8 +57,8 @@ void os_want_huge_pages(void *address, size_t nbytes, bool wanted);
  * changes no byte. A system that cannot (Linux before 5.14) does nothing. */
 void os_make_page(void *address);
 
-/* How many of nbytes from a page's beginning on are in memory; all of them, if the system does not
- * tell. */
+/* Returns how many of nbytes from a page's beginning on are in memory; all of them, if the system
+ * does not tell. */
 size_t os_resident_bytes(const void *address, size_t nbytes);
 
 /* Makes each access to these whole pages a fault. Returns false, and changes nothing, if the system
@@ -105,7 +105,7 @@ struct os_time {
  * os_time. */
 uint64_t os_time(struct os_time *time);
 
-/* Whether the program has rights beyond those of the user that started it (setuid). */
+/* Returns whether the program has rights beyond those of the user that started it (setuid). */
 bool os_is_privileged(void);
 
 /* Fills memory with bytes that no other process can guess. Returns false if the system has none. */
@@ -149,7 +149,7 @@ int os_thread_id(void);
 int os_process_id(void);
 int os_parent_id(void);
 
-/* Whether this process has no thread of that number any longer. */
+/* Returns whether this process has no thread of that number any longer. */
 bool os_thread_is_gone(int id);
 
 /* Lets other threads run. The caller waits for one of them, and calls this for the n-th time in a

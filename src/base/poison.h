@@ -4,8 +4,8 @@
  * something only where the library is compiled with -fsanitize=address.
  *
  *   PO1  poisoned is what was an object, from when it is freed until its memory is taken again; and
- *        what lies behind an object, up to the next multiple of 16;
- *        (Memory that is poisoned is shown again when the heap is destroyed or detached.)
+ *        what lies behind an object, up to the next multiple of 16. Nothing stays poisoned when the
+ *        heap is destroyed or detached;
  *   PO2  what records grow into is not poisoned any longer (ledger/btree.c);
  *   PO3  a chunk that is taken is not poisoned, whatever it is for. So the library itself never
  *        touches poisoned memory.

@@ -47,9 +47,8 @@ static inline uint32_t region_open_bytes(size_t nbytes, size_t head)
     return nbytes > 2 * (size_t)REGION_FIRST_BYTES ? (uint32_t)(REGION_FIRST_BYTES - head) : 0;
 }
 
-/* How far into the region an address lies. Not less than r->nbytes for every
- * address outside it: below the base the difference wraps to a huge number, so
- * one compare answers. */
+/* Returns how far into the region an address lies. That is r->nbytes or more for every address
+ * outside it: below the base the difference wraps to a huge number, so one compare answers. */
 RACING static inline size_t region_offset(const struct region *r, const void *address)
 {
     return (uintptr_t)address - (uintptr_t)r->base;

@@ -42,7 +42,7 @@ RACING static inline uint32_t changes_seen(const uint32_t *changes)
     return __atomic_load_n(changes, __ATOMIC_ACQUIRE);
 }
 
-/* Whether the reader may believe what it read since changes_seen returned `seen` [SQ1]. */
+/* Returns whether the reader may believe what it read since changes_seen returned `seen` [SQ1]. */
 RACING static inline bool is_unchanged(const uint32_t *changes, uint32_t seen)
 {
     if (!UNDER_TSAN)

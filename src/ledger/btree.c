@@ -71,16 +71,16 @@ static struct node *node_at(const struct btree *b, uint32_t id)
     return node_place(b, id < b->nnodes ? id : 0);
 }
 
-/* How many words a node has; 1 if its count cannot be right [BT5], since no node that is in use is
- * empty, and callers rely on a first word. */
+/* Returns how many words a node has; 1 if its count cannot be right [BT5], since no node that is in
+ * use is empty, and callers rely on a first word. */
 static int nwords_of(const struct node *x, unsigned level)
 {
     unsigned n = x->nwords;
     return n - 1 < (unsigned)cap_of(level) ? (int)n : 1;
 }
 
-/* Whether nbytes more fit into the room. Only a btree that was overwritten has no room [BT4,
- * BT5]. */
+/* Returns whether nbytes more fit into the room. Only a btree that was overwritten has no room
+ * [BT4, BT5]. */
 static bool has_bytes(const struct btree *b, size_t nbytes)
 {
     return btree_nbytes(b) + nbytes <= b->room;
@@ -92,7 +92,7 @@ static struct node *node_of(const struct step *s)
     return (struct node *)((unsigned char *)s->word - offsetof(struct node, word));
 }
 
-/* How many words of a sequence lie in its array: all, or none if it is a tree. */
+/* Returns how many words of a sequence lie in its array: all, or none if it is a tree. */
 static size_t array_nwords(const struct btree *b, enum order order)
 {
     return b->tree[order].height == 0 ? b->tree[order].nwords : 0;
@@ -161,8 +161,8 @@ static uint32_t node_take(struct btree *b, enum order order, unsigned level)
     return b->nnodes++;
 }
 
-/* How many words are <= key. An array is halved down to the size of a node. In a node, the first
- * word of each cache line tells which line to search, and then all words in it are counted:
+/* Returns how many words are <= key. An array is halved down to the size of a node. In a node, the
+ * first word of each cache line tells which line to search, and then all words in it are counted:
  * loads that do not wait for one another, and no branch to mispredict. */
 RACING static int count_below_or_at(const uint64_t *word, int nwords, uint64_t key)
 {
@@ -242,7 +242,7 @@ void btree_open(struct btree *b, void *end, size_t room)
     *b = (struct btree){.end = end, .room = room};
 }
 
-/* Whether the height and the count fit each other, and the root is a node. */
+/* Returns whether the height and the count fit each other, and the root is a node. */
 static bool tree_is_sane(const struct btree *b, const struct tree *t)
 {
     if (t->height == 0)
@@ -485,8 +485,8 @@ RACING bool btree_lookup(const struct btree *b, size_t nbytes, uint64_t key, uin
     return true;
 }
 
-/* How long the longest free chunk below a word is; in a leaf, how long the word's own chunk is
- * if it is free. */
+/* Returns how long the longest free chunk below a word is; in a leaf, how long the word's own chunk
+ * is if it is free. */
 static uint32_t longest_free_at(const struct btree *b, const struct cursor *c, int level, int index)
 {
     const struct step *s = &c->step[level];
@@ -597,7 +597,7 @@ static uint32_t longer_of(uint32_t a, uint32_t b)
     return a > b ? a : b;
 }
 
-/* Where the chunk at an index of the leaf or of the array ends. */
+/* Returns where the chunk at an index of the leaf or of the array ends. */
 static uint32_t end_of(const struct btree *b, const struct cursor *c, int index)
 {
     const struct step *s = &c->step[0];
@@ -710,9 +710,9 @@ static void adopt(struct node *parent, int nwords, int first, int before, const 
     parent->nwords = (uint16_t)(nwords + g->nnodes - before);
 }
 
-/* How many nodes the words of `nnodes` should fill: one more if they are full and a word
- * is about to be added, one less if they fit into that. One place is left in each node, so
- * that the next change does not undo this one. */
+/* Returns how many nodes the words of `nnodes` should fill: one more if they are full and a word is
+ * about to be added, one less if they fit into that. One place is left in each node, so that the
+ * next change does not undo this one. */
 static int nnodes_wanted(int nwords, int nnodes, unsigned level, bool grow)
 {
     assert(nnodes > 0 && nnodes <= GROUP_MAX);

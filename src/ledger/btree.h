@@ -108,7 +108,7 @@ static inline uint64_t cursor_word(const struct cursor *c)
 /* Makes two empty sequences in the `room` bytes below `end`, which is a multiple of 16. */
 void btree_open(struct btree *b, void *end, size_t room);
 
-/* Whether these numbers are possible. If they are, BT5 holds. O(1). */
+/* Returns whether these numbers are possible. If they are, BT5 holds. O(1). */
 bool btree_is_sane(const struct btree *b);
 
 /* Memory in use below `end`, in bytes. */

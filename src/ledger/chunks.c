@@ -81,7 +81,7 @@ static size_t step_after(size_t nbytes)
     return nbytes / part < large ? large : nbytes / part;
 }
 
-/* Whether the gap may begin at `low`, or end at `high`: not in the hole, if it has one. */
+/* Returns whether the gap may begin at `low`, or end at `high`: not in the hole, if it has one. */
 static bool is_outside_hole(const struct chunks *c, size_t low, size_t high)
 {
     return c->high_least == 0 || (low <= (size_t)c->low_most * GRANULE_BYTES &&

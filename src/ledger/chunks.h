@@ -66,7 +66,8 @@ enum chunks_result chunks_take(struct chunks *c, uint32_t length, uint32_t slack
 enum chunks_result chunks_take_aligned(struct chunks *c, uint32_t length, uint32_t align,
                                        uint32_t slack, uint32_t *start);
 
-/* Whether the ledger leaves room for such a chunk. Changes nothing, and takes as long. */
+/* Returns whether the ledger leaves room for the chunk that chunks_take_aligned would take, in as
+ * much time. Changes nothing. */
 bool chunks_have_room(const struct chunks *c, uint32_t length, uint32_t align);
 
 /* Takes a chunk as chunks_take_aligned does, with slack LEDGER_RESERVED, for a table that is mostly
@@ -83,7 +84,8 @@ void chunks_cut_gap(struct chunks *c, size_t keep);
  * shorter. Returns false, and changes nothing, if the system refuses. */
 bool chunks_write_table(struct chunks *c, uint32_t end);
 
-/* Whether a part of the table can only be read. While that is so, it must not be given back. */
+/* Returns whether a part of the table can only be read. While that is so, it must not be given
+ * back. */
 static inline bool chunks_have_unwritten(const struct chunks *c)
 {
     return c->unwritten.from < c->unwritten.to;

@@ -9,7 +9,7 @@
 
 static_assert(sizeof(struct __list_t) <= GRANULE_BYTES, "the smallest chunk has a node");
 
-/* Where the node of a free chunk lies; NULL if there is no such chunk. */
+/* Returns where the node of a free chunk lies; NULL if there is no such chunk. */
 static MemNodePtr list_node(const struct freelist *f, const struct chunk *c)
 {
     return c->length > 0 ? region_at(f->region, c->start) : NULL;
@@ -26,8 +26,8 @@ static void make_node(struct __list_t *node, const struct chunk *c, MemNodePtr n
     node->next = next;
 }
 
-/* Whether the node of a chunk is what it has to be, without a mark. Where there is no chunk,
- * that counts as right. */
+/* Returns whether the node of a chunk is what it has to be, without a mark. Where there is no
+ * chunk, that counts as right. */
 static bool node_is_right(const struct freelist *f, const struct chunk *c, MemNodePtr next)
 {
     struct __list_t node;

@@ -35,8 +35,8 @@ RACING static uint32_t granules_left(const struct ledger *l, uint64_t nrecords, 
     return taken < l->nbytes ? (uint32_t)((l->nbytes - taken) / GRANULE_BYTES) : 0;
 }
 
-/* Whether LG3 would still hold with nmore chunks more. Every change that adds a record asks this
- * before; those that remove records make room, so they need not. */
+/* Returns whether LG3 would still hold with nmore chunks more. Every change that adds a record asks
+ * this before; those that remove records make room, so they need not. */
 static bool has_room(const struct ledger *l, uint64_t nmore)
 {
     return l->b.top <= granules_left(l, nchunks(l) + nmore, BTREE_COST);
@@ -164,8 +164,8 @@ bool ledger_check_guard(struct ledger *l, const struct chunk *from, uint32_t ski
     return check_guard(l, top, skip > 0 ? 2 : has_room(l, 1));
 }
 
-/* Whether guard or gap lies around neither chunk nor record, with a record's room as it was set; a
- * guard on whole pages. Not inlined, as most heaps have neither. */
+/* Returns whether guard or gap lies around neither chunk nor record, with a record's room as it was
+ * set; a guard on whole pages. Not inlined, as most heaps have neither. */
 static __attribute__((noinline)) bool guard_is_sane(const struct ledger *l)
 {
     const struct guard *f = &l->guard;
@@ -209,14 +209,14 @@ static bool worst_hole(const struct ledger *l, uint32_t length, struct chunk *ho
     return best_hole(l, high_of(cursor_word(&c)), hole); /* the lowest of that size */
 }
 
-/* Whether a hole that the order by size has named cannot be one: a damaged record may name one that
- * is too short, or one above all chunks [LG5]. */
+/* Returns whether a hole that the order by size has named cannot be one: a damaged record may name
+ * one that is too short, or one above all chunks [LG5]. */
 static bool is_no_hole(const struct ledger *l, const struct chunk *hole, uint32_t length)
 {
     return hole->start >= l->b.top || hole->length < length;
 }
 
-/* Whether the hole can be cut, or else be taken whole: slack is counted with 32 bits. */
+/* Returns whether the hole can be cut, or else be taken whole: slack is counted with 32 bits. */
 static bool can_take(const struct ledger *l, const struct chunk *hole, uint32_t length)
 {
     return has_room(l, 1) || hole->length - length < UINT32_MAX / GRANULE_BYTES;
@@ -246,15 +246,15 @@ bool ledger_choose(const struct ledger *l, uint32_t length, enum fit fit, struct
     return have_hole ? can_take(l, &hole, length) : have_tail;
 }
 
-/* How many granules have to be skipped from `start` on, to the next multiple of `align`. */
+/* Returns how many granules have to be skipped from `start` on, to the next multiple of `align`. */
 static uint32_t skip_of(uint32_t start, uint32_t align, uint32_t phase)
 {
     assert(is_power_of_two(align) && phase < align);
     return (uint32_t)(-((uint64_t)start + phase) & (align - 1));
 }
 
-/* Whether `length` granules fit into the chunk behind what alignment skips, and two more records
- * fit below the region's end:
+/* Returns whether `length` granules fit into the chunk behind what alignment skips, and two more
+ * records fit below the region's end:
  *
  *     [------- free -------] => [skipped, free][this][rest, free]
  *
@@ -353,8 +353,8 @@ static void take_from_tail(struct ledger *l, uint32_t length, uint32_t slack)
     assert(has_room(l, 0)); /* LG3: the tail was as long as ledger_tail said */
 }
 
-/* Whether the order by address has the hole that the order by size has named, and where. If records
- * were overwritten, the two may differ; what is handed out is free by address [LG5]. */
+/* Returns whether the order by address has the hole that the order by size has named, and where. If
+ * records were overwritten, the two may differ; what is handed out is free by address [LG5]. */
 static bool is_hole(const struct ledger *l, const struct chunk *c, struct cursor *at)
 {
     assert(c->start < l->b.top); /* what begins there is the tail */
@@ -606,7 +606,8 @@ bool ledger_resize(struct ledger *l, uint32_t start, uint32_t length, uint32_t s
 
 /* --- finding ---------------------------------------------------------------- */
 
-/* Whether the chunk has as many bytes as its slack says; a damaged record may say more [LG5]. */
+/* Returns whether the chunk has as many bytes as its slack says; a damaged record may say more
+ * [LG5]. */
 static bool has_so_much(const struct chunk *c)
 {
     return c->state == 0 || c->state == CHUNK_RESERVED ||
@@ -743,7 +744,7 @@ bool ledger_is_fresh(const struct ledger *l, uint32_t start, uint32_t length)
 
 /* --- the check ----------------------------------------------------------------- */
 
-/* Whether the order by size has the hole, under its length and start. */
+/* Returns whether the order by size has the hole, under its length and start. */
 static bool hole_is_listed(const struct ledger *l, const struct chunk *hole)
 {
     assert(hole->state == 0); /* live chunks are not in the order by size */

@@ -99,9 +99,9 @@ void ledger_open_with_gap(struct ledger *l, void *end, size_t nbytes, uint32_t l
 /* Notes that there is no gap any longer. */
 void ledger_end_gap(struct ledger *l);
 
-/* Whether neither guard nor gap is in the way of a change, as far as a few instructions can say:
- * chunks up to the granule `end`, and the records. No change adds more than two of these, not even
- * for a moment. Of a guard, only ledger_check_guard can say it. */
+/* Returns whether neither guard nor gap is in the way of a change, as far as a few instructions can
+ * say: chunks up to the granule `end`, and the records. No change adds more than two of these, not
+ * even for a moment. Of a guard, only ledger_check_guard can say it. */
 static inline bool ledger_is_open(const struct ledger *l, uint64_t end)
 {
     enum { NMORE = 2 };
@@ -222,13 +222,13 @@ size_t ledger_nbytes_written(const struct ledger *l);
 /* Returns the granule below which no record was ever written. O(1). */
 uint32_t ledger_clean_end(const struct ledger *l);
 
-/* Whether nothing was ever written to [start, start + length): it was never given out, and held no
- * records. A free list may have written to its first granule. */
+/* Returns whether nothing was ever written to [start, start + length): it was never given out, and
+ * held no records. A free list may have written to its first granule. */
 bool ledger_is_fresh(const struct ledger *l, uint32_t start, uint32_t length);
 
 /* --- checking ------------------------------------------------------------------ */
 
-/* Whether these numbers are possible. If they are, LG5 holds. O(1). */
+/* Returns whether these numbers are possible. If they are, LG5 holds. O(1). */
 bool ledger_is_sane(const struct ledger *l);
 
 /* What a check has counted: the objects, and the chunks that another layer knows. */

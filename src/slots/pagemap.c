@@ -22,8 +22,8 @@ uint32_t pagemap_nslices_used(const struct spans *s)
 
 /* --- chunks of the ledger -------------------------------------------------------- */
 
-/* Whether a chunk was taken. What was an object there before may be touched again then: it is the
- * library's own, or will be slots, of which memcheck hears when they are taken [MC4]. */
+/* Returns whether a chunk was taken. What was an object there before may be touched again then: it
+ * is the library's own, or will be slots, of which memcheck hears when they are taken [MC4]. */
 static bool is_taken(const struct spans *s, enum chunks_result result, uint32_t start,
                      uint32_t length)
 {

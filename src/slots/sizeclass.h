@@ -5,9 +5,10 @@
  *     16, 32, ... 128, then eight to each doubling: 144, 160, ... 256, 288, ... 8192,
  *     then two to each doubling: 12288, 16384, 24576, ... 65536
  *
- * So at most an eighth of a slot is slack; above 8192 bytes, at most a third. Each class keeps
- * pages for as many objects as it ever had at one time. That weighs most where objects are large
- * and few: there fewer classes take less memory in all, although each has more slack.
+ * So less than 16 bytes of a slot are slack, or an eighth of it if that is more; above 8192 bytes,
+ * at most a third. Each class keeps pages for as many objects as it ever had at one time. That
+ * weighs most where objects are large and few: there fewer classes take less memory in all,
+ * although each has more slack.
  */
 #ifndef SIZECLASS_H
 #define SIZECLASS_H

@@ -22,8 +22,8 @@
  * also in Go's and tcmalloc's span allocators. Since states take the place of free lists, a free by
  * another thread is the same few instructions as a free by the owner.
  */
-#ifndef CACHE_H
-#define CACHE_H
+#ifndef TCACHE_H
+#define TCACHE_H
 
 #include "slots/window.h"
 

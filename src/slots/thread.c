@@ -35,10 +35,10 @@ void threads_leave_locked(struct threads *all, struct member *m)
         m->next->previous = m->previous;
 }
 
-/* Whether the calling thread is the only member, or there is none. Then no thread is a reader: the
- * lock holder is none [TH2], and a thread that is no member sees that it has no cache. It becomes a
- * member under the lock only; and one that was a member has left under the lock, or was waited for
- * when its cache was taken away. So no fence is needed. */
+/* Returns whether the calling thread is the only member, or there is none. Then no thread is a
+ * reader: the lock holder is none [TH2], and a thread that is no member sees that it has no cache.
+ * It becomes a member under the lock only; and one that was a member has left under the lock, or
+ * was waited for when its cache was taken away. So no fence is needed. */
 static bool are_no_others(const struct threads *all)
 {
     const struct member *m = all->first;

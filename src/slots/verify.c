@@ -11,7 +11,7 @@
 
 /* --- entries ---------------------------------------------------------------------- */
 
-/* How many entries say anything: no span lies above [PM2]. */
+/* Returns how many entries say anything: no span lies above [PM2]. */
 static uint32_t nentries(const struct spans *s)
 {
     return least(pagemap_nslices_used(s), s->nclear);
@@ -70,7 +70,7 @@ static bool entries_are_valid(const struct spans *s, uint32_t slice)
 
 /* --- state arrays ------------------------------------------------------------------ */
 
-/* Where the state array of a span is, if it is where the entry says. */
+/* Returns where the state array of a span is, if it is where the entry says. */
 static unsigned char *states_at(const struct span *span, ptrdiff_t moved)
 {
     return (unsigned char *)((uintptr_t)span->states + (uintptr_t)moved);
@@ -285,7 +285,7 @@ static bool links_are_valid(const struct span *span, bool had_tcaches)
                                       : countdown_is_valid(span, nfree, nlive, had_tcaches);
 }
 
-/* How many spans are in queues; too many, if a queue is broken. */
+/* Returns how many spans are in queues; too many, if a queue is broken. */
 static uint64_t queues_length(const struct spans *s)
 {
     uint64_t n = 0;

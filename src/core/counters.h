@@ -42,7 +42,7 @@ struct counters {
     struct count_of_size size[NCOUNTED_SIZES];
 };
 
-/* Which of size[] an object of nbytes counts in. */
+/* Returns which of size[] an object of nbytes counts in. */
 unsigned counters_size(size_t nbytes);
 
 /* The most bytes that an object in size[size] has. Larger ones than the last allows count there. */

@@ -140,7 +140,8 @@ void heap_open_guarded(struct heap *h, struct region region, uint32_t page)
     ledger_open_guarded(&h->chunks.ledger, region.base + region.nbytes, region.nbytes, page);
 }
 
-/* Whether the gap may be what has become of the one that a new heap has, if it has one [LG7]. */
+/* Returns whether the gap may be what has become of the one that a new heap has, if it has one
+ * [LG7]. */
 static bool gap_is_possible(const struct ledger *l, const struct ledger *like)
 {
     const struct guard *gap = &l->guard, *first = &like->guard;
@@ -316,9 +317,9 @@ static bool sweep_locked(struct heap *h)
     return true;
 }
 
-/* Whether a sweep may find room for nbytes. Where no empty span is kept, all that it can find is
- * a slot that is in no queue, so it is no use to a larger object; and to look through 64 GiB
- * takes long. */
+/* Returns whether a sweep may find room for nbytes. Where no empty span is kept, all that it can
+ * find is a slot that is in no queue, so it is no use to a larger object; and to look through 64
+ * GiB takes long. */
 static bool may_find_more(const struct heap *h, size_t nbytes)
 {
     bool for_slot = nbytes <= h->spans.object_max, fits = nbytes < h->chunks.region.nbytes;
@@ -685,8 +686,8 @@ static void trim_locked(struct heap *h, size_t least)
     h->chunks.ledger.ndirty = h->chunks.ledger.least_dirty = 0;
 }
 
-/* Whether all free pages should go back now. The pagemap is live but hardly touched, so it counts
- * as not there. */
+/* Returns whether all free pages should go back now. The pagemap is live but hardly touched, so it
+ * counts as not there. */
 static bool decide_trim_locked(struct heap *h)
 {
     struct ledger *l = &h->chunks.ledger;
@@ -798,8 +799,8 @@ enum heap_result heap_free_exact(struct heap *h, const void *address)
 
 /* --- threads ----------------------------------------------------------------- */
 
-/* Whether threads may have caches, and there is room for them. In a heap that is nearly full,
- * the next call would have to take a cache away again. */
+/* Returns whether threads may have caches, and there is room for them. In a heap that is nearly
+ * full, the next call would have to take a cache away again. */
 static bool has_room_for_tcaches_locked(const struct heap *h)
 {
     enum { PART = 16 };
@@ -871,9 +872,9 @@ void heap_refile(struct heap *h, const void *address)
 
 /* --- resizing -------------------------------------------------------------- */
 
-/* Would an object that shrinks to `length` granules in place pin what it gives up? The free chunk
- * behind it begins in the middle of what was one piece, so the next object of the old size does not
- * fit there.
+/* Returns whether an object that shrinks to `length` granules in place would pin what it gives up:
+ * the free chunk behind it begins in the middle of what was one piece, so the next object of the
+ * old size does not fit there.
  *
  *     [------ this ------][free] => [this][------ free ------]
  *

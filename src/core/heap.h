@@ -221,11 +221,10 @@ void heap_free_located_locked(struct heap *h, const struct location *at);
  * page or more, and other threads wait. */
 bool heap_trim(struct heap *h);
 
-/* How much of the region's address space is reserved and was never used. */
+/* Returns how much of the region's address space is reserved and was never used. */
 size_t heap_spare_bytes(struct heap *h);
 
-/* Gives of that back to the system what is more than `keep` bytes. The heap cannot have it again.
- * */
+/* Gives what is more than `keep` bytes of that back to the system. The heap cannot get it again. */
 void heap_give_up_spare(struct heap *h, size_t keep);
 
 /* --- threads ------------------------------------------------------------------- */

@@ -30,7 +30,7 @@ RACING static uintptr_t entries_address(const struct region *r, const struct spa
 
 /* --- in a slot ------------------------------------------------------------------- */
 
-/* How many bytes at the end of an object are slack, of which its state is `state`. */
+/* Returns how many bytes at the end of an object are slack, of which its state is `state`. */
 RACING static uint32_t lookup_slack(const unsigned char *states, uint32_t nslots, uint32_t index,
                                     uint32_t state)
 {

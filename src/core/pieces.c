@@ -73,8 +73,8 @@ bool heap_ends_locked(const struct heap *h, size_t offset)
 
 /* --- walking on after changes -------------------------------------------------- */
 
-/* Where the next piece begins, if `offset` has come to lie inside one: the end of a live chunk or
- * of a slot. Returns `offset` itself if a slot begins there, or the rest of a span. */
+/* Returns where the next piece begins, if `offset` has come to lie inside one: the end of a live
+ * chunk or of a slot. Returns `offset` itself if a slot begins there, or the rest of a span. */
 static size_t skip_locked(const struct heap *h, const struct chunk *c, size_t offset)
 {
     struct slot slot;

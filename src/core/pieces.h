@@ -43,7 +43,7 @@ bool heap_piece_locked(const struct heap *h, size_t offset, struct piece *p);
  * what has not changed, and sees it once. Returns false as heap_piece_locked does. */
 bool heap_piece_from_locked(const struct heap *h, size_t *offset, struct piece *p);
 
-/* Whether all pieces have ended below `offset`. */
+/* Returns whether all pieces have ended below `offset`. */
 bool heap_ends_locked(const struct heap *h, size_t offset);
 
 /* What is in a heap, or in several, counted out. All 0 at first. */

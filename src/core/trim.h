@@ -39,8 +39,8 @@ struct trim {
     uint64_t debt;  /* the granules that went for TR2, less those that time has paid off */
 };
 
-/* How many dirty granules are too few for a call of the system. `nspare` of the live granules have
- * no pages. */
+/* Returns how many dirty granules are too few for a call of the system. `nspare` of the live
+ * granules have no pages. */
 static inline uint32_t trim_little(const struct ledger *l, uint32_t nspare)
 {
     enum { LITTLE = (1 << 20) / GRANULE_BYTES, PART_OF_USED = 32 };
@@ -55,7 +55,7 @@ static inline uint32_t trim_least(const struct ledger *l, uint32_t nspare)
     return trim_little(l, nspare) + (l->live_granules - nspare) / PART_OF_LIVE;
 }
 
-/* Whether TR3 has to be asked. */
+/* Returns whether TR3 has to be asked. */
 static inline bool trim_is_peak(const struct trim *t, const struct ledger *l)
 {
     return (uint64_t)l->live_granules + l->ndirty > t->peak;

@@ -39,7 +39,7 @@
 
 /* --- a heap with spans ------------------------------------------------------------- */
 
-/* How many bytes higher the region lies than when the addresses in it were stored. */
+/* Returns how many bytes higher the region lies than when the addresses in it were stored. */
 static ptrdiff_t bytes_moved(const mem_heap *m, const struct heap *was)
 {
     return (ptrdiff_t)((uintptr_t)header_region(m).base - (uintptr_t)was->chunks.region.base);
@@ -64,8 +64,8 @@ static void make_usable(mem_heap *m)
         hcache_open(header_hcache(m), h, hcache_bytes(m->nbytes));
 }
 
-/* Whether a heap with spans is whole. MEM_BAD_BUFFER: it was moved by less than whole slices, on
- * which the spans rely. Writes nothing to the buffer. */
+/* Returns MEM_OK if a heap with spans is whole; MEM_DAMAGED if it is not; or MEM_BAD_BUFFER if it
+ * was moved by less than whole slices, on which the spans rely. Writes nothing to the buffer. */
 static enum mem_result check_spans(mem_heap *m)
 {
     struct session v = {.m = m, .h = &v.view};
@@ -86,7 +86,8 @@ static enum mem_result check_spans(mem_heap *m)
 
 /* --- the calls ------------------------------------------------------------------- */
 
-/* Whether what lies in the buffer can be attached to, with these options. Writes nothing to it. */
+/* Returns MEM_OK if what lies in the buffer can be attached to, with these options; else why not.
+ * Writes nothing to it. */
 static enum mem_result attach_examine(mem_heap *m, size_t nbytes, const struct mem_options *o)
 {
     struct session v = {.m = m, .h = &v.view};

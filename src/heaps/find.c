@@ -58,8 +58,8 @@ static enum mem_result find_locked(mem_heap *m, const void *address, struct mem_
 
 /* --- in any heap ------------------------------------------------------------------- */
 
-/* Whether the heap of a range is still there. If not, its memory was the caller's, and is used
- * for something else by now, though the heap was not destroyed. */
+/* Returns whether the heap of a range is still there. If not, its memory was the caller's, and is
+ * used for something else by now, though the heap was not destroyed. */
 RACING static bool is_there(const struct heap_range *p)
 {
     return p->owner == NULL || header_is_here(p->owner);

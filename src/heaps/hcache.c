@@ -48,7 +48,8 @@ size_t hcache_bytes(size_t nbytes)
     return sizeof(struct hcache) + spans_nclasses(nbytes) * sizeof(struct hcache_window);
 }
 
-/* How many windows have room in an hcache of nbytes: hcache_bytes gave it one for each class. */
+/* Returns how many windows have room in an hcache of nbytes: hcache_bytes gave it one for each
+ * class. */
 static uint16_t nwindows_in(size_t nbytes)
 {
     return (uint16_t)((nbytes - sizeof(struct hcache)) / sizeof(struct hcache_window));

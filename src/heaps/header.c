@@ -117,8 +117,8 @@ static uint16_t add_section(mem_heap *m, size_t nbytes)
     return at;
 }
 
-/* Whether a call has nothing to do for an object except to take or free a slot, and to count it:
- * then the heap can have an hcache. */
+/* Returns whether a call has nothing to do for an object except to take or free a slot, and to
+ * count it: then the heap can have an hcache. */
 static bool is_plain(const mem_heap *m, bool has_limit)
 {
     unsigned more = MEM_FILL_NEW | MEM_FILL_FREED | MEM_GUARD_PAGES | MEM_CHECK_CALLS;

@@ -158,7 +158,7 @@ RACING static inline size_t header_guard_bytes(const mem_heap *m)
     return header_has_guards(m) ? (size_t)1 << m->guard_shift : 0;
 }
 
-/* Where the region begins, in bytes from the header. */
+/* Returns where the region begins, in bytes from the header. */
 RACING static inline size_t header_bytes(const mem_heap *m)
 {
     return header_has_guards(m) ? 2 * header_guard_bytes(m) : m->region;
@@ -171,7 +171,7 @@ RACING static inline struct region header_region(const mem_heap *m)
     return (struct region){header_at(m, at), nbytes - at, m->is_mapped, 0};
 }
 
-/* Where part 0 ends. */
+/* Returns where part 0 ends. */
 static inline const unsigned char *header_end_of_part(const mem_heap *m)
 {
     return (const unsigned char *)m + (header_has_parts(m) ? PART_BYTES : m->nbytes);
@@ -197,7 +197,8 @@ static inline struct hcache *header_hcache(const mem_heap *m)
     return header_at(m, m->state + sizeof(struct heap));
 }
 
-/* How many parts are open, right behind the struct heap of a heap that has several. */
+/* Returns where the number of open parts is stored: right behind the struct heap of a heap that has
+ * several. */
 static inline uint32_t *header_nopen(const mem_heap *m)
 {
     return header_at(m, m->state + sizeof(struct heap));

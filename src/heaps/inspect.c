@@ -41,8 +41,8 @@ static bool count_pieces(struct session *v, struct mem_statistics *s)
 
 /* --- checking --------------------------------------------------------------------- */
 
-/* Whether the struct heap of the session's part has the numbers that a new one has, as far as they
- * never change. Of a heap without spans it was just made. */
+/* Returns whether the struct heap of the session's part has the numbers that a new one has, as far
+ * as they never change. Of a heap without spans it was just made. */
 static bool part_has_constants(const struct session *v, size_t part)
 {
     struct heap like;

@@ -55,14 +55,14 @@ static enum mem_result open_to_change(mem_heap *m, struct session *v)
 
 /* --- taking ---------------------------------------------------------------- */
 
-/* Whether that is larger than any object can be: it lies in one part [HD7]. */
+/* Returns whether no object can have that size, since it lies in one part [HD7]. */
 static bool is_above_maximum(const mem_heap *m, size_t size)
 {
     return size > m->nbytes || size > PART_BYTES;
 }
 
-/* Whether the objects would be more than the limit if one of `old` bytes became one of `size`. None
- * of the sums can wrap. An object that shrinks is never too much. */
+/* Returns whether the objects would be more than the limit if one of `old` bytes became one of
+ * `size`. None of the sums can wrap. An object that shrinks is never too much. */
 static bool is_over_limit(const mem_heap *m, size_t size, size_t old)
 {
     size_t limit = header_limit(m);

@@ -18,7 +18,7 @@ RACING static void *part_at(const mem_heap *m, size_t part)
     return part == 0 ? header_at(m, m->state) : header_at(m, part * PART_BYTES);
 }
 
-/* How many bytes a part has, its struct heap included. */
+/* Returns how many bytes a part has, its struct heap included. */
 RACING static size_t part_bytes(const mem_heap *m, size_t part)
 {
     size_t rest = m->nbytes - part * PART_BYTES;

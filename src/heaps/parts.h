@@ -50,7 +50,7 @@ struct heap *parts_open(mem_heap *m);
  * without the lock goes by it only then. */
 bool parts_is_in_place(const mem_heap *m, size_t part, const struct heap *h);
 
-/* How many bytes of the heap's memory are resident. */
+/* Returns how many bytes of the heap's memory are resident. */
 size_t parts_resident_bytes(const mem_heap *m);
 
 #endif

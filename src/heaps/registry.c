@@ -73,7 +73,8 @@ void registry_unlock(void)
 
 /* --- ranges ---------------------------------------------------------------------- */
 
-/* Whether the address is in the range: below its base the difference wraps to a huge number. */
+/* Returns whether the address is in the range: below its base the difference wraps to a huge
+ * number. */
 static bool covers(const struct heap_range *p, uintptr_t address)
 {
     return address - p->base < p->nbytes;
@@ -263,7 +264,8 @@ bool registry_all_locked(bool (*visit)(const struct heap_range *p))
     return true;
 }
 
-/* Whether the range around another one ends behind it, and all between the two end before it. */
+/* Returns whether the range around another one ends behind it, and all between the two end before
+ * it. */
 static bool is_linked(uint32_t i)
 {
     const struct heap_range *p = &table->range[i];

@@ -65,8 +65,8 @@ void hard_forked(void)
  * would need one gets a chunk. */
 enum { SLOT_MAX = 49152 };
 
-/* Whether it is a chunk of its own that begins with a page and, with guards, ends with a closed
- * one. */
+/* Returns whether an object with this room is large: a chunk of its own that begins with a page
+ * and, with guards, ends with a closed one. */
 static bool is_large(const void *start, size_t room)
 {
     return room > SPAN_OBJECT_MAX && (uintptr_t)start % os_page_bytes() == 0;
@@ -82,10 +82,10 @@ static unsigned char *end_of(const struct object *object)
     return (unsigned char *)object->start + object->size;
 }
 
-/* How much room an object of nbytes needs. Objects of SMALLEST bytes and more leave the spans of
- * CLOSED_CLASS to those of no byte. A slot of 256 bytes cannot be that of an object of no byte
- * (heap_relabel_locked), so no object gets one. A large object that is about to grow gets an eighth
- * more. */
+/* Returns how much room an object of nbytes needs. Objects of SMALLEST bytes and more leave the
+ * spans of CLOSED_CLASS to those of no byte. A slot of 256 bytes cannot be that of an object of no
+ * byte (heap_relabel_locked), so no object gets one. A large object that is about to grow gets an
+ * eighth more. */
 static size_t room_for(size_t nbytes, size_t align, enum call call)
 {
     enum { SMALLEST = GRANULE_BYTES + 1, NEXT_SMALLER = 240, NEXT_LARGER = ALL_NEAR_MAX + 1 };
@@ -118,7 +118,7 @@ static bool set_closed(const struct object *object, size_t room, bool closed)
     return closed ? os_forbid((void *)from, to - from) : os_allow((void *)from, to - from);
 }
 
-/* How much of an object's slack can be touched. */
+/* Returns how much of an object's slack can be touched. */
 static size_t open_slack(const struct object *object, size_t room)
 {
     size_t slack = room - object->size;
@@ -187,15 +187,16 @@ static enum family look_behind(const struct object *object, size_t room, enum ca
     return family;
 }
 
-/* Whether no record was ever written to the memory below an address: records are not cleared. */
+/* Returns whether no record was ever written to the memory below an address: records are not
+ * cleared. */
 static bool is_below_records(const void *address)
 {
     size_t offset = region_offset(&shim_heap.chunks.region, address);
     return offset / GRANULE_BYTES <= ledger_clean_end(&shim_heap.chunks.ledger);
 }
 
-/* Whether the bytes before an object, of which it was found what and where they are, can be touched
- * and must be zero: they are free, in quarantine, or slack behind a canary. */
+/* Returns whether the bytes before an object, of which it was found what and where they are, can be
+ * touched and must be zero: they are free, in quarantine, or slack behind a canary. */
 static bool is_zero_before(enum heap_result what, const struct object *there,
                            const struct location *at)
 {
@@ -361,8 +362,8 @@ enum heap_result hard_free(const void *address, enum call call, struct object *f
     return HEAP_OK;
 }
 
-/* Whether an object should stay in its room when it is resized: it fits, with its canary and its
- * closed page, and does not give up most of the room. */
+/* Returns whether an object should stay in its room when it is resized: it fits, with its canary
+ * and its closed page, and does not give up most of the room. */
 static bool suits(const struct object *old, size_t room, size_t nbytes, bool anyway)
 {
     enum { SMALL = 512, PART = 4 };

@@ -140,8 +140,8 @@ void history_note_locked(struct history *h, const struct moment *m, enum event_k
 
 /* --- looking back ---------------------------------------------------------------------------- */
 
-/* Was the address in the object of the event? It is also if the object has no byte and begins
- * there. */
+/* Returns whether the address was in the object of the event, or is the start of one that has no
+ * byte. */
 static bool is_around(const struct event *e, uint64_t address)
 {
     return address - e->address < e->nbytes || address == e->address;
@@ -168,8 +168,7 @@ struct past history_find_locked(const struct history *h, const void *address)
     return past;
 }
 
-/* --- printing ----------------------------------------------------------------------------------
- */
+/* --- printing ------------------------------------------------------------------------------- */
 
 /* Appends a path. Of one that is too long for a line, the end says more than the beginning. */
 static void line_path(struct line *l, const char *path, size_t n)

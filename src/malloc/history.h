@@ -58,8 +58,8 @@ enum { HISTORY_MIN = 1 << 10, HISTORY_DEFAULT = 1 << 20, HISTORY_MAX = 1 << 26 }
 /* --- the library's part -------------------------------------------------------------- */
 
 /* Makes the history of this process, for nevents, a power of two. Returns NULL if the system
- * refuses the memory: about 100 bytes for each event, most of them touched only if they are used.
- */
+ * refuses the memory: about 100 bytes for each event, most of which are touched only when they are
+ * used. */
 struct history *history_open(size_t nevents);
 
 /* After a fork, in the child: the calling thread has another number now. */
@@ -88,8 +88,7 @@ struct past {
 struct past history_find_locked(const struct history *h, const void *address);
 
 /* Writes three stacks to a descriptor: that of the call at `now`, and those of the past; only the
- * first if `past` is NULL. The caller
- * holds no lock. */
+ * first if `past` is NULL. The caller holds no lock. */
 void history_print(const struct history *h, const struct moment *now, const struct past *past,
                    int fd);
 

@@ -284,8 +284,7 @@ static bool take_slot(size_t nbytes, size_t room, size_t align, void **object, b
     return sizeclass < NCLASSES && take_of_class(nbytes, sizeclass, object, clean);
 }
 
-/* Takes an object from a slot if possible, else from the heap. Returns NULL if there is no space.
- * */
+/* Takes an object from a slot if possible, else from the heap. Returns NULL if there is no room. */
 static void *take_any(size_t nbytes, size_t align, enum call call)
 {
     void *object;
@@ -469,8 +468,8 @@ static void *resize_object(enum call call, void *address, size_t nbytes)
     return object;
 }
 
-/* The slow path of realloc and reallocarray, with glibc's rules for NULL and for a size of 0 [M2].
- * */
+/* The slow path of realloc and reallocarray. NULL and a size of 0 mean what they mean to glibc's
+ * realloc [M2]. */
 __attribute__((noinline)) static void *realloc_slow(enum call call, void *address, size_t nbytes)
 {
     if (address == NULL)
@@ -495,7 +494,7 @@ __attribute__((noinline)) static int posix_memalign_slow(void **result, size_t a
 
 /* --- the C functions ------------------------------------------------------------ */
 
-/* Is an object of nbytes in a large slot? */
+/* Returns whether an object of nbytes gets a large slot, if it gets a slot. */
 static bool is_large(size_t nbytes)
 {
     return nbytes > TCACHE_SMALL_MAX && nbytes <= SPAN_OBJECT_MAX;

@@ -68,7 +68,7 @@ enum module_answer module_find(uintptr_t address, struct module *m)
     return found ? MODULE_FOUND : MODULE_NONE;
 }
 
-/* Whether the memory that a header describes is part of a segment that is loaded. */
+/* Returns whether the memory that a header describes is part of a segment that is loaded. */
 static bool is_loaded(const struct module *m, const ElfW(Phdr) * part)
 {
     const ElfW(Phdr) *h = m->headers;

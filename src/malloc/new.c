@@ -306,7 +306,7 @@ static void our_delete_array_aligned(void *object, size_t align)
 OURS("our_delete_array") void _ZdaPv(void *object);
 OURS("our_delete_array_aligned") void _ZdaPvSt11align_val_t(void *object, size_t align);
 
-/* Whether delete[] is ours, and delete, which ours calls. */
+/* Returns whether delete[] is ours, and delete, which ours calls. */
 static bool delete_array_is_ours(void)
 {
     return IS_OURS(any_delete, our_delete) && IS_OURS(any_delete_array, our_delete_array);

@@ -6,8 +6,8 @@
  * it follows all registers and reads the call frame information anew each time. Here each place in
  * the code is looked up once (cfi.h), and then a frame takes a few nanoseconds.
  *
- *   SK1  nothing is allocated, and no lock is held. A thread asks the dynamic linker about code that
- *        no thread came through before; that is why the caller does not hold the heap's lock;
+ *   SK1  nothing is allocated, and no lock is held. A thread asks the dynamic linker about code
+ *        that no thread came through before, so the caller does not hold the heap's lock;
  *   SK2  where the bounds of the stack are known, no read is outside of them, however damaged the
  *        stack is. They are known for the stacks that libc made, and not for those of coroutines.
  *

@@ -126,9 +126,9 @@ bool shim_is_this_process(void)
     return process == now;
 }
 
-/* How much address space the heap can have where that is limited: what is left of it, except a
- * sixteenth, or 72 MiB if that is more, which is room for nine threads with the usual stack; but
- * no more than half is left to stacks and mappings. */
+/* Returns how much address space the heap can have where that is limited: what is left of it,
+ * except a sixteenth, or 72 MiB if that is more, which is room for nine threads with the usual
+ * stack; but no more than half is left to stacks and mappings. */
 size_t shim_bytes_within(size_t limit, size_t taken)
 {
     const size_t part = 16, least_spared = (size_t)72 << 20;

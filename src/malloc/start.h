@@ -43,16 +43,16 @@ extern struct history *shim_history;
  * since libc does not know it yet, the constructor reads them later. Keeps errno. */
 void shim_start(char *const *environment);
 
-/* How many bytes the heap may have where the process may have `limit` bytes of address space, and
- * has `taken` for other things. */
+/* Returns how many bytes the heap may have where the process may have `limit` bytes of address
+ * space, and has `taken` for other things. */
 size_t shim_bytes_within(size_t limit, size_t taken);
 
-/* Whether the caller runs in the process of the heap, and not in a child of vfork, which shares the
- * memory of its parent. */
+/* Returns whether the caller runs in the process of the heap, and not in a child of vfork, which
+ * shares the memory of its parent. */
 bool shim_is_this_process(void);
 
-/* Whether memcheck is told of each object. A hardened process is not watched: its measures touch
- * what was freed. */
+/* Returns whether memcheck is told of each object. A hardened process is not watched: its measures
+ * touch what was freed. */
 static inline bool shim_is_watched(void)
 {
     return memcheck_is_there && hard_measures == 0;

@@ -12,7 +12,7 @@
  *        another one by now, the line is printed as it came;
  *   TL2  the program's own standard error, and the library's line about the pointer, do not pass
  *        through here;
- *   TL3  a process that outlives mem cannot open the pipe any more, and the library writes to the
+ *   TL3  a process that outlives mem cannot open the pipe any longer, and the library writes to the
  *        standard error of the process.
  */
 #ifndef TRANSLATOR_H

@@ -50,7 +50,7 @@ double map_fragmentation(const struct map *m);
 enum contents cell_kind(const struct cell *c);
 bool is_in_use(enum contents k);
 
-/* How much of a cell is in use, from 0 to 1. */
+/* Returns how much of a cell is in use, from 0 to 1. */
 double cell_share(const struct cell *c);
 
 /* A cell as a letter of its kind, for output without colours; and as a character of UTF-8 that is

@@ -52,7 +52,7 @@ double clock_seconds(void);
 
 /* --- output ------------------------------------------------------------------------ */
 
-/* Whether to print colours: standard output is a terminal, and NO_COLOR is not set. */
+/* Returns whether to print colours: standard output is a terminal, and NO_COLOR is not set. */
 bool has_colours(void);
 
 /* Writes a number of bytes as a person reads it: "96 B", "1.5 MiB". Returns `text`. */
@@ -98,7 +98,7 @@ void look_print_doubts(FILE *f, const struct look *l);
 /* Prints the head as members of a JSON object, each with a comma behind it. */
 void look_print_json_head(const struct look *l);
 
-/* Whether all heaps could be read, and none was changing. */
+/* Returns whether all heaps could be read, and none was changing. */
 bool look_is_certain(const struct look *l);
 #endif
 

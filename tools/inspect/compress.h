@@ -12,7 +12,7 @@
  * name and goes when it is closed. Returns false, after a message, if that cannot be done. */
 bool decompress_if_needed(int *fd, uint64_t *nbytes, const char *name);
 
-/* Whether this tool can compress. */
+/* Returns whether this tool can compress. */
 bool can_compress(void);
 
 /* Compresses all of a file to another one. Returns false, with errno set, if that fails. */

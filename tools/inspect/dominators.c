@@ -76,8 +76,8 @@ static void search(struct work *w)
     free(ntaken);
 }
 
-/* Whether an edge counts: a weak one of the root, or one of a node that only those lead to, does
- * not if it leads to what the others lead to. */
+/* Returns whether an edge counts: a weak one of the root, or one of a node that only those lead to,
+ * does not if it leads to what the others lead to. */
 static bool counts(const struct work *w, uint32_t from, size_t edge, uint32_t to)
 {
     bool is_strong = from == 0 ? edge < w->nstrong : from < w->weak;

@@ -69,7 +69,7 @@ static bool read_about(const struct ending *e, pid_t id, const char *what, char 
     return n > 0;
 }
 
-/* Whether a thread has ended, so that its status is all that the kernel keeps of it. */
+/* Returns whether a thread has ended, so that its status is all that the kernel keeps of it. */
 static bool is_gone(const struct ending *e, pid_t id)
 {
     char text[512];
@@ -77,7 +77,7 @@ static bool is_gone(const struct ending *e, pid_t id)
     return end == NULL || end[1] == '\0' || end[2] == 'Z' || end[2] == 'X';
 }
 
-/* Whether a thread waits in execve, until all other threads have ended. */
+/* Returns whether a thread waits in execve, until all other threads have ended. */
 static bool is_executing(const struct ending *e, pid_t id)
 {
     char text[64];
@@ -105,7 +105,7 @@ static bool any_other(const struct ending *e, bool says(const struct ending *e, 
     return found;
 }
 
-/* Whether a thread that is about to end has called exit, which ends no other thread. */
+/* Returns whether a thread that is about to end has called exit, which ends no other thread. */
 static bool ends_alone(pid_t id)
 {
 #if defined(__x86_64__)

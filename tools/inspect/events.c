@@ -31,7 +31,8 @@ static enum events_answer find_head(struct target *t, uint64_t *address)
     return answer;
 }
 
-/* Are these numbers that the library could have written, of a mapping that the target can have? */
+/* Returns whether the library could have written these numbers, of a mapping that the target can
+ * have. */
 static bool is_sound(const struct history *h, uint64_t address)
 {
     enum { PART_MAX = 1 << 30, WORDS_MAX = 64 };

@@ -391,9 +391,10 @@ bool graph_is_root(const struct target *t, size_t i)
     return (m->access & MAY_WRITE) != 0 || m->file == NULL || is_protected_data(m, next);
 }
 
-/* Whether a mapping on which a thread runs is its stack and nothing else: it is that of the first
- * thread, or lies above pages that are not accessible, as the stacks do that pthread_create makes.
- * The kernel joins neighbours, so that any other mapping may also hold data below the stack. */
+/* Returns whether a mapping on which a thread runs is its stack and nothing else: it is that of the
+ * first thread, or lies above pages that are not accessible, as the stacks do that pthread_create
+ * makes. The kernel joins neighbours, so that any other mapping may also hold data below the
+ * stack. */
 static bool is_stack_only(const struct graph *g, const struct mapping *m)
 {
     const struct mapping *below = m > target_mappings(g->target) ? m - 1 : NULL;

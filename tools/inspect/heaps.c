@@ -77,7 +77,7 @@ static bool reserve(struct copier *c, struct view *v)
     return true;
 }
 
-/* Where an address of the target lies in the copy. */
+/* Returns where an address of the target lies in the copy. */
 static unsigned char *copy_at(const struct view *v, uint64_t address)
 {
     return (unsigned char *)(uintptr_t)(address + (uint64_t)v->delta);
@@ -174,7 +174,7 @@ static bool copy_records(struct copier *c, struct view *v)
 
 /* --- spans -------------------------------------------------------------------------- */
 
-/* Whether the entry of a slice is that of the first slice of a span whose numbers agree. */
+/* Returns whether the entry of a slice is that of the first slice of a span whose numbers agree. */
 static bool span_is_sane(const struct spans *s, uint32_t slice, uint32_t nslices)
 {
     const struct span *span = pagemap_span(s, slice);
@@ -190,7 +190,8 @@ static bool span_is_sane(const struct spans *s, uint32_t slice, uint32_t nslices
            span->reciprocal == slot_reciprocal(span->slot_bytes);
 }
 
-/* Whether the entry of a slice that begins no span leads back to the span that it is in, if any. */
+/* Returns whether the entry of a slice that begins no span leads back to the span that it is in, if
+ * any. */
 static bool entry_is_sane(const struct spans *s, uint32_t slice)
 {
     uint32_t back = pagemap_span(s, slice)->back;
@@ -212,8 +213,8 @@ static const struct span *span_of(const struct spans *s, size_t offset, uint32_t
     return span->slot_bytes != 0 ? span : NULL;
 }
 
-/* Whether the states of a span lie in metadata spans, of which all was copied: the entries hold
- * addresses of the target. */
+/* Returns whether the states of a span lie in metadata spans, of which all was copied: the entries
+ * hold addresses of the target. */
 static bool states_are_sane(const struct view *v, const struct span *span, uint32_t nslices)
 {
     const struct spans *s = &v->heap.spans;
@@ -441,7 +442,7 @@ static void copy_heaps_of_own(struct copier *c, uint64_t address)
     }
 }
 
-/* Whether a thread was in the middle of a change of the table. */
+/* Returns whether a thread was in the middle of a change of the table. */
 static bool list_is_changing(struct copier *c, uint64_t address)
 {
     uint32_t version;
@@ -535,7 +536,7 @@ static void settle(struct heaps *hs)
     }
 }
 
-/* Whether a thread was at work in a heap: then another moment may be better. */
+/* Returns whether a thread was at work in a heap: then another moment may be better. */
 static bool is_any_busy(const struct heaps *hs)
 {
     for (size_t i = 0; i < hs->n; i++)

@@ -83,7 +83,7 @@ static void print_cell(const struct cell *c, bool in_colour)
     printf("%s", cell_shade(c));
 }
 
-/* How many rows from that of the cell `from` on have nothing that is in memory. */
+/* Returns how many rows from that of the cell `from` on have nothing that is in memory. */
 static size_t count_blank_rows(const struct map *m, size_t from)
 {
     size_t i = from;
@@ -221,7 +221,7 @@ static void draw_legend(FILE *f, int y)
     }
 }
 
-/* How many rows of a map are drawn. */
+/* Returns how many rows of a map are drawn. */
 static int count_rows(const struct map *m)
 {
     int n = 0;

@@ -195,7 +195,7 @@ static void make_edges(struct owners *o)
     o->e.first[o->e.nnodes] = o->nedges;
 }
 
-/* Whether a position is that of an object, and of which. */
+/* Returns whether a position is that of an object, and stores which. */
 static bool is_object(const struct owners *o, uint32_t position, uint32_t *object)
 {
     uint32_t node = o->d.node[position];

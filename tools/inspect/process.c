@@ -312,8 +312,8 @@ static size_t poll_all(struct process *p)
     return nrunning;
 }
 
-/* Whether each thread that has not stopped waits in the kernel, as the parent in vfork does: it
- * stops only when that wait ends. */
+/* Returns whether each thread that has not stopped waits in the kernel, as the parent in vfork
+ * does: it stops only when that wait ends. */
 static bool all_wait_in_kernel(const struct target *t)
 {
     for (size_t i = 0; i < t->process->nseized; i++)
@@ -520,8 +520,8 @@ static void *copy_pieces(void *context)
     return NULL;
 }
 
-/* How many threads copy fastest: more than a few wait for memory only, and a thread for less than
- * 4 MiB is not worth its start. */
+/* Returns how many threads copy fastest: more than a few wait for memory only, and a thread for
+ * less than 4 MiB is not worth its start. */
 static size_t nthreads_for(uint64_t nbytes)
 {
     enum { MOST = 8, EACH = 4 << 20 };

@@ -129,7 +129,8 @@ static void choose_colours(void)
         init_pair((short)(k + 1), kinds[k].colour < COLORS ? kinds[k].colour : COLOR_WHITE, -1);
 }
 
-/* Whether ncurses can draw on this terminal. It would end the tool if it finds out by itself. */
+/* Returns whether ncurses can draw on this terminal. It would end the tool if it finds out by
+ * itself. */
 static bool can_draw(void)
 {
     int why;

@@ -11,7 +11,7 @@
 
 #include "cells.h"
 
-/* Whether this tool was built with ncurses. */
+/* Returns whether this tool was built with ncurses. */
 bool has_screen(void);
 
 /* Makes the terminal a screen. Returns false, after a message, if that cannot be. */
@@ -23,7 +23,7 @@ void screen_end(void);
 /* Begins a new picture. What follows is put below each other, as far as there is room. */
 void screen_clear(void);
 
-/* How many rows there is room for. */
+/* Returns how many rows there is room for. */
 size_t screen_rows_left(void);
 
 /* Puts lines of text, the first of them in bold. */

@@ -29,7 +29,7 @@ void series_look(struct series *s);
 /* Sets the seconds between two looks, from the last one on. */
 void series_set_pace(struct series *s, double every);
 
-/* How many seconds are left until the next look; 0 if it is due. */
+/* Returns how many seconds are left until the next look; 0 if it is due. */
 double series_seconds_left(const struct series *s);
 
 /* Sleeps until the next look is due. */

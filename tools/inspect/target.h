@@ -61,11 +61,11 @@ bool target_has_ended(const struct target *t);
  * last: the process has ended, or executes another one. A core file's is not. */
 bool target_is_over(const struct target *t);
 
-/* How long the process was stopped in all, in seconds; 0 for a core file. */
+/* Returns how long the process was stopped in all, in seconds; 0 for a core file. */
 double target_seconds_stopped(const struct target *t);
 
-/* How many threads could not be stopped, since they wait in the kernel: they may change the heap
- * when that wait ends. */
+/* Returns how many threads could not be stopped, since they wait in the kernel: they may change the
+ * heap when that wait ends. */
 size_t target_nunstopped(const struct target *t);
 
 /* --- memory ------------------------------------------------------------------------- */
@@ -98,8 +98,8 @@ bool target_truth(const bool *copied);
  * file holds a few pages. */
 uint64_t target_next(const struct target *t, uint64_t address, uint64_t end);
 
-/* How many bytes of memory the target can have at most: of a core file, the bytes of the file. No
- * command needs to take more memory for what it reads. */
+/* Returns how many bytes of memory the target can have at most: of a core file, the bytes of the
+ * file. No command needs to take more memory for what it reads. */
 uint64_t target_bytes(const struct target *t);
 
 enum { MAY_READ = 1, MAY_WRITE = 2, MAY_EXECUTE = 4 };

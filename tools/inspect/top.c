@@ -339,7 +339,7 @@ static void print_head(FILE *f)
         fprintf(f, "a heap is damaged or cannot be read: this is what could be counted\n");
 }
 
-/* How many bytes of a heap's region are in memory. */
+/* Returns how many bytes of a heap's region are in memory. */
 static uint64_t resident_bytes(const struct finding *m, const struct view *v)
 {
     uint64_t sum = 0, end = v->base + v->nbytes;

@@ -85,7 +85,7 @@ int Mem_Init(int sizeOfRegion);
  * chooses: a small object comes from a slot, in O(1), and any other is placed by best fit. A slot
  * is one of many places of equal size that a piece of the region is cut into. Regions of less than
  * 1 MiB have no slots. In a region of 1 MiB slots serve objects of up to 512 bytes; in larger
- * regions they serve larger objects, and from 128 MiB on objects of up to 64 KiB. A call without a
+ * regions they serve larger objects, and from 512 MiB on objects of up to 64 KiB. A call without a
  * style takes at most 1.2 times as long as one with BESTFIT, on average over some dozens of calls,
  * whatever was allocated before [C15]; where a slot serves it, it takes a fraction of that.
  *

@@ -132,6 +132,16 @@ __attribute__((noinline)) static void write_behind_grown(mem_heap *heap)
     p[150001] = 1;
 }
 
+/* The program writes what the object has, and reads what it has grown by. */
+__attribute__((noinline)) static void read_grown(mem_heap *heap)
+{
+    volatile char *p = mem_alloc(heap, 100000);
+    p[99999] = 1;
+    MUST((kept[nkept++] = mem_resize(heap, (void *)p, 150002)) == p);
+    if (p[99999] != 1 || p[150001] == 1)
+        nkept++;
+}
+
 static void move(mem_heap *heap)
 {
     char *p = mem_alloc(heap, 100);
@@ -172,6 +182,7 @@ int main(int argc, char **argv)
         mistakes_with_classic(300);
         touch_after_heap(large);
         write_behind_grown(large);
+        read_grown(large);
         return 0;
     }
     refill(small), refill(large), resize(small), resize(large), nest(small), nest(large);
@@ -271,7 +282,9 @@ reported 'Invalid write of size 1' touch_after_heap
 result $? 'a touch of what was freed, if a heap was in it'
 reported 'is 0 bytes after a block of size 150,001' write_behind_grown
 result $? 'a byte behind an object that has grown where it lies'
-reports_no_others 11
+reported 'depends on uninitialised value' read_grown
+result $? 'a read of what an object has grown by'
+reports_no_others 12
 run "$work/linked" clean
 reports_nothing 'heaps of its own and that of Mem_Init'
 on_malloc wrong # valgrind has put its own malloc in place of the library's

@@ -31,7 +31,8 @@ void memcheck_take(void *object, size_t size, size_t room)
     (void)VALGRIND_MAKE_MEM_NOACCESS((char *)object + size, room - size);
 }
 
-/* Memcheck resizes no block to 0 bytes, and none of 0 bytes. */
+/* Memcheck resizes no block to 0 bytes, and none of 0 bytes. What a block grows by, it marks as not
+ * initialised by itself. */
 void memcheck_resize(void *object, size_t old, size_t size, size_t room)
 {
     if (old == 0 || size == 0) {
@@ -42,8 +43,6 @@ void memcheck_resize(void *object, size_t old, size_t size, size_t room)
     memcheck_quiet(true);
     VALGRIND_RESIZEINPLACE_BLOCK(object, old, size, 0);
     memcheck_quiet(false);
-    if (size > old)
-        (void)VALGRIND_MAKE_MEM_UNDEFINED((char *)object + old, size - old);
     (void)VALGRIND_MAKE_MEM_NOACCESS((char *)object + size, room - size);
 }
 

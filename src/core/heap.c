@@ -125,7 +125,7 @@ void heap_open_single(struct heap *h, struct region region, bool keeps_pages, bo
     chunks_open(&h->chunks, region, NULL);
     spans_open(&h->spans, &h->chunks);
     if (h->spans.object_max == 0)
-        spans_open_small(&h->spans, &h->chunks);
+        spans_open_small(&h->spans);
     if (!keeps_spans)
         h->spans.nkept = 0;
 }

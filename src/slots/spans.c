@@ -43,16 +43,16 @@ static unsigned small_slice_shift(size_t nbytes)
 
 /* With `skipped` there are half as many classes, four to each doubling, as each class that is
  * used takes a slice at least. */
-void spans_open_small(struct spans *s, struct chunks *chunks)
+void spans_open_small(struct spans *s)
 {
     assert(s->nheld == 0 && s->object_max == 0);
     enum { KEPT = 4 };
-    s->chunks = chunks;
-    s->slice_shift = small_slice_shift(chunks->region.nbytes);
+    size_t nbytes = spans_region(s)->nbytes;
+    s->slice_shift = small_slice_shift(nbytes);
     assert(s->slice_shift >= SMALL_SLICE_SHIFT_MIN && s->slice_shift <= SLICE_SHIFT);
     s->object_max = (uint32_t)slice_bytes(s) >> SMALL_SLOTS_SHIFT;
     s->skipped = 1;
-    s->nkept = (uint32_t)(chunks->region.nbytes >> s->slice_shift) / KEPT;
+    s->nkept = (uint32_t)(nbytes >> s->slice_shift) / KEPT;
 }
 
 /* The classes that are skipped are counted as well: a class is an index. */

@@ -29,7 +29,7 @@ void spans_open(struct spans *s, struct chunks *chunks);
 
 /* Makes a heap's spans ready in a region that is too small for spans_open: with few classes, and
  * small slices. The caller has called spans_open, which found no slice size. */
-void spans_open_small(struct spans *s, struct chunks *chunks);
+void spans_open_small(struct spans *s);
 
 /* Returns how many classes a heap in a region of up to nbytes needs for its small-slot spans. */
 unsigned spans_nclasses(size_t nbytes);

@@ -105,7 +105,9 @@ static size_t room_for(size_t nbytes, size_t align, enum call call)
 /* --- closed pages ----------------------------------------------------------------- */
 
 /* All whole pages of a large object's slack are closed; of one in quarantine, all of its pages. The
- * system may refuse to close them: then they are a part of the slack like any other. */
+ * system may refuse to close them: then they are a part of the slack like any other. An object that
+ * was given a large room because a hole was taken whole has at most SLOT_MAX bytes. With pages of
+ * 64 KiB it may have no page to close; then the system is asked to close 0 bytes. */
 static bool set_closed(const struct object *object, size_t room, bool closed)
 {
     if (!has(MEASURE_GUARD) || !is_large(object->start, room))
@@ -113,8 +115,7 @@ static bool set_closed(const struct object *object, size_t room, bool closed)
     uintptr_t page = os_page_bytes();
     uintptr_t from = ceil_div((uintptr_t)end_of(object), page) * page;
     uintptr_t to = ((uintptr_t)object->start + room) / page * page;
-    if (from >= to)
-        return true;
+    assert(from <= to);
     return closed ? os_forbid((void *)from, to - from) : os_allow((void *)from, to - from);
 }
 

@@ -84,41 +84,44 @@ static void look_at_both(const char *call, const void *to, const void *from, siz
 
 /* --- the functions ---------------------------------------------------------------- */
 
-/* What gcc and clang call instead of these, with -D_FORTIFY_SOURCE. */
-void *__memcpy_chk(void *to, const void *from, size_t nbytes, size_t most);
-void *__memmove_chk(void *to, const void *from, size_t nbytes, size_t most);
-void *__mempcpy_chk(void *to, const void *from, size_t nbytes, size_t most);
-void *__memset_chk(void *to, int byte, size_t nbytes, size_t most);
-char *__strcpy_chk(char *to, const char *from, size_t most);
-char *__stpcpy_chk(char *to, const char *from, size_t most);
-char *__strcat_chk(char *to, const char *from, size_t most);
-char *__strncpy_chk(char *to, const char *from, size_t nbytes, size_t most);
+/* With -D_FORTIFY_SOURCE gcc and clang call NAME_chk instead of NAME, with the number of bytes that
+ * the destination has at most. Nothing here calls libc's NAME_chk: at each program's start the
+ * dynamic linker would ask libc which code some of them are, and those answers lie in pages of libc
+ * that few programs touch otherwise. libc calls this one when the bytes are too many. */
+__attribute__((noreturn)) void __chk_fail(void);
+
+static void check_most(size_t nbytes, size_t most)
+{
+    if (nbytes > most)
+        __chk_fail();
+}
 
 /* Defines copy_NAME and copy_NAME_chk for functions with the arguments of memcpy; `real` does what
  * NAME does. */
 #define LIKE_MEMCPY(name, real)                                                                    \
-    static void *copy_##name(void *to, const void *from, size_t nbytes)                            \
-    {                                                                                              \
-        look_at_both(#name, to, from, nbytes);                                                     \
-        return real(to, from, nbytes);                                                             \
-    }                                                                                              \
     static void *copy_##name##_chk(void *to, const void *from, size_t nbytes, size_t most)         \
     {                                                                                              \
         look_at_both(#name, to, from, nbytes);                                                     \
-        return __##name##_chk(to, from, nbytes, most);                                             \
+        check_most(nbytes, most);                                                                  \
+        return real(to, from, nbytes);                                                             \
+    }                                                                                              \
+    static void *copy_##name(void *to, const void *from, size_t nbytes)                            \
+    {                                                                                              \
+        return copy_##name##_chk(to, from, nbytes, SIZE_MAX);                                      \
     }
 
 /* Likewise with those of strcpy. */
 #define LIKE_STRCPY(name)                                                                          \
-    static char *copy_##name(char *to, const char *from)                                           \
-    {                                                                                              \
-        look_at(#name, true, to, look_at_string(#name, from));                                     \
-        return name(to, from);                                                                     \
-    }                                                                                              \
     static char *copy_##name##_chk(char *to, const char *from, size_t most)                        \
     {                                                                                              \
-        look_at(#name, true, to, look_at_string(#name, from));                                     \
-        return __##name##_chk(to, from, most);                                                     \
+        size_t nbytes = look_at_string(#name, from);                                               \
+        look_at(#name, true, to, nbytes);                                                          \
+        check_most(nbytes, most);                                                                  \
+        return name(to, from);                                                                     \
+    }                                                                                              \
+    static char *copy_##name(char *to, const char *from)                                           \
+    {                                                                                              \
+        return copy_##name##_chk(to, from, SIZE_MAX);                                              \
     }
 
 /* Old programs call a memcpy (GLIBC_2.2.5) that may overlap. */
@@ -128,54 +131,44 @@ LIKE_MEMCPY(mempcpy, mempcpy)
 LIKE_STRCPY(strcpy)
 LIKE_STRCPY(stpcpy)
 
-static void *copy_memset(void *to, int byte, size_t nbytes)
-{
-    look_at("memset", true, to, nbytes);
-    return memset(to, byte, nbytes);
-}
-
 static void *copy_memset_chk(void *to, int byte, size_t nbytes, size_t most)
 {
     look_at("memset", true, to, nbytes);
-    return __memset_chk(to, byte, nbytes, most);
+    check_most(nbytes, most);
+    return memset(to, byte, nbytes);
 }
 
-static void look_at_strcat(const char *to, const char *from)
+static void *copy_memset(void *to, int byte, size_t nbytes)
 {
-    size_t nbytes = look_at_string("strcat", to) - 1 + look_at_string("strcat", from);
-    look_at("strcat", true, to, nbytes);
-}
-
-static char *copy_strcat(char *to, const char *from)
-{
-    look_at_strcat(to, from);
-    return strcat(to, from);
+    return copy_memset_chk(to, byte, nbytes, SIZE_MAX);
 }
 
 static char *copy_strcat_chk(char *to, const char *from, size_t most)
 {
-    look_at_strcat(to, from);
-    return __strcat_chk(to, from, most);
+    size_t nbytes = look_at_string("strcat", to) - 1 + look_at_string("strcat", from);
+    look_at("strcat", true, to, nbytes);
+    check_most(nbytes, most);
+    return strcat(to, from);
+}
+
+static char *copy_strcat(char *to, const char *from)
+{
+    return copy_strcat_chk(to, from, SIZE_MAX);
 }
 
 /* It reads the string's end, too, unless nbytes come before that. */
-static void look_at_strncpy(const char *to, const char *from, size_t nbytes)
+static char *copy_strncpy_chk(char *to, const char *from, size_t nbytes, size_t most)
 {
     size_t length = strnlen(from, nbytes);
     look_at("strncpy", false, from, length < nbytes ? length + 1 : nbytes);
     look_at("strncpy", true, to, nbytes);
+    check_most(nbytes, most);
+    return strncpy(to, from, nbytes);
 }
 
 static char *copy_strncpy(char *to, const char *from, size_t nbytes)
 {
-    look_at_strncpy(to, from, nbytes);
-    return strncpy(to, from, nbytes);
-}
-
-static char *copy_strncpy_chk(char *to, const char *from, size_t nbytes, size_t most)
-{
-    look_at_strncpy(to, from, nbytes);
-    return __strncpy_chk(to, from, nbytes, most);
+    return copy_strncpy_chk(to, from, nbytes, SIZE_MAX);
 }
 
 void copy_open(void)

@@ -90,8 +90,8 @@ int Mem_Init(int sizeOfRegion);
  * whatever was allocated before [C15]; where a slot serves it, it takes a fraction of that.
  *
  * An object costs its size, rounded up to a multiple of 16, and 24 bytes of the region in addition
- * [C11]. In a slot it costs one byte in addition, and up to an eighth of its size for rounding;
- * above 8 KiB up to half of its size.
+ * [C11]. In a slot it costs one byte in addition, above 256 bytes three, and is rounded up to a
+ * multiple of 16; above 128 bytes by at most an eighth of its size, above 8 KiB by up to a half.
  *
  * Returns NULL, and m_error is
  *   E_BAD_ARGS           if size <= 0, the style does not exist, or there is no heap yet;

@@ -5,7 +5,7 @@
  */
 #include "core/counters.h"
 
-/* The number of the highest bit of nbytes - 1, plus one: 17 to 32 bytes have 5. */
+/* The shift is that of the power of two to which nbytes is rounded up: 5 for 17 to 32 bytes. */
 unsigned counters_size(size_t nbytes)
 {
     if (nbytes <= (size_t)1 << COUNTED_SHIFT_MIN)

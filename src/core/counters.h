@@ -45,7 +45,8 @@ struct counters {
 /* Returns which of size[] an object of nbytes counts in. */
 unsigned counters_size(size_t nbytes);
 
-/* The most bytes that an object in size[size] has. Larger ones than the last allows count there. */
+/* Returns the most bytes that an object in size[size] has. In the last of size[] larger objects
+ * count, too. */
 uint64_t counters_size_bytes(unsigned size);
 
 /* counters_take: an object of nbytes was allocated. counters_free: one was freed.

@@ -41,8 +41,8 @@ const char *spans_fault(const struct spans *s, ptrdiff_t moved, bool has_tcaches
  * agree, and whose slices lie in the region. Reads no other entry. */
 bool span_is_shaped(const struct spans *s, uint32_t slice);
 
-/* Returns in words what is wrong with what follows from that [VF2], or NULL. spans_fault has found
- * no fault, with `moved` 0. If threads had caches, countdowns may have lost steps [SP5]. */
+/* Returns in words what is wrong with what follows [VF2], or NULL. spans_fault has found no fault
+ * in what is given, with `moved` 0. If threads had caches, countdowns may have lost steps [SP5]. */
 const char *spans_links_fault(const struct spans *s, bool had_tcaches);
 
 /* Returns whether all entries of the page map are 0 above the last slice in use, where no span is.
@@ -53,8 +53,8 @@ bool spans_rest_is_clear(const struct spans *s);
  * They were checked. */
 void spans_move(struct spans *s, ptrdiff_t moved);
 
-/* Makes all that follows anew [VF2], and corrects the addresses. spans_fault has
- * found no fault. No span has an owner afterwards, and the empty ones have gone back. */
+/* Makes all that follows anew [VF2], and corrects the addresses. spans_fault has found no fault. No
+ * span has an owner afterwards, and the empty ones have gone back. */
 void spans_make_anew(struct spans *s, ptrdiff_t moved);
 
 #endif

@@ -43,7 +43,8 @@ struct window {
  * them, and at least four, but never more than half; or any slot. */
 enum window_part { WINDOW_EIGHTH, WINDOW_ANY };
 
-/* Returns whether as many bits of the mask are set, where the span has n slots from there on. */
+/* Returns whether enough bits of the mask are set for the window to be worth the trouble, where the
+ * span has n slots from there on. */
 static inline bool window_is_enough(uint64_t mask, uint32_t n, enum window_part part)
 {
     enum { FEW = 4, PART = 8 };

@@ -35,8 +35,8 @@ size_t os_page_bytes(void)
     return nbytes;
 }
 
-/* A new mapping, zero-filled; or NULL. Here a program may be told of the call, by a function of
- * its own. */
+/* Returns a new mapping, zero-filled; or NULL. Here a program may be told of the call, by a
+ * function of its own. */
 static void *map_pages(size_t nbytes, int how, int flags)
 {
     void *base = mmap(NULL, nbytes, how, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);

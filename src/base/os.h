@@ -89,9 +89,8 @@ struct os_clock {
     uint64_t ticks;  /* how far it has counted in all */
 };
 
-/* The time on a clock that never goes back, that may run up to about twice as fast or as slow as it
- * should, and to look at which is no system call. The caller excludes other calls with that
- * os_clock. */
+/* Returns the time on a clock that never goes back, and that may run up to about twice as fast or as
+ * slow as it should. Makes no system call. The caller excludes other calls with that os_clock. */
 uint64_t os_milliseconds(struct os_clock *clock);
 
 /* What os_time keeps from one call to the next; all 0 at first. */
@@ -100,9 +99,9 @@ struct os_time {
     uint64_t milliseconds; /* what it said */
 };
 
-/* The time of CLOCK_MONOTONIC in milliseconds, up to about two of them late: the system is asked
- * only when that much has passed. 0 if it does not tell. The caller excludes other calls with that
- * os_time. */
+/* Returns the time of CLOCK_MONOTONIC in milliseconds, up to about two of them late: the system is
+ * asked only when that much has passed. 0 if it does not tell. The caller excludes other calls with
+ * that os_time. */
 uint64_t os_time(struct os_time *time);
 
 /* Returns whether the program has rights beyond those of the user that started it (setuid). */
@@ -127,8 +126,8 @@ bool os_barrier_open(void);
  * need none in their code. Returns false if the system refuses. */
 bool os_barrier(void);
 
-/* An address that stands for the calling thread: no other thread has it at the same time. It needs
- * no system call, and stays what it is in a child of fork. */
+/* Returns an address that stands for the calling thread: no other thread has it at the same time.
+ * It needs no system call, and stays what it is in a child of fork. */
 static inline const void *os_thread_pointer(void)
 {
 #if defined(__x86_64__)
@@ -144,7 +143,7 @@ static inline const void *os_thread_pointer(void)
 #endif
 }
 
-/* The number of the calling thread, of the process, and of its parent. */
+/* Return the number of the calling thread, of the process, and of its parent. */
 int os_thread_id(void);
 int os_process_id(void);
 int os_parent_id(void);

@@ -54,7 +54,7 @@ RACING static inline size_t region_offset(const struct region *r, const void *ad
     return (uintptr_t)address - (uintptr_t)r->base;
 }
 
-/* The address at which a granule of the region begins. */
+/* Returns the address at which a granule of the region begins. */
 static inline void *region_at(const struct region *r, uint32_t granule)
 {
     return r->base + (size_t)granule * GRANULE_BYTES;

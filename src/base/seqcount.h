@@ -36,7 +36,7 @@ static inline void change_end(uint32_t *changes)
     __atomic_store_n(changes, *changes + 1, __ATOMIC_RELEASE);
 }
 
-/* The count before a reader reads. */
+/* Returns the count before a reader reads. */
 RACING static inline uint32_t changes_seen(const uint32_t *changes)
 {
     return __atomic_load_n(changes, __ATOMIC_ACQUIRE);

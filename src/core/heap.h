@@ -241,8 +241,8 @@ void heap_leave(struct heap *h, struct thread *t);
  * `mine` is the calling thread, or NULL if it never used the heap. */
 void heap_forked_locked(struct heap *h, struct thread *mine);
 
-/* The class of slots for nbytes at a multiple of `align`, a power of two; NCLASSES if such an
- * object gets no slot. The answer does not change while the heap is open. */
+/* Returns the class of slots for nbytes at a multiple of `align`, a power of two; NCLASSES if such
+ * an object gets no slot. The answer does not change while the heap is open. */
 unsigned heap_sizeclass(const struct heap *h, size_t nbytes, size_t align);
 
 /* Finds free slots of a class, so that tcache_take has some where it had none. Returns false if

@@ -20,8 +20,8 @@
 #include "ledger/ledger.h"
 #include "slots/spans.h"
 
-/* The address of the first entry of the page map; if its place was damaged, any multiple of an
- * entry's bytes. */
+/* Returns the address of the first entry of the page map; if its place was damaged, any multiple of
+ * an entry's bytes. */
 RACING static uintptr_t entries_address(const struct region *r, const struct spans *s)
 {
     uintptr_t address = (uintptr_t)r->base + (size_t)NOW(s->pagemap) * GRANULE_BYTES;

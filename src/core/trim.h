@@ -48,7 +48,7 @@ static inline uint32_t trim_little(const struct ledger *l, uint32_t nspare)
     return little > LITTLE ? little : LITTLE;
 }
 
-/* The least dirty granules that TR1, TR2 and TR4 give back. */
+/* Returns how many granules have to be dirty for TR1, TR2 and TR4 to give them back. */
 static inline uint32_t trim_least(const struct ledger *l, uint32_t nspare)
 {
     enum { PART_OF_LIVE = 4 };

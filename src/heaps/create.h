@@ -8,7 +8,7 @@
 #include "heaps/header.h"
 #include "heaps/session.h"
 
-/* The options of a call: its caller's, or the default ones for NULL. */
+/* Returns the options of a call: its caller's, or the default ones for NULL. */
 const struct mem_options *create_options(const struct mem_options *options);
 
 /* Under memcheck: a heap is about to begin in that memory, which may be touched from now on. What

@@ -36,8 +36,8 @@ static inline bool has_magic(const mem_heap *m, uint32_t magic)
     return m != NULL && (uintptr_t)m % HEAP_ALIGN == 0 && m->magic == magic;
 }
 
-/* The hcache of a heap that is the calling thread's alone, or NULL: it has none, is being walked,
- * or is no heap. */
+/* Returns the hcache of a heap that is the calling thread's alone, or NULL: it has none, is being
+ * walked, or is no heap. */
 static inline struct hcache *hcache_alone(const mem_heap *m)
 {
     return has_magic(m, HEAP_FAST) && m->walker == NULL ? header_hcache(m) : NULL;

@@ -28,8 +28,8 @@ enum foreign { FOREIGN_MALLOC, FOREIGN_CLASSIC, NFOREIGN };
  * and to the calls below. */
 void foreign_add(enum foreign which, struct heap *h);
 
-/* The heap that `m` is the handle of, or NULL if it is no handle, or that heap is not there. Any
- * thread may call it. */
+/* Returns the heap that `m` is the handle of, or NULL if it is no handle, or that heap is not
+ * there. Any thread may call it. */
 struct heap *foreign_heap(const mem_heap *m);
 
 /* What mem_find_in, mem_walk, mem_stats and mem_check do for a foreign heap `h` with the handle

@@ -55,8 +55,8 @@ static uint16_t nwindows_in(size_t nbytes)
     return (uint16_t)((nbytes - sizeof(struct hcache)) / sizeof(struct hcache_window));
 }
 
-/* The window for a size in granules. Sizes beyond the last class lead to it, and hcache_take sees
- * that they do not fit. */
+/* Returns the window for a size in granules. Sizes beyond the last class lead to it, and
+ * hcache_take sees that they do not fit. */
 static uint8_t window_for(const struct heap *h, unsigned ngranules, unsigned nwindows)
 {
     return (uint8_t)least(heap_sizeclass(h, ngranules * GRANULE_BYTES, 1), nwindows - 1);

@@ -56,7 +56,7 @@ RACING static uint32_t sum_of_constants(const mem_heap *m)
     return folded(sum_words(HEAP_MAGIC, &m->nbytes, END - FIRST));
 }
 
-/* The section of the state, in a heap without spans. */
+/* Returns how many bytes the section of the state has, in a heap without spans. */
 static size_t stored_bytes(const mem_heap *m)
 {
     return sizeof(struct stored) + (header_has_guards(m) ? sizeof(struct stored_guard) : 0);
@@ -153,7 +153,7 @@ static void lay_out(mem_heap *m, bool has_extras, bool has_limit)
     assert(header_bytes(m) + CHUNK_COST < m->nbytes);
 }
 
-/* The first word of a heap in use: it has a fast path if it has an hcache. */
+/* Returns the first word of a heap in use: it has a fast path if it has an hcache. */
 static uint32_t magic_of(const mem_heap *m)
 {
     if (!header_has_hcache(m))

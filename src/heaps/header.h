@@ -147,7 +147,7 @@ RACING static inline bool header_opens_in_steps(const mem_heap *m)
 
 /* --- where things are ------------------------------------------------------------- */
 
-/* The section that begins `offset` bytes behind the header's begin; NULL if that is 0. */
+/* Returns the section that begins `offset` bytes behind the header's begin; NULL if that is 0. */
 RACING static inline void *header_at(const mem_heap *m, size_t offset)
 {
     return offset == 0 ? NULL : (unsigned char *)(uintptr_t)m + offset;
@@ -190,7 +190,7 @@ static inline struct lock *header_lock(const mem_heap *m)
     return header_at(m, m->lock);
 }
 
-/* The hcache, right behind the struct heap of a heap that has one. */
+/* Returns the hcache, right behind the struct heap of a heap that has one. */
 static inline struct hcache *header_hcache(const mem_heap *m)
 {
     assert(header_has_hcache(m));
@@ -250,14 +250,14 @@ bool header_extras_are_whole(const mem_heap *m);
 /* The extras, or NULL if there are none or they have been written to. */
 const struct extras *header_extras(const mem_heap *m);
 
-/* The limit of the heap in bytes; 0: none. The extras are whole (session_open). */
+/* Returns the limit of the heap in bytes; 0: none. The extras are whole (session_open). */
 static inline size_t header_limit(const mem_heap *m)
 {
     const struct extras *e = header_at(m, m->extras);
     return e == NULL ? 0 : e->limit;
 }
 
-/* The style that the heap was made with. The heap need not be one: MEM_ANY_FIT then. */
+/* Returns the style that the heap was made with. The heap need not be one: MEM_ANY_FIT then. */
 static inline enum mem_style header_style(const mem_heap *m)
 {
     bool is_heap = m != NULL && (uintptr_t)m % HEAP_ALIGN == 0 && header_is_here(m);

@@ -12,7 +12,7 @@
 #include "base/os.h"
 #include "core/heap.h"
 
-/* The struct heap of a part: in the header, or at the part's begin. */
+/* Returns the struct heap of a part: in the header, or at the part's begin. */
 RACING static void *part_at(const mem_heap *m, size_t part)
 {
     return part == 0 ? header_at(m, m->state) : header_at(m, part * PART_BYTES);

@@ -20,7 +20,7 @@ RACING static inline size_t parts_count(const mem_heap *m)
     return ceil_div(m->nbytes, PART_BYTES);
 }
 
-/* The part that an address in the heap is in. */
+/* Returns which part an address in the heap is in. */
 RACING static inline size_t parts_index(const mem_heap *m, const void *address)
 {
     return ((uintptr_t)address - (uintptr_t)m) / PART_BYTES;
@@ -30,8 +30,8 @@ RACING static inline size_t parts_index(const mem_heap *m, const void *address)
  * part, so *h may be anywhere. */
 void parts_make(const mem_heap *m, size_t part, struct heap *h);
 
-/* The struct heap of a part, in a heap with spans. That of a part which is not open is made in
- * *view, all free, to be read only. That of an open part stays where it is. The caller needs no
+/* Returns the struct heap of a part, in a heap with spans. That of a part which is not open is made
+ * in *view, all free, to be read only. That of an open part stays where it is. The caller needs no
  * lock. */
 struct heap *parts_heap(const mem_heap *m, size_t part, struct heap *view);
 

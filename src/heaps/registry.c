@@ -80,7 +80,8 @@ static bool covers(const struct heap_range *p, uintptr_t address)
     return address - p->base < p->nbytes;
 }
 
-/* The address of its last byte. One behind that may be 0, at the end of the address space. */
+/* Returns the address of the last byte of a range. One behind that may be 0, at the end of the
+ * address space. */
 static uintptr_t last_of(const struct heap_range *p)
 {
     return p->base + (p->nbytes - 1);

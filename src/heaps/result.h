@@ -31,7 +31,7 @@ static inline void *result_null(enum mem_result why)
     return NULL;
 }
 
-/* What a result of core/heap.h, or of a lookup, is to a caller. Notes nothing. */
+/* Returns what a result of core/heap.h, or of a lookup, is to a caller. Notes nothing. */
 enum mem_result result_of_heap(enum heap_result result);
 
 /* What a lookup in `heap` has found is to a caller: MEM_OK, and *found, if it is an object or free

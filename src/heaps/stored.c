@@ -19,7 +19,7 @@
 #include "heaps/parts.h"
 #include "ledger/ledger.h"
 
-/* The place of the guard, right behind the other numbers of a heap with guard pages. */
+/* Returns the place of the guard, right behind the other numbers of a heap with guard pages. */
 RACING static struct stored_guard *stored_guard_of(const mem_heap *m)
 {
     return header_at(m, m->state + sizeof(struct stored));

@@ -64,8 +64,8 @@ RACING static struct node *node_place(const struct btree *b, uint32_t id)
     return (struct node *)(b->end - ((size_t)id + 1) * NODE_BYTES);
 }
 
-/* The node of that number; node 0 if there is none, since the number may come from a node that was
- * overwritten [BT5]. */
+/* Returns the node of that number; node 0 if there is none, since the number may come from a node
+ * that was overwritten [BT5]. */
 static struct node *node_at(const struct btree *b, uint32_t id)
 {
     return node_place(b, id < b->nnodes ? id : 0);
@@ -86,7 +86,7 @@ static bool has_bytes(const struct btree *b, size_t nbytes)
     return btree_nbytes(b) + nbytes <= b->room;
 }
 
-/* The node that a step of a cursor is in. The step is not in an array. */
+/* Returns the node that a step of a cursor is in. The step is not in an array. */
 static struct node *node_of(const struct step *s)
 {
     return (struct node *)((unsigned char *)s->word - offsetof(struct node, word));
@@ -98,7 +98,7 @@ static size_t array_nwords(const struct btree *b, enum order order)
     return b->tree[order].height == 0 ? b->tree[order].nwords : 0;
 }
 
-/* The array of a sequence that is one. For BY_SIZE it is always the lowest word in use. */
+/* Returns the array of a sequence that is one. For BY_SIZE it is always the lowest word in use. */
 static uint64_t *array_of(const struct btree *b, enum order order)
 {
     uint64_t *word = (uint64_t *)(b->end - (size_t)b->nnodes * NODE_BYTES);
@@ -184,8 +184,8 @@ RACING static int count_below_or_at(const uint64_t *word, int nwords, uint64_t k
     return count;
 }
 
-/* The key with which btree_floor finds `word`. By address only the start counts, since two chunks
- * never start at one granule and the state of a chunk changes. */
+/* Returns the key with which btree_floor finds `word`. By address only the start counts, since two
+ * chunks never start at one granule and the state of a chunk changes. */
 static uint64_t key_of(enum order order, uint64_t word)
 {
     return order == BY_ADDRESS ? word | UINT32_MAX : word;
@@ -557,8 +557,8 @@ bool btree_free_below(const struct btree *b, struct cursor *c)
 
 /* --- summaries ------------------------------------------------------------- */
 
-/* The longest free chunk of a leaf that ends at `end`; 0 if all are live. Each chunk ends where
- * the next word says that the next chunk starts. */
+/* Returns the length of the longest free chunk of a leaf that ends at `end`; 0 if all are live. Each
+ * chunk ends where the next word says that the next chunk starts. */
 static uint32_t longest_free(const uint64_t *word, int nwords, uint32_t end)
 {
     uint32_t longest = 0;
@@ -571,7 +571,7 @@ static uint32_t longest_free(const uint64_t *word, int nwords, uint32_t end)
     return longest;
 }
 
-/* The word that has to stand for a node which ends at `end` [BT2]. */
+/* Returns the word that has to stand for a node which ends at `end` [BT2]. */
 static uint64_t summary_of(const struct node *x, uint32_t end)
 {
     int nwords = nwords_of(x, x->level);
@@ -585,8 +585,8 @@ static uint64_t summary_of(const struct node *x, uint32_t end)
     return word_of(high_of(x->word[0]), longest);
 }
 
-/* The length of the chunk whose word this is, if it is free and ends at `end`; 0 of a live one.
- * Of a word by size the result means nothing, and is not used. */
+/* Returns the length of the chunk whose word this is, if it is free and ends at `end`; 0 of a live
+ * one. Of a word by size the result means nothing, and is not used. */
 static uint32_t free_length(uint64_t word, uint32_t end)
 {
     return low_of(word) == 0 ? end - high_of(word) : 0;

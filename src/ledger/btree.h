@@ -99,7 +99,7 @@ static inline uint32_t low_of(uint64_t word)
     return (uint32_t)word;
 }
 
-/* The word at a cursor that is not at BEFORE_FIRST. */
+/* Returns the word at a cursor that is not at BEFORE_FIRST. */
 static inline uint64_t cursor_word(const struct cursor *c)
 {
     return c->step[0].word[c->step[0].index];

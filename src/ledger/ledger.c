@@ -24,8 +24,8 @@ RACING static uint64_t nchunks(const struct ledger *l)
     return l->b.tree[BY_ADDRESS].nwords;
 }
 
-/* The granules that are left for chunks if each of nrecords has `cost` bytes for its record. With a
- * guard, records take whole pages, and the guard one page more [LG6]. */
+/* Returns the granules that are left for chunks if each of nrecords has `cost` bytes for its
+ * record. With a guard, records take whole pages, and the guard one page more [LG6]. */
 RACING static uint32_t granules_left(const struct ledger *l, uint64_t nrecords, uint64_t cost)
 {
     assert(cost >= BTREE_COST); /* no record is cheaper [BT4] */

@@ -117,7 +117,7 @@ RACING static inline size_t ledger_readable_bytes(const struct ledger *l)
     return NOW(l->guard.high) == 0 ? l->nbytes : (size_t)NOW(l->guard.low) * GRANULE_BYTES;
 }
 
-/* The bytes that the records take at most after such a change. */
+/* Returns the bytes that the records take at most after such a change. */
 size_t ledger_nbytes_most(const struct ledger *l);
 
 /* Notes where the guard is from now on: low < high, around neither chunk nor record. */
@@ -211,7 +211,7 @@ bool ledger_next_shorter(const struct ledger *l, struct chunk *hole);
  * is none, or if it could only be taken whole. O(log n). */
 bool ledger_next_longer(const struct ledger *l, struct chunk *hole);
 
-/* The free space behind the last chunk; its length may be 0. */
+/* Returns the free space behind the last chunk; its length may be 0. */
 struct chunk ledger_tail(const struct ledger *l);
 
 /* Bytes that the records take at the end of the region now; and the most that they may have been

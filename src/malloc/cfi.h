@@ -47,7 +47,7 @@ struct rule {
 };
 static_assert(sizeof(struct rule) == sizeof(uint64_t), "a rule is one word");
 
-/* The offset in bytes, with its sign. */
+/* Returns the offset in bytes, with its sign. */
 static inline int32_t rule_offset(const struct rule *r)
 {
     return (int32_t)((uint32_t)r->offset_bits << 4) >> 4;

@@ -75,7 +75,7 @@ void moment_take(struct moment *m)
     m->thread = pthread_self() == first_thread ? first_number : (uint32_t)os_thread_id();
 }
 
-/* The time of an event. The caller holds the heap's lock. */
+/* Returns the time for an event. The caller holds the heap's lock. */
 static uint64_t now_locked(void)
 {
     static struct os_time time;

@@ -62,8 +62,8 @@ uint32_t pagemap_granules(const struct spans *s)
     return (uint32_t)(nbytes / GRANULE_BYTES);
 }
 
-/* The granule behind the entry of a slice, up to which the page map has to be open for writing
- * before anything can be said of the slice. */
+/* Returns the granule behind the entry of a slice, up to which the page map has to be open for
+ * writing before anything can be said of the slice. */
 static uint32_t entry_end(const struct spans *s, uint32_t slice)
 {
     return s->pagemap + (uint32_t)((QUEUES_BYTES + slice * sizeof(struct span)) / GRANULE_BYTES);

@@ -76,15 +76,15 @@ static unsigned char *states_at(const struct span *span, ptrdiff_t moved)
     return (unsigned char *)((uintptr_t)span->states + (uintptr_t)moved);
 }
 
-/* The first slot of a metadata span that spans_take_metadata hands out. The last one that it hands
- * out is the last but one of the span (span_nreserved). */
+/* Returns the first slot of a metadata span that spans_take_metadata hands out. The last one that
+ * it hands out is the last but one of the span (span_nreserved). */
 static uint32_t first_handed_out(const struct span *span)
 {
     return span_nreserved(span) - 1;
 }
 
-/* A number for one slot of a region. The sums of such numbers are equal for two sets of slots if
- * the sets are, and else in one case of 2^64. */
+/* Returns a number for one slot of a region. The sums of such numbers are equal for two sets of
+ * slots if the sets are, and else in one case of 2^64. */
 static uint64_t number_of(uint32_t slice, uint32_t index)
 {
     uint64_t n = ((uint64_t)slice << 32 | index) * 0x9E3779B97F4A7C15;

@@ -150,8 +150,8 @@ static void print_sums(FILE *f, const struct counters *c, size_t n)
 
 enum { BAR = 24 };
 
-/* The length of the bar of n beside the longest, which is that of `most`; at least 1 unless n
- * is 0. */
+/* Returns the length of the bar of n beside the longest, which is that of `most`; at least 1 unless
+ * n is 0. */
 static int bar_length(uint64_t n, uint64_t most)
 {
     int length = most == 0 ? 0 : (int)((double)n / (double)most * BAR + 0.5);

@@ -68,7 +68,7 @@ int64_t change_bytes(const struct change *c);
  */
 struct changes kinds_compare(struct kinds *old, struct kinds *new);
 
-/* The kind that has a key, among those that kinds_compare has sorted; or NULL. */
+/* Returns the kind that has a key, among those that kinds_compare has sorted; or NULL. */
 const struct kind *kinds_find(const struct kinds *k, uint64_t key);
 
 #endif

@@ -47,7 +47,7 @@ uint64_t argument_address(const char *arg, struct argp_state *state);
 
 /* --- time ---------------------------------------------------------------------------- */
 
-/* The time, in seconds since some moment. */
+/* Returns the time, in seconds since some moment. */
 double clock_seconds(void);
 
 /* --- output ------------------------------------------------------------------------ */

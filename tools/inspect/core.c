@@ -371,7 +371,7 @@ bool core_is_truncated(const struct target *t)
 
 /* --- memory ---------------------------------------------------------------------------- */
 
-/* The last segment that begins at or below the address; n if there is none. */
+/* Returns the last segment that begins at or below the address; n if there is none. */
 static size_t segment_below(const struct core *c, uint64_t address)
 {
     size_t low = 0, n = c->nsegments;
@@ -402,7 +402,7 @@ size_t core_read(struct target *t, uint64_t address, void *to, size_t nbytes)
     return done;
 }
 
-/* The start of the first segment behind the address, or `end`. */
+/* Returns the start of the first segment behind the address, or `end`. */
 uint64_t core_next(const struct target *t, uint64_t address, uint64_t end)
 {
     const struct core *c = t->core;

@@ -203,7 +203,7 @@ static bool entry_is_sane(const struct spans *s, uint32_t slice)
     return first->slot_bytes != 0 && first->back == 0 && back < span_nslices(first);
 }
 
-/* The span that an offset into the region lies in, if all its numbers agree; else NULL. */
+/* Returns the span that an offset into the region lies in, if all its numbers agree; else NULL. */
 static const struct span *span_of(const struct spans *s, size_t offset, uint32_t nslices)
 {
     uint32_t slice = pagemap_slice(s, (uintptr_t)spans_region(s)->base + offset);
@@ -227,8 +227,8 @@ static bool states_are_sane(const struct view *v, const struct span *span, uint3
            first == span_of(s, offset + nbytes - 1, nslices);
 }
 
-/* The first entry from `slice` on that is not empty, or is near one. In a large heap most of the
- * page map was never written to. */
+/* Returns the first entry from `slice` on that is not empty, or is near one. In a large heap most
+ * of the page map was never written to. */
 static uint32_t skip_empty(const struct spans *s, uint32_t slice, uint32_t nslices)
 {
     enum { AT_ONCE = 64 };
@@ -463,8 +463,8 @@ static void copy_described(struct copier *c, const struct described *d)
         c->hs->is_list_changing |= list_is_changing(c, d->address);
 }
 
-/* The layout that this tool understands of what a note describes; that of the note itself, if it
- * describes something else than heaps. */
+/* Returns the layout that this tool understands of what a note describes; that of the note itself,
+ * if it describes something else than heaps. */
 static uint32_t known_layout(const struct described *d)
 {
     switch (d->type) {

@@ -80,7 +80,8 @@ void heaps_close(struct heaps *hs);
  * address order, which the caller frees. Returns false if that is not known. */
 bool heaps_resident(const struct heaps *hs, struct target *t, struct extent **list, size_t *n);
 
-/* A name for messages: "malloc's heap", or "the heap at 0x...". It lasts until the next call. */
+/* Returns a name for messages: "malloc's heap", or "the heap at 0x...". It lasts until the next
+ * call. */
 const char *view_name(const struct view *v);
 
 /* The view whose region an address is in, the innermost if heaps lie in objects of others; or

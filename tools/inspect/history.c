@@ -58,7 +58,7 @@ static const struct argp argp = {
 
 /* --- text ------------------------------------------------------------------------------- */
 
-/* The time that events count from: now for a process, else the last event. Milliseconds. */
+/* Returns the time that events count from: now for a process, else the last event. Milliseconds. */
 static uint64_t time_of_look(const struct events *e)
 {
     struct timespec t;

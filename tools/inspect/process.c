@@ -132,7 +132,8 @@ static int read_mappings(struct target *t)
     return why;
 }
 
-/* The letter of a thread's state in /proc: 'Z' or 'X' if it has ended; 0 if it is not there. */
+/* Returns the letter of a thread's state in /proc: 'Z' or 'X' if it has ended; 0 if it is not
+ * there. */
 static char state_of(int pid, int id)
 {
     char path[64], text[512] = "", *end;

@@ -56,7 +56,8 @@ void symbols_close(struct symbols *s)
     free(s);
 }
 
-/* The first mapping of the file that a mapping is of: the nearest one below with offset 0. */
+/* Returns the first mapping of the file that a mapping is of: the nearest one below with offset
+ * 0. */
 static const struct mapping *first_of(const struct symbols *s, const struct mapping *m)
 {
     const struct mapping *all = target_mappings(s->t);
@@ -310,7 +311,7 @@ bool symbols_find(struct symbols *s, uint64_t address, struct symbol *found)
     return true;
 }
 
-/* The name of a file without those of its folders. */
+/* Returns the name of a file without those of its folders. */
 static const char *base_of(const char *path)
 {
     const char *slash = path == NULL ? NULL : strrchr(path, '/');

@@ -116,7 +116,7 @@ struct mapping {
 size_t target_nmappings(const struct target *t);
 const struct mapping *target_mappings(const struct target *t);
 
-/* The mapping that an address is in, or NULL. */
+/* Returns the mapping that an address is in, or NULL. */
 const struct mapping *target_mapping(const struct target *t, uint64_t address);
 
 /* --- threads ------------------------------------------------------------------------ */

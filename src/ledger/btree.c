@@ -557,8 +557,8 @@ bool btree_free_below(const struct btree *b, struct cursor *c)
 
 /* --- summaries ------------------------------------------------------------- */
 
-/* Returns the length of the longest free chunk of a leaf that ends at `end`; 0 if all are live. Each
- * chunk ends where the next word says that the next chunk starts. */
+/* Returns the length of the longest free chunk of a leaf that ends at `end`; 0 if all are live.
+ * Each chunk ends where the next word says that the next chunk starts. */
 static uint32_t longest_free(const uint64_t *word, int nwords, uint32_t end)
 {
     uint32_t longest = 0;

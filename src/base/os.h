@@ -89,8 +89,8 @@ struct os_clock {
     uint64_t ticks;  /* how far it has counted in all */
 };
 
-/* Returns the time on a clock that never goes back, but may run up to about twice as fast or as slow
- * as it should. Makes no system call. The caller excludes other calls with that os_clock. */
+/* Returns the time on a clock that never goes back, but may run about twice as fast or as slow as
+ * it should. Makes no system call. The caller excludes other calls with that os_clock. */
 uint64_t os_milliseconds(struct os_clock *clock);
 
 /* What os_time keeps from one call to the next; all 0 at first. */

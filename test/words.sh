@@ -6,7 +6,8 @@
 # No comment or document has one of the words that leave open which thread or caller acts
 # (CONTRIBUTING.md), and no line has more than 100 columns. Each .c file of src and tools opens with
 # a comment, and the .c files of the folders below have comments on a fifth of their lines. Each
-# file that a comment or a document names is there. Whatever is wrong is printed with its place.
+# file that a comment or a document names is there. Each prefix of invariants is one header's, and
+# has its row in docs/glossary.md. Whatever is wrong is printed with its place.
 set -u
 export LC_ALL=C
 cd "$(dirname "$0")/.." || exit 1
@@ -50,6 +51,16 @@ names_of_absent_files() {
         done
 }
 
+# Prints each prefix of invariants and the header that has it, as the headers say, and the glossary.
+prefixes_of_headers() {
+    # shellcheck disable=SC2046 # names are words
+    grep -oE '^ \* +[A-Z]{2}[0-9]+ ' $(find src tools test -name '*.h') |
+        sed -E 's/^([^:]*):.* ([A-Z]{2})[0-9]+ $/\2 \1/' | sort -u
+}
+prefixes_of_glossary() {
+    sed -nE 's/^\| ([A-Z]{2}) \| .* \| `(.*)` \|$/\1 \2/p' docs/glossary.md | sort
+}
+
 files >"$work/files"
 # shellcheck disable=SC2046 # names are words
 awk -f test/words.awk $(cat "$work/files") >"$work/found"
@@ -69,4 +80,11 @@ done
 names_of_absent_files >"$work/absent"
 [ ! -s "$work/absent" ]
 result $? 'each file that a comment or a document names is there' "$work/absent"
+prefixes_of_headers >"$work/headers"
+prefixes_of_glossary >"$work/glossary"
+diff "$work/headers" "$work/glossary" >"$work/prefixes"
+result $? 'the glossary has the prefix of invariants of each header, and no other' "$work/prefixes"
+cut -d ' ' -f 1 "$work/headers" | uniq -d >"$work/twice"
+[ ! -s "$work/twice" ]
+result $? 'no two headers have a prefix in common' "$work/twice"
 echo "1..$ntests"

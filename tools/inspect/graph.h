@@ -95,7 +95,7 @@ struct pointer {
     uint32_t object; /* what it points to */
 };
 
-/* The pointers of a root, in the order of their places. */
+/* Returns the pointers of a root, in the order of their places. */
 const struct pointer *graph_root_pointers(const struct graph *g, const struct root *root);
 
 /* --- from object to object ------------------------------------------------------------ */

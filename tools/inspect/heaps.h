@@ -43,7 +43,7 @@ struct view {
     const char *fault; /* why it cannot be read, in words; NULL: it can */
     bool is_changing;  /* a thread was in the middle of a change each time that it was copied */
     uint64_t list;     /* where the head of its free list is in the target; 0: it has none */
-    bool is_busy;      /* or of a call, which may be about to change the heap */
+    bool is_busy;      /* a thread was in the middle of a call, which may be about to change it */
     ptrdiff_t delta;   /* address in the copy - address in the target */
     struct heap heap;  /* opened on the copy, unless there is a fault */
     bool has_counters; /* the program counts its calls (`mem run --report'): as they are there */

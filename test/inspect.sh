@@ -159,17 +159,28 @@ run bash -c 'ulimit -f 4; exec "$@"' - "$mem" snap "$pid" -o large
 refuses 'large: File too large' 'a snapshot above the limit on the size of files'
 [ "$(echo large*)" = 'large*' ]
 result $? 'and nothing is left of it'
+# Sends a signal to mem snap when it has written the file, but not renamed it.
+signal_snap() {
+    rm -f ended*
+    run bash -c 'ulimit -c 0; exec "$@"' - gdb -batch -nx -ex "handle $1 nostop" \
+        -ex 'tbreak fchmod' -ex run -ex "signal $1" --args "$mem" snap "$pid" -o ended
+}
 if command -v gdb >/dev/null; then
-    # It has written the file, but not renamed it.
     left=0
-    for signal in SIGTERM SIGXCPU; do
-        run gdb -batch -nx -ex "handle $signal nostop" -ex 'break fchmod' -ex run \
-            -ex "signal $signal" --args "$mem" snap "$pid" -o ended
+    for signal in SIGTERM SIGXCPU SIGUSR1 SIGUSR2 SIGALRM SIGABRT SIGSEGV SIGPWR SIG34 SIG64; do
+        signal_snap "$signal"
         grep -q "terminated with signal $signal" out && [ "$(echo ended*)" = 'ended*' ] || left=1
     done
     result $left 'nor of one that a signal ends'
+    lost=0
+    for signal in SIGCHLD SIGCONT SIGURG SIGWINCH; do
+        signal_snap "$signal"
+        grep -q 'exited normally' out && [ "$(echo ended*)" = ended ] && rm ended || lost=1
+    done
+    result $lost 'but each other signal leaves the snapshot as it is'
 else
     skip 'nor of one that a signal ends' 'no gdb'
+    skip 'but each other signal leaves the snapshot as it is' 'no gdb'
 fi
 
 # --- core files -------------------------------------------------------------------------

@@ -166,15 +166,26 @@ static void remove_unfinished(int number)
     raise(number);
 }
 
-/* A user, a terminal, a pipe and a limit on processor time can end mem, and leave no unfinished
- * file behind. A write above the limit on the size of files fails. */
+/* Whether a signal ends a process that has not said otherwise. */
+static bool is_ending(int number)
+{
+    static const int others[] = {SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP,
+                                 SIGTTIN, SIGTTOU, SIGURG,  SIGWINCH};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (number == others[i])
+            return false;
+    return true;
+}
+
+/* A signal that ends mem leaves no unfinished file behind, except SIGKILL. A signal that is ignored
+ * or has a handler keeps that. A write above the limit on the size of files fails. */
 static void catch_signals(void)
 {
-    static const int numbers[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE, SIGXCPU};
+    struct sigaction was;
     signal(SIGXFSZ, SIG_IGN);
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-        if (signal(numbers[i], remove_unfinished) == SIG_IGN)
-            signal(numbers[i], SIG_IGN);
+    for (int number = 1; number <= SIGRTMAX; number++)
+        if (is_ending(number) && sigaction(number, NULL, &was) == 0 && was.sa_handler == SIG_DFL)
+            signal(number, remove_unfinished);
 }
 
 static bool write_file(struct target *t, const struct extent *resident, size_t nresident,

@@ -293,7 +293,8 @@ void os_write(int fd, const char *text, size_t nbytes)
 int os_open_pipe(const char *path, uint64_t inode)
 {
     struct stat s;
-    long fd = system_call(SYS_openat, AT_FDCWD, (long)path, O_RDWR | O_CLOEXEC);
+    enum { OPEN = O_RDWR | O_CLOEXEC | O_NOCTTY }; /* the path may name anything here, too */
+    long fd = system_call(SYS_openat, AT_FDCWD, (long)path, OPEN);
     if (system_call(SYS_fstat, fd, (long)&s, 0) == 0 && S_ISFIFO(s.st_mode) && s.st_ino == inode)
         return (int)fd;
     os_close((int)fd);

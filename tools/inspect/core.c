@@ -335,7 +335,7 @@ bool core_open(struct target *t, const char *path)
     struct stat s;
     t->core = grown(NULL, 0, sizeof *t->core);
     struct core *c = t->core;
-    c->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    c->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (c->fd < 0 || fstat(c->fd, &s) != 0) {
         warn("%s", path);
         return false;

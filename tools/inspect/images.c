@@ -37,7 +37,7 @@ static bool image_read(struct image *i, void *to, size_t nbytes, uint64_t offset
     if (target_is_process(i->t) || i->mapping->file == NULL || i->mapping->file[0] != '/')
         return false;
     if (i->fd < 0)
-        i->fd = open(i->mapping->file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+        i->fd = open(i->mapping->file, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     return i->fd >= 0 && fstat(i->fd, &s) == 0 && S_ISREG(s.st_mode) &&
            pread(i->fd, to, nbytes, (off_t)offset) == (ssize_t)nbytes;
 }

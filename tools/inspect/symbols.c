@@ -75,7 +75,7 @@ static Dwfl_Module *report(Dwfl *dwfl, const char *path, uint64_t start)
 {
     struct stat st;
     Elf64_Ehdr h;
-    int fd = dwfl == NULL ? -1 : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int fd = dwfl == NULL ? -1 : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0)
         return NULL;
     bool is_image = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&

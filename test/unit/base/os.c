@@ -10,9 +10,11 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -234,7 +236,7 @@ static void test_map_file(void **state)
     int file = memfd_create("file", 0);
     assert_int_equal(write(file, "content", 8), 8);
     snprintf(path, sizeof path, "/proc/self/fd/%d", file);
-    char *mapped = os_map_file(path, &nbytes);
+    char *mapped = os_map_file(path, &nbytes) != NULL;
     assert_non_null(mapped);
     assert_int_equal(nbytes, 8);
     assert_string_equal(mapped, "content");
@@ -242,6 +244,39 @@ static void test_map_file(void **state)
     close(file);
     close(ends[0]);
     close(ends[1]);
+}
+
+/* Returns whether a process that leads a session has a terminal once the library was told that one
+ * is a pipe, or a file to map. The child process says so by its exit status. */
+static bool has_terminal_after(const char *path, bool as_pipe)
+{
+    int wait_status;
+    size_t nbytes;
+    struct stat s;
+    assert_int_equal(stat(path, &s), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        if (setsid() < 0 || open("/dev/tty", O_RDWR) >= 0)
+            _exit(2);
+        bool opened =
+            as_pipe ? os_open_pipe(path, s.st_ino) >= 0 : os_map_file(path, &nbytes) != NULL;
+        _exit(opened ? 2 : open("/dev/tty", O_RDWR) >= 0);
+    }
+    assert_int_equal(waitpid(child, &wait_status, 0), child);
+    assert_true(WIFEXITED(wait_status) && WEXITSTATUS(wait_status) < 2);
+    return WEXITSTATUS(wait_status) == 1;
+}
+
+/* A terminal that is named in the place of a pipe or a file does not become the program's. */
+static void test_no_terminal(void **state)
+{
+    (void)state;
+    int main_end = posix_openpt(O_RDWR | O_NOCTTY);
+    if (main_end < 0 || grantpt(main_end) != 0 || unlockpt(main_end) != 0)
+        skip();
+    assert_false(has_terminal_after(ptsname(main_end), false));
+    assert_false(has_terminal_after(ptsname(main_end), true));
+    close(main_end);
 }
 
 int main(void)
@@ -257,6 +292,7 @@ int main(void)
         cmocka_unit_test(test_address_bytes),
         cmocka_unit_test(test_open_pipe),
         cmocka_unit_test(test_map_file),
+        cmocka_unit_test(test_no_terminal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

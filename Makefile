@@ -96,7 +96,7 @@ TOOL_FLAGS := $(foreach l,$(TOOL_LIBRARIES),$(TOOL_HAS_$(l))) \
 TOOL_LACKS := $(if $(filter libdw,$(TOOL_LIBRARIES)),,names of functions (libdw);) \
     $(if $(filter libzstd,$(TOOL_LIBRARIES)),,compressed snapshots (libzstd);) \
     $(if $(filter ncursesw,$(TOOL_LIBRARIES)),,the screen of mem top (ncursesw);)
-$(BUILD)/mem: $(wildcard tools/*.h tools/inspect/*.h) src/malloc/counterfile.h
+$(BUILD)/mem: $(wildcard tools/*.h tools/inspect/*.h) src/malloc/counterfile.h src/malloc/number.h
 $(BUILD)/mem: $(wildcard tools/inspect/*.c) $(BUILD)/libmem.a Makefile
 # tools/record.c is no part of the tool, but a library of the benchmarks.
 $(BUILD)/mem: $(filter-out tools/record.c,$(wildcard tools/*.c))

@@ -34,6 +34,7 @@
 #include "count.h"
 #include "inspect/command.h"
 #include "inspect/leaks.h"
+#include "malloc/number.h"
 #include "program.h"
 #include "report.h"
 #include "run.h"
@@ -129,24 +130,16 @@ static struct run_options {
     char **program;   /* the program's name and its arguments, then NULL */
 } run_options;
 
-/* Returns whether the text is a number that the library accepts. The library itself would
- * complain in every process, and go on with another one. */
-static bool is_number(const char *text, uint64_t least, uint64_t most)
-{
-    static const char suffixes[] = "KkMmGg";
-    size_t ndigits = strspn(text, "0123456789");
-    const char *unit = text + ndigits, *found = *unit == '\0' ? NULL : strchr(suffixes, *unit);
-
-    if (ndigits == 0 || (*unit != '\0' && (found == NULL || unit[1] != '\0')))
-        return false;
-    unsigned shift = found == NULL ? 0 : 10 * (1 + (unsigned)(found - suffixes) / 2);
-    uint64_t number = strtoull(text, NULL, 10);
-    return number <= most >> shift && number << shift >= least;
-}
-
+/* Return whether the library accepts a number. The library itself would complain in every process,
+ * and go on with another one. */
 static bool is_size(const char *text)
 {
-    return is_number(text, UINT64_C(64) << 10, UINT64_C(64) << 30);
+    return number_read(text, strlen(text), (size_t)64 << 10, (size_t)64 << 30) != 0;
+}
+
+static bool is_count(const char *text)
+{
+    return number_read(text, strlen(text), 1 << 10, 1 << 26) != 0;
 }
 
 static bool is_reaction(const char *text)
@@ -164,7 +157,7 @@ static error_t parse_run_option(int key, char *arg, struct argp_state *state)
         run_options.onerror = arg;
     else if (key == 'e')
         argp_error(state, "--onerror=%s: give abort, report or ignore", arg);
-    else if (key == 'h' && (arg == NULL || is_number(arg, 1 << 10, 1 << 26)))
+    else if (key == 'h' && (arg == NULL || is_count(arg)))
         run_options.history = arg == NULL ? "1M" : arg;
     else if (key == 'h')
         argp_error(state, "--history=%s: give a number of events from 1K to 64M", arg);

@@ -7,6 +7,7 @@
 
 #include "base/region.h"
 #include "malloc/history.h"
+#include "malloc/number.h"
 #include "malloc/report.h"
 
 #define REGION_BYTES_MIN     ((size_t)64 << 10)
@@ -82,30 +83,9 @@ static void help(void)
     }
 }
 
-/* Returns by how many bits a suffix (K, M or G, in upper or lower case, or none) shifts a size, or
- * -1 if it is unknown. */
-static int shift_of(struct word suffix)
-{
-    static const char suffixes[] = "KkMmGg";
-    if (suffix.n == 0)
-        return 0;
-    const char *found = memchr(suffixes, suffix.text[0], sizeof suffixes - 1);
-    return suffix.n > 1 || found == NULL ? -1 : 10 * (1 + (int)(found - suffixes) / 2);
-}
-
-/* Parses a number such as 512M, from `least` to `most`. Returns 0 if it is malformed or outside. */
 static size_t read_number(struct word w, size_t least, size_t most)
 {
-    size_t i = 0, number = 0;
-    assert(least > 0 && least <= most && most <= SIZE_MAX / 16);
-    for (; i < w.n && w.text[i] >= '0' && w.text[i] <= '9' && number <= most; i++)
-        number = number * 10 + (size_t)(w.text[i] - '0');
-    int shift = shift_of((struct word){w.text + i, w.n - i});
-    if (i == 0 || shift < 0 || number > most >> shift)
-        return 0;
-    number <<= shift;
-    assert(number <= most);
-    return number >= least ? number : 0;
+    return number_read(w.text, w.n, least, most);
 }
 
 /* Returns whether `value` says what to do, and stores that. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * number.h - reads a number such as 512M: the library, in LIBMEM, and `mem run`, in its options, for
- * what it puts into LIBMEM.
+ * number.h - reads a number such as 512M: for the library, in LIBMEM, and for `mem run`, in the
+ * options that it puts into LIBMEM.
  */
 #ifndef NUMBER_H
 #define NUMBER_H
@@ -19,8 +19,8 @@ static inline int number_shift(const char *suffix, size_t n)
     return n > 1 || found == NULL ? -1 : 10 * (1 + (int)(found - suffixes) / 2);
 }
 
-/* Reads n characters as a decimal number from `least` > 0 to `most`. Returns 0 if it is malformed or
- * outside. */
+/* Reads n characters as a decimal number from `least` > 0 to `most`, with such a suffix. Returns 0
+ * if it is malformed or outside. */
 static inline size_t number_read(const char *text, size_t n, size_t least, size_t most)
 {
     size_t i = 0, number = 0;

@@ -250,7 +250,8 @@ static void read_option(struct options *o, struct word option)
 
 void options_read(struct options *o, char *const *environment)
 {
-    static const char name[] = "LIBMEM=";
+    /* On the stack, not among the library's constants: without LIBMEM no page of theirs is touched. */
+    const char name[] = "LIBMEM=";
     if (environment == NULL)
         return;
     for (; *environment != NULL; environment++) {

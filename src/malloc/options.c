@@ -250,7 +250,8 @@ static void read_option(struct options *o, struct word option)
 
 void options_read(struct options *o, char *const *environment)
 {
-    /* On the stack, not among the library's constants: without LIBMEM no page of theirs is touched. */
+    /* It is on the stack, not among the library's constants: no page of theirs is touched where the
+     * environment has no LIBMEM. */
     const char name[] = "LIBMEM=";
     if (environment == NULL)
         return;

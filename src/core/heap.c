@@ -418,7 +418,7 @@ wish_for_object_locked(struct heap *h, void *object, size_t nbytes)
                               answer == HUGE_TIME_ONE ? (void *)page : NULL, false};
 }
 
-/* Whether the heap has grown so far that the memory into which it grows should ask. */
+/* Returns whether the heap has grown so far that the memory into which it grows should ask. */
 static inline bool growth_is_due_locked(const struct heap *h)
 {
     return (uint64_t)h->chunks.ledger.used + HUGE_AHEAD > h->huge.next;
@@ -480,7 +480,7 @@ static __attribute__((noinline)) void unlock_and_ask(struct heap *h, void *objec
         os_want_huge_pages(wish.start, wish.nbytes, true);
 }
 
-/* Leaves the lock after a call that took an object of nbytes, or failed to and says 0. */
+/* Leaves the lock after a call that took an object of nbytes; 0 if it failed. */
 static inline void unlock_after_taking(struct heap *h, void *object, size_t nbytes)
 {
     if (nbytes >= HUGE_OBJECT || growth_is_due_locked(h))

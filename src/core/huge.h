@@ -7,15 +7,16 @@
  * has just left. Elsewhere a huge page takes 0.1 ms. Only the time of one tells. So now and then
  * the first huge page that is asked for is made and timed:
  *
- *   HU1  while huge pages are fast, at most one in 5 ms is timed. It goes back to the system at
- *        once, so that an object takes no memory that the program does not write to;
+ *   HU1  while huge pages are fast, at most one in 5 ms is timed. An object's goes back to the
+ *        system at once, so that the object takes no memory that the program does not write to.
+ *        One into which the heap grows [HU3] stays, since another thread may have got it by then;
  *   HU2  after a slow one nothing asks for huge pages during a pause of 20 ms, which is four
  *        times as long after each further slow one, up to a second. The slow page itself stays,
  *        since the program is likely to write to it, and has waited for it;
- *   HU3  large objects ask, and so does a heap that has grown beyond HUGE_HEAP, for the memory into
+ *   HU3  large objects ask; and so does a heap that has grown beyond HUGE_HEAP, for the memory into
  *        which it grows next, HUGE_PIECE at a time and HUGE_AHEAD before it is used. What such a
- *        heap wastes in a huge page is little beside what it has; and it has more small pages than
- *        the processor can remember, and all of them to be made.
+ *        heap wastes in a huge page is little beside what it has, while its many small pages would
+ *        each cost a fault, and the processor remembers where only some of them are.
  *
  * All times are in milliseconds. The caller holds the heap's lock.
  */
@@ -32,13 +33,13 @@ struct huge {
     uint64_t again; /* when the next page is timed */
 };
 
-/* In granules, whole huge pages; and what `next` is where nothing is to ask. */
+/* In granules, and whole huge pages. */
 enum {
     HUGE_HEAP = (512 << 20) / GRANULE_BYTES,
     HUGE_PIECE = (16 << 20) / GRANULE_BYTES,
     HUGE_AHEAD = (2 << 20) / GRANULE_BYTES
 };
-#define HUGE_NEVER UINT32_MAX
+#define HUGE_NEVER UINT32_MAX /* what `next` is where no growth asks */
 
 enum huge_answer { HUGE_NO, HUGE_YES, HUGE_TIME_ONE };
 

@@ -533,7 +533,7 @@ static long parse_number(const char *arg, long least, long most, struct argp_sta
 {
     char *end;
     errno = 0;
-    long n = strtol(arg, &end, 0);
+    long n = strtol(arg, &end, 10);
     if (errno != 0 || end == arg || *end != '\0' || n < least || n > most)
         argp_error(state, "%s: give a number from %ld to %ld", arg, least, most);
     return n;

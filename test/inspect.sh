@@ -423,8 +423,17 @@ for words in '' "$pid $pid" '--no-such-option'; do
 done
 run "$mem" find "$pid" 12x
 refuses 'give an address' 'a word that is no address'
-run "$mem" sizes --top x "$pid"
-refuses 'give a number' 'a word that is no number'
+for word in x 0x2 +2 2k ''; do
+    run "$mem" sizes --top "$word" "$pid"
+    refuses 'give a number' "a word that is no number ($word)"
+done
+run "$mem" sizes --json --top 010 "$pid"
+[ "$(grep -c '{"size": [0-9]*, "objects": ' out)" -eq 10 ]
+result $? 'a number with a 0 before it is decimal'
+address=$(awk '$1 == "live" { print $2; exit }' says)
+run "$mem" find "$pid" "0$((address))"
+grep -q "^$address: object of " out
+result $? 'and so is an address without 0x'
 finish
 result $? 'the program goes on'
 

@@ -230,7 +230,8 @@ run "$mem" top -b 4194305
 refuses 'no such process' 'no such process'
 run "$mem" top -b $$
 refuses 'no libmem in this program' 'a process without libmem'
-for words in '' '1 2' '-d 0 1' '-d x 1' '-d 1e9 1' '-d nan 1' '-n 0 1' '-n x 1' '--what 1'; do
+for words in '' '1 2' '-d 0 1' '-d x 1' '-d 1e9 1' '-d nan 1' '-d 0x2 1' '-n 0 1' '-n x 1' \
+    '--what 1'; do
     # shellcheck disable=SC2086 # several words
     run "$mem" top -b $words
     refuses 'Try .mem top --help' "usage: top -b $words"

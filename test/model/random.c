@@ -181,8 +181,8 @@ static void one_run(void)
 
 int main(int argc, char **argv)
 {
-    uint64_t calls = argc > 1 ? strtoull(argv[1], NULL, 0) : 1000000;
-    seed = argc > 2 ? strtoull(argv[2], NULL, 0) : (uint64_t)time(NULL);
+    uint64_t calls = argc > 1 ? strtoull(argv[1], NULL, 10) : 1000000;
+    seed = argc > 2 ? strtoull(argv[2], NULL, 10) : (uint64_t)time(NULL);
     draw_from_seed(seed);
     for (int i = 0; i < 8; i++)
         (void)draw(1);

@@ -32,18 +32,18 @@ bool argument_target(int key, char *arg, struct argp_state *state, const char **
 }
 
 /* Reads a number that fills the whole text. Returns false if it is none. */
-static bool read_number(const char *text, uint64_t *number)
+static bool read_number(const char *text, int base, uint64_t *number)
 {
     char *end;
     errno = 0;
-    *number = strtoull(text, &end, 0);
+    *number = strtoull(text, &end, base);
     return *end == '\0' && errno == 0 && isdigit((unsigned char)*text);
 }
 
 uint64_t argument_number(const char *arg, struct argp_state *state)
 {
     uint64_t n;
-    if (!read_number(arg, &n) || n > 1000000000)
+    if (!read_number(arg, 10, &n) || n > 1000000000)
         argp_error(state, "%s: give a number, such as 20", arg);
     return n;
 }
@@ -51,7 +51,8 @@ uint64_t argument_number(const char *arg, struct argp_state *state)
 uint64_t argument_address(const char *arg, struct argp_state *state)
 {
     uint64_t address;
-    if (!read_number(arg, &address))
+    bool is_hexadecimal = strncasecmp(arg, "0x", 2) == 0;
+    if (!read_number(arg, is_hexadecimal ? 16 : 10, &address))
         argp_error(state, "%s: give an address, such as 0x7f0012345678", arg);
     return address;
 }

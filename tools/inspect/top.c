@@ -7,7 +7,6 @@
  *        +---------- growth --------------+
  */
 #include <argp.h>
-#include <ctype.h>
 #include <err.h>
 #include <inttypes.h>
 #include <locale.h>
@@ -41,7 +40,7 @@ static double seconds(const char *text, struct argp_state *state)
 {
     char *end;
     double n = strtod(text, &end);
-    if (*end != '\0' || (!isdigit((unsigned char)*text) && *text != '.') ||
+    if (text[strspn(text, "0123456789.")] != '\0' || *end != '\0' ||
         !(n >= shortest && n <= longest))
         argp_error(state, "%s: give seconds, from 0.1 to 86400", text);
     return n;

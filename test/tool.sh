@@ -321,6 +321,13 @@ run "$mem" run --report=no/such/folder echo ran
 [ "$status" -eq 125 ] && [ ! -s out ] &&
     grep -q '^mem: no/such/folder: No such file or directory$' err
 result $? '--report to where nothing can be written: a message, nothing run'
+seq 10000 >report && cp report kept
+run "$mem" run --report=report no-such-program
+[ "$status" -eq 127 ] && cmp -s report kept
+result $? 'no such program: the file of the report keeps what it has'
+run "$mem" run --report=report true
+[ "$status" -eq 0 ] && head -n 1 report | grep -q '^mem: true$' && ! grep -q '^10000$' report
+result $? 'and loses that to a report'
 run "$mem" run --report=/dev/full true
 ended 125 '--report that cannot be written is a failure'
 run sh -c '"$0" run --report true 2>&-' "$mem"

@@ -238,14 +238,40 @@ static const struct argp run_argp = {
            "A program that is linked statically, or that runs with the rights of another user "
            "(setuid), keeps its own malloc.\n"};
 
+/* Opens the file for the report, which keeps what it has until there is a report: mem may find no
+ * program. Ends mem if nothing can be written there. */
+static FILE *open_report(void)
+{
+    if (run_options.file == NULL)
+        return stderr;
+    int fd = open(run_options.file, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+    FILE *f = fd < 0 ? NULL : fdopen(fd, "w");
+    if (f == NULL)
+        err(OWN_FAILURE, "%s", run_options.file);
+    return f;
+}
+
+/* Prints the report, if one is wanted. Returns false if it could not be written. */
+static bool write_report(FILE *f, const struct outcome *o, const struct counterfile *counterfile)
+{
+    /* A device or a pipe cannot be emptied, and need not be. */
+    bool ok = f == stderr || ftruncate(fileno(f), 0) == 0 || errno == EINVAL;
+    if (run_options.is_timed || run_options.is_counted)
+        print_usage(f, run_options.program[0], run_options.is_on_system, o);
+    if (counterfile != NULL)
+        report_print(f, counterfile);
+    ok = ok && !ferror(f) && fflush(f) == 0;
+    if (!ok)
+        warn("%s", run_options.file != NULL ? run_options.file : "standard error");
+    return ok;
+}
+
 int command_run(int argc, char **argv)
 {
     argp_parse(&run_argp, argc, argv, ARGP_IN_ORDER, NULL, NULL);
-    FILE *f = run_options.file == NULL ? stderr : fopen(run_options.file, "we");
+    FILE *f = open_report();
     const struct counterfile *counterfile = NULL;
     struct translator *translator = NULL;
-    if (f == NULL)
-        err(OWN_FAILURE, "%s", run_options.file);
     if (!run_options.is_on_system)
         preload_library();
     if (run_options.region != NULL)
@@ -266,13 +292,7 @@ int command_run(int argc, char **argv)
     if (translator != NULL)
         translator_end(translator);
     int found = leaks != NULL ? command_leaks_print(leaks) : run_options.has_leaks ? UNKNOWN : FINE;
-    if (run_options.is_timed || run_options.is_counted)
-        print_usage(f, run_options.program[0], run_options.is_on_system, &o);
-    if (counterfile != NULL)
-        report_print(f, counterfile);
-    bool is_written = !ferror(f) && fflush(f) == 0;
-    if (!is_written)
-        warn("%s", run_options.file != NULL ? run_options.file : "standard error");
+    bool is_written = write_report(f, &o, counterfile);
     int status = end_as(o.wait_status);
     if (status == 0 && (!is_written || found == UNKNOWN))
         return OWN_FAILURE;

@@ -947,7 +947,7 @@ void btree_remove(struct btree *b, struct cursor *c)
     if (t->height == 0) {
         array_remove(b, c->order, s->index);
         s->word = array_of(b, c->order);
-        s->nwords--;
+        s->nwords = (int)t->nwords;
         s->index--;
         return;
     }

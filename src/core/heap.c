@@ -239,12 +239,24 @@ static uint32_t slack_for(size_t nbytes)
     return (uint32_t)(granules_for(nbytes) * (size_t)GRANULE_BYTES - nbytes);
 }
 
+/* Stores the slack, and returns the granules, of an object that is a chunk of its own; returns 0
+ * for more than any region has. Where large objects get whole pages, the slack grows to the end of
+ * the last one; a length that would then be 2^32 wraps around to 0. */
+static uint32_t chunk_granules(const struct heap *h, size_t nbytes, uint32_t *slack)
+{
+    enum { PAGE = WHOLE_PAGE_BYTES / GRANULE_BYTES };
+    uint32_t length = granules_for(nbytes);
+    uint32_t more = h->gives_whole_pages && nbytes >= LARGE_OBJECT ? -length % PAGE : 0;
+    *slack = slack_for(nbytes) + more * GRANULE_BYTES;
+    return length + more;
+}
+
 /* Takes an object that is a chunk of its own. */
 static enum heap_result take_chunk(struct heap *h, size_t nbytes, size_t align, enum fit fit,
                                    void **object)
 {
     assert(is_power_of_two(align));
-    uint32_t length = granules_for(nbytes), slack = slack_for(nbytes), start;
+    uint32_t slack, start, length = chunk_granules(h, nbytes, &slack);
     size_t ngranules = align / GRANULE_BYTES;
     if (length == 0 || ngranules > UINT32_MAX)
         return HEAP_NO_SPACE;
@@ -901,12 +913,12 @@ static bool resize_place_locked(struct heap *h, const struct location *p, size_t
                                 bool anyway)
 {
     assert(p->in_span || p->place.chunk.state != 0); /* what is free has no size */
-    uint32_t length = granules_for(nbytes);
+    uint32_t slack, length = chunk_granules(h, nbytes, &slack);
     if (p->in_span) /* the state says how large the object is, so only that changes */
         return spans_resize(&h->spans, &p->slot, nbytes);
     if (length == 0 || (!anyway && pins_what_it_gives_up(h, &p->place.chunk, length, nbytes)))
         return false;
-    return chunks_resize(&h->chunks, p->place.chunk.start, length, slack_for(nbytes));
+    return chunks_resize(&h->chunks, p->place.chunk.start, length, slack);
 }
 
 /* The one resize in place: judges, resizes, counts, and trims if it is time to. */

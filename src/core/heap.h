@@ -35,6 +35,7 @@ struct heap {
     bool has_tcaches; /* threads may have caches */
     bool is_swept;    /* no slot was freed, and no cache made, since all spans were looked at */
     bool keeps_pages; /* the memory is the caller's: none of it goes back to the system */
+    bool gives_whole_pages;    /* to objects of LARGE_OBJECT or more */
     bool wants_huge_pages;     /* for objects of HUGE_OBJECT or more, and for all of a large heap */
     bool has_huge_pages;       /* some of its memory got them */
     struct trim trim;          /* when free pages go back to the system */
@@ -65,7 +66,13 @@ enum heap_result {
 
 /* Two libraries in one process may share a heap if this is equal in both. It changes with
  * struct heap and with the layout of what lies in a region. */
-#define HEAP_LAYOUT (((size_t)7 << 16) + sizeof(struct heap))
+#define HEAP_LAYOUT (((size_t)8 << 16) + sizeof(struct heap))
+
+/* From this size on, in bytes, an object gets whole pages of WHOLE_PAGE_BYTES, if the heap gives
+ * such: what rounding adds is less than a 16th. Then large objects share no page, all pages of one
+ * that is freed can go back, and a word at the start of each page lies in a cache line that the
+ * object before has used, wherever the two begin. */
+enum { LARGE_OBJECT = 64 << 10, WHOLE_PAGE_BYTES = 4096 };
 
 /* From this size on, in bytes, an object gets huge pages, if the heap wants them: one of them at
  * least begins in it. */

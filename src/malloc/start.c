@@ -177,6 +177,7 @@ static enum region_result open_locked(void)
         result = region_reserve(&region, nbytes);
     if (result == REGION_OK) {
         heap_open_locked(&shim_heap, region, NULL);
+        shim_heap.gives_whole_pages = true;
         shim_heap.wants_huge_pages = true;
     }
     if (result == REGION_OK && hard_measures != 0)

@@ -549,6 +549,53 @@ static void test_an_object_as_large_as_the_heap_shrinks(void **state)
     assert_int_equal(check_heap(&heap), HEAP_OK);
 }
 
+/* Takes an object of nbytes, checks that it has a size of nbytes, and returns how much room it has:
+ * how far the next object lies behind it. */
+static size_t room_taken(size_t nbytes)
+{
+    void *object, *next;
+    struct object found;
+    assert_int_equal(heap_take(&heap, nbytes, FIT_BEST, &object), HEAP_OK);
+    assert_int_equal(heap_take(&heap, 1, FIT_BEST, &next), HEAP_OK);
+    assert_int_equal(heap_find_exact(&heap, object, &found), HEAP_OK);
+    assert_int_equal(found.size, nbytes);
+    size_t room = (size_t)((unsigned char *)next - (unsigned char *)object);
+    assert_int_equal(heap_free_exact(&heap, next), HEAP_OK);
+    assert_int_equal(heap_free_exact(&heap, object), HEAP_OK);
+    return room;
+}
+
+/* A heap that gives whole pages rounds large objects up to 4 KiB, also when they are resized, and
+ * no others. */
+static void test_large_objects_get_whole_pages(void **state)
+{
+    (void)state;
+    static _Alignas(16) unsigned char lump[1 << 20];
+    enum { LEAST = 64 << 10, PART = 4096 };
+    void *object, *behind;
+    heap = (struct heap){0};
+    heap_open_locked(&heap, (struct region){.base = lump, .nbytes = sizeof lump}, NULL);
+    assert_int_equal(room_taken(LEAST + 1), LEAST + 16);
+    heap.gives_whole_pages = true;
+    assert_int_equal(room_taken(LEAST - PART + 1), LEAST - PART + 16);
+    assert_int_equal(room_taken(LEAST - 16), LEAST - 16);
+    assert_int_equal(room_taken(LEAST), LEAST);
+    assert_int_equal(room_taken(LEAST + 1), LEAST + PART);
+    assert_int_equal(room_taken(LEAST + PART - 1), LEAST + PART);
+    assert_int_equal(room_taken(LEAST + PART), LEAST + PART);
+
+    assert_int_equal(heap_take(&heap, 4 * LEAST, FIT_BEST, &object), HEAP_OK);
+    assert_int_equal(heap_resize(&heap, object, 2 * LEAST + 1, true), HEAP_OK);
+    assert_int_equal(heap_take(&heap, 1, FIT_BEST, &behind), HEAP_OK);
+    assert_ptr_equal(behind, (unsigned char *)object + 2 * LEAST + PART);
+    assert_int_equal(heap_resize(&heap, object, 2 * LEAST + PART, true), HEAP_OK);
+    assert_int_equal(heap_resize(&heap, object, 2 * LEAST + PART + 1, true), HEAP_NO_SPACE);
+    assert_int_equal(check_heap(&heap), HEAP_OK);
+    /* No region is as long as these: rounded up, the first has 2^32 granules. */
+    assert_int_equal(heap_take(&heap, REGION_BYTES_MAX - 16, FIT_BEST, &object), HEAP_NO_SPACE);
+    assert_int_equal(heap_take(&heap, SIZE_MAX, FIT_BEST, &object), HEAP_NO_SPACE);
+}
+
 /* What a heap gives up of its address space is no longer spare. */
 static void test_spare_address_space(void **state)
 {
@@ -590,6 +637,7 @@ int main(void)
         cmocka_unit_test(test_huge_pages_end_in_the_heap),
         cmocka_unit_test(test_classes_of_aligned_objects),
         cmocka_unit_test(test_an_object_as_large_as_the_heap_shrinks),
+        cmocka_unit_test(test_large_objects_get_whole_pages),
         cmocka_unit_test(test_spare_address_space),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -466,7 +466,7 @@ enum mem_result mem_heap_detach(mem_heap *heap);
  *
  * Returns the heap, which is at the address `buffer`; or NULL, and mem_last_error() is
  *   MEM_BAD_BUFFER   if the buffer is NULL or not 16-byte aligned; or if the heap has memory in
- *                    use for slots, and has not moved by a multiple of 64 KiB;
+ *                    use for slots, and has not moved by whole slices, of 64 KiB or less each;
  *   MEM_BAD_SIZE     if nbytes is less than MEM_HEAP_MIN or than the heap has;
  *   MEM_NO_HEAP      if there is no heap in the buffer;
  *   MEM_BAD_VERSION  if another version of the library made the heap;

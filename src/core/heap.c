@@ -492,7 +492,7 @@ static __attribute__((noinline)) void unlock_and_ask(struct heap *h, void *objec
         os_want_huge_pages(wish.start, wish.nbytes, true);
 }
 
-/* Leaves the lock after a call that took an object of nbytes; 0 if it failed. */
+/* Leaves the lock after a call that took an object of nbytes, or none: then nbytes is 0. */
 static inline void unlock_after_taking(struct heap *h, void *object, size_t nbytes)
 {
     if (nbytes >= HUGE_OBJECT || growth_is_due_locked(h))
@@ -507,7 +507,10 @@ static enum heap_result lock_and_place(struct heap *h, size_t nbytes, size_t ali
 {
     heap_lock(h);
     enum heap_result result = place_locked(h, nbytes, align, fit, object);
-    unlock_after_taking(h, *object, result == HEAP_OK ? nbytes : 0);
+    if (result == HEAP_OK)
+        unlock_after_taking(h, *object, nbytes);
+    else
+        heap_unlock(h);
     return result;
 }
 

@@ -564,11 +564,12 @@ void spans_sweep(struct spans *s)
 }
 
 /* Before a new span is made, gives the EMPTY spans back if they are more than half of what the heap
- * keeps: the ledger then places the new span in their memory, which has its pages already. If they
- * are fewer, it is more likely that one of them is wanted next. */
+ * keeps, or with several threads more than three eighths: of large-slot spans with WIDE_SLICES two
+ * may stay, or one. The ledger then places the new span in their memory, which has its pages
+ * already. If they are fewer, it is more likely that one of them is wanted next. */
 static void give_back_other_classes(struct spans *s)
 {
-    if (s->nempty > s->nkept / 2)
+    if (s->nempty > s->nkept * (threads_are_several(s) ? 3u : 4u) / 8)
         spans_give_back_empty(s);
 }
 

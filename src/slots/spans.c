@@ -15,7 +15,7 @@
 void spans_open(struct spans *s, struct chunks *chunks)
 {
     assert(chunks->region.nbytes > 0);
-    enum { KEPT = 24 };
+    enum { KEPT = 32 };
     *s = (struct spans){.chunks = chunks, .slice_shift = SLICE_SHIFT};
     while (s->slice_shift >= SLICE_SHIFT_MIN &&
            chunks->region.nbytes >> s->slice_shift >> NSLICES_SHIFT == 0)

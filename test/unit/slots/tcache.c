@@ -499,6 +499,35 @@ static void test_an_empty_span_serves_another_class(void **state)
     }
 }
 
+/* When a new span is made, two EMPTY large-slot spans of another class stay if one thread has a
+ * cache, and one if several have. */
+static void test_how_many_large_slot_spans_stay(void **state)
+{
+    (void)state;
+    enum { SIZE = 16384, MOST = 2 };
+    unsigned char *object[MOST * WIDE_SLOTS + 1];
+    for (uint32_t nspans = 1; nspans <= MOST; nspans++) {
+        for (int nothers = 0; nothers < 2; nothers++) {
+            open_heap();
+            struct thread self = {0}, other = {0}, *t = &self;
+            heap_join(&heap, t);
+            for (uint32_t i = 0; i <= nspans * WIDE_SLOTS; i++)
+                object[i] = take(t, SIZE);
+            for (uint32_t i = 0; i < nspans * WIDE_SLOTS; i++)
+                assert_int_equal(give(t, object[i]), HEAP_OK);
+            assert_int_equal(heap.spans.nempty, nspans * WIDE_SLICES);
+            if (nothers > 0)
+                heap_join(&heap, &other);
+            assert_non_null(take(t, 100));
+            bool stay = nspans == 1 || nothers == 0;
+            assert_int_equal(heap.spans.nempty, stay ? nspans * WIDE_SLICES : 0);
+            assert_int_equal(check_heap(&heap), HEAP_OK);
+            heap_leave(&heap, &other);
+            heap_leave(&heap, t);
+        }
+    }
+}
+
 /* Without room for the state array that the other class needs, the span is not recut. It goes back,
  * and the object lies in a chunk. */
 static void test_no_room_to_recut(void **state)
@@ -1456,6 +1485,7 @@ int main(void)
         cmocka_unit_test(test_a_parked_span_is_claimed),
         cmocka_unit_test(test_a_partial_span_keeps_its_place),
         cmocka_unit_test(test_an_empty_span_serves_another_class),
+        cmocka_unit_test(test_how_many_large_slot_spans_stay),
         cmocka_unit_test(test_no_room_to_recut),
         cmocka_unit_test(test_an_empty_wide_span_serves_another_class),
         cmocka_unit_test(test_several_threads_get_hot_later),

@@ -70,7 +70,7 @@ void heap_open_locked(struct heap *h, struct region region, MemNodePtr *head)
     h->clock = (struct os_clock){0};
     h->trim =
         (struct trim){.gone = os_milliseconds(&h->clock), .peak = head != NULL ? TRIM_NEVER : 0};
-    h->huge = (struct huge){.next = HUGE_HEAP};
+    h->huge = (struct huge){.next = HUGE_HEAP - HUGE_AHEAD};
     h->is_swept = false;
     h->has_tcaches = head == NULL && h->counters == NULL && h->spans.slice_shift == SLICE_SHIFT;
     if (h->counters != NULL)
@@ -433,7 +433,7 @@ wish_for_object_locked(struct heap *h, void *object, size_t nbytes)
 /* Returns whether the heap has grown so far that the memory into which it grows should ask. */
 static inline bool growth_is_due_locked(const struct heap *h)
 {
-    return (uint64_t)h->chunks.ledger.used + HUGE_AHEAD > h->huge.next;
+    return h->chunks.ledger.used > h->huge.next;
 }
 
 /* Returns what that memory should ask for [HU3]: a piece of whole huge pages, as far as it is open.
@@ -447,7 +447,7 @@ static __attribute__((noinline)) struct huge_wish wish_for_growth_locked(struct 
     const struct ledger *l = &h->chunks.ledger;
     uintptr_t base = (uintptr_t)h->chunks.region.base, page = HUGE_PAGE_BYTES;
     assert(growth_is_due_locked(h));
-    size_t first = larger_of(h->huge.next, l->used);
+    size_t first = larger_of((size_t)h->huge.next + HUGE_AHEAD, l->used);
     uintptr_t begin = ceil_div(base + first * GRANULE_BYTES, page) * page,
               open = (base + ledger_readable_bytes(l)) / page * page,
               end = smaller_of(begin + (size_t)HUGE_PIECE * GRANULE_BYTES, open);
@@ -455,7 +455,7 @@ static __attribute__((noinline)) struct huge_wish wish_for_growth_locked(struct 
         h->huge.next = HUGE_NEVER;
     if (!h->wants_huge_pages || begin >= end)
         return (struct huge_wish){0};
-    h->huge.next = (uint32_t)((end - base) / GRANULE_BYTES);
+    h->huge.next = (uint32_t)((end - base) / GRANULE_BYTES - HUGE_AHEAD);
     enum huge_answer answer = huge_ask(&h->huge, true, os_milliseconds(&h->clock));
     if (answer == HUGE_NO)
         return (struct huge_wish){0};
@@ -482,21 +482,26 @@ static bool time_huge_page(struct heap *h, void *page, bool keeps)
     return fast;
 }
 
-/* Leaves the lock, and asks for what an object of nbytes should, or else what growth should. */
-static __attribute__((noinline)) void unlock_and_ask(struct heap *h, void *object, size_t nbytes)
+/* Leaves the lock, and asks for what the object should, if it is a large one, else for growth. */
+APART static void unlock_and_ask(struct heap *h, enum heap_result result, void *const *object,
+                                 size_t nbytes)
 {
-    struct huge_wish wish = nbytes >= HUGE_OBJECT ? wish_for_object_locked(h, object, nbytes)
-                                                  : wish_for_growth_locked(h);
+    struct huge_wish wish = {0};
+    if (nbytes >= HUGE_OBJECT && result == HEAP_OK)
+        wish = wish_for_object_locked(h, *object, nbytes);
+    else if (growth_is_due_locked(h))
+        wish = wish_for_growth_locked(h);
     heap_unlock(h);
     if (wish.nbytes > 0 && (wish.timed == NULL || time_huge_page(h, wish.timed, wish.keeps)))
         os_want_huge_pages(wish.start, wish.nbytes, true);
 }
 
-/* Leaves the lock after a call that took an object of nbytes, or none: then nbytes is 0. */
-static inline void unlock_after_taking(struct heap *h, void *object, size_t nbytes)
+/* Leaves the lock after a call that took an object of nbytes, if the result is HEAP_OK. */
+static inline void unlock_after_taking(struct heap *h, enum heap_result result, void *const *object,
+                                       size_t nbytes)
 {
     if (nbytes >= HUGE_OBJECT || growth_is_due_locked(h))
-        unlock_and_ask(h, object, nbytes);
+        unlock_and_ask(h, result, object, nbytes);
     else
         heap_unlock(h);
 }
@@ -507,10 +512,7 @@ static enum heap_result lock_and_place(struct heap *h, size_t nbytes, size_t ali
 {
     heap_lock(h);
     enum heap_result result = place_locked(h, nbytes, align, fit, object);
-    if (result == HEAP_OK)
-        unlock_after_taking(h, *object, nbytes);
-    else
-        heap_unlock(h);
+    unlock_after_taking(h, result, object, nbytes);
     return result;
 }
 
@@ -866,7 +868,7 @@ bool heap_refill(struct heap *h, struct thread *t, unsigned sizeclass)
         tcache_close_locked(&h->spans, t);
     bool filled = tcache_refill_locked(&h->spans, t, sizeclass);
     trim_if_peak_locked(h);
-    unlock_after_taking(h, NULL, 0);
+    unlock_after_taking(h, HEAP_NO_SPACE, NULL, 0);
     return filled;
 }
 
@@ -953,7 +955,7 @@ enum heap_result heap_resize(struct heap *h, const void *address, size_t nbytes,
     enum heap_result result = resize_locked(h, address, nbytes, anyway);
     void *object = (void *)(uintptr_t)address;
     /* From its start: what it has grown by is the part that did not have them yet. */
-    unlock_after_taking(h, object, result == HEAP_OK ? nbytes : 0);
+    unlock_after_taking(h, result, &object, nbytes);
     return result;
 }
 

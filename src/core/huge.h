@@ -28,7 +28,7 @@
 /* All 0 at first, except `next`: the first page is timed. */
 struct huge {
     bool slow;      /* the page that was timed last was slow */
-    uint32_t next;  /* the granule from which on memory is next to ask [HU3] */
+    uint32_t next;  /* when granules above this one were used, the next memory asks [HU3] */
     uint64_t pause; /* how long the last answer holds */
     uint64_t again; /* when the next page is timed */
 };

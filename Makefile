@@ -17,6 +17,9 @@ WARN := -Wall -Wextra -Wconversion -Wshadow -Wundef
 CFLAGS ?= -O2 -g -DNDEBUG
 ALL_CFLAGS := -std=c11 -D_GNU_SOURCE $(WARN) -Iinclude -pthread $(CPPFLAGS) $(CFLAGS)
 LIB_CFLAGS := $(ALL_CFLAGS) -Isrc -fPIC -fvisibility=hidden -ffunction-sections
+# gcc would store two neighbouring values at once, and read both from pages of constants, which
+# nothing else reads where there are no options (test/instructions.sh).
+LIB_CFLAGS += -fno-tree-slp-vectorize
 
 GDB_COMMAND := $(BUILD)/libmem-malloc.so-gdb.py
 

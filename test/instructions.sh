@@ -4,8 +4,9 @@
 # instructions.sh - counts with callgrind how many instructions the library executes on each path
 # of bench/paths.c, and compares them with the table. Prints TAP.
 #
-# It also checks that malloc and free are short and have no stack frame, lock or division; and that
-# an object alone costs at most 1.2 times as much without a style as with BESTFIT [C15].
+# It also checks that malloc and free are short and have no stack frame, lock or division; that the
+# library's constants are in memory only where options are; and that an object alone costs at most
+# 1.2 times as much without a style as with BESTFIT [C15].
 #
 #     test/instructions.sh BUILD FLAG...            BUILD was compiled with these flags
 #     test/instructions.sh --renew BUILD FLAG...    writes the table: make instructions
@@ -157,6 +158,26 @@ alone() {
     result $? 'C15 an object alone costs at most 1.2 times as much without a style'
 }
 
+# --- constants ----------------------------------------------------------------------
+
+# Prints how many KiB of the library's constants are in the memory of awk. They lie in a mapping
+# behind that of the code. What the dynamic linker has written to is no constant.
+constants_kib() { # argument of env...
+    env "$@" LD_PRELOAD="$malloc" awk '
+        /^[0-9a-f]+-/ { ours = /libmem-malloc/ && $2 == "r--p" && $3 !~ /^0+$/ }
+        ours && $1 == "Rss:" { kib += $2 }
+        ours && $1 == "Anonymous:" { kib -= $2 }
+        END { print kib + 0 }' /proc/self/smaps
+}
+
+# The kernel maps all of them as soon as one is read.
+constants() {
+    [ "$(constants_kib -u LIBMEM)" -eq 0 ]
+    result $? "a program without options has none of the library's constants in memory"
+    [ "$(constants_kib LIBMEM=onerror=abort)" -gt 0 ]
+    result $? 'with options, which are compared with constants, it has'
+}
+
 # --- proofs that these checks can fail ----------------------------------------------
 
 differs() { # table's line, measured line
@@ -215,6 +236,7 @@ fi
 prove
 leaf malloc "$max_malloc"
 leaf free "$max_free"
+constants
 alone
 compare_all
 echo "1..$ntests"

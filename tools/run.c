@@ -27,6 +27,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -251,11 +252,30 @@ static FILE *open_report(void)
     return f;
 }
 
+/* Returns whether what the program wrote to its output is in the file, as with
+ * --report=/dev/stdout. */
+static bool has_output(int fd)
+{
+    struct stat file, output;
+    bool has = false;
+    for (int i = STDOUT_FILENO; i <= STDERR_FILENO; i++)
+        has = has || (fstat(fd, &file) == 0 && fstat(i, &output) == 0 &&
+                      file.st_dev == output.st_dev && file.st_ino == output.st_ino);
+    return has;
+}
+
+/* Empties the file for the report, or goes to the end of what the program wrote there. A pipe or a
+ * device cannot be emptied, and need not be. */
+static bool make_room(int fd)
+{
+    return (has_output(fd) ? lseek(fd, 0, SEEK_END) >= 0 : ftruncate(fd, 0) == 0) ||
+           errno == EINVAL || errno == ESPIPE;
+}
+
 /* Prints the report, if one is wanted. Returns false if it could not be written. */
 static bool write_report(FILE *f, const struct outcome *o, const struct counterfile *counterfile)
 {
-    /* A device or a pipe cannot be emptied, and need not be. */
-    bool ok = f == stderr || ftruncate(fileno(f), 0) == 0 || errno == EINVAL;
+    bool ok = f == stderr || make_room(fileno(f));
     if (run_options.is_timed || run_options.is_counted)
         print_usage(f, run_options.program[0], run_options.is_on_system, o);
     if (counterfile != NULL)

@@ -84,12 +84,13 @@ stop_at trim "LD_PRELOAD=$build/libmem-malloc.so" "$work/bad" 0
 grep -q '^at 0x' "$work/log" && ! grep -q 'misuse ' "$work/log"
 result $? 'and where pages go back to the system'
 
-# Runs the program until bpftrace, which takes a while to begin, has seen a refused address.
+# Runs the program until bpftrace, which takes a while to begin, and longer for one probe than for
+# the other, has seen a refused address after a trim.
 trace() {
     local here=usdt:$build/libmem-malloc.so:libmem pid
     # shellcheck disable=SC2016 # these are variables of bpftrace
-    timeout -k 5 240 bpftrace -e "$here:trim { printf(\"trim %d\n\", arg1); }
-        $here:refused { printf(\"refused %p\n\", arg0); exit(); }" >"$work/log" 2>&1 &
+    timeout -k 5 240 bpftrace -e "$here:trim { printf(\"trim %d\n\", arg1); @trimmed = 1; }
+        $here:refused /@trimmed/ { printf(\"refused %p\n\", arg0); exit(); }" >"$work/log" 2>&1 &
     pid=$!
     while kill -0 $pid 2>/dev/null; do
         LIBMEM=onerror=report LD_PRELOAD=$build/libmem-malloc.so "$work/bad" 0 >>"$work/said" 2>&1

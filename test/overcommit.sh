@@ -14,6 +14,8 @@ set -u
 export LC_ALL=C
 library=$(realpath "$1") programs=$2 own=$3
 setting=/proc/sys/vm/overcommit_memory
+# Two such scripts at once would each restore what the other has set.
+exec {turn}<"$setting" && flock "$turn" || exit 1
 # A program takes up to a third of the memory; its parent and its child may take as much each.
 STRICT=2 ENOUGH_KIB=6291456
 work=$(mktemp -d) || exit 1

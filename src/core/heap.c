@@ -193,6 +193,10 @@ bool heap_has_constants_of(const struct heap *h, const struct heap *like)
            has_constants_of_spans(&h->spans, &like->spans) && h->counters == NULL &&
            memcmp(&h->has_tcaches, &like->has_tcaches, sizeof(bool)) == 0 &&
            memcmp(&h->keeps_pages, &like->keeps_pages, sizeof(bool)) == 0 &&
+           memcmp(&h->gives_whole_pages, &like->gives_whole_pages, sizeof(bool)) == 0 &&
+           memcmp(&h->wants_huge_pages, &like->wants_huge_pages, sizeof(bool)) == 0 &&
+           memcmp(&h->has_huge_pages, &like->has_huge_pages, sizeof(bool)) == 0 &&
+           h->huge.next == like->huge.next &&
            (memcmp(&h->is_swept, &both[0], 1) == 0 || memcmp(&h->is_swept, &both[1], 1) == 0);
 }
 
@@ -433,7 +437,7 @@ wish_for_object_locked(struct heap *h, void *object, size_t nbytes)
 /* Returns whether the heap has grown so far that the memory into which it grows should ask. */
 static inline bool growth_is_due_locked(const struct heap *h)
 {
-    return h->chunks.ledger.used > h->huge.next;
+    return h->chunks.ledger.used > h->huge.next - 1; /* 0 wraps to the highest number */
 }
 
 /* Returns what that memory should ask for [HU3]: a piece of whole huge pages, as far as it is open.
@@ -452,7 +456,7 @@ static __attribute__((noinline)) struct huge_wish wish_for_growth_locked(struct 
               open = (base + ledger_readable_bytes(l)) / page * page,
               end = smaller_of(begin + (size_t)HUGE_PIECE * GRANULE_BYTES, open);
     if (!h->wants_huge_pages)
-        h->huge.next = HUGE_NEVER;
+        h->huge.next = 0;
     if (!h->wants_huge_pages || begin >= end)
         return (struct huge_wish){0};
     h->huge.next = (uint32_t)((end - base) / GRANULE_BYTES - HUGE_AHEAD);

@@ -28,7 +28,7 @@
 /* All 0 at first, except `next`: the first page is timed. */
 struct huge {
     bool slow;      /* the page that was timed last was slow */
-    uint32_t next;  /* when granules above this one were used, the next memory asks [HU3] */
+    uint32_t next;  /* when all below was used, the next memory asks; 0: never [HU3] */
     uint64_t pause; /* how long the last answer holds */
     uint64_t again; /* when the next page is timed */
 };
@@ -39,7 +39,6 @@ enum {
     HUGE_PIECE = (16 << 20) / GRANULE_BYTES,
     HUGE_AHEAD = (2 << 20) / GRANULE_BYTES
 };
-#define HUGE_NEVER UINT32_MAX /* what `next` is where no growth asks */
 
 enum huge_answer { HUGE_NO, HUGE_YES, HUGE_TIME_ONE };
 

@@ -262,13 +262,15 @@ PAGED := $(addprefix $(BUILD)/test/,unit/base/os unit/core/room unit/core/usage 
     unit/ledger/chunks unit/malloc/quarantine contract/classic/c01_init \
     contract/heaps/h01_steps contract/heaps/h09_statistics contract/heaps/h13_guard_pages)
 PAGED_MALLOC := $(addprefix $(IN_MALLOC)/,m02_semantics m07_calls m09_meaning)
+# All measures but copy, which writes to pages of other libraries: theirs are the machine's.
+HARD_PAGED := zero,mismatch,quarantine,guard,random
 check-pages: ## what pages matter to, in a build that believes in larger ones (builds.tsv)
 check-pages-programs: links $(PAGED) $(PAGED_MALLOC) $(IN_MALLOC)/m12_hard
 check-pages:
 	@failed=0; \
 	$(RUN) $(PAGED) || failed=1; \
 	$(RUN_MALLOC) $(PAGED_MALLOC) || failed=1; \
-	LIBMEM=hard $(RUN_MALLOC) $(IN_MALLOC)/m12_hard || failed=1; \
+	LIBMEM=$(HARD_PAGED) $(RUN_MALLOC) $(IN_MALLOC)/m12_hard || failed=1; \
 	exit $$failed
 
 # --- longer tests, by hand ----------------------------------------------------

@@ -776,7 +776,8 @@ void heap_give_up_spare(struct heap *h, size_t keep)
 
 /* --- freeing ------------------------------------------------------------------- */
 
-/* The one free: judges, gives back, counts, and trims if it is time to. */
+/* The one free: judges, gives back, counts, and trims if it is time to. A refused one does none of
+ * it, so that all numbers of the heap are what they were. */
 INLINED enum heap_result free_locked(struct heap *h, const void *address, bool exact,
                                      struct object *found)
 {
@@ -788,7 +789,8 @@ INLINED enum heap_result free_locked(struct heap *h, const void *address, bool e
         give_back_locked(h, &p);
     if (h->counters != NULL && result == HEAP_OK)
         count_freed_locked(h, found->size);
-    trim_if_time_locked(h);
+    if (result == HEAP_OK)
+        trim_if_time_locked(h);
     return result;
 }
 
@@ -930,7 +932,8 @@ static bool resize_place_locked(struct heap *h, const struct location *p, size_t
     return chunks_resize(&h->chunks, p->place.chunk.start, length, slack);
 }
 
-/* The one resize in place: judges, resizes, counts, and trims if it is time to. */
+/* The one resize in place: judges, resizes, counts, and trims if it is time to; or changes
+ * nothing, as a refused free. */
 INLINED enum heap_result resize_locked(struct heap *h, const void *address, size_t nbytes,
                                        bool anyway)
 {
@@ -938,7 +941,9 @@ INLINED enum heap_result resize_locked(struct heap *h, const void *address, size
     struct object found;
     assert(h->chunks.list.head == NULL);
     enum heap_result result = judge_locked(h, address, &p, &found);
-    if (result == HEAP_OK && !resize_place_locked(h, &p, nbytes, anyway))
+    if (result != HEAP_OK)
+        return result;
+    if (!resize_place_locked(h, &p, nbytes, anyway))
         result = HEAP_NO_SPACE;
     if (h->counters != NULL && result == HEAP_OK)
         count_resized_locked(h, found.size, nbytes);

@@ -11,6 +11,7 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -596,6 +597,35 @@ static void test_large_objects_get_whole_pages(void **state)
     assert_int_equal(heap_take(&heap, SIZE_MAX, FIT_BEST, &object), HEAP_NO_SPACE);
 }
 
+/* Even where it is time to give memory back, only a call that is not refused does. */
+static void test_a_refused_call_gives_nothing_back(void **state)
+{
+    enum { REGION = 128 * MIB };
+    void *live, *freed, *small;
+    struct ledger *l = &heap.chunks.ledger;
+    (void)state;
+    unsigned char *mapping =
+        mmap(NULL, REGION, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(mapping, MAP_FAILED);
+    heap = (struct heap){0};
+    heap_open_locked(&heap, (struct region){.base = mapping, .nbytes = REGION}, NULL);
+    assert_int_equal(heap_take(&heap, 32 * MIB, FIT_BEST, &live), HEAP_OK);
+    assert_int_equal(heap_take(&heap, 16 * MIB, FIT_BEST, &freed), HEAP_OK);
+    assert_int_equal(heap_take(&heap, 100, FIT_BEST, &small), HEAP_OK);
+    assert_int_equal(heap_free_exact(&heap, freed), HEAP_OK);
+    uint32_t ndirty = l->ndirty;
+    assert_true(ndirty >= 16 * MIB / GRANULE_BYTES);
+    heap.trim.again = 0; /* as if it had been dirty for long [TR1] */
+    l->least_dirty = ndirty;
+    assert_int_equal(heap_free_exact(&heap, (char *)live + 1), HEAP_INSIDE);
+    assert_int_equal(heap_free_exact(&heap, freed), HEAP_FREE);
+    assert_int_equal(heap_resize(&heap, (char *)live + 1, 5, true), HEAP_INSIDE);
+    assert_int_equal(l->ndirty, ndirty);
+    assert_int_equal(heap_free_exact(&heap, small), HEAP_OK);
+    assert_int_equal(l->ndirty, 0);
+    assert_int_equal(munmap(mapping, REGION), 0);
+}
+
 /* What a heap gives up of its address space is no longer spare. */
 static void test_spare_address_space(void **state)
 {
@@ -638,6 +668,7 @@ int main(void)
         cmocka_unit_test(test_classes_of_aligned_objects),
         cmocka_unit_test(test_an_object_as_large_as_the_heap_shrinks),
         cmocka_unit_test(test_large_objects_get_whole_pages),
+        cmocka_unit_test(test_a_refused_call_gives_nothing_back),
         cmocka_unit_test(test_spare_address_space),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

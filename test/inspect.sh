@@ -349,6 +349,8 @@ start "$stale"
 run "$mem" check "$pid"
 [ "$status" -eq 0 ] && grep -q "^Mem_Init's heap is sound: 5 objects, 4.9 KiB$" out
 result $? 'a free list that is right'
+grep -q '^.* is sound: 1 object, 4.0 KiB$' out
+result $? 'and the heap that has one, the buffer of standard output: 1 object, not 1 objects'
 run "$mem" snap "$pid" -o bare
 run "$mem" check bare
 [ "$status" -eq 0 ] && grep -q "^Mem_Init's heap is sound: .*; its free list could not be read$" out

@@ -154,7 +154,7 @@ enum { BAR = 24 };
  * n is 0. */
 static int bar_length(uint64_t n, uint64_t most)
 {
-    int length = most == 0 ? 0 : (int)((double)n / (double)most * BAR + 0.5);
+    int length = most == 0 ? 0 : (int)((double)n / (double)most * (double)BAR + 0.5);
 
     return n > 0 && length == 0 ? 1 : length;
 }

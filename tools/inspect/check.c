@@ -215,7 +215,7 @@ static void print_text(const struct view *v, const struct result *r)
         printf("%s: a thread was in the middle of a call; if it was not, the heap is damaged: %s\n",
                view_name(v), r->fault);
     else if (view_tally(v, &t))
-        printf("%s is sound: %zu objects, %s%s\n", view_name(v), t.nobjects,
+        printf("%s is sound: %zu object%s, %s%s\n", view_name(v), t.nobjects, plural(t.nobjects),
                bytes_text(text, t.object_bytes),
                r->lacks_list ? "; its free list could not be read" : "");
 }

@@ -89,6 +89,11 @@ char *bytes_text(char text[BYTES_TEXT], uint64_t nbytes)
     return text;
 }
 
+const char *plural(uint64_t n)
+{
+    return n == 1 ? "" : "s";
+}
+
 void print_json(FILE *f, const char *text)
 {
     fputc('"', f);

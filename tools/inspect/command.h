@@ -59,6 +59,9 @@ bool has_colours(void);
 enum { BYTES_TEXT = 24 };
 char *bytes_text(char text[BYTES_TEXT], uint64_t nbytes);
 
+/* Returns "s", or "" for 1: "2 objects", "1 object". */
+const char *plural(uint64_t n);
+
 /* Prints a string of JSON, with its quotes. */
 void print_json(FILE *f, const char *text);
 

@@ -167,8 +167,8 @@ static void print_text(const struct side sides[2], const struct changes *sizes,
     look_print_head(&sides[1].look);
     printf("%s: %s to %s\n", factor_text(factor, old->bytes, new->bytes), bytes_text(a, old->bytes),
            bytes_text(b, new->bytes));
-    printf("%s: %" PRIu64 " to %" PRIu64 " live objects\n",
-           factor_text(factor, old->count, new->count), old->count, new->count);
+    printf("%s: %" PRIu64 " to %" PRIu64 " live object%s\n",
+           factor_text(factor, old->count, new->count), old->count, new->count, plural(new->count));
     print_sizes(sizes);
     if (stacks->n > 0)
         print_stacks(stacks, sides);

@@ -314,11 +314,6 @@ static void find_leaks(struct leaks *l)
 
 /* --- output --------------------------------------------------------------------------- */
 
-static const char *objects_text(uint32_t n)
-{
-    return n == 1 ? "object" : "objects";
-}
-
 static void print_group(const struct leaks *l, const struct group *group)
 {
     char bytes[BYTES_TEXT], size[BYTES_TEXT], kept[BYTES_TEXT], name[PLACE_TEXT];
@@ -334,8 +329,8 @@ static void print_group(const struct leaks *l, const struct group *group)
     if (group->is_circle)
         printf(", in a circle");
     if (group->nkept > 0)
-        printf("; %s %" PRIu32 " %s more, %s", group->n == 1 ? "keeps" : "keep", group->nkept,
-               objects_text(group->nkept), bytes_text(kept, group->nkept_bytes));
+        printf("; %s %" PRIu32 " object%s more, %s", group->n == 1 ? "keeps" : "keep", group->nkept,
+               plural(group->nkept), bytes_text(kept, group->nkept_bytes));
     printf("\n");
     if (l->origins.answer == EVENTS_OPEN)
         origin_print(&l->origins, l->names, group->origin);
@@ -355,8 +350,9 @@ static void print_text(const struct leaks *l, const struct look *look)
 {
     char read[BYTES_TEXT], bytes[BYTES_TEXT], kept[BYTES_TEXT], unread[BYTES_TEXT];
     look_print_head(look);
-    printf("looked for pointers in %s, %" PRIu32 " %s\n", bytes_text(read, graph_nbytes(l->g)),
-           graph_nobjects(l->g), objects_text(graph_nobjects(l->g)));
+    printf("looked for pointers in %s, %" PRIu32 " object%s\n",
+           bytes_text(read, graph_nbytes(l->g)), graph_nobjects(l->g),
+           plural(graph_nobjects(l->g)));
     if (graph_nunread(l->g) > 0)
         printf("%s could not be read: what is reached only from there is called a leak\n",
                bytes_text(unread, graph_nunread(l->g)));
@@ -368,7 +364,7 @@ static void print_text(const struct leaks *l, const struct look *look)
         printf("no leak\n");
         return;
     }
-    printf("%" PRIu32 " %s leaked, %s", l->n, objects_text(l->n), bytes_text(bytes, l->nbytes));
+    printf("%" PRIu32 " object%s leaked, %s", l->n, plural(l->n), bytes_text(bytes, l->nbytes));
     if (l->nkept > 0)
         printf("; %" PRIu32 " more, %s, can be reached from there only", l->nkept,
                bytes_text(kept, l->nkept_bytes));

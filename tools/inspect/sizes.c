@@ -61,8 +61,9 @@ static const struct argp argp = {
 static void print_totals(const struct census *c)
 {
     char a[BYTES_TEXT], b[BYTES_TEXT];
-    printf("%" PRIu64 " live objects of %zu sizes: %s, and %s of slack\n\n", c->count, c->sizes.n,
-           bytes_text(a, c->bytes), bytes_text(b, c->slack));
+    printf("%" PRIu64 " live object%s of %zu size%s: %s, and %s of slack\n\n", c->count,
+           plural(c->count), c->sizes.n, plural(c->sizes.n), bytes_text(a, c->bytes),
+           bytes_text(b, c->slack));
 }
 
 static void print_sizes(const struct census *c)

@@ -234,10 +234,9 @@ static const struct argp run_argp = {
            "built for it."
            "\vThe exit status is that of PROGRAM; 128 + n if signal n ended it, 127 if it was not "
            "found, 126 if it could not be executed, 125 if mem itself failed. With --leaks, where "
-           "that "
-           "would be 0, it is 1 if there are leaks, and 125 if that cannot be told.\n\n"
-           "A program that is linked statically, or that runs with the rights of another user "
-           "(setuid), keeps its own malloc.\n"};
+           "that would be 0, it is 1 if there are leaks, and 125 if that cannot be told.\n\n"
+           "A program keeps its own malloc if it is linked statically, if it defines malloc "
+           "itself, or if it is setuid, setgid or has file capabilities.\n"};
 
 /* Opens the file for the report, which keeps what it has until there is a report: mem may find no
  * program. Ends mem if nothing can be written there. */

@@ -929,7 +929,7 @@ static bool resize_place_locked(struct heap *h, const struct location *p, size_t
         return spans_resize(&h->spans, &p->slot, nbytes);
     if (length == 0 || (!anyway && pins_what_it_gives_up(h, &p->place.chunk, length, nbytes)))
         return false;
-    return chunks_resize(&h->chunks, p->place.chunk.start, length, slack);
+    return chunks_resize(&h->chunks, &p->place.chunk, length, slack);
 }
 
 /* The one resize in place: judges, resizes, counts, and trims if it is time to; or changes
@@ -1007,8 +1007,8 @@ static bool relabel_locked(struct heap *h, const struct location *at, size_t nby
     assert(nbytes <= location_room(at));
     /* A chunk keeps its length, so this asks for no memory, and gives none up. */
     if (!at->in_span)
-        return slack < LEDGER_RESERVED && chunks_resize(&h->chunks, at->place.chunk.start,
-                                                        at->place.chunk.length, (uint32_t)slack);
+        return slack < LEDGER_RESERVED &&
+               chunks_resize(&h->chunks, &at->place.chunk, at->place.chunk.length, (uint32_t)slack);
     const struct span *span = pagemap_span(&h->spans, at->slot.slice);
     return slot_can_hold(at->slot.bytes, nbytes) &&
            state_resize_object(span->states, span->nslots, at->slot.index, (uint32_t)slack);

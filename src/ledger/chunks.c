@@ -33,25 +33,29 @@ void chunks_open(struct chunks *c, struct region region, MemNodePtr *head)
 }
 
 /* What was clean was not dirty either, and only that is more than an estimate: so `ndirty`, which
- * was dirty before, becomes less by the rest. Where records were it is not clean, whatever the
- * intervals say [CL1]. Not inlined, as objects are seldom handed out for the first time. */
+ * was dirty before, becomes less by the rest of what was free. Where records were it is not clean,
+ * whatever the intervals say [CL1]. Not inlined, as objects are seldom handed out for the first
+ * time. */
 __attribute__((noinline)) static void cut_clean(struct chunks *c, uint32_t start, uint32_t end,
-                                                uint32_t ndirty)
+                                                uint32_t free, uint32_t ndirty)
 {
     struct interval *taken = &c->clean->taken;
-    uint32_t nused = end - start - clean_count(c->clean, start, end);
-    c->ledger.ndirty = ndirty - least(ndirty, nused);
+    if (free < end) {
+        uint32_t nused = end - free - clean_count(c->clean, free, end);
+        c->ledger.ndirty = ndirty - least(ndirty, nused);
+    }
     clean_cut(c->clean, start, end);
     taken->end = least(taken->end, ledger_clean_end(&c->ledger));
 }
 
-/* Notes that [start, + length) is handed out; `ndirty` granules were dirty before. */
-static inline void chunk_is_taken(struct chunks *c, uint32_t start, uint32_t length,
+/* Notes that [start, + length) is handed out, of which what lies above `free` was free before, when
+ * `ndirty` granules were dirty. */
+static inline void chunk_is_taken(struct chunks *c, uint32_t start, uint32_t length, uint32_t free,
                                   uint32_t ndirty)
 {
     unpoison(region_at(&c->region, start), (size_t)length * GRANULE_BYTES); /* PO3 */
     if (c->clean != NULL && !clean_cut_fast(c->clean, start, start + length))
-        cut_clean(c, start, start + length, ndirty);
+        cut_clean(c, start, start + length, free, ndirty);
 }
 
 /* --- opening memory [CK2] --------------------------------------------------------- */
@@ -271,7 +275,7 @@ enum chunks_result chunks_take(struct chunks *c, uint32_t length, uint32_t slack
     if (take_and_thread(c, &from, length, slack, &spot) == 0)
         return CHUNKS_DAMAGED;
     *start = from.start;
-    chunk_is_taken(c, from.start, length, ndirty);
+    chunk_is_taken(c, from.start, length, from.start, ndirty);
     return CHUNKS_OK;
 }
 
@@ -334,21 +338,21 @@ enum chunks_result chunks_take_aligned(struct chunks *c, uint32_t length, uint32
         return take_behind(c, &from, skip, length, slack) ? CHUNKS_OK : CHUNKS_NONE;
     if (!ledger_take_aligned(&c->ledger, &from, skip, length, slack))
         return CHUNKS_DAMAGED;
-    chunk_is_taken(c, *start, length, ndirty);
+    chunk_is_taken(c, *start, length, *start, ndirty);
     return CHUNKS_OK;
 }
 
 /* What the object grows by is handed out, too. It comes from behind the object, or was its slack,
  * and must be open in either case. */
-bool chunks_resize(struct chunks *c, uint32_t start, uint32_t length, uint32_t slack)
+bool chunks_resize(struct chunks *c, const struct chunk *old, uint32_t length, uint32_t slack)
 {
     assert(c->list.head == NULL);
-    uint32_t ndirty = c->ledger.ndirty;
+    uint32_t start = old->start, ndirty = c->ledger.ndirty;
     bool guarded = c->ledger.guard.page != 0; /* then ledger_resize says itself whether it may */
     if ((!guarded && !make_open(c, (uint64_t)start + length)) ||
         !ledger_resize(&c->ledger, start, length, slack))
         return false;
-    chunk_is_taken(c, start, length, ndirty);
+    chunk_is_taken(c, start, length, start + old->length, ndirty);
     return true;
 }
 

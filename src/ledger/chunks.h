@@ -91,9 +91,8 @@ static inline bool chunks_have_unwritten(const struct chunks *c)
     return c->unwritten.from < c->unwritten.to;
 }
 
-/* Resizes the live chunk that begins at `start`, as ledger_resize does, in a heap without a free
- * list. */
-bool chunks_resize(struct chunks *c, uint32_t start, uint32_t length, uint32_t slack);
+/* Resizes the live chunk `old`, as ledger_resize does, in a heap without a free list. */
+bool chunks_resize(struct chunks *c, const struct chunk *old, uint32_t length, uint32_t slack);
 
 /* Returns the clean part of what the last call that returned CHUNKS_OK handed out (clean.h); an
  * empty interval, if nothing is known of it. */

@@ -120,8 +120,9 @@ static void give_back(struct object *o)
 static void resize(struct object *o)
 {
     uint32_t length = 1 + random_below(2 * o->length);
-    bool right = chunks_resize(&whole, o->start, length, 0);
-    assert_int_equal(chunks_resize(&stepwise, o->start, length, 0), right);
+    struct chunk old = {o->start, o->length, 1};
+    bool right = chunks_resize(&whole, &old, length, 0);
+    assert_int_equal(chunks_resize(&stepwise, &old, length, 0), right);
     if (right) {
         o->length = length;
         write_to(o);
@@ -371,7 +372,7 @@ static void test_a_refused_step_changes_nothing(void **unused)
     rlim_t limit = limit_data(LEAST);
     long_one = chunks_take(&stepwise, TOO_LONG, 0, FIT_BEST, &at);
     aligned = chunks_take_aligned(&stepwise, TOO_LONG, 16, 0, &at);
-    bool resized = chunks_resize(&stepwise, start, TOO_LONG, 0);
+    bool resized = chunks_resize(&stepwise, &(struct chunk){start, FITS, 1}, TOO_LONG, 0);
     after = stepwise.ledger;
     fitting = chunks_take(&stepwise, FITS, 0, FIT_BEST, &at);
     limit_data(limit);

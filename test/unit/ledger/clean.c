@@ -243,6 +243,32 @@ static void test_dirty_holes_come_first(void **state)
     close_heap();
 }
 
+/* What an object had before it is resized was never dirty: it counts neither where the object grows
+ * into clean memory, nor where it shrinks beside some. */
+static void test_a_resize_counts_what_was_free(void **state)
+{
+    (void)state;
+    enum { MIB = 1 << 20, MIB_GRANULES = MIB / GRANULE_BYTES };
+    const struct ledger *l = &heap.chunks.ledger;
+    open_heap(64 * MIB);
+    take(0, 4 * MIB);
+    take(1, 16 * MIB);
+    give(0);
+    heap.trim.peak = UINT32_MAX; /* nothing goes back for another peak */
+    assert_int_equal(l->ndirty, 4 * MIB_GRANULES);
+    grow(1, MIB / 16);
+    assert_int_equal(object[1].size, 16 * MIB + MIB / 16);
+    assert_int_equal(l->ndirty, 4 * MIB_GRANULES);
+    heap_trim(&heap);
+    assert_int_equal(heap_resize(&heap, object[1].start, 15 * MIB, true), HEAP_OK);
+    object[1].size = 15 * MIB;
+    assert_int_equal(l->ndirty, MIB_GRANULES + MIB_GRANULES / 16);
+    grow(1, MIB);
+    assert_int_equal(object[1].size, 16 * MIB);
+    assert_int_equal(l->ndirty, MIB_GRANULES / 16);
+    close_heap();
+}
+
 /* In a full heap an object of a byte may get a slot of 64 KiB, with 65,535 bytes of slack: the mark
  * of a clean slot is the same number [ST5]. */
 static void test_the_largest_slack(void **state)
@@ -338,6 +364,7 @@ int main(void)
         cmocka_unit_test(test_the_shortest_is_forgotten),
         cmocka_unit_test(test_where_records_were),
         cmocka_unit_test(test_dirty_holes_come_first),
+        cmocka_unit_test(test_a_resize_counts_what_was_free),
         cmocka_unit_test(test_the_largest_slack),
         cmocka_unit_test(test_heaps),
         cmocka_unit_test(test_checker_sees_each_kind_of_damage),

@@ -591,6 +591,8 @@ static enum heap_result judge_locked(const struct heap *h, const void *address, 
     p->in_span = spans_find(&h->spans, offset, &p->slot);
     if (p->in_span)
         result = judge_slot(address, &p->slot, found);
+    else if (chunks_gave_up(&h->chunks, offset))
+        return HEAP_NOT_OURS;
     else if (ledger_find_place(&h->chunks.ledger, granule, &p->place))
         result = judge_chunk(h, &p->place.chunk, found);
     else if (granule < h->chunks.ledger.b.top)

@@ -145,6 +145,8 @@ RACING enum heap_result lookup_heap(const struct heap *h, const void *address,
     enum heap_result what = lookup_slot(h, (uintptr_t)address, p);
     if (what != HEAP_NOT_A_SLOT)
         return what;
+    if (chunks_gave_up(&h->chunks, offset))
+        return HEAP_NOT_OURS;
     what = lookup_ledger(&h->chunks.ledger, r->base, offset, p);
     return is_unchanged(&h->spans.changes, seen) ? what : HEAP_CHANGING;
 }

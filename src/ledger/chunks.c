@@ -173,10 +173,11 @@ void chunks_cut_gap(struct chunks *c, size_t keep)
     high = larger_of(high, hole_end);
     if (low == high)
         return;
+    /* First, so that no lookup takes what the program maps there for the heap's. */
+    __atomic_store_n(&c->low_most, (uint32_t)(low / GRANULE_BYTES), __ATOMIC_RELAXED);
+    __atomic_store_n(&c->high_least, (uint32_t)(high / GRANULE_BYTES), __ATOMIC_RELAXED);
     os_unmap(c->region.base + low, hole - low);
     os_unmap(c->region.base + hole_end, high - hole_end);
-    c->low_most = (uint32_t)(low / GRANULE_BYTES);
-    c->high_least = (uint32_t)(high / GRANULE_BYTES);
 }
 
 /* Opens memory for chunks up to the granule `end` and for two records more. */

@@ -94,6 +94,13 @@ static inline bool chunks_have_unwritten(const struct chunks *c)
 /* Resizes the live chunk `old`, as ledger_resize does, in a heap without a free list. */
 bool chunks_resize(struct chunks *c, const struct chunk *old, uint32_t length, uint32_t slack);
 
+/* Returns whether a byte of the region lies in the hole: so it is the program's. Takes no lock. */
+static inline bool chunks_gave_up(const struct chunks *c, size_t offset)
+{
+    size_t granule = offset / GRANULE_BYTES;
+    return granule >= NOW(c->low_most) && granule < NOW(c->high_least);
+}
+
 /* Returns the clean part of what the last call that returned CHUNKS_OK handed out (clean.h); an
  * empty interval, if nothing is known of it. */
 static inline struct interval chunks_clean_part(const struct chunks *c)

@@ -44,8 +44,12 @@ struct history *history_open(size_t nevents)
     size_t index_at = stacks_at + nwords * sizeof(uint64_t);
     size_t nbytes = os_whole_pages(index_at + nevents * sizeof(uint32_t));
     struct history *h = os_reserve_closed(nbytes); /* without libc: the heap's lock is held [M8] */
-    if (h == NULL || !os_allow(h, nbytes))
+    if (h == NULL)
         return NULL;
+    if (!os_allow(h, nbytes)) {
+        os_unmap(h, nbytes);
+        return NULL;
+    }
     *h = (struct history){.nevents = nevents,
                           .nwords = nwords,
                           .nwords_used = 1,

@@ -12,6 +12,7 @@
 #undef _TIME_BITS
 
 #include <errno.h>
+#include <pthread.h>
 #include <sys/resource.h>
 #include <sys/types.h>
 
@@ -19,12 +20,24 @@
 #include "malloc/shim.h"
 #include "malloc/start.h"
 
+/* Returns whether the caller is a child of vfork, which shares the memory of its parent. libc notes
+ * the number of a thread when the thread begins and in a child of fork, but not in one of vfork,
+ * and writes it into a mutex. */
+static bool is_child_of_vfork(void)
+{
+    pthread_mutex_t mutex = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+    pthread_mutex_lock(&mutex);
+    bool is_noted = mutex.__data.__owner == os_thread_id();
+    pthread_mutex_unlock(&mutex);
+    return !is_noted;
+}
+
 /* Lets the heap keep as much of its spare address space as it would have reserved under this limit.
- * A child of vfork shares the memory of its parent, which the child's limit is not for. */
+ * The limit of a child of vfork is not for the memory of its parent. */
 static void keep_within(size_t limit)
 {
     size_t taken = os_address_bytes(), spare = heap_spare_bytes(&shim_heap);
-    if (limit == SIZE_MAX || taken == SIZE_MAX || !shim_is_this_process())
+    if (limit == SIZE_MAX || taken == SIZE_MAX || is_child_of_vfork())
         return;
     heap_give_up_spare(&shim_heap, shim_bytes_within(limit, taken - spare));
 }

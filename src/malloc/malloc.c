@@ -63,9 +63,10 @@ __attribute__((noinline, cold)) static void note(enum event_kind kind, enum call
 
 /* Writes the stack of this call, and, unless the address is NULL, what the history knows of that:
  * to the pipe that LIBMEM names, or to standard error if there is none, or if `mem run', which made
- * it, has ended. */
+ * it, has ended. Keeps errno, as free does. */
 __attribute__((noinline, cold)) static void print_past(const void *address)
 {
+    int number = errno;
     struct moment now;
     struct past past = {0};
     moment_take(&now);
@@ -80,6 +81,7 @@ __attribute__((noinline, cold)) static void print_past(const void *address)
     history_print(shim_history, &now, address == NULL ? NULL : &past, fd < 0 ? STDERR_FILENO : fd);
     if (fd >= 0)
         os_close(fd);
+    errno = number;
 }
 
 void shim_reported(const void *address)
@@ -381,17 +383,17 @@ static enum onerror on_wrong_size(void)
     return shim_options.sizes_is_set ? shim_options.sizes : shim_options.onerror;
 }
 
-/* Compares size and alignment, if the address is that of an object. A wrong address is refused by
- * shim_free, as always. An object whose size is only reported is freed: its address is right. */
-__attribute__((noinline)) void shim_free_sized_slow(const void *address, size_t nbytes,
+/* Compares size and alignment, if the address is that of an object, and frees it; `given` is NULL
+ * if the caller gave no size. A wrong address is refused by shim_free, as always. An object whose
+ * size is only reported is freed: its address is right. */
+__attribute__((noinline)) static void free_compared(const void *address, const size_t *given,
                                                     size_t align, enum call call)
 {
     struct object object = {(void *)(uintptr_t)address, 0};
     bool is_object =
         tcache_size(&shim_thread, address, &object.size) || find_exact(address, &object) == HEAP_OK;
     bool is_aligned = is_power_of_two(align) && (uintptr_t)address % align == 0;
-    if (nbytes == SIZE_MAX)
-        nbytes = object.size;
+    size_t nbytes = given == NULL ? object.size : *given;
     if (is_object && (object.size != nbytes || !is_aligned) && on_wrong_size() != ONERROR_IGNORE) {
         report_wrong_size(call_name(call), &object, nbytes, align);
         if (shim_history != NULL)
@@ -400,6 +402,16 @@ __attribute__((noinline)) void shim_free_sized_slow(const void *address, size_t 
             abort();
     }
     shim_free(address, call);
+}
+
+void shim_free_sized_slow(const void *address, size_t nbytes, size_t align, enum call call)
+{
+    free_compared(address, &nbytes, align, call);
+}
+
+void shim_free_aligned_slow(const void *address, size_t align, enum call call)
+{
+    free_compared(address, NULL, align, call);
 }
 
 __attribute__((noinline)) void shim_refile(const void *address)

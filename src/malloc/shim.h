@@ -52,8 +52,9 @@ __attribute__((always_inline)) static inline void shim_free(const void *address,
         shim_free_slow(address, call);
 }
 
-/* The slow path of the next two; nbytes is SIZE_MAX if the caller gave no size. */
+/* The slow paths of the next two. */
 void shim_free_sized_slow(const void *address, size_t nbytes, size_t align, enum call call);
+void shim_free_aligned_slow(const void *address, size_t align, enum call call);
 
 /* As shim_free, of an object that the caller says to have nbytes, at a multiple of align. If it has
  * not, that is reported, and the program is aborted unless LIBMEM says otherwise [M10]. */
@@ -76,7 +77,7 @@ __attribute__((always_inline)) static inline void shim_free_aligned(const void *
     if (((uintptr_t)address & (align - 1)) == 0)
         shim_free(address, call);
     else
-        shim_free_sized_slow(address, SIZE_MAX, align, call);
+        shim_free_aligned_slow(address, align, call);
 }
 
 #endif

@@ -28,9 +28,6 @@ DESCRIBE(DESCRIBED_HISTORY, HISTORY_LAYOUT, shim_history);
 
 static bool options_are_read, fork_handlers_are_registered;
 
-/* The number of this process; 0 in a child of fork, until it is asked for. */
-static int process;
-
 /* The counter file, and the row in it that the next child of fork will have. */
 static struct counterfile *counterfile;
 static struct row *row_of_child;
@@ -80,10 +77,18 @@ bool shim_ensure_tcache(void)
 
 /* --- starting ---------------------------------------------------------------- */
 
+/* If the only thread of the process forks while the lock is taken, it does so in a signal handler
+ * that has interrupted its own call. Both processes go on with that call when the handler returns,
+ * and until then nothing here may be touched: the child counts in the row of its parent, too. */
+static bool is_in_a_call;
+
 /* The child's row is prepared here, under the lock: after the fork the parent goes on counting in
  * its own row, and the child must not copy from it. */
 static void lock_for_fork(void)
 {
+    is_in_a_call = SINGLE_THREADED && lock_is_taken(&shim_heap.lock);
+    if (is_in_a_call)
+        return;
     if (shim_history != NULL)
         module_stop();
     heap_lock(&shim_heap);
@@ -94,6 +99,8 @@ static void lock_for_fork(void)
 
 static void unlock_in_parent(void)
 {
+    if (is_in_a_call)
+        return;
     heap_unlock(&shim_heap);
     if (shim_history != NULL)
         module_go_on();
@@ -102,7 +109,8 @@ static void unlock_in_parent(void)
 /* The calling thread is the only one in the child: the caches of all others are closed. */
 static void unlock_in_child(void)
 {
-    process = 0;
+    if (is_in_a_call)
+        return;
     heap_forked_locked(&shim_heap, &shim_thread);
     assert(shim_row == NULL ? row_of_child == NULL : row_of_child != shim_row);
     shim_row = row_of_child;
@@ -116,14 +124,6 @@ static void unlock_in_child(void)
     heap_unlock(&shim_heap);
     if (shim_history != NULL)
         module_go_on();
-}
-
-bool shim_is_this_process(void)
-{
-    int now = os_process_id();
-    if (process == 0)
-        process = now;
-    return process == now;
 }
 
 /* Returns how much address space the heap can have where that is limited: what is left of it,
@@ -305,10 +305,8 @@ void shim_start(char *const *environment)
     if (first && os_at_fork(lock_for_fork, unlock_in_parent, unlock_in_child) &&
         pthread_key_create(&key, end_thread) == 0)
         __atomic_store_n(&has_key, true, __ATOMIC_RELEASE);
-    if (first) {
-        (void)shim_is_this_process();
+    if (first)
         tell_libmem();
-    }
     errno = number;
 }
 

@@ -47,10 +47,6 @@ void shim_start(char *const *environment);
  * space, and has `taken` for other things. */
 size_t shim_bytes_within(size_t limit, size_t taken);
 
-/* Returns whether the caller runs in the process of the heap, and not in a child of vfork, which
- * shares the memory of its parent. */
-bool shim_is_this_process(void);
-
 /* Returns whether memcheck is told of each object. A hardened process is not watched: its measures
  * touch what was freed. */
 static inline bool shim_is_watched(void)

@@ -8,6 +8,9 @@
  *     limits twice           limits its address space to 1 GiB, then to 256 MiB, and maps 10 MiB;
  *                            prints how many MiB malloc grants, which must leave that memory alone
  *     limits vfork           a child of vfork limits itself to 1 GiB; then tries to get 3 GiB
+ *     limits forked          does that in a child of fork
+ *     limits hole            limits its address space to 1 GiB, maps memory where the heap was, and
+ *                            calls memcpy and free with that
  *     limits first           prints whether malloc has granted 100 bytes, and errno
  *     limits open            prints how many KiB around an object can be written to, are only
  *                            reserved, and are resident, when 5,000 KiB are in use
@@ -118,6 +121,37 @@ static void limit_in_vfork(void)
     say("3 GiB", opaque(malloc((size_t)3 << 30)) != NULL);
 }
 
+static void limit_in_forked(void)
+{
+    int status = -1;
+    pid_t child = fork();
+    if (child == 0) {
+        limit_in_vfork();
+        _exit(0);
+    }
+    if (waitpid(child, &status, 0) != child || status != 0) {
+        _exit(3);
+    }
+}
+
+/* Of a heap of 16 GiB the first and the last hundreds of MiB stay. */
+static void use_hole(void)
+{
+    enum { NBYTES = 4096 };
+    static char text[NBYTES] = "text";
+    char *object = opaque(malloc(100));
+    set_address_limit(1024);
+    char *mapped = mmap(object + ((size_t)8 << 30), NBYTES, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    if (mapped != object + ((size_t)8 << 30)) {
+        _exit(3);
+    }
+    memcpy(mapped, text, hide(NBYTES));
+    say("copied", strcmp(opaque(mapped), "text") == 0);
+    free(opaque(mapped));
+    free(opaque(mapped + 100));
+}
+
 static void use_memory(void)
 {
     for (int i = 0; i < 1000; i++) {
@@ -177,6 +211,10 @@ int main(int argc, char **argv)
         limit_twice();
     } else if (strcmp(what, "vfork") == 0) {
         limit_in_vfork();
+    } else if (strcmp(what, "forked") == 0) {
+        limit_in_forked();
+    } else if (strcmp(what, "hole") == 0) {
+        use_hole();
     } else if (strcmp(what, "first") == 0) {
         say("granted", opaque(malloc(100)) != NULL);
         say("errno", errno);

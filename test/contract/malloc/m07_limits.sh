@@ -58,6 +58,12 @@ with '' twice && silent && [ "$(said MiB)" -ge 100 ] && [ "$(said MiB)" -le 256 
 result $? 'M7 and of 256 MiB that it sets after 1 GiB, and maps memory where the heap was'
 with '' vfork && silent && [ "$(said '3 GiB')" -eq 1 ]
 result $? 'M7 a limit that a child of vfork sets is not for its parent'
+with '' forked && silent && [ "$(said '3 GiB')" -eq 1 ]
+result $? 'M7 nor for a parent that is itself a child of fork'
+with region=16G,copy,onerror=report hole && [ "$(said copied)" -eq 1 ] &&
+    [ "$(grep -c ': not ours: outside the heap$' "$work/err")" -eq 2 ] &&
+    [ "$(wc -l <"$work/err")" -eq 2 ]
+result $? 'M3 what the program maps where the heap was is not the heap'"'"'s, and may be copied to'
 with region=2G later address 1024 && silent && [ "$(said MiB)" -ge 900 ]
 result $? 'M7 of 1 GiB of address space at least 900 MiB, if the program limits itself later'
 

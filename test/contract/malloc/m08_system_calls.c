@@ -6,57 +6,21 @@
  *     m08_system_calls              does all runs, each in a process of its own
  *     m08_system_calls RUN ERROR    does one run, which was told to refuse membarrier before
  *
- * A filter of the kernel (seccomp) kills the process at each system call that it does not allow, or
- * lets a call fail.
+ * A filter (test/support/filter.h) kills the process at each other call, or lets a call fail.
  */
 #include <errno.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "filter.h"
 #include "stamp.h"
 
 enum { NLIVE = 200, NSTEPS = 20000, NTHREADS = 4, NLARGE = 40, LARGE = 3 << 20 };
 enum { PIECE = 256 << 10, MOST_PIECES = 4096 };
-
-/* --- filters ------------------------------------------------------------------------ */
-
-enum { MOST_CALLS = 16 };
-
-/* From now on these system calls end as `these` says, and all others as `others` says. Returns
- * false if the system has no filters. */
-static bool filter(const long *calls, size_t n, unsigned these, unsigned others)
-{
-    struct sock_filter code[MOST_CALLS + 3] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr))};
-    for (size_t i = 0; i < n; i++)
-        code[1 + i] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)calls[i],
-                                                   (uint8_t)(n - i), 0);
-    code[1 + n] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, others);
-    code[2 + n] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, these);
-    struct sock_fprog program = {(unsigned short)(n + 3), code};
-    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
-}
-
-#define ONLY(...)                                                                                  \
-    filter((long[]){SYS_exit_group, __VA_ARGS__},                                                  \
-           sizeof((long[]){SYS_exit_group, __VA_ARGS__}) / sizeof(long), SECCOMP_RET_ALLOW,        \
-           SECCOMP_RET_KILL_PROCESS)
-
-/* The call ends with the error number, or kills the process if that is 0. */
-static bool refuse(long call, int number)
-{
-    unsigned what = number == 0 ? SECCOMP_RET_KILL_PROCESS : SECCOMP_RET_ERRNO | (unsigned)number;
-    return filter(&call, 1, what, SECCOMP_RET_ALLOW);
-}
 
 /* --- work --------------------------------------------------------------------------- */
 

@@ -136,6 +136,9 @@ int main(int argc, char **argv)
         if (sized) {
             snprintf(what, sizeof what, "M10 %s: one byte more or less is refused", name[call]);
             check(wrong, what);
+            snprintf(what, sizeof what, "M10 %s: the largest number is a size like another",
+                     name[call]);
+            check(aborts("", call, 100, SIZE_MAX, 64, "but the object has 100"), what);
         }
         if (aligned) {
             snprintf(what, sizeof what, "M10 %s: a wrong alignment is refused", name[call]);

@@ -8,7 +8,7 @@ int main(void)
 {
     char *p = get(malloc(100));
     free(p);
-    p[104] = 1;
+    p[104] ^= 1;
     use_up_quarantine();
     return 0;
 }

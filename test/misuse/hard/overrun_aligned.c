@@ -7,7 +7,7 @@
 int main(void)
 {
     char *p = get(aligned_alloc(64, 100));
-    p[100] = 1;
+    p[100] ^= 1;
     free(p);
     return 0;
 }

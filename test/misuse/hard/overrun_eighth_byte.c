@@ -7,7 +7,7 @@
 int main(void)
 {
     char *p = get(malloc(100));
-    p[107] = 1;
+    p[107] ^= 1;
     free(p);
     return 0;
 }

@@ -7,7 +7,7 @@
 int main(void)
 {
     char *p = get(malloc(100000));
-    p[100001] = 1;
+    p[100001] ^= 1;
     free(p);
     return 0;
 }

@@ -7,7 +7,7 @@
 int main(void)
 {
     char *p = get(malloc(130));
-    p[143] = 1;
+    p[143] ^= 1;
     free(p);
     return 0;
 }

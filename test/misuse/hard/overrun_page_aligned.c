@@ -7,7 +7,7 @@
 int main(void)
 {
     char *p = get(memalign(4096, 4096));
-    p[4096] = 1;
+    p[4096] ^= 1;
     free(p);
     return 0;
 }

@@ -9,7 +9,7 @@ int main(void)
     char *p = get(malloc(24));
     while ((uintptr_t)p % 4096 < 1024) /* not the first of its span */
         p = get(malloc(24));
-    p[-1] = 1;
+    p[-1] ^= 1;
     free(p);
     return 0;
 }

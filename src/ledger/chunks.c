@@ -344,13 +344,14 @@ enum chunks_result chunks_take_aligned(struct chunks *c, uint32_t length, uint32
 }
 
 /* What the object grows by is handed out, too. It comes from behind the object, or was its slack,
- * and must be open in either case. */
+ * and must be open in either case; but memory is opened only for what can be had. */
 bool chunks_resize(struct chunks *c, const struct chunk *old, uint32_t length, uint32_t slack)
 {
     assert(c->list.head == NULL);
     uint32_t start = old->start, ndirty = c->ledger.ndirty;
     bool guarded = c->ledger.guard.page != 0; /* then ledger_resize says itself whether it may */
-    if ((!guarded && !make_open(c, (uint64_t)start + length)) ||
+    if (!ledger_may_resize(&c->ledger, old, length) ||
+        (!guarded && !make_open(c, (uint64_t)start + length)) ||
         !ledger_resize(&c->ledger, start, length, slack))
         return false;
     chunk_is_taken(c, start, length, start + old->length, ndirty);

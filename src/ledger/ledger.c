@@ -388,8 +388,16 @@ static uint32_t take_from_hole(struct ledger *l, const struct chunk *from, uint3
     return length;
 }
 
-/* Takes the low end of a hole or of the tail. What of it lies below `used` was written to
- * before, so it counted as dirty while it was free, and does so no longer. */
+/* Counts granules that were free and are live now. What of them lies below `used` was written to
+ * before, so it counted as dirty, and does so no longer. */
+static void note_taken(struct ledger *l, uint32_t start, uint32_t length, uint32_t used)
+{
+    l->live_granules += length;
+    if (start < used) /* what is above was never written to */
+        l->ndirty -= least(l->ndirty, least(length, used - start));
+}
+
+/* Takes the low end of a hole or of the tail. */
 static uint32_t chunk_take(struct ledger *l, const struct chunk *from, uint32_t length,
                            uint32_t slack)
 {
@@ -400,11 +408,8 @@ static uint32_t chunk_take(struct ledger *l, const struct chunk *from, uint32_t 
         take_from_tail(l, length, slack);
     else
         length = take_from_hole(l, from, length, slack);
-    if (length == 0)
-        return 0;
-    l->live_granules += length;
-    if (from->start < used) /* what is above was never written to */
-        l->ndirty -= least(l->ndirty, least(length, used - from->start));
+    if (length > 0)
+        note_taken(l, from->start, length, used);
     return length;
 }
 
@@ -420,6 +425,14 @@ static struct chunk joined(struct chunk left, struct chunk this, struct chunk ri
         hole.length += left.length;
     }
     return hole;
+}
+
+/* Counts granules that were live and are free now. */
+static void note_freed(struct ledger *l, uint32_t length)
+{
+    l->live_granules -= length;
+    l->least_dirty = least(l->least_dirty, l->ndirty);
+    l->ndirty += length;
 }
 
 /* Frees the live chunk at the cursor. It joins its free neighbours, and the tail if it is the last
@@ -441,9 +454,7 @@ static void chunk_give_back(struct ledger *l, const struct cursor *at)
         btree_remove(&l->b, &c);
     }
     struct chunk hole = joined(left, this, right);
-    l->live_granules -= this.length;
-    l->least_dirty = least(l->least_dirty, l->ndirty);
-    l->ndirty += this.length;
+    note_freed(l, this.length);
 
     if (left.state == 0) {
         /* [free][this] => [--- free ---] */
@@ -491,16 +502,6 @@ static void chunk_split(struct ledger *l, uint32_t start, uint32_t at, uint32_t 
     note_most(l);
 }
 
-/* Undoes chunk_split: the chunk at `at` becomes part of the live chunk before it.
- *     [this][that, live too] => [------ this, live ------] */
-static void chunk_join(struct ledger *l, uint32_t at)
-{
-    assert(at > 0); /* there is a chunk before */
-    struct cursor c;
-    seek(l, at, &c);
-    btree_remove(&l->b, &c);
-}
-
 /* Gives the live chunk that begins at `start` another slack. */
 static void chunk_set_slack(struct ledger *l, uint32_t start, uint32_t slack)
 {
@@ -529,20 +530,74 @@ bool ledger_take_aligned(struct ledger *l, const struct chunk *from, uint32_t sk
     return taken;
 }
 
-/* Cuts the end of a live chunk off and frees it; if there is no room for a record of it, the end
- * becomes slack, and is refused where 32 bits cannot count that. */
+/* Moves the border between the live chunk before a hole and the hole, which begins at `to`
+ * afterwards, or is gone. No step needs more records than there were. Returns false if there is no
+ * such hole, since records were overwritten [LG5].
+ *     [this][--- free ---] <=> [---- this ----][free] */
+static bool move_hole(struct ledger *l, const struct chunk *hole, uint32_t to)
+{
+    struct cursor c;
+    uint32_t end = hole->start + hole->length;
+    assert(to <= end);
+    size_remove(l, hole->length, hole->start);
+    if (!is_hole(l, hole, &c))
+        return false;
+    btree_remove(&l->b, &c);
+    if (to < end) {
+        btree_insert(&l->b, &c, word_of(to, 0));
+        size_insert(l, end - to, to);
+    }
+    return true;
+}
+
+/* Moves the border between the last chunk, which is live, and the tail. */
+static void move_top(struct ledger *l, uint32_t to)
+{
+    l->b.top = to;
+    l->high = to > l->high ? to : l->high;
+    l->used = to > l->used ? to : l->used;
+}
+
+/* Finds the chunk behind a live one, which may be the tail, even of no length. Returns false if it is
+ * not free. */
+static bool free_behind(const struct ledger *l, const struct chunk *c, struct chunk *next)
+{
+    uint32_t end = c->start + c->length;
+    *next = ledger_tail(l);
+    return end == l->b.top || (ledger_find(l, end, next) && next->start == end && next->state == 0);
+}
+
+/* Moves the end of a live chunk, behind which is a free one, hole or tail. Returns false if records
+ * were overwritten. */
+static bool move_end(struct ledger *l, const struct chunk *next, uint32_t to)
+{
+    if (next->start != l->b.top)
+        return move_hole(l, next, to);
+    move_top(l, to);
+    return true;
+}
+
+/* Cuts the end of a live chunk off and frees it. That needs a record only if a live chunk is behind
+ * it; if there is no room for one, the end becomes slack, and is refused where 32 bits cannot count
+ * that. */
 static bool chunk_shrink(struct ledger *l, const struct chunk *c, uint32_t length, uint32_t slack)
 {
+    struct chunk next;
+    uint32_t cut = c->length - length;
     assert(length > 0 && length <= c->length);
-    if (length < c->length && has_room(l, 1)) {
+    if (cut > 0 && free_behind(l, c, &next)) {
+        if (!move_end(l, &next, c->start + length))
+            return false;
+        note_freed(l, cut);
+    } else if (cut > 0 && has_room(l, 1)) {
         if (!check_guard(l, l->b.top, 1))
             return false;
         chunk_split(l, c->start, c->start + length, 0);
         chunk_give_back_at(l, c->start + length);
     } else {
-        if (c->length - length >= UINT32_MAX / GRANULE_BYTES)
+        if (cut >= UINT32_MAX / GRANULE_BYTES)
             return false;
-        slack += (c->length - length) * GRANULE_BYTES;
+        slack += cut * GRANULE_BYTES;
     }
     chunk_set_slack(l, c->start, slack);
     return true;
@@ -550,10 +605,7 @@ static bool chunk_shrink(struct ledger *l, const struct chunk *c, uint32_t lengt
 
 /* Shrinks a live chunk, or lets it grow into the free chunk behind it, hole or tail:
  *
- *     [this][--- free ---] => [this][more, live][free] => [---- this ----][free]
- *
- * What it grows by is taken as a chunk of its own first, and then joined. If that chunk had to be
- * taken whole, for want of a record, the object has the rest as slack. */
+ *     [this][--- free ---] => [---- this ----][free] */
 static bool chunk_resize(struct ledger *l, uint32_t start, uint32_t length, uint32_t slack)
 {
     struct chunk c, next;
@@ -561,17 +613,15 @@ static bool chunk_resize(struct ledger *l, uint32_t start, uint32_t length, uint
         return false;
     if (length <= c.length)
         return chunk_shrink(l, &c, length, slack);
-    uint32_t end = start + c.length, more = length - c.length;
-    if (!ledger_find(l, end, &next) || next.start != end || next.state != 0 || next.length < more ||
-        !can_take(l, &next, more))
+    uint32_t more = length - c.length, used = l->used;
+    if (!free_behind(l, &c, &next) || next.length < more)
         return false;
-    if (!ledger_check_guard(l, &next, 0, more))
+    if (!check_guard(l, next.start == l->b.top ? start + length : l->b.top, 0))
         return false;
-    uint32_t taken = chunk_take(l, &next, more, 0); /* more if there is no room for a record */
-    if (taken < more)
-        return false; /* the records are damaged [LG5] */
-    chunk_join(l, end);
-    chunk_set_slack(l, start, slack + (taken - more) * GRANULE_BYTES);
+    if (!move_end(l, &next, start + length))
+        return false;
+    note_taken(l, next.start, more, used);
+    chunk_set_slack(l, start, slack);
     return true;
 }
 
@@ -593,6 +643,12 @@ void ledger_give_back(struct ledger *l, const struct ledger_place *p)
     change_begin(&l->changes);
     chunk_give_back(l, &p->cursor);
     change_end(&l->changes);
+}
+
+bool ledger_may_resize(const struct ledger *l, const struct chunk *c, uint32_t length)
+{
+    struct chunk next;
+    return length <= c->length || (free_behind(l, c, &next) && next.length >= length - c->length);
 }
 
 bool ledger_resize(struct ledger *l, uint32_t start, uint32_t length, uint32_t slack)

@@ -162,6 +162,10 @@ uint32_t ledger_take(struct ledger *l, const struct chunk *from, uint32_t length
 bool ledger_take_aligned(struct ledger *l, const struct chunk *from, uint32_t skip, uint32_t length,
                          uint32_t slack);
 
+/* Returns whether a live chunk may be made `length` granules long, as far as its neighbour says.
+ * O(log n). */
+bool ledger_may_resize(const struct ledger *l, const struct chunk *c, uint32_t length);
+
 /* Makes the live chunk that begins at `start` `length` granules long, with `slack` unused bytes:
  * what it gives up is free, what it needs comes from the free chunk behind it. Returns false, and
  * changes nothing, if that is not long enough or if the guard is in the way. O(log n). */

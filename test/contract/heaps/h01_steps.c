@@ -320,6 +320,20 @@ static void test_a_core_file(void **unused)
     assert_true((size_t)file.st_size >= 5 * MIB && (size_t)file.st_size <= 64 * MIB);
 }
 
+/* An object cannot grow into one behind it, and no memory is opened for that. */
+static void test_a_refused_resize_opens_nothing(void **unused)
+{
+    (void)unused;
+    mem_heap *heap = mem_heap_create(4096 * MIB, NULL);
+    void *object = mem_alloc(heap, MIB), *behind = mem_alloc(heap, MIB);
+    size_t data = status_kib("VmData");
+    assert_non_null(behind);
+    assert_null(mem_resize(heap, object, 4095 * MIB));
+    assert_int_equal(mem_last_error(), MEM_NO_SPACE);
+    assert_true(status_kib("VmData") <= data + 1024);
+    assert_ok(mem_heap_destroy(heap));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -327,6 +341,7 @@ int main(void)
         cmocka_unit_test(test_a_small_heap_is_open),
         cmocka_unit_test(test_a_limit),
         cmocka_unit_test(test_a_refused_request_changes_nothing),
+        cmocka_unit_test(test_a_refused_resize_opens_nothing),
         cmocka_unit_test(test_no_heap_within_a_limit),
         cmocka_unit_test(test_any_address),
         cmocka_unit_test(test_locked_memory),

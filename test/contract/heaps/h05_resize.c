@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * h05_resize.c - H5: checks that a resized object that moves to a smaller slot is copied only as
- * far as it reaches.
+ * far as it reaches, and that one which shrinks gives up what it had, even in a full heap.
  */
 #include "own_heaps.h"
 
@@ -20,10 +20,31 @@ static void test_moved_to_a_smaller_slot(void **state)
     assert_ok(mem_heap_destroy(heap));
 }
 
+/* No record is needed where what the object gives up is free already behind it. */
+static void test_the_only_object_shrinks(void **state)
+{
+    struct mem_statistics s;
+    (void)state;
+    for (size_t nbytes = 512; nbytes <= 8 * MIB; nbytes *= 2) {
+        mem_heap *heap = mem_heap_in(memory, nbytes, NULL);
+        assert_ok(mem_stats(heap, &s));
+        size_t all = s.largest_free;
+        void *object = mem_alloc(heap, all);
+        assert_non_null(object);
+        assert_ptr_equal(mem_resize(heap, object, 16), object);
+        assert_ok(mem_stats(heap, &s));
+        assert_int_equal(s.slack_bytes, 0);
+        assert_true(s.largest_free >= all - all / 8 - 32);
+        assert_ptr_equal(mem_resize(heap, object, 16 + s.largest_free), object);
+        assert_ok(mem_heap_destroy(heap));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_moved_to_a_smaller_slot),
+        cmocka_unit_test(test_the_only_object_shrinks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

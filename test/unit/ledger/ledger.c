@@ -804,11 +804,12 @@ static void test_lg3_no_resize_by_four_gib(void **state)
     assert_true(ledger_resize(&l, 0, 8 * gib - most + 1, 0));
 }
 
-/* Nor does a chunk grow into a hole that it would have to take whole, if that is 4 GiB too long. */
-static void test_lg3_no_growth_by_four_gib(void **state)
+/* Where only the border between a live chunk and a free one moves, no record is needed: neither to
+ * grow nor to shrink, beside a hole or the tail. */
+static void test_lg3_a_border_needs_no_record(void **state)
 {
     (void)state;
-    const uint32_t most = UINT32_MAX / 16, gib = 1u << 26, lengths[] = {1, 8 * gib, 1};
+    const uint32_t gib = 1u << 26, lengths[] = {1, 8 * gib, 1};
     uint32_t last = 0;
     struct chunk from, hole;
     open_ledger(REGION_BYTES_MAX);
@@ -824,9 +825,31 @@ static void test_lg3_no_growth_by_four_gib(void **state)
     }
     assert_true(ledger_find(&l, last + 1, &hole));
     assert_true(hole.state == 0 && hole.length > 7 * gib);
-    assert_refused(last, 2);
-    assert_refused(last, 1 + hole.length - most);
-    assert_true(ledger_resize(&l, last, 1 + hole.length - most + 1, 0));
+    for (uint32_t more = 1; more < 8 * gib; more *= 5) {
+        struct chunk rest, whole = {last, 1, 1};
+        uint32_t dirty = l.ndirty, live = l.live_granules;
+        assert_true(ledger_resize(&l, last, 1 + more, 0));
+        assert_true(ledger_find(&l, last + 1 + more, &rest));
+        assert_true(rest.start == last + 1 + more && rest.length == hole.length - more);
+        assert_int_equal(l.ndirty, dirty - more);
+        assert_int_equal(l.live_granules, live + more);
+        assert_true(ledger_is_valid(&l));
+        assert_true(ledger_resize(&l, last, 1, 0));
+        assert_true(ledger_find(&l, last, &from));
+        assert_memory_equal(&from, &whole, sizeof from);
+        assert_int_equal(l.ndirty, dirty);
+        assert_int_equal(l.live_granules, live);
+        assert_true(ledger_is_valid(&l));
+    }
+    assert_true(ledger_resize(&l, last, 1 + hole.length, 0)); /* and the hole is gone */
+    assert_true(ledger_is_valid(&l));
+    uint32_t top = l.b.top;
+    assert_true(ledger_find(&l, top - 1, &from) && from.length > gib); /* the last one */
+    assert_true(ledger_resize(&l, from.start, 1, 0));
+    assert_int_equal(l.b.top, from.start + 1);
+    assert_true(ledger_find(&l, from.start, &from) && from.state == 1 && from.length == 1);
+    assert_true(ledger_resize(&l, from.start, top - from.start, 0));
+    assert_int_equal(l.b.top, top);
     assert_true(ledger_is_valid(&l));
 }
 
@@ -1129,7 +1152,7 @@ int main(void)
         cmocka_unit_test(test_lg6_numbers_of_a_guard),
         cmocka_unit_test(test_lg6_no_resize_into_the_guard),
         cmocka_unit_test(test_lg3_no_resize_by_four_gib),
-        cmocka_unit_test(test_lg3_no_growth_by_four_gib),
+        cmocka_unit_test(test_lg3_a_border_needs_no_record),
         cmocka_unit_test(test_lg5_no_resize_of_what_is_damaged),
         cmocka_unit_test(test_lg5_no_resize_into_another_hole),
         cmocka_unit_test(test_lg5_no_resize_into_a_hole_that_goes),

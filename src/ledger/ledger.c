@@ -558,8 +558,8 @@ static void move_top(struct ledger *l, uint32_t to)
     l->used = to > l->used ? to : l->used;
 }
 
-/* Finds the chunk behind a live one, which may be the tail, even of no length. Returns false if it is
- * not free. */
+/* Finds the chunk behind a live one, which may be the tail, even of no length. Returns false if it
+ * is not free. */
 static bool free_behind(const struct ledger *l, const struct chunk *c, struct chunk *next)
 {
     uint32_t end = c->start + c->length;

@@ -342,6 +342,23 @@ done
 result $nbad 'one that forks all the time'
 { kill -9 "$target"; wait "$target"; } 2>/dev/null
 
+threads=$programs/threads
+start "$threads" spawn
+for _ in {1..4800}; do grep -q '^State:.D' "/proc/$pid/task/"*/status && break; sleep 0.05; done
+timeout 240 "$mem" snap --every 1s -o waiting "$pid" >out 2>err &
+series=$!
+until grep -q '^waiting.1: ' out || ! kill -0 "$series" 2>/dev/null; do sleep 0.05; done
+! grep '^TracerPid:.*[1-9]' "/proc/$pid/task/"*/status >difference &&
+    grep -q '^1 of its threads waits* in the kernel and could not be stopped$' out
+result $? 'a thread that waits in the kernel is traced no longer after the look'
+rm difference
+until grep -q '^waiting.2: ' out || ! kill -0 "$series" 2>/dev/null; do sleep 0.05; done
+{ kill "$series"; wait "$series"; } 2>/dev/null
+[ -s waiting.2 ] && [ ! -s err ]
+result $? 'and a second look finds it as the first did'
+finish
+result $? 'it goes on'
+
 # --- free memory that was written to ---------------------------------------------------------
 
 stale=$programs/stale

@@ -8,7 +8,10 @@
  *     process_vm_readv                 copies
  *     PTRACE_DETACH                    each goes on, with the signal that it was stopped before
  *
- * Without PTRACE_O_EXITKILL the kernel lets all threads go on if the tool dies [TG1].
+ * A thread of the tool does this, one for each stop. A thread of the process that waits in the
+ * kernel stops only when that wait ends, and cannot be detached before: the kernel does it when its
+ * tracer, which is that thread of the tool, ends. Without PTRACE_O_EXITKILL the kernel lets all
+ * threads go on if the tool dies [TG1].
  */
 #include <ctype.h>
 #include <dirent.h>
@@ -45,8 +48,11 @@ struct process {
     int pagemap; /* /proc/PID/pagemap, or -1 */
     struct seized *seized;
     size_t nseized;
-    bool is_stopped; /* and so, since when */
-    double stopped_at;
+    pthread_t tracer;           /* the thread of the tool that traces the process, */
+    pid_t tracer_id;            /* as the kernel knows it, */
+    pthread_barrier_t meetings; /* which it and the first thread pass together: stopped, go on */
+    int why;                    /* a number of errno: why it could not stop all; 0: it has */
+    bool is_stopped;
     sigset_t mask; /* of the tool, before the process was stopped */
 };
 
@@ -233,18 +239,6 @@ static bool is_seized(const struct process *p, int id)
     return false;
 }
 
-/* A stop of the tool, by ^Z for example, would be one of the process, too: it waits until the
- * process goes on [TG1]. */
-static void hold_stops(struct process *p)
-{
-    sigset_t stops;
-    sigemptyset(&stops);
-    sigaddset(&stops, SIGTSTP);
-    sigaddset(&stops, SIGTTIN);
-    sigaddset(&stops, SIGTTOU);
-    sigprocmask(SIG_BLOCK, &stops, &p->mask);
-}
-
 /* Seizes one thread and asks for its stop, unless it is stopped by another tracer. Returns 0, also
  * if it has ended meanwhile; or errno. */
 static int seize(struct target *t, int id)
@@ -356,26 +350,86 @@ static void read_registers(struct target *t, int id)
         thread_add_vectors(thread, vectors, place.iov_len);
 }
 
+/* Lets a thread go on. One that has not stopped goes on when the tracer ends. */
+static void let_go(struct seized *s)
+{
+    int status;
+    if (s->state == RUNS && waitpid(s->id, &status, __WALL | WNOHANG) > 0)
+        note_status(s, status);
+    if (s->state == STOPPED)
+        ptrace(PTRACE_DETACH, s->id, NULL, (void *)(uintptr_t)s->signal);
+}
+
+/* The thread of the tool that stops the process, and lets it go on when it is told to. */
+static void *trace(void *context)
+{
+    struct target *t = context;
+    struct process *p = t->process;
+    size_t nnew;
+    p->tracer_id = gettid();
+    double began = clock_seconds();
+    while ((p->why = seize_new(t, &nnew)) == 0 && nnew > 0)
+        wait_for_all(t);
+    for (size_t i = 0; i < p->nseized; i++)
+        if (p->seized[i].state == STOPPED)
+            read_registers(t, p->seized[i].id);
+    pthread_barrier_wait(&p->meetings);
+    pthread_barrier_wait(&p->meetings);
+    for (size_t i = 0; i < p->nseized; i++)
+        let_go(&p->seized[i]);
+    t->seconds_stopped += clock_seconds() - began;
+    return NULL;
+}
+
+/* Starts the tracer, which takes no signals: they are the first thread's. A stop of the tool, by ^Z
+ * for example, would be one of the process, too: it waits until the process goes on [TG1]. Returns
+ * 0, or errno. */
+static int start_tracer(struct target *t)
+{
+    struct process *p = t->process;
+    sigset_t all, stops;
+    sigemptyset(&stops);
+    sigaddset(&stops, SIGTSTP);
+    sigaddset(&stops, SIGTTIN);
+    sigaddset(&stops, SIGTTOU);
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &p->mask);
+    pthread_barrier_init(&p->meetings, NULL, 2);
+    int why = pthread_create(&p->tracer, NULL, trace, t);
+    pthread_sigmask(SIG_SETMASK, &p->mask, NULL);
+    pthread_sigmask(SIG_BLOCK, &stops, NULL);
+    return why;
+}
+
+/* Waits until the tracer has ended. pthread_join returns a moment before the kernel detaches what
+ * the tracer still traces. */
+static void await_tracer(struct process *p)
+{
+    pthread_join(p->tracer, NULL);
+    while (tgkill(getpid(), p->tracer_id, 0) == 0)
+        sched_yield();
+    pthread_barrier_destroy(&p->meetings);
+}
+
 bool process_stop(struct target *t)
 {
     struct process *p = t->process;
-    size_t nnew, nstopped = 0;
-    int why = 0;
-    hold_stops(p);
+    size_t nstopped = 0;
+    p->nseized = t->nthreads = t->nunstopped = 0;
+    int why = start_tracer(t);
+    if (why != 0) {
+        errno = why;
+        err(UNKNOWN, "a thread that stops the process");
+    }
+    pthread_barrier_wait(&p->meetings);
     p->is_stopped = true;
-    p->stopped_at = clock_seconds();
-    p->nseized = 0;
-    while ((why = seize_new(t, &nnew)) == 0 && nnew > 0)
-        wait_for_all(t);
-    if (why == 0)
-        why = open_files(t);
-    t->nthreads = t->nunstopped = 0;
+    why = p->why != 0 ? p->why : open_files(t);
     for (size_t i = 0; i < p->nseized; i++) {
-        bool is_stopped = p->seized[i].state == STOPPED || p->seized[i].state == HELD;
-        nstopped += is_stopped;
+        nstopped += p->seized[i].state == STOPPED || p->seized[i].state == HELD;
         t->nunstopped += p->seized[i].state == RUNS;
-        if (is_stopped)
-            read_registers(t, p->seized[i].id); /* not known of those that another tracer holds */
+        if (p->seized[i].state == HELD)
+            read_registers(t,
+                           p->seized[i].id); /* known only if ending.c, in this thread, holds it */
     }
     if (why == 0 && nstopped + t->nunstopped > 0)
         return true;
@@ -387,26 +441,15 @@ bool process_stop(struct target *t)
     return false;
 }
 
-/* A thread that has not stopped yet cannot be detached; it is when the tool ends. */
-static void let_go(struct seized *s)
-{
-    int status;
-    if (s->state == RUNS && waitpid(s->id, &status, __WALL | WNOHANG) > 0)
-        note_status(s, status);
-    if (s->state == STOPPED)
-        ptrace(PTRACE_DETACH, s->id, NULL, (void *)(uintptr_t)s->signal);
-}
-
 void process_go_on(struct target *t)
 {
     struct process *p = t->process;
     if (!p->is_stopped)
         return;
-    for (size_t i = 0; i < p->nseized; i++)
-        let_go(&p->seized[i]);
+    pthread_barrier_wait(&p->meetings);
+    await_tracer(p);
     p->nseized = 0;
     p->is_stopped = false;
-    t->seconds_stopped += clock_seconds() - p->stopped_at;
     sigprocmask(SIG_SETMASK, &p->mask, NULL);
 }
 

@@ -144,6 +144,28 @@ fi
 finish
 result $? 'the program has gone on'
 
+# --- places that are easily overlooked --------------------------------------------------------
+
+# Says whether mem finds no leak in a program that has none (test/inspect/elsewhere.c).
+leaks_nothing() { # where what
+    start "$programs/elsewhere" "$1"
+    target=$(awk '$1 == "pid" { print $2 }' says)
+    run "$mem" leaks "$target"
+    [ "$status" -eq 0 ] && grep -q '^no leak$' out
+    result $? "no leak: objects are kept $2"
+    run "$mem" snap "$target" --payload -o full
+    run "$mem" leaks full
+    [ "$status" -eq 0 ] && grep -q '^no leak$' out
+    result $? "no leak in a snapshot of it"
+}
+leaks_nothing shared 'in shared memory that the process has not touched since fork'
+run "$mem" snap "$target" -o snap
+run "$mem" leaks snap
+[ "$status" -eq 2 ] && grep -q 'could not be read' out
+result $? 'of its snapshot without payload: that cannot be told'
+finish
+result $? 'the program has gone on'
+
 # --- while threads allocate ---------------------------------------------------------------
 
 start "$programs/planted" 4

@@ -43,7 +43,7 @@ CONTAINERS := $(BUILD)/test/containers
 PMR_BOUNDED := $(BUILD)/examples/pmr-bounded
 KNOWN := $(BUILD)/test/known
 INSPECT := $(addprefix $(BUILD)/test/inspect/,inspected inspected-static damaged \
-    planted tangle ends stale origins grows threads plugin.so)
+    planted tangle ends stale origins grows elsewhere threads plugin.so)
 INSPECT_MODULES := $(wildcard tools/inspect/*.c) tools/program.c
 HELGRIND := $(BUILD)/test/helgrind/classic $(BUILD)/test/helgrind/malloc
 
@@ -111,7 +111,7 @@ $(BUILD)/test/helgrind/classic: test/helgrind/hand_over.c $(BUILD)/libmem.so
 	$(build) -DCLASSIC -L$(BUILD) -lmem
 $(BUILD)/test/helgrind/malloc: test/helgrind/hand_over.c test/support/reserved.h
 	$(build) -fno-builtin
-$(addprefix $(BUILD)/test/inspect/,inspected planted tangle ends stale origins grows threads): \
+$(addprefix $(BUILD)/test/inspect/,inspected planted tangle ends stale origins grows elsewhere threads): \
     $(BUILD)/test/inspect/%: test/inspect/%.c $(BUILD)/libmem.so
 	$(build) -Isrc -fno-builtin -L$(BUILD) -lmem
 $(BUILD)/test/inspect/plugin.so: test/inspect/plugin.c

@@ -277,14 +277,13 @@ static void read_parts(struct graph *g, struct nodes *h, struct range r, const s
     free(pieces);
 }
 
-/* What is in no memory of a process reads as zero, and is left out. */
+/* Pages that hold zeros are left out. The range lies in one mapping. */
 static void read_range(struct graph *g, struct range r, struct nodes *h)
 {
     struct extent *list = NULL;
     size_t n = 0;
     uint64_t start = r.start / PAGE * PAGE, end = (r.end + PAGE - 1) / PAGE * PAGE;
-    if (!target_resident(g->target, start, end, &list, &n))
-        extent_add(&list, &n, start, end);
+    (void)target_filled(g->target, start, end, &list, &n);
     if (h != NULL)
         read_parts(g, h, r, list, n);
     for (size_t i = 0; i < n && h == NULL; i++)

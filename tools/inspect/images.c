@@ -108,7 +108,7 @@ size_t images_described(struct target *t, struct described **found)
     *found = NULL;
     for (size_t i = 0; i < target_nmappings(t); i++) {
         const struct mapping *m = &target_mappings(t)[i];
-        bool may_be_image = m->file != NULL && m->file[0] == '/' && m->offset == 0;
+        bool may_be_image = m->file != NULL && m->file[0] == '/' && m->offset == 0 && !m->is_shared;
         if (may_be_image && (m->access & MAY_READ) != 0)
             read_image(t, m, found, &n);
     }

@@ -126,6 +126,7 @@ static int read_mappings(struct target *t)
                    letters, &m.offset, &name) < 4)
             continue;
         m.access = access_of(letters);
+        m.is_shared = letters[3] == 's';
         line[strcspn(line, "\n")] = '\0';
         if (name > 0 && line[name] != '\0' && (m.file = strdup(line + name)) == NULL)
             err(UNKNOWN, "no memory");
@@ -475,6 +476,17 @@ static size_t read_memory(struct target *t, uint64_t address, void *to, size_t n
     return done;
 }
 
+bool process_is_private(const struct mapping *m)
+{
+    static const char *const names[] = {"/anon_hugepage (deleted)", "/dev/zero"};
+    if (m == NULL || m->is_shared)
+        return false;
+    bool is_private = m->file == NULL || m->file[0] == '['; /* such as [heap] and [stack] */
+    for (size_t i = 0; i < sizeof names / sizeof *names && !is_private; i++)
+        is_private = strcmp(m->file, names[i]) == 0;
+    return is_private;
+}
+
 /* /proc/PID/pagemap has 64 bits for each page, of which the highest two say: in memory, in swap. */
 bool process_resident(struct target *t, uint64_t start, uint64_t end, struct extent **list,
                       size_t *n)
@@ -538,7 +550,7 @@ size_t process_read(struct target *t, uint64_t address, void *to, size_t nbytes)
     uint64_t page = t->page_bytes, end = (address + nbytes + page - 1) / page * page;
     struct extent *extents = NULL;
     size_t n = 0;
-    bool is_known = m != NULL && m->file == NULL && (m->access & MAY_READ) != 0 && end <= m->end &&
+    bool is_known = process_is_private(m) && (m->access & MAY_READ) != 0 && end <= m->end &&
                     process_resident(t, address / page * page, end, &extents, &n);
     size_t done = is_known ? read_extents(t, address, to, nbytes, extents, n)
                            : read_memory(t, address, to, nbytes);

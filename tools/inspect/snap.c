@@ -102,21 +102,17 @@ static void read_extent(struct target *t, uint64_t at, uint64_t end)
     }
 }
 
-/* Reads all memory that may hold pointers, so that it is kept, and appends the pages of it that are
- * in memory to a list of *n extents. */
-static void read_payload(struct target *t, struct extent **list, size_t *n)
+/* Lists the pages that may hold pointers, in address order. Returns false if nothing says which of
+ * them are in memory: then all are listed. */
+static bool find_filled(struct target *t, struct extent **list, size_t *n)
 {
+    bool is_known = true;
     for (size_t i = 0; i < target_nmappings(t); i++) {
         struct mapping m = target_mappings(t)[i];
-        size_t first = *n;
-        uint64_t seen = *n > 0 ? (*list)[*n - 1].end : 0;
-        if (!graph_is_root(t, i))
-            continue;
-        if (!target_resident(t, m.start, m.end, list, n))
-            extent_add(list, n, m.start, m.end);
-        for (size_t k = first > 0 ? first - 1 : 0; k < *n; k++)
-            read_extent(t, (*list)[k].start > seen ? (*list)[k].start : seen, (*list)[k].end);
+        if (graph_is_root(t, i) && !target_filled(t, m.start, m.end, list, n))
+            is_known = false;
     }
+    return is_known;
 }
 
 /* Reads the history, if there is one, so that it is kept. */
@@ -210,15 +206,14 @@ static bool snap(struct look *l, const char *path)
     struct stat s;
     char text[BYTES_TEXT];
     size_t n = 0;
-    if (options.has_payload)
-        read_payload(l->t, &resident, &n);
+    bool is_known = options.has_payload && find_filled(l->t, &resident, &n);
+    for (size_t i = 0; i < n; i++)
+        read_extent(l->t, resident[i].start, resident[i].end);
     read_history(l->t);
     look_go_on(l);
-    if (!options.has_payload && !heaps_resident(&l->heaps, l->t, &resident, &n)) {
-        free(resident);
-        resident = NULL;
-    }
-    bool ok = write_file(l->t, resident, n, path);
+    if (!options.has_payload)
+        is_known = find_filled(l->t, &resident, &n);
+    bool ok = write_file(l->t, is_known ? resident : NULL, n, path);
     free(resident);
     if (!ok || stat(path, &s) != 0)
         return false;

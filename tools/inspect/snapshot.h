@@ -14,7 +14,7 @@
 #include "target.h"
 
 /* Beside the notes of every core file a snapshot has one of this owner: pairs of addresses between
- * which all pages were in memory. */
+ * which all pages were in memory: of all memory that may hold pointers, whether it is held or not. */
 #define SNAPSHOT_OWNER "libmem"
 enum { SNAPSHOT_RESIDENT = 0x100 };
 

@@ -54,6 +54,10 @@ bool process_resident(struct target *t, uint64_t start, uint64_t end, struct ext
                       size_t *n);
 uint64_t process_bytes(const struct target *t);
 
+/* Returns whether a mapping of a process is private memory that begins as zeros: then a page that
+ * is not in memory holds zeros. `m` may be NULL. */
+bool process_is_private(const struct mapping *m);
+
 void core_close(struct target *t);
 size_t core_read(struct target *t, uint64_t address, void *to, size_t nbytes);
 uint64_t core_next(const struct target *t, uint64_t address, uint64_t end);

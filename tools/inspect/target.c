@@ -270,6 +270,15 @@ bool target_resident(struct target *t, uint64_t start, uint64_t end, struct exte
                               : core_resident(t, start, end, list, n);
 }
 
+bool target_filled(struct target *t, uint64_t start, uint64_t end, struct extent **list, size_t *n)
+{
+    bool is_private = t->process == NULL || process_is_private(target_mapping(t, start));
+    if (is_private && target_resident(t, start, end, list, n))
+        return true;
+    extent_add(list, n, start, end);
+    return !is_private;
+}
+
 void extent_add(struct extent **list, size_t *n, uint64_t start, uint64_t end)
 {
     if (*n > 0 && (*list)[*n - 1].end == start) {

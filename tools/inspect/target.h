@@ -109,6 +109,7 @@ struct mapping {
     unsigned access;     /* MAY_... */
     uint64_t offset;     /* in the file */
     const char *file;    /* a path, or a name as "[stack]"; NULL: anonymous */
+    bool is_shared;      /* with other processes, or with a file; a core file does not say it */
 };
 
 /* The mappings, in address order; of a process, as they were when it was stopped last, or opened.
@@ -163,5 +164,12 @@ struct extent {
  * process, and a snapshot of one, can say it: returns false otherwise. */
 bool target_resident(struct target *t, uint64_t start, uint64_t end, struct extent **list,
                      size_t *n);
+
+/* Finds which pages between two addresses of one mapping may hold something other than zeros, and
+ * appends them as target_resident does. Of private memory that begins as zeros these are the pages
+ * in memory. Of a file, or of shared memory, the system says only which pages this process has
+ * touched, which after fork are none: there it is all pages. Returns false, after it has appended all pages,
+ * if that is not known of private memory. */
+bool target_filled(struct target *t, uint64_t start, uint64_t end, struct extent **list, size_t *n);
 
 #endif

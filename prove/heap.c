@@ -94,6 +94,10 @@ static enum heap_result judge_chunk(const struct heap *h, const struct chunk *c,
     assigns \nothing; */
 RACING static inline size_t region_offset(const struct region *r, const void *address);
 
+/*@ requires \valid_read(c);
+    assigns \nothing; */
+RACING static inline bool chunks_gave_up(const struct chunks *c, size_t offset);
+
 /*@ requires \valid_read(r);
     assigns \nothing; */
 static inline void *region_at(const struct region *r, uint32_t granule);

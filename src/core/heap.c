@@ -698,6 +698,7 @@ static void trim_locked(struct heap *h, size_t least)
     assert(h->chunks.list.head == NULL && !h->keeps_pages); /* nodes or a caller need the pages */
     assert(least > 0);
     struct chunk hole = {.length = UINT32_MAX};
+    chunks_begin_to_give(&h->chunks);
     while (ledger_next_shorter(&h->chunks.ledger, &hole) &&
            (size_t)hole.length * GRANULE_BYTES >= least) {
         unsigned char *start = region_at(&h->chunks.region, hole.start);
@@ -741,6 +742,38 @@ INLINED void trim_if_time_locked(struct heap *h)
         trim_locked(h, SHORT_HOLE);
 }
 
+/* Gives back the whole pages of the free slots [from, to) of a span. Returns whether there were
+ * any. */
+static bool give_slots_back(const struct heap *h, uint32_t slice, uint32_t from, uint32_t to)
+{
+    uint32_t slot_bytes = pagemap_span(&h->spans, slice)->slot_bytes;
+    uintptr_t page = os_page_bytes(), at = pagemap_address(&h->spans, slice);
+    uintptr_t first = ceil_div(at + (size_t)from * slot_bytes, page) * page;
+    uintptr_t end = (at + (size_t)to * slot_bytes) / page * page;
+    return first < end && os_give_back((void *)first, end - first);
+}
+
+/* Gives back the pages among the objects of spans: of free slots, one beside the other, in spans
+ * without an owner, where only the lock's holder takes slots [SP3]. Returns whether there were any. */
+static bool trim_spans_locked(struct heap *h)
+{
+    const struct spans *s = &h->spans;
+    bool freed = false;
+    for (uint32_t slice = 1, n = spans_last_slice(s); slice <= n; slice++) {
+        const struct span *span = pagemap_span(s, slice);
+        if ((span->status != SPAN_PARTIAL && span->status != SPAN_FULL) ||
+            span->purpose != FOR_OBJECTS)
+            continue;
+        for (uint32_t i = 0, from = 0; i <= span->nslots; i++) {
+            if (i < span->nslots && state_get(span->states, i) == 0)
+                continue;
+            freed |= give_slots_back(h, slice, from, i);
+            from = i + 1;
+        }
+    }
+    return freed;
+}
+
 /* What threads hold and empty spans are free memory, too, so a sweep comes first. */
 bool heap_trim(struct heap *h)
 {
@@ -749,7 +782,7 @@ bool heap_trim(struct heap *h)
     bool freed = false;
     if (h->chunks.region.base != NULL) {
         sweep_locked(h);
-        freed = h->chunks.ledger.ndirty > 0;
+        freed = trim_spans_locked(h) || h->chunks.ledger.ndirty > 0;
         trim_locked(h, os_page_bytes());
     }
     heap_unlock(h);

@@ -66,7 +66,7 @@ enum heap_result {
 
 /* Two libraries in one process may share a heap if this is equal in both. It changes with
  * struct heap and with the layout of what lies in a region. */
-#define HEAP_LAYOUT (((size_t)8 << 16) + sizeof(struct heap))
+#define HEAP_LAYOUT (((size_t)9 << 16) + sizeof(struct heap))
 
 /* From this size on, in bytes, an object gets whole pages of WHOLE_PAGE_BYTES, if the heap gives
  * such: what rounding adds is less than a 16th. Then large objects share no page, all pages of one
@@ -222,10 +222,11 @@ void heap_free_located_locked(struct heap *h, const struct location *at);
 
 /* --- pages --------------------------------------------------------------------- */
 
-/* Gives the memory of all free pages back to the system. Returns false if nothing had been
- * freed since that was last done. Frees do so by themselves every now and then (trim.h), but
- * leave holes of less than 64 KiB alone. The heap has no free list. O(h log n) for h holes of a
- * page or more, and other threads wait. */
+/* Gives the memory of all free pages back to the system, those between objects in slots, too.
+ * Returns false if there were none among slots, and nothing else had been freed since that was last
+ * done. Frees do so by themselves every now and then (trim.h), but leave slots and holes of less
+ * than 64 KiB alone. The heap has no free list. O(h log n) for h holes of a page or more, and O(s)
+ * for s slots; other threads wait. */
 bool heap_trim(struct heap *h);
 
 /* Returns how much of the region's address space is reserved and was never used. */

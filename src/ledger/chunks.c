@@ -32,30 +32,40 @@ void chunks_open(struct chunks *c, struct region region, MemNodePtr *head)
         clean_open(c->clean, region.is_zero ? ledger_clean_end(&c->ledger) : 0);
 }
 
-/* What was clean was not dirty either, and only that is more than an estimate: so `ndirty`, which
- * was dirty before, becomes less by the rest of what was free. Where records were it is not clean,
- * whatever the intervals say [CL1]. Not inlined, as objects are seldom handed out for the first
- * time. */
+/* The ledger's estimates of what is free. */
+struct estimates {
+    uint32_t ndirty, nforgotten;
+};
+
+static struct estimates estimates_of(const struct chunks *c)
+{
+    return (struct estimates){c->ledger.ndirty, c->ledger.nforgotten};
+}
+
+/* What was clean was not dirty either, and only that is more than an estimate: so what was dirty
+ * `before` becomes less by the rest of what was free. Where records were it is not clean, whatever
+ * the intervals say [CL1]. Not inlined, as objects are seldom handed out for the first time. */
 __attribute__((noinline)) static void cut_clean(struct chunks *c, uint32_t start, uint32_t end,
-                                                uint32_t free, uint32_t ndirty)
+                                                uint32_t free, struct estimates before)
 {
     struct interval *taken = &c->clean->taken;
     if (free < end) {
-        uint32_t nused = end - free - clean_count(c->clean, free, end);
-        c->ledger.ndirty = ndirty - least(ndirty, nused);
+        c->ledger.ndirty = before.ndirty;
+        c->ledger.nforgotten = before.nforgotten;
+        ledger_count_taken(&c->ledger, end - free - clean_count(c->clean, free, end));
     }
     clean_cut(c->clean, start, end);
+    chunks_count_forgotten(c);
     taken->end = least(taken->end, ledger_clean_end(&c->ledger));
 }
 
-/* Notes that [start, + length) is handed out, of which what lies above `free` was free before, when
- * `ndirty` granules were dirty. */
+/* Notes that [start, + length) is handed out, of which what lies above `free` was free `before`. */
 static inline void chunk_is_taken(struct chunks *c, uint32_t start, uint32_t length, uint32_t free,
-                                  uint32_t ndirty)
+                                  struct estimates before)
 {
     unpoison(region_at(&c->region, start), (size_t)length * GRANULE_BYTES); /* PO3 */
     if (c->clean != NULL && !clean_cut_fast(c->clean, start, start + length))
-        cut_clean(c, start, start + length, free, ndirty);
+        cut_clean(c, start, start + length, free, before);
 }
 
 /* --- opening memory [CK2] --------------------------------------------------------- */
@@ -259,7 +269,8 @@ enum chunks_result chunks_take(struct chunks *c, uint32_t length, uint32_t slack
 {
     struct chunk from;
     struct freelist_spot spot;
-    uint32_t skip = 0, ndirty = c->ledger.ndirty;
+    uint32_t skip = 0;
+    struct estimates before = estimates_of(c);
     assert(length > 0);
     if (!ledger_choose(&c->ledger, length, fit, &from))
         return CHUNKS_NONE;
@@ -276,7 +287,7 @@ enum chunks_result chunks_take(struct chunks *c, uint32_t length, uint32_t slack
     if (take_and_thread(c, &from, length, slack, &spot) == 0)
         return CHUNKS_DAMAGED;
     *start = from.start;
-    chunk_is_taken(c, from.start, length, from.start, ndirty);
+    chunk_is_taken(c, from.start, length, from.start, before);
     return CHUNKS_OK;
 }
 
@@ -326,7 +337,8 @@ enum chunks_result chunks_take_aligned(struct chunks *c, uint32_t length, uint32
                                        uint32_t slack, uint32_t *start)
 {
     assert(length > 0 && is_power_of_two(align));
-    uint32_t phase = phase_of(c, align), skip, ndirty = c->ledger.ndirty;
+    uint32_t phase = phase_of(c, align), skip;
+    struct estimates before = estimates_of(c);
     struct chunk from;
     if (!ledger_choose_aligned(&c->ledger, length, align, phase, &from, &skip))
         return CHUNKS_NONE;
@@ -339,7 +351,7 @@ enum chunks_result chunks_take_aligned(struct chunks *c, uint32_t length, uint32
         return take_behind(c, &from, skip, length, slack) ? CHUNKS_OK : CHUNKS_NONE;
     if (!ledger_take_aligned(&c->ledger, &from, skip, length, slack))
         return CHUNKS_DAMAGED;
-    chunk_is_taken(c, *start, length, *start, ndirty);
+    chunk_is_taken(c, *start, length, *start, before);
     return CHUNKS_OK;
 }
 
@@ -348,13 +360,14 @@ enum chunks_result chunks_take_aligned(struct chunks *c, uint32_t length, uint32
 bool chunks_resize(struct chunks *c, const struct chunk *old, uint32_t length, uint32_t slack)
 {
     assert(c->list.head == NULL);
-    uint32_t start = old->start, ndirty = c->ledger.ndirty;
+    uint32_t start = old->start;
+    struct estimates before = estimates_of(c);
     bool guarded = c->ledger.guard.page != 0; /* then ledger_resize says itself whether it may */
     if (!ledger_may_resize(&c->ledger, old, length) ||
         (!guarded && !make_open(c, (uint64_t)start + length)) ||
         !ledger_resize(&c->ledger, start, length, slack))
         return false;
-    chunk_is_taken(c, start, length, start + old->length, ndirty);
+    chunk_is_taken(c, start, length, start + old->length, before);
     return true;
 }
 

@@ -95,7 +95,7 @@ static inline bool chunks_have_unwritten(const struct chunks *c)
 bool chunks_resize(struct chunks *c, const struct chunk *old, uint32_t length, uint32_t slack);
 
 /* Returns whether a byte of the region lies in the hole: so it is the program's. Takes no lock. */
-static inline bool chunks_gave_up(const struct chunks *c, size_t offset)
+RACING static inline bool chunks_gave_up(const struct chunks *c, size_t offset)
 {
     size_t granule = offset / GRANULE_BYTES;
     return granule >= NOW(c->low_most) && granule < NOW(c->high_least);
@@ -108,14 +108,31 @@ static inline struct interval chunks_clean_part(const struct chunks *c)
     return c->clean == NULL ? (struct interval){0} : c->clean->taken;
 }
 
+/* The caller is about to give all free pages back: none of those that went before are forgotten. */
+static inline void chunks_begin_to_give(struct chunks *c)
+{
+    c->ledger.nforgotten = 0;
+}
+
+/* What the list of clean memory has forgotten is still free, and not dirty. */
+static inline void chunks_count_forgotten(struct chunks *c)
+{
+    c->ledger.nforgotten += c->clean->nforgotten;
+    c->clean->nforgotten = 0;
+}
+
 /* Notes that the whole pages of [start, end), which is free, went back to the system. What lies
  * where records were is left out [CL1]; a region of 64 GiB ends beyond the last number. */
 static inline void chunks_given_back(struct chunks *c, size_t start, size_t end)
 {
     size_t clean_end = ledger_clean_end(&c->ledger);
     end = smaller_of(end, clean_end);
-    if (c->clean != NULL && start < end)
+    if (c->clean != NULL && start < end) {
         clean_add(c->clean, (uint32_t)start, (uint32_t)end);
+        chunks_count_forgotten(c);
+    }
+    if (c->clean == NULL && start < smaller_of(end, c->ledger.used))
+        c->ledger.nforgotten += (uint32_t)(smaller_of(end, c->ledger.used) - start);
 }
 
 /* Makes the live chunk at `p` free, as ledger_give_back does, and keeps the free list in step.

@@ -38,6 +38,7 @@ static void forget_shortest(struct clean *c)
     for (uint32_t i = 1; i < c->n; i++)
         if (interval_length(&c->interval[i]) < interval_length(&c->interval[shortest]))
             shortest = i;
+    c->nforgotten += interval_length(&c->interval[shortest]);
     c->n--;
     memmove(&c->interval[shortest], &c->interval[shortest + 1],
             (c->n - shortest) * sizeof c->interval[0]);

@@ -13,8 +13,8 @@
  *   CL1  each byte of an interval is 0, except where records of the ledger were: for these see
  *        ledger_clean_end;
  *   CL2  the intervals are in address order, and no two of them touch;
- *   CL3  there are at most CLEAN_MAX intervals. If there would be more, the shortest is forgotten:
- *        its memory will be cleared although it is zero;
+ *   CL3  there are at most CLEAN_MAX intervals. If there would be more, the shortest is forgotten,
+ *        and counted: its memory will be cleared although it is zero;
  *   CL4  no interval has a granule in `gap`. Objects mostly lie near those that were handed out
  *        before, where nothing is clean, so this spares a search.
  *
@@ -34,6 +34,7 @@ struct interval {
 
 struct clean {
     uint32_t n;                              /* intervals in the list */
+    uint32_t nforgotten;                     /* granules that were, until chunks.c sets this to 0 */
     struct interval taken;                   /* the clean part of what was handed out last */
     struct interval gap;                     /* it lies between two intervals [CL4] */
     struct interval interval[CLEAN_MAX + 1]; /* one more than CL3 says, while one is added */

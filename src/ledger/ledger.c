@@ -388,13 +388,26 @@ static uint32_t take_from_hole(struct ledger *l, const struct chunk *from, uint3
     return length;
 }
 
+void ledger_count_taken(struct ledger *l, uint32_t ngranules)
+{
+    uint64_t all = (uint64_t)l->ndirty + l->nforgotten;
+    if (l->nforgotten == 0) {
+        l->ndirty -= least(l->ndirty, ngranules);
+    } else {
+        uint32_t n = ngranules < all ? ngranules : (uint32_t)all;
+        uint32_t ndirty = (uint32_t)((uint64_t)n * l->ndirty / all);
+        l->ndirty -= ndirty;
+        l->nforgotten -= least(l->nforgotten, n - ndirty);
+    }
+}
+
 /* Counts granules that were free and are live now. What of them lies below `used` was written to
- * before, so it counted as dirty, and does so no longer. */
+ * before. */
 static void note_taken(struct ledger *l, uint32_t start, uint32_t length, uint32_t used)
 {
     l->live_granules += length;
     if (start < used) /* what is above was never written to */
-        l->ndirty -= least(l->ndirty, least(length, used - start));
+        ledger_count_taken(l, least(length, used - start));
 }
 
 /* Takes the low end of a hole or of the tail. */
@@ -520,11 +533,13 @@ bool ledger_take_aligned(struct ledger *l, const struct chunk *from, uint32_t sk
                          uint32_t slack)
 {
     assert(length > 0 && (uint64_t)skip + length <= from->length);
+    uint32_t least_dirty = l->least_dirty;
     change_begin(&l->changes);
     bool taken = chunk_take(l, from, skip + length, slack) > 0;
     if (taken && skip > 0) {
         chunk_split(l, from->start, from->start + skip, slack);
         chunk_give_back_at(l, from->start);
+        l->least_dirty = least_dirty; /* nothing was freed */
     }
     change_end(&l->changes);
     return taken;

@@ -65,7 +65,9 @@ struct ledger {
     uint32_t live_granules; /* of all live chunks */
     uint32_t ndirty;        /* an estimate of what was freed since the heap last set this to 0 */
     uint32_t least_dirty;   /* the least that was before something more was freed, likewise */
-    uint32_t changes;       /* a sequence count (seqcount.h) */
+    uint32_t nforgotten; /* an estimate of what has gone back to the system, is still free, and is
+                               in no list of clean memory (clean.h) */
+    uint32_t changes;    /* a sequence count (seqcount.h) */
     struct guard guard;
 };
 
@@ -161,6 +163,10 @@ uint32_t ledger_take(struct ledger *l, const struct chunk *from, uint32_t length
  * damaged. O(log n). */
 bool ledger_take_aligned(struct ledger *l, const struct chunk *from, uint32_t skip, uint32_t length,
                          uint32_t slack);
+
+/* Counts granules that were free and had been used before, and are live now: some of them were dirty
+ * and some have gone back, in the proportion in which there are both. */
+void ledger_count_taken(struct ledger *l, uint32_t ngranules);
 
 /* Returns whether a live chunk may be made `length` granules long, as far as its neighbour says.
  * O(log n). */

@@ -419,17 +419,31 @@ __attribute__((noinline)) void shim_refile(const void *address)
     heap_refile(&shim_heap, address);
 }
 
-/* Clears a new object, except for the part that is known to be zero [M11]. Pages never go back to
- * the system for this: a fault for each of them would take longer than to clear them. */
+/* Clears a part of a new object. Pages go back to the system for this only if there are very many: a
+ * fault for each of them takes longer than to clear it, but a program that makes so large a table
+ * may never use most of it, and has no memory for it until then. */
+static void clear(unsigned char *from, unsigned char *to)
+{
+    const size_t very_many = (size_t)64 << 20;
+    uintptr_t page = os_page_bytes();
+    unsigned char *first = from + (page - (uintptr_t)from % page) % page;
+    unsigned char *last = to - (uintptr_t)to % page;
+    if ((size_t)(to - from) >= very_many && os_give_back(first, (size_t)(last - first))) {
+        memset(from, 0, (size_t)(first - from));
+        memset(last, 0, (size_t)(to - last));
+    } else {
+        memset(from, 0, (size_t)(to - from));
+    }
+}
+
+/* Clears a new object, except for the part that is known to be zero [M11]. */
 static void *clear_around(void *object, size_t nbytes, const struct object *zero)
 {
     unsigned char *start = object, *end = start + nbytes;
-    if (zero->size == 0)
-        return memset(object, 0, nbytes);
-    unsigned char *from = zero->start, *to = from + zero->size;
+    unsigned char *from = zero->size > 0 ? zero->start : end, *to = from + zero->size;
     assert(from >= start && to <= end);
-    memset(start, 0, (size_t)(from - start));
-    memset(to, 0, (size_t)(end - to));
+    clear(start, from);
+    clear(to, end);
     return object;
 }
 

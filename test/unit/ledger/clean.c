@@ -243,6 +243,34 @@ static void test_dirty_holes_come_first(void **state)
     close_heap();
 }
 
+/* More holes have gone back than the list of clean memory has: what it has forgotten is neither
+ * clean nor dirty. So what is free is one of the three, however long objects are replaced; but for
+ * the pages that a hole has in part. */
+static void test_what_is_free_is_counted_once(void **state)
+{
+    (void)state;
+    enum { MIB = 1 << 20, SIZE = 256 << 10, N = 200, ROUNDS = 2000, PAGE = 4096 / GRANULE_BYTES };
+    const struct ledger *l = &heap.chunks.ledger;
+    open_heap(64 * MIB);
+    heap.trim.peak = UINT32_MAX; /* nothing goes back by itself: */
+    heap.trim.gone = heap.trim.again = UINT64_MAX / 2;
+    for (size_t i = 0; i < N; i++)
+        take(i, SIZE - i % 7 * 100);
+    for (size_t i = 0; i < N; i += 2)
+        give(i);
+    heap_trim(&heap);
+    assert_true(l->nforgotten > SIZE / GRANULE_BYTES * (N / 2 - CLEAN_MAX - 5));
+    for (int k = 0; k < ROUNDS; k++) {
+        size_t i = 1 + rnd(&dice, N / 2) * 2;
+        give(i);
+        take(i, SIZE - rnd(&dice, 7) * 100);
+        uint32_t nfree = l->used - l->live_granules, nclean = clean_count(&c, 0, l->used);
+        assert_in_range(l->ndirty + l->nforgotten + nclean, nfree - N * 2 * PAGE, nfree);
+    }
+    assert_true(l->nforgotten < l->ndirty / 8); /* it was all in use since, and became dirty */
+    close_heap();
+}
+
 /* What an object had before it is resized was never dirty: it counts neither where the object grows
  * into clean memory, nor where it shrinks beside some. */
 static void test_a_resize_counts_what_was_free(void **state)
@@ -364,6 +392,7 @@ int main(void)
         cmocka_unit_test(test_the_shortest_is_forgotten),
         cmocka_unit_test(test_where_records_were),
         cmocka_unit_test(test_dirty_holes_come_first),
+        cmocka_unit_test(test_what_is_free_is_counted_once),
         cmocka_unit_test(test_a_resize_counts_what_was_free),
         cmocka_unit_test(test_the_largest_slack),
         cmocka_unit_test(test_heaps),

@@ -182,6 +182,56 @@ result $? 'ten looks while four threads allocate: no false leak'
 finish
 result $? 'the program has gone on'
 
+# --- which file names are from ----------------------------------------------------------------
+
+# Says how refs names the variable that keeps the object of the program, in the target.
+named() { # name target what
+    run "$mem" refs "$2" "$(awk '$1 == "object" { print $2 }' says)"
+    [ "$status" -eq 0 ] && grep -qF "  $1" out
+    result $? "names: $3"
+}
+cat >named.c <<'END'
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#define TEXT(word) TEXT_OF(word)
+#define TEXT_OF(word) #word
+void *variable;
+int main(void)
+{
+    char byte;
+    variable = malloc(1000);
+    printf("object %p " TEXT(variable) "\nready\n", variable);
+    fflush(stdout);
+    while (read(0, &byte, 1) != 0)
+        ;
+    return puts("alive") < 0;
+}
+END
+if ldd "$mem" | grep -q libdw; then
+    for name in right wrong; do
+        ${CC:-cc} -Wl,--build-id -Dvariable="$name" -o "$name" named.c
+    done
+    cp right named
+    start ./named
+    named 'right in named,' "$pid" 'of a program'
+    run "$mem" snap --payload -o full "$pid"
+    named 'right in named,' full 'of its snapshot'
+    cp wrong other && mv other named
+    named 'right in named (deleted),' "$pid" 'of a program that was replaced by another one'
+    named 'named+0x' full 'none, of a snapshot whose program was replaced'
+    finish
+    if unshare --mount true 2>/dev/null; then
+        start unshare --mount sh -c 'mount --bind right named && exec ./named'
+        named 'right in named,' "$pid" 'of a program with a mount namespace of its own'
+        finish
+    else
+        skip 'names: of a program with a mount namespace of its own' 'unshare: not permitted'
+    fi
+else
+    skip 'names' 'this mem was built without libdw'
+fi
+
 # --- at random ----------------------------------------------------------------------------
 
 for ((i = seed; i < seed + count; i++)); do

@@ -19,27 +19,40 @@
 #include "notes.h"
 #include "source.h"
 
-/* An image that is being read: `fd` is its file, opened when the target does not have the pages. */
+/* An image that is being read, from the target or from a file. */
 struct image {
-    struct target *t;
-    const struct mapping *mapping;
-    int fd;
+    struct target *t;              /* NULL: from the file only */
+    const struct mapping *mapping; /* where the target has it */
+    int fd;                        /* of the file, opened when the target does not have the pages */
+    uint64_t *budget;              /* how many bytes may still be read */
+    struct identity identity;
 };
+
+static bool file_read(int fd, void *to, size_t nbytes, uint64_t offset)
+{
+    struct stat s;
+    return fd >= 0 && fstat(fd, &s) == 0 && S_ISREG(s.st_mode) &&
+           pread(fd, to, nbytes, (off_t)offset) == (ssize_t)nbytes;
+}
 
 /* Reads bytes of the image from an offset of the file. */
 static bool image_read(struct image *i, void *to, size_t nbytes, uint64_t offset)
 {
-    struct stat s;
+    if (nbytes > *i->budget)
+        return false;
+    *i->budget -= nbytes;
+    if (i->t == NULL)
+        return file_read(i->fd, to, nbytes, offset);
     uint64_t length = i->mapping->end - i->mapping->start;
     if (offset < length && nbytes <= length - offset &&
         target_read(i->t, i->mapping->start + offset, to, nbytes))
         return true;
     if (target_is_process(i->t) || i->mapping->file == NULL || i->mapping->file[0] != '/')
         return false;
+    i->identity.is_of_file = true;
     if (i->fd < 0)
         i->fd = open(i->mapping->file, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    return i->fd >= 0 && fstat(i->fd, &s) == 0 && S_ISREG(s.st_mode) &&
-           pread(i->fd, to, nbytes, (off_t)offset) == (ssize_t)nbytes;
+    return file_read(i->fd, to, nbytes, offset);
 }
 
 /* Reads the program headers. Returns how many there are; 0 if that is no image of a 64-bit program
@@ -54,6 +67,7 @@ static size_t read_headers(struct image *i, Elf64_Phdr **headers)
         (h.e_type != ET_DYN && h.e_type != ET_EXEC) || h.e_phentsize != sizeof **headers ||
         h.e_phnum > MOST)
         return 0;
+    i->identity.header = h;
     *headers = calloc((size_t)h.e_phnum + 1, sizeof **headers);
     bool ok = *headers != NULL && image_read(i, *headers, h.e_phnum * sizeof **headers, h.e_phoff);
     return ok ? h.e_phnum : 0;
@@ -74,6 +88,16 @@ static void add_note(const struct image *i, const struct note *note, uint64_t ad
                                           .file = i->mapping->file};
 }
 
+static void note_build_id(struct image *i, const struct note *note)
+{
+    struct identity *id = &i->identity;
+    if (strcmp(note->owner, "GNU") != 0 || note->type != NT_GNU_BUILD_ID)
+        return;
+    id->nbytes = note->nbytes;
+    memcpy(id->bytes, note->bytes,
+           note->nbytes < sizeof id->bytes ? note->nbytes : sizeof id->bytes);
+}
+
 static void read_notes(struct image *i, const Elf64_Phdr *p, uint64_t bias,
                        struct described **found, size_t *n)
 {
@@ -82,37 +106,74 @@ static void read_notes(struct image *i, const Elf64_Phdr *p, uint64_t bias,
     size_t at = 0, nbytes = p->p_filesz < sizeof notes ? (size_t)p->p_filesz : sizeof notes;
     if (!image_read(i, notes, nbytes, p->p_offset))
         return;
-    while (next_note(notes, nbytes, &at, &note))
-        add_note(i, &note, bias + p->p_vaddr, found, n);
+    while (next_note(notes, nbytes, &at, &note)) {
+        note_build_id(i, &note);
+        if (found != NULL)
+            add_note(i, &note, bias + p->p_vaddr, found, n);
+    }
 }
 
-static void read_image(struct target *t, const struct mapping *m, struct described **found,
-                       size_t *n)
+/* Reads an image: its identity, and what it describes unless `found` is NULL. Returns false if
+ * there is none. The caller closes its file. */
+static bool read_image(struct image *i, struct described **found, size_t *n)
 {
-    struct image image = {.t = t, .mapping = m, .fd = -1};
     Elf64_Phdr *headers;
-    size_t nheaders = read_headers(&image, &headers), first = 0;
+    size_t nheaders = read_headers(i, &headers), first = 0;
+    uint64_t start = i->mapping == NULL ? 0 : i->mapping->start;
     while (first < nheaders && (headers[first].p_type != PT_LOAD || headers[first].p_offset != 0))
         first++;
-    for (size_t i = 0; first < nheaders && i < nheaders; i++)
-        if (headers[i].p_type == PT_NOTE)
-            read_notes(&image, &headers[i], m->start - headers[first].p_vaddr, found, n);
+    for (size_t k = 0; first < nheaders && k < nheaders; k++)
+        if (headers[k].p_type == PT_NOTE)
+            read_notes(i, &headers[k], start - headers[first].p_vaddr, found, n);
     free(headers);
-    if (image.fd >= 0)
-        close(image.fd);
+    return first < nheaders;
 }
 
+/* Of a core file that is damaged or made up, many images may name the same bytes: so at most
+ * as many bytes are read, of all together, as the file has. */
 size_t images_described(struct target *t, struct described **found)
 {
+    uint64_t budget = target_bytes(t);
     size_t n = 0;
     *found = NULL;
+    t->nidentities = 0;
     for (size_t i = 0; i < target_nmappings(t); i++) {
         const struct mapping *m = &target_mappings(t)[i];
+        struct image image = {.t = t, .mapping = m, .fd = -1, .budget = &budget};
         bool may_be_image = m->file != NULL && m->file[0] == '/' && m->offset == 0 && !m->is_shared;
-        if (may_be_image && (m->access & MAY_READ) != 0)
-            read_image(t, m, found, &n);
+        if (may_be_image && (m->access & MAY_READ) != 0 && read_image(&image, found, &n)) {
+            t->identities = grown(t->identities, t->nidentities, sizeof *t->identities);
+            image.identity.start = m->start;
+            t->identities[t->nidentities++] = image.identity;
+        }
+        if (image.fd >= 0)
+            close(image.fd);
     }
     return n;
+}
+
+/* Returns the identity of the image that is mapped at an address, or NULL. */
+static const struct identity *identity_at(const struct target *t, uint64_t start)
+{
+    for (size_t i = 0; i < t->nidentities; i++)
+        if (t->identities[i].start == start)
+            return &t->identities[i];
+    return NULL;
+}
+
+bool image_is_file(const struct target *t, uint64_t start, int fd)
+{
+    const struct identity *wanted = identity_at(t, start);
+    uint64_t budget = UINT64_MAX;
+    struct image image = {.fd = fd, .budget = &budget};
+    if (!read_image(&image, NULL, NULL))
+        return false;
+    if (wanted == NULL || wanted->is_of_file)
+        return !target_is_process(t);
+    const struct identity *found = &image.identity;
+    return memcmp(&wanted->header, &found->header, sizeof found->header) == 0 &&
+           wanted->nbytes == found->nbytes &&
+           memcmp(wanted->bytes, found->bytes, sizeof found->bytes) == 0;
 }
 
 const char *images_malloc(const struct target *t)

@@ -19,6 +19,11 @@ struct described {
  * frees *found. If a core file does not hold the first pages of an image, its file is read. */
 size_t images_described(struct target *t, struct described **found);
 
+/* Returns whether an open file is the image that was mapped at `start` when images_described was
+ * called last: it has the ELF header and the build id that the target has in memory there. What a
+ * core file does not hold cannot be compared: then each image is taken for the right one. */
+bool image_is_file(const struct target *t, uint64_t start, int fd);
+
 /* Says which malloc the program has, in words, as far as the names of its libraries tell. */
 const char *images_malloc(const struct target *t);
 

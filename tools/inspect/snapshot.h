@@ -14,7 +14,8 @@
 #include "target.h"
 
 /* Beside the notes of every core file a snapshot has one of this owner: pairs of addresses between
- * which all pages were in memory: of all memory that may hold pointers, whether it is held or not. */
+ * which all pages were in memory. It covers all memory that may hold pointers, also where the
+ * snapshot does not hold the pages. */
 #define SNAPSHOT_OWNER "libmem"
 enum { SNAPSHOT_RESIDENT = 0x100 };
 

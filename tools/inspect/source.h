@@ -18,6 +18,15 @@ enum { OWN_MACHINE = EM_X86_64 };
 enum { OWN_MACHINE = EM_AARCH64 };
 #endif
 
+/* What tells an image from others of its name: its ELF header, and its build id. */
+struct identity {
+    uint64_t start; /* where the target has it */
+    Elf64_Ehdr header;
+    bool is_of_file; /* the target does not have it: it was read from the file */
+    size_t nbytes;   /* of the build id, of which the first bytes are kept; 0: it has none */
+    unsigned char bytes[32];
+};
+
 /* Memory that grows: append() makes room for one more. */
 struct target {
     char *name;
@@ -30,6 +39,9 @@ struct target {
     size_t nthreads;
     double seconds_stopped;
     size_t nunstopped;
+
+    struct identity *identities; /* of the images, by images.c */
+    size_t nidentities;
 
     bool keeps_reads;
     struct kept *kept;

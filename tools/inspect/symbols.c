@@ -14,11 +14,13 @@
 #include <string.h>
 
 #include "command.h"
+#include "images.h"
 #include "source.h"
 
 #ifdef HAVE_LIBDW
 #include <elfutils/libdwfl.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -69,26 +71,56 @@ static const struct mapping *first_of(const struct symbols *s, const struct mapp
     return NULL;
 }
 
-/* Reports a file to libdwfl, at the address where it is mapped. libdwfl takes the difference
- * between addresses in the file and in memory, which is 0 for a program that is not relocated. */
-static Dwfl_Module *report(Dwfl *dwfl, const char *path, uint64_t start)
+static int open_file(const char *path)
+{
+    return open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+}
+
+/* Reports a file, which is closed with it, to libdwfl, at the address where it is mapped. libdwfl
+ * takes the difference between addresses in the file and in memory, which is 0 for a program that
+ * is not relocated. */
+static Dwfl_Module *report(Dwfl *dwfl, const char *path, int fd, uint64_t start)
 {
     struct stat st;
     Elf64_Ehdr h;
-    int fd = dwfl == NULL ? -1 : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0)
         return NULL;
-    bool is_image = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+    bool is_image = dwfl != NULL && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
                     pread(fd, &h, sizeof h, 0) == (ssize_t)sizeof h &&
                     memcmp(h.e_ident, ELFMAG, SELFMAG) == 0;
     Dwfl_Module *module = NULL;
-    dwfl_report_begin_add(dwfl);
-    if (is_image)
+    if (is_image) {
+        dwfl_report_begin_add(dwfl);
         module = dwfl_report_elf(dwfl, path, path, fd, h.e_type == ET_EXEC ? 0 : start, false);
-    dwfl_report_end(dwfl, NULL, NULL);
+        dwfl_report_end(dwfl, NULL, NULL);
+    }
     if (module == NULL) /* else the descriptor is libdwfl's now */
         close(fd);
     return module;
+}
+
+/* Opens the file that is mapped at `first`; returns -1 if it is not there any longer. A process may
+ * have a root of its own, and its program may have been deleted or replaced: so the file is looked
+ * for where the kernel knows it, and each file is compared with what is mapped. map_files is for
+ * root only. */
+static int open_mapped(const struct target *t, const struct mapping *first)
+{
+    char path[PATH_MAX + 64];
+    for (int way = target_is_process(t) ? 0 : 3; way < 4; way++) {
+        if (way == 0)
+            snprintf(path, sizeof path, "/proc/%d/map_files/%" PRIx64 "-%" PRIx64, target_pid(t),
+                     first->start, first->end);
+        else if (way == 1)
+            snprintf(path, sizeof path, "/proc/%d/root%s", target_pid(t), first->file);
+        else if (way == 2)
+            snprintf(path, sizeof path, "/proc/%d/exe", target_pid(t));
+        int fd = open_file(way == 3 ? first->file : path);
+        if (fd >= 0 && image_is_file(t, first->start, fd))
+            return fd;
+        if (fd >= 0)
+            close(fd);
+    }
+    return -1;
 }
 
 static Dwfl_Module *module_of(struct symbols *s, const struct mapping *m)
@@ -101,7 +133,8 @@ static Dwfl_Module *module_of(struct symbols *s, const struct mapping *m)
             return s->modules[i].reported;
     s->modules = grown(s->modules, s->nmodules, sizeof *s->modules);
     s->modules[s->nmodules] =
-        (struct module){first->start, report(s->dwfl, first->file, first->start)};
+        (struct module){first->start,
+                        report(s->dwfl, first->file, open_mapped(s->t, first), first->start)};
     return s->modules[s->nmodules++].reported;
 }
 
@@ -214,7 +247,7 @@ static Dwfl_Module *module_of_file(struct symbol_files *s, const char *path, con
     *f = (struct symbol_file){strdup(path), strdup(id), dwfl_begin(&callbacks), NULL};
     if (f->path == NULL || f->id == NULL)
         err(UNKNOWN, "no memory");
-    f->module = report(f->dwfl, path, 0);
+    f->module = report(f->dwfl, path, open_file(path), 0);
     if (f->module != NULL && *id != '\0' && !has_id(f->module, id))
         f->module = NULL;
     return f->module;

@@ -3,9 +3,10 @@
  * symbols.h - names for addresses of a target: functions and variables, by libdwfl, from the files
  * of its programs and libraries (and their debug information, if it is installed).
  *
- * A tool that is built without libdw knows only which file an address is in. A process of another
- * mount namespace, and a core file of another machine, may have other files of these names: then a
- * name may be wrong. Files that are not there give no names.
+ * A tool that is built without libdw knows only which file an address is in. A name is taken only
+ * from a file that is the one the target has mapped (image_is_file): a process in a container, or
+ * one whose program has been deleted or built anew, has other files of these names here. Where the
+ * right file cannot be opened there are no names.
  */
 #ifndef SYMBOLS_H
 #define SYMBOLS_H

@@ -47,6 +47,7 @@ void target_close(struct target *t)
         free((char *)(uintptr_t)t->mappings[i].file);
     free(t->mappings);
     free(t->threads);
+    free(t->identities);
     free(t->kept);
     free(t->name);
     free(t);

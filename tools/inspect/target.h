@@ -168,8 +168,8 @@ bool target_resident(struct target *t, uint64_t start, uint64_t end, struct exte
 /* Finds which pages between two addresses of one mapping may hold something other than zeros, and
  * appends them as target_resident does. Of private memory that begins as zeros these are the pages
  * in memory. Of a file, or of shared memory, the system says only which pages this process has
- * touched, which after fork are none: there it is all pages. Returns false, after it has appended all pages,
- * if that is not known of private memory. */
+ * touched, which after fork are none: there it is all pages. Returns false, after it has appended
+ * all pages, if that is not known of private memory. */
 bool target_filled(struct target *t, uint64_t start, uint64_t end, struct extent **list, size_t *n);
 
 #endif

@@ -37,7 +37,7 @@ struct core {
     uint64_t file_bytes;
     struct segment *segments; /* by address, without overlap */
     size_t nsegments;
-    bool is_truncated, knows_resident;
+    bool is_truncated, knows_resident, knows_files, knows_names; /* by the note that says it */
     struct extent *resident;
     size_t nresident;
 };
@@ -59,13 +59,13 @@ static bool read_at(const struct core *c, void *to, size_t nbytes, uint64_t offs
 /* --- notes ------------------------------------------------------------------------ */
 
 /* What comes before the registers is alike on all 64-bit machines. The registers of another one are
- * not known here. */
+ * not known here. There are at most as many threads as the file has room for their registers. */
 static void note_thread(struct target *t, const struct note *note)
 {
     struct elf_prstatus status = {0};
     bool is_own = t->machine == OWN_MACHINE;
     size_t wanted = is_own ? sizeof status : offsetof(struct elf_prstatus, pr_reg);
-    if (note->nbytes < wanted)
+    if (note->nbytes < wanted || t->nthreads >= t->core->file_bytes / sizeof status)
         return;
     memcpy(&status, note->bytes, wanted);
     t->threads = grown(t->threads, t->nthreads, sizeof *t->threads);
@@ -168,7 +168,6 @@ static void note_resident(struct core *c, const struct note *note)
 {
     size_t nwords = note->nbytes / 8;
     uint64_t end = 0;
-    c->knows_resident = true;
     for (size_t i = 0; i + 1 < nwords; i += 2) {
         uint64_t from = number_at(note->bytes, i), to = number_at(note->bytes, i + 1);
         if (from < end || to <= from)
@@ -178,33 +177,63 @@ static void note_resident(struct core *c, const struct note *note)
     }
 }
 
-static void read_notes(struct target *t, const Elf64_Phdr *p)
+/* Returns whether a note is the first of its kind, of which each file has one. */
+static bool is_first(bool *known)
 {
-    unsigned char *notes = p->p_filesz <= t->core->file_bytes ? malloc(p->p_filesz + 1) : NULL;
+    bool was_known = *known;
+    *known = true;
+    return !was_known;
+}
+
+static void take_core_note(struct target *t, const struct note *note)
+{
+    if (note->type == NT_PRSTATUS)
+        note_thread(t, note);
+    else if (note->type == NT_AUXV)
+        note_stack(t, note);
+    else if (note->type == NT_PRPSINFO)
+        note_process(t, note);
+    else if (note->type == NT_FILE && is_first(&t->core->knows_files))
+        note_files(t, note);
+}
+
+static void take_own_note(struct target *t, const struct note *note)
+{
+    if (note->type == SNAPSHOT_NAMES && is_first(&t->core->knows_names))
+        note_files(t, note);
+    else if (note->type == SNAPSHOT_RESIDENT && is_first(&t->core->knows_resident))
+        note_resident(t->core, note);
+}
+
+static void take_note(struct target *t, const struct note *note)
+{
+    if (strcmp(note->owner, SNAPSHOT_OWNER) == 0)
+        take_own_note(t, note);
+    else if (note->type == NT_VECTORS && t->machine == OWN_MACHINE)
+        note_vectors(t, note); /* its owner is "LINUX" or "CORE" */
+    else if (strcmp(note->owner, "CORE") == 0)
+        take_core_note(t, note);
+}
+
+/* Reads notes, as far as they are in the file and there is room. Returns false without room. */
+static bool read_notes(struct target *t, const Elf64_Phdr *p, uint64_t *room)
+{
+    struct core *c = t->core;
     struct note note;
-    size_t at = 0;
-    if (notes != NULL && read_at(t->core, notes, p->p_filesz, p->p_offset))
-        while (next_note(notes, p->p_filesz, &at, &note)) {
-            bool is_core = strcmp(note.owner, "CORE") == 0;
-            if (is_core && note.type == NT_PRSTATUS)
-                note_thread(t, &note);
-            else if (note.type == NT_VECTORS && strcmp(note.owner, SNAPSHOT_OWNER) != 0 &&
-                     t->machine == OWN_MACHINE)
-                note_vectors(t, &note); /* its owner is "LINUX" or "CORE" */
-            else if (is_core && note.type == NT_AUXV)
-                note_stack(t, &note);
-            else if (is_core && note.type == NT_PRPSINFO)
-                note_process(t, &note);
-            else if (is_core && note.type == NT_FILE)
-                note_files(t, &note);
-            else if (strcmp(note.owner, SNAPSHOT_OWNER) == 0 && note.type == SNAPSHOT_NAMES)
-                note_files(t, &note);
-            else if (strcmp(note.owner, SNAPSHOT_OWNER) == 0 && note.type == SNAPSHOT_RESIDENT)
-                note_resident(t->core, &note);
-        }
-    else if (p->p_filesz > 0)
-        t->core->is_truncated = true;
+    size_t at = 0, nbytes = p->p_filesz;
+    if (p->p_offset > c->file_bytes || nbytes > c->file_bytes - p->p_offset) {
+        c->is_truncated |= nbytes > 0;
+        return true;
+    }
+    if (nbytes > *room)
+        return false;
+    *room -= nbytes;
+    unsigned char *notes = malloc(nbytes + 1);
+    if (notes != NULL && read_at(c, notes, nbytes, p->p_offset))
+        while (next_note(notes, nbytes, &at, &note))
+            take_note(t, &note);
     free(notes);
+    return true;
 }
 
 /* --- segments ---------------------------------------------------------------------- */
@@ -251,10 +280,10 @@ static int compare_headers(const void *a, const void *b)
 }
 
 /* Takes all segments in address order, and then the notes, which name the mappings. A segment that
- * overlaps another one, or that wraps, is damage. */
+ * overlaps another one, or that wraps, is damage; so are more notes than fit into the file. */
 static bool take_headers(struct target *t, Elf64_Phdr *p, size_t n)
 {
-    uint64_t end = 0;
+    uint64_t end = 0, room = t->core->file_bytes;
     sort_array(p, n, sizeof *p, compare_headers);
     for (size_t i = 0; i < n; i++) {
         if (p[i].p_type != PT_LOAD || p[i].p_memsz == 0)
@@ -266,8 +295,8 @@ static bool take_headers(struct target *t, Elf64_Phdr *p, size_t n)
         add_segment(t->core, &p[i]);
     }
     for (size_t i = 0; i < n; i++)
-        if (p[i].p_type == PT_NOTE)
-            read_notes(t, &p[i]);
+        if (p[i].p_type == PT_NOTE && !read_notes(t, &p[i], &room))
+            return false;
     return true;
 }
 
@@ -324,7 +353,8 @@ static bool read_headers(struct target *t)
     if (!is_there)
         warnx("%s: the core file was cut off: it ends before its list of mappings", t->name);
     else if (!ok)
-        warnx("%s: the core file is damaged: two mappings overlap", t->name);
+        warnx("%s: the core file is damaged: two mappings, or two lists of notes, overlap",
+              t->name);
     free(p);
     return ok;
 }

@@ -60,8 +60,13 @@
  * of a second for a mem_walk, whose visitor may be waiting for the thread that forks, and then a
  * millisecond for each heap. If a call takes longer, the fork goes on, and in the child the calls
  * on that heap may fail with MEM_DAMAGED. A heap without a lock (MEM_SINGLE_THREADED) is not waited
- * for: if a thread forks while another thread is in a call on it, the child must not use it. If
- * parent and child share the memory of a heap, only one of the two processes may use it.
+ * for: if a thread forks while another thread is in a call on it, the child must not use it.
+ *
+ * If processes share the memory of a heap, as a parent and its children may, only one of them may
+ * make calls on it from the fork on. The others may fork meanwhile, except that a process which has
+ * used the heap must not fork during the first call of a child on it. There is no exception for a
+ * heap that is detached before the fork, and attached by the process which is to use it [H15]. A
+ * child need not have the memory at all (MADV_DONTFORK) if it makes no call on the heap.
  */
 #ifndef MEM_HEAP_H
 #define MEM_HEAP_H

@@ -52,7 +52,7 @@ bool create_register(mem_heap *m)
 {
     const struct heap *h = m->has_spans ? header_at(m, m->state) : NULL;
     assert(header_is_whole(m));
-    struct heap_range range = {(uintptr_t)m, m->nbytes, m, h, 0, 0};
+    struct heap_range range = {(uintptr_t)m, m->nbytes, m, h, 0, 0, RANGE_IN_USE};
     fork_register_handlers();
     return registry_add(&range);
 }
@@ -74,7 +74,7 @@ static struct region beginning;
 
 /* A heap that the new one covers, wholly or in part, is none any longer, and nothing says where its
  * objects were: each granule may be the start of one. */
-static bool forget_covered(const struct heap_range *p)
+static bool forget_covered(struct heap_range *p)
 {
     uintptr_t base = (uintptr_t)beginning.base, end = base + beginning.nbytes;
     uintptr_t from = p->base, to = from + p->nbytes;

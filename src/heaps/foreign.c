@@ -39,7 +39,8 @@ void foreign_add(enum foreign which, struct heap *h)
     assert(which < NFOREIGN && r->base != NULL && r->nbytes > 0);
     assert(foreign_heaps[which].heap == NULL || foreign_heaps[which].heap == h);
     fork_register_handlers();
-    (void)registry_add(&(struct heap_range){(uintptr_t)r->base, r->nbytes, NULL, h, 0, 0});
+    (void)registry_add(
+        &(struct heap_range){(uintptr_t)r->base, r->nbytes, NULL, h, 0, 0, RANGE_IN_USE});
     __atomic_store_n(&foreign_heaps[which].heap, h, __ATOMIC_RELEASE);
 }
 

@@ -5,6 +5,10 @@
  *     parent   locks: registry, heap 1, heap 2 ...  | fork | unlocks all
  *     child                                                | forgets readers and locks of heaps
  *
+ * A child does nothing in a heap before its first call on it, neither now nor when it forks itself:
+ * the memory may be shared with a process that uses the heap, or not be there at all
+ * (MADV_DONTFORK). So what a process knows of the locks for its forks is in its own registry.
+ *
  * Without it the child could have a heap in which a thread of the parent was at work, and that
  * thread does not exist in the child. Heaps that belong to one thread have no lock: another thread
  * that forks in the middle of their call leaves the child a heap that is half changed, and a
@@ -24,12 +28,14 @@
 
 /* --- one heap ------------------------------------------------------------------- */
 
-/* The heap of a range, if it has a lock. NULL also if its memory was the caller's and is in use
- * for something else by now. */
+/* Returns the heap of a range if it has a lock that is this process's. NULL also if its memory was
+ * the caller's and is in use for something else by now. */
 static mem_heap *lockable(const struct heap_range *p)
 {
     mem_heap *m = p->owner;
-    return m != NULL && header_is_whole(m) && header_has_lock(m) ? m : NULL;
+    if (m == NULL || p->lock == RANGE_INHERITED || !header_is_whole(m) || !header_has_lock(m))
+        return NULL;
+    return session_lock_is_ours(m) ? m : NULL;
 }
 
 /* Whether the lock that was not to be had is that of a walk, whose visitor may wait for the forking
@@ -51,52 +57,49 @@ static bool lock_in_time(mem_heap *m, uint64_t milliseconds)
     return true;
 }
 
-/* Takes the lock of a range's heap, if it has one, and notes in the header that it is held for a
- * fork. A lock that was made in a parent is made anew: the thread that holds it is not here.
- * Returns false, without the lock, if it was not to be had in time. */
-static bool lock_range(const struct heap_range *p, uint64_t milliseconds)
+/* Takes the lock of a range's heap, if this process has made one. Returns false, without the lock,
+ * if it was not to be had in time. If another process made it, no thread of this one is in a call
+ * on the heap, and one that begins a call waits (session.c: renew_lock). */
+static bool lock_range(struct heap_range *p, uint64_t milliseconds)
 {
     mem_heap *m = lockable(p);
     if (m == NULL)
         return true;
-    if (session_lock_is_of_parent(m))
-        session_make_lock(m);
     bool locked = lock_in_time(m, milliseconds);
     if (locked)
-        m->is_held = 1;
+        p->lock = RANGE_HELD;
     may_last = !locked && (NOW(m->walker) != NULL || mutator_depth > 1);
     return locked;
 }
 
 /* The next three are for registry_all_locked: false ends the round. */
-static bool lock_patiently(const struct heap_range *p)
+static bool lock_patiently(struct heap_range *p)
 {
     return lock_range(p, 40);
 }
 
 /* Locks a heap that no other call is in. A heap that stays unlocked does not end the round. */
-static bool lock_if_free(const struct heap_range *p)
+static bool lock_if_free(struct heap_range *p)
 {
     lock_range(p, 1);
     return true;
 }
 
-static bool unlock_range(const struct heap_range *p)
+static bool unlock_range(struct heap_range *p)
 {
+    if (p->lock != RANGE_HELD)
+        return true;
     mem_heap *m = lockable(p);
-    if (m != NULL && m->is_held == 1) {
-        m->is_held = 0;
+    if (m != NULL)
         lock_release(header_lock(m));
-    }
+    p->lock = RANGE_IN_USE;
     return true;
 }
 
 /* The child's heap has a new lock when a call needs it (session_lock). */
-static bool forget_range(const struct heap_range *p)
+static bool forget_range(struct heap_range *p)
 {
-    mem_heap *m = lockable(p);
-    if (m != NULL)
-        m->is_held = 0;
+    p->lock = RANGE_INHERITED;
     return true;
 }
 

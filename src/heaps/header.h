@@ -20,7 +20,7 @@
  *   HD2  what only some heaps need has no place in the header of the others, so that 256 bytes are
  *        enough for a heap;
  *   HD3  live_bytes and nlive are what a walk would count;
- *   HD4  every byte is covered by one of three checksums, except the lock and the last four fields
+ *   HD4  every byte is covered by one of three checksums, except the lock and the last three fields
  *        of struct mem_heap: constants (set when the heap is made or attached), numbers (set at the
  *        end of each call that changes them), and extras. A mismatch is found before anything is
  *        done by the value. Exception: a heap with an hcache has no checksum of its numbers, and
@@ -90,8 +90,7 @@ struct mem_heap {
 
     /* Covered by no checksum. */
     uint32_t changes;   /* odd while a call changes the heap [SE3]: a sequence count */
-    uint16_t is_held;   /* the lock is, until a fork is over */
-    uint16_t process;   /* that has made the lock (session.c) */
+    uint32_t process;   /* that has made the lock (session.c) */
     const void *walker; /* the thread that walks the heap, or NULL (os_thread_pointer) */
 };
 

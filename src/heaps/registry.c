@@ -211,21 +211,21 @@ bool registry_add(const struct heap_range *p)
     return added;
 }
 
-/* Finds the range that begins at `base`. */
-static bool find_range_locked(const void *base, uint32_t *at)
+struct heap_range *registry_at_locked(const void *base)
 {
     uint32_t n = count_up_to(table, table->n, (uintptr_t)base);
-    *at = n - 1;
-    return n > 0 && table->range[n - 1].base == (uintptr_t)base;
+    bool is_there = n > 0 && table->range[n - 1].base == (uintptr_t)base;
+    return is_there ? &table->range[n - 1] : NULL;
 }
 
 /* It waits also if the heap is not in the table any longer: a newer heap may have covered it, while
  * lookups were reading it [RG2]. */
 bool registry_remove(const void *base)
 {
-    uint32_t at;
     registry_lock();
-    if (find_range_locked(base, &at)) {
+    const struct heap_range *p = registry_at_locked(base);
+    if (p != NULL) {
+        uint32_t at = (uint32_t)(p - table->range);
         table_change_begin();
         cut_out_locked(at, at + 1);
         if (nnested > 0)
@@ -249,14 +249,13 @@ bool registry_wait_for_readers(void)
 
 bool registry_has(const void *base)
 {
-    uint32_t at;
     registry_lock();
-    bool has = find_range_locked(base, &at);
+    bool has = registry_at_locked(base) != NULL;
     registry_unlock();
     return has;
 }
 
-bool registry_all_locked(bool (*visit)(const struct heap_range *p))
+bool registry_all_locked(bool (*visit)(struct heap_range *p))
 {
     assert(mutator_depth > 0);
     for (uint32_t i = 0; i < table->n; i++)

@@ -23,6 +23,14 @@
 
 struct heap;
 
+/* What this process knows of the lock of a range's heap, for a fork (fork.c). It is kept here, as
+ * the heap's memory may be shared with another process, which uses it, or be gone in a child. */
+enum range_lock {
+    RANGE_IN_USE,   /* this process made the heap, or has made a call on it since it was forked */
+    RANGE_HELD,     /* the thread that is about to fork holds the lock */
+    RANGE_INHERITED /* the heap is a parent's: this process has made no call on it */
+};
+
 struct heap_range {
     uintptr_t base;
     size_t nbytes;
@@ -30,6 +38,7 @@ struct heap_range {
     const struct heap *heap; /* NULL: it is too small to have one */
     uint32_t up;             /* how many ranges back is the one around it; 0: there is none */
     uint32_t version;        /* of the table, when this was found; 0: it is not to be noted */
+    enum range_lock lock;
 };
 
 /* n lies in the table, so that a lookup which reads the pointer once has both from one table
@@ -68,9 +77,12 @@ void registry_unlock(void);
 /* Returns whether a heap of the table begins at `base`. */
 bool registry_has(const void *base);
 
-/* Calls `visit` for each range in turn until it returns false, and returns whether none did. The
- * caller holds the lock. */
-bool registry_all_locked(bool (*visit)(const struct heap_range *p));
+/* Returns the range that begins at `base`, or NULL. The caller holds the lock. */
+struct heap_range *registry_at_locked(const void *base);
+
+/* Calls `visit` for each range in turn until it returns false, and returns whether none did. A
+ * visit may change `lock`, and nothing else. The caller holds the lock of the table. */
+bool registry_all_locked(bool (*visit)(struct heap_range *p));
 
 /* Returns whether the table is sorted, and each range's `up` is right: for assertions and tests, as
  * it takes O(n^2). The caller holds the lock. */

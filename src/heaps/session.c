@@ -20,15 +20,15 @@
 
 /* --- the lock -------------------------------------------------------------------- */
 
-/* How many forks this process is away from the first one, modulo 32,768: a lock that was made
- * 32,768 forks ago would be taken for this process's own. FORK_WAITS is added while a thread is
- * about to fork. Then the number is that of no lock, so that a thread that wants a lock takes the
- * slow way, in which it lets the fork pass. The fast way pays nothing for it. */
-enum { FORK_WAITS = 1 << 15 };
-static uint16_t process_number;
+/* How many forks this process is away from the first one, modulo FORK_WAITS. So no parent and no
+ * child has this number, but a sibling has: fork.c does not rely on it alone. FORK_WAITS is added
+ * while a thread is about to fork. Then the number is that of no lock, so that a thread that wants
+ * a lock takes the slow way, in which it lets the fork pass. The fast way pays nothing for it. */
+enum { FORK_WAITS = 1 << 30 };
+static uint32_t process_number;
 
 /* Without the bit which says that a fork waits. */
-static uint16_t number_of_process(void)
+static uint32_t number_of_process(void)
 {
     return NOW(process_number) & (FORK_WAITS - 1);
 }
@@ -36,7 +36,7 @@ static uint16_t number_of_process(void)
 void session_fork_waits(bool waits)
 {
     assert(mutator_depth > 0); /* fork.c holds the registry's lock */
-    uint16_t number = number_of_process() | (waits ? FORK_WAITS : 0);
+    uint32_t number = number_of_process() | (waits ? FORK_WAITS : 0);
     __atomic_store_n(&process_number, number, __ATOMIC_RELAXED);
 }
 
@@ -54,25 +54,30 @@ void session_make_lock(mem_heap *m)
     __atomic_store_n(&m->process, number_of_process(), __ATOMIC_RELEASE);
 }
 
-bool session_lock_is_of_parent(const mem_heap *m)
+bool session_lock_is_ours(const mem_heap *m)
 {
-    return __atomic_load_n(&m->process, __ATOMIC_ACQUIRE) != number_of_process();
+    return __atomic_load_n(&m->process, __ATOMIC_ACQUIRE) == number_of_process();
 }
 
-/* The lock is a parent's, or a thread is about to fork.
+/* The lock is another process's, or a thread is about to fork.
  *
  * Two threads of the child may find the lock to be a parent's at the same time: the registry's lock
- * lets one of them make it anew. And a thread that is about to fork holds the registry's lock until
- * it has forked: so each heap's lock is soon free for it, once the calls at work have ended,
- * however busy the heaps are. A thread that is at work in another heap does not wait here, since
- * the fork waits for that heap's lock. */
+ * lets one of them make it anew. From then on the forks of this process wait for the heap.
+ *
+ * A thread that is about to fork holds the registry's lock until it has forked: so each heap's lock
+ * is soon free for it, once the calls at work have ended, however busy the heaps are. A thread that
+ * is at work in another heap does not wait here, since the fork waits for that heap's lock. */
 __attribute__((noinline, cold)) static void renew_lock(mem_heap *m)
 {
-    if (mutator_depth > 1 && !session_lock_is_of_parent(m))
+    if (mutator_depth > 1 && session_lock_is_ours(m))
         return;
     registry_lock();
-    if (session_lock_is_of_parent(m))
+    if (!session_lock_is_ours(m)) {
+        struct heap_range *p = registry_at_locked(m);
         session_make_lock(m);
+        if (p != NULL)
+            p->lock = RANGE_IN_USE;
+    }
     registry_unlock();
 }
 
@@ -98,7 +103,7 @@ __attribute__((noinline, cold)) static bool lock_slowly(mem_heap *m)
 bool session_lock(mem_heap *m)
 {
     assert(header_has_lock(m) && mutator_depth > 0); /* SE2 */
-    uint16_t process = __atomic_load_n(&m->process, __ATOMIC_ACQUIRE);
+    uint32_t process = __atomic_load_n(&m->process, __ATOMIC_ACQUIRE);
     return (process == NOW(process_number) && lock_try(header_lock(m))) || lock_slowly(m);
 }
 

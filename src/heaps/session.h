@@ -31,8 +31,9 @@
  * with the parent, but when a call needs it first. */
 void session_make_lock(mem_heap *m);
 
-/* Returns whether the lock was made in a parent of this process. */
-bool session_lock_is_of_parent(const mem_heap *m);
+/* Returns whether this process made the lock. Otherwise a parent did; or a child, if it shares the
+ * memory. */
+bool session_lock_is_ours(const mem_heap *m);
 
 /* Takes the lock of a heap that has one. Returns false, without the lock, if the calling thread is
  * walking the heap: a visitor of mem_walk makes the call, and would wait for itself. */

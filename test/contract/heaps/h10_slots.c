@@ -237,7 +237,7 @@ static void find_data(void)
 static bool is_lock(size_t at, enum mode mode)
 {
     bool in_lock = at >= heap->lock && at < heap->lock + sizeof(struct lock);
-    bool in_header = at >= offsetof(struct mem_heap, is_held) && at < sizeof(struct mem_heap);
+    bool in_header = at >= offsetof(struct mem_heap, process) && at < sizeof(struct mem_heap);
     return mode == IN_USE && header_has_lock(heap) && (in_lock || in_header);
 }
 
@@ -398,7 +398,7 @@ static void damage_a_word(void)
 static void change(void)
 {
     unsigned char lock[sizeof(struct lock)], first[sizeof(struct mem_heap)];
-    const size_t held = offsetof(struct mem_heap, is_held);
+    const size_t held = offsetof(struct mem_heap, process);
     if (changed.dice == 0) {
         ((unsigned char *)heap)[changed.at] ^= (unsigned char)(1u << changed.bit);
         return;

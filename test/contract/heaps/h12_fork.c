@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * h12_fork.c - H12: checks that a child process can use every heap that threads of its parent were
- * using at the fork.
+ * using at the fork, and that processes which share a heap's memory may fork while one uses it.
  *
  *     h12_fork [N [SEED]]     forks N times while threads use heaps, 100 times by default
  */
@@ -9,6 +9,8 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -246,6 +248,195 @@ static void test_a_child_that_forks_at_once(void **state)
     assert_int_equal(mem_heap_destroy(heap), MEM_OK);
 }
 
+/* --- memory that is shared, or not inherited ---------------------------------------------- */
+
+enum { SHARED_BYTES = 64 << 10 };
+
+static mem_heap *make_in_mapping(int how)
+{
+    void *memory = mmap(NULL, SHARED_BYTES, PROT_READ | PROT_WRITE, how | MAP_ANONYMOUS, -1, 0);
+    assert_true(memory != MAP_FAILED);
+    mem_heap *heap = mem_heap_in(memory, SHARED_BYTES, NULL);
+    assert_non_null(heap);
+    return heap;
+}
+
+/* Runs in the parent of a fork, before the library releases what it holds, since it was registered
+ * before the library's handler. */
+static void (*after_fork)(void);
+
+static void run_after_fork(void)
+{
+    if (after_fork != NULL)
+        after_fork();
+}
+
+static int child_is_ready[2];
+
+static void wait_for_child(void)
+{
+    char byte;
+    assert_int_equal(read(child_is_ready[0], &byte, 1), 1);
+}
+
+static bool forks(void)
+{
+    int status = -1;
+    pid_t child = fork();
+    if (child == 0)
+        _exit(0);
+    return waitpid(child, &status, 0) == child && status == 0;
+}
+
+/* The child has gone through its part of the fork, and forks itself, before the parent goes on. */
+static void test_a_shared_heap_of_the_parent(void **state)
+{
+    (void)state;
+    int status;
+    mem_heap *heap = make_in_mapping(MAP_SHARED);
+    assert_int_equal(pipe(child_is_ready), 0);
+    for (int forks_too = 0; forks_too < 2; forks_too++) {
+        after_fork = wait_for_child;
+        pid_t child = fork();
+        if (child == 0) {
+            after_fork = NULL;
+            bool good = !forks_too || forks();
+            _exit(write(child_is_ready[1], "", 1) == 1 && good ? 0 : 1);
+        }
+        after_fork = NULL;
+        assert_int_equal(mem_free(heap, mem_alloc(heap, 100)), MEM_OK);
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_int_equal(status, 0);
+        assert_int_equal(mem_check(heap, NULL), MEM_OK);
+    }
+    assert_int_equal(mem_heap_destroy(heap), MEM_OK);
+    munmap(heap, SHARED_BYTES);
+    close(child_is_ready[0]);
+    close(child_is_ready[1]);
+}
+
+/* Uses the heap with two threads, until the parent closes the pipe's other end. */
+static int use_until_told(mem_heap *heap, const int ready[2], const int told[2])
+{
+    char byte;
+    pthread_t thread[2];
+    int nwrong = mem_free(heap, mem_alloc(heap, 100)) != MEM_OK;
+    alarm(PATIENCE);
+    close(told[1]);
+    __atomic_store_n(&done, false, __ATOMIC_RELAXED);
+    for (int i = 0; i < 2; i++)
+        nwrong += pthread_create(&thread[i], NULL, work_on, heap) != 0;
+    nwrong += write(ready[1], "", 1) != 1 || read(told[0], &byte, 1) != 0;
+    __atomic_store_n(&done, true, __ATOMIC_RELAXED);
+    for (int i = 0; i < 2; i++)
+        nwrong += pthread_join(thread[i], NULL) != 0;
+    return nwrong + (mem_check(heap, NULL) != MEM_OK);
+}
+
+/* One child uses the heap, while its parent and another child of that do nothing but fork. */
+static void test_a_shared_heap_of_a_child(void **state)
+{
+    (void)state;
+    enum { NFORKS = 100 };
+    int ready[2], told[2], status;
+    char byte;
+    mem_heap *heap = make_in_mapping(MAP_SHARED);
+    assert_int_equal(pipe(ready), 0);
+    assert_int_equal(pipe(told), 0);
+    pid_t user = fork();
+    if (user == 0)
+        _exit(use_until_told(heap, ready, told) == 0 ? 0 : 1);
+    close(told[0]);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    pid_t sibling = fork();
+    if (sibling == 0) {
+        bool good = true;
+        close(told[1]);
+        for (int i = 0; i < NFORKS; i++)
+            good &= forks();
+        _exit(good ? 0 : 1);
+    }
+    for (int i = 0; i < NFORKS; i++)
+        assert_true(forks());
+    assert_int_equal(waitpid(sibling, &status, 0), sibling);
+    assert_int_equal(status, 0);
+    close(told[1]);
+    assert_int_equal(waitpid(user, &status, 0), user);
+    assert_int_equal(status, 0);
+    assert_int_equal(mem_check(heap, NULL), MEM_OK);
+    assert_int_equal(mem_heap_destroy(heap), MEM_OK);
+    munmap(heap, SHARED_BYTES);
+    close(ready[0]);
+    close(ready[1]);
+}
+
+/* The child does not have the heap's memory, and forks on. */
+static void test_a_child_without_the_memory(void **state)
+{
+    (void)state;
+    int status;
+    mem_heap *heap = make_in_mapping(MAP_PRIVATE);
+    if (madvise(heap, SHARED_BYTES, MADV_DONTFORK) != 0)
+        skip();
+    pid_t child = fork();
+    if (child == 0)
+        _exit(forks() ? 0 : 1);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_int_equal(mem_free(heap, mem_alloc(heap, 100)), MEM_OK);
+    assert_int_equal(mem_heap_destroy(heap), MEM_OK);
+    munmap(heap, SHARED_BYTES);
+}
+
+static mem_heap *original;
+static _Alignas(16) unsigned char a_copy[SHARED_BYTES];
+
+static void copy_heap(void)
+{
+    memcpy(a_copy, original, SHARED_BYTES);
+}
+
+static bool has_entered;
+
+static void *enter(void *heap)
+{
+    (void)mem_alloc(heap, 10);
+    __atomic_store_n(&has_entered, true, __ATOMIC_RELEASE);
+    return NULL;
+}
+
+static pthread_t entering;
+
+static bool fork_and_wait(const struct mem_piece *piece, void *heap)
+{
+    (void)piece;
+    assert_true(forks());
+    assert_int_equal(pthread_create(&entering, NULL, enter, heap), 0);
+    usleep(50000);
+    assert_false(__atomic_load_n(&has_entered, __ATOMIC_ACQUIRE));
+    return false;
+}
+
+/* A heap was copied while a fork held its lock, and the copy is attached. A fork in a visitor of
+ * the copy leaves the walk its lock, which it does not get. */
+static void test_a_copy_made_during_a_fork(void **state)
+{
+    (void)state;
+    original = make_in_mapping(MAP_PRIVATE);
+    assert_non_null(mem_alloc(original, 100));
+    after_fork = copy_heap;
+    assert_true(forks());
+    after_fork = NULL;
+    mem_heap *heap = mem_heap_attach(a_copy, SHARED_BYTES, NULL);
+    assert_non_null(heap);
+    assert_int_equal(mem_walk(heap, fork_and_wait, heap), MEM_OK);
+    assert_int_equal(pthread_join(entering, NULL), 0);
+    assert_true(has_entered);
+    assert_int_equal(mem_heap_destroy(heap), MEM_OK);
+    assert_int_equal(mem_heap_destroy(original), MEM_OK);
+    munmap(original, SHARED_BYTES);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -255,11 +446,17 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_forks_of_one_busy_heap),
         cmocka_unit_test(test_a_fork_in_a_visitor),
         cmocka_unit_test(test_a_child_that_forks_at_once),
+        cmocka_unit_test(test_a_shared_heap_of_the_parent),
+        cmocka_unit_test(test_a_shared_heap_of_a_child),
+        cmocka_unit_test(test_a_child_without_the_memory),
+        cmocka_unit_test(test_a_copy_made_during_a_fork),
     };
     if (argc > 1)
         nforks = strtoul(argv[1], NULL, 10);
     if (argc > 2)
         dice = strtoul(argv[2], NULL, 10) * 1000;
     alarm(PATIENCE + (unsigned)nforks);
+    if (pthread_atfork(NULL, run_after_fork, NULL) != 0)
+        return 1;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

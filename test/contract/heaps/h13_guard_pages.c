@@ -490,7 +490,7 @@ static void test_flipped_headers(void **state)
             asked = mem_find(all + i * 37 % (70 << 10), &found);
         all[bit / 8] ^= (unsigned char)(1u << bit % 8);
     }
-    /* The exceptions are is_held, process, the walker, and `changes`, of which a bit is seen. */
+    /* The exceptions are process, the walker, and `changes`, of which a bit is seen. */
     assert_true(nfound >= (HEADER + STORED - 7 - WALKER) * 8);
     for (int n = 0; n < 20000; n++) { /* Several bytes differ at once. */
         unsigned char was[HEADER + STORED];

@@ -140,9 +140,9 @@ static void test_a_lock_of_the_parent(void **state)
     pid_t child = fork();
     if (child == 0) {
         alarm(20);
-        bool was_of_parent = session_lock_is_of_parent(other);
+        bool was_ours = session_lock_is_ours(other);
         bool good = mem_walk(walked, use_another, other) == MEM_OK;
-        _exit(was_of_parent && good && !session_lock_is_of_parent(other) && works(other) ? 0 : 1);
+        _exit(!was_ours && good && session_lock_is_ours(other) && works(other) ? 0 : 1);
     }
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0);

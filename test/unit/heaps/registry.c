@@ -250,9 +250,9 @@ static struct heap_range *entries[4];
 static unsigned nentries;
 
 /* The table is the registry's own: only a test writes to it. */
-static bool keep_entry(const struct heap_range *p)
+static bool keep_entry(struct heap_range *p)
 {
-    entries[nentries++] = (struct heap_range *)(uintptr_t)p;
+    entries[nentries++] = p;
     return nentries < 4;
 }
 

@@ -61,6 +61,10 @@ void os_make_page(void *address);
  * does not tell. */
 size_t os_resident_bytes(const void *address, size_t nbytes);
 
+/* Returns whether the 8 bytes at an address, a multiple of 8, can be read without a fault. False,
+ * too, if the system does not tell. */
+bool os_is_readable(uintptr_t address);
+
 /* Makes each access to these whole pages a fault. Returns false, and changes nothing, if the system
  * refuses. */
 bool os_forbid(void *address, size_t nbytes);

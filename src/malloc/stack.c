@@ -6,6 +6,7 @@
 
 #include <pthread.h>
 
+#include "base/os.h"
 #include "malloc/cfi.h"
 
 static bool by_frame_pointers;
@@ -59,7 +60,9 @@ static inline struct rule rule_at(uintptr_t address)
 struct place {
     uintptr_t pc;         /* in the instruction that it executes */
     uintptr_t sp, fp, ra; /* ra: of the innermost frame alone */
+    uintptr_t page;       /* in a careful walk: the number of a page that can be read */
 };
+enum { LEAST_PAGE_BYTES = 4096 }; /* each page is a multiple of it */
 
 /* Returns an address that is above all frames of the stack that sp points into, or UINTPTR_MAX if
  * none is known. glibc puts a thread's control block above the frames, into the same mapping. */
@@ -71,20 +74,49 @@ static uintptr_t end_of_stack(uintptr_t sp)
     return sp < end_of_first && end_of_first < end ? end_of_first : end;
 }
 
+/* Returns whether all from sp to the stack's end can be read, without a question to the system. The
+ * kernel puts nothing else into the 128 MiB below the end of the first stack, and libc gives each
+ * thread more than 8 KiB below its control block. */
+static bool is_on_known_stack(uintptr_t sp)
+{
+    enum { OF_FIRST = 128 << 20, OF_OTHERS = 8 << 10 };
+    return end_of_first - sp <= OF_FIRST || (uintptr_t)pthread_self() - sp <= OF_OTHERS;
+}
+
 /* A word that other functions may have written as a value of any type. */
 typedef uintptr_t word_of_stack __attribute__((may_alias));
 
-/* Reads a word of the stack, between `low` and `end`. */
-static inline bool read_word(uintptr_t at, uintptr_t low, uintptr_t end, uintptr_t *word)
+/* Where nothing says how a function keeps its frame, the walk guesses that it has a frame pointer.
+ * If it has none, all that is found by fp from then on is wrong. On a known stack that does no
+ * harm. On another one the walk goes on carefully from there: it asks the system of each page that
+ * it comes to. */
+struct walk {
+    uintptr_t end;
+    bool may_guess, is_careful;
+};
+
+/* There is code for each of the two walks, so that the plain one does not pay for the other. */
+#define INLINE __attribute__((always_inline)) static inline
+
+__attribute__((noinline, cold)) static bool ask_for_page(struct place *p, uintptr_t at)
 {
-    if (at < low || at % sizeof *word != 0 || at > end - sizeof *word)
+    p->page = at / LEAST_PAGE_BYTES;
+    return os_is_readable(at);
+}
+
+/* Reads a word of the stack, between sp and `end`. */
+INLINE bool read_word(struct place *p, uintptr_t at, const struct walk *w, uintptr_t *word)
+{
+    if (at < p->sp || at % sizeof *word != 0 || at > w->end - sizeof *word)
+        return false;
+    if (w->is_careful && p->page != at / LEAST_PAGE_BYTES && !ask_for_page(p, at))
         return false;
     *word = *(const word_of_stack *)at;
     return true;
 }
 
-static inline bool find_frame(const struct rule *r, const struct place *p, uintptr_t end,
-                              uintptr_t *frame)
+INLINE bool find_frame(const struct rule *r, struct place *p, const struct walk *w,
+                       uintptr_t *frame)
 {
     uintptr_t offset = (uintptr_t)(intptr_t)rule_offset(r);
     switch ((enum frame_base)r->base) {
@@ -96,9 +128,9 @@ static inline bool find_frame(const struct rule *r, const struct place *p, uintp
         return true;
     case FRAME_GUESSED:
         *frame = p->fp + offset;
-        return end != UINTPTR_MAX;
+        return w->may_guess;
     case FRAME_AT_FP:
-        return read_word(p->fp + offset, p->sp, end, frame);
+        return read_word(p, p->fp + offset, w, frame);
     case FRAME_UNKNOWN:
     case FRAME_OUTERMOST:
         break;
@@ -127,24 +159,24 @@ static inline bool is_ours(uintptr_t address)
 }
 
 /* Moves from a function to its caller. Returns false where the stack ends, or is not understood. */
-static inline bool go_to_caller(struct place *p, uintptr_t end)
+INLINE bool go_to_caller(struct place *p, const struct walk *w)
 {
     bool is_asked = by_frame_pointers && !is_ours(p->pc); /* this library keeps none */
     struct rule r = is_asked ? RULE_FRAME_POINTER : rule_at(p->pc);
     uintptr_t frame, word_bytes = sizeof frame, fp = p->fp, ra = p->ra;
-    if (!find_frame(&r, p, end, &frame) || frame < p->sp || frame > end || frame % word_bytes != 0)
+    if (!find_frame(&r, p, w, &frame) || frame < p->sp || frame > w->end || frame % word_bytes != 0)
         return false;
     if (r.ra_at != RA_IS_KEPT &&
-        !read_word(frame + (uintptr_t)(intptr_t)r.ra_at * word_bytes, p->sp, end, &ra))
+        !read_word(p, frame + (uintptr_t)(intptr_t)r.ra_at * word_bytes, w, &ra))
         return false;
     uintptr_t fp_at =
         r.fp_at == FP_IS_AT_FP ? fp : frame + (uintptr_t)(intptr_t)r.fp_at * word_bytes;
-    if (r.fp_at != FP_IS_KEPT && !read_word(fp_at, p->sp, end, &fp))
+    if (r.fp_at != FP_IS_KEPT && !read_word(p, fp_at, w, &fp))
         return false;
     ra = without_signature(ra);
     if (ra == 0)
         return false;
-    *p = (struct place){.pc = ra - 1, .sp = frame, .fp = fp};
+    *p = (struct place){.pc = ra - 1, .sp = frame, .fp = fp, .page = p->page};
     return true;
 }
 
@@ -152,6 +184,24 @@ static inline uint64_t mix(uint64_t hash, uintptr_t frame)
 {
     hash = (hash ^ frame) * UINT64_C(0x9e3779b97f4a7c15);
     return hash ^ hash >> 32;
+}
+
+INLINE void follow(struct stack *s, struct place *p, const struct walk *w)
+{
+    while (s->nframes < STACK_MAX && go_to_caller(p, w)) {
+        if (is_ours(p->pc))
+            continue;
+        s->frame[s->nframes++] = p->pc + 1;
+        s->hash = mix(s->hash, p->pc);
+    }
+}
+
+/* The word below sp was read, or is the callee's. */
+__attribute__((noinline)) static void follow_carefully(struct stack *s, struct place p,
+                                                       uintptr_t end)
+{
+    p.page = (p.sp - 1) / LEAST_PAGE_BYTES;
+    follow(s, &p, &(struct walk){.end = end, .may_guess = true, .is_careful = true});
 }
 
 /* Of this function itself: where it is, and its registers there. */
@@ -173,13 +223,10 @@ __attribute__((noinline)) void stack_take(struct stack *s)
     s->nframes = 0;
     s->hash = 0;
     HERE(p);
-    uintptr_t end = end_of_stack(p.sp);
-    while (s->nframes < STACK_MAX && go_to_caller(&p, end)) {
-        if (is_ours(p.pc))
-            continue;
-        s->frame[s->nframes++] = p.pc + 1;
-        s->hash = mix(s->hash, p.pc);
-    }
+    const struct walk w = {.end = end_of_stack(p.sp), .may_guess = is_on_known_stack(p.sp)};
+    follow(s, &p, &w);
+    if (!w.may_guess && s->nframes < STACK_MAX)
+        follow_carefully(s, p, w.end);
 }
 
 void stack_use_frame_pointers(void)

@@ -8,8 +8,10 @@
  *
  *   SK1  nothing is allocated, and no lock is held. A thread asks the dynamic linker about code
  *        that no thread came through before, so the caller does not hold the heap's lock;
- *   SK2  where the bounds of the stack are known, no read is outside of them, however damaged the
- *        stack is. They are known for the stacks that libc made, and not for those of coroutines.
+ *   SK2  no read is above the end of a stack that libc made, however damaged the stack is. Where
+ *        the stack of a coroutine ends is not known: so call frame information has to be right;
+ *   SK3  a frame that is only guessed, and what is found by it, is read after the system has said
+ *        that it can be. The first thread's stack is known, and needs no question.
  *
  * If a library is unloaded and another is loaded in its place, the walk may go wrong there.
  */

@@ -2,7 +2,8 @@
  *
  * Checks the stacks that a history has (LIBMEM=history,onerror=report) against those of libc's
  * backtrace, which asks gcc's library: in deep and in large frames, in aligned ones, below signal
- * handlers, and in many threads at once.
+ * handlers, and in many threads at once. On stacks of coroutines, frame pointers that lead nowhere
+ * do no harm.
  *
  * A bad free prints the stack of its call on standard error; here that is a pipe.
  */
@@ -12,7 +13,9 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
+#include <ucontext.h>
 
 #include "filter.h"
 #include "tap.h"
@@ -124,6 +127,115 @@ static void handle(int number)
     (void)number;
     look(3); /* this function, the handler, and what libc has the handler return to */
     in_handler = are_the_same;
+}
+
+/* --- code about whose frames nothing is said ------------------------------------------------- */
+
+/* with_fp(f, fp) calls f with that value in the frame pointer. with_frame(f) keeps a frame pointer,
+ * to a large frame, and calls f with it as the argument. */
+void with_fp(void (*f)(uintptr_t *frame), uintptr_t fp);
+void with_frame(void (*f)(uintptr_t *frame));
+#if defined(__x86_64__)
+__asm__(".text\n"
+        "with_fp:\n\tpush %rbp\n\tmov %rsi, %rbp\n\tmov %rdi, %rax\n\txor %edi, %edi\n"
+        "\tsub $16, %rsp\n\tcall *%rax\n"
+        ".globl behind_the_call\nbehind_the_call:\n"
+        "\tadd $16, %rsp\n\tpop %rbp\n\tret\n"
+        "with_frame:\n\tpush %rbp\n\tmov %rsp, %rbp\n\tsub $9008, %rsp\n\tmov %rdi, %rax\n"
+        "\tmov %rbp, %rdi\n\tcall *%rax\n\tleave\n\tret\n");
+#else
+__asm__(".text\n"
+        "with_fp:\n\tstp x29, x30, [sp, #-32]!\n\tmov x29, x1\n\tmov x2, x0\n\tmov x0, #0\n"
+        "\tblr x2\n"
+        ".globl behind_the_call\nbehind_the_call:\n"
+        "\tldp x29, x30, [sp], #32\n\tret\n"
+        "with_frame:\n\tstp x29, x30, [sp, #-16]!\n\tmov x29, sp\n\tsub sp, sp, #2, lsl #12\n"
+        "\tmov x2, x0\n\tmov x0, x29\n\tblr x2\n\tadd sp, sp, #2, lsl #12\n"
+        "\tldp x29, x30, [sp], #16\n\tret\n");
+#endif
+extern const char behind_the_call[];
+
+APART static void allocate_once(uintptr_t *unused)
+{
+    (void)unused;
+    free(opaque(malloc(hide(100))));
+    NO_TAIL_CALL;
+}
+
+/* Notes whether the stack goes on to the caller of with_frame. */
+static bool goes_on;
+
+APART static void look_behind(uintptr_t *frame)
+{
+    uintptr_t ours[MOST];
+    free(opaque(&pipe_in));
+    int n = read_stack(ours);
+    goes_on = false;
+    for (int i = 0; i < n; i++)
+        goes_on |= ours[i] == frame[1];
+}
+
+enum { FIBER_BYTES = 1 << 16 };
+static unsigned char *fiber; /* a stack, between two pages that cannot be read */
+static ucontext_t main_context, fiber_context;
+static bool fiber_goes_on;
+
+/* The words at the stack's end are as a frame there would be. Its caller has another frame, which
+ * is said to begin in the page behind. */
+static void run_fiber(void)
+{
+    uintptr_t end = (uintptr_t)fiber + FIBER_BYTES, *last = (uintptr_t *)end - 2;
+    const uintptr_t nowhere[] = {
+        end + 64,         end - 8,        end, (uintptr_t)fiber - 64, end + (1u << 30),
+        UINTPTR_MAX - 15, (uintptr_t)last};
+    const uintptr_t callers[] = {(uintptr_t)behind_the_call, (uintptr_t)look + 1};
+    for (size_t k = 0; k < sizeof callers / sizeof *callers; k++)
+        for (size_t i = 0; i < sizeof nowhere / sizeof *nowhere; i++) {
+            last[0] = end + 128;
+            last[1] = callers[k];
+            with_fp(allocate_once, nowhere[i]);
+        }
+    with_frame(look_behind);
+    fiber_goes_on = goes_on;
+}
+
+static bool is_on_a_fiber(void)
+{
+    enum { GUARD = 1 << 16 };
+    unsigned char *all =
+        mmap(NULL, FIBER_BYTES + 2 * GUARD, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (all == MAP_FAILED || getcontext(&fiber_context) != 0)
+        return false;
+    fiber = all + GUARD;
+    if (mprotect(fiber, FIBER_BYTES, PROT_READ | PROT_WRITE) != 0)
+        return false;
+    fiber_context.uc_stack.ss_sp = fiber;
+    fiber_context.uc_stack.ss_size = FIBER_BYTES / 2; /* the end stays for false frames */
+    fiber_context.uc_link = &main_context;
+    makecontext(&fiber_context, run_fiber, 0);
+    swapcontext(&main_context, &fiber_context);
+    munmap(all, FIBER_BYTES + 2 * GUARD);
+    return true;
+}
+
+static void *run_in_thread(void *unused)
+{
+    with_frame(look_behind);
+    (void)unused;
+    return is_on_a_fiber() ? &goes_on : NULL;
+}
+
+static void look_where_nothing_is_said(void)
+{
+    pthread_t t;
+    void *result = NULL;
+    with_frame(look_behind);
+    check(goes_on, "code that keeps a frame pointer, and has no call frame information");
+    check(is_on_a_fiber() && fiber_goes_on, "such code on a coroutine's stack, and false frames");
+    goes_on = fiber_goes_on = false;
+    pthread_create(&t, NULL, run_in_thread, NULL);
+    pthread_join(t, &result);
+    check(result != NULL && fiber_goes_on, "both in another thread");
 }
 
 /* --- threads ---------------------------------------------------------------------------- */
@@ -257,6 +369,7 @@ int main(void)
     signal(SIGUSR1, handle);
     raise(SIGUSR1);
     check(in_handler, "a signal handler");
+    look_where_nothing_is_said();
     run_threads();
     deep(7);
     check(are_the_same, "after all that");

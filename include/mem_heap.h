@@ -146,7 +146,8 @@ enum mem_flags {
     MEM_FILL_NEW = 2,
 
     /* A freed object is filled with `fill_freed`, and so is what mem_resize cuts off, or
-     * leaves behind when an object moves. */
+     * leaves behind when an object moves. Pages that go back to the system then read as
+     * zero. */
     MEM_FILL_FREED = 4,
 
     /* A write that runs out of the objects is a fault [H13]. Only for mem_heap_create. */

@@ -742,6 +742,11 @@ INLINED void trim_if_time_locked(struct heap *h)
         trim_locked(h, SHORT_HOLE);
 }
 
+void heap_trim_if_time_locked(struct heap *h)
+{
+    trim_if_time_locked(h);
+}
+
 /* Gives back the whole pages of the free slots [from, to) of a span. Returns whether there were
  * any. */
 static bool give_slots_back(const struct heap *h, uint32_t slice, uint32_t from, uint32_t to)
@@ -754,7 +759,8 @@ static bool give_slots_back(const struct heap *h, uint32_t slice, uint32_t from,
 }
 
 /* Gives back the pages among the objects of spans: of free slots, one beside the other, in spans
- * without an owner, where only the lock's holder takes slots [SP3]. Returns whether there were any. */
+ * without an owner, where only the lock's holder takes slots [SP3]. Returns whether there were
+ * any. */
 static bool trim_spans_locked(struct heap *h)
 {
     const struct spans *s = &h->spans;
@@ -811,8 +817,8 @@ void heap_give_up_spare(struct heap *h, size_t keep)
 
 /* --- freeing ------------------------------------------------------------------- */
 
-/* The one free: judges, gives back, counts, and trims if it is time to. A refused one does none of
- * it, so that all numbers of the heap are what they were. */
+/* The one free: judges, gives back and counts. A refused one does none of it, so that all numbers
+ * of the heap are what they were. The caller trims if it is time to. */
 INLINED enum heap_result free_locked(struct heap *h, const void *address, bool exact,
                                      struct object *found)
 {
@@ -824,8 +830,6 @@ INLINED enum heap_result free_locked(struct heap *h, const void *address, bool e
         give_back_locked(h, &p);
     if (h->counters != NULL && result == HEAP_OK)
         count_freed_locked(h, found->size);
-    if (result == HEAP_OK)
-        trim_if_time_locked(h);
     return result;
 }
 
@@ -841,6 +845,8 @@ INLINED enum heap_result lock_and_free(struct heap *h, const void *address, bool
     struct object found;
     heap_lock(h);
     enum heap_result result = free_locked(h, address, exact, &found);
+    if (result == HEAP_OK)
+        trim_if_time_locked(h);
     heap_unlock(h);
     return result;
 }
@@ -967,8 +973,8 @@ static bool resize_place_locked(struct heap *h, const struct location *p, size_t
     return chunks_resize(&h->chunks, &p->place.chunk, length, slack);
 }
 
-/* The one resize in place: judges, resizes, counts, and trims if it is time to; or changes
- * nothing, as a refused free. */
+/* The one resize in place: judges, resizes and counts; or changes nothing, as a refused free. The
+ * caller trims if it is time to. */
 INLINED enum heap_result resize_locked(struct heap *h, const void *address, size_t nbytes,
                                        bool anyway)
 {
@@ -982,8 +988,8 @@ INLINED enum heap_result resize_locked(struct heap *h, const void *address, size
         result = HEAP_NO_SPACE;
     if (h->counters != NULL && result == HEAP_OK)
         count_resized_locked(h, found.size, nbytes);
-    trim_if_peak_locked(h);
-    trim_if_time_locked(h);
+    if (result == HEAP_OK && nbytes > found.size)
+        trim_if_peak_locked(h);
     return result;
 }
 
@@ -997,6 +1003,8 @@ enum heap_result heap_resize(struct heap *h, const void *address, size_t nbytes,
 {
     heap_lock(h);
     enum heap_result result = resize_locked(h, address, nbytes, anyway);
+    if (result == HEAP_OK)
+        trim_if_time_locked(h);
     void *object = (void *)(uintptr_t)address;
     /* From its start: what it has grown by is the part that did not have them yet. */
     unlock_after_taking(h, result, &object, nbytes);

@@ -153,7 +153,9 @@ enum heap_result heap_free(struct heap *h, const void *address);
  * HEAP_INSIDE, and changes nothing. */
 enum heap_result heap_free_exact(struct heap *h, const void *address);
 
-/* heap_free_exact if `exact`, else heap_free. Stores what was freed. */
+/* heap_free_exact if `exact`, else heap_free. Stores what was freed, and gives no page back to the
+ * system: the caller may still write to what was the object, and then calls
+ * heap_trim_if_time_locked. */
 enum heap_result heap_free_locked(struct heap *h, const void *address, bool exact,
                                   struct object *found);
 
@@ -161,7 +163,8 @@ enum heap_result heap_free_locked(struct heap *h, const void *address, bool exac
  * as far as it fits. Returns HEAP_OK; HEAP_NO_SPACE, and nothing has changed; or why no object
  * begins there. Unless `anyway`, it is HEAP_NO_SPACE also if the object would shrink and pin more
  * than it keeps [M6]: the caller should move it. The heap has no free list. O(log n).
- * heap_resize_locked does so `anyway`. */
+ * heap_resize_locked does so `anyway`. What the object has given up keeps its pages, as with
+ * heap_free_locked. */
 enum heap_result heap_resize(struct heap *h, const void *address, size_t nbytes, bool anyway);
 enum heap_result heap_resize_locked(struct heap *h, const void *address, size_t nbytes);
 
@@ -228,6 +231,9 @@ void heap_free_located_locked(struct heap *h, const struct location *at);
  * than 64 KiB alone. The heap has no free list. O(h log n) for h holes of a page or more, and O(s)
  * for s slots; other threads wait. */
 bool heap_trim(struct heap *h);
+
+/* Gives free pages back to the system if it is time to (trim.h), after a call that did not. */
+void heap_trim_if_time_locked(struct heap *h);
 
 /* Returns how much of the region's address space is reserved and was never used. */
 size_t heap_spare_bytes(struct heap *h);

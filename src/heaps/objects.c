@@ -251,12 +251,15 @@ static enum mem_result refuse_address(mem_heap *m, const void *address, enum mem
     return result_set(why);
 }
 
-/* The caller holds the lock, so that no other thread can have the memory yet; and objects that are
- * free hold nothing of the heap's own. */
-static void fill_freed(const mem_heap *m, unsigned char *from, size_t nbytes)
+/* Fills what an object has given up, and only then gives pages back to the system: if they were
+ * filled afterwards, they would be resident again, and the heap would not know it. The caller holds
+ * the lock, so that no other thread can have the memory yet; and objects that are free hold nothing
+ * of the heap's own. */
+static void fill_and_trim(const struct session *v, unsigned char *from, size_t nbytes)
 {
-    if (m->flags & MEM_FILL_FREED)
-        memset(from, m->fill_freed, nbytes);
+    if (v->m->flags & MEM_FILL_FREED)
+        memset(from, v->m->fill_freed, nbytes);
+    heap_trim_if_time_locked(v->h);
 }
 
 /* No code may touch what was an object. Its memory cannot be another object's before the caller
@@ -280,7 +283,7 @@ static enum mem_result session_free(struct session *v, const void *address, bool
         return result;
     v->m->nlive--;
     header_count_bytes(v->m, 0, found.size);
-    fill_freed(v->m, found.start, found.size);
+    fill_and_trim(v, found.start, found.size);
     hide(&found);
     return MEM_OK;
 }
@@ -315,7 +318,7 @@ static enum mem_result resize_by_moving(struct session *v, const struct object *
     session_select(v, old->start);
     heap_free_locked(v->h, old->start, true, &gone);
     v->m->nlive--;
-    fill_freed(v->m, old->start, old->size);
+    fill_and_trim(v, old->start, old->size);
     hide(old);
     return MEM_OK;
 }
@@ -331,8 +334,8 @@ static enum mem_result resize_in_place(const struct session *v, const struct obj
         result = heap_resize_locked(v->h, start, size);
     if (result != HEAP_OK)
         return result_of_heap(result);
-    if (size < old->size)
-        fill_freed(v->m, start + size, old->size - size);
+    size_t kept = smaller_of(size, old->size);
+    fill_and_trim(v, start + kept, old->size - kept);
     object_show_resized(start, old->size, size);
     if (memcheck_is_there)
         watch_resized(v->h, start, old->size, size);

@@ -122,6 +122,8 @@ __attribute__((noinline)) static enum heap_result free_with_care(enum call call,
         memcheck_free(found.start, found.size);
     if (result == HEAP_OK && shim_history != NULL)
         history_note_locked(shim_history, &now, EVENT_FREED, call, address, found.size);
+    if (result == HEAP_OK && hard_measures == 0)
+        heap_trim_if_time_locked(&shim_heap);
     heap_unlock(&shim_heap);
     refuse_fault(call, address, &fault);
     return result;
@@ -190,6 +192,8 @@ __attribute__((noinline, cold)) static enum heap_result resize_watched(const voi
             old.start == address ? heap_resize_locked(&shim_heap, address, nbytes) : HEAP_INSIDE;
     if (result == HEAP_OK)
         watch_resized(&shim_heap, old.start, old.size, nbytes);
+    if (result == HEAP_OK)
+        heap_trim_if_time_locked(&shim_heap);
     heap_unlock(&shim_heap);
     return result;
 }

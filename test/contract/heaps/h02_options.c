@@ -48,11 +48,40 @@ static void test_patterns(void **state)
     assert_true(is_all(q, 0, 50) && is_all(q + 50, 0xD2, 250));
 }
 
+static size_t resident_bytes(mem_heap *heap)
+{
+    struct mem_statistics s;
+    assert_ok(mem_stats(heap, &s));
+    return s.resident_bytes;
+}
+
+/* The pages of what is freed or cut off are filled before they go back to the system, so that they
+ * do not stay [H1]. The heap falls to a small part of what it was, so that they go at once. */
+static void test_filled_pages_go_back(void **state)
+{
+    (void)state;
+    enum { MUCH = 64 * MIB, LITTLE = 8 * MIB };
+    const struct mem_options options = {.flags = MEM_FILL_FREED, .fill_freed = 0xD2};
+    mem_heap *heap = mem_heap_create(2 * MUCH, &options);
+    for (int i = 0; i < 2; i++) {
+        unsigned char *p = mem_alloc(heap, MUCH);
+        memset(p, 1, MUCH);
+        assert_in_range(resident_bytes(heap), MUCH, MUCH + LITTLE);
+        if (i == 0)
+            assert_ptr_equal(mem_resize(heap, p, 100), p);
+        else
+            assert_ok(mem_free(heap, p));
+        assert_in_range(resident_bytes(heap), 1, LITTLE);
+    }
+    assert_ok(mem_heap_destroy(heap));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_such_heap_is_made),
         cmocka_unit_test(test_patterns),
+        cmocka_unit_test(test_filled_pages_go_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -344,7 +344,23 @@ static enum mem_result resize_in_place(const struct session *v, const struct obj
     return MEM_OK;
 }
 
-/* Judges as try_alloc does. In place comes first, even if the object would fit better elsewhere. */
+/* In place comes first, even if the object would fit better elsewhere. A move that finds no room
+ * has gathered free memory [HP2], also behind the object, which may then fit in place. */
+static enum mem_result resize_anywhere(struct session *v, const struct object *old, size_t size,
+                                       void **now)
+{
+    *now = old->start;
+    enum mem_result result = resize_in_place(v, old, size);
+    if (result == MEM_NO_SPACE)
+        result = resize_by_moving(v, old, size, now);
+    if (result != MEM_NO_SPACE)
+        return result;
+    *now = old->start;
+    session_select(v, old->start);
+    return resize_in_place(v, old, size);
+}
+
+/* Judges as try_alloc does. */
 static enum mem_result session_resize(struct session *v, const struct object *old, size_t size,
                                       void **now)
 {
@@ -354,10 +370,7 @@ static enum mem_result session_resize(struct session *v, const struct object *ol
         return MEM_TOO_LARGE;
     if (is_over_limit(m, size, old->size))
         return MEM_OVER_LIMIT;
-    *now = old->start;
-    enum mem_result result = resize_in_place(v, old, size);
-    if (result == MEM_NO_SPACE)
-        result = resize_by_moving(v, old, size, now);
+    enum mem_result result = resize_anywhere(v, old, size, now);
     if (result == MEM_OK)
         header_count_bytes(m, size, old->size);
     return result;

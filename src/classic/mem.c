@@ -104,8 +104,10 @@ MEM_API int Mem_Init(int sizeOfRegion)
     heap_lock(&the_heap);
     int result = init_locked((size_t)sizeOfRegion);
     heap_unlock(&the_heap);
+    int before = errno;
     if (result == 0)
         foreign_add(FOREIGN_CLASSIC, &the_heap);
+    errno = before; /* if mem_find cannot know the heap, that is no failure [C9] */
     return result;
 }
 

@@ -8,6 +8,7 @@
  * the number of mapped bytes, which the last test compares.
  */
 #include "contract.h"
+#include "mem_heap.h"
 
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -21,7 +22,7 @@ static struct {
     size_t nbytes;
     int prot;
     int flags;
-    bool refuses;
+    int refuses_from; /* The number of the first mapping that is refused; 0 if none is. */
 } seen;
 
 static long fake_page_bytes; /* If 0, a page is as large as the system says. */
@@ -29,7 +30,7 @@ static long fake_page_bytes; /* If 0, a page is as large as the system says. */
 CALLED_EARLY static void *map(void *at, size_t nbytes, int prot, int flags, int fd, off_t offset)
 {
     seen.nmaps++;
-    if (seen.refuses) {
+    if (seen.refuses_from != 0 && seen.nmaps >= seen.refuses_from) {
         errno = ENOMEM;
         return MAP_FAILED;
     }
@@ -205,18 +206,36 @@ static void second_init(void)
 
 static void system_refuses(void)
 {
-    seen.refuses = true;
+    seen.refuses_from = 1;
     clear_errors();
     assert_int_equal(Mem_Init(4096), -1);
     assert_errors(E_NO_SPACE, ENOMEM);
     assert_null(m_free_list);
     assert_null(Mem_Alloc(1));
     assert_int_equal(m_error, E_BAD_ARGS);
-    seen.refuses = false;
+    seen.refuses_from = 0;
     open_heap(4096);
     get(100);
     give(objects[0].start);
     assert_true(is_whole_again());
+}
+
+/* The table of all heaps has no room for a 25th, and the system refuses a longer one after it has
+ * mapped the region. */
+static void table_is_refused(void)
+{
+    enum { NHEAPS = 24 };
+    static _Alignas(16) char buffer[NHEAPS][MEM_HEAP_MIN];
+    for (int i = 0; i < NHEAPS; i++) {
+        assert_non_null(mem_heap_in(buffer[i], sizeof buffer[i], NULL));
+    }
+    seen.nmaps = 0;
+    seen.refuses_from = 2;
+    clear_errors();
+    assert_int_equal(Mem_Init(4096), 0);
+    assert_errors(0, 0);
+    assert_int_equal(seen.nmaps, 2);
+    assert_non_null(Mem_Alloc(1));
 }
 
 static void any_call(unsigned *seed)
@@ -273,6 +292,7 @@ int main(void)
         ALONE_WITH("C1 a size of INT_MIN is refused, a later call is good", bad_size, INT_MIN),
         ALONE("C1 a second init is refused, maps nothing and changes nothing", second_init),
         ALONE("C1 an mmap that fails is E_NO_SPACE, a later call is good", system_refuses),
+        ALONE("C9 a table that is refused is no error of Mem_Init", table_is_refused),
         ALONE("C1 no later call maps, unmaps or grows anything", no_later_call),
     };
     memset(&seen, 0, sizeof(seen)); /* Mappings of the sanitizer's runtime do not count. */

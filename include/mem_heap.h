@@ -250,7 +250,8 @@ mem_heap *mem_heap_create(size_t nbytes, const struct mem_options *options);
  * bytes can hold an object of 32 bytes, whatever its options are.
  *
  * No call on such a heap makes a system call [H17], with these exceptions:
- *   a call that has to wait, for a lock or for a heap that another thread is changing;
+ *   a call that has to wait, for a lock or for a heap that another thread is changing, and the
+ *   call that wakes the waiting one;
  *   the making of the first heap of a process, and of each heap for which the table of all heaps
  *   has to grow (the 25th is the first);
  *   the first mem_find or mem_find_in of each thread (and, of a thread beyond the twentieth, some

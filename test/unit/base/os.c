@@ -279,9 +279,24 @@ static void test_no_terminal(void **state)
     close(main_end);
 }
 
+static void test_readable(void **state)
+{
+    (void)state;
+    size_t page = os_page_bytes();
+    unsigned char *p = os_map(2 * page);
+    assert_non_null(p);
+    assert_true(os_forbid(p + page, page));
+    assert_true(os_is_readable((uintptr_t)p + page - 8));
+    assert_false(os_is_readable((uintptr_t)p + page));
+    assert_false(os_is_readable(UINTPTR_MAX - 7));
+    os_unmap(p, 2 * page);
+    assert_false(os_is_readable((uintptr_t)p));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_readable),
         cmocka_unit_test(test_the_clock_keeps_the_pace),
         cmocka_unit_test(test_the_clock_never_goes_back),
         cmocka_unit_test(test_each_thread_has_an_address),

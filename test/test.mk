@@ -111,7 +111,8 @@ $(BUILD)/test/helgrind/classic: test/helgrind/hand_over.c $(BUILD)/libmem.so
 	$(build) -DCLASSIC -L$(BUILD) -lmem
 $(BUILD)/test/helgrind/malloc: test/helgrind/hand_over.c test/support/reserved.h
 	$(build) -fno-builtin
-$(addprefix $(BUILD)/test/inspect/,inspected planted tangle ends stale origins grows elsewhere threads): \
+$(addprefix $(BUILD)/test/inspect/,inspected planted tangle ends stale origins grows elsewhere \
+    threads): \
     $(BUILD)/test/inspect/%: test/inspect/%.c $(BUILD)/libmem.so
 	$(build) -Isrc -fno-builtin -L$(BUILD) -lmem
 $(BUILD)/test/inspect/plugin.so: test/inspect/plugin.c

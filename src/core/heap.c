@@ -770,6 +770,7 @@ static bool trim_spans_locked(struct heap *h)
         if ((span->status != SPAN_PARTIAL && span->status != SPAN_FULL) ||
             span->purpose != FOR_OBJECTS)
             continue;
+        /* Each live slot, and the end of the span, ends the free ones that began at `from`. */
         for (uint32_t i = 0, from = 0; i <= span->nslots; i++) {
             if (i < span->nslots && state_get(span->states, i) == 0)
                 continue;

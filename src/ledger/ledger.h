@@ -164,8 +164,8 @@ uint32_t ledger_take(struct ledger *l, const struct chunk *from, uint32_t length
 bool ledger_take_aligned(struct ledger *l, const struct chunk *from, uint32_t skip, uint32_t length,
                          uint32_t slack);
 
-/* Counts granules that were free and had been used before, and are live now: some of them were dirty
- * and some have gone back, in the proportion in which there are both. */
+/* Counts granules that were free and had been used before, and are live now: some of them were
+ * dirty and some have gone back, in the proportion in which there are both. */
 void ledger_count_taken(struct ledger *l, uint32_t ngranules);
 
 /* Returns whether a live chunk may be made `length` granules long, as far as its neighbour says.

@@ -423,8 +423,8 @@ __attribute__((noinline)) void shim_refile(const void *address)
     heap_refile(&shim_heap, address);
 }
 
-/* Clears a part of a new object. Pages go back to the system for this only if there are very many: a
- * fault for each of them takes longer than to clear it, but a program that makes so large a table
+/* Clears a part of a new object. Pages go back to the system for this only if there are very many:
+ * a fault for each of them takes longer than to clear it, but a program that makes so large a table
  * may never use most of it, and has no memory for it until then. */
 static void clear(unsigned char *from, unsigned char *to)
 {

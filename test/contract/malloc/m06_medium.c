@@ -4,9 +4,10 @@
  * are kept between them [M6].
  *
  * The pause between two buffers pays for the faults of 6.25 MiB (core/trim.h, TR3: 256 KiB in a
- * millisecond), where an average one has 4.5. So when memory would grow beyond its peak, what is dirty can mostly go. Beside
- * the live bytes there is what is too little to go (a thirty-second), what is not paid for yet (at
- * first a buffer or two, of 17), and the program itself: a fifth of them is enough for all three.
+ * millisecond), where an average one has 4.5. So when memory would grow beyond its peak, what is
+ * dirty can mostly go. Beside the live bytes there is what is too little to go (a thirty-second),
+ * what is not paid for yet (at first a buffer or two, of 17), and the program itself: a fifth of
+ * them is enough for all three.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Checks how much memory a program still has resident a second after it freed its objects, or
- * after malloc_trim if a few are left everywhere; and that a large table of calloc's has no more
- * memory than the program uses of it [M6].
+ * after malloc_trim if a few are left everywhere; and that a large table of calloc's has memory
+ * only where the program uses it [M6].
  *
  *     m06_shrink [MIB]     how much memory it uses before; 1024 by default
  */
@@ -140,7 +140,8 @@ static void sparse_tables(void)
         free(table);
     }
     free(live);
-    check(are_zero && most < (LIVE >> 20) + 64, "M6 a table of calloc's has memory only where it is used");
+    check(are_zero && most < (LIVE >> 20) + 64,
+          "M6 a table of calloc's has memory only where it is used");
 }
 
 int main(int argc, char **argv)

@@ -391,9 +391,12 @@ static void test_a_child_without_the_memory(void **state)
 static mem_heap *original;
 static _Alignas(16) unsigned char a_copy[SHARED_BYTES];
 
-static void copy_heap(void)
+/* Byte by byte, as AddressSanitizer knows memcpy, and reports what is free in a heap. */
+__attribute__((no_sanitize("address"))) static void copy_heap(void)
 {
-    memcpy(a_copy, original, SHARED_BYTES);
+    const volatile unsigned char *from = (const void *)original;
+    for (size_t i = 0; i < SHARED_BYTES; i++)
+        a_copy[i] = from[i];
 }
 
 static bool has_entered;

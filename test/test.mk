@@ -227,7 +227,7 @@ check-malloc:
 	    $(IN_MALLOC)/m05_early "$(IN_MALLOC)/m05_threads $(THREADS)" \
 	    $(if $(SHRINK),"$(IN_MALLOC)/m06_shrink $(SHRINK)") \
 	    $(IN_MALLOC)/m09_meaning \
-	    $(if $(WITH),,$(IN_MALLOC)/m08_interposed $(IN_MALLOC)/m08_fault \
+	    $(if $(WITH),,$(IN_MALLOC)/m05_handler $(IN_MALLOC)/m08_interposed $(IN_MALLOC)/m08_fault \
 	    $(IN_MALLOC)/m09_time $(IN_MALLOC)/m10_sizes $(IN_MALLOC)/m07_calls) || failed=1; \
 	$(if $(WITH),,$(TALLIED) "test/contract/malloc/m04_start.sh $(LIB_MALLOC) $(IN_MALLOC)" \
 	    "test/contract/malloc/m07_limits.sh $(LIB_MALLOC) $(IN_MALLOC)" || failed=1;) \
@@ -243,7 +243,8 @@ check-malloc:
 	    "$(IN_MALLOC)/m03_badfree $(ROUNDS)0 $(SEED)" \
 	    "$(IN_MALLOC)/m03_badfree_threads $(ROUNDS) $(SEED)" || failed=1; \
 	LIBMEM=history=2K $(RUN_MALLOC) $(IN_MALLOC)/m05_early \
-	    $(if $(WITH),,$(IN_MALLOC)/m08_interposed) "$(IN_MALLOC)/m05_threads $(THREADS)" || \
+	    $(if $(WITH),,$(IN_MALLOC)/m05_handler $(IN_MALLOC)/m08_interposed) \
+	    "$(IN_MALLOC)/m05_threads $(THREADS)" || \
 	    failed=1; \
 	LIBMEM=region=8M $(RUN_MALLOC) $(IN_MALLOC)/m02_full || failed=1; \
 	$(if $(WITH),,LIBMEM=$(HARD),region=8M $(RUN_MALLOC) $(IN_MALLOC)/m02_full || failed=1;) \

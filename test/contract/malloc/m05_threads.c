@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Checks threads that come and go, free each other's objects, and allocate while they exit; and
- * forks while other threads allocate, or in the middle of a call [M5].
+ * forks while other threads allocate [M5].
  *
  *     m05_threads THREADS FORKS [SEED]
  */
@@ -12,7 +12,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/time.h>
 #include <sys/wait.h>
 
 #include "tap.h"
@@ -191,49 +190,9 @@ static void many_forks(size_t nforks)
     check(nbad == 0, "and the parent's objects were whole");
 }
 
-enum { NINTERRUPTED = 100 };
-static pid_t interrupted[NINTERRUPTED];
-static volatile sig_atomic_t ninterrupted, is_child;
-
-static void fork_in_handler(int signal_number)
-{
-    (void)signal_number;
-    if (ninterrupted == NINTERRUPTED || is_child) {
-        return;
-    }
-    pid_t child = fork();
-    is_child = child == 0;
-    interrupted[ninterrupted++] = child;
-}
-
-/* A timer interrupts the only thread of the process, mostly in a call that has the heap's lock, and
- * the handler forks. Parent and child go on with the call. */
-static void forks_in_a_handler(void)
-{
-    struct itimerval often = {{0, 1000}, {0, 1000}}, never = {{0, 0}, {0, 0}};
-    size_t failed = 0;
-    signal(SIGALRM, fork_in_handler);
-    setitimer(ITIMER_REAL, &often, NULL);
-    while (ninterrupted < NINTERRUPTED && !is_child) {
-        free(opaque(malloc(300000)));
-    }
-    setitimer(ITIMER_REAL, &never, NULL);
-    if (is_child) {
-        char *p = opaque(malloc(100)), *q = opaque(malloc(300000));
-        free(p);
-        free(q);
-        _exit(p != NULL && q != NULL ? 0 : 1);
-    }
-    for (int i = 0; i < NINTERRUPTED; i++) {
-        failed += !ended_well(interrupted[i]);
-    }
-    check(failed == 0, "children of a signal handler that forks go on with the call, and allocate");
-}
-
 int main(int argc, char **argv)
 {
     first_seed = argc > 3 ? strtoul(argv[3], NULL, 10) * 1000000 : 1;
-    forks_in_a_handler();
     many_threads(argc > 1 ? strtoul(argv[1], NULL, 10) : 10000);
     stacks_that_go();
     many_forks(argc > 2 ? strtoul(argv[2], NULL, 10) : 1000);

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * m05_handler.c - a signal handler forks that has interrupted malloc or free in the only thread of
+ * the process: parent and child go on with the call [M5].
+ */
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tap.h"
+
+static bool ended_well(pid_t child)
+{
+    int status;
+    return child > 0 && waitpid(child, &status, 0) == child && status == 0;
+}
+
+enum { NINTERRUPTED = 100 };
+static pid_t interrupted[NINTERRUPTED];
+static volatile sig_atomic_t ninterrupted, is_child;
+
+static void fork_in_handler(int signal_number)
+{
+    (void)signal_number;
+    if (ninterrupted == NINTERRUPTED || is_child) {
+        return;
+    }
+    pid_t child = fork();
+    is_child = child == 0;
+    interrupted[ninterrupted++] = child;
+}
+
+/* A timer interrupts the only thread of the process, mostly in a call that has the heap's lock, and
+ * the handler forks. Parent and child go on with the call. */
+static void forks_in_a_handler(void)
+{
+    struct itimerval often = {{0, 1000}, {0, 1000}}, never = {{0, 0}, {0, 0}};
+    size_t failed = 0;
+    signal(SIGALRM, fork_in_handler);
+    setitimer(ITIMER_REAL, &often, NULL);
+    while (ninterrupted < NINTERRUPTED && !is_child) {
+        free(opaque(malloc(300000)));
+    }
+    setitimer(ITIMER_REAL, &never, NULL);
+    if (is_child) {
+        char *p = opaque(malloc(100)), *q = opaque(malloc(300000));
+        free(p);
+        free(q);
+        _exit(p != NULL && q != NULL ? 0 : 1);
+    }
+    for (int i = 0; i < NINTERRUPTED; i++) {
+        failed += !ended_well(interrupted[i]);
+    }
+    check(failed == 0, "children of a signal handler that forks go on with the call, and allocate");
+}
+
+int main(void)
+{
+    forks_in_a_handler();
+    return done();
+}

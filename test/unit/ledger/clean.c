@@ -249,7 +249,7 @@ static void test_dirty_holes_come_first(void **state)
 static void test_what_is_free_is_counted_once(void **state)
 {
     (void)state;
-    enum { MIB = 1 << 20, SIZE = 256 << 10, N = 200, ROUNDS = 2000, PAGE = 4096 / GRANULE_BYTES };
+    enum { MIB = 1 << 20, SIZE = 128 << 10, N = 200, ROUNDS = 600, PAGE = 4096 / GRANULE_BYTES };
     const struct ledger *l = &heap.chunks.ledger;
     open_heap(64 * MIB);
     heap.trim.peak = UINT32_MAX; /* nothing goes back by itself: */

@@ -212,7 +212,7 @@ MEM_API mem_heap *mem_heap_in(void *buffer, size_t nbytes, const struct mem_opti
 /* Without either of the two, nothing was hidden. Only parts that are open have objects. */
 void create_show_all(struct session *v)
 {
-    size_t nparts = header_has_parts(v->m) ? parts_nopen(v->m) : 1;
+    size_t nparts = header_has_parts(v->m) ? header_nopen(v->m) : 1;
     if (!UNDER_ASAN && !memcheck_is_there)
         return;
     for (size_t i = 0; i < nparts && session_part(v, i); i++) {

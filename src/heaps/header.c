@@ -21,7 +21,7 @@
 #include "base/memcheck.h"
 #include "base/os.h"
 
-enum { VERSION = 8 }; /* of the layout: it changes when struct mem_heap or its sections do */
+enum { VERSION = 9 }; /* of the layout: it changes when struct mem_heap or its sections do */
 
 /* --- checksums -------------------------------------------------------------------- */
 
@@ -74,7 +74,7 @@ static uint32_t sum_of_numbers(const mem_heap *m)
     uint64_t first = (uint64_t)HEAP_MAGIC << 32 | m->nlive;
     uint64_t sum = sum_words(first, &m->live_bytes, 2 * sizeof m->live_bytes);
     if (header_has_parts(m))
-        sum += *header_nopen(m);
+        sum += header_nopen(m);
     if (header_has_guards(m) && m->has_spans) {
         const struct heap *h = header_at(m, m->state);
         static_assert(sizeof h->chunks.ledger.guard % sizeof(uint64_t) == 0, "whole words");
@@ -145,7 +145,7 @@ static void lay_out(mem_heap *m, bool has_extras, bool has_limit)
     if (header_has_hcache(m))
         (void)add_section(m, hcache_bytes(m->nbytes));
     if (header_has_parts(m))
-        (void)add_section(m, sizeof *header_nopen(m));
+        (void)add_section(m, sizeof *header_open_parts(m));
     m->region = (uint16_t)(ceil_div(m->region, HEAP_ALIGN) * HEAP_ALIGN);
     assert(!header_has_hcache(m) || (m->has_spans && !header_has_parts(m)));
     assert(!header_has_parts(m) || (m->has_spans && !header_has_guards(m))); /* HD5 */
@@ -190,7 +190,7 @@ void header_make(mem_heap *m, size_t nbytes, const struct mem_options *o, bool i
     m->magic = magic_here(m);
     m->sum = sum_of_constants(m);
     if (header_has_parts(m))
-        *header_nopen(m) = 1;
+        header_set_nopen(m, 1);
     struct extras *e = header_at(m, m->extras);
     if (e == NULL)
         return;

@@ -198,9 +198,27 @@ static inline struct hcache *header_hcache(const mem_heap *m)
 
 /* Returns where the number of open parts is stored: right behind the struct heap of a heap that has
  * several. */
-static inline uint32_t *header_nopen(const mem_heap *m)
+static inline uint64_t *header_open_parts(const mem_heap *m)
 {
+    assert(header_has_parts(m));
     return header_at(m, m->state + sizeof(struct heap));
+}
+
+/* Returns how many parts are open of a heap that has several; 0, if that was overwritten. A part
+ * that is seen to be open was made before. The caller needs no lock. */
+RACING static inline size_t header_nopen(const mem_heap *m)
+{
+    uint64_t word = __atomic_load_n(header_open_parts(m), __ATOMIC_ACQUIRE);
+    uint32_t nopen = (uint32_t)word;
+    return (uint32_t)(word >> 32) == ~nopen ? nopen : 0;
+}
+
+/* Stores how many parts are open, with the complement of that number: a lookup, which verifies no
+ * sum of it, would read memory that is not open if it believed a wrong one. */
+static inline void header_set_nopen(mem_heap *m, size_t nopen)
+{
+    uint64_t word = (uint64_t) ~(uint32_t)nopen << 32 | (uint32_t)nopen;
+    __atomic_store_n(header_open_parts(m), word, __ATOMIC_RELEASE);
 }
 
 /* --- making a header --------------------------------------------------------------- */

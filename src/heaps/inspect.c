@@ -87,7 +87,7 @@ const char *inspect_fault(struct session *v)
     struct recount n;
     if (!header_is_possible(m))
         return "the header is that of no heap";
-    if (header_has_parts(m) && *header_nopen(m) > parts_count(m))
+    if (header_has_parts(m) && header_nopen(m) > parts_count(m))
         return "the heap has more parts than its size allows";
     const char *wrong = session_numbers_fault(v);
     if (wrong == NULL)

@@ -31,7 +31,7 @@
 /* Tells memcheck of a change that may be in any part. Ends at part 0, where the session begins. */
 __attribute__((noinline, cold)) static void watch_parts(struct session *v)
 {
-    size_t nparts = header_has_parts(v->m) ? parts_nopen(v->m) : 1;
+    size_t nparts = header_has_parts(v->m) ? header_nopen(v->m) : 1;
     for (size_t i = nparts; i > 0 && session_part(v, i - 1); i--)
         watch_change(v->h);
 }
@@ -83,7 +83,7 @@ static bool make_way(const struct session *v)
  * part has room, the system has refused memory there, and would do so in the next one. */
 static bool open_part_for(struct session *v, size_t size, size_t align)
 {
-    if (heap_has_room(v->h, size, align) || !session_part(v, parts_nopen(v->m)) ||
+    if (heap_has_room(v->h, size, align) || !session_part(v, header_nopen(v->m)) ||
         !heap_has_room(v->h, size, align))
         return false;
     struct heap *h = parts_open(v->m);
@@ -98,7 +98,7 @@ static enum heap_result place_in_parts(struct session *v, size_t size, size_t al
                                        void **object)
 {
     enum heap_result result = HEAP_NO_SPACE;
-    size_t nopen = parts_nopen(v->m);
+    size_t nopen = header_nopen(v->m);
     for (size_t i = 0; result == HEAP_NO_SPACE && i < nopen && session_part(v, i); i++)
         result = heap_place_locked(v->h, size, align, fit, object);
     if (result == HEAP_NO_SPACE && open_part_for(v, size, align))

@@ -52,16 +52,15 @@ RACING bool parts_is_in_place(const mem_heap *m, size_t part, const struct heap 
 {
     struct region r = part_region(m, part);
     const struct ledger *l = &h->chunks.ledger;
-    return NOW(h->chunks.region.base) == r.base && NOW(h->chunks.region.nbytes) == r.nbytes &&
-           NOW(l->b.end) == r.base + r.nbytes && NOW(l->nbytes) == r.nbytes &&
-           NOW(l->b.room) <= r.nbytes && ledger_readable_bytes(l) <= r.nbytes &&
-           NOW(h->spans.slice_shift) <= SLICE_SHIFT;
+    return (part == 0 || header_nopen(m) > 0) && NOW(h->chunks.region.base) == r.base &&
+           NOW(h->chunks.region.nbytes) == r.nbytes && NOW(l->b.end) == r.base + r.nbytes &&
+           NOW(l->nbytes) == r.nbytes && NOW(l->b.room) <= r.nbytes &&
+           ledger_readable_bytes(l) <= r.nbytes && NOW(h->spans.slice_shift) <= SLICE_SHIFT;
 }
 
-/* The load pairs with the store in parts_open: a part that is seen to be open was made before. */
 RACING struct heap *parts_heap(const mem_heap *m, size_t part, struct heap *view)
 {
-    if (part == 0 || part < __atomic_load_n(header_nopen(m), __ATOMIC_ACQUIRE))
+    if (part == 0 || part < header_nopen(m))
         return part_at(m, part);
     parts_make(m, part, view);
     return view;
@@ -70,13 +69,13 @@ RACING struct heap *parts_heap(const mem_heap *m, size_t part, struct heap *view
 /* A lookup may read the part as soon as it is counted. */
 struct heap *parts_open(mem_heap *m)
 {
-    uint32_t *nopen = header_nopen(m);
-    struct heap *h = part_at(m, *nopen);
-    assert(header_has_parts(m) && *nopen < parts_count(m));
-    if (!region_open_ends((unsigned char *)h, part_bytes(m, *nopen)))
+    size_t nopen = header_nopen(m);
+    struct heap *h = part_at(m, nopen);
+    assert(nopen < parts_count(m));
+    if (!region_open_ends((unsigned char *)h, part_bytes(m, nopen)))
         return NULL;
-    parts_make(m, *nopen, h);
-    __atomic_store_n(nopen, *nopen + 1, __ATOMIC_RELEASE);
+    parts_make(m, nopen, h);
+    header_set_nopen(m, nopen + 1);
     return h;
 }
 
@@ -84,7 +83,7 @@ struct heap *parts_open(mem_heap *m)
 size_t parts_resident_bytes(const mem_heap *m)
 {
     size_t nbytes = m->nbytes;
-    if (header_has_parts(m) && *header_nopen(m) < parts_count(m))
-        nbytes = *header_nopen(m) * PART_BYTES;
+    if (header_has_parts(m) && header_nopen(m) < parts_count(m))
+        nbytes = header_nopen(m) * PART_BYTES;
     return m->is_mapped ? os_resident_bytes(m, nbytes) : nbytes;
 }

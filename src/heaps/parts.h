@@ -35,19 +35,12 @@ void parts_make(const mem_heap *m, size_t part, struct heap *h);
  * lock. */
 struct heap *parts_heap(const mem_heap *m, size_t part, struct heap *view);
 
-/* Returns how many parts are open of a heap that has several. The caller holds the lock. */
-static inline size_t parts_nopen(const mem_heap *m)
-{
-    assert(header_has_parts(m));
-    return *header_nopen(m);
-}
-
 /* Opens the first part that is not open, and returns its struct heap; or NULL, if the system opens
  * no memory for it. There is such a part. The caller holds the lock. */
 struct heap *parts_open(mem_heap *m);
 
-/* Returns whether a struct heap says of its region and of its ledger what the header says: a reader
- * without the lock goes by it only then. */
+/* Returns whether it is known how many parts are open, and a struct heap says of its region and of
+ * its ledger what the header says: a reader without the lock goes by it only then. */
 bool parts_is_in_place(const mem_heap *m, size_t part, const struct heap *h);
 
 /* Returns how many bytes of the heap's memory are resident. */

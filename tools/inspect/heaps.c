@@ -400,8 +400,8 @@ static void copy_own_heap(struct copier *c, uint64_t address)
 {
     const char *fault = no_sense;
     mem_heap *m = address % HEAP_ALIGN == 0 ? read_header(c, address, &fault) : NULL;
-    size_t nparts = m == NULL || !header_has_parts(m) ? 1 : *header_nopen(m);
-    if (m != NULL && nparts > ceil_div(m->nbytes, PART_BYTES))
+    size_t nparts = m == NULL || !header_has_parts(m) ? 1 : header_nopen(m);
+    if (m != NULL && (nparts == 0 || nparts > parts_count(m)))
         nparts = 1;
     for (size_t i = 0; i < nparts; i++) {
         struct view *v = add_view(c, VIEW_OWN, address);

@@ -213,7 +213,7 @@ static void add_spans(const struct spans *s)
 
 static void find_data(void)
 {
-    size_t nparts = header_has_parts(heap) ? *header_nopen(heap) : 1;
+    size_t nparts = header_has_parts(heap) ? header_nopen(heap) : 1;
     ndata = data_bytes = 0;
     add_data(heap, header_has_guards(heap) ? heap->region : header_bytes(heap));
     for (size_t i = 0; i < nparts; i++) {

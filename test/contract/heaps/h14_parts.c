@@ -432,8 +432,7 @@ static void test_damage(void **state)
     if (h == NULL && mem_last_error() == MEM_NO_MEMORY)
         skip();
     const char *wrong = NULL;
-    uint64_t *first = mem_alloc(h, 30 * GIB);
-    for (int i = 1; i < 6; i++)
+    for (int i = 0; i < 6; i++)
         assert_non_null(mem_alloc(h, 30 * GIB)); /* Each part gets two. */
     for (size_t i = 1; i <= 3; i++) {
         uint64_t *record = record_of((char *)h + i * MEM_PART_BYTES, 30 * GIB / 16);
@@ -444,16 +443,36 @@ static void test_damage(void **state)
         assert_non_null(wrong);
         *record -= (uint64_t)1 << 32;
     }
-    /* It is the last word of the header. */
-    uint64_t *nopen = first[-1] == 3 ? first - 1 : first - 2;
-    assert_int_equal(*nopen, 3);
-    *nopen = 2;
-    assert_int_equal(mem_check(h, NULL), MEM_DAMAGED);
-    assert_null(mem_alloc(h, 10));
-    *nopen = 4; /* more than there are */
-    assert_int_equal(mem_check(h, &wrong), MEM_DAMAGED);
-    assert_non_null(wrong);
-    *nopen = 3;
+    assert_ok(mem_heap_destroy(h));
+}
+
+/* How many parts are open is the last word of the header: the number, and above it its complement.
+ * A lookup that believed a wrong number would read what is only reserved. */
+static void test_damaged_number_of_parts(void **state)
+{
+    (void)state;
+    struct mem_piece found;
+    mem_heap *h = mem_heap_create(3 * MEM_PART_BYTES, NULL);
+    if (h == NULL && mem_last_error() == MEM_NO_MEMORY)
+        skip();
+    char *object = mem_alloc(h, 60 * GIB), *in_last = (char *)h + 2 * MEM_PART_BYTES + GIB;
+    uint64_t *word = (uint64_t *)(void *)object - 1;
+    if (*word != 0xFFFFFFFE00000001)
+        word--; /* the region begins at a multiple of 16 bytes */
+    assert_int_equal(*word, 0xFFFFFFFE00000001);
+    static const uint64_t wrong_words[] = {0, 1, 2, 3, 4, UINT64_MAX, 0xFFFFFFFE00000003};
+    for (size_t i = 0; i < sizeof wrong_words / sizeof *wrong_words; i++) {
+        const char *wrong = NULL;
+        uint64_t was = *word;
+        *word = wrong_words[i];
+        assert_int_equal(mem_check(h, &wrong), MEM_DAMAGED);
+        assert_non_null(wrong);
+        assert_null(mem_alloc(h, 10));
+        assert_int_equal(mem_find(in_last, &found), MEM_DAMAGED);
+        *word = was;
+        assert_int_equal(mem_find(object, &found), MEM_OK);
+    }
+    assert_int_equal(mem_check(h, NULL), MEM_OK);
     assert_ok(mem_heap_destroy(h));
 }
 
@@ -576,13 +595,20 @@ static void test_a_walk_ends_in_its_part(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_what_it_costs), cmocka_unit_test(test_all_parts),
-        cmocka_unit_test(test_refusals),      cmocka_unit_test(test_what_is_refused_opens_no_part),
+        cmocka_unit_test(test_what_it_costs),
+        cmocka_unit_test(test_all_parts),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_what_is_refused_opens_no_part),
 
-        cmocka_unit_test(test_small_objects), cmocka_unit_test(test_resizing),
-        cmocka_unit_test(test_styles),        cmocka_unit_test(test_a_limit),
-        cmocka_unit_test(test_sizes),         cmocka_unit_test(test_a_walk_ends_in_its_part),
-        cmocka_unit_test(test_damage),        cmocka_unit_test(test_threads_and_fork),
+        cmocka_unit_test(test_small_objects),
+        cmocka_unit_test(test_resizing),
+        cmocka_unit_test(test_styles),
+        cmocka_unit_test(test_a_limit),
+        cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_a_walk_ends_in_its_part),
+        cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_damaged_number_of_parts),
+        cmocka_unit_test(test_threads_and_fork),
         cmocka_unit_test(test_at_random),
     };
     if (!mappings_are_cheap()) {

@@ -469,6 +469,22 @@ static void *resized(enum call call, void *address, size_t nbytes)
     return address;
 }
 
+/* Resizes an object that finds no other place. The search for one has gathered free memory, also
+ * behind the object, so that it may grow there. One that is not to grow stays in any case, and
+ * pins. */
+__attribute__((noinline, cold)) static void *resize_where_it_is(enum call call, void *address,
+                                                                size_t nbytes, size_t old)
+{
+    bool grows = nbytes > old;
+    if (!grows || shim_options.fail_at == 0) {
+        enum heap_result result = resize_at(call, address, nbytes, !grows);
+        if (result == HEAP_OK || !grows)
+            return resized(call, address, nbytes);
+    }
+    errno = ENOMEM;
+    return NULL;
+}
+
 /* Gives the object that begins at `address` a new size: in place if that is possible, else it
  * moves. Returns where it is then, or NULL with errno set, and the object is unchanged. */
 static void *resize_object(enum call call, void *address, size_t nbytes)
@@ -492,14 +508,8 @@ static void *resize_object(enum call call, void *address, size_t nbytes)
         return NULL;
     }
     void *object = take_to_move(nbytes, old.size, call);
-    if (object == NULL) {
-        if (nbytes <= old.size) { /* no space to move a smaller object to: it stays, and pins */
-            (void)resize_at(call, address, nbytes, true);
-            return resized(call, address, nbytes);
-        }
-        errno = ENOMEM;
-        return NULL;
-    }
+    if (object == NULL)
+        return resize_where_it_is(call, address, nbytes, old.size);
     assert(object != address);
     if (shim_row != NULL)
         count_event(&shim_row->counters.nmoved);

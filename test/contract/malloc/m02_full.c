@@ -51,6 +51,23 @@ static bool ends_without_cxx(void)
            strncmp(text, line, strlen(line)) == 0; /* an emulator may add a line of its own */
 }
 
+/* The rest of the region is in slots that were all freed, and which the thread keeps for its next
+ * objects. The object has room only where it lies, and only if these slots are given up. A hardened
+ * process keeps them in quarantine. */
+static bool grows_over_what_is_kept(void)
+{
+    unsigned char *p = opaque(malloc(REGION / 8));
+    memset(p, 7, REGION / 8);
+    size_t n = fill();
+    for (size_t i = 0; i < n; i++)
+        free(object[i]);
+    unsigned char *grown = opaque(realloc(p, REGION - (REGION >> 3)));
+    bool is_hardened = strcmp(getenv("LIBMEM"), "region=8M") != 0;
+    bool good = grown == (is_hardened ? NULL : p) && all_are(p, 7, REGION / 8);
+    free(grown != NULL ? grown : p);
+    return good;
+}
+
 int main(void)
 {
     check(malloc(hide(REGION)) == NULL, "an object as large as the region does not fit");
@@ -93,6 +110,8 @@ int main(void)
     p = opaque(malloc(REGION - (REGION >> 3)));
     check(p != NULL, "all freed: one object takes nearly the whole region");
     free(p);
+    check(grows_over_what_is_kept(),
+          "realloc grows an object where it lies if only that is possible");
     check(opaque(operator_new_nothrow(hide(REGION), "")) == NULL,
           "operator new(nothrow) without room and without a C++ library is NULL");
     check(ends_without_cxx(), "operator new without room and without a C++ library: a line, abort");

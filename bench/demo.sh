@@ -17,7 +17,8 @@
 #                     demo.sh prints where
 #                 2   demo.sh was called with wrong arguments
 #
-# On a slow machine there are fewer rounds: none begins after 30 seconds.
+# There are three rounds, or as many as ROUNDS says. Without ROUNDS there are fewer on a slow machine:
+# none begins after 30 seconds.
 set -u
 self=$(realpath "$0")
 root=$(dirname "$(dirname "$self")")
@@ -346,7 +347,7 @@ for name in "${programs[@]}"; do
     ! try "$name" || racing+=("$name")
 done
 for ((round = 1; round <= rounds; round++)); do
-    [ "$round" -eq 1 ] || [ "$SECONDS" -lt 30 ] || break
+    [ "$round" -eq 1 ] || [ -n "${ROUNDS-}" ] || [ "$SECONDS" -lt 30 ] || break
     for name in ${racing[@]+"${racing[@]}"}; do
         [ "${output[$name]}" != equal ] || compete "$name"
     done

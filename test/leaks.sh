@@ -165,6 +165,9 @@ run "$mem" leaks snap
 result $? 'of its snapshot without payload: that cannot be told'
 finish
 result $? 'the program has gone on'
+leaks_nothing fibers 'on stacks of coroutines below the one in use, in one mapping'
+finish
+result $? 'the program has gone on'
 
 # --- while threads allocate ---------------------------------------------------------------
 

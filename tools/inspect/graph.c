@@ -390,27 +390,35 @@ bool graph_is_root(const struct target *t, size_t i)
     return (m->access & MAY_WRITE) != 0 || m->file == NULL || is_protected_data(m, next);
 }
 
-/* Returns whether a mapping on which a thread runs is its stack and nothing else: it is that of the
- * first thread, or lies above pages that are not accessible, as the stacks do that pthread_create
- * makes. The kernel joins neighbours, so that any other mapping may also hold data below the
- * stack. */
-static bool is_stack_only(const struct graph *g, const struct mapping *m)
+static bool is_first_stack(const struct mapping *m)
+{
+    return m->file != NULL && strcmp(m->file, "[stack]") == 0;
+}
+
+/* Returns whether a mapping on which a thread runs looks like a stack: it is that of the first
+ * thread, or lies above pages that are not accessible, as the stacks do that pthread_create makes.
+ * The kernel joins neighbours, and a program may cut a mapping into stacks of coroutines, so that
+ * it may hold more than the stack of that thread. */
+static bool is_stack(const struct graph *g, const struct mapping *m)
 {
     const struct mapping *below = m > target_mappings(g->target) ? m - 1 : NULL;
-    return (m->file != NULL && strcmp(m->file, "[stack]") == 0) ||
+    return is_first_stack(m) ||
            (m->file == NULL && below != NULL && below->end == m->start && below->access == 0);
 }
 
-/* The x86-64 ABI lets a function use 128 bytes below the stack pointer. */
+/* Only of the first thread's stack is it known that nothing below the stack pointer is in use. The
+ * x86-64 ABI lets a function use 128 bytes below it. */
 static void read_mapping(struct graph *g, const struct mapping *m)
 {
     enum { RED_ZONE = 128 };
     struct root root = {.kind = ROOT_MAPPING, .start = m->start, .end = m->end, .mapping = m};
     const struct target_thread *thread = thread_on(g, m);
-    if (thread != NULL && is_stack_only(g, m)) {
-        uint64_t low = (thread->stack_pointer + WORD - 1) / WORD * WORD;
+    if (thread != NULL && is_stack(g, m)) {
         root.kind = ROOT_STACK;
         root.thread = thread->id;
+    }
+    if (thread != NULL && is_first_stack(m)) {
+        uint64_t low = (thread->stack_pointer + WORD - 1) / WORD * WORD;
         root.start = low - m->start > RED_ZONE ? low - RED_ZONE : m->start;
     }
     uint64_t nunread = g->nunread;

@@ -109,6 +109,22 @@ run "$mem" snap "$pid" -o snap
 run "$mem" leaks snap
 [ "$status" -eq 2 ] && grep -q 'could not be read' out
 result $? 'a snapshot without payload: that cannot be told'
+! grep -q 'objects leaked' out && grep -q '^[0-9]* objects may have leaked' out
+result $? 'and no object of it is said to have leaked'
+grep 'could not be read' out >note
+kept=$(grep '^kept .* the stack of a thread$' says | cut -d ' ' -f 2)
+for command in owners "refs $kept" "refs --down $kept" 'leaks --list'; do
+    read -ra words <<<"$command"
+    run "$mem" "${words[0]}" snap "${words[@]:1}"
+    [ "$status" -eq 2 ] && cat out err | grep -qxFf note && ! grep -q 'has leaked' out
+    result $? "$command of it: the same note, and status 2"
+done
+for command in owners "refs $kept" leaks; do
+    read -ra words <<<"$command"
+    run "$mem" "${words[0]}" --json snap "${words[@]:1}"
+    python3 -m json.tool out >json 2>&1 && grep -q '"whole": false' json
+    result $? "${words[0]} --json says that it is not whole"
+done
 run "$mem" snap "$pid" --payload -o full
 leaks_are_known full
 result $? 'leaks of a snapshot with payload'

@@ -8,6 +8,7 @@
 #include "graph.h"
 
 #include <err.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -637,6 +638,42 @@ uint64_t graph_nbytes(const struct graph *g)
 uint64_t graph_nunread(const struct graph *g)
 {
     return g->nunread;
+}
+
+/* Of how many threads the registers are not known: a debugger holds them, or they wait in the
+ * kernel and could not be stopped. */
+static size_t count_unknown(const struct graph *g)
+{
+    size_t n = target_nunstopped(g->target);
+    for (size_t i = 0; i < target_nthreads(g->target); i++)
+        n += target_threads(g->target)[i].nregisters == 0;
+    return n;
+}
+
+bool graph_is_whole(const struct graph *g)
+{
+    return g->nunread == 0 && count_unknown(g) == 0 && !target_is_truncated(g->target);
+}
+
+void graph_print_gaps(FILE *f, const struct graph *g)
+{
+    char unread[BYTES_TEXT];
+    size_t n = count_unknown(g);
+    if (g->nunread > 0)
+        fprintf(f, "%s could not be read: what is reached only from there seems to be lost\n",
+                bytes_text(unread, g->nunread));
+    if (n > 0)
+        fprintf(f,
+                "the registers of %zu thread%s are not known: what is reached only from there "
+                "seems to be lost\n",
+                n, plural(n));
+}
+
+void graph_print_json_gaps(const struct graph *g)
+{
+    printf(" \"read_bytes\": %" PRIu64 ", \"unread_bytes\": %" PRIu64
+           ", \"threads_without_registers\": %zu, \"whole\": %s,\n",
+           g->nbytes, g->nunread, count_unknown(g), graph_is_whole(g) ? "true" : "false");
 }
 
 uint32_t graph_nobjects(const struct graph *g)

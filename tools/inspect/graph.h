@@ -51,6 +51,17 @@ void graph_close(struct graph *g);
 uint64_t graph_nbytes(const struct graph *g);
 uint64_t graph_nunread(const struct graph *g);
 
+/* Returns whether all pointers of the target are known. If not, an object may be reachable although
+ * no way to it is found: memory could not be read, as that of a snapshot without payload; the file
+ * was cut off; or the registers of a thread are not known. */
+bool graph_is_whole(const struct graph *g);
+
+/* Says what is not known: nothing, if the graph is whole. */
+void graph_print_gaps(FILE *f, const struct graph *g);
+
+/* Prints that as members of a JSON object, with a comma and a line's end behind them. */
+void graph_print_json_gaps(const struct graph *g);
+
 /* --- objects ------------------------------------------------------------------------ */
 
 struct graph_object {

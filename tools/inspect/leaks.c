@@ -336,35 +336,20 @@ static void print_group(const struct leaks *l, const struct group *group)
         origin_print(&l->origins, l->names, group->origin);
 }
 
-/* Of how many threads the registers are not known: a debugger holds them, or they wait in the
- * kernel and could not be stopped. */
-static size_t count_unknown(const struct leaks *l)
-{
-    size_t n = target_nunstopped(l->t);
-    for (size_t i = 0; i < target_nthreads(l->t); i++)
-        n += target_threads(l->t)[i].nregisters == 0;
-    return n;
-}
-
 static void print_text(const struct leaks *l, const struct look *look)
 {
-    char read[BYTES_TEXT], bytes[BYTES_TEXT], kept[BYTES_TEXT], unread[BYTES_TEXT];
+    char read[BYTES_TEXT], bytes[BYTES_TEXT], kept[BYTES_TEXT];
     look_print_head(look);
     printf("looked for pointers in %s, %" PRIu32 " object%s\n",
            bytes_text(read, graph_nbytes(l->g)), graph_nobjects(l->g),
            plural(graph_nobjects(l->g)));
-    if (graph_nunread(l->g) > 0)
-        printf("%s could not be read: what is reached only from there is called a leak\n",
-               bytes_text(unread, graph_nunread(l->g)));
-    if (count_unknown(l) > 0)
-        printf("the registers of %zu threads are not known: what is reached only from there is "
-               "called a leak\n",
-               count_unknown(l));
+    graph_print_gaps(stdout, l->g);
     if (l->n == 0) {
         printf("no leak\n");
         return;
     }
-    printf("%" PRIu32 " object%s leaked, %s", l->n, plural(l->n), bytes_text(bytes, l->nbytes));
+    printf("%" PRIu32 " object%s %s, %s", l->n, plural(l->n),
+           graph_is_whole(l->g) ? "leaked" : "may have leaked", bytes_text(bytes, l->nbytes));
     if (l->nkept > 0)
         printf("; %" PRIu32 " more, %s, can be reached from there only", l->nkept,
                bytes_text(kept, l->nkept_bytes));
@@ -376,8 +361,10 @@ static void print_text(const struct leaks *l, const struct look *look)
         printf("and %zu kinds more (--top=0 shows all)\n", l->ngroups - nshown);
 }
 
+/* Standard output is the list only. */
 static void print_list(const struct leaks *l)
 {
+    graph_print_gaps(stderr, l->g);
     for (uint32_t i = 0; i < graph_nobjects(l->g); i++) {
         struct graph_object o = graph_object(l->g, i);
         if (has_bit(l->lost, i))
@@ -391,9 +378,7 @@ static void print_json_text(const struct leaks *l, const struct look *look)
     char name[PLACE_TEXT];
     printf("{");
     look_print_json_head(look);
-    printf(" \"read_bytes\": %" PRIu64 ", \"unread_bytes\": %" PRIu64
-           ", \"threads_without_registers\": %zu,\n",
-           graph_nbytes(l->g), graph_nunread(l->g), count_unknown(l));
+    graph_print_json_gaps(l->g);
     printf(" \"leaked\": %" PRIu32 ", \"leaked_bytes\": %" PRIu64 ", \"kept\": %" PRIu32
            ", \"kept_bytes\": %" PRIu64 ",\n \"leaks\": [",
            l->n, l->nbytes, l->nkept, l->nkept_bytes);
@@ -564,8 +549,9 @@ static int report(struct leaks *l, struct look *look)
         print_list(l);
     else
         print_text(l, look);
-    bool has_all = graph_nunread(l->g) == 0 && count_unknown(l) == 0;
-    int status = !look_is_certain(look) ? UNKNOWN : l->n == 0 ? FINE : has_all ? FOUND : UNKNOWN;
+    int status = look_is_certain(look) ? FINE : UNKNOWN;
+    if (l->n > 0 && status == FINE)
+        status = graph_is_whole(l->g) ? FOUND : UNKNOWN;
     if (options.profile != NULL && !write_profile(l))
         status = UNKNOWN;
     symbols_close(l->names);

@@ -64,7 +64,8 @@ static const struct argp argp = {
         "objects that can be reached from it, and from no other. What a variable leads to is not a "
         "stack's, even if that leads to it as well. " TARGET_HELP " Here it is "
         "stopped until its memory is copied."
-        "\vThe exit status is 0, or 2 if that cannot be told.\n"};
+        "\vThe exit status is 0, or 2 if that cannot be told: then the output says what "
+        "could not be read.\n"};
 
 /* A variable; or else a stack, the registers of a thread, or a mapping. */
 struct owner {
@@ -419,12 +420,14 @@ int command_owners(int argc, char **argv)
     if (options.is_json) {
         printf("{");
         look_print_json_head(&look);
+        graph_print_json_gaps(g);
         print_json_owners(&o);
     } else {
         look_print_head(&look);
+        graph_print_gaps(stdout, g);
         print_owners(&o);
     }
-    int status = look_is_certain(&look) ? FINE : UNKNOWN;
+    int status = look_is_certain(&look) && graph_is_whole(g) ? FINE : UNKNOWN;
     free(o.all);
     free(o.kept);
     free(o.large);

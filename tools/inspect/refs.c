@@ -198,7 +198,9 @@ static int print_up(struct printer *p)
     else if (options.top != 0 && p->n > options.top)
         printf("  and %zu more (--top=0 shows all)\n", p->n - options.top);
     if (!options.is_json)
-        printf(is_reached ? "a shortest way to it:\n" : "no way leads to it: it has leaked\n");
+        printf(is_reached             ? "a shortest way to it:\n"
+               : graph_is_whole(p->g) ? "no way leads to it: it has leaked\n"
+                                      : "no way to it was found: it may have leaked\n");
     if (is_reached)
         print_way(p, ways);
     if (options.is_json)
@@ -231,7 +233,9 @@ static int print_down(const struct graph *g, uint32_t object)
                is_reached ? "true" : "false", n, nbytes);
     else
         printf("it keeps alive %" PRIu32 " more, %s%s\n", n, bytes_text(bytes, nbytes),
-               is_reached ? "" : "; but nothing leads to it: it has leaked");
+               is_reached          ? ""
+               : graph_is_whole(g) ? "; but nothing leads to it: it has leaked"
+                                   : "; but no way to it was found: it may have leaked");
     set_close(&all);
     set_close(&rest);
     return is_reached ? FINE : FOUND;
@@ -244,10 +248,12 @@ static int print_refs(const struct look *look, struct printer *p)
     if (options.is_json) {
         printf("{");
         look_print_json_head(look);
+        graph_print_json_gaps(p->g);
         printf(" \"address\": \"0x%" PRIx64 "\", ", options.address);
         print_json_object(p->g, p->object);
     } else {
         look_print_head(look);
+        graph_print_gaps(stdout, p->g);
         printf("0x%" PRIx64 " is in %s, at +%" PRIu64 "\n", options.address,
                object_text(p->g, p->object, text), options.address - o.start);
     }
@@ -274,7 +280,8 @@ int command_refs(int argc, char **argv)
         warnx("no live object is at 0x%" PRIx64, options.address);
     else
         status = print_refs(&look, &p);
-    if (status == FOUND && (!look_is_certain(&look) || graph_nunread(g) > 0))
+    bool is_known = look_is_certain(&look) && graph_is_whole(g);
+    if ((status == FOUND || options.is_down) && !is_known)
         status = UNKNOWN;
     symbols_close(p.names);
     graph_close(g);

@@ -185,8 +185,8 @@ void look_print_doubts(FILE *f, const struct look *l)
     if (target_is_truncated(l->t))
         fprintf(f, "the core file was cut off: what it does not hold is unknown\n");
     if (target_nunstopped(l->t) > 0)
-        fprintf(f, "%zu of its threads wait in the kernel and could not be stopped\n",
-                target_nunstopped(l->t));
+        fprintf(f, "%zu of its threads wait%s in the kernel and could not be stopped\n",
+                target_nunstopped(l->t), target_nunstopped(l->t) == 1 ? "s" : "");
     if (l->heaps.is_list_changing)
         fprintf(f, "a thread was making or destroying a heap, so that one may be missing\n");
     for (size_t i = 0; i < l->heaps.n; i++)

@@ -11,6 +11,7 @@ set -u
 build=$(realpath -e "${1:?usage: inspect.sh BUILD}") || exit 2
 # shellcheck source=test/support/inspecting.sh
 . "$(dirname "$0")/support/inspecting.sh"
+need inspected inspected-static threads stale
 ulimit -c unlimited
 
 addresses() { # word: the addresses that the program has said it of

@@ -14,6 +14,7 @@ build=$(realpath -e "${1:?$usage}") || exit 2
 count=${2:?$usage} seed=${3:?$usage}
 # shellcheck source=test/support/inspecting.sh
 . "$(dirname "$0")/support/inspecting.sh"
+need planted elsewhere tangle ends
 export LIBMEM=region=64M # gcore writes all that is reserved
 
 # Says whether the leaks of a target are those that the program has printed.

@@ -9,6 +9,7 @@ set -u
 build=$(realpath -e "${1:?usage: origins.sh BUILD}") || exit 2
 # shellcheck source=test/support/inspecting.sh
 . "$(dirname "$0")/support/inspecting.sh"
+need origins
 program=$programs/origins
 
 # Prints what the program has said up to the n-th `ready`.

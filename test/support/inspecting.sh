@@ -14,6 +14,14 @@ export LC_ALL=C LD_LIBRARY_PATH=$build
 ntests=0 nfailed=0 status=0
 cd "$work" || exit 1
 
+# Ends the test if mem or one of its programs is not built.
+need() { # program...
+    local program
+    for program in "$mem" "${@/#/$programs/}"; do
+        [ -x "$program" ] || { echo "Bail out! $program is not built"; exit 1; }
+    done
+}
+
 # Of a failure it prints what `run` has left, and the file `difference`, if there is one.
 result() { # status what
     ntests=$((ntests + 1))

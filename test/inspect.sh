@@ -259,6 +259,19 @@ run "$mem" sizes "$pid"
 [ "$status" -eq 0 ] && ! grep -q 'stops' out
 result $? 'and after the change it is certain'
 
+# A name that is no plain text: UTF-8, a control character, and a byte that is not UTF-8.
+finish
+cp "$inspected" $'n\303\251\033m\377'
+start ./$'n\303\251\033m\377'
+mapfile -t list < <(addresses name)
+run "$mem" find "$pid" "${list[@]}"
+grep -aq $'n\303\251?m?' out && ! grep -aq $'\033' out
+result $? 'a file name with a control character and a wrong byte: the text has ? for each'
+run "$mem" find --json "$pid" "${list[@]}"
+python3 -c 'import json; json.loads(open("out", "rb").read().decode())' 2>err &&
+    grep -q $'n\303\251' out && ! grep -q $'\033' out
+result $? 'and JSON is UTF-8'
+
 # --- threads, signals and stops ------------------------------------------------------------
 
 finish

@@ -94,16 +94,60 @@ const char *plural(uint64_t n)
     return n == 1 ? "" : "s";
 }
 
+/* Decodes one character of UTF-8, and stores its length. Returns NO_CHARACTER, of length 1, if a
+ * byte begins none: then the bytes are cut off, longer than needed, or stand for no character. */
+enum { NO_CHARACTER = 0xffffffff };
+static uint32_t decode(const unsigned char *text, size_t *nbytes)
+{
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    unsigned char c = text[0];
+    size_t n = c < 0x80 ? 1 : c < 0xc0 ? 0 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : c < 0xf8 ? 4 : 0;
+    uint32_t code = n < 2 ? c : c & (0x7fu >> n);
+    *nbytes = 1;
+    for (size_t i = 1; i < n; i++) {
+        if ((text[i] & 0xc0) != 0x80) /* the 0 at the end of the text, too */
+            return NO_CHARACTER;
+        code = code << 6 | (text[i] & 0x3f);
+    }
+    if (n == 0 || code < least[n] || code > 0x10ffff || (code >= 0xd800 && code < 0xe000))
+        return NO_CHARACTER;
+    *nbytes = n;
+    return code;
+}
+
+static bool is_control(uint32_t code)
+{
+    return code < 0x20 || (code >= 0x7f && code < 0xa0);
+}
+
+char *clean_text(char *text)
+{
+    size_t n, to = 0;
+    for (size_t i = 0; text[i] != '\0'; i += n) {
+        uint32_t code = decode((unsigned char *)text + i, &n);
+        bool is_text = code != NO_CHARACTER && !is_control(code);
+        memmove(text + to, is_text ? text + i : "?", is_text ? n : 1);
+        to += is_text ? n : 1;
+    }
+    text[to] = '\0';
+    return text;
+}
+
 void print_json(FILE *f, const char *text)
 {
+    size_t n;
     fputc('"', f);
-    for (const unsigned char *c = (const unsigned char *)text; *c != '\0'; c++)
-        if (*c == '"' || *c == '\\')
+    for (const unsigned char *c = (const unsigned char *)text; *c != '\0'; c += n) {
+        uint32_t code = decode(c, &n);
+        if (code == '"' || code == '\\')
             fprintf(f, "\\%c", *c);
-        else if (*c < 0x20 || *c >= 0x7F) /* a path may hold any byte; JSON has no such */
-            fprintf(f, "\\u%04x", *c);
+        else if (code == NO_CHARACTER)
+            fputs("\\ufffd", f);
+        else if (is_control(code))
+            fprintf(f, "\\u%04x", (unsigned)code);
         else
-            fputc(*c, f);
+            fwrite(c, 1, n, f);
+    }
     fputc('"', f);
 }
 

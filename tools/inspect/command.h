@@ -62,7 +62,11 @@ char *bytes_text(char text[BYTES_TEXT], uint64_t nbytes);
 /* Returns "s", or "" for 1: "2 objects", "1 object". */
 const char *plural(uint64_t n);
 
-/* Prints a string of JSON, with its quotes. */
+/* Replaces what is no text in a name, which may hold any bytes, by `?`: control characters, which
+ * the terminal would obey, and bytes that are not UTF-8. Returns `text`. */
+char *clean_text(char *text);
+
+/* Prints a string of JSON, with its quotes. A byte that is not UTF-8 becomes U+FFFD. */
 void print_json(FILE *f, const char *text);
 
 /* Says on standard error, if that is a terminal and the work has taken a second, how much of it is

@@ -313,7 +313,7 @@ static char *owner_text(const struct owner *owner, struct symbols *names, char t
                  root->mapping->file == NULL ? "" : root->mapping->file);
     else
         symbols_text(names, owner->start, text, PLACE_TEXT);
-    return text;
+    return clean_text(text);
 }
 
 static bool is_shown(size_t nshown)

@@ -359,6 +359,7 @@ bool symbol_text(const struct symbol *s, char *text, size_t nbytes)
         snprintf(text, nbytes, "%s+0x%" PRIx64 " in %s", s->name, s->offset, base_of(s->file));
     else
         snprintf(text, nbytes, "%s in %s", s->name, base_of(s->file));
+    clean_text(text);
     return true;
 }
 
@@ -377,7 +378,7 @@ char *symbols_text(struct symbols *s, uint64_t address, char *text, size_t nbyte
         snprintf(text, nbytes, "%s+0x%" PRIx64, base, address - m->start + m->offset);
     else
         snprintf(text, nbytes, "%s", base == NULL ? "memory without a name" : base);
-    return text;
+    return clean_text(text);
 }
 
 enum { FRAME_TEXT = 400 };
@@ -390,8 +391,10 @@ void symbols_print_stack(struct symbols *s, const uint64_t *frames, size_t n)
     for (size_t i = 0; i < n; i++) {
         uint64_t call = frames[i] - 1;
         printf("    #%zu 0x%" PRIx64 " %s", i, call, symbols_text(s, call, text, sizeof text));
-        if (symbols_line(s, call, &file, &line))
-            printf(" at %s:%d", file, line);
+        if (symbols_line(s, call, &file, &line)) {
+            snprintf(text, sizeof text, "%s", file);
+            printf(" at %s:%d", clean_text(text), line);
+        }
         printf("\n");
     }
     if (n == 0)

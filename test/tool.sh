@@ -378,5 +378,23 @@ result "$nbad" 'signals are passed on to the program, and mem reports'
 run "$mem" run --time "$mem" run --time=report sh -c 'kill -INT $$'
 ended 130 'a program that was interrupted: 128 + 2'
 complained '^  ended by +signal 2, Interrupt' 'mem dies of it too, so that a loop around it ends'
+
+# When the program has ended, a signal ends mem: here mem waits for a reader of what it writes.
+mkfifo full
+exec 7<>full
+dd if=/dev/zero of=full bs=4096 oflag=nonblock 2>/dev/null # until no more fits
+for option in --report=full --leaks; do
+    rm -f ended
+    env --default-signal=TERM "$mem" run "$option" sh -c 'echo $$ >ended' >out 2>full </dev/null &
+    pid=$!
+    for _ in {1..4800}; do [ -s ended ] && [ ! -e "/proc/$(cat ended)" ] && break; sleep 0.05; done
+    kill -TERM "$pid"
+    { timeout 10 tail --pid="$pid" -f /dev/null || kill -KILL "$pid"; } 2>/dev/null
+    { wait "$pid"; } 2>err
+    status=$?
+    [ "$status" -eq 143 ]
+    result $? "run $option: a signal that comes after the program has ended ends mem"
+done
+exec 7>&-
 echo "1..$ntests"
 [ "$nfailed" -eq 0 ]

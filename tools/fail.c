@@ -202,12 +202,14 @@ static struct totals try_all(struct counterfile *counts, const char *own, unsign
 
 /* --- mem fail ------------------------------------------------------------------------ */
 
-/* If a signal has asked mem to end, which each program was passed, ends by it. */
+/* If a signal has asked mem to end, which each program was passed, ends by it. No program runs
+ * now. */
 static void end_if_asked(void)
 {
+    fflush(stdout);
+    program_release_signals();
     if (program_signal() == 0)
         return;
-    fflush(stdout);
     signal(program_signal(), SIG_DFL);
     raise(program_signal());
 }

@@ -112,22 +112,28 @@ void preload_library(void)
 
 static volatile sig_atomic_t child;    /* the process id of the program */
 static volatile sig_atomic_t received; /* see program_signal */
+static volatile sig_atomic_t unsent;   /* a signal that came when there was no program; 0: none */
 
 /* The signal handler: sends the signal on to the program. A signal from the keyboard
  * (si_code SI_KERNEL) is not sent on, since the terminal has sent it to the program, too. */
 static void pass_on(int signal_number, siginfo_t *info, void *context)
 {
+    int as_it_was = errno;
     (void)context;
     if (signal_number != SIGUSR1 && signal_number != SIGUSR2)
         received = signal_number;
-    if (info->si_code <= 0)
-        kill(child, signal_number);
+    if (kill(child, info->si_code <= 0 ? signal_number : 0) != 0 && errno == ESRCH)
+        unsent = signal_number;
+    errno = as_it_was;
 }
 
 static const int passed_on[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 enum { NPASSED_ON = sizeof(passed_on) / sizeof(*passed_on) };
 
-/* Blocks the signals that are passed on, until there is a child to receive them. */
+static struct sigaction inherited[NPASSED_ON]; /* what mem does on these without a program */
+static bool is_passing;                        /* pass_on is their handler */
+
+/* Blocks the signals that are passed on. */
 static void hold_signals(sigset_t *before)
 {
     sigset_t held;
@@ -139,15 +145,34 @@ static void hold_signals(sigset_t *before)
 }
 
 /* From now on the signals are passed on to the program, and do not end mem: mem reports after
- * the program has ended. */
+ * the program has ended. The caller holds the signals; one that came after the program before
+ * this one had ended goes to this one. */
 static void outlive_the_program(pid_t pid, const sigset_t *before)
 {
     struct sigaction action = {.sa_sigaction = pass_on, .sa_flags = SA_SIGINFO | SA_RESTART};
 
     child = pid;
     for (size_t i = 0; i < NPASSED_ON; i++)
-        sigaction(passed_on[i], &action, NULL);
+        sigaction(passed_on[i], &action, is_passing ? NULL : &inherited[i]);
+    is_passing = true;
+    if (unsent != 0)
+        kill(pid, unsent);
+    unsent = 0;
     sigprocmask(SIG_SETMASK, before, NULL);
+}
+
+void program_release_signals(void)
+{
+    sigset_t before;
+
+    hold_signals(&before);
+    for (size_t i = 0; i < NPASSED_ON && is_passing; i++)
+        sigaction(passed_on[i], &inherited[i], NULL);
+    is_passing = false;
+    if (unsent != 0)
+        raise(unsent);
+    unsent = 0;
+    sigprocmask(SIG_SETMASK, &before, NULL);
 }
 
 int program_signal(void)

@@ -24,9 +24,15 @@ struct program {
 };
 
 /* Makes a child process that executes a program, its name and its arguments, when program_go is
- * called. From now on mem passes signals on to it, and outlives it. */
+ * called. From now on mem passes signals on to it, and outlives it, until it calls
+ * program_release_signals. */
 struct program program_start(char **argv);
 void program_go(struct program *p);
+
+/* Lets the signals do to mem again what they did before the program was started. Called when the
+ * program has ended, so that mem can be ended while it looks for leaks or writes a report. A signal
+ * that came after mem had asked for the program's status takes effect now. */
+void program_release_signals(void);
 
 /* Returns whether the program has been executed; else errno says why not. Called once, when the
  * child process has ended, or is about to. */

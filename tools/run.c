@@ -11,8 +11,8 @@
  * mem preloads the library: the program, and the programs that it starts, allocate from
  * libmem and need not be built for it. mem ends with the status that a shell would report:
  * the program's own status, 128 + n if signal n ended it, 127 if the program was not found,
- * 126 if it could not be executed; and 125 if mem itself failed. mem passes the signals that
- * it receives on to the program.
+ * 126 if it could not be executed; and 125 if mem itself failed. Until the program has ended, mem
+ * passes the signals that it receives on to it.
  */
 #include <argp.h>
 #include <err.h>
@@ -74,6 +74,7 @@ static struct outcome run_program(char **argv)
     program_go(&program);
     if (wait4(program.pid, &o.wait_status, 0, &o.usage) < 0)
         err(OWN_FAILURE, "wait4");
+    program_release_signals();
     o.wall_seconds = seconds_now() - began;
     if (!program_was_executed(&program))
         err(errno == ENOENT ? NOT_FOUND : NOT_EXECUTABLE, "%s", argv[0]);

@@ -188,6 +188,7 @@ bool ending_await(struct ending *e, char **argv)
     }
     program_go(&program);
     await_end(e);
+    program_release_signals();
     bool was_executed = program_was_executed(&program);
     e->reason = was_executed ? 0 : errno;
     if (!was_executed)

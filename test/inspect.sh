@@ -373,6 +373,27 @@ result $? 'and a second look finds it as the first did'
 finish
 result $? 'it goes on'
 
+start "$threads" alone
+for _ in {1..4800}; do grep -q '^State:.Z' "/proc/$pid/status" && break; sleep 0.05; done
+run "$mem" snap "$pid" --payload -o alone
+for target in "$pid" alone; do
+    run "$mem" check "$target"
+    [ "$status" -eq 0 ] && grep -q 'is sound: ' out
+    result $? "its first thread has ended: check, ${target/#$pid/of the process}"
+    run "$mem" sizes --json --top 1000000 "$target"
+    [ "$status" -eq 0 ] && grep -q '{"size": 4321, "objects": 1}' out
+    result $? "its first thread has ended: sizes, ${target/#$pid/of the process}"
+done
+timeout 240 "$mem" snap --every 1s -o series "$pid" >out 2>err 3>&- &
+series=$!
+until grep -q '^series.2: ' out || ! kill -0 "$series" 2>/dev/null; do sleep 0.05; done
+finish
+result $? 'its first thread has ended: it goes on'
+wait "$series"
+status=$?
+[ "$status" -eq 0 ] && grep -q '^series.2: ' out && grep -q 'the process has ended$' err
+result $? 'its first thread has ended: a series goes on until the last has, too'
+
 # --- free memory that was written to ---------------------------------------------------------
 
 stale=$programs/stale

@@ -5,6 +5,7 @@
  *
  *     spawn    a thread waits in vfork, where it cannot be stopped, for a child process that does
  *              not end by itself
+ *     alone    the first thread has ended, and another one goes on
  */
 #include <pthread.h>
 #include <signal.h>
@@ -48,6 +49,10 @@ static void start(void *(*run)(void *))
 int main(int argc, char **argv)
 {
     kept = malloc(4321);
+    if (argc == 2 && strcmp(argv[1], "alone") == 0) {
+        start(await_end_of_input);
+        pthread_exit(NULL);
+    }
     if (argc != 2 || strcmp(argv[1], "spawn") != 0)
         return 2;
     start(spawn);

@@ -112,7 +112,7 @@ static int read_mappings(struct target *t)
 {
     char path[64], *line = NULL;
     size_t room = 0;
-    path_of(path, sizeof path, t->pid, "maps");
+    path_of(path, sizeof path, t->task, "maps");
     FILE *f = fopen(path, "re");
     if (f == NULL)
         return errno;
@@ -153,11 +153,35 @@ static char state_of(int pid, int id)
     return end != NULL && end[1] == ' ' ? end[2] : '\0';
 }
 
-/* Opens a file of the process; -1 if it cannot be. */
-static int open_proc(int pid, const char *what)
+/* Returns whether a thread of that state has ended: then its status is all that is left of it. */
+static bool is_gone(char state)
+{
+    return state == '\0' || state == 'Z' || state == 'X';
+}
+
+/* Returns the id of the process, or of another of its threads if the first one has ended; 0 if all
+ * have. */
+static int living_thread(int pid)
 {
     char path[64];
-    path_of(path, sizeof path, pid, what);
+    struct dirent *entry;
+    int id = is_gone(state_of(pid, pid)) ? 0 : pid;
+    path_of(path, sizeof path, pid, "task");
+    DIR *tasks = id == 0 ? opendir(path) : NULL;
+    while (tasks != NULL && id == 0 && (entry = readdir(tasks)) != NULL)
+        if (isdigit((unsigned char)entry->d_name[0]) &&
+            !is_gone(state_of(pid, atoi(entry->d_name))))
+            id = atoi(entry->d_name);
+    if (tasks != NULL)
+        closedir(tasks);
+    return id;
+}
+
+/* Opens a file of a thread; -1 if it cannot be. */
+static int open_proc(int id, const char *what)
+{
+    char path[64];
+    path_of(path, sizeof path, id, what);
     return open(path, O_RDONLY | O_CLOEXEC);
 }
 
@@ -170,16 +194,18 @@ static void close_files(struct process *p)
     p->memory = p->pagemap = -1;
 }
 
-/* Opens the memory of the program that the process executes now, and reads its mappings. Returns 0,
- * or errno. */
+/* Opens the memory of the program that the process executes now, and reads its mappings. A thread
+ * that has ended has none. Returns 0, or errno. */
 static int open_files(struct target *t)
 {
     struct process *p = t->process;
+    int living = living_thread(t->pid);
     close_files(p);
-    p->memory = open_proc(t->pid, "mem");
+    t->task = living != 0 ? living : t->pid;
+    p->memory = open_proc(t->task, "mem");
     if (p->memory < 0)
         return errno;
-    p->pagemap = open_proc(t->pid, "pagemap"); /* without it, it is not known what is in memory */
+    p->pagemap = open_proc(t->task, "pagemap"); /* without it, it is not known what is in memory */
     return read_mappings(t);
 }
 
@@ -202,8 +228,7 @@ bool process_open(struct target *t, int pid)
 
 bool process_has_ended(const struct target *t)
 {
-    char state = state_of(t->pid, t->pid);
-    return state == '\0' || state == 'Z' || state == 'X';
+    return living_thread(t->pid) == 0;
 }
 
 /* The memory of a program that is over can be opened no longer, and what has it open reads nothing
@@ -247,7 +272,7 @@ static int seize(struct target *t, int id)
     struct process *p = t->process;
     int why = ptrace(PTRACE_SEIZE, id, NULL, NULL) == 0 ? 0 : errno;
     char state = why == 0 ? 'R' : state_of(t->pid, id);
-    if (state == '\0' || state == 'Z' || state == 'X')
+    if (is_gone(state))
         return 0;
     if (why != 0 && state != 't')
         return why;
@@ -463,7 +488,7 @@ static size_t read_memory(struct target *t, uint64_t address, void *to, size_t n
     size_t done = 0;
     if (t->process->nseized > 0) {
         struct iovec local = {to, nbytes}, remote = {(void *)(uintptr_t)address, nbytes};
-        ssize_t n = process_vm_readv(t->pid, &local, 1, &remote, 1, 0);
+        ssize_t n = process_vm_readv(t->task, &local, 1, &remote, 1, 0);
         done = n > 0 ? (size_t)n : 0;
     }
     while (done < nbytes) {

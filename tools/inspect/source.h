@@ -30,7 +30,7 @@ struct identity {
 /* Memory that grows: append() makes room for one more. */
 struct target {
     char *name;
-    int pid;
+    int pid, task; /* of a process: task is a thread of it that has not ended; else 0 */
     uint16_t machine; /* EM_... */
     size_t page_bytes;
     struct mapping *mappings;

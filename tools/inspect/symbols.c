@@ -108,12 +108,12 @@ static int open_mapped(const struct target *t, const struct mapping *first)
     char path[PATH_MAX + 64];
     for (int way = target_is_process(t) ? 0 : 3; way < 4; way++) {
         if (way == 0)
-            snprintf(path, sizeof path, "/proc/%d/map_files/%" PRIx64 "-%" PRIx64, target_pid(t),
+            snprintf(path, sizeof path, "/proc/%d/map_files/%" PRIx64 "-%" PRIx64, target_task(t),
                      first->start, first->end);
         else if (way == 1)
-            snprintf(path, sizeof path, "/proc/%d/root%s", target_pid(t), first->file);
+            snprintf(path, sizeof path, "/proc/%d/root%s", target_task(t), first->file);
         else if (way == 2)
-            snprintf(path, sizeof path, "/proc/%d/exe", target_pid(t));
+            snprintf(path, sizeof path, "/proc/%d/exe", target_task(t));
         int fd = open_file(way == 3 ? first->file : path);
         if (fd >= 0 && image_is_file(t, first->start, fd))
             return fd;

@@ -63,6 +63,11 @@ int target_pid(const struct target *t)
     return t->pid;
 }
 
+int target_task(const struct target *t)
+{
+    return t->task;
+}
+
 bool target_is_process(const struct target *t)
 {
     return t->process != NULL;

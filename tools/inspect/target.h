@@ -38,6 +38,7 @@ void target_close(struct target *t);
 
 const char *target_name(const struct target *t); /* as it was given */
 int target_pid(const struct target *t);          /* 0: a core file does not say it */
+int target_task(const struct target *t); /* a thread of a process, by which /proc has its files */
 bool target_is_process(const struct target *t);
 
 /* Returns whether a core file ends before the memory that it says to hold. */

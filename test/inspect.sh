@@ -149,6 +149,10 @@ until [ -e series.3 ] || ! kill -0 "$series" 2>/dev/null; do sleep 0.1; done
 { kill "$series"; wait "$series"; } 2>/dev/null
 [ -s series.1 ] && [ -s series.2 ] && "$mem" check series.2 >out
 result $? 'a series of snapshots'
+mkdir failing.2
+run "$mem" snap --every 1s -o failing "$pid"
+[ "$status" -eq 2 ] && [ -s failing.1 ] && grep -q '^mem: failing.2 is not written: the series' err
+result $? 'a series of which the second file cannot be written is a failure'
 mkfifo pipe && ln -s snap link && cp snap before
 for file in pipe link .; do
     run "$mem" snap "$pid" -o "$file"

@@ -84,11 +84,13 @@ static const struct argp argp = {
     .options = argp_options,
     .parser = parse,
     .args_doc = "PID",
-    .doc = "Writes a snapshot of a process's heaps: a core file that holds only what the other "
-           "commands need. gdb reads it, too. The process is stopped for as long as its heap's "
-           "metadata are copied, and never changed. With a core file instead of PID, that is cut "
-           "down to a snapshot."
-           "\vThe exit status is 0 if the snapshot was written, 2 if not.\n"};
+    .doc =
+        "Writes a snapshot of a process's heaps: a core file that holds only what the other "
+        "commands need. gdb reads it, too. The process is stopped for as long as its heap's "
+        "metadata are copied, and never changed. With a core file instead of PID, that is cut "
+        "down to a snapshot."
+        "\vThe exit status is 0 if the snapshot was written, 2 if not; with --every, 2 also if a "
+        "later one was not.\n"};
 
 /* Reads what can be read of [at, end), so that it is kept. */
 static void read_extent(struct target *t, uint64_t at, uint64_t end)
@@ -236,23 +238,30 @@ static bool snap_once(const char *path)
     return ok;
 }
 
+/* A snapshot that fails since the program is over is the end of the series, not a failure. */
 static int snap_series(const char *path)
 {
     struct series s;
     char numbered[PATH_MAX];
     unsigned n = 0;
+    bool has_failed = false;
     if (!series_begin(&s, options.target, (double)options.every))
         return UNKNOWN;
-    while (series_goes_on(&s)) {
+    while (!has_failed && series_goes_on(&s)) {
         series_look(&s);
         snprintf(numbered, sizeof numbered, "%s.%u", path, n + 1);
-        if (!snap_once(numbered))
+        if (snap_once(numbered)) {
+            n++;
+            series_await(&s);
+        } else if (series_goes_on(&s)) {
+            warnx("%s is not written: the series ends here, before the process does", numbered);
+            has_failed = true;
+        } else {
             break;
-        n++;
-        series_await(&s);
+        }
     }
     series_end(&s);
-    return n > 0 ? FINE : UNKNOWN;
+    return n > 0 && !has_failed ? FINE : UNKNOWN;
 }
 
 int command_snap(int argc, char **argv)

@@ -164,6 +164,9 @@ run bash -c 'ulimit -f 4; exec "$@"' - "$mem" snap "$pid" -o large
 refuses 'large: File too large' 'a snapshot above the limit on the size of files'
 [ "$(echo large*)" = 'large*' ]
 result $? 'and nothing is left of it'
+run bash -c 'ulimit -f 1; exec "$@"' - "$mem" map "$pid" -o large
+[ "$status" -eq 2 ] && grep -q 'large: File too large' err
+result $? 'a picture above the limit on the size of files'
 # Sends a signal to mem snap when it has written the file, but not renamed it.
 signal_snap() {
     rm -f ended*

@@ -340,6 +340,11 @@ run sh -c 'ulimit -f 100; "$0" run --report echo ran' "$mem"
 [ "$status" -eq 125 ] && [ ! -s out ] &&
     grep -q '^mem: cannot make a file of [0-9]* bytes for the counts: File too large$' err
 result $? 'files may not be as large as the counts: a message, nothing run'
+run bash -o pipefail -c '(ulimit -f 0; exec "$0" run --time=limited true) 2>&1 | cat >&2' "$mem"
+[ "$status" -eq 125 ] && grep -q '^mem: limited: File too large$' err
+result $? 'a report above the limit on the size of files: a message'
+run "$mem" run sh -c 'ulimit -f 0; echo more >limited'
+ended 153 'the program is ended by such a write, as without mem: 128 + 25'
 run bash -c "trap '' CHLD; exec \"$mem\" run grep SigIgn: /proc/self/status"
 # The signal's bit is the 17th.
 printed '[13579bdf][0-9a-f]{4}$' 'a signal that is ignored is so in the program'

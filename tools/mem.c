@@ -14,6 +14,7 @@
 
 #include "fail.h"
 #include "inspect/command.h"
+#include "program.h"
 #include "run.h"
 
 const char *argp_program_version = "mem (libmem) " MEM_VERSION;
@@ -115,6 +116,7 @@ static void fill_standard_descriptors(void)
 int main(int argc, char **argv)
 {
     fill_standard_descriptors();
+    program_survive_file_limit();
     argp_err_exit_status = OWN_FAILURE;
     atexit(flush_output);
     argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, NULL);

@@ -175,6 +175,13 @@ void program_release_signals(void)
     sigprocmask(SIG_SETMASK, &before, NULL);
 }
 
+static void (*file_limit)(int) = SIG_DFL; /* what mem was started with for SIGXFSZ */
+
+void program_survive_file_limit(void)
+{
+    file_limit = signal(SIGXFSZ, SIG_IGN);
+}
+
 int program_signal(void)
 {
     return received;
@@ -209,6 +216,7 @@ struct program program_start(char **argv)
     if (pid == 0) {
         close(go[1]);
         signal(SIGCHLD, as_it_was);
+        signal(SIGXFSZ, file_limit);
         sigprocmask(SIG_SETMASK, &mask, NULL);
         become(argv, go[0], failed[1]);
     }

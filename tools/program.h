@@ -18,6 +18,10 @@ void set_option(const char *name, const char *value);
 /* Puts the library in front of what LD_PRELOAD names already. */
 void preload_library(void);
 
+/* From now on a write above the limit on the size of files fails (EFBIG), and does not end mem by
+ * SIGXFSZ. Programs that mem starts get what mem itself was started with. */
+void program_survive_file_limit(void);
+
 struct program {
     pid_t pid;
     int go[2], failed; /* pipes to the child process, and from it */

@@ -176,11 +176,10 @@ static bool is_ending(int number)
 }
 
 /* A signal that ends mem leaves no unfinished file behind, except SIGKILL. A signal that is ignored
- * or has a handler keeps that. A write above the limit on the size of files fails. */
+ * or has a handler keeps that. */
 static void catch_signals(void)
 {
     struct sigaction was;
-    signal(SIGXFSZ, SIG_IGN);
     for (int number = 1; number <= SIGRTMAX; number++)
         if (is_ending(number) && sigaction(number, NULL, &was) == 0 && was.sa_handler == SIG_DFL)
             signal(number, remove_unfinished);

@@ -325,6 +325,11 @@ seq 10000 >report && cp report kept
 run "$mem" run --report=report no-such-program
 [ "$status" -eq 127 ] && cmp -s report kept
 result $? 'no such program: the file of the report keeps what it has'
+for option in '' --leaks; do
+    run "$mem" run ${option:+"$option"} --report=new no-such-program
+    [ "$status" -eq 127 ] && [ ! -e new ]
+    result $? "no such program: a new file of the report is removed${option:+, $option}"
+done
 run "$mem" run --report=report true
 [ "$status" -eq 0 ] && head -n 1 report | grep -q '^mem: true$' && ! grep -q '^10000$' report
 result $? 'and loses that to a report'

@@ -239,13 +239,25 @@ static const struct argp run_argp = {
            "A program keeps its own malloc if it is linked statically, if it defines malloc "
            "itself, or if it is setuid, setgid or has file capabilities.\n"};
 
+static const char *unused_file; /* a new file for the report, which has none yet; or NULL */
+
+static void remove_unused_file(void)
+{
+    if (unused_file != NULL)
+        unlink(unused_file);
+}
+
 /* Opens the file for the report, which keeps what it has until there is a report: mem may find no
- * program. Ends mem if nothing can be written there. */
+ * program. A new file is removed then. Ends mem if nothing can be written there. */
 static FILE *open_report(void)
 {
     if (run_options.file == NULL)
         return stderr;
-    int fd = open(run_options.file, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+    int fd = open(run_options.file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (fd >= 0 && atexit(remove_unused_file) == 0)
+        unused_file = run_options.file;
+    if (fd < 0)
+        fd = open(run_options.file, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
     FILE *f = fd < 0 ? NULL : fdopen(fd, "w");
     if (f == NULL)
         err(OWN_FAILURE, "%s", run_options.file);
@@ -276,6 +288,7 @@ static bool make_room(int fd)
 static bool write_report(FILE *f, const struct outcome *o, const struct counterfile *counterfile)
 {
     bool ok = f == stderr || make_room(fileno(f));
+    unused_file = NULL;
     if (run_options.is_timed || run_options.is_counted)
         print_usage(f, run_options.program[0], run_options.is_on_system, o);
     if (counterfile != NULL)

@@ -339,6 +339,30 @@ run_leaks 1 3 alone --report
 grep -q '^  exit status  *0$' err && grep -q '^  CPU time  *[0-9]' err &&
     grep -q '^  peak memory  *[1-9]' err
 result $? 'mem run --leaks --report: what it has used'
+cat >later.c <<'END'
+#define _GNU_SOURCE
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+static time_t later;
+ssize_t process_vm_readv(pid_t pid, const struct iovec *local, unsigned long nlocal,
+                         const struct iovec *remote, unsigned long nremote, unsigned long flags)
+{
+    later = 100000;
+    return syscall(SYS_process_vm_readv, pid, local, nlocal, remote, nremote, flags);
+}
+int clock_gettime(clockid_t id, struct timespec *t)
+{
+    int failed = (int)syscall(SYS_clock_gettime, id, t);
+    t->tv_sec += later;
+    return failed;
+}
+END
+${CC:-cc} -shared -fPIC -o later.so later.c # for mem it is a day later when it reads the memory
+run env LD_PRELOAD="$work/later.so" "$mem" run --leaks --report "$ends" 3 exit
+[ "$status" -eq 1 ] && grep -q '^  wall time  *[0-9]\{1,4\}\.' err
+result $? 'mem run --leaks --report: the wall time is that of the program'
 run "$mem" run --leaks ./not-there
 [ "$status" -eq 127 ] && grep -q 'not-there: No such file' err
 result $? 'mem run --leaks of a command that is not there'

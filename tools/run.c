@@ -86,13 +86,12 @@ static struct outcome run_program(char **argv)
 static struct outcome run_for_leaks(char **argv, struct command_leaks **leaks)
 {
     struct ending e = {0};
-    double began = seconds_now();
     *leaks = command_leaks_find(argv, &e);
     if (e.reason != 0)
         exit(e.reason == ENOENT ? NOT_FOUND : NOT_EXECUTABLE);
     if (!e.has_ended)
         exit(OWN_FAILURE);
-    return (struct outcome){e.wait_status, seconds_now() - began, e.usage};
+    return (struct outcome){e.wait_status, e.wall_seconds, e.usage};
 }
 
 /* Returns the exit status for mem. If SIGINT ended the program, SIGINT ends mem as well: only

@@ -178,6 +178,7 @@ static void await_end(struct ending *e)
 
 bool ending_await(struct ending *e, char **argv)
 {
+    double began = clock_seconds();
     struct program program = program_start(argv);
     *e = (struct ending){.pid = program.pid};
     long options = PTRACE_O_TRACEEXIT | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC;
@@ -188,6 +189,7 @@ bool ending_await(struct ending *e, char **argv)
     }
     program_go(&program);
     await_end(e);
+    e->wall_seconds = clock_seconds() - began;
     program_release_signals();
     bool was_executed = program_was_executed(&program);
     e->reason = was_executed ? 0 : errno;

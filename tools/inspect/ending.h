@@ -21,9 +21,10 @@
 
 struct ending {
     pid_t pid;
-    pid_t *held; /* the threads that are held, */
-    size_t n;    /* and how many; 0: the program has ended already */
-    int reason;  /* why the command was not executed: a number of errno; 0: it was */
+    pid_t *held;         /* the threads that are held, */
+    size_t n;            /* and how many; 0: the program has ended already */
+    int reason;          /* why the command was not executed: a number of errno; 0: it was */
+    double wall_seconds; /* from its start until its threads were held */
     bool has_ended;
     int wait_status;     /* when it has ended, */
     struct rusage usage; /* and what it has used, with the processes that it has waited for */

@@ -189,6 +189,12 @@ for program in "$grows" /bin/cat; do
 done
 start "${preloaded[@]}"
 tell take 1000 40000
+# The first thread of a process that is killed may end before the one that has stopped the program.
+has_ended_or_stopped() { # process
+    grep -q '^State:.T' "/proc/$1/status" || [ ! -e "/proc/$1" ] ||
+        ! grep -qs '^State:.[^Z]' "/proc/$1/task/"*/status
+}
+
 # Stops or kills the tool at forty moments, as a job of its own, since only that can be stopped. The
 # status is how often a thread of the program was still stopped when the tool was. `mem leaks' has
 # the program stopped most of the time.
@@ -202,7 +208,7 @@ end_tools() {
             sleep "0.0$((RANDOM % 50 + 10))"
             kill "-$number" "$tool"
             for _ in {1..4800}; do
-                grep -qE '^State:.(T|Z)' "/proc/$tool/status" || [ ! -e "/proc/$tool" ] && break
+                has_ended_or_stopped "$tool" && break
                 sleep 0.01
             done
             ! grep -q '^State:.t' "/proc/$pid/task/"*/status || nbad=$((nbad + 1))

@@ -413,17 +413,16 @@ static void *trace(void *context)
 static int start_tracer(struct target *t)
 {
     struct process *p = t->process;
-    sigset_t all, stops;
-    sigemptyset(&stops);
-    sigaddset(&stops, SIGTSTP);
-    sigaddset(&stops, SIGTTIN);
-    sigaddset(&stops, SIGTTOU);
+    sigset_t all, with_stops;
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &p->mask);
+    with_stops = p->mask;
+    sigaddset(&with_stops, SIGTSTP);
+    sigaddset(&with_stops, SIGTTIN);
+    sigaddset(&with_stops, SIGTTOU);
     pthread_barrier_init(&p->meetings, NULL, 2);
     int why = pthread_create(&p->tracer, NULL, trace, t);
-    pthread_sigmask(SIG_SETMASK, &p->mask, NULL);
-    pthread_sigmask(SIG_BLOCK, &stops, NULL);
+    pthread_sigmask(SIG_SETMASK, &with_stops, NULL); /* at once: the tracer may be at work */
     return why;
 }
 

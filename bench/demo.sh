@@ -17,8 +17,8 @@
 #                     demo.sh prints where
 #                 2   demo.sh was called with wrong arguments
 #
-# There are three rounds, or as many as ROUNDS says. Without ROUNDS there are fewer on a slow machine:
-# none begins after 30 seconds.
+# There are three rounds, or as many as ROUNDS says. Without ROUNDS there are fewer on a slow
+# machine: none begins after 30 seconds.
 set -u
 self=$(realpath "$0")
 root=$(dirname "$(dirname "$self")")

@@ -182,6 +182,14 @@ run "$mem" leaks snap
 result $? 'of its snapshot without payload: that cannot be told'
 finish
 result $? 'the program has gone on'
+start "$programs/elsewhere" left
+run "$mem" leaks "$pid"
+if [ "$(uname -m)" = x86_64 ]; then
+    [ "$status" -eq 1 ] && grep -q '100 objects' out
+    result $? 'leaks whose addresses a thread has left in what is free of its stack'
+fi
+finish
+result $? 'the program has gone on'
 leaks_nothing fibers 'on stacks of coroutines below the one in use, in one mapping'
 finish
 result $? 'the program has gone on'

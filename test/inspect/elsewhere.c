@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * elsewhere.c shared|fibers - keeps objects where `mem leaks` may overlook them, and leaks none of
- * them. It prints `pid`, the process to look at, and `ready`, and waits until standard input ends.
+ * elsewhere.c shared|fibers|left - keeps objects where `mem leaks` may overlook them, and leaks none
+ * of them; or, with `left`, leaks a hundred. It prints `pid`, the process to look at, and `ready`,
+ * and waits until standard input ends.
  *
  *     shared   in shared memory of a child, which has touched none of its pages since fork
  *     fibers   on the stacks of coroutines, which lie side by side in one mapping with inaccessible
  *              pages below it, while the program runs on one of them
+ *     left     a thread that waits has left their addresses in its stack, in what is free of it
  */
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -102,9 +105,37 @@ static int run_fibers(void)
     return 0;
 }
 
+/* --- what is free of a stack ------------------------------------------------------------------ */
+
+/* Far below what the thread's further calls need of the stack. */
+static __attribute__((noinline)) void fill_below(void)
+{
+    void *places[(16 << 10) / sizeof(void *)];
+    fill(places);
+    __asm__ volatile("" : : "r"(places) : "memory");
+}
+
+static void *leave(void *unused)
+{
+    fill_below();
+    say(getpid());
+    wait_for_end();
+    return unused;
+}
+
+static int run_left(void)
+{
+    pthread_t thread;
+    return pthread_create(&thread, NULL, leave, NULL) == 0 && pthread_join(thread, NULL) == 0 ? 0
+                                                                                              : 1;
+}
+
 int main(int argc, char **argv)
 {
-    int status = argc > 1 && strcmp(argv[1], "fibers") == 0 ? run_fibers() : run_shared();
+    const char *mode = argc > 1 ? argv[1] : "";
+    int status = strcmp(mode, "fibers") == 0 ? run_fibers()
+                 : strcmp(mode, "left") == 0 ? run_left()
+                                             : run_shared();
     printf("alive\n");
     return status;
 }

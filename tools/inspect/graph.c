@@ -407,8 +407,20 @@ static bool is_stack(const struct graph *g, const struct mapping *m)
            (m->file == NULL && below != NULL && below->end == m->start && below->access == 0);
 }
 
-/* Only of the first thread's stack is it known that nothing below the stack pointer is in use. The
- * x86-64 ABI lets a function use 128 bytes below it. */
+/* Returns whether the mapping is the thread's own stack, so that nothing below the stack pointer is
+ * in use. It is, if it is the first thread's; or if a thread that pthread_create made has its
+ * thread-local storage at the top, as the C library lays it out. If a mapping is cut into stacks of
+ * coroutines, that lies elsewhere; but the first thread's may be right behind such a mapping. */
+static bool is_own_stack(const struct graph *g, const struct mapping *m,
+                         const struct target_thread *thread)
+{
+    int first = target_pid(g->target);
+    return is_first_stack(m) ||
+           (is_stack(g, m) && first != 0 && thread->id != first &&
+            thread->thread_pointer > thread->stack_pointer && thread->thread_pointer < m->end);
+}
+
+/* The x86-64 ABI lets a function use 128 bytes below the stack pointer. */
 static void read_mapping(struct graph *g, const struct mapping *m)
 {
     enum { RED_ZONE = 128 };
@@ -418,7 +430,7 @@ static void read_mapping(struct graph *g, const struct mapping *m)
         root.kind = ROOT_STACK;
         root.thread = thread->id;
     }
-    if (thread != NULL && is_first_stack(m)) {
+    if (thread != NULL && is_own_stack(g, m, thread)) {
         uint64_t low = (thread->stack_pointer + WORD - 1) / WORD * WORD;
         root.start = low - m->start > RED_ZONE ? low - RED_ZONE : m->start;
     }

@@ -12,10 +12,10 @@
  *        number may be taken for a pointer, and a leak be missed; but an object that is in use is
  *        called unreachable only if its address is kept in another form;
  *   GA2  memory of a heap, and what the library itself notes about heaps, is no root. Neither is
- *        what lies in the first thread's stack below its stack pointer. Any other mapping that a
- *        thread runs on may hold stacks of coroutines that wait, so that all of it is a root. A
- *        heap that lies in an object of another heap is not part of that object's contents; but
- *        each object in it keeps that object alive;
+ *        what lies below the stack pointer in a thread's own stack. Any other mapping that a thread
+ *        runs on may hold stacks of coroutines that wait, so that all of it is a root. A heap that
+ *        lies in an object of another heap is not part of that object's contents; but each object
+ *        in it keeps that object alive;
  *   GA3  all that is read of a process is of the moment at which it was stopped.
  *
  * Objects are numbered from 0, heap by heap and in address order. The time of everything here is

@@ -157,6 +157,7 @@ void thread_fill(struct target_thread *thread, int id, const void *registers, si
 #if defined(__x86_64__)
     thread->stack_pointer = r.rsp;
     thread->program_counter = r.rip;
+    thread->thread_pointer = r.fs_base;
 #else
     thread->stack_pointer = r.sp;
     thread->program_counter = r.pc;

@@ -128,6 +128,7 @@ enum { REGISTERS_MAX = 40, VECTORS_MAX = 344 };
 struct target_thread {
     int id;
     uint64_t stack_pointer, program_counter;
+    uint64_t thread_pointer; /* where its thread-local storage is; 0: not known, as on arm64 */
     size_t nregisters; /* 0: they are not known */
     uint64_t registers[REGISTERS_MAX];
     size_t nvectors; /* of the vector registers, all words that may be in use; 0: not known */

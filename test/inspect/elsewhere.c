@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * elsewhere.c shared|fibers|left - keeps objects where `mem leaks` may overlook them, and leaks none
- * of them; or, with `left`, leaks a hundred. It prints `pid`, the process to look at, and `ready`,
- * and waits until standard input ends.
+ * elsewhere.c shared|fibers|left - keeps objects where `mem leaks` may overlook them, and leaks
+ * none of them; or, with `left`, leaks a hundred. It prints `pid`, the process to look at, and
+ * `ready`, and waits until standard input ends.
  *
  *     shared   in shared memory of a child, which has touched none of its pages since fork
  *     fibers   on the stacks of coroutines, which lie side by side in one mapping with inaccessible

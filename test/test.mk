@@ -99,7 +99,8 @@ $(BUILD)/test/unit/malloc/history: LDFLAGS += -Wl,--wrap=module_find,--wrap=os_a
 $(BUILD)/test/unit/core/room: LDFLAGS += \
     -Wl,--wrap=os_forbid,--wrap=os_allow,--wrap=os_page_bytes
 $(BUILD)/test/unit/core/huge: LDFLAGS += \
-    -Wl,--wrap=os_make_page,--wrap=os_want_huge_pages,--wrap=os_give_back
+    -Wl,--wrap=os_make_page,--wrap=os_small_page_ns,--wrap=os_want_huge_pages \
+    -Wl,--wrap=os_give_back
 $(WALK_STATIC): test/contract/malloc/walk.c $(SUPPORT) $(BUILD)/libmem.a
 	$(build) -Itest/support -fno-builtin $(BUILD)/libmem.a -Wl,--export-dynamic-symbol=mem_heap_also
 $(LIMITS): test/support/limits.c $(SUPPORT)

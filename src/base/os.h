@@ -57,6 +57,10 @@ void os_want_huge_pages(void *address, size_t nbytes, bool wanted);
  * changes no byte. A system that cannot (Linux before 5.14) does nothing. */
 void os_make_page(void *address);
 
+/* Returns how many nanoseconds a program waits for 4 KiB of new memory in small pages: the fastest
+ * of eight, which are mapped for this and unmapped. 0 if the system does not map them. */
+uint64_t os_small_page_ns(void);
+
 /* Returns how many of nbytes from a page's beginning on are in memory; all of them, if the system
  * does not tell. */
 size_t os_resident_bytes(const void *address, size_t nbytes);

@@ -174,6 +174,28 @@ static void test_the_time_is_kept(void **state)
     assert_int_not_equal(os_time(&t), 0);
 }
 
+/* A page takes longer than nothing, and eight of them no longer than the whole call. Nothing stays
+ * mapped; and 0 is the answer where nothing can be mapped. */
+static void test_small_page_ns(void **state)
+{
+    (void)state;
+    struct rlimit limit, none;
+    size_t address_bytes = os_address_bytes();
+    uint64_t before = real_milliseconds(), took = os_small_page_ns();
+    uint64_t whole = (real_milliseconds() - before + 1) * 1000000;
+    assert_in_range(took, 1, whole / 8);
+    assert_int_equal(os_address_bytes(), address_bytes);
+    assert_int_equal(getrlimit(RLIMIT_AS, &limit), 0);
+    none = limit;
+    none.rlim_cur = 0;
+    assert_int_equal(setrlimit(RLIMIT_AS, &none), 0);
+    errno = 5;
+    took = os_small_page_ns();
+    assert_int_equal(setrlimit(RLIMIT_AS, &limit), 0);
+    assert_int_equal(took, 0);
+    assert_int_equal(errno, 5);
+}
+
 /* Without /proc, or without a descriptor for it, the size is not known. */
 static void test_address_bytes(void **state)
 {
@@ -304,6 +326,7 @@ int main(void)
         cmocka_unit_test(test_a_write_is_interrupted),
         cmocka_unit_test(test_the_time_goes_on),
         cmocka_unit_test(test_the_time_is_kept),
+        cmocka_unit_test(test_small_page_ns),
         cmocka_unit_test(test_address_bytes),
         cmocka_unit_test(test_open_pipe),
         cmocka_unit_test(test_map_file),

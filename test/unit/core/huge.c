@@ -3,8 +3,8 @@
  * huge.c - checks when large objects, and heaps that grow, ask for huge pages (core/huge.h): the
  * policy with a simulated clock, and a heap whose system makes huge pages fast or slowly.
  *
- * os_make_page is wrapped, so that a page takes as long as the test says, and os_want_huge_pages
- * and os_give_back, to see what the heap asks for.
+ * os_make_page and os_small_page_ns are wrapped, so that pages take as long as the test says, and
+ * os_want_huge_pages and os_give_back, to see what the heap asks for.
  */
 #include "unit.h"
 
@@ -23,6 +23,8 @@ static bool slow;
 static unsigned char *made, *given_back, *wanted_from;
 static size_t nwanted;
 static unsigned nmade;
+static unsigned nsmall;
+static uint64_t small_ns;
 
 /* By a clock of the system: the processor's counter may be read in other units. */
 static void wait_milliseconds(unsigned n)
@@ -42,6 +44,12 @@ void __wrap_os_make_page(void *address)
     made[0] = 0;
     if (slow)
         wait_milliseconds(SLOW_MS);
+}
+
+uint64_t __wrap_os_small_page_ns(void)
+{
+    nsmall++;
+    return small_ns;
 }
 
 void __wrap_os_want_huge_pages(void *address, size_t nbytes, bool wanted)
@@ -68,7 +76,8 @@ static int open_heap(void **state)
     heap.wants_huge_pages = true;
     slow = false;
     made = given_back = wanted_from = NULL;
-    nwanted = nmade = 0;
+    nwanted = nmade = nsmall = 0;
+    small_ns = 1000;
     return region == MAP_FAILED;
 }
 
@@ -263,6 +272,37 @@ static void test_growth_goes_on_behind_a_large_object(void **state)
         ;
 }
 
+/* Small pages are timed once, before the first piece. Where they are slow, neither growth nor an
+ * object asks from then on, however fast huge ones are; before, an object does. */
+static void test_a_large_heap_where_small_pages_are_slow(void **state)
+{
+    (void)state;
+    take((size_t)HUGE_HEAP * GRANULE_BYTES - 20 * MIB);
+    small_ns = 5000;
+    heap.huge.slow = false;
+    heap.huge.again = UINT64_MAX; /* no page is timed */
+    take(OBJECT);
+    assert_in_range(nwanted, OBJECT, SIZE_MAX);
+    assert_int_equal(nsmall, 0);
+    grow_until_asked(REGION_BYTES - 40 * MIB);
+    assert_int_equal(nwanted, 0);
+    assert_int_equal(nsmall, 1);
+    heap.huge.again = 0;
+    take(OBJECT);
+    assert_null(made);
+    assert_int_equal(nwanted, 0);
+}
+
+static void test_small_pages_are_timed_once(void **state)
+{
+    (void)state;
+    small_ns = 4999;
+    for (int n = 0; n < 3; n++)
+        grow_until_asked(REGION_BYTES);
+    assert_int_not_equal(nwanted, 0);
+    assert_int_equal(nsmall, 1);
+}
+
 static void test_a_heap_that_wants_none_asks_for_none(void **state)
 {
     (void)state;
@@ -314,6 +354,8 @@ int main(void)
         TEST(test_slots_ask_ahead),
         TEST(test_growth_while_pages_are_slow),
         TEST(test_growth_goes_on_behind_a_large_object),
+        TEST(test_a_large_heap_where_small_pages_are_slow),
+        TEST(test_small_pages_are_timed_once),
         TEST(test_a_heap_that_wants_none_asks_for_none),
         cmocka_unit_test(test_pauses_grow_and_end),
     };

@@ -142,11 +142,12 @@ done_with_progress() {
 
 # Collects the texts: Debian's copies of licences, if there are any, and the sources of libmem.
 collect_texts() {
-    local file
+    local file folder
     mkdir "$texts"
     for file in /usr/share/common-licenses/* "$root"/*.md \
         "$root"/{include,src/*,tools,bench}/*.[ch]; do
-        [ ! -f "$file" ] || cp "$file" "$texts/$(basename "$(dirname "$file")")_$(basename "$file")"
+        folder=${file%/*}
+        [ ! -f "$file" ] || cp "$file" "$texts/${folder##*/}_${file##*/}"
     done
     (cd "$texts" && awk '{
         n = split(tolower($0), w, /[^A-Za-z_]+/)

@@ -16,8 +16,9 @@ trap 'rm -rf "$work"' EXIT
 unset LD_PRELOAD LIBMEM ROUNDS
 export LC_ALL=C TMPDIR=$work
 cd "$work" || exit 1
-mkdir -p 'a clone/build' 'a folder'
-cp -r "$(dirname "$demo")" "$(dirname "$demo")"/../{src,include,tools,*.md} 'a clone'
+mkdir -p 'a clone'/{build,src} 'a folder'
+cp -r "$(dirname "$demo")" "$(dirname "$demo")"/../{include,*.md} 'a clone'
+cp -r "$(dirname "$demo")"/../src/{base,ledger} 'a clone/src' # less text, and less to compile
 cp "$mem" "$(dirname "$mem")/libmem-malloc.so" 'a clone/build'
 demo="$work/a clone/bench/demo.sh" mem="$work/a clone/build/mem"
 ntests=0 nfailed=0
@@ -151,7 +152,7 @@ printed ' refused [1-9][0-9]*\.$' 'refused frees are counted'
 other_sort "on_libmem && is_measured && [ \"\$1\" = -f ] && { echo >>'$work/count'
     case \$(wc -l <'$work/count') in 1) sleep 0.9 ;; 2) sleep 2.5 ;; 3) sleep 0.1 ;; esac; }"
 with_it 3
-holds '$2 >= 0.9 && $2 < 0.9 + 8 * $1 && $3 > 1' # below 2.5, unless the machine is slow
+holds '$2 >= 0.9 && ($2 < 2.5 || $2 < 0.9 + 8 * $1) && $3 > 1' # the latter if all is slow
 result $? 'slower is shown as slower: the median of three rounds'
 noise=$(sed -n 's/^The same run took up to \([0-9.]*\) times as long.*/\1/p' out)
 awk -v noise="${noise:-0}" 'BEGIN { exit !(noise >= 1.2 && noise <= 25) }'

@@ -25,7 +25,7 @@
 #include "failing.h"
 #include "stamp.h"
 
-enum { NLIVE = 40, NSTEPS = 300, NTHREADS = 3, NFORKS = 3, MOST_RUNS = 2000 };
+enum { NLIVE = 40, NSTEPS = 300, NTHREADS = 3, NFORKS = 1, MOST_RUNS = 2000 };
 
 static struct failing *state;
 

@@ -80,7 +80,7 @@ run_tap() { # item
     why=$(distrust "$status" "$plan" "$printed" "$bad")
     [ -z "$why" ] || bad=$((bad + 1))
     report "$(name_of "${1%% *}")" "$ok" "$bad" "$skipped" "$started" "$why"
-    [ "$bad" -eq 0 ] || sed 's/^/    /' "$output"
+    [ "$bad" -eq 0 ] || sed "s/^/${label:+$label: }    /" "$output"
 }
 
 # Prints why the program did not do what line 1 of its source says, or nothing.

@@ -135,15 +135,15 @@ $(KNOWN): test/support/known.c
 	$(build) -fno-builtin
 
 # --- suites -------------------------------------------------------------------
-# A suite builds its programs side by side and runs them one after the other, because some look
-# at the clock. With BUILT=1 it only runs them: test/check.sh has built them before.
+# A suite builds its programs side by side and runs them one after the other. With BUILT=1 it only
+# runs them: test/check.sh has built them before, and runs several suites at once.
 
 .PHONY: check
 check: ## installs what the tests need, and tests each build of test/builds.tsv
 	@test/needs.sh
 	@test/check.sh
 
-CHECKS := check-tree check-one check-contracts check-threads check-malloc check-pages
+CHECKS := check-tree check-one check-contracts check-threads check-malloc check-pages check-alone
 .PHONY: $(CHECKS) $(CHECKS:=-programs)
 $(CHECKS): %: $(if $(BUILT),,%-programs)
 
@@ -152,9 +152,8 @@ RUN = LD_LIBRARY_PATH=$(BUILD) WITH="$(WITH)" $(TALLIED) --with "$(WITH)"
 DAMAGED ?= 1000
 TANGLES ?= 4
 check-tree: ## what does not depend on the compiler: layers, symbols, tools, benchmarks, documents
-STEPS := $(BUILD)/test/contract/heaps/h01_steps
 check-tree-programs: all $(CONTAINERS) $(BENCH) $(HELGRIND) $(MALLOC) $(BUILD)/bench/paths $(KNOWN)
-check-tree-programs: amalgamation $(STEPS) $(INSPECT) $(BUILD)/schedules/schedules $(PMR_BOUNDED)
+check-tree-programs: amalgamation $(INSPECT) $(BUILD)/schedules/schedules $(PMR_BOUNDED)
 check-tree:
 	@$(RUN) test/run_selftest.sh "test/layers.sh src" test/readme.sh test/words.sh test/scripts.sh \
 	    test/seeded.sh \
@@ -173,8 +172,14 @@ check-tree:
 	    "test/bench.sh $(BUILD) $(LIB_MALLOC)" test/spin.sh \
 	    $(BUILD)/schedules/schedules \
 	    "test/helgrind.sh $(BUILD) $(BUILD)/test/helgrind" \
-	    "test/overcommit.sh $(LIB_MALLOC) $(IN_MALLOC) $(STEPS)" \
 	    "test/instructions.sh $(BUILD) $(CFLAGS)" "test/programs.sh $(LIB_MALLOC)"
+
+# It changes a setting of the whole system (test/overcommit.sh).
+STEPS := $(BUILD)/test/contract/heaps/h01_steps
+check-alone: ## what runs when no other test does: strict overcommit
+check-alone-programs: all $(MALLOC) $(STEPS)
+check-alone:
+	@$(RUN) "test/overcommit.sh $(LIB_MALLOC) $(IN_MALLOC) $(STEPS)"
 
 # test/poison.sh says why the other tests do without what the heaps tell AddressSanitizer.
 WITH_ASAN := $(findstring -fsanitize=address,$(CFLAGS))

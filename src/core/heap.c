@@ -442,7 +442,7 @@ static inline bool growth_is_due_locked(const struct heap *h)
 
 /* Returns what that memory should ask for [HU3]: a piece of whole huge pages, as far as it is open.
  * A large object may have reached beyond where the piece was to begin; then that has asked for
- * itself.
+ * itself. The first call times small pages, under the lock: 0.1 ms where they are slow [HU4].
  *
  *     [ chunks ... used ][ ahead ][ piece ][ ... open ]|.... gap
  *                                 begin    end         */

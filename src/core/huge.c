@@ -6,7 +6,8 @@
 
 enum { HUGE_SLOW = 2, HUGE_SHORTEST = 5, HUGE_FACTOR = 4, HUGE_LONGEST = 1000 };
 
-/* Under a hypervisor with page tables of its own it was 9 us, elsewhere at most 3. */
+/* Under a hypervisor with page tables of its own it was 9 us, elsewhere at most 3. The limit lies
+ * between them. A page that is timed wrongly costs a large heap its huge pages, and no more. */
 void huge_note_small(struct huge *h, uint64_t took)
 {
     enum { SLOW_NS = 5000 };

@@ -18,10 +18,10 @@
  *        heap wastes in a huge page is little beside what it has, while its many small pages would
  *        each cost a fault, and the processor remembers where only some of them are.
  *
- *   HU4  when the heap grows beyond HUGE_HEAP, small pages are timed, once. If they are slow, nothing
- *        asks any more: so they are in a virtual machine whose hypervisor keeps page tables besides
- *        the system's. There a program of some GiB that had small pages and a few huge ones took 5
- *        to 7 us for each access to a small one, and less than 0.1 with either kind alone.
+ *   HU4  when the heap grows beyond HUGE_HEAP, small pages are timed, once. If they are slow,
+ *        nothing asks any more. They are in a virtual machine whose hypervisor keeps page tables
+ *        besides the system's. There a program of some GiB that had small pages and a few huge ones
+ *        took 5 to 7 us for each access to a small one, and less than 0.1 with either kind alone.
  *
  * All times are in milliseconds, but that of a small page. The caller holds the heap's lock.
  */

@@ -15,7 +15,8 @@ void huge_note_small(struct huge *h, uint64_t took)
     h->never = took >= SLOW_NS;
 }
 
-/* A page takes less than HUGE_LONGEST; if the thread never notes its time, since a fork left it
+/* Where small pages were slow, the answer is never anything but no.
+ * A page takes less than HUGE_LONGEST; if the thread never notes its time, since a fork left it
  * behind, another page is timed then. */
 enum huge_answer huge_ask(struct huge *h, bool can_time, uint64_t now)
 {

@@ -189,11 +189,12 @@ static void test_small_page_ns(void **state)
     none = limit;
     none.rlim_cur = 0;
     assert_int_equal(setrlimit(RLIMIT_AS, &none), 0);
+    void *mapped = os_map(os_page_bytes()); /* an emulator may not heed the limit */
     errno = 5;
     took = os_small_page_ns();
-    assert_int_equal(setrlimit(RLIMIT_AS, &limit), 0);
-    assert_int_equal(took, 0);
     assert_int_equal(errno, 5);
+    assert_int_equal(setrlimit(RLIMIT_AS, &limit), 0);
+    assert_true(mapped != NULL || took == 0);
 }
 
 /* Without /proc, or without a descriptor for it, the size is not known. */

@@ -100,7 +100,7 @@ $(BUILD)/test/unit/core/room: LDFLAGS += \
     -Wl,--wrap=os_forbid,--wrap=os_allow,--wrap=os_page_bytes
 $(BUILD)/test/unit/core/huge: LDFLAGS += \
     -Wl,--wrap=os_make_page,--wrap=os_small_page_ns,--wrap=os_want_huge_pages \
-    -Wl,--wrap=os_give_back
+    -Wl,--wrap=os_give_back,--wrap=os_milliseconds
 $(WALK_STATIC): test/contract/malloc/walk.c $(SUPPORT) $(BUILD)/libmem.a
 	$(build) -Itest/support -fno-builtin $(BUILD)/libmem.a -Wl,--export-dynamic-symbol=mem_heap_also
 $(LIMITS): test/support/limits.c $(SUPPORT)

@@ -73,7 +73,7 @@ static void take_both(uint32_t start, uint32_t end, bool exact)
 static void test_equal_to_the_map(void **state)
 {
     (void)state;
-    enum { NSTEPS = 200000, CELL = NGRANULES / CLEAN_MAX * 2 };
+    enum { NSTEPS = 40000, CELL = NGRANULES / CLEAN_MAX * 2 };
     uint32_t nclean = 0;
     clean_open(&c, NGRANULES);
     memset(is_clean, true, NGRANULES);
@@ -97,7 +97,7 @@ static void test_equal_to_the_map(void **state)
 static void test_never_more_than_the_map(void **state)
 {
     (void)state;
-    enum { NSTEPS = 300000 };
+    enum { NSTEPS = 60000 };
     bool was_full = false;
     clean_open(&c, 0);
     memset(is_clean, false, NGRANULES);

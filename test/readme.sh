@@ -93,7 +93,7 @@ table() {
     rows 'make check-one' test/examples.sh test/poison.sh
     # shellcheck disable=SC2046 # the names are words
     rows 'make check-tree' test/*.cpp $(tree_scripts)
-    rows 'make check-alone' test/overcommit.sh
+    rows 'make check-alone' test/overcommit.sh test/bench.sh
     rows 'make soak-deb' test/deb.sh
     rows 'make soak-arm64' test/arm64.sh
 }
@@ -101,7 +101,7 @@ table() {
 # Scripts of test/ that print TAP and that the suite check-tree runs.
 tree_scripts() {
     grep -lE '^echo "?1\.\.|[Pp]rints TAP' test/*.sh |
-        grep -vE '^test/(examples|poison|overcommit|deb|arm64|races)\.sh$'
+        grep -vE '^test/(examples|poison|overcommit|bench|deb|arm64|races)\.sh$'
 }
 
 if [ "${1:-}" = --write ]; then

@@ -169,17 +169,18 @@ check-tree:
 	    "test/leaks.sh $(BUILD) $(TANGLES) $(SEED)" "test/origins.sh $(BUILD)" \
 	    "test/top.sh $(BUILD)" "test/fail.sh $(BUILD)/mem" \
 	    "test/inspect_history.sh $(BUILD)/mem $(LIB_MALLOC)" \
-	    "test/bench.sh $(BUILD) $(LIB_MALLOC)" test/spin.sh \
+	    test/spin.sh \
 	    $(BUILD)/schedules/schedules \
 	    "test/helgrind.sh $(BUILD) $(BUILD)/test/helgrind" \
 	    "test/instructions.sh $(BUILD) $(CFLAGS)" "test/programs.sh $(LIB_MALLOC)"
 
-# It changes a setting of the whole system (test/overcommit.sh).
+# One changes a setting of the whole system, the other looks at the clock.
 STEPS := $(BUILD)/test/contract/heaps/h01_steps
-check-alone: ## what runs when no other test does: strict overcommit
-check-alone-programs: all $(MALLOC) $(STEPS)
+check-alone: ## what runs when no other test does: strict overcommit, benchmarks
+check-alone-programs: all $(MALLOC) $(STEPS) $(BENCH) $(BUILD)/bench/paths
 check-alone:
-	@$(RUN) "test/overcommit.sh $(LIB_MALLOC) $(IN_MALLOC) $(STEPS)"
+	@$(RUN) "test/overcommit.sh $(LIB_MALLOC) $(IN_MALLOC) $(STEPS)" \
+	    "test/bench.sh $(BUILD) $(LIB_MALLOC)"
 
 # test/poison.sh says why the other tests do without what the heaps tell AddressSanitizer.
 WITH_ASAN := $(findstring -fsanitize=address,$(CFLAGS))

@@ -26,7 +26,8 @@ void delete_array_sized_aligned(void *p, size_t nbytes, size_t align)
 
 /* Frees one object by one of the calls, with that size and alignment. The object has `nbytes`,
  * and lies at a multiple of 64, but not of a larger `align`: only the bits below tell, not that of
- * `align` itself. */
+ * `align` itself. It is larger than a slot, since all slots of 1024 bytes may lie at multiples of
+ * that. */
 static void free_by(int call, size_t nbytes, size_t said, size_t align)
 {
     char *p = NULL;
@@ -142,8 +143,8 @@ int main(int argc, char **argv)
         }
         if (aligned) {
             snprintf(what, sizeof what, "M10 %s: a wrong alignment is refused", name[call]);
-            bool refused = aborts("", call, 1000, 1000, 1024, "at a multiple of 1024") &&
-                           aborts("", call, 200, 200, 1024, "at a multiple of 1024");
+            bool refused = aborts("", call, 1000, 1000, 4096, "at a multiple of 4096") &&
+                           aborts("", call, 200, 200, 4096, "at a multiple of 4096");
             if (sized) /* and one that is no power of two */
                 refused = refused && aborts("", call, 300000, 300000, 48, "at a multiple of 48");
             check(refused, what);

@@ -68,7 +68,7 @@ static struct known {
 static int nobjects;
 static size_t live_bytes;
 static uint64_t dice = 41;
-static unsigned long nwanted = 40;
+static unsigned long nwanted = 20;
 
 /* Pieces of the heap's own data, in bytes from the header. */
 static struct piece_of_data {

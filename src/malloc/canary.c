@@ -46,3 +46,14 @@ size_t canary_intact(const void *end, size_t slack, enum family family)
         i++;
     return i;
 }
+
+size_t canary_kept(const void *end, size_t slack, enum family family)
+{
+    const unsigned char *at = end;
+    size_t n = canary_length(slack), nkept = 0;
+    uint64_t word = word_for(end, family);
+    const unsigned char *expected = (const unsigned char *)&word;
+    for (size_t i = 0; i < n; i++)
+        nkept += at[i] == expected[i % sizeof word];
+    return nkept;
+}

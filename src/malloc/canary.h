@@ -31,6 +31,9 @@ void canary_write(void *end, size_t slack, enum family family);
  * is less, says that all of them are. */
 size_t canary_intact(const void *end, size_t slack, enum family family);
 
+/* Returns how many bytes of the canary are as canary_write left them, wherever they are. */
+size_t canary_kept(const void *end, size_t slack, enum family family);
+
 /* Returns how many bytes of the slack are a canary. */
 static inline size_t canary_length(size_t slack)
 {

@@ -157,19 +157,27 @@ static bool find_fault(struct fault *fault, enum fault_kind kind, const struct o
     return true;
 }
 
-/* Returns how much of an object's canary is intact. If it is not that of *family, looks for another
- * family that has written it, and stores that. */
+/* Returns how much of an object's canary is intact. If it is that of another family than *family,
+ * stores that. A damaged one is taken for another family's only if most of its bytes are: a single
+ * byte is as another family would have it once in 256 times. */
 static size_t intact_bytes(const struct object *object, size_t room, enum family *family)
 {
+    const void *end = end_of(object);
     size_t slack = open_slack(object, room), n = canary_length(slack);
-    size_t most = canary_intact(end_of(object), slack, *family);
-    for (int other = 0; other < NFAMILIES && most < n; other++) {
-        size_t intact = canary_intact(end_of(object), slack, (enum family)other);
-        if (intact == n)
+    size_t intact = canary_intact(end, slack, *family);
+    if (intact == n)
+        return n;
+    size_t most = larger_of(n / 2, canary_kept(end, slack, *family));
+    for (int other = 0; other < NFAMILIES; other++) {
+        size_t nkept = canary_kept(end, slack, (enum family)other);
+        if (nkept > most) {
+            most = nkept;
+            intact = canary_intact(end, slack, (enum family)other);
+        }
+        if (nkept == n)
             *family = (enum family)other;
-        most = larger_of(intact, most);
     }
-    return most;
+    return intact;
 }
 
 /* Looks at the canary of an object that `call` frees or resizes. Returns its family. */

@@ -37,6 +37,7 @@ static void test_each_change_is_seen(void **state)
                 canary_write(memory + 3, slack, FAMILY_MALLOC);
                 memory[3 + at] ^= (unsigned char)(1u << bit);
                 assert_int_equal(canary_intact(memory + 3, slack, FAMILY_MALLOC), at);
+                assert_int_equal(canary_kept(memory + 3, slack, FAMILY_MALLOC), slack - 1);
             }
         }
     }

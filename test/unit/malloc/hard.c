@@ -290,6 +290,28 @@ static void test_room_for_canaries(void **state)
     close_heap(REGION_BYTES);
 }
 
+/* The first byte of a canary that is changed is told, whatever it is changed to, although it may
+ * then be as in the canary of another family; and although another family frees the object. */
+static void test_the_first_changed_byte_is_told(void **state)
+{
+    (void)state;
+    enum { AT = 1 };
+    static const enum call calls[] = {CALL_MALLOC, CALL_NEW, CALL_NEW_ARRAY};
+    struct object found;
+    open_heap(MEASURE_CANARY, REGION_BYTES);
+    for (size_t nbytes = 100; nbytes < 120; nbytes++) {
+        for (unsigned change = 1; change < 256; change++) {
+            unsigned char *p = take(nbytes, 16, calls[change % 3]);
+            p[nbytes + AT] ^= (unsigned char)change;
+            assert_int_equal(hard_free(p, CALL_FREE, &found, &fault), HEAP_OK);
+            assert_int_equal(fault.kind, FAULT_OVERRUN);
+            assert_int_equal(fault.at, nbytes + AT);
+            fault = (struct fault){0};
+        }
+    }
+    close_heap(REGION_BYTES);
+}
+
 /* What a call has found first is what it reports. */
 static void test_the_first_fault_is_told(void **state)
 {
@@ -381,6 +403,7 @@ int main(void)
         cmocka_unit_test(test_pages_that_do_not_go_back),
         cmocka_unit_test(test_what_stays_in_its_room),
         cmocka_unit_test(test_room_for_canaries),
+        cmocka_unit_test(test_the_first_changed_byte_is_told),
         cmocka_unit_test(test_the_first_fault_is_told),
         cmocka_unit_test(test_each_write_after_free_is_seen),
         cmocka_unit_test(test_too_large_for_the_quarantine),

@@ -152,19 +152,23 @@ uint64_t os_small_page_ns(void)
 }
 
 /* Counts how many of npages are in memory. Returns false if the system does not tell. mincore fills
- * a byte for each page, so large mappings are asked about piece by piece. */
+ * a byte for each page, whose lowest bit tells, so large mappings are asked about piece by piece.
+ * The bytes are counted eight at a time: of a terabyte there are 2^28. */
 static bool count_resident(const unsigned char *first, size_t npages, size_t *nresident)
 {
-    unsigned char told[4096];
+    const uint64_t EACH_BYTE = 0x0101010101010101;
+    uint64_t told[512];
     size_t page = os_page_bytes(), n;
     *nresident = 0;
     for (size_t done = 0; done < npages; done += n) {
         n = npages - done < sizeof told ? npages - done : sizeof told;
+        assert(n > 0); /* or this never ends */
+        /* Not all of the last word may be filled. */
+        told[(n - 1) / 8] = 0;
         if (system_call(SYS_mincore, (long)(first + done * page), (long)(n * page), (long)told))
             return false;
-        assert(n > 0); /* or this never ends */
-        for (size_t i = 0; i < n; i++)
-            *nresident += told[i] & 1;
+        for (size_t i = 0; i < (n + 7) / 8; i++)
+            *nresident += (told[i] & EACH_BYTE) * EACH_BYTE >> 56; /* the sum of the bytes */
     }
     return true;
 }

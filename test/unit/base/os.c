@@ -74,7 +74,7 @@ static void test_each_thread_has_an_address(void **state)
     assert_ptr_equal(os_thread_pointer(), mine);
 }
 
-/* Two pages of three are written to. Where nothing is mapped, the system does not tell. */
+/* Two pages are written to, then all. Where nothing is mapped, the system does not tell. */
 static void test_what_is_resident(void **state)
 {
     (void)state;
@@ -86,6 +86,8 @@ static void test_what_is_resident(void **state)
     p[0] = p[4999 * page] = 1;
     assert_int_equal(os_resident_bytes(p, 5000 * page), 2 * page);
     assert_int_equal(os_resident_bytes(p, 4999 * page), page);
+    memset(p, 1, 5000 * page);
+    assert_int_equal(os_resident_bytes(p, 4999 * page), 4999 * page);
     os_unmap(p, 5000 * page);
     assert_int_equal(os_resident_bytes(p, 5000 * page), 5000 * page);
 }

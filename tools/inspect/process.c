@@ -391,7 +391,7 @@ static void *trace(void *context)
 {
     struct target *t = context;
     struct process *p = t->process;
-    size_t nnew;
+    size_t nnew = 0;
     p->tracer_id = gettid();
     double began = clock_seconds();
     while ((p->why = seize_new(t, &nnew)) == 0 && nnew > 0)

@@ -31,8 +31,8 @@ all: $(BUILD)/libmem.so $(BUILD)/libmem-malloc.so $(BUILD)/examples/census.so $(
 # With make -s it prints nothing, and with V=1 make prints the command.
 silent := $(findstring s,$(firstword -$(MAKEFLAGS)))
 say = $(if $(filter-out 0,$(V)),,@$(if $(silent),,echo '$(1) $(2)' && ))
-# Compiles and links the .c files among the prerequisites. The flags that follow come last.
-build = $(call say,cc,$<)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) $(LDFLAGS) $(filter %.c,$^) -o $@
+# Compiles and links the .c and .o files among the prerequisites. The flags that follow come last.
+build = $(call say,cc,$<)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) $(LDFLAGS) $(filter %.c %.o,$^) -o $@
 
 # --- libraries ----------------------------------------------------------------
 # A library is some folders of src. A folder includes only those before it (test/layers.sh).

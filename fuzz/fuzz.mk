@@ -51,7 +51,7 @@ $(BUILD)/fuzzed.o: $(MALLOC_OBJECTS)
 	    $$6 == "DEFAULT" && $$7 != "UND" { print $$8, "fuzzed_" $$8 }' >$@.names && \
 	    objcopy --redefine-syms=$@.names $@.tmp $@
 $(BUILD)/malloc: fuzz/malloc.c $(BUILD)/fuzzed.o
-	$(build) -Isrc -fno-builtin -fsanitize=fuzzer $(BUILD)/fuzzed.o
+	$(build) -Isrc -fno-builtin -fsanitize=fuzzer
 
 # --- seeds --------------------------------------------------------------------
 

@@ -8,6 +8,9 @@
 
 CALLS ?= 1000000
 SEED ?= 1
+# Tests do this part of their random steps (test/support/patience.h).
+SHARE ?= 1
+export SHARE
 LABEL ?= gcc
 TALLY := build/tally
 LIB_MALLOC := $(BUILD)/libmem-malloc.so
@@ -47,22 +50,25 @@ INSPECT := $(addprefix $(BUILD)/test/inspect/,inspected inspected-static damaged
 INSPECT_MODULES := $(wildcard tools/inspect/*.c) tools/program.c
 HELGRIND := $(BUILD)/test/helgrind/classic $(BUILD)/test/helgrind/malloc
 
-$(BUILD)/test/unit/%: test/unit/%.c test/support/model.c $(SUPPORT) $(BUILD)/libmem.a
+# The model of a heap that many of them compare with.
+MODEL := $(BUILD)/test/support/model.o
+$(MODEL): test/support/model.c test/support/model.h
+	$(call say,cc,$<)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -c $< -o $@
+$(BUILD)/test/unit/%: test/unit/%.c $(MODEL) $(SUPPORT) $(BUILD)/libmem.a
 	$(build) -Isrc -Itest/support $(BUILD)/libmem.a $(CMOCKA)
 # Of the modules of libmem-malloc.so, those that need no heap.
 WITHOUT_HEAP := $(addprefix $(BUILD)/obj/malloc/,history.o stack.o cfi.o module.o \
     options.o report.o canary.o quarantine.o counterfile.o)
 $(BUILD)/test/unit/malloc/%: test/unit/malloc/%.c $(SUPPORT) $(WITHOUT_HEAP) $(BUILD)/libmem.a
-	$(build) -Isrc -Itest/support $(WITHOUT_HEAP) $(BUILD)/libmem.a $(CMOCKA)
+	$(build) -Isrc -Itest/support $(BUILD)/libmem.a $(CMOCKA)
 # A module of the tool, and what the commands share. Those that look into processes are tested by
 # scripts.
 $(BUILD)/test/unit/tools/%: test/unit/tools/%.c tools/inspect/%.c $(SUPPORT) $(BUILD)/libmem.a
 	$(build) -Itest/support -Itools/inspect -Isrc $(CMOCKA)
 $(BUILD)/test/contract/heaps/%: \
-    test/contract/heaps/%.c test/support/model.c $(SUPPORT) $(BUILD)/libmem.a
+    test/contract/heaps/%.c $(MODEL) $(SUPPORT) $(BUILD)/libmem.a
 	$(build) -Isrc -Itest/support $(BUILD)/libmem.a $(CMOCKA)
-$(BUILD)/test/model/%: test/model/%.c test/support/model.c test/support/draw.c $(SUPPORT) \
-    $(BUILD)/libmem.a
+$(BUILD)/test/model/%: test/model/%.c $(MODEL) test/support/draw.c $(SUPPORT) $(BUILD)/libmem.a
 	$(build) -Isrc -Itest/support $(BUILD)/libmem.a
 $(BUILD)/test/contract/classic/%: test/contract/classic/%.c $(SUPPORT) $(BUILD)/libmem.so
 	$(build) -Itest/support -L$(BUILD) -lmem $(CMOCKA) -ldl
@@ -86,14 +92,11 @@ $(BUILD)/test/unit/heaps/refused: LDFLAGS += \
     -Wl,--wrap=os_map,--wrap=os_allow,--wrap=grace_barrier,--wrap=grace_open
 # The heap is the test's.
 $(BUILD)/test/unit/malloc/hard: $(BUILD)/obj/malloc/hard.o
-$(BUILD)/test/unit/malloc/hard: WITHOUT_HEAP += $(BUILD)/obj/malloc/hard.o
 $(BUILD)/test/unit/malloc/hard: LDFLAGS += \
     -Wl,--wrap=os_random,--wrap=os_forbid,--wrap=os_allow,--wrap=os_give_back,--wrap=os_map
 $(BUILD)/test/unit/malloc/stack: LDFLAGS += -Wl,--wrap=cfi_rule
 $(BUILD)/test/unit/malloc/start: $(BUILD)/obj/malloc/hard.o
 $(BUILD)/test/unit/malloc/start: $(BUILD)/obj/malloc/start.o
-$(BUILD)/test/unit/malloc/start: WITHOUT_HEAP += $(BUILD)/obj/malloc/hard.o
-$(BUILD)/test/unit/malloc/start: WITHOUT_HEAP += $(BUILD)/obj/malloc/start.o
 $(BUILD)/test/unit/malloc/cfi: LDFLAGS += -Wl,--wrap=module_find
 $(BUILD)/test/unit/malloc/history: LDFLAGS += -Wl,--wrap=module_find,--wrap=os_allow
 $(BUILD)/test/unit/core/room: LDFLAGS += \
@@ -149,8 +152,8 @@ $(CHECKS): %: $(if $(BUILT),,%-programs)
 
 TALLIED = test/run.sh --label $(LABEL) --tally $(TALLY)
 RUN = LD_LIBRARY_PATH=$(BUILD) WITH="$(WITH)" $(TALLIED) --with "$(WITH)"
-DAMAGED ?= 1000
-TANGLES ?= 4
+DAMAGED ?= 500
+TANGLES ?= 2
 check-tree: ## what does not depend on the compiler: layers, symbols, tools, benchmarks, documents
 check-tree-programs: all $(CONTAINERS) $(BENCH) $(HELGRIND) $(MALLOC) $(BUILD)/bench/paths $(KNOWN)
 check-tree-programs: amalgamation $(INSPECT) $(BUILD)/schedules/schedules $(PMR_BOUNDED)
@@ -185,13 +188,13 @@ check-alone:
 # test/poison.sh says why the other tests do without what the heaps tell AddressSanitizer.
 WITH_ASAN := $(findstring -fsanitize=address,$(CFLAGS))
 check-one: ## the library: modules, contracts, models, misuse, examples: CALLS= SEED=
-check-one-programs: all $(EXAMPLES) $(MISUSE) $(CLASSIC) $(HEAPS_OWN) $(UNIT) $(MODELLED)
+check-one-programs: links $(EXAMPLES) $(MISUSE) $(CLASSIC) $(HEAPS_OWN) $(UNIT) $(MODELLED)
 check-one:
 	@$(if $(WITH_ASAN),ASAN_OPTIONS=allow_user_poisoning=0) \
 	    $(RUN) --misuse $(BUILD)/test/misuse test/misuse $(UNIT) $(CLASSIC) $(HEAPS_OWN) \
 	    "$(BUILD)/test/model/random $(CALLS) $(SEED)" \
 	    "$(BUILD)/test/model/sequences $(if $(WITH),5,6)" \
-	    "$(BUILD)/test/model/heaps $$(($(CALLS) / $(if $(WITH),400,30))) $(SEED)" \
+	    "$(BUILD)/test/model/heaps $$(($(CALLS) / $(if $(WITH),400,60))) $(SEED)" \
 	    "test/examples.sh $(BUILD)/examples"
 	@$(if $(WITH_ASAN),$(RUN) "test/poison.sh $(BUILD)")
 
@@ -204,7 +207,7 @@ check-contracts:
 	@$(RUN) $(CONTRACTS)
 
 check-threads: ## the tests with threads, for ThreadSanitizer
-check-threads-programs: all $(THREADED)
+check-threads-programs: links $(THREADED)
 check-threads:
 	@$(RUN) $(THREADED)
 
@@ -213,9 +216,9 @@ check-threads:
 # whether calloc returns zeros.
 HEAPS ?= 100000
 ROUNDS ?= 3000
-THREADS ?= 10000 1000
+THREADS ?= 4000 400
 SHRINK ?= 1024
-ZEROS ?= 20000
+ZEROS ?= 8000
 # In a build that believes in larger pages than the machine has, LIBMEM=copy is left out: it opens
 # and closes pages of other libraries, whose parts begin at the machine's own pages. And where pages
 # have 64 KiB, the ends of spans are not closed (docs/hardening.md).
@@ -225,7 +228,7 @@ ifneq ($(PAGED_ONLY),)
 HARD := zero,mismatch,quarantine,guard,random
 endif
 RUN_MALLOC = $(TALLIED) --with "$(if $(WITH),$(WITH) -E,env) LD_PRELOAD=$(LIB_MALLOC)"
-check-malloc: ## libmem-malloc.so: HEAPS= ROUNDS= THREADS="10000 1000" SHRINK= ZEROS=
+check-malloc: ## libmem-malloc.so: HEAPS= ROUNDS= THREADS="4000 400" SHRINK= ZEROS=
 check-malloc-programs: $(if $(WITH),,$(MISUSE_HARD))
 check-malloc-programs: all $(MALLOC) $(WALK_STATIC) $(FAILING) $(LIMITS) $(CENSUS)
 check-malloc:

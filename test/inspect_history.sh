@@ -125,7 +125,7 @@ done
 # Any bytes of the file may be damaged: the command ends, and not by a signal.
 if [ -s "$work/snapshot" ]; then
     nbad=0
-    for ((i = 0; i < 60; i++)); do
+    for ((i = 0; i < 12; i++)); do
         python3 - "$i" "$work/snapshot" "$work/damaged" <<'END'
 import random, sys
 random.seed(int(sys.argv[1]))

@@ -82,6 +82,7 @@ check_found() {
 
 if [ "${1:-}" = --more ]; then
     optimise=-O1
+    holds '3 threads, 1 span of 2 slots, 1 call from anywhere' ANYWHERE NSPANS=1 NCALLS=1
     holds '2 threads, 2 spans of 2 slots, 4 calls' NTHREADS=2 NCALLS=4
     holds '2 threads, 2 spans of 2 slots, 1 call from anywhere, any free' \
         ANYWHERE WILD NTHREADS=2 NCALLS=1
@@ -99,8 +100,6 @@ holds '2 threads, 2 spans of 1 slot, 1 call from anywhere, any free' \
     ANYWHERE WILD NTHREADS=2 NSLOTS=1 NCALLS=1
 holds '2 threads, 1 span of 3 slots, 2 calls, any free' \
     WILD NTHREADS=2 NSPANS=1 NSLOTS=3 ENOUGH=2 NCALLS=2
-optimise=-O1 holds '3 threads, 1 span of 2 slots, 1 call from anywhere' \
-    ANYWHERE NSPANS=1 NCALLS=1
 holds '3 threads, 1 span of 1 slot, 1 call from anywhere, any free' \
     ANYWHERE WILD NSPANS=1 NSLOTS=1 NCALLS=1
 holds 'the state may also be cleared before the countdown is lowered' \

@@ -226,7 +226,7 @@ static void test_any_address(void **unused)
         mem_heap *heap = mem_heap_create(sizes[i], NULL);
         assert_non_null(heap);
         use(heap, 2 * MIB);
-        for (int k = 0; k < 200000; k++) {
+        for (int k = 0; k < share_of(200000); k++) {
             struct mem_piece found;
             uint64_t offset = (uint64_t)rnd(&dice, UINT32_MAX) << 16 | rnd(&dice, 1 << 16);
             char *address = (char *)heap + offset % (k % 2 ? sizes[i] : 3 * MIB);

@@ -25,7 +25,7 @@ static _Alignas(4096) unsigned char all[GUARD + LARGEST + GUARD], pristine[LARGE
 static unsigned char *const memory = all + GUARD;
 
 static uint64_t dice;
-static unsigned long seed = 19, nwanted = 4000, nfound, nharmless;
+static unsigned long seed = 19, nwanted, nfound, nharmless;
 
 static struct history {
     size_t nbytes;
@@ -359,8 +359,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_regular_damage),
         cmocka_unit_test(test_any_damage),
     };
-    if (argc > 1)
-        nwanted = strtoul(argv[1], NULL, 10);
+    nwanted = argc > 1 ? strtoul(argv[1], NULL, 10) : (unsigned long)share_of(4000);
     if (argc > 2)
         seed = strtoul(argv[2], NULL, 10);
     dice = seed;

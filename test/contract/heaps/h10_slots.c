@@ -68,7 +68,7 @@ static struct known {
 static int nobjects;
 static size_t live_bytes;
 static uint64_t dice = 41;
-static unsigned long nwanted = 20;
+static unsigned long nwanted;
 
 /* Pieces of the heap's own data, in bytes from the header. */
 static struct piece_of_data {
@@ -602,8 +602,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_each_bit),
                                        cmocka_unit_test(test_the_rest_of_the_map)};
-    if (argc > 1)
-        nwanted = strtoul(argv[1], NULL, 10);
+    nwanted = argc > 1 ? strtoul(argv[1], NULL, 10) : 8 + (unsigned long)share_of(12);
     if (argc > 2)
         dice = strtoul(argv[2], NULL, 10);
     return cmocka_run_group_tests(tests, NULL, NULL);

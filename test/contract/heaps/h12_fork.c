@@ -18,7 +18,7 @@
 
 enum { NTHREADS = 8 };
 
-static unsigned long nforks = 100;
+static unsigned long nforks;
 static uint64_t dice = 1; /* The next thread's. */
 static bool done;
 
@@ -352,11 +352,11 @@ static void test_a_shared_heap_of_a_child(void **state)
     if (sibling == 0) {
         bool good = true;
         close(told[1]);
-        for (int i = 0; i < NFORKS; i++)
+        for (int i = 0; i < share_of(NFORKS); i++)
             good &= forks();
         _exit(good ? 0 : 1);
     }
-    for (int i = 0; i < NFORKS; i++)
+    for (int i = 0; i < share_of(NFORKS); i++)
         assert_true(forks());
     assert_int_equal(waitpid(sibling, &status, 0), sibling);
     assert_int_equal(status, 0);
@@ -454,8 +454,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_a_child_without_the_memory),
         cmocka_unit_test(test_a_copy_made_during_a_fork),
     };
-    if (argc > 1)
-        nforks = strtoul(argv[1], NULL, 10);
+    nforks = argc > 1 ? strtoul(argv[1], NULL, 10) : (unsigned long)share_of(100);
     if (argc > 2)
         dice = strtoul(argv[2], NULL, 10) * 1000;
     alarm(PATIENCE + (unsigned)nforks);

@@ -481,7 +481,7 @@ static void *churn(void *number)
     uint64_t state = 77 + (uintptr_t)number;
     char *mine[50] = {0};
     size_t nwrong = 0;
-    for (int k = 0; k < 20000; k++) {
+    for (int k = 0; k < share_of(20000); k++) {
         size_t i = rnd(&state, 50), size = rnd(&state, 20) ? 1 + rnd(&state, 3000) : 7 * GIB;
         if (mine[i] != NULL)
             nwrong += mem_free(heap, mine[i]) != MEM_OK;
@@ -541,7 +541,7 @@ static void test_at_random(void **state)
         size_t size;
     } live[N];
     size_t nfull = 0, n = 0, nbytes = 0;
-    for (int k = 0; k < 20000; k++) {
+    for (int k = 0; k < share_of(20000); k++) {
         size_t i = rnd(&dice, N), size = (size_t)1 << rnd(&dice, 35);
         size -= rnd(&dice, 1000) * size / 2000;
         if (live[i].start != NULL) {
@@ -561,7 +561,7 @@ static void test_at_random(void **state)
             assert_int_equal(s.live_bytes, nbytes);
         }
     }
-    assert_true(nfull < 2000);
+    assert_true(nfull < (unsigned)share_of(2000));
     for (size_t i = 0; i < N; i++)
         assert_ok(mem_free(heap, live[i].start));
     assert_all_free();

@@ -161,7 +161,7 @@ static void test_random(void **state)
             assert_non_null(heap);
             dice = nbytes + i;
             for (size_t size_max = 16; size_max <= 4096; size_max *= 4) {
-                play(size_max, 4000);
+                play(size_max, share_of(4000));
                 check_all();
                 check_numbers(&whole);
                 assert_true(whole);

@@ -359,7 +359,7 @@ int main(void)
     churn(2000);
     for (const struct kind *k = kinds; k < kinds + sizeof kinds / sizeof *kinds; k++) {
         size_t nwrong = 0;
-        for (size_t size = 8; size <= 1 << 20; size *= 2) {
+        for (size_t size = 8; size <= 1 << 20; size *= share() > 1 ? 4 : 2) {
             for (size_t i = 0; i < ntimes; i++) {
                 nwrong +=
                     !as_expected(k, i == 0 ? size : size + rnd(&seed, (uint32_t)size), onerror);

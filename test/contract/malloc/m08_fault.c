@@ -25,7 +25,7 @@
 #include "failing.h"
 #include "stamp.h"
 
-enum { NLIVE = 40, NSTEPS = 300, NTHREADS = 3, NFORKS = 1, MOST_RUNS = 2000 };
+enum { NLIVE = 40, NSTEPS = 200, NTHREADS = 3, NFORKS = 1, MOST_RUNS = 2000 };
 
 static struct failing *state;
 
@@ -69,7 +69,7 @@ static void put(struct stamped *o, unsigned char *p, size_t n)
 
 static void take(struct worker *w, struct stamped *o)
 {
-    size_t n = rnd_size(&w->seed, rnd(&w->seed, 8) == 0 ? 19 : 9);
+    size_t n = rnd_size(&w->seed, rnd(&w->seed, 16) == 0 ? 19 : 9);
     void *p = NULL;
     switch (rnd(&w->seed, 4)) {
     case 0:
@@ -92,7 +92,7 @@ static void verify(const struct stamped *o)
 
 static void resize(struct worker *w, struct stamped *o)
 {
-    size_t n = o->n + rnd(&w->seed, 100000);
+    size_t n = o->n + rnd(&w->seed, 30000);
     unsigned char *p = opaque(realloc(o->p, n));
     if (has(p)) {
         o->p = p;
@@ -271,7 +271,7 @@ static void judge(uint32_t at, int status)
 static void run_all(char *program, bool onwards)
 {
     sums = (struct sums){0};
-    for (uint32_t at = 1; at <= MOST_RUNS && sums.nbad < 10; at++) {
+    for (uint32_t at = 1; at <= MOST_RUNS && sums.nbad < 10; at += (uint32_t)share()) {
         int status = run(program, (struct failing){.at = at, .onwards = onwards});
         judge(at, status);
         if (state->n < at) {
@@ -321,6 +321,8 @@ static void refuse_steps(char *program, bool onwards)
 
 static bool has_met_all(void)
 {
+    if (share() > 1) /* then some calls are left out */
+        return true;
     return sums.nruns < MOST_RUNS && sums.nfailed[FAILING_mmap] > 0 &&
            sums.nfailed[FAILING_madvise] > 0 && sums.nfailed[FAILING_membarrier] > 0 &&
            sums.nfailed[FAILING_sysinfo] > 0 && sums.nfailed[FAILING_write] > 0;

@@ -101,7 +101,7 @@ static bool grow_and_shrink(void)
 {
     static unsigned char *p[NLARGE];
     bool ok = true;
-    for (int round = 0; round < 4; round++) {
+    for (int round = 0; round < share_of(4); round++) {
         for (int i = 0; i < NLARGE; i++) {
             p[i] = opaque(i % 2 ? malloc(LARGE) : calloc(1, LARGE));
             ok = ok && p[i] != NULL && (i % 2 || all_are(p[i], 0, LARGE));
@@ -118,9 +118,9 @@ static bool grow_and_shrink(void)
 static bool work_alone(void)
 {
     static struct worker w = {.seed = 5};
-    bool ok = churn(&w, NSTEPS) && grow_and_shrink();
+    bool ok = churn(&w, share_of(NSTEPS)) && grow_and_shrink();
     malloc_trim(0);
-    ok = ok && mallinfo2().uordblks > 0 && churn(&w, NSTEPS) && finish(&w);
+    ok = ok && mallinfo2().uordblks > 0 && churn(&w, share_of(NSTEPS)) && finish(&w);
     malloc_trim(0);
     return ok;
 }
@@ -138,7 +138,7 @@ static bool work_and_fork(void)
 static void *work_in_thread(void *seed)
 {
     struct worker w = {.seed = (uintptr_t)seed, .id = (uintptr_t)seed << 40};
-    return churn(&w, NSTEPS) && finish(&w) ? NULL : seed;
+    return churn(&w, share_of(NSTEPS)) && finish(&w) ? NULL : seed;
 }
 
 static bool work_in_threads(void)
@@ -149,7 +149,7 @@ static bool work_in_threads(void)
     for (uintptr_t i = 0; i < NTHREADS; i++)
         if (pthread_create(&thread[i], NULL, work_in_thread, (void *)(i + 1)) != 0)
             exit(2);
-    ok = churn(&w, NSTEPS);
+    ok = churn(&w, share_of(NSTEPS));
     for (int i = 0; i < NTHREADS; i++) {
         void *bad = NULL;
         ok = pthread_join(thread[i], &bad) == 0 && bad == NULL && ok;
@@ -221,8 +221,9 @@ static bool work_without_barrier(void)
     static struct worker w = {.seed = 77};
     void *bad = &w;
     pthread_t thread;
-    return work_alone() && churn(&w, NSTEPS) && work_in_threads() && churn(&w, NSTEPS) &&
-           finish(&w) && outgrow_cache() && pthread_create(&thread, NULL, ask_for_all, bad) == 0 &&
+    return work_alone() && churn(&w, share_of(NSTEPS)) && work_in_threads() &&
+           churn(&w, share_of(NSTEPS)) && finish(&w) && outgrow_cache() &&
+           pthread_create(&thread, NULL, ask_for_all, bad) == 0 &&
            pthread_join(thread, &bad) == 0 && bad == NULL && is_all_free();
 }
 

@@ -126,7 +126,7 @@ static void *work(void *number)
 {
     uintptr_t me = (uintptr_t)number, nbad = 0;
     uint64_t seed = 77 + me;
-    for (uint64_t i = 0; i < NSTEPS; i++) {
+    for (uint64_t i = 0; i < (unsigned)share_of(NSTEPS); i++) {
         nbad += !step(shared[me], &seed, (i + 1) << 32 | me << 24);
     }
     return (void *)nbad;

@@ -312,7 +312,7 @@ static void test_threads(void)
     bool walks = true, checks = true, adds_up = true, forks = true;
     for (uintptr_t i = 0; i < NTHREADS; i++)
         pthread_create(&thread[i], NULL, churn, (void *)i);
-    for (int i = 0; i < NWALKS; i++) {
+    for (int i = 0; i < share_of(NWALKS); i++) {
         struct tour t = {.meanwhile = i % 2 ? allocate_and_free : NULL};
         struct mem_statistics s;
         walks = is_right(&t) && walks;

@@ -825,7 +825,7 @@ static void test_bt5_any_damage(void **state)
     assert_true(b.tree[BY_ADDRESS].height > 1 && b.tree[BY_SIZE].height > 1);
     const struct btree keep = b;
     memcpy(whole, small, sizeof small);
-    for (int round = 0; round < NROUNDS; round++) {
+    for (int round = 0; round < share_of(NROUNDS); round++) {
         if (round % 10 == 0)
             fill_nodes();
         for (uint32_t n = rnd(&dice, 6); n > 0; n--)

@@ -77,7 +77,7 @@ static void test_equal_to_the_map(void **state)
     uint32_t nclean = 0;
     clean_open(&c, NGRANULES);
     memset(is_clean, true, NGRANULES);
-    for (int step = 0; step < NSTEPS; step++) {
+    for (int step = 0; step < share_of(NSTEPS); step++) {
         /* Each cell of the map has at most two intervals, one at each end of what is cut. */
         uint32_t start = rnd(&dice, NGRANULES / CELL) * CELL + rnd(&dice, CELL / 2);
         uint32_t end = start + 1 + rnd(&dice, CELL / 2), cell = start / CELL * CELL;
@@ -101,7 +101,7 @@ static void test_never_more_than_the_map(void **state)
     bool was_full = false;
     clean_open(&c, 0);
     memset(is_clean, false, NGRANULES);
-    for (int step = 0; step < NSTEPS; step++) {
+    for (int step = 0; step < share_of(NSTEPS); step++) {
         uint32_t start = rnd(&dice, NGRANULES);
         uint32_t most = rnd(&dice, 4) == 0 ? NGRANULES - start : 20;
         uint32_t end = start + 1 + rnd(&dice, least(most, NGRANULES - start));
@@ -321,7 +321,7 @@ static void test_the_largest_slack(void **state)
 static void random_calls(size_t nbytes, size_t size_max, unsigned nobjects, int nsteps)
 {
     open_heap(nbytes);
-    for (int step = 0; step < nsteps; step++) {
+    for (int step = 0; step < share_of(nsteps); step++) {
         size_t i = rnd(&dice, nobjects);
         size_t size = rnd(&dice, 3) == 0 ? rnd(&dice, (uint32_t)size_max) : rnd(&dice, 5000);
         if (rnd(&dice, 8) == 0) {

@@ -31,7 +31,7 @@ run_tests() {
     export LDFLAGS="$folder/coverage.o $runtime"
     set -- CC="clang-$version" CFLAGS="$flags" BUILD=build/coverage LABEL=coverage \
         TALLY=build/tally.coverage CALLS=300000 HEAPS=20000 ROUNDS=300 THREADS='1000 100' \
-        SHRINK=256 ZEROS=5000
+        SHRINK=512 ZEROS=5000
     make -s -k -j2 check-one-programs check-malloc-programs build/coverage/test/known "$@" ||
         return 1
     make -s -k check-one check-malloc BUILT=1 "$@"

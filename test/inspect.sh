@@ -284,7 +284,7 @@ result $? 'and JSON is UTF-8'
 finish
 start "$inspected" 4 20000
 nbad=0 nsure=0 # on a busy machine a thread may be at work at each of eight stops
-for _ in {1..25}; do
+for _ in {1..12}; do
     if finds_all "$pid"; then
         nsure=$((nsure + 1))
     elif [ "$status" -ne 2 ] || ! grep -q ' in 8 stops, as a thread was at work in a heap' out; then
@@ -292,9 +292,9 @@ for _ in {1..25}; do
     fi
 done
 [ "$nbad" -eq 0 ] && [ "$nsure" -gt 0 ]
-result $? 'while four threads allocate, find knows each object, 25 times, or is unsure'
+result $? 'while four threads allocate, find knows each object, 12 times, or is unsure'
 nbad=0
-for _ in {1..25}; do
+for _ in {1..12}; do
     run "$mem" check "$pid"
     [ "$status" -ne 1 ] || nbad=$((nbad + 1))
 done
@@ -303,14 +303,14 @@ run "$mem" snap "$pid" -o threads
 [ "$(readelf -n threads 2>>err | grep -c PRSTATUS)" -eq 5 ]
 result $? 'a snapshot has the registers of all five threads'
 nsent=0
-(for _ in {1..40}; do "$mem" check "$pid"; done) >/dev/null 2>&1 &
+(for _ in {1..20}; do "$mem" check "$pid"; done) >/dev/null 2>&1 &
 looks=$!
 while kill -0 "$looks" 2>/dev/null && [ "$nsent" -lt 50000 ]; do
     kill -RTMIN+1 "$pid" && nsent=$((nsent + 1))
 done
 wait "$looks"
 nbad=0
-for _ in {1..40}; do
+for _ in {1..20}; do
     "$mem" check "$pid" >/dev/null 2>&1 &
     tool=$!
     sleep "0.00$((RANDOM % 10))"

@@ -646,7 +646,7 @@ static bool can_have(size_t nbytes)
     const struct one *h = &heaps[0];
     mem_heap *heap[NHEAPS];
     int n = 0;
-    clock_t end = clock() + CLOCKS_PER_SEC / 4; /* An emulator is slow to map them. */
+    clock_t end = clock() + CLOCKS_PER_SEC / 40; /* An emulator is slow to map them. */
     while (n < NHEAPS && clock() < end && (heap[n] = mem_heap_create(nbytes, NULL)) != NULL)
         n++;
     bool all = n == NHEAPS;

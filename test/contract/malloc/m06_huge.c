@@ -156,8 +156,9 @@ static long small_page_ns(void)
 }
 
 /* Small objects, first in a heap that is nearly large, then in one that has become large: 512 MiB.
- * Most of it is one object that is never written to. Where small pages are slow, so does a large
- * heap; on a system near that limit, either is right. */
+ * Most of it is one object that is never written to, and the huge page in which that ends is asked
+ * for: one such page may be. Where small pages are slow, a large heap, too, grows by them; on a
+ * system near that limit, either is right. */
 static void test_growth(void)
 {
     enum { ATTEMPTS = 5, PAUSE_US = 200000, NBYTES = 1000, N = 32 * MIB / NBYTES };
@@ -170,7 +171,7 @@ static void test_growth(void)
             small[i][j] = memset(malloc(NBYTES), 1, NBYTES);
         huge = smaps_kib("AnonHugePages") - before;
         if (i == 0) {
-            check(huge < 2 * MIB / 1024, "a heap of less than 512 MiB grows by small pages");
+            check(huge < 4 * MIB / 1024, "a heap of less than 512 MiB grows by small pages");
             most = realloc(most, (size_t)600 * MIB);
         } else {
             usleep((useconds_t)PAUSE_US << i);
@@ -184,7 +185,7 @@ static void test_growth(void)
     if (ns < FAST_NS)
         check(huge >= N * NBYTES / 1024 / 2, "a larger one by huge pages");
     else if (ns > SLOW_NS)
-        check(huge < 2 * MIB / 1024, "and so does a larger one where small pages are slow");
+        check(huge < 4 * MIB / 1024, "and so does a larger one where small pages are slow");
     free(most);
     for (int i = 0; i <= ATTEMPTS; i++)
         for (int j = 0; j < N; j++)

@@ -102,7 +102,7 @@ static void test_one_thread(void **state)
     struct thread self = {0};
     open_heap();
     assert_true(heap_usage(&heap).live_bytes == 0);
-    for (int life = 0; life < 8; life++) {
+    for (int life = 0; life < share_of(8); life++) {
         if (life % 4 != 3)
             heap_join(&heap, &self);
         for (int i = 0; i < 20000; i++) {

@@ -185,7 +185,6 @@ EOF
 cat >small.sql <<'EOF'
 create table t(a integer primary key, b text);
 insert into t values(1, 'one'), (2, 'two'), (3, hex(randomblob(4000)));
-create index i on t(b);
 select count(*), max(length(b)) from t group by a order by b;
 EOF
 cat >small.cpp <<'EOF'

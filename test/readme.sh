@@ -110,7 +110,8 @@ if [ "${1:-}" = --write ]; then
     exit
 fi
 
-sed "1,/^<!-- Below/d" "$page" | diff - <(table) | sed 's/^/# /' >&2
+made=$(table)
+sed "1,/^<!-- Below/d" "$page" | diff - <(printf '\n%s\n' "${made#$'\n'}") | sed 's/^/# /' >&2
 [ "${PIPESTATUS[1]}" -eq 0 ]
 result $? "the table of $page is up to date (test/readme.sh --write)"
 missing=$(for file in $(find test -name '*.c' -o -name '*.cc' -o -name '*.cpp' | sort); do
@@ -122,7 +123,7 @@ missing=$(for file in $(find test -name '*.c' -o -name '*.cc' -o -name '*.cpp' |
 done)
 [ -z "$missing" ]
 result $? "each test has a row${missing:+, except: $missing}"
-unsaid=$(table | grep -E '^\|  ?\|' || true)
+unsaid=$(grep -E '^\|  ?\|' <<<"$made" || true)
 [ -z "$unsaid" ]
 result $? "each test opens with a sentence that says what it checks${unsaid:+, except: $unsaid}"
 unrun=$(for file in $(tree_scripts); do grep -qF "$file" test/test.mk || echo "$file"; done)

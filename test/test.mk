@@ -193,7 +193,7 @@ check-one:
 	@$(if $(WITH_ASAN),ASAN_OPTIONS=allow_user_poisoning=0) \
 	    $(RUN) --misuse $(BUILD)/test/misuse test/misuse $(UNIT) $(CLASSIC) $(HEAPS_OWN) \
 	    "$(BUILD)/test/model/random $(CALLS) $(SEED)" \
-	    "$(BUILD)/test/model/sequences $(if $(WITH),5,6)" \
+	    "$(BUILD)/test/model/sequences $(if $(WITH)$(WITH_ASAN),5,6)" \
 	    "$(BUILD)/test/model/heaps $$(($(CALLS) / $(if $(WITH),400,60))) $(SEED)" \
 	    "test/examples.sh $(BUILD)/examples"
 	@$(if $(WITH_ASAN),$(RUN) "test/poison.sh $(BUILD)")
@@ -215,7 +215,7 @@ check-threads:
 # forks; SHRINK is how many MiB a program has before it shrinks; ZEROS is how many random calls see
 # whether calloc returns zeros.
 HEAPS ?= 100000
-ROUNDS ?= 3000
+ROUNDS ?= 1500
 THREADS ?= 4000 400
 SHRINK ?= 1024
 ZEROS ?= 8000

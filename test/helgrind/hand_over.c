@@ -24,7 +24,7 @@
 #include "../support/reserved.h"
 #endif
 
-enum { NTHREADS = 4, NSTEPS = 3000, NSHARED = 8, REGION = 32 << 20 };
+enum { NTHREADS = 4, NSTEPS = 1200, NSHARED = 8, REGION = 32 << 20 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static unsigned char *shared[NSHARED]; /* Guarded by lock. */

@@ -35,19 +35,20 @@ static void test_a_thousand_heaps(void **state)
     enum { N = 1000, EACH = 20 };
     static mem_heap *heap[2 * N];
     static unsigned char *object[2 * N][EACH];
-    for (int i = 0; i < 2 * N; i++)
+    const int n = share_of(2 * N);
+    for (int i = 0; i < n; i++)
         heap[i] = i % 2 ? mem_heap_create(4096, NULL) : mem_heap_in(memory + i * 4096, 4096, NULL);
     for (int k = 0; k < EACH; k++)
-        for (int i = 0; i < 2 * N; i++) {
+        for (int i = 0; i < n; i++) {
             object[i][k] = mem_alloc(heap[i], 100);
             memset(object[i][k], i % 255, 100);
         }
-    for (int i = 0; i < 2 * N; i++)
+    for (int i = 0; i < n; i++)
         for (int k = 0; k < EACH; k++) {
             assert_int_equal(object[i][k][0], i % 255);
             assert_int_equal(object[i][k][99], i % 255);
-            assert_int_equal(mem_free(heap[(i + 1) % (2 * N)], object[i][k]),
-                             i + 1 < 2 * N ? MEM_NOT_OURS : MEM_NO_HEAP);
+            assert_int_equal(mem_free(heap[(i + 1) % n], object[i][k]),
+                             i + 1 < n ? MEM_NOT_OURS : MEM_NO_HEAP);
             assert_ok(mem_free_any(heap[i], object[i][k] + 50));
             if (k == EACH - 1)
                 assert_ok(mem_heap_destroy(heap[i]));

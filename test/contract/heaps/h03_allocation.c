@@ -210,7 +210,7 @@ static void test_any_calls(void **state)
 {
     (void)state;
     size_t end = mappings_are_cheap() ? LARGE : LARGE / 8; /* An emulator gets smaller heaps. */
-    for (size_t nbytes = 256; nbytes < end; nbytes = nbytes * 4 / 3)
+    for (size_t nbytes = 256; nbytes < end; nbytes = nbytes * (share() > 1 ? 6 : 4) / 3)
         any_calls(nbytes, rnd(&dice, 8), share_of(nbytes < MIB ? 2000 : 500));
     any_calls(LARGE, 0, 2000);
     assert_true(ngrown > 100 && nmoved > 100 && naligned > 100);

@@ -46,7 +46,7 @@ static void each_size(void)
 static void each_alignment(void)
 {
     bool good = true;
-    for (size_t align = 8; align <= (size_t)1 << 24; align *= 2) {
+    for (size_t align = 8; align <= (size_t)1 << (share() > 1 ? 16 : 24); align *= 2) {
         for (size_t n = 0; n < 70000; n = 3 * n + 1) {
             void *p = NULL;
             good = good && posix_memalign(&p, align, n) == 0 && is_multiple(p, align) &&

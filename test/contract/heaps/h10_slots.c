@@ -564,7 +564,8 @@ static void change_kind(const struct kind *k)
     print_message("heap of %zu bytes, flags %u: %lu found, %lu harmless, %lu wrong, in %zu bytes\n",
                   k->nbytes, k->flags, nfound, nharmless, nwrong, data_bytes);
     assert_int_equal(nwrong, 0);
-    assert_true(nfound > 0 && nharmless > 0);
+    /* Of few bits all may be found. */
+    assert_true(nfound > 0 && (nharmless > 0 || share() > 1));
 }
 
 static void test_each_bit(void **state)

@@ -92,13 +92,19 @@ table() {
     section 'The tree: layers, tools, documents'
     rows 'make check-one' test/examples.sh test/poison.sh
     # shellcheck disable=SC2046 # the names are words
-    rows 'make check-tree' test/*.cpp $(tree_scripts)
+    for file in test/*.cpp $(tree_scripts); do row "$file" "make $(suite_of "$file")"; done
     rows 'make check-alone' test/overcommit.sh test/bench.sh
     rows 'make soak-deb' test/deb.sh
     rows 'make soak-arm64' test/arm64.sh
 }
 
-# Scripts of test/ that print TAP and that the suite check-tree runs.
+# Prints which suite runs a script.
+suite_of() { # file
+    awk -v file="$1" '/^check-[a-z]*:$/ { suite = $1 } END { if (!found) print "check-tree" }
+        index($0, file) && suite { sub(":", "", suite); print suite; found = 1; exit }' test/test.mk
+}
+
+# Scripts of test/ that print TAP and that the suites check-tree and check-tools run.
 tree_scripts() {
     grep -lE '^echo "?1\.\.|[Pp]rints TAP' test/*.sh |
         grep -vE '^test/(examples|poison|overcommit|bench|deb|arm64|races)\.sh$'
@@ -128,5 +134,5 @@ unsaid=$(grep -E '^\|  ?\|' <<<"$made" || true)
 result $? "each test opens with a sentence that says what it checks${unsaid:+, except: $unsaid}"
 unrun=$(for file in $(tree_scripts); do grep -qF "$file" test/test.mk || echo "$file"; done)
 [ -z "$unrun" ]
-result $? "the suite check-tree runs each script${unrun:+, except: $unrun}"
+result $? "the suite check-tree or check-tools runs each script${unrun:+, except: $unrun}"
 echo "1..$ntests"

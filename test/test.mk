@@ -146,7 +146,8 @@ check: ## installs what the tests need, and tests each build of test/builds.tsv
 	@test/needs.sh
 	@test/check.sh
 
-CHECKS := check-tree check-one check-contracts check-threads check-malloc check-pages check-alone
+CHECKS := check-tree check-tools check-one check-contracts check-threads check-malloc check-pages
+CHECKS += check-alone
 .PHONY: $(CHECKS) $(CHECKS:=-programs)
 $(CHECKS): %: $(if $(BUILT),,%-programs)
 
@@ -154,9 +155,9 @@ TALLIED = test/run.sh --label $(LABEL) --tally $(TALLY)
 RUN = LD_LIBRARY_PATH=$(BUILD) WITH="$(WITH)" $(TALLIED) --with "$(WITH)"
 DAMAGED ?= 500
 TANGLES ?= 2
-check-tree: ## what does not depend on the compiler: layers, symbols, tools, benchmarks, documents
-check-tree-programs: all $(CONTAINERS) $(BENCH) $(HELGRIND) $(MALLOC) $(BUILD)/bench/paths $(KNOWN)
-check-tree-programs: amalgamation $(INSPECT) $(BUILD)/schedules/schedules $(PMR_BOUNDED)
+check-tree: ## what does not depend on the compiler: layers, symbols, documents, models, instructions
+check-tree-programs: all $(CONTAINERS) $(BENCH) $(HELGRIND) $(MALLOC) $(BUILD)/bench/paths
+check-tree-programs: amalgamation $(BUILD)/schedules/schedules $(PMR_BOUNDED)
 check-tree:
 	@$(RUN) test/run_selftest.sh "test/layers.sh src" test/readme.sh test/words.sh test/scripts.sh \
 	    test/seeded.sh \
@@ -167,15 +168,18 @@ check-tree:
 	    test/installed.sh test/cmake.sh "test/man.sh $(BUILD)" "test/docs.sh $(BUILD)" \
 	    "test/amalgamation.sh $(BUILD)" "test/musl.sh $(BUILD)" "test/probes.sh $(BUILD)" \
 	    "test/languages.sh $(BUILD)" "test/memcheck.sh $(BUILD)" \
-	    "test/tool.sh $(BUILD)/mem $(LIB_MALLOC) $(KNOWN)" "test/demo.sh $(BUILD)/mem" \
+	    test/spin.sh $(BUILD)/schedules/schedules \
+	    "test/helgrind.sh $(BUILD) $(BUILD)/test/helgrind" \
+	    "test/instructions.sh $(BUILD) $(CFLAGS)"
+
+check-tools: ## the tool mem, and real programs on libmem-malloc.so: DAMAGED= TANGLES= SEED=
+check-tools-programs: all $(KNOWN) $(INSPECT)
+check-tools:
+	@$(RUN) "test/demo.sh $(BUILD)/mem" "test/tool.sh $(BUILD)/mem $(LIB_MALLOC) $(KNOWN)" \
 	    "test/inspect.sh $(BUILD)" "test/damaged.sh $(BUILD) $(DAMAGED) $(SEED)" \
 	    "test/leaks.sh $(BUILD) $(TANGLES) $(SEED)" "test/origins.sh $(BUILD)" \
 	    "test/top.sh $(BUILD)" "test/fail.sh $(BUILD)/mem" \
-	    "test/inspect_history.sh $(BUILD)/mem $(LIB_MALLOC)" \
-	    test/spin.sh \
-	    $(BUILD)/schedules/schedules \
-	    "test/helgrind.sh $(BUILD) $(BUILD)/test/helgrind" \
-	    "test/instructions.sh $(BUILD) $(CFLAGS)" "test/programs.sh $(LIB_MALLOC)"
+	    "test/inspect_history.sh $(BUILD)/mem $(LIB_MALLOC)" "test/programs.sh $(LIB_MALLOC)"
 
 # One changes a setting of the whole system, the other looks at the clock.
 STEPS := $(BUILD)/test/contract/heaps/h01_steps

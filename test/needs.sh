@@ -11,7 +11,7 @@ set -u
 packages='gcc g++ libc6-dev clang libclang-rt-dev libcmocka-dev pkgconf binutils
     gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user
     abigail-tools bash cmake git google-perftools liblua5.4-dev libsqlite3-dev lua5.4 mandoc
-    musl-tools perl python3 redis-server shellcheck spin sqlite3 valgrind xz-utils libelf-dev
+    musl-tools perl python3 redis-server shellcheck spin sqlite3 tcc valgrind xz-utils libelf-dev
     libdw-dev libzstd-dev libncurses-dev ncurses-bin gdb systemtap-sdt-dev bpftrace util-linux'
 foreign=build/arm64/cmocka # cmocka for arm64 is unpacked here, since it is not installed.
 

@@ -41,9 +41,9 @@ result $? 'mem.h and mem_heap.h are those of include'
 passes taught.sh .
 result $? 'programs are compiled and run as users were taught (test/taught.sh)'
 
-strict='-O1 -std=c11 -Wextra -Wconversion -Wshadow -Wundef'
-for command in 'gcc -O0 -DMEM_DEBUG=2 -D_GNU_SOURCE' 'clang -O3 -std=gnu17 -DNDEBUG' \
-    "gcc $strict" "clang $strict"; do
+debug='-O0 -std=gnu17 -DMEM_DEBUG=2 -D_GNU_SOURCE'
+strict='-std=c11 -Wextra -Wconversion -Wshadow -Wundef'
+for command in "gcc $debug" "clang $debug" "gcc -O3 -DNDEBUG $strict" "clang -O2 $strict"; do
     # shellcheck disable=SC2086 # the command is several words
     silent $command -Wall -Werror -c mem.c -o other.o
     result $? "$command gives no warning"

@@ -155,7 +155,7 @@ TALLIED = test/run.sh --label $(LABEL) --tally $(TALLY)
 RUN = LD_LIBRARY_PATH=$(BUILD) WITH="$(WITH)" $(TALLIED) --with "$(WITH)"
 DAMAGED ?= 500
 TANGLES ?= 2
-check-tree: ## what does not depend on the compiler: layers, symbols, documents, models, instructions
+check-tree: ## what depends on no compiler: layers, symbols, documents, models, instructions
 check-tree-programs: all $(CONTAINERS) $(BENCH) $(HELGRIND) $(MALLOC) $(BUILD)/bench/paths
 check-tree-programs: amalgamation $(BUILD)/schedules/schedules $(PMR_BOUNDED)
 check-tree:

@@ -373,8 +373,8 @@ bool chunks_resize(struct chunks *c, const struct chunk *old, uint32_t length, u
 
 /* --- tables ------------------------------------------------------------------------- */
 
-/* Opens [begin, begin + length), which lies in the tail and was never used, as far as the gap
- * begins below its end:
+/* Opens [begin, begin + length), which lies in the tail, as far as the gap begins below its end;
+ * what is in the gap was never used:
  *
  *     [ open ][ can be written to | can only be read | page ]|.... gap ....
  *             begin               unwritten.from         .to   low
@@ -410,8 +410,7 @@ enum chunks_result chunks_take_table(struct chunks *c, uint32_t length, uint32_t
     uint32_t skip;
     assert(!chunks_have_unwritten(c) && l->guard.page == 0);
     if (l->guard.high != 0 &&
-        ledger_choose_aligned(l, length, align, phase_of(c, align), &from, &skip) &&
-        from.start + skip >= l->used)
+        ledger_choose_aligned(l, length, align, phase_of(c, align), &from, &skip))
         (void)open_table(c, from.start + skip, length, written);
     enum chunks_result result = chunks_take_aligned(c, length, align, LEDGER_RESERVED, start);
     assert(result == CHUNKS_OK || !chunks_have_unwritten(c));

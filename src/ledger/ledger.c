@@ -43,7 +43,7 @@ static bool has_room(const struct ledger *l, uint64_t nmore)
 }
 
 /* Notes the most records there ever were, which says how far down records may have been written.
- * Memory below that, and above `used`, is as the system gave it: ledger_is_fresh promises so, and
+ * Memory below that, and above `used`, is as the system gave it: ledger_fresh_from promises so, and
  * the page map need not be cleared there; ledger_clean_end is for memory that went back, too. */
 static void note_most(struct ledger *l)
 {
@@ -807,10 +807,12 @@ uint32_t ledger_clean_end(const struct ledger *l)
     return granules_left(l, (uint64_t)l->most + 1, BTREE_COST);
 }
 
-bool ledger_is_fresh(const struct ledger *l, uint32_t start, uint32_t length)
+uint32_t ledger_fresh_from(const struct ledger *l, uint32_t start, uint32_t end)
 {
-    assert(length > 0);
-    return start >= l->used && (uint64_t)start + length <= ledger_clean_end(l);
+    assert(start < end);
+    if (end > ledger_clean_end(l) || l->used >= end)
+        return end;
+    return l->used < start ? start : l->used;
 }
 
 /* --- the check ----------------------------------------------------------------- */

@@ -232,9 +232,10 @@ size_t ledger_nbytes_written(const struct ledger *l);
 /* Returns the granule below which no record was ever written. O(1). */
 uint32_t ledger_clean_end(const struct ledger *l);
 
-/* Returns whether nothing was ever written to [start, start + length): it was never given out, and
- * held no records. A free list may have written to its first granule. */
-bool ledger_is_fresh(const struct ledger *l, uint32_t start, uint32_t length);
+/* Returns the granule of [start, end) from which on nothing was ever written to it: that was never
+ * given out, and held no records. A free list may have written to the first granule. Returns `end`
+ * if there is none. */
+uint32_t ledger_fresh_from(const struct ledger *l, uint32_t start, uint32_t end);
 
 /* --- checking ------------------------------------------------------------------ */
 

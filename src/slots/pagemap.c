@@ -84,9 +84,9 @@ static bool pagemap_take(struct spans *s, uint32_t length)
  * slice is a span. Returns false if there is no room.
  *
  * Memory that was never written to is 0 already, except for the node of the free list that may
- * lie at its begin; it may be large, and is not touched. Other memory is cleared at once in a
- * heap without a list, since there threads may read entries without the lock; else entry by
- * entry, as slices are taken. */
+ * lie at its begin; it may be large, and is not touched. Other memory, which lies below it, is
+ * cleared at once in a heap without a list, since there threads may read entries without the lock;
+ * else entry by entry, as slices are taken. */
 static bool pagemap_open(struct spans *s)
 {
     size_t nbytes = QUEUES_BYTES + pagemap_nslices(s) * sizeof(struct span);
@@ -97,13 +97,13 @@ static bool pagemap_open(struct spans *s)
     struct ledger before = s->chunks->ledger;
     if (!pagemap_take(s, length))
         return false;
-    bool is_fresh = spans_region(s)->is_zero && ledger_is_fresh(&before, s->pagemap, length);
-    bool all = is_fresh || s->chunks->list.head == NULL;
-    memset(region_at(spans_region(s), s->pagemap), 0,
-           is_fresh ? GRANULE_BYTES
-           : all    ? nbytes
-                    : (size_t)QUEUES_BYTES);
-    assert(is_fresh || !chunks_have_unwritten(s->chunks));
+    uint32_t end = s->pagemap + length, fresh = end;
+    if (spans_region(s)->is_zero)
+        fresh = ledger_fresh_from(&before, s->pagemap, end);
+    bool all = fresh == s->pagemap || s->chunks->list.head == NULL;
+    size_t dirty = larger_of((size_t)(fresh - s->pagemap) * GRANULE_BYTES, GRANULE_BYTES);
+    memset(region_at(spans_region(s), s->pagemap), 0, all ? dirty : (size_t)QUEUES_BYTES);
+    assert(!chunks_have_unwritten(s->chunks) || fresh <= s->chunks->unwritten.from);
     /* A reader without the lock that sees this sees where the page map is, too. */
     __atomic_store_n(&s->nclear, all ? (uint32_t)pagemap_nslices(s) : 0, __ATOMIC_RELEASE);
     assert((uintptr_t)pagemap_span(s, 1) % sizeof(struct span) == 0); /* cache lines */

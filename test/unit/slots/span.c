@@ -513,6 +513,65 @@ static void test_a_page_map_that_is_opened_by_and_by(void **state)
     munmap(r.base, r.nbytes);
 }
 
+/* An object was where the page map comes to lie: what that has written to is cleared, and the rest
+ * is not touched. */
+static void test_a_page_map_where_an_object_was(void **state)
+{
+    enum { OBJECT = 3 << 20, REGION_SHIFT = 33, MAP_BYTES = 1 << (REGION_SHIFT - 10) };
+    struct region r;
+    void *object;
+    (void)state;
+    if (!mappings_are_cheap())
+        skip();
+    for (int stepwise = 0; stepwise < 2; stepwise++) {
+        assert_int_equal(region_reserve(&r, (size_t)1 << REGION_SHIFT), REGION_OK);
+        r.open_bytes = region_open_bytes(r.nbytes, 0);
+        heap = (struct heap){0};
+        heap_open_locked(&heap, r, NULL);
+        heap.spans.keeps_pagemap = stepwise;
+        assert_int_equal(heap_take(&heap, OBJECT, FIT_ANY, &object), HEAP_OK);
+        memset(object, 0xff, OBJECT);
+        assert_int_equal(heap_free(&heap, object), HEAP_OK);
+        assert_int_equal(heap_take(&heap, 100, FIT_ANY, &object), HEAP_OK);
+        char *map = (char *)region_at(&heap.chunks.region, heap.spans.pagemap);
+        size_t page = os_page_bytes(), touched = OBJECT + SLICE_BYTES;
+        char *rest = (char *)(((uintptr_t)map + touched) / page * page);
+        assert_true(map < rest && rest < map + MAP_BYTES);
+        size_t untouched = (size_t)(map + MAP_BYTES - rest) / page * page;
+        assert_int_equal(os_resident_bytes(rest, untouched), 0);
+        assert_true(chunks_have_unwritten(&heap.chunks) == stepwise);
+        while (heap.spans.nheld < OBJECT / 2 / sizeof(struct span)) /* their entries lie there */
+            assert_int_equal(heap_take(&heap, 30000, FIT_ANY, &object), HEAP_OK);
+        assert_int_equal(check_heap(&heap), HEAP_OK);
+        munmap(r.base, r.nbytes);
+    }
+}
+
+/* Records of many objects reached down to where the page map comes to lie. */
+static void test_a_page_map_where_records_were(void **state)
+{
+    enum { BYTES = 1 << 20, LOW = BYTES / 8 * 5 };
+    static void *small[BYTES / 32];
+    struct region r;
+    size_t n = 0;
+    void *object;
+    (void)state;
+    assert_true(region_map(&r, BYTES));
+    assert_true(r.is_zero);
+    heap = (struct heap){0};
+    heap_open_locked(&heap, r, NULL);
+    while (heap_take(&heap, 1, FIT_BEST, &small[n]) == HEAP_OK)
+        n++;
+    while (n > 0)
+        assert_int_equal(heap_free(&heap, small[--n]), HEAP_OK);
+    assert_int_equal(heap_take(&heap, LOW, FIT_BEST, &object), HEAP_OK);
+    assert_true(ledger_clean_end(&heap.chunks.ledger) < LOW / GRANULE_BYTES);
+    assert_int_equal(heap_take(&heap, 100, FIT_ANY, &object), HEAP_OK);
+    assert_true(heap.spans.nheld > 0);
+    assert_int_equal(check_heap(&heap), HEAP_OK);
+    os_unmap(r.base, r.nbytes);
+}
+
 static void test_wrong_addresses(void **state)
 {
     (void)state;
@@ -554,6 +613,8 @@ int main(void)
         cmocka_unit_test(test_when_spans_are_counted),
         cmocka_unit_test(test_a_freed_slot_is_not_the_next),
         cmocka_unit_test(test_a_page_map_that_is_opened_by_and_by),
+        cmocka_unit_test(test_a_page_map_where_an_object_was),
+        cmocka_unit_test(test_a_page_map_where_records_were),
         cmocka_unit_test(test_wrong_addresses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -35,8 +35,6 @@ IN_MALLOC := $(BUILD)/test/contract/malloc
 MALLOC := $(call programs_in,test/contract/malloc)
 MODELLED := $(call programs_in,test/model)
 MISUSE := $(call programs_in,test/misuse)
-MISUSE_HARD := $(call programs_in,test/misuse/hard)
-MISUSE_HARD += $(patsubst %.cc,$(BUILD)/%,$(wildcard test/misuse/hard/*.cc))
 THREADED := $(filter %threads %/h12_fork %/h13_guard_pages,$(CLASSIC) $(HEAPS_OWN))
 SUPPORT := $(wildcard test/support/*.h)
 FAILING := $(IN_MALLOC)/failing.so $(IN_MALLOC)/allocating.so
@@ -231,10 +229,12 @@ HARD := hard
 ifneq ($(PAGED_ONLY),)
 HARD := zero,mismatch,quarantine,guard,random
 endif
+# A build with MISUSE_HARD= does without these: most of their time goes to compiling them.
+MISUSE_HARD := $(if $(WITH)$(PAGED_ONLY),,$(call programs_in,test/misuse/hard) \
+    $(patsubst %.cc,$(BUILD)/%,$(wildcard test/misuse/hard/*.cc)))
 RUN_MALLOC = $(TALLIED) --with "$(if $(WITH),$(WITH) -E,env) LD_PRELOAD=$(LIB_MALLOC)"
 check-malloc: ## libmem-malloc.so: HEAPS= ROUNDS= THREADS="4000 400" SHRINK= ZEROS=
-check-malloc-programs: $(if $(WITH),,$(MISUSE_HARD))
-check-malloc-programs: all $(MALLOC) $(WALK_STATIC) $(FAILING) $(LIMITS) $(CENSUS)
+check-malloc-programs: all $(MALLOC) $(WALK_STATIC) $(FAILING) $(LIMITS) $(CENSUS) $(MISUSE_HARD)
 check-malloc:
 	@failed=0; \
 	$(RUN_MALLOC) $(IN_MALLOC)/m01_symbols $(IN_MALLOC)/m02_semantics $(IN_MALLOC)/m03_misuse \
@@ -273,7 +273,7 @@ check-malloc:
 	    failed=1; \
 	LIBMEM=$(HARD) $(RUN_MALLOC) $(IN_MALLOC)/m03_misuse $(IN_MALLOC)/m05_early \
 	    "$(IN_MALLOC)/m05_threads 300 100" || failed=1;) \
-	$(if $(WITH)$(PAGED_ONLY),,LIBMEM=$(HARD) $(RUN_MALLOC) --misuse $(BUILD)/test/misuse/hard \
+	$(if $(MISUSE_HARD),LIBMEM=$(HARD) $(RUN_MALLOC) --misuse $(BUILD)/test/misuse/hard \
 	    test/misuse/hard || failed=1; \
 	$(TALLIED) "test/contract/malloc/m12_measures.sh $(LIB_MALLOC) $(BUILD)/test/misuse/hard" || \
 	    failed=1;) \

@@ -603,7 +603,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_each_bit),
                                        cmocka_unit_test(test_the_rest_of_the_map)};
-    nwanted = argc > 1 ? strtoul(argv[1], NULL, 10) : 8 + (unsigned long)share_of(12);
+    nwanted = argc > 1 ? strtoul(argv[1], NULL, 10) : 4 + (unsigned long)share_of(16);
     if (argc > 2)
         dice = strtoul(argv[2], NULL, 10);
     return cmocka_run_group_tests(tests, NULL, NULL);

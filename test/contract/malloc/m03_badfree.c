@@ -456,7 +456,7 @@ int main(int argc, char **argv)
     const char *options = getenv("LIBMEM");
     size_t nheaps = argc > 1 ? strtoul(argv[1], NULL, 10) : 20000, nbroken = 0;
     size_t nmistakes = argc > 3 ? strtoul(argv[3], NULL, 10) : 1;
-    bool silent = options != NULL && strcmp(options, "onerror=ignore") == 0;
+    bool silent = options != NULL && strstr(options, "onerror=ignore") != NULL;
     seed = argc > 2 ? strtoul(argv[2], NULL, 10) : 1;
     setvbuf(stdout, buffer, _IOFBF, sizeof buffer);
     printf("# badfree %zu %" PRIu64 " %zu\n", nheaps, seed, nmistakes);

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "patience.h"
 #include "tap.h"
 
 static bool ended_well(pid_t child)
@@ -17,9 +18,9 @@ static bool ended_well(pid_t child)
     return child > 0 && waitpid(child, &status, 0) == child && status == 0;
 }
 
-enum { NINTERRUPTED = 100 };
-static pid_t interrupted[NINTERRUPTED];
-static volatile sig_atomic_t ninterrupted, is_child;
+enum { MOST = 100 };
+static pid_t interrupted[MOST];
+static volatile sig_atomic_t nwanted, ninterrupted, is_child;
 
 /* One signal, a while from now: from a timer that goes on, a slow machine would have the next one
  * before the program has gone on. */
@@ -34,7 +35,7 @@ static void fork_in_handler(int signal_number)
     pid_t child = fork();
     is_child = child == 0;
     interrupted[ninterrupted++] = child;
-    if (ninterrupted < NINTERRUPTED && !is_child) {
+    if (ninterrupted < nwanted && !is_child) {
         interrupt_soon();
     }
 }
@@ -44,9 +45,10 @@ static void fork_in_handler(int signal_number)
 static void forks_in_a_handler(void)
 {
     size_t failed = 0;
+    nwanted = share_of(MOST);
     signal(SIGALRM, fork_in_handler);
     interrupt_soon();
-    while (ninterrupted < NINTERRUPTED && !is_child) {
+    while (ninterrupted < nwanted && !is_child) {
         free(opaque(malloc(300000)));
     }
     if (is_child) {
@@ -55,7 +57,7 @@ static void forks_in_a_handler(void)
         free(q);
         _exit(p != NULL && q != NULL ? 0 : 1);
     }
-    for (int i = 0; i < NINTERRUPTED; i++) {
+    for (int i = 0; i < nwanted; i++) {
         failed += !ended_well(interrupted[i]);
     }
     check(failed == 0, "children of a signal handler that forks go on with the call, and allocate");

@@ -142,12 +142,14 @@ done_with_progress() {
 
 # Collects the texts: Debian's copies of licences, if there are any, and the sources of libmem.
 collect_texts() {
-    local file folder
+    local file folder text
     mkdir "$texts"
     for file in /usr/share/common-licenses/* "$root"/*.md \
         "$root"/{include,src/*,tools,bench}/*.[ch]; do
+        [ -f "$file" ] || continue
         folder=${file%/*}
-        [ ! -f "$file" ] || cp "$file" "$texts/${folder##*/}_${file##*/}"
+        IFS= read -r -d '' text <"$file" # all of it, without a process for each file
+        printf %s "$text" >"$texts/${folder##*/}_${file##*/}"
     done
     (cd "$texts" && awk '{
         n = split(tolower($0), w, /[^A-Za-z_]+/)

@@ -86,6 +86,9 @@ result $? 'one line that is overwritten, and cleared at the end'
 
 # --- with another sort ------------------------------------------------------------
 
+# From here on it is a question of processes, not of how much text they have.
+sed -i 's|/usr/share/common-licenses/\*||' "$demo"
+rm 'a clone'/include/* 'a clone'/bench/*.[ch]
 mkdir bin
 real=$(type -P sort)
 

@@ -48,6 +48,9 @@ INSPECT := $(addprefix $(BUILD)/test/inspect/,inspected inspected-static damaged
 INSPECT_MODULES := $(wildcard tools/inspect/*.c) tools/program.c
 HELGRIND := $(BUILD)/test/helgrind/classic $(BUILD)/test/helgrind/malloc
 
+# Only the library is compiled with the build's optimisation: what is private does not reach it.
+$(BUILD)/test/%: private ALL_CFLAGS += -O1
+
 # The model of a heap that many of them compare with.
 MODEL := $(BUILD)/test/support/model.o
 $(MODEL): test/support/model.c test/support/model.h

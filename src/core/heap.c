@@ -70,7 +70,7 @@ void heap_open_locked(struct heap *h, struct region region, MemNodePtr *head)
     h->clock = (struct os_clock){0};
     h->trim =
         (struct trim){.gone = os_milliseconds(&h->clock), .peak = head != NULL ? TRIM_NEVER : 0};
-    h->huge = (struct huge){.next = HUGE_HEAP - HUGE_AHEAD};
+    h->huge = (struct huge){.next = HUGE_SOME - HUGE_AHEAD};
     h->is_swept = false;
     h->has_tcaches = head == NULL && h->counters == NULL && h->spans.slice_shift == SLICE_SHIFT;
     if (h->counters != NULL)
@@ -408,6 +408,14 @@ struct huge_wish {
     bool keeps;  /* the timed page stays, since another thread may use the memory by then */
 };
 
+/* Times small pages before anything asks for huge ones, under the lock: 0.1 ms where they are slow
+ * [HU4]. */
+static void know_small_pages_locked(struct heap *h)
+{
+    if (!h->huge.knows_small)
+        huge_note_small(&h->huge, os_small_page_ns());
+}
+
 /* Returns what a large object should ask for, before its caller gets it. Those pages that begin in
  * it are asked for: what lies behind it is mostly another large object, or will be. Pages that are
  * there already stay as they are, so an object without clean memory needs none. Not inlined, as
@@ -423,6 +431,7 @@ wish_for_object_locked(struct heap *h, void *object, size_t nbytes)
     uintptr_t begin = (uintptr_t)zero.start,
               page = ceil_div(begin, HUGE_PAGE_BYTES) * HUGE_PAGE_BYTES;
     bool can_time = page + HUGE_PAGE_BYTES <= begin + zero.size;
+    know_small_pages_locked(h);
     enum huge_answer answer = huge_ask(&h->huge, can_time, os_milliseconds(&h->clock));
     if (answer == HUGE_NO)
         return (struct huge_wish){0};
@@ -442,7 +451,7 @@ static inline bool growth_is_due_locked(const struct heap *h)
 
 /* Returns what that memory should ask for [HU3]: a piece of whole huge pages, as far as it is open.
  * A large object may have reached beyond where the piece was to begin; then that has asked for
- * itself. The first call times small pages, under the lock: 0.1 ms where they are slow [HU4].
+ * itself. Where small pages are fast, none is due before the heap is large.
  *
  *     [ chunks ... used ][ ahead ][ piece ][ ... open ]|.... gap
  *                                 begin    end         */
@@ -451,15 +460,16 @@ static __attribute__((noinline)) struct huge_wish wish_for_growth_locked(struct 
     const struct ledger *l = &h->chunks.ledger;
     uintptr_t base = (uintptr_t)h->chunks.region.base, page = HUGE_PAGE_BYTES;
     assert(growth_is_due_locked(h));
+    if (!h->wants_huge_pages) {
+        h->huge.next = 0; /* so that no other call comes here */
+        return (struct huge_wish){0};
+    }
+    know_small_pages_locked(h);
     size_t first = larger_of((size_t)h->huge.next + HUGE_AHEAD, l->used);
     uintptr_t begin = ceil_div(base + first * GRANULE_BYTES, page) * page,
               open = (base + ledger_readable_bytes(l)) / page * page,
               end = smaller_of(begin + (size_t)HUGE_PIECE * GRANULE_BYTES, open);
-    if (h->wants_huge_pages && !h->huge.has_grown)
-        huge_note_small(&h->huge, os_small_page_ns());
-    if (!h->wants_huge_pages || h->huge.never)
-        h->huge.next = 0;
-    if (h->huge.next == 0 || begin >= end)
+    if (!growth_is_due_locked(h) || begin >= end)
         return (struct huge_wish){0};
     h->huge.next = (uint32_t)((end - base) / GRANULE_BYTES - HUGE_AHEAD);
     enum huge_answer answer = huge_ask(&h->huge, true, os_milliseconds(&h->clock));
@@ -661,7 +671,7 @@ INLINED void give_back_locked(struct heap *h, const struct location *p)
 
 /* Gives the whole pages of [from, to), which is free, back; then they read as zero. If the system
  * refuses, they stay as they are, which is no failure. Smaller objects may come to lie there, so
- * no huge pages are wanted any longer. */
+ * no huge pages are wanted any longer, but where small ones are slow. */
 static void give_pages_back(struct heap *h, unsigned char *from, unsigned char *to)
 {
     assert(from <= to);
@@ -669,7 +679,7 @@ static void give_pages_back(struct heap *h, unsigned char *from, unsigned char *
     uintptr_t first = ceil_div((uintptr_t)from, page) * page, end = (uintptr_t)to / page * page;
     if (first >= end || !os_give_back((void *)first, end - first))
         return;
-    if (h->has_huge_pages)
+    if (h->has_huge_pages && !h->huge.always)
         os_want_huge_pages((void *)first, end - first, false);
     PROBE_TRIM(first, end - first);
     uintptr_t base = (uintptr_t)h->chunks.region.base; /* a multiple of a granule */

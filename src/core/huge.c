@@ -7,21 +7,23 @@
 enum { HUGE_SLOW = 2, HUGE_SHORTEST = 5, HUGE_FACTOR = 4, HUGE_LONGEST = 1000 };
 
 /* Under a hypervisor with page tables of its own it was 9 us, elsewhere at most 3. The limit lies
- * between them. A page that is timed wrongly costs a large heap its huge pages, and no more. */
+ * between them. If many pages are timed wrongly, so that fast ones seem slow, a heap has some MiB
+ * more than it should, and waits for huge pages where these are slow to come. */
 void huge_note_small(struct huge *h, uint64_t took)
 {
     enum { SLOW_NS = 5000 };
-    h->has_grown = true;
-    h->never = took >= SLOW_NS;
+    h->knows_small = true;
+    h->always = took >= SLOW_NS;
+    if (!h->always)
+        h->next = HUGE_HEAP - HUGE_AHEAD;
 }
 
-/* Where small pages were slow, the answer is never anything but no.
- * A page takes less than HUGE_LONGEST; if the thread never notes its time, since a fork left it
+/* A page takes less than HUGE_LONGEST; if the thread never notes its time, since a fork left it
  * behind, another page is timed then. */
 enum huge_answer huge_ask(struct huge *h, bool can_time, uint64_t now)
 {
-    if (h->never)
-        return HUGE_NO;
+    if (h->always)
+        return HUGE_YES;
     if (now < h->again || !can_time)
         return h->slow ? HUGE_NO : HUGE_YES;
     h->again = now + HUGE_LONGEST;

@@ -17,11 +17,12 @@
  *        which it grows next, HUGE_PIECE at a time and HUGE_AHEAD before it is used. What such a
  *        heap wastes in a huge page is little beside what it has, while its many small pages would
  *        each cost a fault, and the processor remembers where only some of them are.
- *
- *   HU4  when the heap grows beyond HUGE_HEAP, small pages are timed, once. If they are slow,
- *        nothing asks any more. They are in a virtual machine whose hypervisor keeps page tables
- *        besides the system's. There a program of some GiB that had small pages and a few huge ones
- *        took 5 to 7 us for each access to a small one, and less than 0.1 with either kind alone.
+ *   HU4  before anything asks, small pages are timed, once. They are slow in a virtual machine
+ *        whose hypervisor keeps page tables besides the system's: 512 of them take longer than the
+ *        slowest huge page. There large objects ask, and all of the heap beyond HUGE_SOME, without
+ *        timing any; and what goes back still does. For a program of some GiB that has a few huge
+ *        pages among small ones waits 5 to 7 us there for each access to a small one, and less
+ *        than 0.1 with either kind alone.
  *
  * All times are in milliseconds, but that of a small page. The caller holds the heap's lock.
  */
@@ -32,16 +33,17 @@
 
 /* All 0 at first, except `next`: the first page is timed. */
 struct huge {
-    bool slow;      /* the page that was timed last was slow */
-    bool has_grown; /* beyond HUGE_HEAP, so small pages have been timed [HU4] */
-    bool never;     /* they were slow */
-    uint32_t next;  /* when all below was used, the next memory asks; 0: never [HU3] */
-    uint64_t pause; /* how long the last answer holds */
-    uint64_t again; /* when the next page is timed */
+    bool slow;        /* the page that was timed last was slow */
+    bool knows_small; /* small pages have been timed [HU4] */
+    bool always;      /* they were slow */
+    uint32_t next;    /* when all below was used, the next memory asks; 0: never [HU3, HU4] */
+    uint64_t pause;   /* how long the last answer holds */
+    uint64_t again;   /* when the next page is timed */
 };
 
 /* In granules, and whole huge pages. */
 enum {
+    HUGE_SOME = (32 << 20) / GRANULE_BYTES,
     HUGE_HEAP = (512 << 20) / GRANULE_BYTES,
     HUGE_PIECE = (16 << 20) / GRANULE_BYTES,
     HUGE_AHEAD = (2 << 20) / GRANULE_BYTES
@@ -53,7 +55,7 @@ enum huge_answer { HUGE_NO, HUGE_YES, HUGE_TIME_ONE };
  * page if `can_time`. Then other callers go by the last answer until huge_note is called. */
 enum huge_answer huge_ask(struct huge *h, bool can_time, uint64_t now);
 
-/* Notes how many nanoseconds 4 KiB of small pages took [HU4]. */
+/* Notes how many nanoseconds 4 KiB of small pages took, before anything has asked [HU4]. */
 void huge_note_small(struct huge *h, uint64_t took);
 
 /* Notes how long the timed page took, and returns whether that was fast. */

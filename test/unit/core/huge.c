@@ -260,24 +260,46 @@ static void test_growth_goes_on_behind_a_large_object(void **state)
         ;
 }
 
-/* Small pages are timed once, before the first piece. Where they are slow, neither growth nor an
- * object asks from then on, however fast huge ones are; before, an object does. */
-static void test_a_large_heap_where_small_pages_are_slow(void **state)
+/* Where small pages are slow, objects and growth ask from the beginning and time nothing, and what
+ * goes back is not said to be unwanted. */
+static void test_where_small_pages_are_slow(void **state)
+{
+    const size_t from = (size_t)HUGE_SOME * GRANULE_BYTES;
+    (void)state;
+    small_ns = 5000;
+    slow = true;
+    unsigned char *object = take(OBJECT);
+    assert_in_range(nwanted, OBJECT, SIZE_MAX);
+    assert_int_equal(nsmall, 1);
+    grow_until_asked(REGION_BYTES);
+    assert_in_range(used_bytes(), from - HUGE_PAGE_BYTES, from);
+    unsigned char *first = wanted_from;
+    assert_in_range(first - region, from, from + HUGE_PAGE_BYTES - 1);
+    assert_int_equal(nwanted, PIECE_BYTES);
+    grow_until_asked(REGION_BYTES);
+    assert_ptr_equal(wanted_from, first + PIECE_BYTES);
+    assert_int_equal(nmade, 0);
+    assert_int_equal(nsmall, 1);
+    memset(object, 1, OBJECT);
+    assert_int_equal(heap_free(&heap, object), HEAP_OK);
+    made = given_back = wanted_from = NULL;
+    heap_trim(&heap);
+    assert_non_null(given_back);
+    assert_null(wanted_from);
+}
+
+/* Elsewhere it is, since smaller objects may come to lie there. */
+static void test_what_goes_back_is_unwanted(void **state)
 {
     (void)state;
-    take((size_t)HUGE_HEAP * GRANULE_BYTES - 20 * MIB);
-    small_ns = 5000;
-    heap.huge.slow = false;
-    heap.huge.again = UINT64_MAX; /* no page is timed */
-    take(OBJECT);
-    assert_in_range(nwanted, OBJECT, SIZE_MAX);
-    assert_int_equal(nsmall, 0);
-    grow_until_asked(REGION_BYTES - 40 * MIB);
-    assert_int_equal(nwanted, 0);
-    assert_int_equal(nsmall, 1);
-    heap.huge.again = 0;
-    take(OBJECT);
-    assert_null(made);
+    unsigned char *object = take(OBJECT);
+    memset(object, 1, OBJECT);
+    take(MIB);
+    assert_int_equal(heap_free(&heap, object), HEAP_OK);
+    wanted_from = NULL;
+    nwanted = 1;
+    heap_trim(&heap);
+    assert_non_null(wanted_from);
     assert_int_equal(nwanted, 0);
 }
 
@@ -298,6 +320,7 @@ static void test_a_heap_that_wants_none_asks_for_none(void **state)
     grow_until_asked(REGION_BYTES - 4 * MIB);
     assert_int_equal(nwanted, 0);
     assert_null(made);
+    assert_int_equal(nsmall, 0);
 }
 
 /* --- the policy ---------------------------------------------------------------- */
@@ -342,7 +365,8 @@ int main(void)
         TEST(test_slots_ask_ahead),
         TEST(test_growth_while_pages_are_slow),
         TEST(test_growth_goes_on_behind_a_large_object),
-        TEST(test_a_large_heap_where_small_pages_are_slow),
+        TEST(test_where_small_pages_are_slow),
+        TEST(test_what_goes_back_is_unwanted),
         TEST(test_small_pages_are_timed_once),
         TEST(test_a_heap_that_wants_none_asks_for_none),
         cmocka_unit_test(test_pauses_grow_and_end),

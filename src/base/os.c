@@ -124,33 +124,6 @@ void os_make_page(void *address)
     system_call(SYS_madvise, (long)address, (long)os_page_bytes(), POPULATE_WRITE);
 }
 
-static uint64_t nanoseconds(void)
-{
-    struct timespec t = {0};
-    system_call(SYS_clock_gettime, CLOCK_MONOTONIC, (long)&t, 0);
-    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
-
-/* The fastest: another program may have run during any of the others. Eight pages are too few for
- * a huge one. */
-uint64_t os_small_page_ns(void)
-{
-    enum { NPAGES = 8, EACH = 4096, ACCESS = PROT_READ | PROT_WRITE };
-    enum { HOW = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE };
-    size_t page = os_page_bytes();
-    long base = system_call_6(SYS_mmap, 0, (long)(NPAGES * page), ACCESS, HOW, -1, 0);
-    if (is_error(base))
-        return 0;
-    uint64_t least = UINT64_MAX;
-    for (size_t i = 0; i < NPAGES; i++) {
-        uint64_t before = nanoseconds();
-        ((volatile char *)base)[i * page] = 1;
-        least = smaller_of(least, nanoseconds() - before);
-    }
-    os_unmap((void *)base, NPAGES * page);
-    return least * EACH / page;
-}
-
 /* Counts how many of npages are in memory. Returns false if the system does not tell. mincore fills
  * a byte for each page, whose lowest bit tells, so large mappings are asked about piece by piece.
  * The bytes are counted eight at a time: of a terabyte there are 2^28. */
@@ -273,6 +246,21 @@ uint64_t os_milliseconds(struct os_clock *clock)
         clock->ticks += step;
     clock->looked = now;
     return clock->ticks / each;
+}
+
+/* The fastest: another program may have run during any of the others. Where the system makes a huge
+ * page of them unasked, all but the first take no time. */
+uint64_t os_small_page_ns(void *pages)
+{
+    enum { EACH = 4096, NS_OF_MS = 1000000 };
+    size_t page = os_page_bytes();
+    uint64_t least = UINT64_MAX, each;
+    for (size_t i = 0; i < OS_PAGES_TIMED; i++) {
+        uint64_t before = processor_ticks(&each);
+        ((volatile char *)pages)[i * page] = 0;
+        least = smaller_of(least, processor_ticks(&each) - before);
+    }
+    return least * EACH / page * NS_OF_MS / each;
 }
 
 /* Not asked of the C library, whose function a program may replace (see system_call). */

@@ -57,9 +57,11 @@ void os_want_huge_pages(void *address, size_t nbytes, bool wanted);
  * changes no byte. A system that cannot (Linux before 5.14) does nothing. */
 void os_make_page(void *address);
 
-/* Returns how many nanoseconds a program waits for 4 KiB of new memory in small pages: the fastest
- * of eight, which are mapped for this and unmapped. 0 if the system does not map them. */
-uint64_t os_small_page_ns(void);
+/* Writes a zero to each of OS_PAGES_TIMED pages, which were never written to, and returns how many
+ * nanoseconds 4 KiB took at least. That may be too few or too many by half, as it makes no system
+ * call. */
+enum { OS_PAGES_TIMED = 8 };
+uint64_t os_small_page_ns(void *pages);
 
 /* Returns how many of nbytes from a page's beginning on are in memory; all of them, if the system
  * does not tell. */

@@ -43,9 +43,19 @@ void __wrap_os_make_page(void *address)
     now_ms += slow ? SLOW_MS : 0;
 }
 
-uint64_t __wrap_os_small_page_ns(void)
+uint64_t __real_os_small_page_ns(void *pages);
+
+/* What is timed is free, and no byte of it was ever written to. */
+uint64_t __wrap_os_small_page_ns(void *pages)
 {
+    const unsigned char *first = pages;
+    size_t nbytes = OS_PAGES_TIMED * os_page_bytes();
+    assert_true(first >= region + (size_t)heap.chunks.ledger.used * GRANULE_BYTES);
+    assert_true(first + nbytes <= region + ledger_readable_bytes(&heap.chunks.ledger));
+    assert_int_equal((uintptr_t)first % os_page_bytes(), 0);
+    assert_int_equal(os_resident_bytes(pages, nbytes), 0);
     nsmall++;
+    __real_os_small_page_ns(pages);
     return small_ns;
 }
 

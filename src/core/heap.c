@@ -478,7 +478,7 @@ static __attribute__((noinline)) struct huge_wish wish_for_growth_locked(struct 
     uintptr_t begin = ceil_div(base + first * GRANULE_BYTES, page) * page,
               open = (base + ledger_readable_bytes(l)) / page * page,
               end = smaller_of(begin + (size_t)HUGE_PIECE * GRANULE_BYTES, open);
-    if (!h->huge.knows_small || !growth_is_due_locked(h) || begin >= end)
+    if (!growth_is_due_locked(h) || begin >= end)
         return (struct huge_wish){0};
     h->huge.next = (uint32_t)((end - base) / GRANULE_BYTES - HUGE_AHEAD);
     enum huge_answer answer = huge_ask(&h->huge, true, os_milliseconds(&h->clock));

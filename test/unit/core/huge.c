@@ -323,6 +323,42 @@ static void test_small_pages_are_timed_once(void **state)
     assert_int_equal(nsmall, 1);
 }
 
+/* Makes the heap one that is opened in steps. */
+static void open_in_steps(void)
+{
+    munmap(region, REGION_BYTES);
+    region =
+        mmap(NULL, REGION_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    assert_true(region != MAP_FAILED);
+    os_allow(region, REGION_FIRST_BYTES);
+    os_allow(region + REGION_BYTES - REGION_FIRST_BYTES, REGION_FIRST_BYTES);
+    clean = (struct clean){0};
+    heap = (struct heap){.chunks.clean = &clean};
+    heap_open_locked(&heap, (struct region){region, REGION_BYTES, true, REGION_FIRST_BYTES}, NULL);
+    heap.wants_huge_pages = true;
+}
+
+/* An object for which just enough is opened leaves nothing of the tail to be timed. */
+static void test_small_pages_are_timed_where_they_are_open(void **state)
+{
+    (void)state;
+    open_in_steps();
+    take(OBJECT);
+    assert_int_equal(nsmall, 0);
+    take(OBJECT / 2);
+    assert_int_equal(nsmall, 1);
+}
+
+/* At the end of the region there are the records. */
+static void test_small_pages_are_not_timed_where_records_are(void **state)
+{
+    (void)state;
+    take(REGION_BYTES - OS_PAGES_TIMED * os_page_bytes());
+    assert_int_equal(nsmall, 0);
+    assert_int_equal(heap_take(&heap, 1, FIT_ANY, &(void *){NULL}), HEAP_OK);
+    assert_int_equal(nsmall, 0);
+}
+
 static void test_a_heap_that_wants_none_asks_for_none(void **state)
 {
     (void)state;
@@ -378,6 +414,8 @@ int main(void)
         TEST(test_where_small_pages_are_slow),
         TEST(test_what_goes_back_is_unwanted),
         TEST(test_small_pages_are_timed_once),
+        TEST(test_small_pages_are_timed_where_they_are_open),
+        TEST(test_small_pages_are_not_timed_where_records_are),
         TEST(test_a_heap_that_wants_none_asks_for_none),
         cmocka_unit_test(test_pauses_grow_and_end),
     };

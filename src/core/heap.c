@@ -420,7 +420,7 @@ static void know_small_pages_locked(struct heap *h)
     size_t from = ceil_div(base + (size_t)l->used * GRANULE_BYTES, page) * page - base;
     size_t end = from + OS_PAGES_TIMED * page;
     uint32_t granule = (uint32_t)(from / GRANULE_BYTES);
-    if (end <= ledger_readable_bytes(l) &&
+    if (end < ledger_readable_bytes(l) &&
         ledger_fresh_from(l, granule, (uint32_t)(end / GRANULE_BYTES)) == granule)
         huge_note_small(&h->huge, os_small_page_ns((void *)(base + from)));
 }

@@ -218,8 +218,11 @@ static void trimmed(void)
     size_t before = resident();
     check(malloc_trim(0) == 1 && ask().keepcost == 0, "malloc_trim gives it back");
     size_t after = resident();
+    /* Or more, by the rest of a huge page of which not all was in use (src/core/huge.h). */
+    enum { HUGE_PAGE = 2 * MIB };
+    printf("# %zu of %zu bytes\n", before - after, keepcost);
     if (shows_what_goes_back())
-        check(is_between(before - after, keepcost / 10 * 9, keepcost / 10 * 11),
+        check(is_between(before - after, keepcost / 10 * 9, keepcost / 10 * 11 + HUGE_PAGE),
               "and that many bytes are resident no longer");
     free(live);
 }

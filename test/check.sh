@@ -11,8 +11,8 @@
 # of builds whose label is "alone".
 #
 # A program that does not compile is one failure, and the others are tested nevertheless. A suite
-# that fails without having reported a failed test is one failure, too. The last line is
-# "N passed, N failed".
+# that fails without having reported a failed test is one failure, too. What failed is printed
+# again at the end; the last line is "N passed, N failed".
 set -u
 cd "$(dirname "$0")/.." || exit 1
 builds=test/builds.tsv tallies=build/tallies
@@ -24,11 +24,11 @@ trap 'trap "" TERM; kill 0; exit 130' INT # what runs in the background ignores 
 
 fail() { # label what: notes one failure
     echo "$1: $2: FAILED"
-    echo "$1 0 1" >>"$tallies/$1.failed"
+    printf '# %s: %s: FAILED\n%s 0 1\n' "$1" "$2" "$1" >>"$tallies/$1.failed"
 }
 
 has_failures() { # tally
-    [ -e "$1" ] && awk '{ n += $3 } END { exit !n }' "$1"
+    [ -e "$1" ] && awk '!/^#/ { n += $3 } END { exit !n }' "$1"
 }
 
 # Reads a row of builds.tsv, sets `label`, `suites` and `variables`, and returns whether it is one

@@ -5,11 +5,11 @@
 #
 #   run.sh [options] 'PROGRAM [ARGUMENT]...'...   programs and scripts that print TAP
 #   run.sh [options] --misuse BINARIES SOURCES    programs with their outcome on line 1
-#   run.sh --total FILE                           prints the sum of the counts in FILE
+#   run.sh --total FILE                           prints what failed, and the sum of the counts
 #
 #   --label NAME      begins each line with NAME, when there are several builds
 #   --with COMMAND    an emulator, put before each binary (not before scripts)
-#   --tally FILE      adds the counts to FILE, and leaves the last line to --total
+#   --tally FILE      adds the counts and what failed to FILE, and leaves the last line to --total
 #   --timeout SECONDS the limit for each program; 900 by default
 #
 # The last line is "N passed, N failed"; the status is 0 if none failed. A program that crashes,
@@ -58,13 +58,26 @@ name_of() { # program
     esac
 }
 
-report() { # name ok bad skipped started why
+# What --total prints again, so that it is also at the end of a long log: 20 lines at most for a
+# program. In the tally such lines begin with "#".
+note_failure() { # line details
+    [ -z "$tally" ] || {
+        echo "$1"
+        grep -E -B 1 -A 3 '^not ok' <<<"$2" || tail -n 10 <<<"$2"
+    } | head -n 20 | sed 's/^/# /' >>"$tally"
+}
+
+report() { # name ok bad skipped started why details
     local line
     line=$(printf '%s%-36s %4d ok' "${label:+$label: }" "$1" "$2")
     [ "$4" -eq 0 ] || line+=", $4 skipped"
     [ "$3" -eq 0 ] || line+=", $3 FAILED${6:+ ($6)}"
-    echo "$line, $((SECONDS - $5)) s"
+    line+=", $((SECONDS - $5)) s"
+    echo "$line"
     passed=$((passed + $2)) failed=$((failed + $3))
+    [ "$3" -gt 0 ] || return
+    sed "s/^/${label:+$label: }    /" <<<"$7"
+    note_failure "$line" "$7"
 }
 
 run_tap() { # item
@@ -79,8 +92,7 @@ run_tap() { # item
     plan=$(sed -n 's/^1\.\.\([0-9]\{1,\}\).*/\1/p' "$output" | head -n 1)
     why=$(distrust "$status" "$plan" "$printed" "$bad")
     [ -z "$why" ] || bad=$((bad + 1))
-    report "$(name_of "${1%% *}")" "$ok" "$bad" "$skipped" "$started" "$why"
-    [ "$bad" -eq 0 ] || sed "s/^/${label:+$label: }    /" "$output"
+    report "$(name_of "${1%% *}")" "$ok" "$bad" "$skipped" "$started" "$why" "$(cat "$output")"
 }
 
 # Prints why the program did not do what line 1 of its source says, or nothing.
@@ -113,8 +125,7 @@ run_misuse() { # binaries sources
         details+="$(basename "$source"): $fault"$'\n'$(sed 's/^/    /' "$output" "$output.err")$'\n'
     done
     rm -f "$output.err"
-    report "$(name_of "$2")" "$ok" "$bad" 0 "$started" ''
-    printf '%s' "$details"
+    report "$(name_of "$2")" "$ok" "$bad" 0 "$started" '' "$details"
 }
 
 finish() {
@@ -129,9 +140,10 @@ finish() {
 }
 
 total() { # file
-    local ok bad
-    while read -r _ ok bad; do
-        passed=$((passed + ok)) failed=$((failed + bad))
+    local name ok bad
+    sed -n 's/^# //p' "$1"
+    while read -r name ok bad; do
+        [ "$name" = '#' ] || passed=$((passed + ok)) failed=$((failed + bad))
     done <"$1"
     finish
 }

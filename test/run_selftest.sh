@@ -105,6 +105,8 @@ says 'the label is shown' 'one: passes'
 check 'totals of what passed' '2 passed, 0 failed' 0 --total sum
 "$run" --label two --tally sum ./passes ./fails >log 2>&1
 check 'totals of several' '5 passed, 1 failed' 1 --total sum
+says 'what failed is there, too, by its name' 'two: fails  '
+says 'and with its reason' '# the reason'
 check 'no file, no success' '0 passed, 1 failed' 1 --total nowhere
 "$run" --tally sum2 >log 2>&1
 check 'nothing run is noted as a failure' '0 passed, 1 failed' 1 --total sum2

@@ -678,9 +678,29 @@ INLINED void give_back_locked(struct heap *h, const struct location *p)
 
 /* --- giving pages back ------------------------------------------------------ */
 
+/* Says that no huge pages are wanted any longer where [from, to) went back, since smaller objects
+ * may come to lie there. Where small pages are slow, only those at its ends are meant, which went
+ * back in part: the system (khugepaged) would make them whole again within seconds, and all of
+ * them resident.
+ *
+ *     | live [from |            |            |   to) live |
+ *       unwanted    unless small ones are slow  unwanted        */
+static void unwant_huge_pages(const struct heap *h, uintptr_t from, uintptr_t to)
+{
+    const uintptr_t page = HUGE_PAGE_BYTES, base = (uintptr_t)h->chunks.region.base;
+    uintptr_t first_whole = ceil_div(from, page) * page, last_whole = to / page * page;
+    uintptr_t first = larger_of(from / page * page, base);
+    uintptr_t end = smaller_of(ceil_div(to, page) * page, base + h->chunks.region.nbytes);
+    if (!h->huge.always || first_whole >= last_whole) {
+        os_want_huge_pages((void *)first, end - first, false);
+        return;
+    }
+    os_want_huge_pages((void *)first, first_whole - first, false);
+    os_want_huge_pages((void *)last_whole, end - last_whole, false);
+}
+
 /* Gives the whole pages of [from, to), which is free, back; then they read as zero. If the system
- * refuses, they stay as they are, which is no failure. Smaller objects may come to lie there, so
- * no huge pages are wanted any longer, but where small ones are slow. */
+ * refuses, they stay as they are, which is no failure. */
 static void give_pages_back(struct heap *h, unsigned char *from, unsigned char *to)
 {
     assert(from <= to);
@@ -688,8 +708,8 @@ static void give_pages_back(struct heap *h, unsigned char *from, unsigned char *
     uintptr_t first = ceil_div((uintptr_t)from, page) * page, end = (uintptr_t)to / page * page;
     if (first >= end || !os_give_back((void *)first, end - first))
         return;
-    if (h->has_huge_pages && !h->huge.always)
-        os_want_huge_pages((void *)first, end - first, false);
+    if (h->has_huge_pages)
+        unwant_huge_pages(h, first, end);
     PROBE_TRIM(first, end - first);
     uintptr_t base = (uintptr_t)h->chunks.region.base; /* a multiple of a granule */
     chunks_given_back(&h->chunks, (first - base) / GRANULE_BYTES, (end - base) / GRANULE_BYTES);

@@ -23,8 +23,21 @@ static uint64_t now_ms = 1;
 static unsigned char *made, *given_back, *wanted_from;
 static size_t nwanted;
 static unsigned nmade;
+static enum { NEVER, WANTED, UNWANTED } wish[REGION_BYTES / HUGE_PAGE_BYTES];
 static unsigned nsmall;
 static uint64_t small_ns;
+
+static unsigned char *next_huge_page(void *address)
+{
+    return (unsigned char *)(ceil_div((uintptr_t)address, HUGE_PAGE_BYTES) * HUGE_PAGE_BYTES);
+}
+
+/* The number of a whole huge page of the region. */
+static size_t number_of(unsigned char *page)
+{
+    assert_true(page >= region && page + HUGE_PAGE_BYTES <= region + REGION_BYTES);
+    return (size_t)(page - next_huge_page(region)) / HUGE_PAGE_BYTES;
+}
 
 /* The time stands still but where the test lets it go on, however long the test waits for a
  * processor. */
@@ -61,8 +74,11 @@ uint64_t __wrap_os_small_page_ns(void *pages)
 
 void __wrap_os_want_huge_pages(void *address, size_t nbytes, bool wanted)
 {
+    unsigned char *first = next_huge_page(address);
     wanted_from = address;
     nwanted = wanted ? nbytes : 0;
+    for (; first + HUGE_PAGE_BYTES <= (unsigned char *)address + nbytes; first += HUGE_PAGE_BYTES)
+        wish[number_of(first)] = wanted ? WANTED : UNWANTED;
 }
 
 bool __real_os_give_back(void *address, size_t nbytes);
@@ -73,9 +89,9 @@ bool __wrap_os_give_back(void *address, size_t nbytes)
     return __real_os_give_back(address, nbytes);
 }
 
-static int open_heap(void **state)
+static int open_where_small_pages_take(uint64_t ns)
 {
-    (void)state;
+    small_ns = ns;
     region = mmap(NULL, REGION_BYTES, PROT_READ | PROT_WRITE,
                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     heap = (struct heap){.chunks.clean = &clean};
@@ -84,8 +100,14 @@ static int open_heap(void **state)
     slow = false;
     made = given_back = wanted_from = NULL;
     nwanted = nmade = nsmall = 0;
-    small_ns = 1000;
+    memset(wish, 0, sizeof wish);
     return region == MAP_FAILED;
+}
+
+static int open_heap(void **state)
+{
+    (void)state;
+    return open_where_small_pages_take(1000);
 }
 
 static int close_heap(void **state)
@@ -270,15 +292,14 @@ static void test_growth_goes_on_behind_a_large_object(void **state)
         ;
 }
 
-/* Where small pages are slow, objects and growth ask from the beginning and time nothing, and what
- * goes back is not said to be unwanted. */
+/* Where small pages are slow, objects and growth ask from the beginning and time nothing. */
 static void test_where_small_pages_are_slow(void **state)
 {
     const size_t from = (size_t)HUGE_SOME * GRANULE_BYTES;
     (void)state;
     small_ns = 5000;
     slow = true;
-    unsigned char *object = take(OBJECT);
+    take(OBJECT);
     assert_in_range(nwanted, OBJECT, SIZE_MAX);
     assert_int_equal(nsmall, 1);
     grow_until_asked(REGION_BYTES);
@@ -290,27 +311,72 @@ static void test_where_small_pages_are_slow(void **state)
     assert_ptr_equal(wanted_from, first + PIECE_BYTES);
     assert_int_equal(nmade, 0);
     assert_int_equal(nsmall, 1);
-    memset(object, 1, OBJECT);
-    assert_int_equal(heap_free(&heap, object), HEAP_OK);
-    made = given_back = wanted_from = NULL;
-    heap_trim(&heap);
-    assert_non_null(given_back);
-    assert_null(wanted_from);
 }
 
-/* Elsewhere it is, since smaller objects may come to lie there. */
+/* Frees an object between two others, so that a hole goes back to the system that begins and ends
+ * within huge pages, and returns the first whole one in it; `behind` is the one in which it ends. */
+static unsigned char *give_a_hole_back(unsigned char **behind)
+{
+    take(OBJECT + OBJECT / 4);
+    unsigned char *hole = take(OBJECT);
+    memset(hole, 1, OBJECT);
+    take(OBJECT);
+    assert_int_not_equal((uintptr_t)hole % HUGE_PAGE_BYTES, 0);
+    unsigned char *first = next_huge_page(hole);
+    *behind = next_huge_page(hole + OBJECT) - HUGE_PAGE_BYTES;
+    assert_in_range(first - hole, os_page_bytes(), HUGE_PAGE_BYTES);
+    assert_in_range(hole + OBJECT - *behind, os_page_bytes(), HUGE_PAGE_BYTES);
+    for (unsigned char *p = first - HUGE_PAGE_BYTES; p <= *behind; p += HUGE_PAGE_BYTES)
+        assert_int_equal(wish[number_of(p)], WANTED);
+    assert_int_equal(heap_free(&heap, hole), HEAP_OK);
+    heap_trim(&heap);
+    return first;
+}
+
+/* All of it, since smaller objects may come to lie there, and those that went back in part. */
 static void test_what_goes_back_is_unwanted(void **state)
 {
+    unsigned char *behind, *first = give_a_hole_back(&behind);
     (void)state;
-    unsigned char *object = take(OBJECT);
-    memset(object, 1, OBJECT);
-    take(MIB);
-    assert_int_equal(heap_free(&heap, object), HEAP_OK);
-    wanted_from = NULL;
-    nwanted = 1;
-    heap_trim(&heap);
-    assert_non_null(wanted_from);
-    assert_int_equal(nwanted, 0);
+    for (unsigned char *p = first - HUGE_PAGE_BYTES; p <= behind; p += HUGE_PAGE_BYTES)
+        assert_int_equal(wish[number_of(p)], UNWANTED);
+    assert_int_equal(wish[number_of(first) - 2], WANTED);
+    assert_int_equal(wish[number_of(behind) + 1], WANTED);
+}
+
+/* What went back in part would be made whole again by the system, and be resident. */
+static void test_parts_that_go_back_are_unwanted_where_small_pages_are_slow(void **state)
+{
+    (void)state;
+    small_ns = 5000;
+    unsigned char *behind, *first = give_a_hole_back(&behind);
+    assert_int_equal(wish[number_of(first) - 2], WANTED);
+    assert_int_equal(wish[number_of(first) - 1], UNWANTED);
+    for (unsigned char *p = first; p < behind; p += HUGE_PAGE_BYTES)
+        assert_int_equal(wish[number_of(p)], WANTED);
+    assert_int_equal(wish[number_of(behind)], UNWANTED);
+    assert_int_equal(wish[number_of(behind) + 1], WANTED);
+}
+
+/* A hole may lie within one huge page, whether small pages are slow or not. */
+static void test_a_part_of_one_that_goes_back_is_unwanted(void **state)
+{
+    enum { N = 64, NBYTES = 100 << 10 };
+    unsigned char *small[N];
+    (void)state;
+    for (uint64_t ns = 1000; ns <= 5000; ns += 4000) {
+        close_heap(NULL);
+        open_where_small_pages_take(ns);
+        take(OBJECT);
+        for (size_t i = 0; i < N; i++)
+            small[i] = memset(take(NBYTES), 1, NBYTES);
+        for (size_t i = 0; i < N; i += 2)
+            assert_int_equal(heap_free(&heap, small[i]), HEAP_OK);
+        os_want_huge_pages(region, REGION_BYTES, true);
+        heap_trim(&heap);
+        for (size_t i = 2; i < N; i++)
+            assert_int_equal(wish[number_of(next_huge_page(small[i]) - HUGE_PAGE_BYTES)], UNWANTED);
+    }
 }
 
 static void test_small_pages_are_timed_once(void **state)
@@ -413,6 +479,8 @@ int main(void)
         TEST(test_growth_goes_on_behind_a_large_object),
         TEST(test_where_small_pages_are_slow),
         TEST(test_what_goes_back_is_unwanted),
+        TEST(test_parts_that_go_back_are_unwanted_where_small_pages_are_slow),
+        TEST(test_a_part_of_one_that_goes_back_is_unwanted),
         TEST(test_small_pages_are_timed_once),
         TEST(test_small_pages_are_timed_where_they_are_open),
         TEST(test_small_pages_are_not_timed_where_records_are),

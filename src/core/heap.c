@@ -678,10 +678,8 @@ INLINED void give_back_locked(struct heap *h, const struct location *p)
 
 /* --- giving pages back ------------------------------------------------------ */
 
-/* Says that no huge pages are wanted any longer where [from, to) went back, since smaller objects
- * may come to lie there. Where small pages are slow, only those at its ends are meant, which went
- * back in part: the system (khugepaged) would make them whole again within seconds, and all of
- * them resident.
+/* Says where [from, to) went back that huge pages are not wanted any longer [HU5]: in whole huge
+ * pages, so that the system has as few mappings to keep as it can, and in none beyond the region.
  *
  *     | live [from |            |            |   to) live |
  *       unwanted    unless small ones are slow  unwanted        */

@@ -2,12 +2,14 @@
  *
  * Checks that large objects get huge pages where the system has them, also where one of them ends
  * and the next one begins, and so does what a large heap grows by; that what goes back does not get
- * them again; that a smaller heap grows by them, too, where small pages are slow; and that objects
- * that are never written to, and zeros of calloc that are never read, take no memory [M6].
+ * them again, in whole or in part; that a smaller heap grows by them, too, where small pages are
+ * slow; and that objects that are never written to, and zeros of calloc that are never read, take
+ * no memory [M6].
  *
  * The library asks for no huge pages for a while after one was slow, and cannot know whether that
  * was the system or another program that ran meanwhile; so the test tries a few times.
  */
+#include <inttypes.h>
 #include <limits.h>
 #include <malloc.h>
 #include <stdio.h>
@@ -127,6 +129,37 @@ static void test_large_object(void)
         free(small[i]);
 }
 
+/* Returns whether the mapping in which p lies asks for huge pages. */
+static bool asks(const void *p)
+{
+    char line[256];
+    bool is_in = false, does = false;
+    FILE *file = fopen("/proc/self/smaps", "r");
+    while (file != NULL && fgets(line, sizeof line, file) != NULL) {
+        uintptr_t begin, end;
+        if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " ", &begin, &end) == 2)
+            is_in = (uintptr_t)p >= begin && (uintptr_t)p < end;
+        else if (is_in && strncmp(line, "VmFlags:", 8) == 0)
+            does = strstr(line, " hg") != NULL;
+    }
+    if (file != NULL)
+        fclose(file);
+    return does;
+}
+
+/* The system would make a huge page whole again of which a part went back, and the free part of it
+ * would be resident. */
+static void test_parts(void)
+{
+    enum { LESS = 20 * MIB };
+    have_huge_pages(1, OBJECT, OBJECT - 4 * MIB);
+    char *p = object[0] = realloc(object[0], LESS);
+    malloc_trim(0);
+    check(asks(p + LESS / 2) && !asks(p + LESS - 1),
+          "a huge page that goes back in part asks no longer");
+    free_objects(1);
+}
+
 /* Objects of three megabytes side by side: a huge page of two lies wholly in one of them, or in two
  * neighbours. The lowest object may begin within one, and the highest end within another. */
 static void test_neighbours(void)
@@ -206,7 +239,7 @@ int main(void)
     test_zeros();
     test_unwritten();
     if (offered_kib() >= OBJECT / 1024 / 2)
-        test_neighbours(), test_large_object(), test_growth();
+        test_neighbours(), test_large_object(), test_parts(), test_growth();
     else
         puts("# SKIP the system has no huge pages for this process");
     return done();

@@ -313,8 +313,8 @@ static void test_where_small_pages_are_slow(void **state)
     assert_int_equal(nsmall, 1);
 }
 
-/* Frees an object between two others, so that a hole goes back to the system that begins and ends
- * within huge pages, and returns the first whole one in it; `behind` is the one in which it ends. */
+/* Frees an object between two others, so that a hole goes back that begins and ends within huge
+ * pages, and returns the first whole one in it; `behind` is the one in which it ends. */
 static unsigned char *give_a_hole_back(unsigned char **behind)
 {
     take(OBJECT + OBJECT / 4);

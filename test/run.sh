@@ -10,14 +10,14 @@
 #   --label NAME      begins each line with NAME, when there are several builds
 #   --with COMMAND    an emulator, put before each binary (not before scripts)
 #   --tally FILE      adds the counts and what failed to FILE, and leaves the last line to --total
-#   --timeout SECONDS the limit for each program; 900 by default
+#   --timeout SECONDS the limit for each program; TIMEOUT, or 900, by default
 #
 # The last line is "N passed, N failed"; the status is 0 if none failed. A program that crashes,
 # hangs, prints no plan, or prints another number of results than planned counts as one more
 # failure: a silent test has not passed. If no test was run, that is a failure, too.
 set -u
 
-label='' tally='' timeout=900 wrapper=() misuse=()
+label='' tally='' timeout=${TIMEOUT:-900} wrapper=() misuse=()
 passed=0 failed=0
 output=$(mktemp) || exit 1
 trap 'rm -f "$output"' EXIT

@@ -63,6 +63,7 @@ check 'a crash is a failure' '1 passed, 1 failed' 1 ./crashes
 says 'the signal is named' 'signal 11'
 check 'a crash after the last test is a failure' '1 passed, 1 failed' 1 ./crashes_at_the_end
 check 'a hang is a failure' '1 passed, 1 failed' 1 --timeout 1 ./hangs
+TIMEOUT=1 check 'and by another limit for all' '1 passed, 1 failed' 1 ./hangs
 check 'silence is a failure' '0 passed, 1 failed' 1 ./silent
 check 'to print no plan is a failure' '1 passed, 1 failed' 1 ./planless
 check 'to print less than planned is a failure' '2 passed, 1 failed' 1 ./prints_less

@@ -697,6 +697,18 @@ static void unwant_huge_pages(const struct heap *h, uintptr_t from, uintptr_t to
     os_want_huge_pages((void *)last_whole, end - last_whole, false);
 }
 
+/* Gives whole pages that are free back. Returns false if there are none, or the system refuses. A
+ * heap that has never asked for huge pages has none to refuse, and saves that call, so that small
+ * programs make one call of the system for each hole. */
+static bool give_to_system(const struct heap *h, uintptr_t first, uintptr_t end)
+{
+    if (first >= end || !os_give_back((void *)first, end - first))
+        return false;
+    if (h->has_huge_pages)
+        unwant_huge_pages(h, first, end);
+    return true;
+}
+
 /* Gives the whole pages of [from, to), which is free, back; then they read as zero. If the system
  * refuses, they stay as they are, which is no failure. */
 static void give_pages_back(struct heap *h, unsigned char *from, unsigned char *to)
@@ -704,10 +716,8 @@ static void give_pages_back(struct heap *h, unsigned char *from, unsigned char *
     assert(from <= to);
     uintptr_t page = os_page_bytes();
     uintptr_t first = ceil_div((uintptr_t)from, page) * page, end = (uintptr_t)to / page * page;
-    if (first >= end || !os_give_back((void *)first, end - first))
+    if (!give_to_system(h, first, end))
         return;
-    if (h->has_huge_pages)
-        unwant_huge_pages(h, first, end);
     PROBE_TRIM(first, end - first);
     uintptr_t base = (uintptr_t)h->chunks.region.base; /* a multiple of a granule */
     chunks_given_back(&h->chunks, (first - base) / GRANULE_BYTES, (end - base) / GRANULE_BYTES);
@@ -794,7 +804,7 @@ static bool give_slots_back(const struct heap *h, uint32_t slice, uint32_t from,
     uintptr_t page = os_page_bytes(), at = pagemap_address(&h->spans, slice);
     uintptr_t first = ceil_div(at + (size_t)from * slot_bytes, page) * page;
     uintptr_t end = (at + (size_t)to * slot_bytes) / page * page;
-    return first < end && os_give_back((void *)first, end - first);
+    return give_to_system(h, first, end);
 }
 
 /* Gives back the pages among the objects of spans: of free slots, one beside the other, in spans

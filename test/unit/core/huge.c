@@ -379,6 +379,31 @@ static void test_a_part_of_one_that_goes_back_is_unwanted(void **state)
     }
 }
 
+/* So are those of which slots between objects went back. */
+static void test_slots_that_go_back_are_unwanted(void **state)
+{
+    enum { N = 400, NBYTES = 24 << 10, LEFT = 16 };
+    static struct thread thread;
+    static unsigned char *slot[N];
+    (void)state;
+    heap_join(&heap, &thread);
+    for (size_t i = 0; i < N; i++) {
+        void *object;
+        while (!tcache_take(&thread, NBYTES, sizeclass_of(NBYTES), &object, NULL))
+            assert_true(heap_refill(&heap, &thread, sizeclass_of(NBYTES)));
+        slot[i] = memset(object, 1, NBYTES);
+    }
+    heap_leave(&heap, &thread);
+    for (size_t i = 0; i < N; i++)
+        if (i % LEFT != 0)
+            assert_int_equal(heap_free(&heap, slot[i]), HEAP_OK);
+    heap.has_huge_pages = true;
+    os_want_huge_pages(region, REGION_BYTES, true);
+    heap_trim(&heap);
+    for (size_t i = 2 * LEFT; i < N - LEFT; i++)
+        assert_int_equal(wish[number_of(next_huge_page(slot[i]) - HUGE_PAGE_BYTES)], UNWANTED);
+}
+
 static void test_small_pages_are_timed_once(void **state)
 {
     (void)state;
@@ -481,6 +506,7 @@ int main(void)
         TEST(test_what_goes_back_is_unwanted),
         TEST(test_parts_that_go_back_are_unwanted_where_small_pages_are_slow),
         TEST(test_a_part_of_one_that_goes_back_is_unwanted),
+        TEST(test_slots_that_go_back_are_unwanted),
         TEST(test_small_pages_are_timed_once),
         TEST(test_small_pages_are_timed_where_they_are_open),
         TEST(test_small_pages_are_not_timed_where_records_are),

@@ -89,11 +89,25 @@ bool __wrap_os_give_back(void *address, size_t nbytes)
     return __real_os_give_back(address, nbytes);
 }
 
+/* The region begins with a huge page, so that objects lie in the same ones each time. */
+static bool map_region(int protection)
+{
+    unsigned char *map = mmap(NULL, REGION_BYTES + HUGE_PAGE_BYTES, protection,
+                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (map == MAP_FAILED)
+        return false;
+    region = next_huge_page(map);
+    size_t before = (size_t)(region - map);
+    munmap(map, before); /* 0 bytes are refused, which does no harm */
+    munmap(region + REGION_BYTES, HUGE_PAGE_BYTES - before);
+    return true;
+}
+
 static int open_where_small_pages_take(uint64_t ns)
 {
     small_ns = ns;
-    region = mmap(NULL, REGION_BYTES, PROT_READ | PROT_WRITE,
-                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (!map_region(PROT_READ | PROT_WRITE))
+        return -1;
     heap = (struct heap){.chunks.clean = &clean};
     heap_open_locked(&heap, (struct region){region, REGION_BYTES, true, 0}, NULL);
     heap.wants_huge_pages = true;
@@ -101,7 +115,7 @@ static int open_where_small_pages_take(uint64_t ns)
     made = given_back = wanted_from = NULL;
     nwanted = nmade = nsmall = 0;
     memset(wish, 0, sizeof wish);
-    return region == MAP_FAILED;
+    return 0;
 }
 
 static int open_heap(void **state)
@@ -418,9 +432,7 @@ static void test_small_pages_are_timed_once(void **state)
 static void open_in_steps(void)
 {
     munmap(region, REGION_BYTES);
-    region =
-        mmap(NULL, REGION_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    assert_true(region != MAP_FAILED);
+    assert_true(map_region(PROT_NONE));
     os_allow(region, REGION_FIRST_BYTES);
     os_allow(region + REGION_BYTES - REGION_FIRST_BYTES, REGION_FIRST_BYTES);
     clean = (struct clean){0};

@@ -24,6 +24,7 @@ result() { # status what
 cat >"$work/touch.c" <<'END'
 #include <stdlib.h>
 #include <string.h>
+#include <sanitizer/asan_interface.h>
 #include "mem_heap.h"
 
 /* A copy of a heap with slots is attached at a multiple of 64 KiB from it. */
@@ -97,6 +98,11 @@ int main(int argc, char **argv)
         mem_free(heap, p);
         mem_heap_destroy(heap);
         memset(buffer, 1, sizeof buffer);
+    } else if (strstr(how, "looked up")) {
+        struct mem_piece found;
+        __asan_poison_memory_region(p, (size_t)(buffer + sizeof buffer - p));
+        if (mem_find(q, &found) != MEM_OK || mem_find_in(heap, q, &found) != MEM_OK)
+            return 3;
     } else {
         return 4;
     }
@@ -119,6 +125,8 @@ for where in slot chunk; do
     done
     "$work/touch" "$where records" >"$work/log" 2>&1
     result $? "records grow into what was an object, beside each $where"
+    "$work/touch" "$where looked up" >"$work/log" 2>&1
+    result $? "records become an object and are freed while a lookup reads them, beside each $where"
 done
 for program in h03_allocation h04_styles h11_threads h12_fork h16_limit; do
     timeout 240 "$build/test/contract/heaps/$program" >"$work/log" 2>&1

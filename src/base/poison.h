@@ -8,7 +8,8 @@
  *        heap is destroyed or detached;
  *   PO2  what records grow into is not poisoned any longer (ledger/btree.c);
  *   PO3  a chunk that is taken is not poisoned, whatever it is for. So the library itself never
- *        touches poisoned memory.
+ *        touches poisoned memory, but where it looks up an address without the lock: what were
+ *        records may have become an object and been freed while it reads them (RACING in base.h).
  */
 #ifndef POISON_H
 #define POISON_H

@@ -49,6 +49,7 @@ static int nkept;
 END
 cat >"$work/linked.c" <<'END'
 #include "mistakes.h"
+#include <valgrind/memcheck.h>
 #include "mem.h"
 #include "mem_heap.h"
 
@@ -155,6 +156,19 @@ static void move(mem_heap *heap)
     memset(copy, 2, sizeof copy);
 }
 
+/* Records become an object, which is freed, while a lookup reads them. */
+static void look_up(void)
+{
+    struct mem_piece found;
+    mem_heap *heap = mem_heap_in(copy, sizeof copy, NULL);
+    char *p = mem_alloc(heap, 100), *q = mem_alloc(heap, 3000);
+    VALGRIND_MAKE_MEM_NOACCESS(p, copy + sizeof copy - p);
+    MUST(mem_find(q + 9, &found) == MEM_OK && found.start == q);
+    MUST(mem_find_in(heap, q + 9, &found) == MEM_OK && found.start == q);
+    VALGRIND_MAKE_MEM_DEFINED(p, copy + sizeof copy - p);
+    MUST(mem_heap_destroy(heap) == MEM_OK);
+}
+
 static void use_classic(void)
 {
     static char *held[500];
@@ -187,6 +201,7 @@ int main(int argc, char **argv)
     }
     refill(small), refill(large), resize(small), resize(large), nest(small), nest(large);
     use_classic();
+    look_up();
     move(small);
     MUST(mem_heap_destroy(large) == MEM_OK);
     large = mem_heap_create(2 << 20, NULL);

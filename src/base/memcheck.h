@@ -14,7 +14,9 @@
  *   MC3  a block of memcheck's is an object. No two blocks overlap, or memcheck ends: an object in
  *        which a heap lies is none (heaps/create.c);
  *   MC4  memory that was an object may be touched again once it is the library's own: chunks that
- *        are taken for spans (slots/pagemap.c), and what records grow into (core/watch.c).
+ *        are taken for spans (slots/pagemap.c), and what records grow into (core/watch.c);
+ *   MC5  what a lookup touches is not reported: it holds no lock, so what were records may have
+ *        become an object and been freed while it reads them (heaps/readers.c).
  *
  * Every caller asks first whether memcheck_is_there.
  */

@@ -14,7 +14,8 @@
  *   RD2  a reader's word does not lie in thread-local memory, which goes when its thread ends, but
  *        is one of a few here that a thread keeps. The word of a thread that has ended, or that
  *        did not come along through fork, goes to the next thread that asks for one;
- *   RD3  a thread for which there is no word counts itself, with an atomic instruction;
+ *   RD3  a thread for which there is no word counts itself, with an atomic instruction. Under
+ *        memcheck each does, so that the fast ways know nothing of memcheck [MC5];
  *   RD4  a lookup may interrupt another one of the same thread: it may be a signal handler's. The
  *        inner one restores the word as it found it.
  */

@@ -19,9 +19,10 @@
  *        each cost a fault, and the processor remembers where only some of them are.
  *   HU4  before anything asks, small pages are timed, once. They are slow in a virtual machine
  *        whose hypervisor keeps page tables besides the system's: 512 of them take longer than the
- *        slowest huge page. There large objects ask, and all of the heap beyond HUGE_SOME, without
- *        timing any. For a program of some GiB that has a few huge pages among small ones waits 5
- *        to 7 us there for each access to a small one, and less than 0.1 with either kind alone;
+ *        slowest huge page. There large objects ask, and all of the heap beyond HUGE_SOME, the page
+ *        map counted, without timing any. For a program of some GiB that has a few huge pages among
+ *        small ones waits 5 to 7 us there for each access to a small one, and less than 0.1 with
+ *        either kind alone;
  *   HU5  a huge page that has gone back in part does not ask any longer, since the system
  *        (khugepaged) would make it whole again within seconds; nor does one that has gone back
  *        wholly, since smaller objects may come to lie there, but where small pages are slow.

@@ -395,6 +395,10 @@ static void test_constants(void **state)
     SEEN(heap.counters, (void *)large);
     SEEN_BOOL(heap.has_tcaches);
     SEEN_BOOL(heap.keeps_pages);
+    SEEN_BOOL(heap.gives_whole_pages);
+    SEEN_BOOL(heap.wants_huge_pages);
+    SEEN_BOOL(heap.has_huge_pages);
+    SEEN(heap.huge.next, heap.huge.next + 1);
     SEEN_BOOL(heap.is_swept);
     heap.is_swept = true; /* it changes, but is a truth value */
     assert_true(heap_has_constants_of(&heap, &like));

@@ -187,6 +187,15 @@ static void test_addresses(void **state)
     assert_true(pagemap_slice(&spans, base + REGION_BYTES + SLICE_BYTES) - 1 >= NSLICES);
 }
 
+/* Of a heap that is not open nothing is there. */
+static void test_closed(void **state)
+{
+    (void)state;
+    struct spans closed = {0};
+    assert_false(pagemap_is_there(&closed));
+    assert_int_equal(pagemap_granules(&closed), 0);
+}
+
 /* Any address in a large-slot span leads to the entry of its first slice. */
 static void test_addresses_in_a_large_span(void **state)
 {
@@ -207,7 +216,8 @@ static void test_addresses_in_a_large_span(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_without_list),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_closed),
+                                       cmocka_unit_test(test_without_list),
                                        cmocka_unit_test(test_with_list),
                                        cmocka_unit_test(test_addresses),
                                        cmocka_unit_test(test_addresses_in_a_large_span)};
